@@ -1,0 +1,33 @@
+"""Multilayer perceptrons on whatever array you hold: NumPy, CuPy, PyTorch, JAX.
+
+``import xpmlp`` loads NumPy only; each public name loads its module when first used (PEP 562).
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "MLPClassifier": "xpmlp.estimators",
+    "MLPRegressor": "xpmlp.estimators",
+    "load_model": "xpmlp.estimators",
+    "train": "xpmlp.training",
+    "show_backends": "xpmlp.cli.doctor",
+    "nn": None,
+    "optim": None,
+    "plotting": None,
+}
+__all__ = [*_HOME]
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module 'xpmlp' has no attribute {name!r}")
+    home = _HOME[name]
+    value = import_module(f"xpmlp.{name}") if home is None else getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,24 @@
+"""The exceptions of the package: each is what a caller may want to catch by itself.
+
+Every message is one sentence: what, got, expected, remedy.
+"""
+
+
+class ShapeError(ValueError):
+    """Arrays whose shapes do not fit together."""
+
+
+class DivergenceError(ValueError):
+    """Training produced a loss or a parameter that is not finite."""
+
+
+class DataError(ValueError):
+    """A data file or table that cannot be read as it stands."""
+
+
+class ModelFileError(ValueError):
+    """A model file that is missing, damaged, hostile, or from a newer format."""
+
+
+class DeviceError(RuntimeError):
+    """A device or array library that was asked for and does not work here."""
