@@ -1,0 +1,177 @@
+"""Which library and device an array lives on, and the ways across.
+
+The only importer of array_api_compat. Nothing here imports a library that the caller does not hold.
+"""
+
+import math
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import array_api_compat as compat
+import numpy as np
+
+from .errors import DeviceError
+
+Array = Any
+
+namespace = compat.array_namespace
+device = compat.device
+is_array = compat.is_array_api_obj
+is_jax = compat.is_jax_array
+is_numpy = compat.is_numpy_array
+
+
+class Home(NamedTuple):
+    """Where arrays live: the name of a library, and of one of its devices."""
+
+    library: str
+    device: str
+
+
+def home(x: Array) -> Home:
+    """Return the library and device of `x`, as names that can be stored."""
+    if is_numpy(x):
+        return Home("numpy", "cpu")
+    d = device(x)
+    if compat.is_cupy_array(x):
+        return Home("cupy", f"cuda:{d.id}")
+    if compat.is_torch_array(x):
+        return Home("torch", str(d))
+    if is_jax(x):
+        return Home("jax", f"{d.platform}:{d.id}" if hasattr(d, "platform") else str(d))
+    return Home(type(x).__module__.partition(".")[0], getattr(d, "_device", None) or str(d))
+
+
+def array_at(where: Home) -> Array:
+    """Make an empty array at a home, to say with `from_host` where others shall go."""
+    library, name = where
+    try:
+        xp = import_module("jax.numpy" if library == "jax" else library)
+        index = int(name.partition(":")[2] or 0)
+        if library == "numpy":
+            return xp.empty(0)
+        if library == "cupy":
+            with xp.cuda.Device(index):
+                return xp.empty(0)
+        if library == "jax":
+            return xp.empty(0, device=import_module("jax").devices(name.partition(":")[0])[index])
+        return xp.empty(0, device=xp.Device(name) if hasattr(xp, "Device") else name)
+    except Exception as error:  # whatever a driver raises becomes one sentence
+        reason = str(error).partition("\n")[0]
+        raise DeviceError(f"{library} does not work on {name!r} here: {reason}") from error
+
+
+def to_host(x: Array) -> np.ndarray:
+    """Copy an array of any library to a NumPy array of its own."""
+    if compat.is_torch_array(x):
+        return x.detach().cpu().numpy().copy()
+    if compat.is_cupy_array(x):
+        return x.get()
+    if type(x).__module__.startswith("array_api_strict"):
+        x = compat.to_device(x, namespace(x).Device("CPU_DEVICE"))
+    return np.array(np.asarray(x))
+
+
+def from_host(a: np.ndarray, like: Array, dtype: str | None = None) -> Array:
+    """Copy a NumPy array to the library and device of `like`; `dtype` a name such as "float32"."""
+    xp = namespace(like)
+    # A copy of our own: torch would alias what it is given, and a later `+=` would change that.
+    a = np.array(a, dtype=dtype)
+    # Devices of JAX stay out: in a traced function an array has none.
+    return xp.asarray(a, device=None if is_jax(like) and not hasattr(like, "device") else device(like))
+
+
+def detached(x: Array) -> Array:
+    """Return a torch tensor without its graph, anything else as it is."""
+    return x.detach() if compat.is_torch_array(x) else x
+
+
+def place(x: Array, where: str) -> Array:
+    """Return `x` where the argument ``device=`` says: "auto" (where it is), "cpu", "cuda", "cuda:1".
+
+    Raises
+    ------
+    ValueError
+        For another string.
+    DeviceError
+        When the device does not work; the message says what to install.
+    """
+    kind, _, index = str(where).partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdigit())):
+        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:1', got {where!r}.")
+    x, (library, name) = detached(x), home(x)
+    on_cuda = name.startswith(("cuda", "gpu"))
+    if kind == "auto" or (kind == "cpu" and not on_cuda):
+        return x
+    if kind == "cpu":
+        return to_host(x)
+    if on_cuda and (not index or name.endswith(":" + index)):
+        return x
+    library = "cupy" if library == "numpy" else library
+    try:
+        like = array_at(Home(library, f"cuda:{index or 0}"))
+    except DeviceError as error:
+        raise DeviceError(
+            f"device={where!r} does not work: {error}; `xpmlp doctor` says what to install, "
+            "device='cpu' runs without a card."
+        ) from error
+    return from_host(to_host(x), like)
+
+
+def float_dtype(x: Array, dtype: Any = None) -> str:
+    """Name the dtype to compute in for data `x`: "float32" or "float64".
+
+    That of `x` when it is one of the two, float32 for shorter floats, the widest float of the
+    device for integers and bools; `dtype` overrules it.
+    """
+    xp = namespace(x)
+    floats = xp.__array_namespace_info__().dtypes(kind="real floating", device=_device_or_none(x))
+    if dtype is not None:
+        name = str(getattr(dtype, "__name__", dtype)).rpartition(".")[2]
+        if name not in ("float32", "float64"):
+            raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
+        if name not in floats:
+            raise ValueError(
+                f"dtype={name!r} is switched off or missing on {home(x)}: use float32"
+                f"{' or jax.config.update(`jax_enable_x64`, True)' if is_jax(x) else ''}."
+            )
+        return name
+    if xp.isdtype(x.dtype, "complex floating"):
+        raise ValueError("Complex data not supported: pass real numbers.")
+    for name in ("float64", "float32"):
+        if name in floats and x.dtype == floats[name]:
+            return name
+    widest = "float64" if "float64" in floats else "float32"
+    return "float32" if xp.isdtype(x.dtype, "real floating") else widest
+
+
+def _device_or_none(x):
+    return None if is_numpy(x) or is_jax(x) else device(x)
+
+
+def as_float(x: Array, dtype: str) -> Array:
+    """Return `x` in the float dtype of that name, itself if it is in it already."""
+    xp = namespace(x)
+    return xp.astype(x, getattr(xp, dtype), copy=False)
+
+
+def erf(x: Array, xp: Any) -> Array:
+    """Return the error function: the library's own, or its everywhere positive series.
+
+    References: Abramowitz & Stegun 7.1.6.
+    """
+    if is_numpy(x):
+        return import_module("scipy.special").erf(x)
+    if compat.is_cupy_array(x):
+        return import_module("cupyx.scipy.special").erf(x)
+    if compat.is_torch_array(x):
+        return xp.special.erf(x)
+    if is_jax(x):
+        return import_module("jax.scipy.special").erf(x)
+    x = xp.minimum(xp.maximum(x, -6.0), 6.0)  # erf(6) is 1 to the last digit of a float64
+    square, term = x * x, x
+    total = x
+    for n in range(1, 130):
+        term = term * square * (2.0 / (2 * n + 1))
+        total = total + term
+    return total * xp.exp(-square) * (2.0 / math.sqrt(math.pi))

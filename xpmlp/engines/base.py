@@ -1,0 +1,73 @@
+"""What passes between the training loop and an engine, and the record that an engine is.
+
+B steps, N rows a batch, n rows of data; with members a K axis stands before N.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ..arrays import Array
+from ..nn import Kernels
+
+
+class Plan(NamedTuple):
+    """B steps: which rows, and every number that differs between steps. Made before the epoch."""
+
+    rows: Array  # (B, [K,] N) int32
+    weights: Array  # (B, [K,] N): each step's sum to one; 0 in padding rows
+    n_rows: Array  # (B[, K]): rows that are not padding
+    key: Array  # (B, [K,] 1, 2) int32
+    rate: Array  # (B[, K, 1, 1]): the learning rate, with the rule's correction in it
+    decay: Array  # (B[, K, 1, 1]): alpha / sum of the raw weights
+    shrink: Array  # (B[, K, 1, 1]): learning rate times decoupled weight decay
+
+    def at(self, i):
+        """Return the numbers of step i."""
+        return Plan(*(a[i, ...] for a in self))
+
+
+class Batch(NamedTuple):
+    """One step's rows, and its numbers from the plan."""
+
+    x: Array  # ([K,] N, D)
+    y: Array  # ([K,] N, C)
+    now: Plan
+
+
+class Carry(NamedTuple):
+    """Everything that a step changes. No array stands in it twice."""
+
+    params: dict[str, Array]  # the store of what the rule updates
+    buffers: dict[str, Array]  # the store of what layers update
+    state: dict[str, dict[str, Array]]  # the rule's: slot -> store
+
+
+class Engine(NamedTuple):
+    """How steps run on one array library: the only seam.
+
+    compile(f, donate=()) -> f
+        The same function of arrays, compiled where the library compiles.
+    run(step) -> (carry, data, plan) -> (carry, losses)
+        Any stretch of batches in one go; data: (X, y). Donates the carry. losses: (2, B[, K]),
+        each step's data loss and penalty.
+    """
+
+    name: str
+    xp: Any
+    contiguous: bool  # one leaf per group (mutable arrays), else one per parameter
+    fixed_shapes: bool  # each new number of rows compiles anew, so predictions are padded
+    compile: Callable[..., Any]
+    run: Callable[..., Any]
+    kernels: Kernels = Kernels()
+
+
+def gather(data: tuple[Array, Array], now: Plan, *, xp) -> Batch:
+    """Return the batch of data = (X, y) at one step of a plan."""
+    x, y = (_take(a, now.rows, xp) for a in data)
+    return Batch(x, y, now)
+
+
+def _take(a, rows, xp):
+    if rows.ndim == 1:
+        return xp.take(a, rows, axis=0)
+    return xp.reshape(xp.take(a, xp.reshape(rows, (-1,)), axis=0), (*rows.shape, *a.shape[1:]))

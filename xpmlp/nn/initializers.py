@@ -1,0 +1,130 @@
+"""Initial weights, drawn on the host in float64: the same numbers on every library for one seed."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class VarianceScaling:
+    """Weights whose variance is ``gain / fan``; biases zero, or drawn alike.
+
+    `fan` is "in", or "mean" of inputs and outputs. "uniform" draws from +-sqrt(3 gain / fan).
+
+    References
+    ----------
+    Glorot & Bengio 2010 (eq. 16: gain 1, fan "mean"); He et al. 2015 (gain 2, fan "in");
+    LeCun et al. 1998 (gain 1, fan "in").
+
+    Examples
+    --------
+    >>> W, b = VarianceScaling(2.0, "in").draw(100, 3, np.random.default_rng(0))
+    >>> W.shape, b.shape, float(b.max())
+    ((100, 3), (1, 3), 0.0)
+    """
+
+    gain: float = 1.0
+    fan: str = "mean"
+    distribution: str = "normal"
+    biases: bool = False
+
+    def draw(self, n_in, n_out, rng):
+        """Return W (n_in, n_out) and b (1, n_out), host arrays."""
+        fan = n_in if self.fan == "in" else (n_in + n_out) / 2
+        std = math.sqrt(self.gain / max(fan, 1))
+        bound = math.sqrt(3.0) * std
+
+        def sample(shape):
+            if self.distribution == "uniform":
+                return rng.uniform(-bound, bound, shape)
+            return rng.normal(0.0, std, shape)
+
+        W = sample((n_in, n_out))
+        return W, sample((1, n_out)) if self.biases else np.zeros((1, n_out))
+
+
+@dataclass(frozen=True)
+class Normal:
+    """N(0, std^2) for weights, and for biases too unless `biases` is False."""
+
+    std: float = 1.0
+    biases: bool = True
+
+    def draw(self, n_in, n_out, rng):
+        """Return W (n_in, n_out) and b (1, n_out), host arrays."""
+        W = rng.normal(0.0, self.std, (n_in, n_out))
+        return W, rng.normal(0.0, self.std, (1, n_out)) if self.biases else np.zeros((1, n_out))
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """U(low, high) for weights, and for biases too unless `biases` is False."""
+
+    low: float = -0.05
+    high: float = 0.05
+    biases: bool = True
+
+    def draw(self, n_in, n_out, rng):
+        """Return W (n_in, n_out) and b (1, n_out), host arrays."""
+        W = rng.uniform(self.low, self.high, (n_in, n_out))
+        zeros = np.zeros((1, n_out))
+        return W, rng.uniform(self.low, self.high, (1, n_out)) if self.biases else zeros
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """All zero: for an output layer, or to show what symmetry does to hidden ones."""
+
+    def draw(self, n_in, n_out, rng):
+        """Return W (n_in, n_out) and b (1, n_out), host arrays."""
+        return np.zeros((n_in, n_out)), np.zeros((1, n_out))
+
+
+@dataclass(frozen=True)
+class Orthogonal:
+    """Orthonormal rows or columns times `gain`, uniform over them (Saxe et al. 2014); biases zero."""
+
+    gain: float = 1.0
+
+    def draw(self, n_in, n_out, rng):
+        """Return W (n_in, n_out) and b (1, n_out), host arrays."""
+        q, r = np.linalg.qr(rng.normal(size=(max(n_in, n_out), min(n_in, n_out))))
+        q *= np.sign(np.diag(r))  # without it the draw is not uniform (Mezzadri 2007)
+        return self.gain * (q if n_in >= n_out else q.T), np.zeros((1, n_out))
+
+
+Initializer = VarianceScaling | Normal | Uniform | Zeros | Orthogonal
+
+INITIALIZERS: dict[str, Initializer] = {
+    # scikit-learn's rule: Glorot's bound for the biases too, and a third of the variance for logistic
+    "glorot_uniform": VarianceScaling(1.0, "mean", "uniform", biases=True),
+    "glorot_logistic": VarianceScaling(1.0 / 3.0, "mean", "uniform", biases=True),
+    "glorot_normal": VarianceScaling(1.0, "mean"),
+    "he_uniform": VarianceScaling(2.0, "in", "uniform"),
+    "he_normal": VarianceScaling(2.0, "in"),
+    "lecun_uniform": VarianceScaling(1.0, "in", "uniform"),
+    "lecun_normal": VarianceScaling(1.0, "in"),
+    "normal": Normal(),
+    "uniform": Uniform(),
+    "zeros": Zeros(),
+    "orthogonal": Orthogonal(),
+}
+
+
+def get_initializer(init):
+    """Return the initializer of a name, or the object itself when it can `draw`.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name; the message lists the known ones.
+    """
+    if hasattr(init, "draw"):
+        return init
+    if not isinstance(init, str) or init not in INITIALIZERS:
+        raise ValueError(
+            f"init must be 'auto', one of {', '.join(INITIALIZERS)}, an initializer "
+            f"or (coefs, intercepts), got {init!r}."
+        )
+    return INITIALIZERS[init]

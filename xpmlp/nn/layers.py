@@ -1,0 +1,269 @@
+"""Layers: frozen records of hyperparameters with pure methods, forward and backward side by side.
+
+N rows, D inputs, H outputs. Rows are samples and every axis is counted from the end, so a leading
+member axis K (K models trained at once) passes through: x (N, D) or (K, N, D), W (K, D, H),
+b (K, 1, H). Every parameter has at least two axes.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from ..arrays import Array
+from ..errors import ShapeError
+from ..randomness import at_place, random_bits
+from .activations import ActivationFunction, get_activation
+from .initializers import Initializer, get_initializer
+
+
+@dataclass(frozen=True)
+class Group:
+    """What the update does with a parameter: L2 and weight decay or not, its share of the rate."""
+
+    name: str
+    decay: bool = False
+    rate: float = 1.0
+    trained: bool = True
+
+
+WEIGHTS = Group("weights", decay=True)
+OFFSETS = Group("offsets")
+BUFFERS = Group("buffers", trained=False)  # running statistics: set by the layer, not by the rule
+
+
+def dense_forward(x, W, b, activation, *, xp):
+    """Affine map and activation: ``activation(x @ W + b)``.
+
+    x: (..., N, D); W: (..., D, H); b: (..., 1, H) or None.  Returns a (..., N, H) and the cache.
+    """
+    z = x @ W
+    if b is not None:
+        z += b  # z is ours: made on the line above
+    a = activation.forward(z, xp)
+    return a, (x, z, a)
+
+
+def dense_backward(da, cache, W, activation, *, need_dx, need_db, xp):
+    """Gradients of `dense_forward`.
+
+    da: (..., N, H).  Returns dx (None unless needed), dW and db (None unless needed), shaped like
+    x, W and b.
+    """
+    x, z, a = cache
+    dz = activation.backward(da, z, a, xp)
+    dx = dz @ W.mT if need_dx else None
+    db = xp.sum(dz, axis=-2, keepdims=True) if need_db else None
+    return dx, x.mT @ dz, db
+
+
+class Kernels(NamedTuple):
+    """The functions an engine may replace; a replacement has the signature of what it replaces."""
+
+    dense_forward: Any = dense_forward
+    dense_backward: Any = dense_backward
+    random_bits: Any = random_bits
+
+
+class Ctx(NamedTuple):
+    """What a layer may know beside its arguments."""
+
+    xp: Any
+    training: bool = False
+    kernels: Kernels = Kernels()
+    weights: Array = None  # (..., N) of the batch's rows: they sum to one, 0 in padding rows
+    n_rows: Array = None  # (...,) rows that are not padding
+    key: Array = None  # (..., 1, 2) int32, of this step
+    need_dx: bool = True  # False where nobody reads dx: the first layer
+    place: tuple = ()  # of the layer in the network
+
+    def part(self, i, need_dx=True):
+        """Return the context of a layer's i-th part."""
+        return self._replace(place=(*self.place, i), need_dx=need_dx)
+
+
+class Layer:
+    """The contract of a layer. A subclass is a frozen dataclass without arrays in it.
+
+    init(n_in, stream, x=None) -> (params, n_out)
+        Host arrays by name, each of two axes (a dict of dicts for a layer made of `parts`); `x` is
+        the layer's input on sample rows, for starts that depend on the data.
+    forward(params, x, ctx) -> (y, cache)
+        `cache`, a tuple of arrays, is handed to the backward pass.
+    backward(params, dy, cache, ctx) -> (dx, updates)
+        `updates` has the keys of params: for a parameter its gradient, a fresh array; for a buffer
+        its next value. Where ``ctx.need_dx`` is False dx may be None.
+
+    Examples
+    --------
+    A layer of your own, the scaling of each input by a trained factor:
+
+    >>> from dataclasses import dataclass
+    >>> import numpy as np
+    >>> @dataclass(frozen=True)
+    ... class Scale(Layer):
+    ...     def init(self, n_in, stream, x=None):
+    ...         return {"s": np.ones((1, n_in))}, n_in
+    ...
+    ...     def forward(self, params, x, ctx):
+    ...         return x * params["s"], (x,)
+    ...
+    ...     def backward(self, params, dy, cache, ctx):
+    ...         (x,) = cache
+    ...         return dy * params["s"], {"s": ctx.xp.sum(dy * x, axis=-2, keepdims=True)}
+    >>> Scale().forward({"s": np.full((1, 2), 3.0)}, np.ones((1, 2)), Ctx(np))[0]
+    array([[3., 3.]])
+    """
+
+    groups: ClassVar[dict[str, Group]] = {"W": WEIGHTS}  # a name not in it is an offset
+    parts: Any = {}  # of a layer made of layers: name -> layer
+
+    def init(self, n_in, stream, x=None):
+        """Return the initial parameters and the number of outputs."""
+        raise NotImplementedError(f"{type(self).__name__} has no method init(n_in, stream, x=None)")
+
+    def forward(self, params, x, ctx):
+        """Return the output and the cache for `backward`."""
+        raise NotImplementedError(f"{type(self).__name__} has no method forward(params, x, ctx)")
+
+    def backward(self, params, dy, cache, ctx):
+        """Return dx and the updates."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no method backward(params, dy, cache, ctx)"
+        )
+
+
+@dataclass(frozen=True)
+class Dense(Layer):
+    """Fully connected layer: ``activation(x @ W + b)``.
+
+    Parameters
+    ----------
+    n_out : int
+        Number of units.
+    activation : str or ActivationFunction, default="identity"
+    use_bias : bool, default=True
+    initializer : str or initializer, default="auto"
+        "auto" is the initializer that belongs to the activation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> params = {"W": np.asarray([[1.0], [2.0]]), "b": np.asarray([[0.5]])}
+    >>> Dense(1, "relu").forward(params, np.asarray([[1.0, 1.0], [-3.0, 1.0]]), Ctx(np))[0]
+    array([[3.5],
+           [0. ]])
+    """
+
+    n_out: int
+    activation: str | ActivationFunction = "identity"
+    use_bias: bool = True
+    initializer: str | Initializer = "auto"
+
+    def __post_init__(self):
+        if isinstance(self.n_out, bool) or not isinstance(self.n_out, int) or self.n_out < 1:
+            raise ValueError(f"Dense needs a number of units of 1 or more, got {self.n_out!r}.")
+        get_activation(self.activation)
+        if self.initializer != "auto":
+            get_initializer(self.initializer)
+
+    def init(self, n_in, stream, x=None):
+        """Draw W (n_in, n_out) and b (1, n_out)."""
+        auto = self.initializer == "auto"
+        rule = get_activation(self.activation).init if auto else self.initializer
+        W, b = get_initializer(rule).draw(n_in, self.n_out, stream)
+        return {"W": W} | ({"b": b} if self.use_bias else {}), self.n_out
+
+    def forward(self, params, x, ctx):
+        """x: (..., N, D).  Returns a (..., N, H)."""
+        W = params["W"]
+        if x.ndim < 2 or x.shape[-1] != W.shape[-2]:
+            raise ShapeError(
+                f"layer {'.'.join(str(i + 1) for i in ctx.place) or 1} (Dense {W.shape[-2]} -> "
+                f"{W.shape[-1]}) got a batch of shape {tuple(x.shape)}, expected (n_samples, "
+                f"{W.shape[-2]}): rows are samples, so transpose X if its samples stand in columns."
+            )
+        activation = get_activation(self.activation)
+        return ctx.kernels.dense_forward(x, W, params.get("b"), activation, xp=ctx.xp)
+
+    def backward(self, params, dy, cache, ctx):
+        """dy: (..., N, H).  Returns dx (..., N, D) and dW, db."""
+        dx, dW, db = ctx.kernels.dense_backward(
+            dy, cache, params["W"], get_activation(self.activation),
+            need_dx=ctx.need_dx, need_db=self.use_bias, xp=ctx.xp,
+        )  # fmt: skip
+        return dx, {"W": dW} | ({"b": db} if self.use_bias else {})
+
+
+@dataclass(frozen=True)
+class Activation(Layer):
+    """An activation as a layer of its own.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Activation("relu").forward({}, np.asarray([[-1.0, 2.0]]), Ctx(np))[0]
+    array([[0., 2.]])
+    """
+
+    activation: str | ActivationFunction
+
+    def __post_init__(self):
+        get_activation(self.activation)
+
+    def init(self, n_in, stream, x=None):
+        """Return no parameters."""
+        return {}, n_in
+
+    def forward(self, params, x, ctx):
+        """x: (..., N, D).  Returns a, of that shape."""
+        a = get_activation(self.activation).forward(x, ctx.xp)
+        return a, (x, a)
+
+    def backward(self, params, dy, cache, ctx):
+        """dy: (..., N, D).  Returns dx, of that shape."""
+        x, a = cache
+        return get_activation(self.activation).backward(dy, x, a, ctx.xp), {}
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """Drop each input with probability `rate` while training, and scale the others up.
+
+    The mask is a hash of (seed, step, layer, row, column): the same bits on every library.
+
+    References
+    ----------
+    Srivastava et al. 2014, in the inverted form: predictions need no scaling.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Dropout(0.5).forward({}, np.ones((1, 3)), Ctx(np, training=False))[0]
+    array([[1., 1., 1.]])
+    """
+
+    rate: float
+
+    def __post_init__(self):
+        if not 0.0 <= self.rate < 1.0:
+            raise ValueError(f"Dropout needs 0 <= rate < 1, got {self.rate!r}.")
+
+    def init(self, n_in, stream, x=None):
+        """Return no parameters."""
+        return {}, n_in
+
+    def forward(self, params, x, ctx):
+        """x: (..., N, D).  Returns y, of that shape."""
+        if not ctx.training or self.rate == 0.0:
+            return x, ()
+        bits = ctx.kernels.random_bits(at_place(ctx.key, ctx.place), x.shape, xp=ctx.xp)
+        # Integers are compared, so that every library drops the same ones.
+        kept = ctx.xp.astype(bits >= round(self.rate * 2**24), x.dtype)
+        kept *= 1.0 / (1.0 - self.rate)
+        return x * kept, (kept,)
+
+    def backward(self, params, dy, cache, ctx):
+        """dy: (..., N, D).  Returns dx, of that shape."""
+        return dy * cache[0] if cache else dy, {}
+
+
+LAYERS = {layer.__name__: layer for layer in (Dense, Activation, Dropout)}

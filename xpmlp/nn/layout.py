@@ -1,0 +1,126 @@
+"""The parameters as a store, a dict of few leaves, and back as nested dicts of views.
+
+Where arrays are mutable a store has one leaf (..., 1, P) per group, so that an update, or a sum
+over processes, is one call; else (JAX) one leaf per parameter.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .layers import OFFSETS, Group
+
+
+class Slot(NamedTuple):
+    """One parameter's place: its path, its shape without the member axis, its number of elements."""
+
+    path: tuple
+    shape: tuple
+    size: int
+
+
+class Leaf(NamedTuple):
+    """One array of the store: the slots of a group side by side, or (not `flat`) one parameter."""
+
+    name: str
+    group: Group
+    slots: tuple[Slot, ...]
+    flat: bool
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The leaves of a store.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpmlp.nn import Dense, Network
+    >>> network = Network([Dense(3), Dense(1)])
+    >>> params, _ = network.init(2, np.random.default_rng(0))
+    >>> store = Layout.of(network, params, contiguous=True).pack(params, xp=np)
+    >>> {name: leaf.shape for name, leaf in store.items()}
+    {'weights': (1, 9), 'offsets': (1, 4)}
+    """
+
+    leaves: tuple[Leaf, ...]
+
+    @staticmethod
+    def of(layer, params, *, contiguous):
+        """Lay out the parameters of a layer or network."""
+        slots: dict[Group, list[Slot]] = {}
+        for path, group, a in walk(layer, params):
+            shape = tuple(a.shape[-2:])
+            slots.setdefault(group, []).append(Slot(path, shape, math.prod(shape)))
+        leaves = []
+        for group, members in slots.items():
+            if contiguous and group.trained:
+                leaves.append(Leaf(group.name, group, tuple(members), True))
+            else:
+                leaves += [Leaf(path_name(s.path), group, (s,), False) for s in members]
+        return Layout(tuple(leaves))
+
+    @property
+    def groups(self):
+        """The group of each leaf that the update rule trains."""
+        return {leaf.name: leaf.group for leaf in self.leaves if leaf.group.trained}
+
+    def pack(self, params, *, xp):
+        """Nested dicts -> store. New arrays, except that a leaf of one parameter is that parameter."""
+        store = {}
+        for leaf in self.leaves:
+            arrays = [get(params, slot.path) for slot in leaf.slots]
+            if leaf.flat:
+                flat = [xp.reshape(a, (*a.shape[:-2], 1, s.size)) for a, s in zip(arrays, leaf.slots)]
+                store[leaf.name] = xp.concat(flat, axis=-1)
+            else:
+                store[leaf.name] = arrays[0]
+        return store
+
+    def unpack(self, store, *, xp):
+        """Store -> nested dicts of views: derived in each step, never kept, never written through."""
+        params: dict = {}
+        for leaf in self.leaves:
+            a, stop = store[leaf.name], 0
+            for slot in leaf.slots:
+                start, stop = stop, stop + slot.size
+                if leaf.flat:
+                    view = xp.reshape(a[..., 0, start:stop], (*a.shape[:-2], *slot.shape))
+                put(params, slot.path, view if leaf.flat else a)
+        return params
+
+
+def path_name(path):
+    """Write a path as text: (0, "W") as "0.W"."""
+    return ".".join(map(str, path))
+
+
+def walk(layer, params, path=()):
+    """Yield (path, group, array) for every parameter of a layer, in order."""
+    for name, p in params.items():
+        if isinstance(p, dict):
+            yield from walk(layer.parts[name], p, (*path, name))
+        else:
+            yield (*path, name), layer.groups.get(name, OFFSETS), p
+
+
+def get(params, path):
+    """Return the array at a path in nested dicts."""
+    for part in path:
+        params = params[part]
+    return params
+
+
+def put(params, path, a):
+    """Put an array at a path, making the dicts on the way."""
+    for part in path[:-1]:
+        params = params.setdefault(part, {})
+    params[path[-1]] = a
+
+
+def map_params(f, *trees):
+    """Return f over the arrays of nested dicts of one form."""
+    return {
+        k: map_params(f, *(t[k] for t in trees)) if isinstance(v, dict) else f(*(t[k] for t in trees))
+        for k, v in trees[0].items()
+    }

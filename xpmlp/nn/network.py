@@ -1,0 +1,102 @@
+"""A chain of layers, which is a layer too."""
+
+from dataclasses import dataclass
+
+from ..arrays import namespace
+from ..randomness import stream
+from .layers import Ctx, Dense, Layer
+from .layout import walk
+
+
+@dataclass(frozen=True)
+class Network(Layer):
+    """Layers one after the other. `params` maps a layer's number to its parameters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> network = Network([Dense(3, "tanh"), Dense(1)])
+    >>> params, n_out = network.init(2, np.random.default_rng(0))
+    >>> outputs, caches = network.forward(params, np.ones((4, 2)), Ctx(np))
+    >>> outputs.shape
+    (4, 1)
+    >>> _, grads = network.backward(params, np.ones((4, 1)), caches, Ctx(np))
+    >>> grads[0]["W"].shape
+    (2, 3)
+    >>> print(network.summary(2))
+    layer               output   parameters
+    1 Dense 2 -> 3 tanh (n, 3)            9
+    2 Dense 3 -> 1      (n, 1)            4
+    total                                13
+    """
+
+    layers: tuple[Layer, ...]
+
+    def __post_init__(self):
+        object.__setattr__(self, "layers", tuple(self.layers))
+        for layer in self.layers:
+            if not all(hasattr(layer, name) for name in ("init", "forward", "backward")):
+                raise TypeError(
+                    f"a network is made of layers such as nn.Dense(30, 'relu'), got {layer!r}."
+                )
+            try:
+                hash(layer)
+            except TypeError as error:
+                raise TypeError(
+                    f"{layer!r} cannot be hashed: make it a frozen dataclass without arrays or lists."
+                ) from error
+
+    @property
+    def parts(self):
+        """The layers by number."""
+        return dict(enumerate(self.layers))
+
+    def init(self, n_in, stream, x=None):
+        """Draw every layer's parameters, each from a stream of its own."""
+        params = {}
+        for i, (layer, child) in enumerate(zip(self.layers, stream.spawn(len(self.layers)))):
+            params[i], n_out = layer.init(n_in, child, x)
+            if x is not None:
+                x, _ = layer.forward(params[i], x, Ctx(namespace(x)))
+            n_in = n_out
+        return params, n_in
+
+    def forward(self, params, x, ctx):
+        """x: (..., N, D).  Returns the outputs (..., N, C) and the layers' caches."""
+        caches = []
+        for i, layer in enumerate(self.layers):
+            x, cache = layer.forward(params.get(i, {}), x, ctx.part(i))
+            caches.append(cache)
+        return x, caches
+
+    def backward(self, params, dy, caches, ctx):
+        """dy: (..., N, C).  Returns dx (None unless needed) and each layer's updates."""
+        # dx is read by whoever asked for it, or by a layer further down that has parameters.
+        first = 0 if ctx.need_dx else min((i for i in params if params[i]), default=len(caches))
+        updates = {i: {} for i in range(first)}
+        for i in range(len(self.layers) - 1, first - 1, -1):
+            part = ctx.part(i, need_dx=ctx.need_dx or i > first)
+            dy, updates[i] = self.layers[i].backward(params.get(i, {}), dy, caches[i], part)
+        return dy if ctx.need_dx else None, updates
+
+    def summary(self, n_features):
+        """Return a table of layers, output shapes and numbers of parameters."""
+        rows, total, n_in = [], 0, n_features
+        for i, layer in enumerate(self.layers):
+            params, n_out = layer.init(n_in, stream(0, "init"))
+            n = sum(a.size for _, _, a in walk(layer, params))
+            rows.append((f"{i + 1} {describe(layer, n_in)}", f"(n, {n_out})", f"{n:,}"))
+            total, n_in = total + n, n_out
+        rows = [("layer", "output", "parameters"), *rows, ("total", "", f"{total:,}")]
+        wide = [max(len(row[c]) for row in rows) for c in range(3)]
+        line = "{:<%d} {:<%d} {:>%d}" % (wide[0], wide[1] + 2, wide[2])
+        return "\n".join(line.format(*row) for row in rows)
+
+
+def describe(layer, n_in):
+    """Say a layer in a few words."""
+    if not isinstance(layer, Dense):
+        return str(layer)
+    name = getattr(layer.activation, "name", layer.activation)
+    bias = "" if layer.use_bias else " without bias"
+    return f"Dense {n_in} -> {layer.n_out}{'' if name == 'identity' else ' ' + name}{bias}"

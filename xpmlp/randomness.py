@@ -1,0 +1,59 @@
+"""Host streams (initial weights, batch order) and counter-based bits (dropout).
+
+The same numbers on every library, and no generator state anywhere: what is drawn depends on the
+seed, the purpose and the place only.
+"""
+
+import numpy as np
+
+from .arrays import Array, device
+
+PURPOSES = {"init": 0, "order": 1, "noise": 2, "split": 3, "data": 4}
+WEYL = 0x9E3779B9 - 2**32  # spreads consecutive elements; without it a chi-squared test fails
+
+
+def stream(seed: int, purpose: str, *path: int) -> np.random.Generator:
+    """Return the generator of one purpose and place, e.g. ``stream(0, "order", epoch)``.
+
+    Philox (Salmon et al. 2011), keyed through NumPy's SeedSequence.
+    """
+    key = np.random.SeedSequence(seed, spawn_key=(PURPOSES[purpose], *path))
+    return np.random.Generator(np.random.Philox(key))
+
+
+def _mix(x, word=0):
+    """Hash int32 words: lowbias32 (Wellons 2018), with a second key word in the middle.
+
+    The right shifts are masked, so that libraries without uint32 (torch) give the same bits.
+    """
+    x = x ^ ((x >> 16) & 0xFFFF)
+    x = x * 0x7FEB352D + word
+    x = x ^ ((x >> 15) & 0x1FFFF)
+    x = x * (0x846CA68B - 2**32)
+    return x ^ ((x >> 16) & 0xFFFF)
+
+
+def step_keys(seed: int, steps: np.ndarray) -> np.ndarray:
+    """Return one key of two int32 words a step, (B, 1, 2), folded on the host."""
+    key = np.random.SeedSequence(seed, spawn_key=(PURPOSES["noise"],))
+    words = key.generate_state(2, np.uint32).view(np.int32)
+    return _mix(_mix(words[None, None, :]) + np.asarray(steps, np.int32)[:, None, None])
+
+
+def at_place(key: Array, place: tuple[int, ...]) -> Array:
+    """Return the key (..., 1, 2) of one place in the network, a tuple of small integers."""
+    word = np.zeros(1, np.int32)
+    for part in place:
+        word = _mix(word + np.asarray([part + 1], np.int32))
+    return key + int(word[0])
+
+
+def random_bits(key: Array, shape: tuple[int, ...], *, xp) -> Array:
+    """Return 24 random bits (int32) per element of the last two axes of `shape`.
+
+    A hash of the key and the element's number, row by row; keys with a member axis, (K, 1, 2),
+    give (K, N, D).
+    """
+    n, d = shape[-2:]
+    element = xp.reshape(xp.arange(n * d, dtype=xp.int32, device=device(key)), (n, d))
+    return (_mix(element * WEYL + key[..., 0:1], key[..., 1:2]) >> 8) & 0xFFFFFF

@@ -1,0 +1,11 @@
+"""The step, the plan of an epoch, the loop, and `train` for a bare network."""
+
+from .fit import Trained, fit_network, train
+from .loop import Recipe, State, Validation, new_history
+from .outputs import network_outputs
+from .step import Step
+
+__all__ = [
+    "Recipe", "State", "Step", "Trained", "Validation", "fit_network", "network_outputs",
+    "new_history", "train",
+]  # fmt: skip

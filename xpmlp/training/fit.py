@@ -1,0 +1,189 @@
+"""From a network and data to trained parameters: what the estimators and `train` share."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arrays import Array, as_float, detached, float_dtype, from_host, is_array, namespace, to_host
+from ..engines import Carry, engine_for
+from ..errors import ShapeError
+from ..nn import Layout, Network
+from ..nn.layout import map_params
+from ..nn.losses import check_targets, match_loss, one_hot
+from ..optim import init_state, make_rule, make_schedule
+from ..randomness import stream
+from .lbfgs import run_lbfgs
+from .loop import Recipe, State, run_epochs
+from .outputs import network_outputs
+from .step import Step
+
+
+def fit_network(
+    network, loss, rule, recipe, data, params, *, state=None, sample_weight=None, validation=None
+):
+    """Train a network; the core of every fit.
+
+    data: (X, y) in the compute dtype on the device; params: nested dicts of arrays there; rule: an
+    update rule, or None for L-BFGS; state: of the call before, or None; sample_weight: (n,) on the
+    host. Returns the parameters (nested dicts of new arrays), the state, and why it ended.
+    """
+    x = data[0]
+    engine, xp = engine_for(x), namespace(x)
+    layout = Layout.of(network, params, contiguous=engine.contiguous)
+    # The run may give its carry away, so it holds copies.
+    store = {k: xp.asarray(a, copy=True) for k, a in layout.pack(params, xp=xp).items()}
+    buffers = {leaf.name: store.pop(leaf.name) for leaf in layout.leaves if not leaf.group.trained}
+    state = state or State(Carry({}, {}, {}), recipe.lr)
+    rule_state = state.carry.state or (init_state(rule, store, xp=xp) if rule else {})
+    state.carry = Carry(store, buffers, rule_state)
+    n_rows = recipe.batch_size if rule else x.shape[0]
+    step = Step(
+        network, loss, rule or make_rule("sgd"), layout, n_rows, str(x.dtype).rpartition(".")[2],
+        penalised=recipe.alpha > 0, decoupled=recipe.weight_decay > 0,
+    )  # fmt: skip
+    if rule is None:
+        reason = run_lbfgs(step, engine, data, recipe, state, sample_weight=sample_weight)
+    else:
+        reason = run_epochs(
+            step, engine, data, recipe, state, sample_weight=sample_weight, validation=validation
+        )
+    trained = layout.unpack(state.carry.params | state.carry.buffers, xp=xp)
+    return map_params(lambda a: xp.asarray(a, copy=True), trained), state, reason
+
+
+@dataclass
+class Trained:
+    """What `train` returns.
+
+    Attributes
+    ----------
+    network : Network
+    params : dict
+        Layer number -> name -> array, in the library and on the device of X.
+    history : dict of lists
+        "loss", "learning_rate", "seconds", an entry an epoch.
+    """
+
+    network: Network
+    params: dict
+    history: dict
+
+    def outputs(self, X: Array) -> Array:
+        """Return the network's outputs (n_samples, n_outputs) for X, in X's library."""
+        engine = engine_for(X)
+        layout = Layout.of(self.network, self.params, contiguous=False)
+        x = as_float(detached(X), float_dtype(_first(self.params)))
+        store = layout.pack(self.params, xp=engine.xp)
+        return network_outputs(self.network, layout, store, x, engine)
+
+
+def train(
+    network: Network, X: Array, y: Array, *, loss: str = "squared_error", solver="adam",
+    learning_rate_init: float = 1e-3, learning_rate: str = "constant", power_t: float = 0.5,
+    batch_size: int | None = None, max_iter: int = 200, alpha: float = 0.0,
+    weight_decay: float | None = None, momentum: float = 0.9, nesterovs_momentum: bool = True,
+    beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, shuffle: bool = True,
+    random_state: int = 0, tol: float = 1e-4, n_iter_no_change: float = 10, max_fun: int = 15000,
+    sample_weight=None, params: dict | None = None, dtype=None, verbose: int = 0,
+) -> Trained:  # fmt: skip
+    """Train a bare network on arrays of any library.
+
+    Parameters
+    ----------
+    network : Network
+        Its last layer gives logits for log_loss, binary_log_loss and poisson (the link is inside
+        the loss), activated outputs for squared_error.
+    X : array (n_samples, n_features)
+    y : array (n_samples, n_outputs)
+        Targets in the shape of the outputs; for log_loss also integer labels (n_samples,).
+    loss : {"squared_error", "log_loss", "binary_log_loss", "poisson"}
+    solver : {"sgd", "adam", "adamw", "rmsprop", "adagrad", "lbfgs"} or an update rule
+    batch_size : int, default=min(200, n_samples)
+    sample_weight : array (n_samples,), optional
+    params : dict, optional
+        Layer number -> name -> array to start from; else the layers' initializers draw.
+
+    The others are scikit-learn's, units included: `max_iter` counts epochs.
+
+    Returns
+    -------
+    Trained
+        The trained parameters, in the library and on the device of X.
+
+    Raises
+    ------
+    ShapeError
+        When X or y does not fit the network; the message says which reshape does.
+    DivergenceError
+        When the loss or a weight is not finite after an epoch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpmlp import nn, train
+    >>> x = np.linspace(-3, 3, 200)[:, None]
+    >>> network = nn.Network([nn.Dense(8, "tanh"), nn.Dense(1)])
+    >>> trained = train(network, x, np.sin(x), learning_rate_init=0.02, random_state=1)
+    >>> bool(np.abs(trained.outputs(x) - np.sin(x)).max() < 0.2)
+    True
+    """
+    if not (is_array(X) and X.ndim == 2):
+        raise ShapeError(
+            f"train got X of shape {getattr(X, 'shape', type(X).__name__)}, expected an array "
+            "(n_samples, n_features)."
+        )
+    x = as_float(detached(X), float_dtype(X, dtype))
+    if params is None:
+        host, n_out = network.init(x.shape[1], stream(random_state, "init"))
+        params = map_params(lambda a: from_host(a, x, str(x.dtype).rpartition(".")[2]), host)
+    else:
+        n_out = network.init(x.shape[1], stream(random_state, "init"))[1]
+    targets = _targets(y, x, n_out, loss)
+    task = "binary" if loss == "log_loss" and n_out == 1 else "multiclass"
+    record = match_loss(loss, task if loss == "log_loss" else "regression")[0]
+    rule = None if solver == "lbfgs" else make_rule(
+        solver, momentum=momentum, nesterov=nesterovs_momentum, beta_1=beta_1, beta_2=beta_2,
+        epsilon=epsilon,
+    )  # fmt: skip
+    if weight_decay is None:
+        weight_decay = rule.weight_decay if rule else 0.0
+    recipe = Recipe(
+        make_schedule(learning_rate, power_t), learning_rate_init,
+        min(batch_size or 200, x.shape[0]), max_iter, shuffle, random_state, alpha, weight_decay,
+        tol, n_iter_no_change, max_fun=max_fun, verbose=verbose,
+    )  # fmt: skip
+    w = None if sample_weight is None else np.asarray(
+        to_host(sample_weight) if is_array(sample_weight) else sample_weight, np.float64
+    )  # fmt: skip
+    trained, state, reason = fit_network(
+        network, record, rule, recipe, (x, targets), params, sample_weight=w
+    )
+    if reason == "interrupted":
+        warnings.warn("Training interrupted by user.")
+    return Trained(network, trained, state.history)
+
+
+def _targets(y, x, n_out, loss):
+    """Return targets (n, C) beside x, or say which reshape gives them."""
+    xp, dtype = namespace(x), str(x.dtype).rpartition(".")[2]
+    y = detached(y) if is_array(y) else np.asarray(y)
+    if type(y) is not type(x):
+        y = from_host(to_host(y), x)
+    if y.ndim == 1 and n_out > 1 and xp.isdtype(y.dtype, "integral"):
+        if loss != "log_loss":
+            raise ShapeError(
+                f"y holds integer class labels of shape {tuple(y.shape)}, but loss={loss!r} needs "
+                f"targets of shape {(x.shape[0], n_out)}: use loss='log_loss', or one 0/1 column a class."
+            )
+        y = one_hot(y, n_out, x)
+    check_targets((x.shape[0], n_out), tuple(y.shape))
+    return as_float(y, dtype)
+
+
+def _first(params):
+    for value in params.values():
+        found = _first(value) if isinstance(value, dict) else value
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,70 @@
+"""L-BFGS: SciPy's, on the packed store and the whole data as one batch."""
+
+import time
+
+import numpy as np
+
+from ..arrays import from_host, to_host
+from ..engines import gather
+from ..errors import DivergenceError
+from .loop import NON_FINITE, interruptible
+from .plan import epoch_order, make_plan, to_device
+from .step import full_gradient
+
+
+def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None) -> str:
+    """Minimise the objective on all rows; `state` holds the outcome.
+
+    Vectors travel to the host and back at each evaluation. Returns "converged", "max_iter" or
+    "interrupted"; raises DivergenceError like `run_epochs`.
+
+    References
+    ----------
+    Liu & Nocedal 1989; Byrd et al. 1995 (SciPy's L-BFGS-B).
+    """
+    from scipy.optimize import minimize
+
+    order = epoch_order(data[0].shape[0], seed=recipe.seed, epoch=0, shuffle=False)
+    plan = make_plan(
+        step.rule, order, batch_size=step.batch_size, lr=0.0, seed=recipe.seed, alpha=recipe.alpha,
+        sample_weight=sample_weight,
+    )  # fmt: skip
+    batch = gather(data, to_device(plan, data[0], step.dtype).at(0), xp=engine.xp)
+    objective = engine.compile(full_gradient(step, xp=engine.xp, kernels=engine.kernels))
+    params, buffers = state.carry.params, state.carry.buffers
+    extra = step.loss.reported(data[1].shape[-1]) - 1.0
+    reported: dict[float, float] = {}  # scikit-learn's loss_ by objective
+
+    def unpack(vector):
+        sizes = np.cumsum([int(np.prod(p.shape)) for p in params.values()])[:-1]
+        parts = zip(params.items(), np.split(vector, sizes))
+        return {k: from_host(v.reshape(tuple(p.shape)), p, step.dtype) for (k, p), v in parts}
+
+    def fun(vector):
+        total, value, grads = objective(unpack(vector), buffers, batch)
+        total, value = float(to_host(total)), float(to_host(value))
+        reported[total] = total + extra * value
+        flat = np.concatenate([to_host(grads[k]).ravel() for k in params])
+        return total, flat.astype(np.float64)
+
+    start = time.perf_counter()
+    with interruptible() as interrupted:
+
+        def after(intermediate_result):
+            state.history["loss"].append(reported[float(intermediate_result.fun)])
+            state.history["seconds"].append(time.perf_counter() - start)
+            if recipe.verbose:
+                print(f"Iteration {len(state.history['loss'])}, loss = {state.history['loss'][-1]:.8f}")
+            if interrupted():
+                raise StopIteration
+
+        x0 = np.concatenate([to_host(p).ravel() for p in params.values()]).astype(np.float64)
+        options = {"maxfun": recipe.max_fun, "maxiter": recipe.max_iter, "gtol": recipe.tol}
+        found = minimize(fun, x0, method="L-BFGS-B", jac=True, callback=after, options=options)
+        stopped = interrupted()
+    if not (np.isfinite(found.x).all() and np.isfinite(found.fun)):
+        raise DivergenceError(f"{NON_FINITE} It happened in iteration {found.nit} of L-BFGS.")
+    state.carry = state.carry._replace(params=unpack(found.x))
+    state.n_iter, state.best_loss = found.nit, reported[float(found.fun)]
+    state.n_seen += found.nfev * data[0].shape[0]
+    return "interrupted" if stopped else ("max_iter" if found.status == 1 else "converged")

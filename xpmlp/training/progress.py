@@ -1,0 +1,48 @@
+"""What a user sees while training: a bar on a terminal, else a line an epoch."""
+
+import sys
+
+
+class Progress:
+    """Show epochs as they end.
+
+    verbose: 0 nothing; 1 a bar on a terminal, else scikit-learn's lines; 2 a bar and a line with
+    the validation loss and score.
+    """
+
+    def __init__(self, verbose: int, max_iter: int):
+        self.verbose, self.bar = int(verbose), None
+        if self.verbose and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=max_iter, unit="epoch", file=sys.stderr, dynamic_ncols=True)
+
+    def epoch(self, n_iter: int, history: dict[str, list], *, early_stopping: bool) -> None:
+        """Show the epoch that has ended, the last of `history`."""
+        last = {name: values[-1] for name, values in history.items() if values}
+        if self.bar is not None:
+            shown = {k: f"{last[k]:.4g}" for k in ("loss", "validation_loss") if k in last}
+            self.bar.set_postfix(shown, refresh=False)
+            self.bar.update()
+        if self.verbose >= 2:
+            line = f"epoch {n_iter:4d}  train loss {last['loss']:.5f}"
+            if "validation_loss" in last:
+                line += f"  validation loss {last['validation_loss']:.5f}"
+                line += f"  score {last['validation_score']:.4f}"
+            self.say(line)
+        elif self.verbose and self.bar is None:
+            print(f"Iteration {n_iter}, loss = {last['loss']:.8f}")
+            if early_stopping:
+                print(f"Validation score: {last['validation_score']:f}")
+
+    def say(self, text: str) -> None:
+        """Print a line, above the bar if there is one."""
+        if self.bar is not None:
+            self.bar.write(text, file=sys.stdout)
+        elif self.verbose:
+            print(text, flush=True)
+
+    def close(self) -> None:
+        """End the bar."""
+        if self.bar is not None:
+            self.bar.close()
