@@ -78,7 +78,9 @@ def from_host(a: np.ndarray, like: Array, dtype: str | None = None) -> Array:
     # A copy of our own: torch would alias what it is given, and a later `+=` would change that.
     a = np.array(a, dtype=dtype)
     # Devices of JAX stay out: in a traced function an array has none.
-    return xp.asarray(a, device=None if is_jax(like) and not hasattr(like, "device") else device(like))
+    return xp.asarray(
+        a, device=None if is_jax(like) and not hasattr(like, "device") else device(like)
+    )
 
 
 def detached(x: Array) -> Array:

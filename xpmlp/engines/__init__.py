@@ -5,7 +5,16 @@ from .base import Batch, Carry, Engine, Plan, gather
 from .generic import generic_engine
 from .jax import jax_engine
 
-__all__ = ["Batch", "Carry", "Engine", "Plan", "engine_for", "gather", "generic_engine", "jax_engine"]
+__all__ = [
+    "Batch",
+    "Carry",
+    "Engine",
+    "Plan",
+    "engine_for",
+    "gather",
+    "generic_engine",
+    "jax_engine",
+]
 
 
 def engine_for(x: Array) -> Engine:

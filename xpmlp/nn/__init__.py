@@ -2,7 +2,18 @@
 
 from . import activations, initializers, losses
 from .activations import ActivationFunction
-from .layers import BUFFERS, OFFSETS, WEIGHTS, Activation, Ctx, Dense, Dropout, Group, Kernels, Layer
+from .layers import (
+    BUFFERS,
+    OFFSETS,
+    WEIGHTS,
+    Activation,
+    Ctx,
+    Dense,
+    Dropout,
+    Group,
+    Kernels,
+    Layer,
+)
 from .layout import Layout
 from .losses import Loss
 from .network import Network

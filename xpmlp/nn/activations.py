@@ -103,7 +103,9 @@ LEAK = 0.01  # Maas et al. 2013
 
 _ROWS = (
     ActivationFunction("identity", lambda z, xp: z, lambda da, z, a, xp: da),
-    ActivationFunction("logistic", sigmoid, lambda da, z, a, xp: da * (a * (1.0 - a)), "glorot_logistic"),
+    ActivationFunction(
+        "logistic", sigmoid, lambda da, z, a, xp: da * (a * (1.0 - a)), "glorot_logistic"
+    ),
     ActivationFunction("tanh", lambda z, xp: xp.tanh(z), lambda da, z, a, xp: da * (1.0 - a * a)),
     ActivationFunction(
         "relu", lambda z, xp: xp.maximum(z, 0.0), lambda da, z, a, xp: da * _mask(a > 0, da, xp)

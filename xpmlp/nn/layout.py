@@ -71,7 +71,9 @@ class Layout:
         for leaf in self.leaves:
             arrays = [get(params, slot.path) for slot in leaf.slots]
             if leaf.flat:
-                flat = [xp.reshape(a, (*a.shape[:-2], 1, s.size)) for a, s in zip(arrays, leaf.slots)]
+                flat = [
+                    xp.reshape(a, (*a.shape[:-2], 1, s.size)) for a, s in zip(arrays, leaf.slots)
+                ]
                 store[leaf.name] = xp.concat(flat, axis=-1)
             else:
                 store[leaf.name] = arrays[0]
@@ -121,6 +123,8 @@ def put(params, path, a):
 def map_params(f, *trees):
     """Return f over the arrays of nested dicts of one form."""
     return {
-        k: map_params(f, *(t[k] for t in trees)) if isinstance(v, dict) else f(*(t[k] for t in trees))
+        k: map_params(f, *(t[k] for t in trees))
+        if isinstance(v, dict)
+        else f(*(t[k] for t in trees))
         for k, v in trees[0].items()
     }

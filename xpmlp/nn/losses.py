@@ -82,7 +82,9 @@ def check_targets(outputs_shape, y_shape):
     n, c = outputs_shape[-2:]
     wanted = f"y.reshape({n}, {c})" if _size(y_shape) == n * c else f"one of shape ({n}, {c})"
     if len(y_shape) == 1 and c > 1 and y_shape[0] == n:
-        wanted = f"a 0/1 column for each of the {c} classes (or pass log_loss integer labels to train)"
+        wanted = (
+            f"a 0/1 column for each of the {c} classes (or pass log_loss integer labels to train)"
+        )
     raise ShapeError(
         f"targets have shape {tuple(y_shape)}, outputs {tuple(outputs_shape)}: use {wanted}."
     )
@@ -154,7 +156,9 @@ def match_loss(loss: str, task: str, out_activation: str = "auto") -> tuple[Loss
     classes = task != "regression"
     if loss == "squared_error":
         expected = "logistic" if classes else "identity"
-        allowed: tuple[str, ...] = (expected,) if classes else ("identity", "logistic", "tanh", "relu")
+        allowed: tuple[str, ...] = (
+            (expected,) if classes else ("identity", "logistic", "tanh", "relu")
+        )
     else:
         expected, allowed = record.link, (record.link,)
     if out_activation not in ("auto", *allowed):

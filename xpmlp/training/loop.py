@@ -123,7 +123,9 @@ def run_epochs(step, engine, data, recipe, state, *, sample_weight=None, validat
                     best = _copy(engine, state.carry.params), _copy(engine, state.carry.buffers)
                 show.epoch(state.n_iter, state.history, early_stopping=recipe.early_stopping)
                 lr = recipe.schedule.after_epoch(recipe.lr, state.lr, state.n_seen)
-                state.lr = lr if state.stale <= recipe.n_iter_no_change else _plateau(recipe, state, show)
+                state.lr = (
+                    lr if state.stale <= recipe.n_iter_no_change else _plateau(recipe, state, show)
+                )
                 if state.lr is None:
                     state.lr, reason = lr, "converged"
                     break
@@ -149,7 +151,9 @@ def _epoch(step, engine, data, recipe, state, sample_weight):
     carry, losses = engine.run(step)(state.carry, data, to_device(plan, data[0], step.dtype))
     state.carry = carry
     # One host read an epoch: reading the loss in every batch stalls a GPU's queue.
-    report = to_host(engine.compile(_summary)(losses, carry.params, carry.buffers)).astype(np.float64)
+    report = to_host(engine.compile(_summary)(losses, carry.params, carry.buffers)).astype(
+        np.float64
+    )
     value, penalty = report[: 2 * len(plan.rows)].reshape(2, -1)
     value = value * step.loss.reported(data[1].shape[-1]) + penalty
     loss = float((plan.n_rows * value).sum() / n)
@@ -168,7 +172,8 @@ def _summary(losses, params, buffers):
     """Return one array: the losses, then for each leaf a sum that is finite if all of it is."""
     xp = namespace(losses)
     flags = [
-        xp.astype(xp.all(xp.isfinite(a)), losses.dtype) for a in (*params.values(), *buffers.values())
+        xp.astype(xp.all(xp.isfinite(a)), losses.dtype)
+        for a in (*params.values(), *buffers.values())
     ]
     flags = [xp.reshape(1.0 / flag, (1,)) for flag in flags]  # a leaf that is not finite: infinity
     return xp.concat([xp.reshape(losses, (-1,)), *flags], axis=0)

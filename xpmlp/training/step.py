@@ -33,7 +33,10 @@ class Step:
         )
         penalty, grads = self.penalise(grads, carry.params, batch.now, xp=xp)
         params, state = self.update(grads, carry.state, carry.params, batch.now, xp=xp)
-        return Carry(params, buffers, state), (value, xp.zeros_like(value) if penalty is None else penalty)
+        return Carry(params, buffers, state), (
+            value,
+            xp.zeros_like(value) if penalty is None else penalty,
+        )
 
     def gradient(self, params, buffers, batch, *, xp, kernels):
         """Return the data loss, its gradient as a store, and the next buffers."""

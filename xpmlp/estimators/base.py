@@ -1,0 +1,345 @@
+"""What the classifier and the regressor share: arguments, fit, state across calls, predict."""
+
+import warnings
+from dataclasses import replace
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from ..arrays import as_float, from_host, home, namespace, to_host
+from ..engines import Carry, engine_for
+from ..nn import Dense, Dropout, Layer, Layout, Network
+from ..nn.activations import ActivationFunction, get_activation
+from ..nn.initializers import get_initializer
+from ..nn.layout import map_params
+from ..nn.losses import LINKS, match_loss
+from ..optim import RULES, Rule, make_rule, make_schedule
+from ..randomness import stream
+from ..training import Recipe, Validation, fit_network, network_outputs
+from .inputs import check_inputs, check_weights, placed
+from .weights import collect, nested, refresh
+
+
+class BaseMLP(BaseEstimator):
+    """The estimators' common part; `MLPClassifier` and `MLPRegressor` are what to use."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left"), Layer],
+        "activation": [str, ActivationFunction],
+        "solver": [StrOptions({*RULES, "lbfgs"}), Rule],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "init": "no_validation",
+        "out_activation": [str],
+        "weight_decay": [Interval(Real, 0, None, closed="left"), None],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "device": [str],
+        "dtype": "no_validation",
+    }
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = True
+        return tags
+
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None):
+        """Fit the network to X and y.
+
+        Parameters
+        ----------
+        X : array, DataFrame or list of shape (n_samples, n_features)
+            Training runs in its library and on its device (see `device`).
+        y : array or list of shape (n_samples,) or (n_samples, n_outputs)
+            Class labels, a 0/1 column a label, or numbers.
+        sample_weight : array of shape (n_samples,), optional
+        X_val, y_val : like X and y, optional
+            Looked at after each epoch: `history_` gets their loss and score, and early_stopping
+            uses them instead of splitting a part off X.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DivergenceError
+            When the loss or a weight is not finite after an epoch. The estimator is then, as after
+            any error, what it was before the call.
+        """
+        resume = self.warm_start and hasattr(self, "coefs_")
+        return self._guarded(X, y, sample_weight, (X_val, y_val), resume=resume)
+
+    def _guarded(self, X, y, sample_weight, validation, *, resume, one_epoch=False, classes=None):
+        """Fit, and leave the estimator as it was if that fails."""
+        before = dict(vars(self))
+        try:
+            self._validate_params()
+            self._fit(X, y, sample_weight, validation, resume, one_epoch, classes)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+        return self
+
+    def _fit(self, X, y, sample_weight, validation, resume, one_epoch, classes):
+        if one_epoch and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        if not resume:
+            self.scaling_ = None
+            self.seed_ = _seed(self.random_state)
+        x = self._inputs(X, reset=not resume)
+        targets = self._targets(y, x, reset=not resume, classes=classes)
+        weights = check_weights(sample_weight, x.shape[0])
+        loss, self.out_activation_ = match_loss(self.loss, self._task, self.out_activation)
+        if resume:
+            params, state = nested(self), self._resumed(one_epoch)
+            refused = "fit it anew, without warm_start, after changing the layers"
+            if self._network(targets.shape[1], loss) != self.network_:
+                raise ValueError(
+                    f"{type(self).__name__}'s arguments changed its network: {refused}."
+                )
+        else:
+            params, state = self._initial(x, targets.shape[1], loss), None
+        data, weights, held_out = self._split(x, targets, weights, validation)
+        rule = None if self.solver == "lbfgs" else self._rule()
+        if rule is None and any(isinstance(layer, Dropout) for layer in self.network_.layers):
+            raise ValueError(
+                "solver='lbfgs' needs a fixed objective: leave dropout out, or take 'adam'."
+            )
+        recipe = self._recipe(data[0].shape[0], rule, one_epoch)
+        params, state, reason = fit_network(
+            self.network_, loss, rule, recipe, data, params, state=state, sample_weight=weights,
+            validation=held_out,
+        )  # fmt: skip
+        collect(self, params)
+        self._report(state, reason, one_epoch)
+
+    def _inputs(self, X, *, reset=False, method="fit"):
+        """Return X checked, in the compute dtype, at home, standardised if the model has statistics."""
+        x, dtype = check_inputs(self, X, reset=reset)
+        if reset:
+            x = placed(x, self.device)
+        else:
+            dtype = self._dtype
+            x = placed(
+                x, self.device, at=home(self.coefs_[0]), caller=f"{type(self).__name__}.{method}"
+            )
+        x = as_float(x, dtype)
+        if reset:
+            self._dtype, self.device_ = dtype, str(home(x).device)
+        if not bool(namespace(x).all(namespace(x).isfinite(x))):
+            raise ValueError(
+                f"Input X contains NaN, infinity or a value too large for dtype('{dtype}')."
+            )
+        return x if self.scaling_ is None else self.scaling_.inputs(x)
+
+    def _network(self, n_outputs, loss):
+        """Return the network that the arguments describe."""
+        given = self.hidden_layer_sizes
+        given = list(given) if hasattr(given, "__iter__") else [given]
+        named = isinstance(self.init, str) or hasattr(self.init, "draw")
+        rule = self.init if named else "auto"
+        if rule == "auto":
+            rule = get_activation(self.activation).init
+        get_initializer(rule)
+        layers: list[Layer] = []
+        for size in given:
+            if isinstance(size, Layer):
+                layers.append(size)
+                continue
+            if size <= 0:
+                raise ValueError(f"hidden_layer_sizes must be > 0, got {given}.")
+            layers.append(Dense(int(size), self.activation, initializer=rule))
+            layers += [Dropout(float(self.dropout))] if self.dropout else []
+        last = self.out_activation_ if loss.name == "squared_error" else "identity"
+        return Network((*layers, Dense(n_outputs, last, initializer=rule)))
+
+    def _initial(self, x, n_outputs, loss):
+        """Make the network and draw its parameters. Returns them as nested dicts beside x."""
+        self.network_ = self._network(n_outputs, loss)
+        host, _ = self.network_.init(x.shape[1], stream(self.seed_, "init"))
+        params = map_params(lambda a: from_host(a, x, self._dtype), host)
+        self._layout = Layout.of(self.network_, params, contiguous=False)
+        collect(self, params)
+        if not (isinstance(self.init, str) or hasattr(self.init, "draw")):
+            try:
+                self.coefs_, self.intercepts_ = map(list, self.init)
+            except (TypeError, ValueError) as error:
+                get_initializer(self.init)
+                raise AssertionError from error
+            params = nested(self, like=x)
+        return params
+
+    def _resumed(self, one_epoch):
+        """Return a copy of the state of the call before; warm_start makes the rule's state anew."""
+        old = self._state
+        history = {name: list(values) for name, values in old.history.items()}
+        if not one_epoch:
+            return replace(
+                old,
+                carry=Carry({}, {}, {}),
+                lr=self.learning_rate_init,
+                rule_step=0,
+                history=history,
+            )
+        copied = refresh(old.carry.state, self.coefs_[0])
+        return replace(old, carry=Carry({}, {}, copied), history=history)
+
+    def _rule(self):
+        return make_rule(
+            self.solver, momentum=self.momentum, nesterov=self.nesterovs_momentum,
+            beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon,
+        )  # fmt: skip
+
+    def _recipe(self, n, rule, one_epoch):
+        """Return the arguments as the training loop takes them."""
+        batch_size = 200 if self.batch_size == "auto" else self.batch_size
+        if self.batch_size != "auto" and batch_size > n:
+            warnings.warn(
+                f"Got `batch_size` less than 1 or larger than sample size ({n}). "
+                "It is going to be clipped."
+            )
+        decay = rule.weight_decay if rule and self.weight_decay is None else self.weight_decay
+        # scikit-learn's schedules belong to plain gradient descent.
+        schedule = self.learning_rate if self.solver == "sgd" else "constant"
+        return Recipe(
+            make_schedule(schedule, self.power_t), float(self.learning_rate_init),
+            min(int(batch_size), n), 1 if one_epoch else self.max_iter, self.shuffle, self.seed_,
+            float(self.alpha), float(decay or 0.0), self.tol, self.n_iter_no_change,
+            self.early_stopping and rule is not None, self.max_fun, int(self.verbose),
+        )  # fmt: skip
+
+    def _split(self, x, targets, weights, validation):
+        """Return the training data and weights, and what is held out (a Validation or None)."""
+        X_val, y_val = validation
+        if (X_val is None) != (y_val is None):
+            raise ValueError("X_val and y_val go together: pass both or neither.")
+        if X_val is not None:
+            held = self._inputs(X_val, method="fit"), self._targets(y_val, x, reset=False)
+            return (x, targets), weights, self._validation(*held, None)
+        if not self.early_stopping or self.solver == "lbfgs":
+            return (x, targets), weights, None
+        strata = to_host(targets).argmax(axis=1) if self._task == "multiclass" else None
+        strata = to_host(targets)[:, 0] if self._task == "binary" else strata
+        try:
+            train, held_out = train_test_split(
+                np.arange(x.shape[0]), test_size=self.validation_fraction, random_state=self.seed_ % 2**32,
+                stratify=strata,
+            )  # fmt: skip
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping cannot split a validation part off: {error}"
+            ) from error
+        if len(held_out) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of "
+                "your dataset."
+            )
+        xp = namespace(x)
+        rows = [from_host(part, x, "int32") for part in (train, held_out)]
+        (x, xv), (t, tv) = ([xp.take(a, r, axis=0) for r in rows] for a in (x, targets))
+        own = (None, None) if weights is None else (weights[train], weights[held_out])
+        return (x, t), own[0], self._validation(xv, tv, own[1])
+
+    def _validation(self, x, targets, weights):
+        y = to_host(targets)
+        w = None if weights is None else weights / weights.sum()
+        return Validation(x, y, w, lambda outputs: self._score_outputs(outputs, y, w))
+
+    def _report(self, state, reason, one_epoch):
+        """Set the fitted attributes, and warn of what the user should know."""
+        self._state = replace(state, carry=Carry({}, {}, state.carry.state))
+        self.history_ = state.history
+        self.loss_curve_ = state.history["loss"]
+        self.n_iter_, self.t_ = state.n_iter, state.n_seen
+        early = self.early_stopping and self.solver != "lbfgs"
+        self.loss_ = state.best_loss if self.solver == "lbfgs" else self.loss_curve_[-1]
+        self.best_loss_ = None if early else state.best_loss
+        self.validation_scores_ = state.history["validation_score"] if early else None
+        self.best_validation_score_ = state.best_score if early else None
+        self.n_layers_, self.n_outputs_ = len(self.coefs_) + 1, self.network_.layers[-1].n_out
+        if reason == "interrupted":
+            warnings.warn("Training interrupted by user.")
+        elif reason == "diverged":
+            warnings.warn(
+                f"Training diverged in epoch {state.n_iter}; the weights of the best epoch are "
+                "restored: lower learning_rate_init or standardise X.",
+                ConvergenceWarning,
+            )
+        elif reason == "max_iter" and not one_epoch:
+            name = "lbfgs failed to converge" if self.solver == "lbfgs" else "Stochastic Optimizer"
+            warnings.warn(
+                f"{name}: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
+                "converged yet.",
+                ConvergenceWarning,
+            )
+
+    def _outputs(self, X, method, *, logits=False):
+        """Return the network's outputs for X, at home; `logits`: before the output activation."""
+        check_is_fitted(self)
+        x = self._inputs(X, method=method)
+        network = self.network_
+        if logits:
+            last = replace(network.layers[-1], activation="identity")
+            network = Network((*network.layers[:-1], last))
+        engine = engine_for(x)
+        store = self._layout.pack(nested(self), xp=engine.xp)
+        return network_outputs(network, self._layout, store, x, engine)
+
+    def _link(self, outputs):
+        return LINKS[self.out_activation_](outputs, namespace(outputs))
+
+    def __getstate__(self):
+        """Return host arrays, and where they lived."""
+        state = super().__getstate__()
+        if "coefs_" not in state or home(self.coefs_[0]).library == "numpy":
+            return state
+        return refresh(state, np.empty(0)) | {"_home": home(self.coefs_[0])}
+
+    def __setstate__(self, state):
+        """Bring the arrays back home, or say that they stay on the host."""
+        from ..arrays import array_at
+        from ..errors import DeviceError
+
+        lived = state.pop("_home", None)
+        if lived is not None:
+            try:
+                classes = state.get("classes_")
+                state = refresh(state, array_at(lived))
+                state |= {} if classes is None else {"classes_": classes}
+            except DeviceError as error:
+                state |= {"device": "auto", "device_": "cpu"}
+                warnings.warn(f"The model stays in NumPy: {error}", stacklevel=2)
+        super().__setstate__(state)
+
+
+def _seed(random_state):
+    """Return the one integer that names all random streams."""
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))

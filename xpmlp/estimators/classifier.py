@@ -1,0 +1,248 @@
+"""The classifier."""
+
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import (
+    _check_partial_fit_first_call,
+    check_classification_targets,
+    type_of_target,
+)
+from sklearn.utils.validation import column_or_1d
+
+from ..arrays import from_host, is_array, namespace, to_host
+from ..nn.losses import one_hot
+from .base import BaseMLP
+from .inputs import back, host_targets
+from .model_file import save_model
+
+
+class MLPClassifier(ClassifierMixin, BaseMLP):
+    """Multilayer perceptron classifier on arrays of any library.
+
+    Arguments, defaults and fitted attributes are scikit-learn's where it has them; these are ours
+    or take more.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int, or sequence of int and layers, default=(100,)
+        Units of each hidden layer, or layers such as ``nn.Dense(30, "tanh")``; the output layer is
+        added.
+    activation : str or ActivationFunction, default="relu"
+        identity, logistic, tanh, relu, leaky_relu, elu, selu, gelu, gelu_tanh, silu, mish,
+        softplus, softsign, hard_tanh, or your own.
+    solver : {"adam", "sgd", "adamw", "rmsprop", "adagrad", "lbfgs"} or an update rule of `optim`
+    loss : {"log_loss", "binary_log_loss", "squared_error"}, default="log_loss"
+        Softmax cross-entropy (logistic for two classes and multilabel); independent sigmoids; half
+        the squared error of logistic outputs.
+    init : str, initializer or (coefs, intercepts), default="auto"
+        "auto" belongs to the activation (scikit-learn's rule for its four); "normal" is N(0, 1),
+        weights and biases.
+    out_activation : str, default="auto"
+        Output activation; only what the loss goes with.
+    weight_decay : float, default=None
+        Decoupled decay of the weights, times the learning rate; None is 0.01 for adamw, else 0.
+    dropout : float, default=0.0
+        Share of each hidden layer's outputs dropped while training.
+    device : {"auto", "cpu", "cuda", "cuda:1", ...}, default="auto"
+        "auto" trains where X is; "cuda" moves host arrays to a card (CuPy).
+    dtype : {"float32", "float64"}, default=None
+        Compute dtype; None is that of X. float32 is about twice as fast.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    coefs_ : list of arrays (n_in, n_out)
+    intercepts_ : list of arrays (n_out,)
+        Both can be read, assigned, assigned by item and written in place.
+    history_ : dict of lists
+        loss, validation_loss, validation_score, learning_rate, seconds: an entry an epoch.
+    network_ : Network
+    device_ : str
+        Where the model lives.
+    loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_, n_iter_, t_,
+    n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_
+        As scikit-learn's.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from xpmlp import MLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = MLPClassifier((16,), solver="lbfgs", max_iter=500, random_state=1).fit(X, y)
+    >>> clf.score(X, y) > 0.95
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict] = BaseMLP._parameter_constraints | {
+        "loss": [StrOptions({"log_loss", "binary_log_loss", "squared_error"})]
+    }
+
+    def __init__(
+        self, hidden_layer_sizes=(100,), activation="relu", *, solver="adam", alpha=1e-4,
+        batch_size="auto", learning_rate="constant", learning_rate_init=1e-3, power_t=0.5,
+        max_iter=200, shuffle=True, random_state=None, tol=1e-4, verbose=False, warm_start=False,
+        momentum=0.9, nesterovs_momentum=True, early_stopping=False, validation_fraction=0.1,
+        beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10, max_fun=15000,
+        loss="log_loss", init="auto", out_activation="auto", weight_decay=None, dropout=0.0,
+        device="auto", dtype=None,
+    ):  # fmt: skip
+        vars(self).update({k: v for k, v in locals().items() if k not in ("self", "__class__")})
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    @available_if(lambda self: self.solver != "lbfgs")
+    def partial_fit(self, X, y, sample_weight=None, classes=None):
+        """Train for one epoch over the given data, from where the last call ended.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+        classes : array of shape (n_classes,), optional
+            All classes that will ever come; needed in the first call, except for multilabel y.
+
+        Returns
+        -------
+        self
+        """
+        resume = hasattr(self, "coefs_")
+        return self._guarded(
+            X, y, sample_weight, (None, None), resume=resume, one_epoch=True, classes=(classes,)
+        )
+
+    def _targets(self, y, x, *, reset, classes=None):
+        """Return 0/1 targets (n, n_outputs) beside x; sets `classes_` on reset."""
+        y = host_targets(y, x.shape[0], numeric=False, name=type(self).__name__)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        multilabel = type_of_target(y) == "multilabel-indicator"
+        if y.ndim == 2 and not multilabel:
+            raise ValueError("y has several columns that are not 0/1: fit a model for each column.")
+        if multilabel:
+            found = np.arange(y.shape[1])
+        else:
+            try:
+                found = np.unique(y)
+            except TypeError as error:
+                kinds = sorted({type(label).__name__ for label in y})
+                raise ValueError(f"y mixes labels of types {kinds}: use one type.") from error
+        self._set_classes(found, multilabel, reset, classes)
+        if multilabel:
+            return from_host(y, x, self._dtype)
+        codes = np.searchsorted(self.classes_, y)
+        if len(self.classes_) <= 2:
+            return from_host(codes[:, None], x, self._dtype)
+        return one_hot(from_host(codes, x, "int32"), len(self.classes_), x)
+
+    def _set_classes(self, found, multilabel, reset, classes):
+        """Set `classes_` and the task, or check what was found against them."""
+        if reset:
+            if classes is not None and not (multilabel and classes[0] is None):
+                vars(self).pop("classes_", None)
+                _check_partial_fit_first_call(self, classes[0])
+            else:
+                self.classes_ = found
+            n = len(self.classes_)
+            self._task = "multilabel" if multilabel else ("binary" if n <= 2 else "multiclass")
+        if (self._task == "multilabel") != multilabel:
+            raise ValueError(f"y is not of the kind that the model was fitted to ({self._task}).")
+        unknown = np.setdiff1d(found, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`: {unknown.tolist()}; `self.classes_` has "
+                f"{self.classes_.tolist()}."
+            )
+
+    def predict(self, X):
+        """Predict labels.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : array of shape (n_samples,) or, multilabel, (n_samples, n_labels)
+            In X's library, on its device; text labels come as a NumPy array.
+        """
+        z = self._outputs(X, "predict", logits=True)
+        xp = namespace(z)
+        if self._task == "multilabel":
+            return _labels(np.arange(2), back(xp.astype(z > 0, xp.int32), X))
+        many = z.shape[-1] > 1
+        codes = xp.argmax(z, axis=-1) if many else xp.astype(z[:, 0] > 0, xp.int32)
+        if len(self.classes_) == 1:
+            codes = xp.zeros_like(codes)
+        return _labels(self.classes_, back(codes, X))
+
+    def predict_proba(self, X):
+        """Return probabilities of shape (n_samples, n_classes), columns as in `classes_`.
+
+        Independent outputs (binary_log_loss or squared_error over several classes) are divided by
+        their row's sum; multilabel ones are not.
+        """
+        return back(self._probabilities(X, "predict_proba"), X)
+
+    def predict_log_proba(self, X):
+        """Return the logarithm of `predict_proba`; 0 becomes -inf."""
+        p = self._probabilities(X, "predict_log_proba")
+        xp = namespace(p)
+        tiny = float(xp.finfo(p.dtype).smallest_normal)
+        p = xp.where(p > 0, xp.log(xp.maximum(p, tiny)), -float("inf"))
+        return back(p, X)
+
+    def _probabilities(self, X, method):
+        p = self._link(self._outputs(X, method, logits=True))
+        xp = namespace(p)
+        if self._task == "binary":
+            return xp.ones_like(p) if len(self.classes_) == 1 else xp.concat([1.0 - p, p], axis=-1)
+        if self._task == "multiclass" and self.out_activation_ == "logistic":
+            total = xp.sum(p, axis=-1, keepdims=True)
+            # All sigmoids at 0: nothing is known, every class alike.
+            return xp.where(total > 0, p / xp.where(total > 0, total, 1.0), 1.0 / p.shape[-1])
+        return p
+
+    def decision_function(self, X):
+        """Return logits: (n_samples,) for two classes, else (n_samples, n_outputs)."""
+        z = self._outputs(X, "decision_function", logits=True)
+        return back(z[:, 0] if self._task == "binary" else z, X)
+
+    def score(self, X, y, sample_weight=None):
+        """Return the accuracy (multilabel: the share of rows with all labels right)."""
+        host = [to_host(a) if is_array(a) else a for a in (y, self.predict(X), sample_weight)]
+        return float(accuracy_score(host[0], host[1], sample_weight=host[2]))
+
+    def save(self, path):
+        """Write the model to one safetensors file, atomically; `xpmlp.load_model` reads it.
+
+        Raises
+        ------
+        TypeError
+            When the network holds a layer or activation of your own, which no file can hold.
+        """
+        save_model(self, path)
+
+    def _score_outputs(self, outputs, targets, weights):
+        """Return the accuracy of host outputs of the training network."""
+        if self._task == "multiclass":
+            hits = outputs.argmax(axis=1) == targets.argmax(axis=1)
+        else:
+            threshold = 0.5 if self.loss == "squared_error" else 0.0
+            hits = ((outputs > threshold) == (targets > 0.5)).all(axis=1)
+        return float(np.average(hits, weights=weights))
+
+
+def _labels(values, codes):
+    """Return values[codes]: in the library of codes if it has such values, else in NumPy."""
+    if isinstance(codes, np.ndarray) or values.dtype.kind not in "biuf":
+        return values[codes if isinstance(codes, np.ndarray) else to_host(codes)]
+    return namespace(codes).take(from_host(values, codes), codes, axis=0)

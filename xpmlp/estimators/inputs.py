@@ -1,0 +1,96 @@
+"""Checks at the door: X, y and weights of any library, in scikit-learn's words."""
+
+import numpy as np
+from sklearn.utils.validation import _check_sample_weight, _check_y, validate_data
+
+from ..arrays import detached, float_dtype, from_host, home, is_array, is_numpy, place, to_host
+
+
+def check_inputs(estimator, X, *, reset):
+    """Return X as an array (n_samples, n_features) and the dtype to compute in.
+
+    Device arrays are checked where they are; everything else becomes NumPy by scikit-learn's rules.
+    """
+    if is_array(X) and not is_numpy(X):
+        _check_shape(estimator, X, reset)
+        return X, float_dtype(X, estimator.dtype)
+    kind = getattr(getattr(X, "dtype", None), "kind", "f")
+    if isinstance(X, np.ma.MaskedArray):
+        raise ValueError("X is a masked array, whose mask would be lost: fill it, X.filled(value).")
+    if kind in "mM":
+        raise ValueError(f"X holds dates or durations ({X.dtype}): turn them into numbers first.")
+    short = getattr(X, "dtype", None) == np.float16
+    x = validate_data(estimator, X, dtype=(np.float64, np.float32), reset=reset)
+    return x, "float32" if short and estimator.dtype is None else float_dtype(x, estimator.dtype)
+
+
+def _check_shape(estimator, X, reset):
+    """Check a device array as scikit-learn checks a host array, without copying it."""
+    name = type(estimator).__name__
+    if X.ndim != 2:
+        raise ValueError(
+            f"Expected 2D array, got {X.ndim}D array instead. Reshape your data: X.reshape(-1, 1) for "
+            "one feature, X.reshape(1, -1) for one sample."
+        )
+    n, d = X.shape
+    if n < 1 or d < 1:
+        what = "sample" if n < 1 else "feature"
+        raise ValueError(
+            f"Found array with 0 {what}(s) (shape={(n, d)}) while a minimum of 1 is required by {name}."
+        )
+    if reset:
+        estimator.n_features_in_ = d
+        vars(estimator).pop("feature_names_in_", None)
+    elif d != estimator.n_features_in_:
+        raise ValueError(
+            f"X has {d} features, but {name} is expecting {estimator.n_features_in_} features as input."
+        )
+
+
+def placed(x, device, *, at=None, caller=""):
+    """Return x where `device` says, or refuse it if the model lives elsewhere."""
+    moved = place(x, device)
+    if at is not None and home(moved) != at:
+        raise ValueError(
+            f"Inputs passed to {caller}() must use the same namespace and the same device as those "
+            f"passed to fit(). The model is in {at.library} on {at.device}, X in {home(x).library} on "
+            f"{home(x).device}: pass X from there, or fit with device= to have host arrays moved."
+        )
+    return moved
+
+
+def back(result, X):
+    """Return a result in the library and on the device of the caller's X."""
+    like = X if is_array(X) else np.empty(0)
+    if is_numpy(like):
+        return result if is_numpy(result) else to_host(result)
+    return result if home(result) == home(like) else from_host(to_host(result), like)
+
+
+def host_targets(y, n, *, numeric, name):
+    """Return y as a checked host array of n rows, (n,) or (n, n_outputs)."""
+    if y is None:
+        raise ValueError(f"{name} requires y to be passed, but the target y is None")
+    y = to_host(detached(y)) if is_array(y) and not is_numpy(y) else y
+    try:
+        y = _check_y(y, multi_output=True, y_numeric=numeric)
+    except TypeError as error:
+        raise ValueError(f"y cannot be read as labels or numbers: {error}") from error
+    y = y.toarray() if hasattr(y, "toarray") else y
+    if y.shape[0] != n:
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: [{n}, {y.shape[0]}]"
+        )
+    return y
+
+
+def check_weights(sample_weight, n):
+    """Return sample weights as float64 host array (n,), or None."""
+    if sample_weight is None:
+        return None
+    on_device = is_array(sample_weight) and not is_numpy(sample_weight)
+    w = to_host(sample_weight) if on_device else sample_weight
+    w = _check_sample_weight(w, np.empty((n, 1)), dtype=np.float64, ensure_non_negative=True)
+    if not w.any():
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    return w

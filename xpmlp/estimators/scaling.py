@@ -1,0 +1,55 @@
+"""Statistics by which inputs and regression targets are standardised, kept in the model."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..arrays import from_host
+
+
+class Scaling(NamedTuple):
+    """Means and scales, host arrays; None where targets stay as they are.
+
+    Examples
+    --------
+    >>> scaling = Scaling.of(np.asarray([[1.0, 5.0], [3.0, 5.0]]))
+    >>> scaling.inputs(np.asarray([[3.0, 6.0]]))
+    array([[1., 1.]])
+    """
+
+    x_mean: np.ndarray  # (1, n_features)
+    x_scale: np.ndarray
+    y_mean: np.ndarray | None = None  # (1, n_outputs)
+    y_scale: np.ndarray | None = None
+
+    @staticmethod
+    def of(X, y=None, *, shared=False):
+        """Measure X (n, d) and y; `shared`: one mean and scale for all columns, as for pixels."""
+        axis = None if shared else 0
+        x_mean, x_scale = _statistics(np.asarray(X, np.float64), axis, X.shape[1])
+        if y is None:
+            return Scaling(x_mean, x_scale)
+        y = np.asarray(y, np.float64).reshape(len(y), -1)
+        return Scaling(x_mean, x_scale, *_statistics(y, 0, y.shape[1]))
+
+    def inputs(self, x):
+        """Return x standardised, in its library."""
+        return (x - _at(self.x_mean, x)) / _at(self.x_scale, x)
+
+    def targets(self, y):
+        """Return targets (n, n_outputs) standardised."""
+        return y if self.y_mean is None else (y - _at(self.y_mean, y)) / _at(self.y_scale, y)
+
+    def restore(self, y) -> Any:
+        """Return predictions (n, n_outputs) in the units of the targets."""
+        return y if self.y_mean is None else y * _at(self.y_scale, y) + _at(self.y_mean, y)
+
+
+def _statistics(a, axis, n):
+    mean, scale = a.mean(axis=axis), a.std(axis=axis)
+    scale = np.where(scale > 0, scale, 1.0)  # a constant column stays what it is, centred
+    return np.broadcast_to(mean, (1, n)).copy(), np.broadcast_to(scale, (1, n)).copy()
+
+
+def _at(a, like):
+    return from_host(a, like, str(like.dtype).rpartition(".")[2])
