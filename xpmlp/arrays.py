@@ -89,7 +89,7 @@ def detached(x: Array) -> Array:
 
 
 def place(x: Array, where: str) -> Array:
-    """Return `x` where the argument ``device=`` says: "auto" (where it is), "cpu", "cuda", "cuda:1".
+    """Return `x` where ``device=`` says: "auto" (where it is), "cpu", "cuda", "cuda:1".
 
     Raises
     ------

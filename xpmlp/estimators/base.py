@@ -30,6 +30,9 @@ from .weights import collect, nested, refresh
 class BaseMLP(BaseEstimator):
     """The estimators' common part; `MLPClassifier` and `MLPRegressor` are what to use."""
 
+    coefs_: list
+    _dtype: str
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left"), Layer],
         "activation": [str, ActivationFunction],
@@ -101,8 +104,8 @@ class BaseMLP(BaseEstimator):
             self._validate_params()
             self._fit(X, y, sample_weight, validation, resume, one_epoch, classes)
         except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__.clear()
+            self.__dict__.update(before)
             raise
         return self
 
@@ -140,7 +143,7 @@ class BaseMLP(BaseEstimator):
         self._report(state, reason, one_epoch)
 
     def _inputs(self, X, *, reset=False, method="fit"):
-        """Return X checked, in the compute dtype, at home, standardised if the model has statistics."""
+        """Return X checked, in the compute dtype, at home, standardised if the model is."""
         x, dtype = check_inputs(self, X, reset=reset)
         if reset:
             x = placed(x, self.device)
@@ -248,8 +251,8 @@ class BaseMLP(BaseEstimator):
         strata = to_host(targets)[:, 0] if self._task == "binary" else strata
         try:
             train, held_out = train_test_split(
-                np.arange(x.shape[0]), test_size=self.validation_fraction, random_state=self.seed_ % 2**32,
-                stratify=strata,
+                np.arange(x.shape[0]), test_size=self.validation_fraction,
+                random_state=self.seed_ % 2**32, stratify=strata,
             )  # fmt: skip
         except ValueError as error:
             raise ValueError(

@@ -91,7 +91,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         loss="log_loss", init="auto", out_activation="auto", weight_decay=None, dropout=0.0,
         device="auto", dtype=None,
     ):  # fmt: skip
-        vars(self).update({k: v for k, v in locals().items() if k not in ("self", "__class__")})
+        self.__dict__.update({k: v for k, v in locals().items() if k not in ("self", "__class__")})
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -147,7 +147,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """Set `classes_` and the task, or check what was found against them."""
         if reset:
             if classes is not None and not (multilabel and classes[0] is None):
-                vars(self).pop("classes_", None)
+                self.__dict__.pop("classes_", None)
                 _check_partial_fit_first_call(self, classes[0])
             else:
                 self.classes_ = found

@@ -29,21 +29,23 @@ def _check_shape(estimator, X, reset):
     name = type(estimator).__name__
     if X.ndim != 2:
         raise ValueError(
-            f"Expected 2D array, got {X.ndim}D array instead. Reshape your data: X.reshape(-1, 1) for "
-            "one feature, X.reshape(1, -1) for one sample."
+            f"Expected 2D array, got {X.ndim}D array instead. Reshape your data: X.reshape(-1, 1) "
+            "for one feature, X.reshape(1, -1) for one sample."
         )
     n, d = X.shape
     if n < 1 or d < 1:
         what = "sample" if n < 1 else "feature"
         raise ValueError(
-            f"Found array with 0 {what}(s) (shape={(n, d)}) while a minimum of 1 is required by {name}."
+            f"Found array with 0 {what}(s) (shape={(n, d)}) while a minimum of 1 is "
+            f"required by {name}."
         )
     if reset:
         estimator.n_features_in_ = d
         vars(estimator).pop("feature_names_in_", None)
     elif d != estimator.n_features_in_:
         raise ValueError(
-            f"X has {d} features, but {name} is expecting {estimator.n_features_in_} features as input."
+            f"X has {d} features, but {name} is expecting {estimator.n_features_in_} features "
+            "as input."
         )
 
 
@@ -53,8 +55,9 @@ def placed(x, device, *, at=None, caller=""):
     if at is not None and home(moved) != at:
         raise ValueError(
             f"Inputs passed to {caller}() must use the same namespace and the same device as those "
-            f"passed to fit(). The model is in {at.library} on {at.device}, X in {home(x).library} on "
-            f"{home(x).device}: pass X from there, or fit with device= to have host arrays moved."
+            f"passed to fit(). The model is in {at.library} on {at.device}, X in "
+            f"{home(x).library} on {home(x).device}: pass X from "
+            "there, or fit with device= to have host arrays moved."
         )
     return moved
 

@@ -1,6 +1,7 @@
 """A fitted estimator as a model file, and back: tensors and plain JSON, no code, no pickle."""
 
 from dataclasses import fields, is_dataclass
+from typing import Any, cast
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from ..arrays import home, to_host
 from ..engines import Carry
 from ..errors import ModelFileError
 from ..files.container import FORMAT_VERSION, read_container, write_container
-from ..nn import Layout, Network, initializers
+from ..nn import Dense, Layout, Network, initializers
 from ..nn.layers import LAYERS
 from ..nn.layout import path_name, put
 from ..optim import RULES
@@ -58,7 +59,8 @@ def save_model(estimator, path):
         "fitted": {k: _encode(getattr(estimator, k), k) for k in FITTED},
         "history": {k: [_number(x) for x in v] for k, v in estimator.history_.items()},
         "feature_names": None if names is None else [str(n) for n in names],
-        "classes": None if classes is None else {"dtype": classes.dtype.str, "values": classes.tolist()},
+        "classes": classes if classes is None
+        else {"dtype": classes.dtype.str, "values": classes.tolist()},
     })  # fmt: skip
 
 
@@ -82,8 +84,8 @@ def _encode(value, where):
         own = {f.name: _encode(getattr(value, f.name), where) for f in fields(value)}
         return {"record": type(value).__name__, "fields": own}
     raise TypeError(
-        f"a model file holds no code of your own, and {where} holds {value!r}: pickle the estimator, "
-        "or rebuild the network from xpmlp's own layers and activations."
+        f"a model file holds no code of your own, and {where} holds {value!r}: pickle the "
+        "estimator, or rebuild the network from xpmlp's own layers and activations."
     )
 
 
@@ -135,12 +137,13 @@ def _rebuild(arrays, meta):
     from .classifier import MLPClassifier
     from .regressor import MLPRegressor
 
-    kinds = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
+    kinds: dict[str, Any] = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
     params = {k: _decode(v) for k, v in meta["params"].items()}
     estimator = kinds[meta["estimator"]](**(params | {"device": "auto"}))
     for name in FITTED:
         setattr(estimator, name, _decode(meta["fitted"][name]))
-    network = Network([_decode(layer) for layer in meta["layers"]])
+    network = Network(tuple(_decode(layer) for layer in meta["layers"]))
+    n_outputs = cast(Dense, network.layers[-1]).n_out
     stats = {k: arrays.pop(k) for k in Scaling._fields if k in arrays}
     estimator.scaling_ = Scaling(**stats) if stats else None
     tree = _checked(network, arrays, estimator)
@@ -151,7 +154,7 @@ def _rebuild(arrays, meta):
         k: [float("nan") if x is None else x for x in v] for k, v in meta["history"].items()
     }
     estimator.loss_curve_ = estimator.history_["loss"]
-    estimator.n_layers_, estimator.n_outputs_ = len(estimator.coefs_) + 1, network.layers[-1].n_out
+    estimator.n_layers_, estimator.n_outputs_ = len(estimator.coefs_) + 1, n_outputs
     early = estimator.early_stopping and estimator.solver != "lbfgs"
     estimator.validation_scores_ = estimator.history_["validation_score"] if early else None
     estimator.device_ = home(np.empty(0)).device
@@ -162,7 +165,7 @@ def _rebuild(arrays, meta):
     if meta["feature_names"] is not None:
         estimator.feature_names_in_ = np.asarray(meta["feature_names"], object)
     if meta["classes"] is not None:
-        estimator.classes_ = _classes(meta["classes"], network.layers[-1].n_out, estimator._task)
+        estimator.classes_ = _classes(meta["classes"], n_outputs, estimator._task)
     return estimator
 
 

@@ -52,7 +52,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         max_fun=15000, init="auto", out_activation="auto", weight_decay=None, dropout=0.0,
         device="auto", dtype=None,
     ):  # fmt: skip
-        vars(self).update({k: v for k, v in locals().items() if k not in ("self", "__class__")})
+        self.__dict__.update({k: v for k, v in locals().items() if k not in ("self", "__class__")})
 
     @available_if(lambda self: self.solver != "lbfgs")
     def partial_fit(self, X, y, sample_weight=None):

@@ -3,13 +3,14 @@
 Between calls the lists are the truth: assigned as a whole, by item, or written in place.
 """
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, replace
 
 import numpy as np
 
 from ..arrays import from_host, home, is_array, namespace, to_host
 from ..errors import ShapeError
 from ..nn.layout import get, path_name, put
+from ..training import State
 
 LISTS = {"W": "coefs_", "b": "intercepts_"}  # where a parameter of that name stands
 
@@ -78,19 +79,14 @@ def _beside(a, like, dtype):
 
 
 def refresh(value, like):
-    """Copy every array in lists, tuples, dicts and dataclasses to where `like` is."""
+    """Copy every array in lists, tuples, dicts and a State to where `like` is."""
     if isinstance(value, dict):
         return {k: refresh(v, like) for k, v in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(refresh(v, like) for v in value))
     if isinstance(value, list | tuple):
         return type(value)(refresh(v, like) for v in value)
-    if (
-        is_dataclass(value)
-        and not isinstance(value, type)
-        and not value.__dataclass_params__.frozen
-    ):
-        return replace(
-            value, **{f.name: refresh(getattr(value, f.name), like) for f in fields(value)}
-        )
+    if isinstance(value, State):
+        own = {f.name: refresh(getattr(value, f.name), like) for f in fields(value)}
+        return replace(value, **own)
     return from_host(to_host(value), like) if is_array(value) else value

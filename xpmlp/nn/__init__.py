@@ -20,5 +20,6 @@ from .network import Network
 
 __all__ = [
     "BUFFERS", "OFFSETS", "WEIGHTS", "Activation", "ActivationFunction", "Ctx", "Dense", "Dropout",
-    "Group", "Kernels", "Layer", "Layout", "Loss", "Network", "activations", "initializers", "losses",
+    "Group", "Kernels", "Layer", "Layout", "Loss", "Network", "activations", "initializers",
+    "losses",
 ]  # fmt: skip

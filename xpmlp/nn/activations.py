@@ -19,7 +19,8 @@ class ActivationFunction(NamedTuple):
     Examples
     --------
     >>> import numpy as np
-    >>> square = ActivationFunction("square", lambda z, xp: z * z, lambda da, z, a, xp: 2.0 * da * z)
+    >>> square = ActivationFunction(
+    ...     "square", lambda z, xp: z * z, lambda da, z, a, xp: 2.0 * da * z)
     >>> square.forward(np.asarray([1.0, -3.0]), np)
     array([1., 9.])
     """

@@ -83,7 +83,7 @@ class Zeros:
 
 @dataclass(frozen=True)
 class Orthogonal:
-    """Orthonormal rows or columns times `gain`, uniform over them (Saxe et al. 2014); biases zero."""
+    """Orthonormal rows or columns times `gain` (Saxe et al. 2014); biases zero."""
 
     gain: float = 1.0
 
@@ -97,7 +97,7 @@ class Orthogonal:
 Initializer = VarianceScaling | Normal | Uniform | Zeros | Orthogonal
 
 INITIALIZERS: dict[str, Initializer] = {
-    # scikit-learn's rule: Glorot's bound for the biases too, and a third of the variance for logistic
+    # scikit-learn's rule: Glorot's bound, for biases too; a third of the variance for logistic
     "glorot_uniform": VarianceScaling(1.0, "mean", "uniform", biases=True),
     "glorot_logistic": VarianceScaling(1.0 / 3.0, "mean", "uniform", biases=True),
     "glorot_normal": VarianceScaling(1.0, "mean"),

@@ -12,7 +12,7 @@ from .layers import OFFSETS, Group
 
 
 class Slot(NamedTuple):
-    """One parameter's place: its path, its shape without the member axis, its number of elements."""
+    """One parameter: its path, its shape without the member axis, its number of elements."""
 
     path: tuple
     shape: tuple
@@ -66,7 +66,7 @@ class Layout:
         return {leaf.name: leaf.group for leaf in self.leaves if leaf.group.trained}
 
     def pack(self, params, *, xp):
-        """Nested dicts -> store. New arrays, except that a leaf of one parameter is that parameter."""
+        """Nested dicts -> store. A leaf that is not flat is the parameter itself."""
         store = {}
         for leaf in self.leaves:
             arrays = [get(params, slot.path) for slot in leaf.slots]
@@ -80,7 +80,7 @@ class Layout:
         return store
 
     def unpack(self, store, *, xp):
-        """Store -> nested dicts of views: derived in each step, never kept, never written through."""
+        """Store -> nested dicts of views: derived in each step, never written through."""
         params: dict = {}
         for leaf in self.leaves:
             a, stop = store[leaf.name], 0

@@ -76,7 +76,7 @@ def one_hot(codes: Array, n_classes: int, like: Array) -> Array:
 
 
 def check_targets(outputs_shape, y_shape):
-    """Refuse targets whose last two axes are not those of the outputs: broadcasting would hide it."""
+    """Refuse targets of another shape than the outputs: broadcasting would hide it."""
     if tuple(outputs_shape[-2:]) == tuple(y_shape[-2:]) and len(y_shape) >= 2:
         return
     n, c = outputs_shape[-2:]
@@ -165,6 +165,6 @@ def match_loss(loss: str, task: str, out_activation: str = "auto") -> tuple[Loss
         raise ValueError(
             f"loss={loss!r} for a {task} task goes with out_activation="
             f"{' or '.join(map(repr, allowed))}, got {out_activation!r}: "
-            f"{'choose loss=`log_loss` for a softmax' if out_activation == 'softmax' else 'leave it at `auto`'}."
+            f"{'a softmax goes with log_loss' if out_activation == 'softmax' else 'use `auto`'}."
         )
     return record, expected if out_activation == "auto" else out_activation

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ..arrays import namespace
 from ..randomness import stream
+from .activations import get_activation
 from .layers import Ctx, Dense, Layer
 from .layout import walk
 
@@ -43,7 +44,7 @@ class Network(Layer):
                 hash(layer)
             except TypeError as error:
                 raise TypeError(
-                    f"{layer!r} cannot be hashed: make it a frozen dataclass without arrays or lists."
+                    f"{layer!r} cannot be hashed: make it a frozen dataclass without arrays."
                 ) from error
 
     @property
@@ -73,7 +74,7 @@ class Network(Layer):
         """dy: (..., N, C).  Returns dx (None unless needed) and each layer's updates."""
         # dx is read by whoever asked for it, or by a layer further down that has parameters.
         first = 0 if ctx.need_dx else min((i for i in params if params[i]), default=len(caches))
-        updates = {i: {} for i in range(first)}
+        updates: dict = {i: {} for i in range(first)}
         for i in range(len(self.layers) - 1, first - 1, -1):
             part = ctx.part(i, need_dx=ctx.need_dx or i > first)
             dy, updates[i] = self.layers[i].backward(params.get(i, {}), dy, caches[i], part)
@@ -89,14 +90,15 @@ class Network(Layer):
             total, n_in = total + n, n_out
         rows = [("layer", "output", "parameters"), *rows, ("total", "", f"{total:,}")]
         wide = [max(len(row[c]) for row in rows) for c in range(3)]
-        line = "{:<%d} {:<%d} {:>%d}" % (wide[0], wide[1] + 2, wide[2])
-        return "\n".join(line.format(*row) for row in rows)
+        return "\n".join(
+            f"{a:<{wide[0]}} {b:<{wide[1] + 2}} {c:>{wide[2]}}".rstrip() for a, b, c in rows
+        )
 
 
 def describe(layer, n_in):
     """Say a layer in a few words."""
     if not isinstance(layer, Dense):
         return str(layer)
-    name = getattr(layer.activation, "name", layer.activation)
+    name = get_activation(layer.activation).name
     bias = "" if layer.use_bias else " without bias"
     return f"Dense {n_in} -> {layer.n_out}{'' if name == 'identity' else ' ' + name}{bias}"

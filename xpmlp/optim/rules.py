@@ -5,8 +5,9 @@ number (Adam's bias correction) is put in on the host in float64: in float32 on 
 be off by 1e-5, and cost launches.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,16 +23,14 @@ class Rule:
         One leaf's update.  Donates p, g and the slots.
     """
 
-    slots: ClassVar[tuple[str, ...]] = ()
+    slots: Any = ()
     weight_decay: ClassVar[float] = 0.0  # what ``weight_decay=None`` means
 
     def rates(self, lr, steps):
         """Return each step's rate: `lr` itself, where the rule has no correction."""
         return np.full(len(steps), lr, np.float64)
 
-    def apply(self, p, g, rate, *slots, xp):
-        """Return the updated leaf and its slots."""
-        raise NotImplementedError(f"{type(self).__name__} has no method apply(p, g, rate, ...)")
+    apply: ClassVar[Callable[..., tuple]]
 
 
 def init_state(rule, params, *, xp):
@@ -47,7 +46,8 @@ def update(rule, grads, state, params, rate, shrink, groups, *, xp):
 
     Donates grads, state and params. Returns params and state.
     """
-    new_params, new_state = {}, {slot: {} for slot in rule.slots}
+    new_params: dict = {}
+    new_state: dict = {slot: {} for slot in rule.slots}
     for name, p in params.items():
         group = groups[name]
         if shrink is not None and group.decay:

@@ -14,12 +14,12 @@ class Constant:
     """
 
     def after_epoch(self, lr_init, lr, n_seen):
-        """Return the rate of the next epoch; `n_seen` counts samples since the weights were made."""
+        """Return the rate of the next epoch; `n_seen` counts samples so far."""
         return lr
 
     def on_plateau(self, lr):
         """Return the rate to go on with, or None to stop."""
-        return None
+        return
 
 
 @dataclass(frozen=True)

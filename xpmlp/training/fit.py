@@ -174,7 +174,8 @@ def _targets(y, x, n_out, loss):
         if loss != "log_loss":
             raise ShapeError(
                 f"y holds integer class labels of shape {tuple(y.shape)}, but loss={loss!r} needs "
-                f"targets of shape {(x.shape[0], n_out)}: use loss='log_loss', or one 0/1 column a class."
+                f"targets of shape {(x.shape[0], n_out)}: use loss='log_loss', or a 0/1 column "
+                "for each class."
             )
         y = one_hot(y, n_out, x)
     check_targets((x.shape[0], n_out), tuple(y.shape))

@@ -54,9 +54,8 @@ def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None) -> str:
             state.history["loss"].append(reported[float(intermediate_result.fun)])
             state.history["seconds"].append(time.perf_counter() - start)
             if recipe.verbose:
-                print(
-                    f"Iteration {len(state.history['loss'])}, loss = {state.history['loss'][-1]:.8f}"
-                )
+                losses = state.history["loss"]
+                print(f"Iteration {len(losses)}, loss = {losses[-1]:.8f}")
             if interrupted():
                 raise StopIteration
 

@@ -216,7 +216,10 @@ def _improved(recipe, state):
 def _plateau(recipe, state, show):
     """Return the rate to go on with, or None to stop."""
     what = "Validation score" if recipe.early_stopping else "Training loss"
-    text = f"{what} did not improve more than tol={recipe.tol:f} for {recipe.n_iter_no_change} consecutive epochs."
+    text = (
+        f"{what} did not improve more than tol={recipe.tol:f} for {recipe.n_iter_no_change} "
+        "consecutive epochs."
+    )
     lr, state.stale = recipe.schedule.on_plateau(state.lr), 0
     show.say(f"{text} " + ("Stopping." if lr is None else f"Setting learning rate to {lr:f}"))
     return lr

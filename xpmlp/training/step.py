@@ -72,7 +72,7 @@ class Step:
 
 @lru_cache(maxsize=128)
 def full_gradient(step, *, xp, kernels):
-    """Return the function (params, buffers, batch) -> (objective, gradient) of a step, for L-BFGS."""
+    """Return (params, buffers, batch) -> (objective, data loss, gradient), for L-BFGS."""
 
     def objective(params, buffers, batch):
         value, grads, _ = step.gradient(params, buffers, batch, xp=xp, kernels=kernels)

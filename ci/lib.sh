@@ -1,0 +1,55 @@
+# Sourced by ci/demo and ci/test, from the repository's root: makes .venv and installs into it.
+
+PYTHON=${PYTHON:-python3}
+VENV_PYTHON=.venv/bin/python
+
+die() {
+    printf '%s\n' "$@" >&2
+    exit 1
+}
+
+check_python() {
+    command -v "$PYTHON" >/dev/null ||
+        die "There is no $PYTHON here: install Python 3.11 or newer, or name one as PYTHON=/path/to/python3 $0."
+    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        die "$PYTHON is $("$PYTHON" --version 2>&1), xpmlp needs 3.11 or newer: name one as PYTHON=/path/to/python3.11 $0."
+    "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null ||
+        die "$PYTHON comes without the venv module: install it (Debian, Ubuntu: apt install python3-venv) and try again."
+}
+
+# check_disk GIGABYTES: what .venv takes already counts as free
+check_disk() {
+    free=$(df -Pk . | awk 'NR == 2 { print $4 }')
+    taken=0
+    if [ -d .venv ]; then taken=$(du -sk .venv | cut -f1); fi
+    [ $((free + taken)) -ge $(($1 * 1000000)) ] ||
+        die "The disk of $PWD has $((free / 1000)) MB free, this needs about $1 GB: free some space and try again."
+}
+
+# make_venv: a new one where there is none, a half-made one, or one of another Python version
+make_venv() {
+    version='import sys, pip; print(sys.version)'
+    if [ "$("$VENV_PYTHON" -c "$version" 2>/dev/null)" != "$("$PYTHON" -c 'import sys; print(sys.version)')" ]; then
+        "$PYTHON" -m venv --clear .venv || die "Could not make $PWD/.venv: the lines above say why."
+    fi
+}
+
+# install REQUIREMENT...: skipped when the last install here was of the same things
+install() {
+    stamp="$PWD $* $(cksum <pyproject.toml)"
+    [ "$(cat .venv/installed 2>/dev/null)" = "$stamp" ] && return
+    echo "Installing $* into .venv (log: .venv/pip.log) ..."
+    "$VENV_PYTHON" -m pip install --disable-pip-version-check --progress-bar off "$@" >.venv/pip.log 2>&1 ||
+        explain_pip
+    echo "$stamp" >.venv/installed
+}
+
+explain_pip() {
+    tail -n 15 .venv/pip.log >&2
+    if grep -q 'No space left' .venv/pip.log; then
+        die "The disk filled up while pip was installing: free some space and try again."
+    elif grep -qE 'NewConnection|ConnectTimeout|ReadTimeout|NameResolution|ProxyError|SSLError' .venv/pip.log; then
+        die "pip could not reach the package index: check the network, the proxy or PIP_INDEX_URL, and try again."
+    fi
+    die "pip could not install the requirements: the lines above are the end of .venv/pip.log."
+}

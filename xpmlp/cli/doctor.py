@@ -1,0 +1,176 @@
+"""What works on this machine: array libraries, the BLAS behind NumPy, optional extras.
+
+A library works when it has made an array, run an operation and handed the number back: CuPy
+installs and imports without a card, and only its first kernel shows what is missing.
+"""
+
+import ctypes
+import logging
+import os
+import platform
+import textwrap
+import warnings
+from contextlib import contextmanager
+from importlib import import_module, metadata
+from importlib.util import find_spec
+
+from xpmlp import __version__
+
+LIBRARIES = {
+    "numpy": "pip install numpy",
+    "cupy": "pip install xpmlp[cuda12] (driver for CUDA 12) or xpmlp[cuda13] (driver for CUDA 13)",
+    "torch": "pip install xpmlp[torch]",
+    "jax": "pip install xpmlp[jax]",
+    "array_api_strict": "pip install array-api-strict (checks code against the standard)",
+}
+EXTRAS = {
+    "duckdb": ("reads CSV and Parquet", "pip install xpmlp[data]"),
+    "matplotlib": ("draws pictures", "pip install xpmlp[plot]"),
+}
+
+
+def show_backends() -> None:
+    """Print which array libraries work here, on which devices, and what to type for the others.
+
+    Imports every installed library; a broken one is reported with its reason, never raised.
+
+    Examples
+    --------
+    >>> import xpmlp
+    >>> xpmlp.show_backends()  # doctest: +ELLIPSIS
+    xpmlp ...
+    numpy ... works on cpu...
+    """
+    print(report())
+
+
+def report() -> str:
+    """Return the text that `show_backends` prints: at most 40 lines of 100 columns."""
+    cuda = _driver_cuda()
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    card = f"NVIDIA driver for CUDA {cuda}" if cuda else "no NVIDIA driver"
+    rows = [
+        f"xpmlp {__version__}, Python {platform.python_version()}, {machine}, {card}\n",
+        *(_row(name, *_examine(name, cuda)) for name in LIBRARIES),
+        "",
+        _row("NumPy's BLAS", *_blas()),
+        *(_row(name, *_extra(name)) for name in EXTRAS),
+    ]
+    return "\n".join(rows)
+
+
+def _row(name, version, text):
+    """One row of the table; a long reason wraps, up to four lines."""
+    head, margin = f"{name:18}{version:13.13} ", " " * 32
+    return textwrap.fill(text, 100, initial_indent=head, subsequent_indent=margin, max_lines=4)
+
+
+def _examine(name, cuda):
+    """Version of one array library, and where it works or why it does not."""
+    version = "-"
+    try:
+        if find_spec(name) is None:
+            return version, f"not installed: {LIBRARIES[name]}"
+        if name == "cupy":
+            _refuse_two_wheels()
+        with _quiet():
+            module = import_module(name)
+            version = str(getattr(module, "__version__", "unknown"))
+            verdicts = [f"{_probe(name, dev)} {label}" for label, dev in _devices(module)]
+            text = "; ".join(dict.fromkeys(verdicts))
+    except Exception as error:  # a broken library may raise anything
+        return version, f"does not work: {_reason(error)}"
+    if cuda and name in ("torch", "jax") and "cuda" not in text:
+        text += f"; sees no GPU: is this {name} built for the CPU only?"
+    return version, text
+
+
+def _refuse_two_wheels():
+    names = {dist.name for dist in metadata.distributions() if dist.name}
+    wheels = sorted(n for n in names if n == "cupy" or n.startswith(("cupy-cuda", "cupy-rocm")))
+    if len(wheels) > 1:
+        msg = f"{' and '.join(wheels)} overwrite each other's files: uninstall all, install one"
+        raise ImportError(msg)
+
+
+def _devices(module):
+    """Pairs (label, device argument or None) of an imported array library."""
+    if module.__name__ == "cupy":
+        if not module.cuda.is_available():
+            raise RuntimeError("no NVIDIA driver or no card: check nvidia-smi")
+        return [("cuda:0 " + module.cuda.runtime.getDeviceProperties(0)["name"].decode(), None)]
+    if module.__name__ == "torch":
+        cuda = [f"cuda:{i}" for i in range(module.cuda.device_count())]
+        return [("cpu", "cpu"), *((f"{c} {module.cuda.get_device_name(c)}", c) for c in cuda)]
+    if module.__name__ == "jax":
+        found = module.devices()
+        return [(d.platform if d.platform == "cpu" else f"{d} {d.device_kind}", d) for d in found]
+    return [("cpu", None)]
+
+
+def _probe(name, device):
+    """Allocate, run one kernel, read back; the verdict that stands before the device's label."""
+    xp = import_module("jax.numpy" if name == "jax" else name)
+    try:
+        ones = xp.ones(2, dtype=xp.float32, **({} if device is None else {"device": device}))
+        total = float(xp.sum(ones + 1))
+    except Exception as error:  # one bad card does not hide the others
+        return f"fails ({_reason(error)}) on"
+    return "works on" if total == 4 else f"gives 2 + 2 = {total} on"
+
+
+def _reason(error):
+    """First line of an error, with the remedy for the one that CuPy's users meet most."""
+    line = next(iter(str(error).strip().splitlines()), "")
+    if "nvrtc" in str(error).lower():
+        line += "; the CUDA compiler is missing: pip install xpmlp[cuda12] or xpmlp[cuda13]"
+    return f"{type(error).__name__}: {line}"
+
+
+def _blas():
+    """Version of the library behind NumPy's products; its name and threads."""
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    if not pools:  # Apple's Accelerate, for one, is unknown to threadpoolctl
+        build = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
+        return str(build.get("version", "-")), f"{build.get('name', 'unknown')}, threads unknown"
+    pool = next((pool for pool in pools if "numpy" in pool["filepath"]), pools[0])
+    return pool["version"] or "-", f"{pool['internal_api']}, {pool['num_threads']} threads"
+
+
+def _extra(name):
+    use, install = EXTRAS[name]
+    try:
+        return metadata.version(name), use
+    except metadata.PackageNotFoundError:
+        return "-", f"{use}; not installed: {install}"
+
+
+def _driver_cuda():
+    """Newest CUDA version that the NVIDIA driver runs, as "12.8"; None without a driver."""
+    version = ctypes.c_int()
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+        driver.cuDriverGetVersion(ctypes.byref(version))
+    except (OSError, AttributeError):
+        return None
+    return f"{version.value // 1000}.{version.value % 1000 // 10}"
+
+
+@contextmanager
+def _quiet():
+    """Silence warnings and logs, and keep JAX from reserving most of a card for one small probe."""
+    key, level = "XLA_PYTHON_CLIENT_PREALLOCATE", logging.root.manager.disable
+    unset = key not in os.environ
+    os.environ.setdefault(key, "false")
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+        if unset:
+            del os.environ[key]

@@ -1,0 +1,89 @@
+"""What every reader of data shares: the record it returns, opening, checks, telling the task."""
+
+import csv
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+
+from xpmlp.errors import DataError
+from xpmlp.files.atomic import StrPath
+
+MAX_BYTES = 8 << 30  # what a small file may unpack to
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A data set in memory.
+
+    X: (n, d) float32 or float64, finite; y: (n,) numbers or text labels; X_test, y_test likewise,
+    or None where the set has no test part. task: "classification" or "regression". image: the
+    features are pixels, which share one scale.
+    """
+
+    name: str
+    X: np.ndarray
+    y: np.ndarray
+    feature_names: tuple[str, ...] | None
+    target_name: str
+    task: str
+    X_test: np.ndarray | None = None
+    y_test: np.ndarray | None = None
+    image: bool = False
+
+
+def require(ok: bool, message: str) -> None:
+    """Raise DataError with the message unless `ok`."""
+    if not ok:
+        raise DataError(message)
+
+
+@contextmanager
+def opened(path: StrPath) -> Iterator[IO[bytes]]:
+    """Open a file, unpacking gzip (told by its first bytes); what fails becomes a DataError."""
+    try:
+        with open(path, "rb") as file:
+            packed = file.peek(2)[:2] == b"\x1f\x8b"
+            yield gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[misc]
+    except (OSError, EOFError, zlib.error, csv.Error, MemoryError) as error:
+        reason = str(error) or "there is not enough memory for it"
+        raise DataError(f"{path} cannot be read: {reason}; is it the whole file?") from error
+
+
+def infer_task(y: np.ndarray) -> tuple[np.ndarray, str]:
+    """Tell labels from quantities. Returns y, as int64 or float64 where numeric, and the task.
+
+    Labels are text, booleans, and whole numbers of at most 100 different values that occur twice
+    or more on average.
+    """
+    if y.dtype.kind not in "iuf":
+        return y, "classification"
+    whole = y.dtype.kind in "iu" or bool(np.all((y == np.rint(y)) & (np.abs(y) < 2**53)))
+    if whole and np.unique(y).size <= min(100, y.size / 2):
+        return y.astype(np.int64), "classification"
+    return y.astype(np.float64), "regression"
+
+
+def check_samples(place: str, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Check and flatten samples. Returns X: (n, d) float32 or float64, finite, and y: (n,).
+
+    Images (uint8 of three axes or more) become float32 in [0, 1].
+    """
+    numeric = X.ndim >= 2 and X.size > 0 and X.dtype.kind in "fiub"
+    got = f"{place}: X is {X.dtype} of shape {X.shape}"
+    require(numeric, f"{got}, expected numbers of shape (n_samples, n_features).")
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    got = f"{place}: y is {y.dtype} of shape {y.shape}"
+    fits = y.shape == (len(X),) and y.dtype.kind in "fiubU"
+    require(fits, f"{got}, expected one number or text for each of the {len(X)} rows of X.")
+    X = np.divide(X, 255, dtype=np.float32) if X.dtype == np.uint8 and X.ndim > 2 else X
+    X = X.reshape(len(X), -1).astype(X.dtype if X.dtype.name == "float32" else float, copy=False)
+    for name, a in (("X", X), ("y", y)):
+        if a.dtype.kind == "f" and not np.isfinite(a).all():
+            at = np.argwhere(~np.isfinite(a))[0].tolist()
+            raise DataError(f"{place}: {name}{at} is not finite, fill or drop that row first.")
+    return X, y

@@ -1,0 +1,138 @@
+"""Data sets by name or path: the one entry point, and the small sets that need no file."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+
+from xpmlp.errors import DataError
+from xpmlp.files.atomic import StrPath
+from xpmlp.files.common import Table, require
+from xpmlp.files.idx import read_idx_folder
+from xpmlp.files.npz import read_npz
+from xpmlp.files.pickled import read_mnist_pickle
+from xpmlp.files.tables import PARQUET, read_features, read_table
+
+TABULAR = (".csv", ".tsv", ".csv.gz", ".tsv.gz", *PARQUET)
+PICKLED = (".pkl", ".pkl.gz", ".pickle", ".pickle.gz")
+FROM_SKLEARN = ("digits", "iris", "wine", "breast_cancer", "diabetes")
+
+
+def load_dataset(source: StrPath, target: str | None = None) -> Table:
+    """Load a built-in set by its name, or a file: CSV, Parquet, .npz, mnist.pkl.gz, IDX folder.
+
+    A file named like a built-in set is ``./name``. target: the target's column, for CSV and
+    Parquet only; the last one if None.
+
+    Raises
+    ------
+    DataError
+        Neither a name nor a file, or the file cannot be read as it stands.
+
+    Examples
+    --------
+    >>> load_dataset("iris").X.shape
+    (150, 4)
+    """
+    path, name = Path(source), Path(source).name.lower()
+    if source not in BUILT_IN and path.is_file() and name.endswith(TABULAR):
+        return read_table(path, target)
+    unused = f"target={target!r} names a column, which {source} does not have: leave it out."
+    require(target is None, unused)
+    if source in BUILT_IN:
+        return _built_in(str(source))
+    if path.is_dir():
+        return read_idx_folder(path)
+    if not path.is_file():
+        near = get_close_matches(str(source), BUILT_IN, 1, 0)[0]
+        names = f"a built-in data set ({', '.join(BUILT_IN)}; the nearest is {near!r})"
+        raise DataError(f"{source} does not exist, expected a file, a folder or {names}.")
+    if name.endswith(".npz"):
+        return read_npz(path)
+    kinds = ", ".join((*TABULAR, ".npz", *PICKLED))
+    known = name.endswith(PICKLED)
+    require(known, f"{source} is of no known kind, expected a folder of IDX files or {kinds}.")
+    return read_mnist_pickle(path)
+
+
+def load_features(
+    source: StrPath, names: list[str] | None, n_features: int, target: str | None
+) -> np.ndarray:
+    """Load what a model predicts from, (n, n_features): a table need not hold the target."""
+    if source not in BUILT_IN and str(source).lower().endswith(TABULAR):
+        return read_features(source, names, n_features, target)
+    X = load_dataset(source).X
+    got = f"{source} has {X.shape[1]} features"
+    require(X.shape[1] == n_features, f"{got}, expected the model's {n_features}.")
+    return X
+
+
+def _built_in(name: str) -> Table:
+    """Make a built-in set, the same at every call."""
+    if name in TOYS:
+        X, y = TOYS[name]()
+        task = "regression" if name == "sine" else "classification"
+        features = tuple(f"x{i}" for i in range(X.shape[1]))
+    else:
+        from sklearn import datasets
+
+        bunch = getattr(datasets, f"load_{name}")()
+        X, features = bunch.data, tuple(map(str, bunch.feature_names))
+        task = "regression" if name == "diabetes" else "classification"
+        y = bunch.target.astype(np.float64 if task == "regression" else np.int64)
+    return Table(name, X, y, features, "target", task, image=name == "digits")
+
+
+def _polar(r: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return np.stack((r * np.sin(t), r * np.cos(t)), axis=-1)
+
+
+def _flower() -> tuple[np.ndarray, np.ndarray]:
+    """Two classes on the petals of a rose: `load_planar_dataset` of A. Ng's course, to the bit."""
+    rng = np.random.RandomState(1)  # noqa: NPY002 - the course's own draws
+    petals = []
+    for j in (0, 1):
+        t = np.linspace(3.12 * j, 3.12 * (j + 1), 200) + 0.2 * rng.randn(200)
+        petals.append(_polar(4 * np.sin(4 * t) + 0.2 * rng.randn(200), t))
+    return np.concatenate(petals), np.repeat([0, 1], 200)
+
+
+def _moons() -> tuple[np.ndarray, np.ndarray]:
+    """Two half circles, each reaching into the other."""
+    t = np.linspace(0, np.pi, 100)
+    outer = np.column_stack((np.cos(t), np.sin(t)))
+    X = np.concatenate((outer, (1, 0.5) - outer))
+    return X + 0.2 * np.random.default_rng(0).standard_normal(X.shape), np.repeat([0, 1], 100)
+
+
+def _circles() -> tuple[np.ndarray, np.ndarray]:
+    """Radius 1 around radius 1/2, blurred until they touch."""
+    t = np.linspace(0, 2 * np.pi, 100, endpoint=False)
+    X = np.concatenate((_polar(np.ones(100), t), _polar(np.full(100, 0.5), t)))
+    return X + 0.3 * np.random.default_rng(0).standard_normal(X.shape), np.repeat([0, 1], 100)
+
+
+def _spirals() -> tuple[np.ndarray, np.ndarray]:
+    """Three arms, as in Stanford's CS231n."""
+    t = np.linspace(4 * np.arange(3), 4 * np.arange(1, 4), 100, axis=1)
+    t += 0.2 * np.random.default_rng(0).standard_normal(t.shape)
+    return _polar(np.linspace(0, 1, 100), t).reshape(300, 2), np.repeat([0, 1, 2], 100)
+
+
+def _sine() -> tuple[np.ndarray, np.ndarray]:
+    """One period of the sine, without noise."""
+    x = np.linspace(-np.pi, np.pi, 1000)
+    return x[:, None], np.sin(x)
+
+
+def _sign() -> tuple[np.ndarray, np.ndarray]:
+    """Whole numbers from -3 to 3; label 1 above zero."""
+    x = np.random.default_rng(0).integers(-3, 4, size=1000)
+    return x[:, None].astype(np.float64), (x > 0).astype(np.int64)
+
+
+TOYS: dict[str, Callable[[], tuple[np.ndarray, np.ndarray]]] = {
+    f.__name__[1:]: f for f in (_flower, _moons, _circles, _spirals, _sine, _sign)
+}
+BUILT_IN = (*FROM_SKLEARN, *TOYS)

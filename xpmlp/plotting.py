@@ -1,0 +1,199 @@
+"""Pictures of a training run and of what a model predicts, drawn with matplotlib.
+
+Every function takes host arrays, returns the Figure and, given a path, saves it there in the format
+of the suffix (PNG without one). No pyplot: nothing stays open and no display is needed.
+"""
+
+import os
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+BLUE, ORANGE, GREY = "#2f6db3", "#e0762b", "#8a8a8a"
+
+
+def plot_history(history, *, path=None):
+    """Draw the loss after each epoch, and the validation score beside it where there is one.
+
+    history: dict of lists, one number per epoch: "loss" and, optionally, "validation_loss" and
+    "validation_score".  Returns the Figure.
+
+    Examples
+    --------
+    >>> figure = plot_history({"loss": [2.3, 0.9, 0.4], "validation_score": [0.3, 0.7, 0.9]})
+    >>> [axes.get_ylabel() for axes in figure.axes]
+    ['loss', 'validation score']
+    """
+    validation, score = history.get("validation_loss"), history.get("validation_score")
+    n_panels = 2 if score else 1
+    figure = _figure(4.8 * n_panels, 3.6)
+    axes = figure.subplots(1, n_panels, squeeze=False)[0]
+    _curve(axes[0], history["loss"], BLUE, "training")
+    if validation:
+        _curve(axes[0], validation, ORANGE, "validation")
+        axes[0].legend(frameon=False)
+    axes[0].set_ylabel("loss")
+    if score:
+        _curve(axes[1], score, ORANGE, "validation")
+        axes[1].set_ylabel("validation score")
+    return _finish(figure, path)
+
+
+def plot_confusion(y_true, y_pred, *, labels=None, path=None):
+    """Draw how often each class was taken for each other.
+
+    Cells show counts; the shade is the share of the row, so a rare class shows like a common one.
+    y_true, y_pred: (n_samples,), numbers or strings; labels: the classes to show, in this order
+    (None: all, sorted).  Returns the Figure.
+
+    Examples
+    --------
+    >>> figure = plot_confusion(["cat", "dog", "dog"], ["cat", "dog", "cat"])
+    >>> figure.axes[0].get_title(loc="left")
+    '2 of 3 correct (66.7%)'
+    """
+    from sklearn.metrics import confusion_matrix
+    from sklearn.utils.multiclass import unique_labels
+
+    counts = confusion_matrix(y_true, y_pred, labels=labels)
+    names = [str(name) for name in (unique_labels(y_true, y_pred) if labels is None else labels)]
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = min(max(3.8, 1.4 + 0.36 * len(names)), 14.0)
+    figure = _figure(side + 0.8, side)
+    axes = figure.subplots()
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class").outline.set_lw(0)
+    room = 72 * (side - 1.4) / len(names)  # points per cell
+    size = min(10, 1.5 * room / len(str(counts.max())))
+    for (i, j), n in np.ndenumerate(counts):
+        color = "0.75" if n == 0 else "white" if share[i, j] > 0.5 else "black"
+        axes.text(j, i, str(n), ha="center", va="center", color=color, fontsize=size)
+    tilt = 90 if 7 * max(map(len, names)) > room else 0
+    axes.set_xticks(range(len(names)), names, rotation=tilt)
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="predicted class", ylabel="true class")
+    right, total = np.trace(counts), counts.sum()
+    axes.set_title(f"{right} of {total} correct ({right / total:.1%})", loc="left", fontsize=11)
+    return _finish(figure, path)
+
+
+def plot_predictions(y_true, y_pred, *, path=None):
+    """Draw each prediction against its target; a perfect model lies on the diagonal.
+
+    y_true, y_pred: (n_samples,) or (n_samples, n_outputs), a colour for each output.
+    Returns the Figure.
+
+    Examples
+    --------
+    >>> figure = plot_predictions([1.0, 2.0, 4.0], [1.5, 2.0, 3.5])
+    >>> figure.axes[0].get_title(loc="left")
+    'root mean squared error 0.408'
+    """
+    y_true, y_pred = (np.asarray(y, dtype=float).reshape(len(y), -1) for y in (y_true, y_pred))
+    if y_true.shape != y_pred.shape:
+        msg = f"y_true {y_true.shape} and y_pred {y_pred.shape} differ in shape: pass equal shapes."
+        raise ValueError(msg)
+    figure = _figure(4.6, 4.6)
+    axes = figure.subplots()
+    both = np.concatenate([y_true, y_pred])
+    ends = both.min(), both.max()
+    axes.plot(ends, ends, color=GREY, lw=1, zorder=1)
+    n, n_outputs = y_true.shape
+    look = {"s": 18, "linewidths": 0, "alpha": min(0.8, max(0.15, 30 / n**0.5))}
+    for k in range(n_outputs):
+        axes.scatter(y_true[:, k], y_pred[:, k], label=f"output {k + 1}", **look)
+    if 1 < n_outputs <= 10:
+        axes.legend(frameon=False)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set(xlabel="target", ylabel="prediction")
+    error = np.sqrt(np.mean((y_true - y_pred) ** 2))
+    axes.set_title(f"root mean squared error {error:.3g}", loc="left", fontsize=11)
+    return _finish(figure, path)
+
+
+def plot_boundary(predict, X, y, *, path=None):
+    """Draw which class a model of two features gives to each point of the plane, and the samples.
+
+    predict: function of (n, 2) inputs giving (n,) classes, as ``model.predict``; X: (n_samples, 2);
+    y: (n_samples,).  Returns the Figure.
+
+    Examples
+    --------
+    >>> X = [[-1.0, 0.5], [-0.5, -1.0], [0.5, 1.0], [1.0, -0.5]]
+    >>> figure = plot_boundary(lambda x: x[:, 0] > 0, X, [False, False, True, True])
+    >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    ['False', 'True']
+    """
+    X, y = np.asarray(X), np.asarray(y)
+    if X.ndim != 2 or X.shape[1] != 2:
+        msg = (
+            f"plot_boundary draws inputs of 2 features, got X of shape {X.shape}: fit on 2 columns."
+        )
+        raise ValueError(msg)
+    low, high = X.min(axis=0), X.max(axis=0)
+    edge = 0.08 * (high - low) + 1e-9
+    dtype = np.result_type(X, np.float32)  # the model's own; whole numbers become floats
+    sides = [np.linspace(a, b, 300) for a, b in zip(low - edge, high + edge)]
+    grid = np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 2).astype(dtype)
+    regions = np.asarray(predict(grid))
+    classes, codes = np.unique(np.concatenate([regions, y]), return_inverse=True)
+    if len(classes) > 100:
+        raise ValueError(f"predict gave {len(classes)} classes: is it a regressor's?")
+    area, point = codes[: len(grid)].reshape(300, 300), codes[len(grid) :]
+    figure = _figure(5.4, 4.4)
+    axes = figure.subplots()
+    colors = _colors(len(classes))
+    pale = 0.3 * colors + 0.7
+    extent = [sides[0][0], sides[0][-1], sides[1][0], sides[1][-1]]
+    axes.imshow(pale[area], extent=extent, origin="lower", aspect="auto", interpolation="nearest")
+    for k, name in enumerate(classes):
+        x = X[point == k]
+        axes.scatter(*x.T, color=colors[k], s=22, edgecolors="white", linewidths=0.6, label=name)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    axes.set(xlabel="feature 1", ylabel="feature 2")
+    return _finish(figure, path)
+
+
+def _figure(width, height):
+    """Make an empty Figure, width and height in inches; the one importer of matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        msg = "pictures need matplotlib, which is not installed: pip install xpmlp[plot]"
+        raise ImportError(msg) from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _colors(n):
+    """n colours that differ, (n, 3)."""
+    from matplotlib import colormaps
+
+    chart = colormaps["tab10" if n <= 10 else "turbo"]
+    return chart(np.arange(n) if n <= 10 else np.linspace(0, 1, n))[:, :3]
+
+
+def _curve(axes, values, color, label):
+    """One curve against epochs 1, 2, ...; few epochs get dots, so that a single one shows."""
+    epochs = range(1, len(values) + 1)
+    dots = "o" if len(values) < 4 else None
+    axes.plot(epochs, values, color=color, lw=1.8, marker=dots, label=label)
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _finish(figure, path):
+    """Take away the frame that says nothing, save where asked to, and return the Figure."""
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    if path is not None:
+        path = Path(path)
+        picture = BytesIO()
+        figure.savefig(picture, format=path.suffix[1:] or "png", dpi=150)
+        part = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            part.write_bytes(picture.getvalue())
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    return figure
