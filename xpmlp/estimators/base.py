@@ -117,6 +117,7 @@ class BaseMLP(BaseEstimator):
             self.seed_ = _seed(self.random_state)
         x = self._inputs(X, reset=not resume)
         targets = self._targets(y, x, reset=not resume, classes=classes)
+        self.n_outputs_ = int(targets.shape[1])
         weights = check_weights(sample_weight, x.shape[0])
         loss, self.out_activation_ = match_loss(self.loss, self._task, self.out_activation)
         if resume:
@@ -243,7 +244,8 @@ class BaseMLP(BaseEstimator):
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val go together: pass both or neither.")
         if X_val is not None:
-            held = self._inputs(X_val, method="fit"), self._targets(y_val, x, reset=False)
+            xv = self._inputs(X_val)
+            held = xv, self._targets(y_val, xv, reset=False)
             return (x, targets), weights, self._validation(*held, None)
         if not self.early_stopping or self.solver == "lbfgs":
             return (x, targets), weights, None
@@ -285,7 +287,7 @@ class BaseMLP(BaseEstimator):
         self.best_loss_ = None if early else state.best_loss
         self.validation_scores_ = state.history["validation_score"] if early else None
         self.best_validation_score_ = state.best_score if early else None
-        self.n_layers_, self.n_outputs_ = len(self.coefs_) + 1, self.network_.layers[-1].n_out
+        self.n_layers_ = len(self.coefs_) + 1
         if reason == "interrupted":
             warnings.warn("Training interrupted by user.")
         elif reason == "diverged":

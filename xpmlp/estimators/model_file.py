@@ -58,6 +58,7 @@ def save_model(estimator, path):
         "layers": [_encode(layer, "the network") for layer in estimator.network_.layers],
         "fitted": {k: _encode(getattr(estimator, k), k) for k in FITTED},
         "history": {k: [_number(x) for x in v] for k, v in estimator.history_.items()},
+        "target_name": getattr(estimator, "target_name_", None),
         "feature_names": None if names is None else [str(n) for n in names],
         "classes": classes if classes is None
         else {"dtype": classes.dtype.str, "values": classes.tolist()},
@@ -162,6 +163,8 @@ def _rebuild(arrays, meta):
         Carry({}, {}, {}), estimator.learning_rate_init, epoch=len(estimator.loss_curve_),
         n_seen=estimator.t_, n_iter=estimator.n_iter_, history=estimator.history_,
     )  # fmt: skip
+    if meta["target_name"] is not None:
+        estimator.target_name_ = str(meta["target_name"])
     if meta["feature_names"] is not None:
         estimator.feature_names_in_ = np.asarray(meta["feature_names"], object)
     if meta["classes"] is not None:

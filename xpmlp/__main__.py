@@ -1,0 +1,5 @@
+"""``python -m xpmlp``."""
+
+from .cli import main
+
+main()

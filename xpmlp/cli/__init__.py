@@ -1,0 +1,70 @@
+"""The command line: train, predict, evaluate, doctor. Exit codes are in `EXIT_CODES`."""
+
+import errno
+import sys
+
+import click
+
+from .. import __version__
+from ..errors import DataError, DeviceError, DivergenceError, ModelFileError
+from .apply import evaluate, predict
+from .train import train
+
+EXIT_CODES = {
+    DataError: 3,
+    ModelFileError: 4,
+    DivergenceError: 5,
+    MemoryError: 6,
+    DeviceError: 2,
+    ValueError: 2,  # an argument that an estimator refuses
+    TypeError: 2,
+    ImportError: 2,
+}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="xpmlp")
+def cli():
+    """Train multilayer perceptrons on whatever array library is there, and predict with them.
+
+    Exit codes: 0 ok, 2 usage, 3 bad data, 4 model file, 5 training diverged, 6 memory, 7 disk,
+    130 interrupted.
+    """
+
+
+@cli.command()
+def doctor():
+    """Say which array libraries and devices work here, and what to install."""
+    from .doctor import report
+
+    click.echo(report())
+
+
+for command in (train, predict, evaluate):
+    cli.add_command(command)
+
+
+def main(argv=None):
+    """Run the command line; every error that a user can cause is one sentence and an exit code."""
+    try:
+        cli.main(args=argv, prog_name="xpmlp", standalone_mode=False)
+        code = 0
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        code = 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 0
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        click.echo(f"Error: {error}", err=True)
+        code = 7 if full else 3
+    except tuple(EXIT_CODES) as error:
+        click.echo(f"Error: {error}", err=True)
+        code = next(c for kind, c in EXIT_CODES.items() if isinstance(error, kind))
+    sys.exit(code)

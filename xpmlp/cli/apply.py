@@ -1,0 +1,118 @@
+"""`xpmlp predict` and `xpmlp evaluate`: what a model says about data, and how well."""
+
+import csv
+import io
+import json
+import time
+import warnings
+
+import click
+
+from ..errors import DataError
+
+
+def predictions(model, X, method="predict"):
+    """Return what a method of the model says about the rows of a table, (n,) or (n, n_classes)."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        return getattr(model, method)(X.astype(model._dtype))
+
+
+def metrics(model, X, y):
+    """Return accuracy and log_loss, or rmse and r2."""
+    import numpy as np
+    from sklearn.metrics import accuracy_score, log_loss, r2_score, root_mean_squared_error
+
+    if not hasattr(model, "classes_"):
+        found = predictions(model, X)
+        r2 = float(r2_score(y, found)) if len(y) > 1 else None  # undefined for a single row
+        return {"rmse": float(root_mean_squared_error(y, found)), "r2": r2}
+    unknown = np.setdiff1d(y, model.classes_)
+    if len(unknown):
+        raise DataError(
+            f"the test rows hold the label {unknown[0]!r}, which the model does not know: it was "
+            f"trained on {', '.join(map(str, model.classes_))}."
+        )
+    p = predictions(model, X, "predict_proba").astype(np.float64)
+    p /= p.sum(axis=1, keepdims=True)
+    loss = log_loss(y, p, labels=model.classes_) if len(model.classes_) > 1 else 0.0
+    return {"accuracy": float(accuracy_score(y, predictions(model, X))), "log_loss": float(loss)}
+
+
+def show_metrics(scores):
+    """Return metrics as text."""
+    return ", ".join(f"{k} {'undefined' if v is None else f'{v:.4f}'}" for k, v in scores.items())
+
+
+@click.command()
+@click.argument("model")
+@click.argument("data")
+@click.option("--proba", is_flag=True, help="Add a column of probabilities for each class.")
+@click.option("--out", type=click.Path(dir_okay=False), help="File to write, instead of printing.")
+def predict(model, data, proba, out):
+    """Write a CSV with the predictions of MODEL for the rows of DATA."""
+    from ..estimators import load_model
+    from ..files.atomic import atomic_write
+    from ..files.datasets import load_features
+
+    estimator = load_model(model)
+    if proba and not hasattr(estimator, "classes_"):
+        raise click.UsageError(f"--proba needs a classifier, {model} is a regressor.")
+    names = getattr(estimator, "feature_names_in_", None)
+    X = load_features(
+        data, None if names is None else names.tolist(), estimator.n_features_in_,
+        getattr(estimator, "target_name_", None),
+    )  # fmt: skip
+    header, columns = ["prediction"], [predictions(estimator, X)]
+    if proba:
+        header += [str(label) for label in estimator.classes_]
+        columns += list(predictions(estimator, X, "predict_proba").T)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(zip(*(column.tolist() for column in columns)))
+    if out:
+        atomic_write(out, text.getvalue().encode())
+        click.echo(f"{len(X):,} predictions: {out}", err=True)
+    else:
+        click.echo(text.getvalue(), nl=False)
+
+
+@click.command()
+@click.argument("model")
+@click.argument("data")
+@click.option("--target", help="Column to compare with, for CSV and Parquet (the model's).")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+def evaluate(model, data, target, as_json):
+    """Compare the predictions of MODEL with the targets in DATA (its test part, if it has one)."""
+    from ..estimators import load_model
+    from ..files.datasets import load_dataset, load_features
+
+    start = time.perf_counter()
+    estimator = load_model(model)
+    names = getattr(estimator, "feature_names_in_", None)
+    table = load_dataset(data, target or _own_target(estimator, data))
+    X, y = (table.X, table.y) if table.X_test is None else (table.X_test, table.y_test)
+    if table.feature_names is not None and table.X_test is None:
+        columns = None if names is None else names.tolist()
+        X = load_features(data, columns, estimator.n_features_in_, table.target_name)
+    if X.shape[1] != estimator.n_features_in_:
+        raise DataError(
+            f"{data} has {X.shape[1]} features, the model expects {estimator.n_features_in_}."
+        )
+    scores = metrics(estimator, X, y)
+    if as_json:
+        task = "classification" if hasattr(estimator, "classes_") else "regression"
+        seconds = round(time.perf_counter() - start, 3)
+        found = {"task": task, "n_test": len(X), "metrics": scores, "seconds": seconds}
+        click.echo(json.dumps(found | {"device": estimator.device_, "model": str(model)}))
+    else:
+        click.echo(f"{table.name}: {show_metrics(scores)} on {len(X):,} rows.")
+
+
+def _own_target(estimator, data):
+    """Return the target column that the model was trained on, where DATA has columns."""
+    from ..files.datasets import BUILT_IN, TABULAR
+
+    tabular = data not in BUILT_IN and data.lower().endswith(TABULAR)
+    return getattr(estimator, "target_name_", None) if tabular else None
