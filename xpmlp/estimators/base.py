@@ -13,8 +13,19 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from ..arrays import as_float, from_host, home, namespace, to_host
+from ..arrays import (
+    array_at,
+    as_float,
+    from_host,
+    home,
+    is_array,
+    is_numpy,
+    namespace,
+    place,
+    to_host,
+)  # fmt: skip
 from ..engines import Carry, engine_for
+from ..errors import DeviceError
 from ..nn import Dense, Dropout, Layer, Layout, Network
 from ..nn.activations import ActivationFunction, get_activation
 from ..nn.initializers import get_initializer
@@ -23,8 +34,10 @@ from ..nn.losses import LINKS, match_loss
 from ..optim import RULES, Rule, make_rule, make_schedule
 from ..randomness import stream
 from ..training import Recipe, Validation, fit_network, network_outputs
-from .inputs import check_inputs, check_weights, placed
+from .inputs import check_inputs, check_weights, elsewhere
 from .weights import collect, nested, refresh
+
+ON_DEVICE = ("coefs_", "intercepts_", "other_params_", "_state")
 
 
 class BaseMLP(BaseEstimator):
@@ -121,7 +134,7 @@ class BaseMLP(BaseEstimator):
         weights = check_weights(sample_weight, x.shape[0])
         loss, self.out_activation_ = match_loss(self.loss, self._task, self.out_activation)
         if resume:
-            params, state = nested(self), self._resumed(one_epoch)
+            params, state = nested(self, x), self._resumed(one_epoch, x)
             refused = "fit it anew, without warm_start, after changing the layers"
             if self._network(targets.shape[1], loss) != self.network_:
                 raise ValueError(
@@ -146,19 +159,15 @@ class BaseMLP(BaseEstimator):
     def _inputs(self, X, *, reset=False, method="fit"):
         """Return X checked, in the compute dtype, at home, standardised if the model is."""
         x, dtype = check_inputs(self, X, reset=reset)
+        x = place(x, self.device)
         if reset:
-            x = placed(x, self.device)
-        else:
-            dtype = self._dtype
-            x = placed(
-                x, self.device, at=home(self.coefs_[0]), caller=f"{type(self).__name__}.{method}"
-            )
-        x = as_float(x, dtype)
-        if reset:
-            self._dtype, self.device_ = dtype, str(home(x).device)
+            self._dtype, self._home, self.device_ = dtype, home(x), home(x).device
+        elif home(x) != self._home:
+            raise ValueError(elsewhere(self, method, X))
+        x = as_float(x, self._dtype)
         if not bool(namespace(x).all(namespace(x).isfinite(x))):
             raise ValueError(
-                f"Input X contains NaN, infinity or a value too large for dtype('{dtype}')."
+                f"Input X contains NaN, infinity or a value too large for dtype('{self._dtype}')."
             )
         return x if self.scaling_ is None else self.scaling_.inputs(x)
 
@@ -176,8 +185,10 @@ class BaseMLP(BaseEstimator):
             if isinstance(size, Layer):
                 layers.append(size)
                 continue
-            if size <= 0:
-                raise ValueError(f"hidden_layer_sizes must be > 0, got {given}.")
+            if not isinstance(size, Integral) or size <= 0:
+                raise ValueError(
+                    f"hidden_layer_sizes must be > 0, whole numbers or layers, got {given}."
+                )
             layers.append(Dense(int(size), self.activation, initializer=rule))
             layers += [Dropout(float(self.dropout))] if self.dropout else []
         last = self.out_activation_ if loss.name == "squared_error" else "identity"
@@ -196,10 +207,10 @@ class BaseMLP(BaseEstimator):
             except (TypeError, ValueError) as error:
                 get_initializer(self.init)
                 raise AssertionError from error
-            params = nested(self, like=x)
+            params = nested(self, x)
         return params
 
-    def _resumed(self, one_epoch):
+    def _resumed(self, one_epoch, x):
         """Return a copy of the state of the call before; warm_start makes the rule's state anew."""
         old = self._state
         history = {name: list(values) for name, values in old.history.items()}
@@ -211,7 +222,7 @@ class BaseMLP(BaseEstimator):
                 rule_step=0,
                 history=history,
             )
-        copied = refresh(old.carry.state, self.coefs_[0])
+        copied = refresh(old.carry.state, x)
         return replace(old, carry=Carry({}, {}, copied), history=history)
 
     def _rule(self):
@@ -244,6 +255,8 @@ class BaseMLP(BaseEstimator):
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val go together: pass both or neither.")
         if X_val is not None:
+            if home(x).library != "numpy" and not (is_array(X_val) and not is_numpy(X_val)):
+                X_val = from_host(np.asarray(X_val), x)  # everything follows X
             xv = self._inputs(X_val)
             held = xv, self._targets(y_val, xv, reset=False)
             return (x, targets), weights, self._validation(*held, None)
@@ -313,32 +326,27 @@ class BaseMLP(BaseEstimator):
             last = replace(network.layers[-1], activation="identity")
             network = Network((*network.layers[:-1], last))
         engine = engine_for(x)
-        store = self._layout.pack(nested(self), xp=engine.xp)
+        store = self._layout.pack(nested(self, x), xp=engine.xp)
         return network_outputs(network, self._layout, store, x, engine)
 
     def _link(self, outputs):
         return LINKS[self.out_activation_](outputs, namespace(outputs))
 
     def __getstate__(self):
-        """Return host arrays, and where they lived."""
+        """Return host arrays in place of the device's."""
         state = super().__getstate__()
-        if "coefs_" not in state or home(self.coefs_[0]).library == "numpy":
-            return state
-        return refresh(state, np.empty(0)) | {"_home": home(self.coefs_[0])}
+        if "coefs_" in state and self._home.library != "numpy":
+            state |= {k: refresh(state[k], np.empty(0)) for k in ON_DEVICE}
+        return state
 
     def __setstate__(self, state):
         """Bring the arrays back home, or say that they stay on the host."""
-        from ..arrays import array_at
-        from ..errors import DeviceError
-
-        lived = state.pop("_home", None)
-        if lived is not None:
+        if "coefs_" in state and state["_home"].library != "numpy":
             try:
-                classes = state.get("classes_")
-                state = refresh(state, array_at(lived))
-                state |= {} if classes is None else {"classes_": classes}
+                like = array_at(state["_home"])
+                state |= {k: refresh(state[k], like) for k in ON_DEVICE}
             except DeviceError as error:
-                state |= {"device": "auto", "device_": "cpu"}
+                state |= {"device": "auto", "device_": "cpu", "_home": home(np.empty(0))}
                 warnings.warn(f"The model stays in NumPy: {error}", stacklevel=2)
         super().__setstate__(state)
 

@@ -123,18 +123,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         y = host_targets(y, x.shape[0], numeric=False, name=type(self).__name__)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        kinds = sorted({type(label).__name__ for label in y}) if y.dtype == object else []
+        if len(kinds) > 1:
+            raise ValueError(f"y mixes labels of types {', '.join(kinds)}: use one type.")
         check_classification_targets(y)
         multilabel = type_of_target(y) == "multilabel-indicator"
         if y.ndim == 2 and not multilabel:
             raise ValueError("y has several columns that are not 0/1: fit a model for each column.")
-        if multilabel:
-            found = np.arange(y.shape[1])
-        else:
-            try:
-                found = np.unique(y)
-            except TypeError as error:
-                kinds = sorted({type(label).__name__ for label in y})
-                raise ValueError(f"y mixes labels of types {kinds}: use one type.") from error
+        found = np.arange(y.shape[1]) if multilabel else np.unique(y)
         self._set_classes(found, multilabel, reset, classes)
         if multilabel:
             return from_host(y, x, self._dtype)
@@ -245,4 +241,6 @@ def _labels(values, codes):
     """Return values[codes]: in the library of codes if it has such values, else in NumPy."""
     if isinstance(codes, np.ndarray) or values.dtype.kind not in "biuf":
         return values[codes if isinstance(codes, np.ndarray) else to_host(codes)]
-    return namespace(codes).take(from_host(values, codes), codes, axis=0)
+    xp = namespace(codes)
+    flat = xp.take(from_host(values, codes), xp.reshape(codes, (-1,)), axis=0)
+    return xp.reshape(flat, codes.shape)

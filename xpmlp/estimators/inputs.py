@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight, _check_y, validate_data
 
-from ..arrays import detached, float_dtype, from_host, home, is_array, is_numpy, place, to_host
+from ..arrays import detached, float_dtype, from_host, home, is_array, is_numpy, to_host
 
 
 def check_inputs(estimator, X, *, reset):
@@ -49,17 +49,15 @@ def _check_shape(estimator, X, reset):
         )
 
 
-def placed(x, device, *, at=None, caller=""):
-    """Return x where `device` says, or refuse it if the model lives elsewhere."""
-    moved = place(x, device)
-    if at is not None and home(moved) != at:
-        raise ValueError(
-            f"Inputs passed to {caller}() must use the same namespace and the same device as those "
-            f"passed to fit(). The model is in {at.library} on {at.device}, X in "
-            f"{home(x).library} on {home(x).device}: pass X from "
-            "there, or fit with device= to have host arrays moved."
-        )
-    return moved
+def elsewhere(estimator, method, X):
+    """Say that X is not where the model lives."""
+    at, found = estimator._home, home(X if is_array(X) else np.empty(0))
+    return (
+        f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and "
+        f"the same device as those passed to fit(). The model is in {at.library} on {at.device}, X in "
+        f"{found.library} on {found.device}: pass X from there, or fit with device= to have host "
+        "arrays moved."
+    )
 
 
 def back(result, X):

@@ -6,7 +6,7 @@ from typing import Any, cast
 import numpy as np
 
 from .. import __version__
-from ..arrays import home, to_host
+from ..arrays import home
 from ..engines import Carry
 from ..errors import ModelFileError
 from ..files.container import FORMAT_VERSION, read_container, write_container
@@ -34,12 +34,7 @@ def save_model(estimator, path):
     from sklearn.utils.validation import check_is_fitted
 
     check_is_fitted(estimator)
-    arrays = {}
-    for leaf in estimator._layout.leaves:
-        a = nested(estimator)
-        for part in leaf.slots[0].path:
-            a = a[part]
-        arrays[leaf.name] = to_host(a)
+    arrays = estimator._layout.pack(nested(estimator, np.empty(0)), xp=np)
     scaling = estimator.scaling_
     if scaling is not None:
         arrays |= {k: v for k, v in scaling._asdict().items() if v is not None}
@@ -158,7 +153,8 @@ def _rebuild(arrays, meta):
     estimator.n_layers_, estimator.n_outputs_ = len(estimator.coefs_) + 1, n_outputs
     early = estimator.early_stopping and estimator.solver != "lbfgs"
     estimator.validation_scores_ = estimator.history_["validation_score"] if early else None
-    estimator.device_ = home(np.empty(0)).device
+    estimator._home = home(np.empty(0))
+    estimator.device_ = estimator._home.device
     estimator._state = State(
         Carry({}, {}, {}), estimator.learning_rate_init, epoch=len(estimator.loss_curve_),
         n_seen=estimator.t_, n_iter=estimator.n_iter_, history=estimator.history_,

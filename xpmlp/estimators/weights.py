@@ -31,15 +31,14 @@ def collect(estimator, params):
             estimator.other_params_[path_name(path)] = a
 
 
-def nested(estimator, like=None):
-    """Return the parameters as nested dicts, from the lists as they now stand.
+def nested(estimator, like):
+    """Return the parameters as nested dicts beside `like`, from the lists as they now stand.
 
     Raises
     ------
     ShapeError
         When a list or an array in it has the wrong length or shape.
     """
-    like = estimator.coefs_[0] if like is None else like
     params: dict = {}
     taken = {"coefs_": 0, "intercepts_": 0}
     for leaf in estimator._layout.leaves:

@@ -151,9 +151,8 @@ def _epoch(step, engine, data, recipe, state, sample_weight):
     carry, losses = engine.run(step)(state.carry, data, to_device(plan, data[0], step.dtype))
     state.carry = carry
     # One host read an epoch: reading the loss in every batch stalls a GPU's queue.
-    report = to_host(engine.compile(_summary)(losses, carry.params, carry.buffers)).astype(
-        np.float64
-    )
+    report = to_host(engine.compile(_summary)(losses, carry.params, carry.buffers))
+    report = report.astype(np.float64)
     value, penalty = report[: 2 * len(plan.rows)].reshape(2, -1)
     value = value * step.loss.reported(data[1].shape[-1]) + penalty
     loss = float((plan.n_rows * value).sum() / n)
@@ -165,18 +164,15 @@ def _epoch(step, engine, data, recipe, state, sample_weight):
     history["loss"].append(loss)
     history["learning_rate"].append(state.lr)
     history["seconds"].append(time.perf_counter() - start)
-    return bool(np.isfinite(report).all())
+    return bool(np.isfinite(report).all() and (report[2 * len(plan.rows) :] == 1.0).all())
 
 
 def _summary(losses, params, buffers):
-    """Return one array: the losses, then for each leaf a sum that is finite if all of it is."""
+    """Return one array: the losses, then for each leaf 1 if all of it is finite, else 0."""
     xp = namespace(losses)
-    flags = [
-        xp.astype(xp.all(xp.isfinite(a)), losses.dtype)
-        for a in (*params.values(), *buffers.values())
-    ]
-    flags = [xp.reshape(1.0 / flag, (1,)) for flag in flags]  # a leaf that is not finite: infinity
-    return xp.concat([xp.reshape(losses, (-1,)), *flags], axis=0)
+    leaves = (*params.values(), *buffers.values())
+    finite = xp.stack([xp.all(xp.isfinite(a)) for a in leaves])
+    return xp.concat([xp.reshape(losses, (-1,)), xp.astype(finite, losses.dtype)], axis=0)
 
 
 def _divergence(recipe, state):
