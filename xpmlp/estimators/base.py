@@ -301,6 +301,10 @@ class BaseMLP(BaseEstimator):
         self.validation_scores_ = state.history["validation_score"] if early else None
         self.best_validation_score_ = state.best_score if early else None
         self.n_layers_ = len(self.coefs_) + 1
+        if self.verbose and self._dtype == "float64" and self.dtype is None:
+            print(
+                "Computed in float64, as X is: dtype='float32' takes half the memory and less time."
+            )
         if reason == "interrupted":
             warnings.warn("Training interrupted by user.")
         elif reason == "diverged":

@@ -54,9 +54,9 @@ def elsewhere(estimator, method, X):
     at, found = estimator._home, home(X if is_array(X) else np.empty(0))
     return (
         f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and "
-        f"the same device as those passed to fit(). The model is in {at.library} on {at.device}, X in "
-        f"{found.library} on {found.device}: pass X from there, or fit with device= to have host "
-        "arrays moved."
+        f"the same device as those passed to fit(). The model is in {at.library} on {at.device}, X "
+        f"in {found.library} on {found.device}: pass X from there, or fit with device= to have "
+        "host arrays moved."
     )
 
 
