@@ -99,41 +99,12 @@ def test_a_column_of_predictions_meets_a_flat_target_but_two_columns_do_not():
         plotting.plot_predictions(y, np.stack([y, y], axis=1))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
-def test_boundary_colours_each_point_of_the_plane_by_its_class(dtype):
-    X = np.asarray([[-4, -1], [-2, 1], [2, -2], [4, 2]], dtype=dtype)
-    names = np.asarray(["left", "right"])
-    seen = []
-
-    def predict(grid):
-        seen.append(grid.dtype)
-        return names[(grid[:, 0] > 0).astype(int)]
-
-    figure = plotting.plot_boundary(predict, X, names[[0, 0, 1, 1]])
-    axes = figure.axes[0]
-    plane = axes.images[0].get_array()
-    assert seen == [np.dtype("float64" if dtype == "int64" else dtype)]
-    assert len(np.unique(plane.reshape(-1, 3), axis=0)) == 2
-    assert np.all(plane[:, :150] == plane[0, 0]) and np.all(plane[:, 150:] == plane[0, -1])
-    left, right = axes.collections
-    assert np.array_equal(left.get_offsets(), X[:2]) and np.array_equal(right.get_offsets(), X[2:])
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("feature 1", "feature 2")
-
-
-def test_boundary_refuses_inputs_that_have_no_plane_and_predictions_that_are_no_classes():
-    with pytest.raises(ValueError, match=r"2 features, got X of shape \(5, 4\)"):
-        plotting.plot_boundary(len, np.zeros((5, 4)), np.zeros(5))
-    with pytest.raises(ValueError, match="regressor"):
-        plotting.plot_boundary(lambda grid: grid[:, 0], np.eye(2), np.zeros(2))
-
-
 def test_a_path_gets_a_picture_in_the_format_of_its_suffix(tmp_path):
     plotting.plot_history(HISTORY, path=tmp_path / "a.png")
     plotting.plot_predictions([1, 2], [1, 2], path=str(tmp_path / "b"))
     plotting.plot_confusion([0, 1], [0, 1], path=tmp_path / "c.svg")
-    plotting.plot_boundary(lambda x: x[:, 0] > 0, np.eye(2), [True, False], path=tmp_path / "d.png")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b", "c.svg", "d.png"]
-    for name in ("a.png", "b", "d.png"):
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b", "c.svg"]
+    for name in ("a.png", "b"):
         assert (tmp_path / name).read_bytes().startswith(PNG)
     assert b"<svg" in (tmp_path / "c.svg").read_bytes()
 

@@ -170,10 +170,11 @@ def erf(x: Array, xp: Any) -> Array:
         return xp.special.erf(x)
     if is_jax(x):
         return import_module("jax.scipy.special").erf(x)
-    x = xp.minimum(xp.maximum(x, -6.0), 6.0)  # erf(6) is 1 to the last digit of a float64
+    ends, x = x, xp.minimum(xp.maximum(x, -6.0), 6.0)  # erf(6) is 1 to a float64's last digit
     square, term = x * x, x
     total = x
     for n in range(1, 130):
         term = term * square * (2.0 / (2 * n + 1))
         total = total + term
-    return total * xp.exp(-square) * (2.0 / math.sqrt(math.pi))
+    series = total * xp.exp(-square) * (2.0 / math.sqrt(math.pi))
+    return xp.where(xp.abs(ends) >= 6.0, xp.sign(ends), series)

@@ -112,49 +112,6 @@ def plot_predictions(y_true, y_pred, *, path=None):
     return _finish(figure, path)
 
 
-def plot_boundary(predict, X, y, *, path=None):
-    """Draw which class a model of two features gives to each point of the plane, and the samples.
-
-    predict: function of (n, 2) inputs giving (n,) classes, as ``model.predict``; X: (n_samples, 2);
-    y: (n_samples,).  Returns the Figure.
-
-    Examples
-    --------
-    >>> X = [[-1.0, 0.5], [-0.5, -1.0], [0.5, 1.0], [1.0, -0.5]]
-    >>> figure = plot_boundary(lambda x: x[:, 0] > 0, X, [False, False, True, True])
-    >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    ['False', 'True']
-    """
-    X, y = np.asarray(X), np.asarray(y)
-    if X.ndim != 2 or X.shape[1] != 2:
-        msg = (
-            f"plot_boundary draws inputs of 2 features, got X of shape {X.shape}: fit on 2 columns."
-        )
-        raise ValueError(msg)
-    low, high = X.min(axis=0), X.max(axis=0)
-    edge = 0.08 * (high - low) + 1e-9
-    dtype = np.result_type(X, np.float32)  # the model's own; whole numbers become floats
-    sides = [np.linspace(a, b, 300) for a, b in zip(low - edge, high + edge)]
-    grid = np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 2).astype(dtype)
-    regions = np.asarray(predict(grid))
-    classes, codes = np.unique(np.concatenate([regions, y]), return_inverse=True)
-    if len(classes) > 100:
-        raise ValueError(f"predict gave {len(classes)} classes: is it a regressor's?")
-    area, point = codes[: len(grid)].reshape(300, 300), codes[len(grid) :]
-    figure = _figure(5.4, 4.4)
-    axes = figure.subplots()
-    colors = _colors(len(classes))
-    pale = 0.3 * colors + 0.7
-    extent = [sides[0][0], sides[0][-1], sides[1][0], sides[1][-1]]
-    axes.imshow(pale[area], extent=extent, origin="lower", aspect="auto", interpolation="nearest")
-    for k, name in enumerate(classes):
-        x = X[point == k]
-        axes.scatter(*x.T, color=colors[k], s=22, edgecolors="white", linewidths=0.6, label=name)
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    axes.set(xlabel="feature 1", ylabel="feature 2")
-    return _finish(figure, path)
-
-
 def _figure(width, height):
     """Make an empty Figure, width and height in inches; the one importer of matplotlib."""
     try:
@@ -163,14 +120,6 @@ def _figure(width, height):
         msg = "pictures need matplotlib, which is not installed: pip install xpmlp[plot]"
         raise ImportError(msg) from error
     return Figure(figsize=(width, height), layout="constrained")
-
-
-def _colors(n):
-    """n colours that differ, (n, 3)."""
-    from matplotlib import colormaps
-
-    chart = colormaps["tab10" if n <= 10 else "turbo"]
-    return chart(np.arange(n) if n <= 10 else np.linspace(0, 1, n))[:, :3]
 
 
 def _curve(axes, values, color, label):

@@ -135,10 +135,10 @@ class BaseMLP(BaseEstimator):
         loss, self.out_activation_ = match_loss(self.loss, self._task, self.out_activation)
         if resume:
             params, state = nested(self, x), self._resumed(one_epoch, x)
-            refused = "fit it anew, without warm_start, after changing the layers"
             if self._network(targets.shape[1], loss) != self.network_:
                 raise ValueError(
-                    f"{type(self).__name__}'s arguments changed its network: {refused}."
+                    f"the arguments of {type(self).__name__} describe another network than the "
+                    "fitted one: call fit without warm_start."
                 )
         else:
             params, state = self._initial(x, targets.shape[1], loss), None
@@ -175,10 +175,8 @@ class BaseMLP(BaseEstimator):
         """Return the network that the arguments describe."""
         given = self.hidden_layer_sizes
         given = list(given) if hasattr(given, "__iter__") else [given]
-        named = isinstance(self.init, str) or hasattr(self.init, "draw")
-        rule = self.init if named else "auto"
-        if rule == "auto":
-            rule = get_activation(self.activation).init
+        auto = self.init == "auto" or _is_pair(self.init)
+        rule = get_activation(self.activation).init if auto else self.init
         get_initializer(rule)
         layers: list[Layer] = []
         for size in given:
@@ -201,12 +199,8 @@ class BaseMLP(BaseEstimator):
         params = map_params(lambda a: from_host(a, x, self._dtype), host)
         self._layout = Layout.of(self.network_, params, contiguous=False)
         collect(self, params)
-        if not (isinstance(self.init, str) or hasattr(self.init, "draw")):
-            try:
-                self.coefs_, self.intercepts_ = map(list, self.init)
-            except (TypeError, ValueError) as error:
-                get_initializer(self.init)
-                raise AssertionError from error
+        if _is_pair(self.init):
+            self.coefs_, self.intercepts_ = map(list, self.init)
             params = nested(self, x)
         return params
 
@@ -353,6 +347,11 @@ class BaseMLP(BaseEstimator):
                 state |= {"device": "auto", "device_": "cpu", "_home": home(np.empty(0))}
                 warnings.warn(f"The model stays in NumPy: {error}", stacklevel=2)
         super().__setstate__(state)
+
+
+def _is_pair(init):
+    """Tell whether `init` is (coefs, intercepts)."""
+    return isinstance(init, tuple | list) and len(init) == 2
 
 
 def _seed(random_state):

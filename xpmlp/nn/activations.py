@@ -13,7 +13,7 @@ from ..arrays import Array, erf
 class ActivationFunction(NamedTuple):
     """One activation. Make your own by giving these fields, and pass it where a name may stand.
 
-    forward(z, xp) -> a and backward(da, z, a, xp) -> dz make new arrays; `init` names the
+    forward(z, xp) -> a and backward(da, z, a, xp) -> dz write into no argument; `init` names the
     initializer that ``init="auto"`` takes for layers with this activation.
 
     Examples

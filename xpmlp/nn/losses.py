@@ -77,7 +77,8 @@ def one_hot(codes: Array, n_classes: int, like: Array) -> Array:
 
 def check_targets(outputs_shape, y_shape):
     """Refuse targets of another shape than the outputs: broadcasting would hide it."""
-    if tuple(outputs_shape[-2:]) == tuple(y_shape[-2:]) and len(y_shape) >= 2:
+    # Members may share the targets: (N, C) for (K, N, C) outputs.
+    if len(y_shape) >= 2 and tuple(outputs_shape[-len(y_shape) :]) == tuple(y_shape):
         return
     n, c = outputs_shape[-2:]
     wanted = f"y.reshape({n}, {c})" if _size(y_shape) == n * c else f"one of shape ({n}, {c})"

@@ -1,0 +1,221 @@
+import numpy as np
+import pytest
+from conftest import assert_derivative, dtype_name, relative_error
+from scipy import special
+from sklearn.metrics import mean_poisson_deviance
+
+from xpmlp.errors import ShapeError
+from xpmlp.nn.losses import LINKS, LOSSES, match_loss, one_hot, softmax
+
+N, C = 6, 4
+EVERY = pytest.mark.parametrize("name", LOSSES)
+TOLERANCE = {"float64": 1e-14, "float32": 1e-6}
+
+
+def setting(seed=0):
+    """Outputs, targets that every loss takes (rows that sum to one), weights that sum to one."""
+    rng = np.random.default_rng(seed)
+    return 3 * rng.normal(size=(N, C)), rng.dirichlet(np.ones(C), N), rng.dirichlet(np.ones(N))
+
+
+# name -> the loss of each row, by other formulas, in float64
+ORACLES = {
+    "squared_error": lambda z, y: ((z - y) ** 2).sum(-1) / 2,
+    "log_loss": lambda z, y: -(y * special.log_softmax(z, axis=-1)).sum(-1),
+    "binary_log_loss": lambda z, y: (
+        -(y * special.log_expit(z) + (1 - y) * special.log_expit(-z)).sum(-1)
+    ),
+    "poisson": lambda z, y: np.asarray(
+        [C * mean_poisson_deviance(b, np.exp(a)) / 2 for a, b in zip(z, y)]
+    ),
+}
+TORCH = {
+    "squared_error": lambda F, z, y: F.mse_loss(z, y, reduction="none").sum(-1) / 2,
+    "log_loss": lambda F, z, y: F.cross_entropy(z, y, reduction="none"),
+    "binary_log_loss": lambda F, z, y: F.binary_cross_entropy_with_logits(
+        z, y, reduction="none"
+    ).sum(-1),
+    "poisson": lambda F, z, y: (
+        F.poisson_nll_loss(z, y, log_input=True, reduction="none") + y * y.log() - y
+    ).sum(-1),
+}
+
+
+@EVERY
+def test_a_value_is_the_weighted_sum_of_the_rows_losses(name):
+    z, y, w = setting()
+    want = ORACLES[name](z, y)
+    assert LOSSES[name](z, y, w)[0] == pytest.approx(w @ want, rel=1e-13)
+    assert LOSSES[name](z, y)[0] == pytest.approx(want.mean(), rel=1e-13)
+
+
+@EVERY
+def test_the_gradient_is_the_derivative_of_the_value(name):
+    z, y, w = setting()
+    loss = LOSSES[name]
+    assert_derivative(lambda at: float(loss(at[0], y, w)[0]), [z], [loss(z, y, w)[1]])
+
+
+@EVERY
+def test_value_and_gradient_equal_torchs(name):
+    torch = pytest.importorskip("torch", reason="compares with torch")
+    z, y, w = (torch.asarray(a) for a in setting())
+    z.requires_grad_()
+    value = (w * TORCH[name](torch.nn.functional, z, y)).sum()
+    value.backward()
+    got, d = LOSSES[name](*setting())
+    assert got == pytest.approx(value.item(), rel=1e-13)
+    assert relative_error(d, z.grad.numpy()) < 1e-13
+
+
+@EVERY
+def test_a_loss_is_the_same_on_every_library_and_stays_in_its_dtype(name, xp64):
+    xp, given = xp64, setting()
+    value, d = LOSSES[name](*given)
+    for dtype in xp.floats:
+        made = xp.call(LOSSES[name], *(xp.asarray(a, dtype) for a in given))
+        assert [dtype_name(a) for a in made] == [dtype, dtype]
+        assert relative_error(xp.host(made[0]), value) < TOLERANCE[dtype]
+        assert relative_error(xp.host(made[1]), d) < TOLERANCE[dtype]
+
+
+@EVERY
+@pytest.mark.parametrize("K", [3, N, C])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_members_side_by_side_equal_runs_one_by_one(name, K, weighted, xp_eager):
+    xp = xp_eager
+    alone = [setting(seed)[: 3 if weighted else 2] for seed in range(K)]
+    want = [LOSSES[name](*given) for given in alone]
+    dtype = xp.floats[0]
+    value, d = LOSSES[name](*(xp.asarray(np.stack(part), dtype) for part in zip(*alone)))
+    assert relative_error(xp.host(value), np.stack([v for v, _ in want])) < TOLERANCE[dtype]
+    assert relative_error(xp.host(d), np.stack([d for _, d in want])) < TOLERANCE[dtype]
+
+
+@EVERY
+def test_no_weights_are_equal_weights(name, xp):
+    z, y = (xp.asarray(a, "float32") for a in setting()[:2])
+    value, d = xp.call(LOSSES[name], z, y)
+    same, d_same = xp.call(LOSSES[name], z, y, xp.asarray(np.full(N, 1 / N), "float32"))
+    assert [dtype_name(a) for a in (value, d)] == ["float32", "float32"]
+    assert relative_error(xp.host(value), xp.host(same)) < 1e-6
+    assert relative_error(xp.host(d), xp.host(d_same)) < 1e-6
+
+
+@EVERY
+def test_a_batch_that_weighs_nothing_has_value_and_gradient_zero(name, xp):
+    z, y = (xp.asarray(a, "float32") for a in setting()[:2])
+    value, d = xp.call(LOSSES[name], z, y, xp.asarray(np.zeros(N), "float32"))
+    assert float(xp.host(value)) == 0.0
+    assert not xp.host(d).any()
+
+
+# The rate of a Poisson loss at 1e4 is exp(1e4), which no float holds: its upper row is left out.
+EXTREMES = [
+    ("squared_error", [-1e4, 1e4], [0.0, 1.0], 0.5 * (1e8 + 9999.0**2), [-1e4, 9999.0]),
+    ("log_loss", [-1e4, 1e4], [1.0, 0.0], 2e4, [-1.0, 1.0]),
+    ("log_loss", [-1e4, 1e4], [0.0, 1.0], 0.0, [0.0, 0.0]),
+    ("log_loss", [1e4, 1e4], [0.0, 1.0], np.log(2.0), [0.5, -0.5]),
+    ("binary_log_loss", [-1e4, 1e4], [1.0, 0.0], 2e4, [-1.0, 1.0]),
+    ("binary_log_loss", [-1e4, 1e4], [0.0, 1.0], 0.0, [0.0, 0.0]),
+    ("poisson", [-1e4, -1e4], [0.0, 0.0], 0.0, [0.0, 0.0]),
+    ("poisson", [-1e4, -1e4], [0.0, 1.0], 1e4 - 1.0, [0.0, -1.0]),
+]
+
+
+def test_every_loss_has_an_extreme_an_oracle_and_a_torch_twin():
+    assert {row[0] for row in EXTREMES} == LOSSES.keys() == ORACLES.keys() == TORCH.keys()
+
+
+@pytest.mark.parametrize("name, z, y, value, d", EXTREMES)
+def test_extreme_outputs_in_float32_give_the_limits(name, z, y, value, d, xp):
+    got, d_got = xp.call(LOSSES[name], xp.asarray([z], "float32"), xp.asarray([y], "float32"))
+    assert float(xp.host(got)) == pytest.approx(value, rel=1e-6, abs=0.0)
+    assert xp.host(d_got)[0] == pytest.approx(np.asarray(d), rel=1e-6, abs=0.0)
+
+
+@EVERY
+@pytest.mark.parametrize(
+    "outputs, y, remedy",
+    [
+        ((5, 1), (5,), r"y\.reshape\(5, 1\)"),
+        ((5, 1), (1, 5), r"y\.reshape\(5, 1\)"),
+        ((5, 3), (15,), r"y\.reshape\(5, 3\)"),
+        ((5, 3), (3, 5), r"y\.reshape\(5, 3\)"),
+        ((5, 3), (5, 1), r"one of shape \(5, 3\)"),
+        ((5, 3), (1, 3), r"one of shape \(5, 3\)"),
+        ((5, 3), (5,), "a 0/1 column for each of the 3 classes"),
+        ((5, 5), (5,), "a 0/1 column for each of the 5 classes"),
+        ((5, 3), (), r"one of shape \(5, 3\)"),
+        ((5, 3), (2, 5, 3), r"one of shape \(5, 3\)"),
+    ],
+)
+def test_targets_of_another_shape_are_refused_with_the_reshape_to_use(name, outputs, y, remedy):
+    with pytest.raises(ShapeError, match=remedy) as caught:
+        LOSSES[name](np.zeros(outputs), np.zeros(y))
+    assert str(y) in str(caught.value) and str(outputs) in str(caught.value)
+
+
+# loss, task -> the loss that is used, and the output activations that go with it
+PAIRS = {
+    ("log_loss", "binary"): ("binary_log_loss", {"logistic"}),
+    ("log_loss", "multilabel"): ("binary_log_loss", {"logistic"}),
+    ("log_loss", "multiclass"): ("log_loss", {"softmax"}),
+    ("binary_log_loss", "binary"): ("binary_log_loss", {"logistic"}),
+    ("binary_log_loss", "multilabel"): ("binary_log_loss", {"logistic"}),
+    ("binary_log_loss", "multiclass"): ("binary_log_loss", {"logistic"}),
+    ("squared_error", "binary"): ("squared_error", {"logistic"}),
+    ("squared_error", "multilabel"): ("squared_error", {"logistic"}),
+    ("squared_error", "multiclass"): ("squared_error", {"logistic"}),
+    ("squared_error", "regression"): (
+        "squared_error",
+        {"identity", "logistic", "tanh", "relu"},
+    ),
+    ("poisson", "regression"): ("poisson", {"exp"}),
+}
+
+
+@pytest.mark.parametrize("loss, task", PAIRS)
+@pytest.mark.parametrize("out", ["identity", "logistic", "softmax", "exp", "tanh", "relu"])
+def test_a_loss_goes_with_its_output_activations_and_refuses_the_others_in_words(loss, task, out):
+    name, allowed = PAIRS[loss, task]
+    record, auto = match_loss(loss, task)
+    assert record is LOSSES[name] and auto in allowed
+    if out in allowed:
+        assert match_loss(loss, task, out) == (record, out)
+        return
+    with pytest.raises(ValueError, match=f"{loss!r} for a {task} task.*got {out!r}"):
+        match_loss(loss, task, out)
+
+
+def test_every_loss_stands_in_the_pairs_and_an_unknown_one_is_refused():
+    assert {name for name, _ in PAIRS.values()} == LOSSES.keys()
+    with pytest.raises(ValueError, match="squared_error, log_loss.*got 'hinge'"):
+        match_loss("hinge", "binary")
+
+
+@EVERY
+def test_a_link_inverts_the_loss(name):
+    """Where the gradient is zero the link of the outputs is the targets."""
+    _, y, _ = setting()
+    inverse = {"identity": lambda y: y, "logistic": special.logit, "softmax": np.log, "exp": np.log}
+    z = inverse[LOSSES[name].link](y)
+    assert relative_error(LINKS[LOSSES[name].link](z, np), y) < 1e-14
+    assert np.abs(LOSSES[name](z, y)[1]).max() < 1e-16
+
+
+def test_softmax_survives_large_logits_and_keeps_its_dtype(xp):
+    p = softmax(xp.asarray([[1e4, -1e4, 1e4]], "float32"), xp.xp)
+    assert dtype_name(p) == "float32" and xp.host(p).tolist() == [[0.5, 0.0, 0.5]]
+
+
+def test_one_hot_has_a_one_in_the_column_of_the_code(xp):
+    got = one_hot(xp.asarray([2, 0, 1], "int32"), 3, xp.asarray([0.0], "float32"))
+    assert dtype_name(got) == "float32"
+    assert xp.host(got).tolist() == [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
+
+
+def test_the_reported_squared_error_is_the_mean_over_outputs_and_no_other_loss_is():
+    factors = {name: loss.reported(4) for name, loss in LOSSES.items()}
+    assert factors.pop("squared_error") == 0.25
+    assert set(factors.values()) == {1.0}
