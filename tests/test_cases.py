@@ -20,7 +20,8 @@ def test_3_5_5_1_trains_at_every_batch_size_and_noise_stays_noise(batch_size):
     X, y = rng.integers(1, 5, (500, 3)).astype(float), rng.integers(0, 2, 500)
     clf = MLPClassifier(
         (5, 5), "logistic", loss="squared_error", solver="sgd", momentum=0.0,
-        learning_rate_init=0.1, batch_size=batch_size, max_iter=10 + batch_size, alpha=0.0, random_state=0,
+        learning_rate_init=0.1, batch_size=batch_size, max_iter=10 + batch_size, alpha=0.0,
+        random_state=0,
     ).fit(X[:400], y[:400])  # fmt: skip
     assert [c.shape for c in clf.coefs_] == [(3, 5), (5, 5), (5, 1)]
     assert clf.best_loss_ < 0.13  # 0.125: chance

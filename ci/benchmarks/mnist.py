@@ -67,9 +67,8 @@ def main():
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     results = {}
-    print(
-        f"{'recipe':<10} {'best':>7} {'final':>7} {'seconds':>8}   goal (medians of {args.seeds} seeds)"
-    )
+    print(f"medians of {args.seeds} seeds")
+    print(f"{'recipe':<10} {'best':>7} {'final':>7} {'seconds':>8}   goal")
     for recipe in args.recipes.split(","):
         runs = [run(args.folder, recipe, seed, args.threads) for seed in range(args.seeds)]
         median = {

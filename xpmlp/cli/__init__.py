@@ -1,7 +1,7 @@
 """The command line: train, predict, evaluate, doctor. Exit codes are in `EXIT_CODES`."""
 
-import errno
 import sys
+import warnings
 
 import click
 
@@ -47,8 +47,9 @@ for command in (train, predict, evaluate):
 def main(argv=None):
     """Run the command line; every error that a user can cause is one sentence and an exit code."""
     try:
-        cli.main(args=argv, prog_name="xpmlp", standalone_mode=False)
-        code = 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an overflow ends in a DivergenceError; `train` tells
+            code = cli.main(args=argv, prog_name="xpmlp", standalone_mode=False) or 0
     except click.exceptions.Exit as error:
         code = error.exit_code
     except click.ClickException as error:
@@ -60,11 +61,12 @@ def main(argv=None):
     except BrokenPipeError:
         sys.stderr.close()
         code = 0
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        click.echo(f"Error: {error}", err=True)
-        code = 7 if full else 3
+    except OSError as error:  # of writing: what cannot be read is a DataError or ModelFileError
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"Error: {place}{error.strerror or error}.", err=True)
+        code = 7
     except tuple(EXIT_CODES) as error:
-        click.echo(f"Error: {error}", err=True)
+        text = " ".join(str(error).split()) or "there is not enough memory."
+        click.echo(f"Error: {text}", err=True)
         code = next(c for kind, c in EXIT_CODES.items() if isinstance(error, kind))
     sys.exit(code)

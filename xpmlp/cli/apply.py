@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import time
-import warnings
 
 import click
 
@@ -13,27 +12,39 @@ from ..errors import DataError
 
 def predictions(model, X, method="predict"):
     """Return what a method of the model says about the rows of a table, (n,) or (n, n_classes)."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "X does not have valid feature names")
-        return getattr(model, method)(X.astype(model._dtype))
+    check_range(X if model.scaling_ is None else model.scaling_.inputs(X), model._dtype)
+    return getattr(model, method)(X)
+
+
+def check_range(X, dtype):
+    """Refuse numbers that the dtype to compute in cannot hold."""
+    import numpy as np
+
+    if not np.abs(X).max() <= np.finfo(dtype).max:
+        raise DataError(f"the features hold numbers too large for {dtype}: divide them first.")
+
+
+def check_targets(place, y, classes):
+    """Refuse targets that a model of these classes (None: a regression) cannot have predicted."""
+    import numpy as np
+
+    if classes is None and y.dtype.kind not in "iufb":
+        raise DataError(f"{place}: the target is text such as {y[0]!s}, expected numbers.")
+    unknown = [] if classes is None else np.setdiff1d(y, classes).tolist()
+    if unknown:
+        known = ", ".join(map(str, classes))
+        raise DataError(f"{place} holds the label {unknown[0]!r}, the model knows only {known}.")
 
 
 def metrics(model, X, y):
     """Return accuracy and log_loss, or rmse and r2."""
-    import numpy as np
     from sklearn.metrics import accuracy_score, log_loss, r2_score, root_mean_squared_error
 
     if not hasattr(model, "classes_"):
         found = predictions(model, X)
         r2 = float(r2_score(y, found)) if len(y) > 1 else None  # undefined for a single row
         return {"rmse": float(root_mean_squared_error(y, found)), "r2": r2}
-    unknown = np.setdiff1d(y, model.classes_)
-    if len(unknown):
-        raise DataError(
-            f"the test rows hold the label {unknown[0]!r}, which the model does not know: it was "
-            f"trained on {', '.join(map(str, model.classes_))}."
-        )
-    p = predictions(model, X, "predict_proba").astype(np.float64)
+    p = predictions(model, X, "predict_proba").astype("float64")
     p /= p.sum(axis=1, keepdims=True)
     loss = log_loss(y, p, labels=model.classes_) if len(model.classes_) > 1 else 0.0
     return {"accuracy": float(accuracy_score(y, predictions(model, X))), "log_loss": float(loss)}
@@ -100,6 +111,7 @@ def evaluate(model, data, target, as_json):
         raise DataError(
             f"{data} has {X.shape[1]} features, the model expects {estimator.n_features_in_}."
         )
+    check_targets(data, y, getattr(estimator, "classes_", None))
     scores = metrics(estimator, X, y)
     if as_json:
         task = "classification" if hasattr(estimator, "classes_") else "regression"

@@ -1,8 +1,38 @@
 """scikit-learn-compatible estimators on any array library."""
 
 from .classifier import MLPClassifier
-from .model_file import load_model
+from .model_file import read_model
 from .regressor import MLPRegressor
 from .scaling import Scaling
 
 __all__ = ["MLPClassifier", "MLPRegressor", "Scaling", "load_model"]
+
+
+def load_model(path):
+    """Read a model file; needs NumPy only, wherever the model was trained.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    MLPClassifier or MLPRegressor
+        Fitted, its arrays in NumPy. The optimizer's state is not in the file.
+
+    Raises
+    ------
+    ModelFileError
+        When the file is missing, damaged, not a model, or from a newer format.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from xpmlp import MLPRegressor, load_model
+    >>> reg = MLPRegressor(solver="lbfgs", random_state=0).fit([[0.0], [1.0]], [1.0, 3.0])
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "line.safetensors"
+    >>> reg.save(path)
+    >>> load_model(path).predict([[1.0]]).round(2).tolist()
+    [3.0]
+    """
+    return read_model(path, {kind.__name__: kind for kind in (MLPClassifier, MLPRegressor)})

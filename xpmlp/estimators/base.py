@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from ..arrays import (
     array_at,
     as_float,
+    float_dtype,
     from_host,
     home,
     is_array,
@@ -35,6 +36,7 @@ from ..optim import RULES, Rule, make_rule, make_schedule
 from ..randomness import stream
 from ..training import Recipe, Validation, fit_network, network_outputs
 from .inputs import check_inputs, check_weights, elsewhere
+from .model_file import save_model
 from .weights import collect, nested, refresh
 
 ON_DEVICE = ("coefs_", "intercepts_", "other_params_", "_state")
@@ -164,12 +166,14 @@ class BaseMLP(BaseEstimator):
             self._dtype, self._home, self.device_ = dtype, home(x), home(x).device
         elif home(x) != self._home:
             raise ValueError(elsewhere(self, method, X))
+        if self.scaling_ is not None:  # in X's own floats: float32 would lose a column of 1.7e9 + t
+            x = self.scaling_.inputs(as_float(x, float_dtype(x)))
         x = as_float(x, self._dtype)
         if not bool(namespace(x).all(namespace(x).isfinite(x))):
             raise ValueError(
                 f"Input X contains NaN, infinity or a value too large for dtype('{self._dtype}')."
             )
-        return x if self.scaling_ is None else self.scaling_.inputs(x)
+        return x
 
     def _network(self, n_outputs, loss):
         """Return the network that the arguments describe."""
@@ -326,6 +330,16 @@ class BaseMLP(BaseEstimator):
         engine = engine_for(x)
         store = self._layout.pack(nested(self, x), xp=engine.xp)
         return network_outputs(network, self._layout, store, x, engine)
+
+    def save(self, path):
+        """Write the model to one safetensors file, atomically; `xpmlp.load_model` reads it.
+
+        Raises
+        ------
+        TypeError
+            When the network holds a layer or activation of your own, which no file can hold.
+        """
+        save_model(self, path)
 
     def _link(self, outputs):
         return LINKS[self.out_activation_](outputs, namespace(outputs))

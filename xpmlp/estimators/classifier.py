@@ -18,7 +18,6 @@ from ..arrays import from_host, is_array, namespace, to_host
 from ..nn.losses import one_hot
 from .base import BaseMLP
 from .inputs import back, host_targets
-from .model_file import save_model
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -217,18 +216,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         host = [to_host(a) if is_array(a) else a for a in (y, self.predict(X), sample_weight)]
         return float(accuracy_score(host[0], host[1], sample_weight=host[2]))
 
-    def save(self, path):
-        """Write the model to one safetensors file, atomically; `xpmlp.load_model` reads it.
-
-        Raises
-        ------
-        TypeError
-            When the network holds a layer or activation of your own, which no file can hold.
-        """
-        save_model(self, path)
-
     def _score_outputs(self, outputs, targets, weights):
         """Return the accuracy of host outputs of the training network."""
+        if len(self.classes_) == 1:
+            return 1.0
         if self._task == "multiclass":
             hits = outputs.argmax(axis=1) == targets.argmax(axis=1)
         else:

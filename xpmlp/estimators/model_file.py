@@ -1,27 +1,33 @@
 """A fitted estimator as a model file, and back: tensors and plain JSON, no code, no pickle."""
 
 from dataclasses import fields, is_dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
+from sklearn.base import is_classifier
+from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
 from ..arrays import home
 from ..engines import Carry
 from ..errors import ModelFileError
-from ..files.container import FORMAT_VERSION, read_container, write_container
+from ..files.container import FORMAT_VERSION, MAX_ARRAYS, read_container, write_container
 from ..nn import Dense, Layout, Network, initializers
+from ..nn.activations import get_activation
 from ..nn.layers import LAYERS
 from ..nn.layout import path_name, put
+from ..nn.losses import match_loss
 from ..optim import RULES
 from ..training import State, new_history
 from .scaling import Scaling
 from .weights import collect, nested
 
-FITTED = (
-    "loss_", "best_loss_", "best_validation_score_", "n_iter_", "t_", "n_features_in_",
-    "out_activation_", "seed_", "_task", "_dtype",
-)  # fmt: skip
+_SCORE = (float, type(None))
+FITTED = {
+    "loss_": _SCORE, "best_loss_": _SCORE, "best_validation_score_": _SCORE, "n_iter_": (int,),
+    "t_": (int,), "n_features_in_": (int,), "out_activation_": (str,), "seed_": (int,),
+    "_task": (str,), "_dtype": (str,),
+}  # fmt: skip
 _INITIALIZERS = (
     initializers.VarianceScaling, initializers.Normal, initializers.Uniform, initializers.Zeros,
     initializers.Orthogonal,
@@ -31,8 +37,6 @@ RECORDS = {c.__name__: c for c in (*LAYERS.values(), *_INITIALIZERS, *RULES.valu
 
 def save_model(estimator, path):
     """Write a fitted estimator to `path`."""
-    from sklearn.utils.validation import check_is_fitted
-
     check_is_fitted(estimator)
     arrays = estimator._layout.pack(nested(estimator, np.empty(0)), xp=np)
     scaling = estimator.scaling_
@@ -45,7 +49,7 @@ def save_model(estimator, path):
         params["random_state"] = estimator.seed_
     names = getattr(estimator, "feature_names_in_", None)
     classes = getattr(estimator, "classes_", None)
-    write_container(path, arrays, {
+    meta = {
         "format_version": FORMAT_VERSION,
         "xpmlp": __version__,
         "estimator": type(estimator).__name__,
@@ -57,7 +61,12 @@ def save_model(estimator, path):
         "feature_names": None if names is None else [str(n) for n in names],
         "classes": classes if classes is None
         else {"dtype": classes.dtype.str, "values": classes.tolist()},
-    })  # fmt: skip
+    }  # fmt: skip
+    kind = type(estimator)
+    if not kind.__module__.startswith(f"{__package__}."):
+        raise TypeError(f"a model file holds no {kind.__name__}, a class of your own: pickle it.")
+    _rebuild(dict(arrays), meta, {kind.__name__: kind})  # what could not be read is not written
+    write_container(path, arrays, meta)
 
 
 def _number(x):
@@ -95,49 +104,35 @@ def _decode(value):
     return value
 
 
-def load_model(path):
-    """Read a model file; needs NumPy only, wherever the model was trained.
-
-    Parameters
-    ----------
-    path : str or path
-
-    Returns
-    -------
-    MLPClassifier or MLPRegressor
-        Fitted, its arrays in NumPy. The optimizer's state is not in the file.
-
-    Raises
-    ------
-    ModelFileError
-        When the file is missing, damaged, not a model, or from a newer format.
-
-    Examples
-    --------
-    >>> import tempfile, pathlib
-    >>> from xpmlp import MLPRegressor, load_model
-    >>> reg = MLPRegressor(solver="lbfgs", random_state=0).fit([[0.0], [1.0]], [1.0, 3.0])
-    >>> path = pathlib.Path(tempfile.mkdtemp()) / "line.safetensors"
-    >>> reg.save(path)
-    >>> load_model(path).predict([[1.0]]).round(2).tolist()
-    [3.0]
-    """
+def read_model(path, kinds):
+    """Return the estimator in a model file; kinds: name -> class of those that it may hold."""
     arrays, meta = read_container(path)
     try:
-        return _rebuild(arrays, meta)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        raise ModelFileError(f"{path} is not a model of this version of xpmlp: {error}.") from error
+        return _rebuild(arrays, meta, kinds)
+    except Exception as error:  # hostile metadata raise a dozen kinds, down to RecursionError
+        reason = f"unknown or missing {error}" if isinstance(error, KeyError) else error
+        text = " ".join(str(reason).split())[:300]
+        raise ModelFileError(f"{path} is not a model of this version of xpmlp: {text}.") from error
 
 
-def _rebuild(arrays, meta):
-    from .classifier import MLPClassifier
-    from .regressor import MLPRegressor
-
-    kinds: dict[str, Any] = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}
+def _rebuild(arrays, meta, kinds):
     params = {k: _decode(v) for k, v in meta["params"].items()}
+    if meta["estimator"] not in kinds:
+        raise ValueError(f"{meta['estimator']!r} is none of {', '.join(kinds)}")
     estimator = kinds[meta["estimator"]](**(params | {"device": "auto"}))
-    for name in FITTED:
-        setattr(estimator, name, _decode(meta["fitted"][name]))
+    tasks = ("binary", "multiclass", "multilabel") if is_classifier(estimator) else ("regression",)
+    estimator._validate_params()
+    get_activation(estimator.activation)
+    for name, kinds in FITTED.items():
+        value = _decode(meta["fitted"][name])
+        if type(value) not in kinds:
+            raise ValueError(f"{name} is {value!r}")
+        setattr(estimator, name, value)
+    if estimator._dtype not in ("float32", "float64") or estimator._task not in tasks:
+        raise ValueError(f"its task is {estimator._task!r}, its dtype {estimator._dtype!r}")
+    match_loss(estimator.loss, estimator._task, estimator.out_activation_)
+    if len(meta["layers"]) > MAX_ARRAYS:
+        raise ValueError(f"it has {len(meta['layers'])} layers")
     network = Network(tuple(_decode(layer) for layer in meta["layers"]))
     n_outputs = cast(Dense, network.layers[-1]).n_out
     stats = {k: arrays.pop(k) for k in Scaling._fields if k in arrays}
@@ -147,7 +142,7 @@ def _rebuild(arrays, meta):
     estimator._layout = Layout.of(network, tree, contiguous=False)
     collect(estimator, tree)
     estimator.history_ = new_history() | {
-        k: [float("nan") if x is None else x for x in v] for k, v in meta["history"].items()
+        k: [float("nan" if x is None else x) for x in v] for k, v in meta["history"].items()
     }
     estimator.loss_curve_ = estimator.history_["loss"]
     estimator.n_layers_, estimator.n_outputs_ = len(estimator.coefs_) + 1, n_outputs
@@ -162,8 +157,10 @@ def _rebuild(arrays, meta):
     if meta["target_name"] is not None:
         estimator.target_name_ = str(meta["target_name"])
     if meta["feature_names"] is not None:
+        if len(meta["feature_names"]) != estimator.n_features_in_:
+            raise ValueError(f"it names {len(meta['feature_names'])} features")
         estimator.feature_names_in_ = np.asarray(meta["feature_names"], object)
-    if meta["classes"] is not None:
+    if estimator._task != "regression":
         estimator.classes_ = _classes(meta["classes"], n_outputs, estimator._task)
     return estimator
 
@@ -172,7 +169,7 @@ def _checked(network, arrays, estimator):
     """Return the parameters as nested dicts, each of the shape that the layers say."""
     tree: dict = {i: {} for i in range(len(network.layers))}
     n_in = estimator.n_features_in_
-    if isinstance(n_in, bool) or not isinstance(n_in, int) or n_in < 1:
+    if n_in < 1:
         raise ValueError(f"n_features_in_ is {n_in!r}")
     for i, layer in enumerate(network.layers):
         n_out = getattr(layer, "n_out", n_in)
@@ -190,6 +187,8 @@ def _checked(network, arrays, estimator):
     if arrays:
         raise ValueError(f"it holds arrays that no layer has: {sorted(arrays)}")
     if estimator.scaling_ is not None:
+        if (estimator.scaling_.y_mean is None) != (estimator.scaling_.y_scale is None):
+            raise ValueError("y_mean and y_scale go together")
         for name, a in estimator.scaling_._asdict().items():
             d = n_in if name.startswith("y") else estimator.n_features_in_
             if a is not None and (
@@ -206,8 +205,11 @@ def _classes(stored, n_outputs, task):
         isinstance(v, str | int | float) for v in stored["values"]
     ):
         raise ValueError("class labels must be numbers or text")
-    classes = np.asarray(stored["values"], dtype)
+    # Text is as wide as its longest label, whatever width the file declares.
+    classes = np.asarray(stored["values"], "U" if dtype.kind == "U" else dtype)
     expected = {1, 2} if task == "binary" else {n_outputs}
-    if len(classes) not in expected or len(np.unique(classes)) != len(classes):
+    if len(classes) not in expected or (task == "binary" and n_outputs != 1):
         raise ValueError(f"{len(classes)} class labels for {n_outputs} outputs")
+    if classes.tolist() != stored["values"] or np.unique(classes).tolist() != stored["values"]:
+        raise ValueError(f"the class labels are not sorted, different values of type {dtype}")
     return classes

@@ -12,7 +12,6 @@ from sklearn.utils.validation import column_or_1d
 from ..arrays import from_host, is_array, to_host
 from .base import BaseMLP
 from .inputs import back, host_targets
-from .model_file import save_model
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -99,11 +98,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         host = [to_host(a) if is_array(a) else a for a in (y, self.predict(X), sample_weight)]
         return float(r2_score(host[0], host[1], sample_weight=host[2]))
 
-    def save(self, path):
-        """Write the model to one safetensors file, atomically; `xpmlp.load_model` reads it."""
-        save_model(self, path)
-
     def _score_outputs(self, outputs, targets, weights):
         """Return R^2 of host outputs of the training network."""
         predictions = self._link(outputs) if self.loss == "poisson" else outputs
+        if len(targets) < 2:
+            return float("nan")  # R^2 is undefined
         return float(r2_score(targets, predictions, sample_weight=weights))

@@ -1,5 +1,6 @@
 """Data sets by name or path: the one entry point, and the small sets that need no file."""
 
+import os
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
@@ -35,16 +36,16 @@ def load_dataset(source: StrPath, target: str | None = None) -> Table:
     >>> load_dataset("iris").X.shape
     (150, 4)
     """
-    path, name = Path(source), Path(source).name.lower()
-    if source not in BUILT_IN and path.is_file() and name.endswith(TABULAR):
+    path, name, is_file = Path(source), Path(source).name.lower(), os.path.isfile(source)
+    if source not in BUILT_IN and is_file and name.endswith(TABULAR):
         return read_table(path, target)
     unused = f"target={target!r} names a column, which {source} does not have: leave it out."
     require(target is None, unused)
     if source in BUILT_IN:
         return _built_in(str(source))
-    if path.is_dir():
+    if os.path.isdir(source):
         return read_idx_folder(path)
-    if not path.is_file():
+    if not is_file:  # Path.is_file raises where a name is too long
         near = get_close_matches(str(source), BUILT_IN, 1, 0)[0]
         names = f"a built-in data set ({', '.join(BUILT_IN)}; the nearest is {near!r})"
         raise DataError(f"{source} does not exist, expected a file, a folder or {names}.")
