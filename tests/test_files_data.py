@@ -276,6 +276,7 @@ def test_an_idx_cut_anywhere_is_refused(tmp_path):
         (b"\0\0\x08\x03" + b"\xff" * 12, ["byte 4", "8 GiB"]),
         (gzip.compress(idx(IMAGES))[:-4] + bytes(4), ["length"]),
     ],
+    ids=["empty", "type", "zip", "sizes", "truncated", "longer", "huge", "gzip"],
 )
 def test_a_fault_in_an_idx_file_is_told_with_its_byte(tmp_path, data, words):
     path = tmp_path / "a"
