@@ -7,8 +7,7 @@ import click
 
 from .. import __version__
 from ..errors import DataError, DeviceError, DivergenceError, ModelFileError
-from .apply import evaluate, predict
-from .train import train
+from . import apply, doctor, train
 
 EXIT_CODES = {
     DataError: 3,
@@ -32,15 +31,13 @@ def cli():
     """
 
 
-@cli.command()
-def doctor():
+@cli.command("doctor")
+def _doctor():
     """Say which array libraries and devices work here, and what to install."""
-    from .doctor import report
-
-    click.echo(report())
+    click.echo(doctor.report())
 
 
-for command in (train, predict, evaluate):
+for command in (train.train, apply.predict, apply.evaluate):
     cli.add_command(command)
 
 
