@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from xpmlp.errors import DataError
-from xpmlp.files.atomic import StrPath
-from xpmlp.files.common import Table, require
-from xpmlp.files.idx import read_idx_folder
-from xpmlp.files.npz import read_npz
-from xpmlp.files.pickled import read_mnist_pickle
-from xpmlp.files.tables import PARQUET, read_features, read_table
+from ..errors import DataError
+from .atomic import StrPath
+from .common import Table, require
+from .idx import read_idx_folder
+from .npz import read_npz
+from .pickled import read_mnist_pickle
+from .tables import PARQUET, read_features, read_table
 
 TABULAR = (".csv", ".tsv", ".csv.gz", ".tsv.gz", *PARQUET)
 PICKLED = (".pkl", ".pkl.gz", ".pickle", ".pickle.gz")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from xpmlp.errors import DataError
-from xpmlp.files.atomic import StrPath
-from xpmlp.files.common import MAX_BYTES, Table, check_samples, infer_task, require
+from ..errors import DataError
+from .atomic import StrPath
+from .common import MAX_BYTES, Table, check_samples, infer_task, require
 
 KEYS = (
     ("X", "y", "X_test", "y_test"),

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from xpmlp.errors import DataError
-from xpmlp.files.atomic import StrPath
-from xpmlp.files.common import Table, check_samples, opened, require
+from ..errors import DataError
+from .atomic import StrPath
+from .common import Table, check_samples, opened, require
 
 
 def _latin1(text: str, encoding: str) -> bytes:

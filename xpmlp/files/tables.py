@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from xpmlp.errors import DataError
-from xpmlp.files.atomic import StrPath
-from xpmlp.files.common import Table, infer_task, opened, require
+from ..errors import DataError
+from .atomic import StrPath
+from .common import Table, infer_task, opened, require
 
 PARQUET = (".parquet", ".pq")
 NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
