@@ -81,7 +81,7 @@ def predict(model, data, proba, out):
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(zip(*(column.tolist() for column in columns)))
+    writer.writerows(zip(*(map(str, column) for column in columns)))
     if out:
         atomic_write(out, text.getvalue().encode())
         click.echo(f"{len(X):,} predictions: {out}", err=True)
