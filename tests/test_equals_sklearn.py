@@ -92,8 +92,10 @@ def clipped(monkeypatch):
     return seen
 
 
-CASES = [(a, 0.3, True) for a in ACTIVATIONS] + [(a, 0.0, False) for a in ACTIVATIONS]
-CASES += [("relu", 0.3, False), ("tanh", 0.0, True)]
+CASES = [  # activation, alpha, sample weights
+    ("identity", 0.3, True), ("logistic", 0.0, False), ("logistic", 0.3, True),
+    ("tanh", 0.3, False), ("relu", 0.0, True), ("relu", 0.3, False),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("task", TASKS)
