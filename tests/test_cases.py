@@ -60,7 +60,6 @@ def test_1_3_1_learns_the_sign_with_biases(seed):
         init="normal", batch_size=1, max_iter=10, alpha=0.0, random_state=seed,
     ).fit(table.X, table.y)  # fmt: skip
     assert clf.score(table.X, table.y) == 1.0
-    np.testing.assert_array_equal(clf.predict(table.X), clf.predict(table.X))
 
 
 def test_1_8_1_learns_the_sine_to_two_hundredths():

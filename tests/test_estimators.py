@@ -202,6 +202,85 @@ def test_validation_data_on_the_host_follow_x():
     assert est.history_["validation_score"][-1] == est.score(torch.asarray(X[:20]), LABELS[:20])
 
 
+@pytest.mark.parametrize("library", ["torch", "jax"])
+def test_pickling_a_device_model_leaves_the_live_one_at_home(library):
+    pytest.importorskip(library, reason=f"{library} is not installed")
+    xp = __import__("torch") if library == "torch" else __import__("jax.numpy").numpy
+    x = xp.asarray(X.astype(np.float32))
+    est = fast().fit(x, LABELS)
+    pickle.dumps(est)
+    assert type(est.coefs_[0]) is type(x) and est.predict(x).shape == (60,)
+
+
+def test_torch_weights_with_a_graph_train_without_it():
+    torch = pytest.importorskip("torch", reason="torch only")
+    est = fast(warm_start=True).fit(torch.asarray(X), LABELS)
+    est.coefs_[0].requires_grad_()
+    est.fit(torch.asarray(X), LABELS)
+    assert not est.coefs_[0].requires_grad and not est.predict_proba(torch.asarray(X)).requires_grad
+
+
+def test_labels_that_a_library_cannot_hold_come_back_in_numpy():
+    jnp = pytest.importorskip("jax.numpy", reason="JAX without x64 has no int64")
+    x, y = jnp.asarray(X.astype(np.float32)), LABELS + 2**40
+    est = fast(max_iter=30).fit(x, y)
+    assert set(np.asarray(est.predict(x)).tolist()) <= set(y.tolist()) and est.score(x, y) > 0.6
+
+
+@pytest.mark.parametrize("solvers", [("sgd", "rmsprop"), ("adagrad", "rmsprop"), ("sgd", "adam")])
+def test_another_solver_or_rate_starts_with_a_state_of_its_own(solvers):
+    est = fast(solver=solvers[0], learning_rate_init=0.1)
+    for _ in range(3):
+        est.partial_fit(X, LABELS, classes=[0, 1])
+    fresh = fast(solver=solvers[1], max_iter=1, init=(list(est.coefs_), list(est.intercepts_)))
+    fresh.set_params(shuffle=False).fit(X, LABELS)
+    est.set_params(solver=solvers[1], learning_rate_init=1e-3, shuffle=False).partial_fit(X, LABELS)
+    np.testing.assert_allclose(est.coefs_[0], fresh.coefs_[0], rtol=1e-12)
+
+
+def test_lbfgs_watches_validation_data_too():
+    est = fast(solver="lbfgs", max_iter=8).fit(X, LABELS, X_val=X[:20], y_val=LABELS[:20])
+    scores = est.history_["validation_score"]
+    assert len(scores) == est.n_iter_ == len(est.history_["validation_loss"])
+    assert scores[-1] == est.score(X[:20], LABELS[:20]) and est.t_ == 0
+
+
+def test_warm_start_with_early_stopping_never_ends_below_the_best():
+    est = fast(warm_start=True, early_stopping=True, max_iter=20, learning_rate_init=0.02)
+    est.fit(X, LABELS)
+    best, coefs = est.best_validation_score_, est.coefs_[0].copy()
+    est.set_params(learning_rate_init=5.0, max_iter=3).fit(X, LABELS)
+    if est.best_validation_score_ == best:
+        np.testing.assert_array_equal(est.coefs_[0], coefs)
+    assert max(est.validation_scores_) == est.best_validation_score_
+
+
+def test_a_validation_part_that_weighs_nothing_is_refused_and_a_nan_score_ends_the_training():
+    w = np.zeros(60)
+    w[:3] = 1.0
+    with pytest.raises(ValueError, match="validation rows have weight 0"):
+        fast(early_stopping=True).fit(X, LABELS, sample_weight=w)
+    est = fast(MLPRegressor, early_stopping=True, max_iter=100, n_iter_no_change=4)
+    est.fit(X, VALUES, X_val=X[:1], y_val=VALUES[:1])
+    assert np.isnan(est.validation_scores_).all() and est.n_iter_ == 5
+
+
+def test_a_saved_model_goes_on_where_it_was(tmp_path):
+    est = fast(warm_start=True, dropout=0.3, max_iter=30).fit(X, LABELS)
+    est.save(tmp_path / "m")
+    from xpmlp import load_model
+
+    twin = load_model(tmp_path / "m").fit(X, LABELS)
+    est.fit(X, LABELS)
+    assert twin.loss_curve_ == est.loss_curve_ and twin.best_loss_ == est.best_loss_
+
+
+def test_partial_fit_refuses_other_classes_than_in_the_first_call():
+    est = fast().partial_fit(X, LABELS, classes=[0, 1])
+    with pytest.raises(ValueError, match="not the same as on last call"):
+        est.partial_fit(X, LABELS, classes=[0, 1, 2])
+
+
 def test_bad_input_never_changes_a_fitted_model():
     est = fast(MLPClassifier, warm_start=True).fit(X, LABELS)
     before = pickle.dumps(est)
@@ -398,6 +477,11 @@ def test_early_stopping_outlives_divergence():
         warnings.simplefilter("always")
         est.fit(X, y)
     assert any("diverged" in str(w.message) for w in caught)
+    assert max(est.validation_scores_) == est.best_validation_score_
+    from sklearn.model_selection import train_test_split
+
+    _, held = train_test_split(np.arange(60), test_size=0.1, random_state=0)
+    assert est.score(X[held], y[held]) == pytest.approx(est.best_validation_score_)
     assert all(np.isfinite(c).all() for c in est.coefs_)
 
 

@@ -64,12 +64,14 @@ def array_at(where: Home) -> Array:
 def to_host(x: Array) -> np.ndarray:
     """Copy an array of any library to a NumPy array of its own."""
     if compat.is_torch_array(x):
-        return x.detach().cpu().numpy().copy()
+        x = x.detach().cpu()
+        return (x.float() if "bfloat16" in str(x.dtype) else x).numpy().copy()
     if compat.is_cupy_array(x):
         return x.get()
     if type(x).__module__.startswith("array_api_strict"):
         x = compat.to_device(x, namespace(x).Device("CPU_DEVICE"))
-    return np.array(np.asarray(x))
+    a = np.array(np.asarray(x))
+    return a.astype(np.float32) if a.dtype.name == "bfloat16" else a
 
 
 def from_host(a: np.ndarray, like: Array, dtype: str | None = None) -> Array:
@@ -128,6 +130,8 @@ def float_dtype(x: Array, dtype: Any = None) -> str:
     """
     xp = namespace(x)
     floats = xp.__array_namespace_info__().dtypes(kind="real floating", device=_device_or_none(x))
+    if xp.isdtype(x.dtype, "complex floating"):
+        raise ValueError("Complex data not supported: pass real numbers.")
     if dtype is not None:
         name = str(getattr(dtype, "__name__", dtype)).rpartition(".")[2]
         if name not in ("float32", "float64"):
@@ -138,8 +142,6 @@ def float_dtype(x: Array, dtype: Any = None) -> str:
                 f"{' or jax.config.update(`jax_enable_x64`, True)' if is_jax(x) else ''}."
             )
         return name
-    if xp.isdtype(x.dtype, "complex floating"):
-        raise ValueError("Complex data not supported: pass real numbers.")
     for name in ("float64", "float32"):
         if name in floats and x.dtype == floats[name]:
             return name

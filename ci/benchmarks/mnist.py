@@ -4,7 +4,7 @@
 
 FOLDER holds the four IDX files. Each run is one `xpmlp train`, watching the test images after each
 epoch: "best" is the best test epoch, as the book counts, "final" the last. Prints a table and
-writes ci/benchmarks/results/<date>-mnist.json. Timings are of the whole command.
+writes ci/benchmarks/results/<date>-mnist.json. Seconds: from reading the data to the saved model.
 """
 
 import argparse

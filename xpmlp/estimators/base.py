@@ -32,7 +32,7 @@ from ..nn.activations import ActivationFunction, get_activation
 from ..nn.initializers import get_initializer
 from ..nn.layout import map_params
 from ..nn.losses import LINKS, match_loss
-from ..optim import RULES, Rule, make_rule, make_schedule
+from ..optim import RULES, SGD, Rule, make_rule, make_schedule
 from ..randomness import stream
 from ..training import Recipe, Validation, fit_network, network_outputs
 from .inputs import check_inputs, check_weights, elsewhere
@@ -146,7 +146,7 @@ class BaseMLP(BaseEstimator):
             params, state = self._initial(x, targets.shape[1], loss), None
         data, weights, held_out = self._split(x, targets, weights, validation)
         rule = None if self.solver == "lbfgs" else self._rule()
-        if rule is None and any(isinstance(layer, Dropout) for layer in self.network_.layers):
+        if rule is None and _drops(self.network_):
             raise ValueError(
                 "solver='lbfgs' needs a fixed objective: leave dropout out, or take 'adam'."
             )
@@ -212,16 +212,9 @@ class BaseMLP(BaseEstimator):
         """Return a copy of the state of the call before; warm_start makes the rule's state anew."""
         old = self._state
         history = {name: list(values) for name, values in old.history.items()}
-        if not one_epoch:
-            return replace(
-                old,
-                carry=Carry({}, {}, {}),
-                lr=self.learning_rate_init,
-                rule_step=0,
-                history=history,
-            )
-        copied = refresh(old.carry.state, x)
-        return replace(old, carry=Carry({}, {}, copied), history=history)
+        rule = old.rule if one_epoch else None  # without a rule its state is made anew
+        kept = refresh(old.carry.state, x) if one_epoch else {}
+        return replace(old, carry=Carry({}, {}, kept), rule=rule, history=history)
 
     def _rule(self):
         return make_rule(
@@ -239,7 +232,7 @@ class BaseMLP(BaseEstimator):
             )
         decay = rule.weight_decay if rule and self.weight_decay is None else self.weight_decay
         # scikit-learn's schedules belong to plain gradient descent.
-        schedule = self.learning_rate if self.solver == "sgd" else "constant"
+        schedule = self.learning_rate if isinstance(rule, SGD) else "constant"
         return Recipe(
             make_schedule(schedule, self.power_t), float(self.learning_rate_init),
             min(int(batch_size), n), 1 if one_epoch else self.max_iter, self.shuffle, self.seed_,
@@ -284,6 +277,8 @@ class BaseMLP(BaseEstimator):
 
     def _validation(self, x, targets, weights):
         y = to_host(targets)
+        if weights is not None and not weights.any():
+            raise ValueError("all validation rows have weight 0: pass X_val, or other weights.")
         w = None if weights is None else weights / weights.sum()
         return Validation(x, y, w, lambda outputs: self._score_outputs(outputs, y, w))
 
@@ -348,7 +343,7 @@ class BaseMLP(BaseEstimator):
         """Return host arrays in place of the device's."""
         state = super().__getstate__()
         if "coefs_" in state and self._home.library != "numpy":
-            state |= {k: refresh(state[k], np.empty(0)) for k in ON_DEVICE}
+            state = state | {k: refresh(state[k], np.empty(0)) for k in ON_DEVICE}
         return state
 
     def __setstate__(self, state):
@@ -356,16 +351,22 @@ class BaseMLP(BaseEstimator):
         if "coefs_" in state and state["_home"].library != "numpy":
             try:
                 like = array_at(state["_home"])
-                state |= {k: refresh(state[k], like) for k in ON_DEVICE}
+                state = state | {k: refresh(state[k], like) for k in ON_DEVICE}
             except DeviceError as error:
-                state |= {"device": "auto", "device_": "cpu", "_home": home(np.empty(0))}
+                state = state | {"device": "auto", "device_": "cpu", "_home": home(np.empty(0))}
                 warnings.warn(f"The model stays in NumPy: {error}", stacklevel=2)
         super().__setstate__(state)
 
 
 def _is_pair(init):
     """Tell whether `init` is (coefs, intercepts)."""
-    return isinstance(init, tuple | list) and len(init) == 2
+    lists = tuple | list
+    return isinstance(init, lists) and len(init) == 2 and all(isinstance(a, lists) for a in init)
+
+
+def _drops(layer):
+    """Tell whether a layer, or a part of it, is a Dropout."""
+    return isinstance(layer, Dropout) or any(map(_drops, getattr(layer, "parts", {}).values()))
 
 
 def _seed(random_state):

@@ -46,7 +46,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     weight_decay : float, default=None
         Decoupled decay of the weights, times the learning rate; None is 0.01 for adamw, else 0.
     dropout : float, default=0.0
-        Share of each hidden layer's outputs dropped while training.
+        Share of the outputs of hidden layers given by size that is dropped while training.
     device : {"auto", "cpu", "cuda", "cuda:1", ...}, default="auto"
         "auto" trains where X is; "cuda" moves host arrays to a card (CuPy).
     dtype : {"float32", "float64"}, default=None
@@ -59,7 +59,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     intercepts_ : list of arrays (n_out,)
         Both can be read, assigned, assigned by item and written in place.
     history_ : dict of lists
-        loss, validation_loss, validation_score, learning_rate, seconds: an entry an epoch.
+        loss, validation_loss, validation_score, learning_rate, seconds: an entry an epoch (lbfgs:
+        an iteration, without learning_rate; validation: with X_val or early_stopping).
     network_ : Network
     device_ : str
         Where the model lives.
@@ -148,6 +149,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 self.classes_ = found
             n = len(self.classes_)
             self._task = "multilabel" if multilabel else ("binary" if n <= 2 else "multiclass")
+        elif classes is not None and classes[0] is not None:
+            if not np.array_equal(np.unique(classes[0]), self.classes_):
+                raise ValueError(
+                    f"`classes={classes[0]}` is not the same as on last call to partial_fit, was: "
+                    f"{self.classes_}"
+                )
         if (self._task == "multilabel") != multilabel:
             raise ValueError(f"y is not of the kind that the model was fitted to ({self._task}).")
         unknown = np.setdiff1d(found, self.classes_)
@@ -232,6 +239,11 @@ def _labels(values, codes):
     """Return values[codes]: in the library of codes if it has such values, else in NumPy."""
     if isinstance(codes, np.ndarray) or values.dtype.kind not in "biuf":
         return values[codes if isinstance(codes, np.ndarray) else to_host(codes)]
+    if values.dtype.kind == "u" and int(values.max()) < 2**63:
+        values = values.astype(np.int64)  # torch does arithmetic on few unsigned types
+    moved = from_host(values, codes)
+    name = str(moved.dtype).rpartition(".")[2]
+    if not np.array_equal(values.astype(name), values):  # JAX without x64: 2**40 would become 0
+        return values[to_host(codes)]
     xp = namespace(codes)
-    flat = xp.take(from_host(values, codes), xp.reshape(codes, (-1,)), axis=0)
-    return xp.reshape(flat, codes.shape)
+    return xp.reshape(xp.take(moved, xp.reshape(codes, (-1,)), axis=0), codes.shape)

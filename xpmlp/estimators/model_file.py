@@ -57,6 +57,7 @@ def save_model(estimator, path):
         "layers": [_encode(layer, "the network") for layer in estimator.network_.layers],
         "fitted": {k: _encode(getattr(estimator, k), k) for k in FITTED},
         "history": {k: [_number(x) for x in v] for k, v in estimator.history_.items()},
+        "step": estimator._state.step,
         "target_name": getattr(estimator, "target_name_", None),
         "feature_names": None if names is None else [str(n) for n in names],
         "classes": classes if classes is None
@@ -67,6 +68,16 @@ def save_model(estimator, path):
         raise TypeError(f"a model file holds no {kind.__name__}, a class of your own: pickle it.")
     _rebuild(dict(arrays), meta, {kind.__name__: kind})  # what could not be read is not written
     write_container(path, arrays, meta)
+
+
+def _count(n):
+    if type(n) is not int or n < 0:
+        raise ValueError(f"its step is {n!r}")
+    return n
+
+
+def _either(value, otherwise):
+    return otherwise if value is None else value
 
 
 def _number(x):
@@ -83,8 +94,8 @@ def _encode(value, where):
         return value
     if isinstance(value, list | tuple | np.ndarray):
         return [_encode(v, where) for v in value]
-    if isinstance(value, type):  # dtype=np.float32
-        return value.__name__
+    if isinstance(value, type | np.dtype):  # dtype=np.float32
+        return np.dtype(value).name
     if is_dataclass(value) and type(value) is RECORDS.get(type(value).__name__):
         own = {f.name: _encode(getattr(value, f.name), where) for f in fields(value)}
         return {"record": type(value).__name__, "fields": own}
@@ -152,6 +163,8 @@ def _rebuild(arrays, meta, kinds):
     estimator.device_ = estimator._home.device
     estimator._state = State(
         Carry({}, {}, {}), estimator.learning_rate_init, epoch=len(estimator.loss_curve_),
+        step=_count(meta["step"]), best_loss=_either(estimator.best_loss_, np.inf),
+        best_score=_either(estimator.best_validation_score_, -np.inf),
         n_seen=estimator.t_, n_iter=estimator.n_iter_, history=estimator.history_,
     )  # fmt: skip
     if meta["target_name"] is not None:

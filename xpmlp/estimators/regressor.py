@@ -90,7 +90,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _predictions(self, outputs):
         """Return predictions in the units of the targets; a poisson output is linked."""
-        y = self._link(outputs) if self.loss == "poisson" else outputs
+        y = self._link(outputs) if self.out_activation_ == "exp" else outputs
         return y if self.scaling_ is None else self.scaling_.restore(y)
 
     def score(self, X, y, sample_weight=None):

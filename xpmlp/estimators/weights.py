@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from ..arrays import from_host, home, is_array, namespace, to_host
+from ..arrays import detached, from_host, home, is_array, namespace, to_host
 from ..errors import ShapeError
 from ..nn.layout import get, path_name, put
 from ..training import State
@@ -72,6 +72,7 @@ def _shaped(a, expected, shape, place):
 
 def _beside(a, like, dtype):
     """Return `a` in the library, on the device and in the dtype of the model."""
+    a = detached(a)
     if is_array(a) and home(a) == home(like) and str(a.dtype).rpartition(".")[2] == dtype:
         return a
     return from_host(to_host(a) if is_array(a) else np.asarray(a), like, dtype)

@@ -5,7 +5,9 @@ member axis K (K models trained at once) passes through: x (N, D) or (K, N, D), 
 b (K, 1, H). Every parameter has at least two axes.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, ClassVar, NamedTuple
 
 from ..arrays import Array
@@ -114,7 +116,11 @@ class Layer:
     """
 
     groups: ClassVar[dict[str, Group]] = {"W": WEIGHTS}  # a name not in it is an offset
-    parts: Any = {}  # of a layer made of layers: name -> layer
+
+    @property
+    def parts(self) -> Mapping:
+        """Of a layer made of layers: name -> layer."""
+        return {}
 
     def init(self, n_in, stream, x=None):
         """Return the initial parameters and the number of outputs."""
@@ -156,10 +162,10 @@ class Dense(Layer):
     n_out: int
     activation: str | ActivationFunction = "identity"
     use_bias: bool = True
-    initializer: str | Initializer = "auto"
+    initializer: str | Initializer = field(default="auto", compare=False)
 
     def __post_init__(self):
-        if isinstance(self.n_out, bool) or not isinstance(self.n_out, int) or self.n_out < 1:
+        if isinstance(self.n_out, bool) or not isinstance(self.n_out, Integral) or self.n_out < 1:
             raise ValueError(f"Dense needs a number of units of 1 or more, got {self.n_out!r}.")
         get_activation(self.activation)
         if self.initializer != "auto":

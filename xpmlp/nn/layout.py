@@ -52,10 +52,12 @@ class Layout:
         for path, group, a in walk(layer, params):
             shape = tuple(a.shape[-2:])
             slots.setdefault(group, []).append(Slot(path, shape, math.prod(shape)))
-        leaves = []
+        leaves: list[Leaf] = []
         for group, members in slots.items():
             if contiguous and group.trained:
-                leaves.append(Leaf(group.name, group, tuple(members), True))
+                same = sum(leaf.group.name == group.name for leaf in leaves)
+                name = f"{group.name}_{same}" if same else group.name  # another rate or decay
+                leaves.append(Leaf(name, group, tuple(members), True))
             else:
                 leaves += [Leaf(path_name(s.path), group, (s,), False) for s in members]
         return Layout(tuple(leaves))

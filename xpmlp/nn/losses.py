@@ -5,6 +5,7 @@ value (...,) = sum_i w_i l_i. Outputs are logits where a probability or a rate i
 (softmax, logistic, exp) is inside the loss, which so needs no clipping.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +82,7 @@ def check_targets(outputs_shape, y_shape):
     if len(y_shape) >= 2 and tuple(outputs_shape[-len(y_shape) :]) == tuple(y_shape):
         return
     n, c = outputs_shape[-2:]
-    wanted = f"y.reshape({n}, {c})" if _size(y_shape) == n * c else f"one of shape ({n}, {c})"
+    wanted = f"y.reshape({n}, {c})" if math.prod(y_shape) == n * c else f"one of shape ({n}, {c})"
     if len(y_shape) == 1 and c > 1 and y_shape[0] == n:
         wanted = (
             f"a 0/1 column for each of the {c} classes (or pass log_loss integer labels to train)"
@@ -89,13 +90,6 @@ def check_targets(outputs_shape, y_shape):
     raise ShapeError(
         f"targets have shape {tuple(y_shape)}, outputs {tuple(outputs_shape)}: use {wanted}."
     )
-
-
-def _size(shape):
-    n = 1
-    for length in shape:
-        n *= length
-    return n
 
 
 def _squared_error(outputs, y, w, xp):

@@ -36,8 +36,12 @@ def fit_network(
     buffers = {leaf.name: store.pop(leaf.name) for leaf in layout.leaves if not leaf.group.trained}
     state = state or State(Carry({}, {}, {}), recipe.lr)
     kept = state.carry.state
-    if rule and set(kept) != set(rule.slots):  # no state yet, or another rule's
-        kept = init_state(rule, store, xp=xp)
+    if type(rule) is not type(state.rule) or set(kept) != set(rule.slots if rule else ()):
+        kept = init_state(rule, store, xp=xp) if rule else {}  # none yet, or another rule's
+        state.rule_step, state.lr = 0, recipe.lr
+    if state.lr_init != recipe.lr:
+        state.lr = recipe.lr
+    state.rule, state.lr_init = rule, recipe.lr
     state.carry = Carry(store, buffers, kept)
     n_rows = recipe.batch_size if rule else x.shape[0]
     step = Step(
@@ -45,7 +49,9 @@ def fit_network(
         penalised=recipe.alpha > 0, decoupled=recipe.weight_decay > 0,
     )  # fmt: skip
     if rule is None:
-        reason = run_lbfgs(step, engine, data, recipe, state, sample_weight=sample_weight)
+        reason = run_lbfgs(
+            step, engine, data, recipe, state, sample_weight=sample_weight, validation=validation
+        )
     else:
         reason = run_epochs(
             step, engine, data, recipe, state, sample_weight=sample_weight, validation=validation
@@ -76,7 +82,7 @@ class Trained:
         engine = engine_for(X)
         layout = Layout.of(self.network, self.params, contiguous=False)
         x = as_float(detached(X), float_dtype(_first(self.params)))
-        store = layout.pack(self.params, xp=engine.xp)
+        store = layout.pack(map_params(detached, self.params), xp=engine.xp)
         return network_outputs(self.network, layout, store, x, engine)
 
 
@@ -130,17 +136,17 @@ def train(
     >>> bool(np.abs(trained.outputs(x) - np.sin(x)).max() < 0.1)
     True
     """
-    if not (is_array(X) and X.ndim == 2):
-        raise ShapeError(
-            f"train got X of shape {getattr(X, 'shape', type(X).__name__)}, expected an array "
-            "(n_samples, n_features)."
-        )
-    x = as_float(detached(X), float_dtype(X, dtype))
+    x = _checked_inputs(X, dtype)
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size must be 1 or more, got {batch_size}.")
     if params is None:
         host, n_out = network.init(x.shape[1], stream(random_state, "init"))
         params = map_params(lambda a: from_host(a, x, str(x.dtype).rpartition(".")[2]), host)
     else:
         n_out = network.init(x.shape[1], stream(random_state, "init"))[1]
+        params = map_params(detached, params)
+    if _first(params) is None:
+        raise ValueError("the network has no parameters to train: give it a Dense layer.")
     targets = _targets(y, x, n_out, loss)
     task = "binary" if loss == "log_loss" and n_out == 1 else "multiclass"
     record = match_loss(loss, task if loss == "log_loss" else "regression")[0]
@@ -155,9 +161,7 @@ def train(
         min(batch_size or 200, x.shape[0]), max_iter, shuffle, random_state, alpha, weight_decay,
         tol, n_iter_no_change, max_fun=max_fun, verbose=verbose,
     )  # fmt: skip
-    w = None if sample_weight is None else np.asarray(
-        to_host(sample_weight) if is_array(sample_weight) else sample_weight, np.float64
-    )  # fmt: skip
+    w = _checked_weights(sample_weight, x.shape[0])
     trained, state, reason = fit_network(
         network, record, rule, recipe, (x, targets), params, sample_weight=w
     )
@@ -166,22 +170,61 @@ def train(
     return Trained(network, trained, state.history)
 
 
+def _checked_inputs(X, dtype):
+    """Return X (n_samples, n_features) as finite numbers in the compute dtype."""
+    if not (is_array(X) and X.ndim == 2 and X.shape[0] > 0 and X.shape[1] > 0):
+        raise ShapeError(
+            f"train got X of shape {tuple(getattr(X, 'shape', ())) or type(X).__name__}, expected "
+            "an array (n_samples, n_features) of one row or more."
+        )
+    x = as_float(detached(X), float_dtype(X, dtype))
+    _check_finite(x, "X")
+    return x
+
+
+def _check_finite(a, name):
+    xp = namespace(a)
+    if not bool(xp.all(xp.isfinite(a))):
+        raise ValueError(f"{name} holds NaN or infinity, or numbers too large for {a.dtype}.")
+
+
+def _checked_weights(sample_weight, n):
+    """Return weights (n,) on the host, or None."""
+    if sample_weight is None:
+        return None
+    w = to_host(sample_weight) if is_array(sample_weight) else np.asarray(sample_weight)
+    w = w.astype(np.float64)
+    if w.shape != (n,) or not np.isfinite(w).all() or w.min() < 0 or not w.any():
+        raise ValueError(
+            f"sample_weight of shape {w.shape} must be ({n},), finite, 0 or more, and not all 0."
+        )
+    return w
+
+
 def _targets(y, x, n_out, loss):
     """Return targets (n, C) beside x, or say which reshape gives them."""
     xp, dtype = namespace(x), str(x.dtype).rpartition(".")[2]
     y = detached(y) if is_array(y) else np.asarray(y)
     if type(y) is not type(x):
         y = from_host(to_host(y), x)
-    if y.ndim == 1 and n_out > 1 and xp.isdtype(y.dtype, "integral"):
+    if y.ndim == 1 and xp.isdtype(y.dtype, "integral") and (n_out > 1 or loss == "log_loss"):
         if loss != "log_loss":
             raise ShapeError(
                 f"y holds integer class labels of shape {tuple(y.shape)}, but loss={loss!r} needs "
                 f"targets of shape {(x.shape[0], n_out)}: use loss='log_loss', or a 0/1 column "
                 "for each class."
             )
-        y = one_hot(y, n_out, x)
+        n_classes = max(n_out, 2)
+        if not bool(xp.all((y >= 0) & (y < n_classes))):
+            raise ValueError(
+                f"y holds labels outside 0 ... {n_classes - 1}: number the classes from 0, and "
+                "give the last layer an output for each."
+            )
+        y = one_hot(y, n_out, x) if n_out > 1 else y[:, None]
     check_targets((x.shape[0], n_out), tuple(y.shape))
-    return as_float(y, dtype)
+    y = as_float(y, dtype)
+    _check_finite(y, "y")
+    return y
 
 
 def _first(params):

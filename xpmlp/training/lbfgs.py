@@ -6,13 +6,12 @@ import numpy as np
 
 from ..arrays import from_host, to_host
 from ..engines import gather
-from ..errors import DivergenceError
-from .loop import NON_FINITE, interruptible
+from .loop import divergence, interruptible, validate
 from .plan import epoch_order, make_plan, to_device
 from .step import full_gradient
 
 
-def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None) -> str:
+def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None, validation=None) -> str:
     """Minimise the objective on all rows; `state` holds the outcome.
 
     Vectors travel to the host and back at each evaluation. Returns "converged", "max_iter" or
@@ -53,6 +52,9 @@ def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None) -> str:
         def after(intermediate_result):
             state.history["loss"].append(reported[float(intermediate_result.fun)])
             state.history["seconds"].append(time.perf_counter() - start)
+            if validation is not None:
+                state.carry = state.carry._replace(params=unpack(intermediate_result.x))
+                validate(step, engine, state, validation)
             if recipe.verbose:
                 losses = state.history["loss"]
                 print(f"Iteration {len(losses)}, loss = {losses[-1]:.8f}")
@@ -64,8 +66,7 @@ def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None) -> str:
         found = minimize(fun, x0, method="L-BFGS-B", jac=True, callback=after, options=options)
         stopped = interrupted()
     if not (np.isfinite(found.x).all() and np.isfinite(found.fun)):
-        raise DivergenceError(f"{NON_FINITE} It happened in iteration {found.nit} of L-BFGS.")
+        raise divergence(f"iteration {found.nit} of L-BFGS")
     state.carry = state.carry._replace(params=unpack(found.x))
     state.n_iter, state.best_loss = found.nit, reported[float(found.fun)]
-    state.n_seen += found.nfev * data[0].shape[0]
     return "interrupted" if stopped else ("max_iter" if found.status == 1 else "converged")

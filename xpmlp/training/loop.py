@@ -48,6 +48,8 @@ class State:
 
     carry: Carry
     lr: float
+    lr_init: float | None = None  # the recipe's, to notice another
+    rule: Any = None  # whose state the carry holds
     epoch: int = 0  # since the weights were initialised: names the order of the rows
     step: int = 0  # since then too: names the dropout masks
     rule_step: int = 0  # since the rule's state was made: Adam's t
@@ -107,6 +109,8 @@ def run_epochs(step, engine, data, recipe, state, *, sample_weight=None, validat
         When the loss or a parameter is not finite after an epoch.
     """
     best = None
+    if recipe.early_stopping and state.best_score > -np.inf:  # of a call before: these weights
+        best = _copy(engine, state.carry.params), _copy(engine, state.carry.buffers)
     show = Progress(recipe.verbose, recipe.max_iter)
     reason, state.n_iter = "max_iter", 0
     with interruptible() as interrupted:
@@ -114,11 +118,11 @@ def run_epochs(step, engine, data, recipe, state, *, sample_weight=None, validat
             for state.n_iter in range(1, recipe.max_iter + 1):
                 finite = _epoch(step, engine, data, recipe, state, sample_weight)
                 if not finite and not (recipe.early_stopping and best is not None):
-                    raise _divergence(recipe, state)
+                    raise divergence(f"epoch {state.n_iter} at learning rate {state.lr:g}")
                 if not finite:
                     reason = "diverged"
                     break
-                _validate(step, engine, state, validation)
+                validate(step, engine, state, validation)
                 if _improved(recipe, state) and recipe.early_stopping:
                     best = _copy(engine, state.carry.params), _copy(engine, state.carry.buffers)
                 show.epoch(state.n_iter, state.history, early_stopping=recipe.early_stopping)
@@ -175,14 +179,15 @@ def _summary(losses, params, buffers):
     return xp.concat([xp.reshape(losses, (-1,)), xp.astype(finite, losses.dtype)], axis=0)
 
 
-def _divergence(recipe, state):
+def divergence(where):
+    """Return the error for a loss or weight that is not finite: what, where, what to try."""
     return DivergenceError(
-        f"{NON_FINITE} It happened in epoch {state.n_iter} at learning rate {state.lr:g}: "
-        "standardise X (and y in a regression), lower learning_rate_init, or raise alpha."
+        f"{NON_FINITE} It happened in {where}: standardise X (and y in a regression), lower the "
+        "learning rate (learning_rate_init), or raise alpha."
     )
 
 
-def _validate(step, engine, state, validation):
+def validate(step, engine, state, validation):
     """Enter validation loss and score in the history; one host read, of the outputs."""
     if validation is None:
         return
@@ -198,9 +203,9 @@ def _improved(recipe, state):
     """Count epochs without improvement by scikit-learn's rule. Returns whether this is the best."""
     if recipe.early_stopping:
         score = state.history["validation_score"][-1]
-        state.stale = state.stale + 1 if score < state.best_score + recipe.tol else 0
+        state.stale = 0 if score >= state.best_score + recipe.tol else state.stale + 1  # NaN too
         best = score > state.best_score
-        state.best_score = max(score, state.best_score)
+        state.best_score = score if best else state.best_score
         return best
     loss = state.history["loss"][-1]
     state.stale = state.stale + 1 if loss > state.best_loss - recipe.tol else 0
@@ -216,7 +221,8 @@ def _plateau(recipe, state, show):
         f"{what} did not improve more than tol={recipe.tol:f} for {recipe.n_iter_no_change} "
         "consecutive epochs."
     )
-    lr, state.stale = recipe.schedule.on_plateau(state.lr), 0
+    lr = recipe.schedule.on_plateau(state.lr)
+    state.stale = state.stale if lr is None else 0
     show.say(f"{text} " + ("Stopping." if lr is None else f"Setting learning rate to {lr:f}"))
     return lr
 

@@ -1,0 +1,86 @@
+"""`xpmlp.train`: a bare network on arrays of any library, and what it refuses."""
+
+import numpy as np
+import pytest
+
+from xpmlp import nn, train
+from xpmlp.errors import ShapeError
+from xpmlp.nn import Group, Layout
+
+X = np.random.default_rng(0).normal(size=(40, 3))
+CODES = (X[:, 0] > 0).astype(int)
+NETWORK = nn.Network([nn.Dense(5, "tanh"), nn.Dense(2)])
+ONE = nn.Network([nn.Dense(1)])
+
+
+@pytest.mark.parametrize(
+    ("network", "y", "kw", "words"),
+    [
+        (NETWORK, CODES - 1, {"loss": "log_loss"}, r"labels outside 0 \.\.\. 1"),
+        (NETWORK, CODES + 1, {"loss": "log_loss"}, r"labels outside 0 \.\.\. 1"),
+        (NETWORK, CODES, {}, "integer class labels.*log_loss"),
+        (ONE, X[:, 0], {}, r"targets have shape \(40,\), outputs \(40, 1\): use y.reshape"),
+        (ONE, X[:, :1], {"sample_weight": np.ones(100)}, r"sample_weight of shape \(100,\)"),
+        (ONE, X[:, :1], {"sample_weight": -np.ones(40)}, "0 or more"),
+        (ONE, X[:, :1] * np.nan, {}, "y holds NaN"),
+        (ONE, X[:, :1], {"batch_size": -5}, "batch_size must be 1 or more"),
+        (nn.Network([nn.Dropout(0.5)]), X, {}, "no parameters"),
+        (ONE, X[:, :1], {"solver": "nonsense"}, "solver must be one of"),
+    ],
+)
+def test_train_refuses_in_words(network, y, kw, words):
+    with pytest.raises(ValueError, match=words):
+        train(network, X, y, **kw)
+
+
+@pytest.mark.parametrize("bad", [X[0], X[:0], X.tolist(), X * np.inf])
+def test_train_refuses_inputs_that_are_no_rows_of_numbers(bad):
+    with np.errstate(all="ignore"), pytest.raises((ShapeError, ValueError), match="X"):
+        train(ONE, bad, X[:, :1])
+
+
+def test_integer_labels_train_one_output_or_one_each(xp):
+    x = xp.asarray(X.astype(np.float32))
+    for network in (NETWORK, nn.Network([nn.Dense(1)])):
+        trained = train(network, x, CODES, loss="log_loss", max_iter=60, learning_rate_init=0.05)
+        z = xp.host(trained.outputs(x))
+        found = z.argmax(1) if z.shape[1] == 2 else z[:, 0] > 0
+        assert np.mean(found == CODES) > 0.9
+
+
+class Scale(nn.Layer):
+    """A factor a feature, in a group of the name of Dense's but with a rate of its own."""
+
+    groups = {"s": Group("weights", decay=False, rate=0.1)}  # noqa: RUF012
+
+    def init(self, n_in, stream, x=None):
+        return {"s": np.ones((1, n_in))}, n_in
+
+    def forward(self, params, x, ctx):
+        return x * params["s"], (x,)
+
+    def backward(self, params, dy, cache, ctx):
+        return dy * params["s"], {"s": ctx.xp.sum(dy * cache[0], axis=-2, keepdims=True)}
+
+    def __hash__(self):
+        return 1
+
+    def __eq__(self, other):
+        return isinstance(other, Scale)
+
+
+def test_groups_of_one_name_and_different_rates_stay_apart():
+    network = nn.Network([Scale(), nn.Dense(2)])
+    params, _ = network.init(3, np.random.default_rng(0))
+    layout = Layout.of(network, params, contiguous=True)
+    found = layout.unpack(layout.pack(params, xp=np), xp=np)
+    np.testing.assert_array_equal(found[0]["s"], params[0]["s"])
+    np.testing.assert_array_equal(found[1]["W"], params[1]["W"])
+    trained = train(network, X, CODES, loss="log_loss", max_iter=1, solver="sgd", momentum=0.0,
+                    learning_rate_init=1.0, batch_size=40, params=params)  # fmt: skip
+    moved = trained.params[0]["s"] - params[0]["s"]
+    y = np.eye(2)[CODES]
+    z = X @ params[1]["W"] + params[1]["b"]
+    p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    true = ((p - y) / 40 @ params[1]["W"].T * X).sum(0)
+    np.testing.assert_allclose(moved[0], -0.1 * true)
