@@ -98,7 +98,8 @@ class Network(Layer):
 def describe(layer, n_in):
     """Say a layer in a few words."""
     if not isinstance(layer, Dense):
-        return str(layer)
+        n = len(layer.parts) if isinstance(layer, Layer) else 0
+        return f"{type(layer).__name__} of {n} layers" if n else str(layer)
     name = get_activation(layer.activation).name
     bias = "" if layer.use_bias else " without bias"
     return f"Dense {n_in} -> {layer.n_out}{'' if name == 'identity' else ' ' + name}{bias}"

@@ -1,6 +1,7 @@
 """L-BFGS: SciPy's, on the packed store and the whole data as one batch."""
 
 import time
+from contextlib import closing
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from ..arrays import from_host, to_host
 from ..engines import gather
 from .loop import divergence, interruptible, validate
 from .plan import epoch_order, make_plan, to_device
+from .progress import Progress
 from .step import full_gradient
 
 
@@ -46,8 +48,9 @@ def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None, validati
         flat = np.concatenate([to_host(grads[k]).ravel() for k in params])
         return total, flat.astype(np.float64)
 
-    start = time.perf_counter()
-    with interruptible() as interrupted:
+    start, state.n_iter = time.perf_counter(), 0
+    show = Progress(recipe.verbose, recipe.max_iter)
+    with closing(show), interruptible() as interrupted:
 
         def after(intermediate_result):
             state.history["loss"].append(reported[float(intermediate_result.fun)])
@@ -55,9 +58,8 @@ def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None, validati
             if validation is not None:
                 state.carry = state.carry._replace(params=unpack(intermediate_result.x))
                 validate(step, engine, state, validation)
-            if recipe.verbose:
-                losses = state.history["loss"]
-                print(f"Iteration {len(losses)}, loss = {losses[-1]:.8f}")
+            state.n_iter += 1
+            show.epoch(state.n_iter, state.history, early_stopping=False)
             if interrupted():
                 raise StopIteration
 
