@@ -238,6 +238,15 @@ def test_another_solver_or_rate_starts_with_a_state_of_its_own(solvers):
     np.testing.assert_allclose(est.coefs_[0], fresh.coefs_[0], rtol=1e-12)
 
 
+def test_a_new_learning_rate_holds_from_the_next_partial_fit():
+    est = fast(solver="sgd", momentum=0.0, batch_size=60, alpha=0.0, learning_rate_init=0.1)
+    twin = copy.deepcopy(est.partial_fit(X, LABELS, classes=[0, 1]))
+    before = est.coefs_[0].copy()
+    est.partial_fit(X, LABELS)
+    twin.set_params(learning_rate_init=0.02).partial_fit(X, LABELS)
+    np.testing.assert_allclose(twin.coefs_[0] - before, (est.coefs_[0] - before) / 5, rtol=1e-9)
+
+
 def test_lbfgs_watches_validation_data_too():
     est = fast(solver="lbfgs", max_iter=8).fit(X, LABELS, X_val=X[:20], y_val=LABELS[:20])
     scores = est.history_["validation_score"]
