@@ -496,13 +496,19 @@ def test_early_stopping_outlives_divergence():
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_ctrl_c_keeps_the_weights_and_warns():
-    est = MLPClassifier((8,), max_iter=10**6, tol=0, n_iter_no_change=np.inf, random_state=0)
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    with pytest.warns(UserWarning, match="interrupted by user"):
-        est.fit(X, LABELS)
-    assert 0 < est.n_iter_ < 10**6 and est.score(X, LABELS) > 0.5
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    est = MLPClassifier((8,), max_iter=20_000, tol=0, n_iter_no_change=np.inf, random_state=0)
+    # A run in the background inherits an ignored SIGINT, and would train to the end.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.warns(UserWarning, match="interrupted by user"):
+            est.fit(X, LABELS)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        timer.join()
+        signal.signal(signal.SIGINT, inherited)
+    assert 0 < est.n_iter_ < 20_000 and est.score(X, LABELS) > 0.5
 
 
 def test_verbose_prints_scikit_learns_lines(capsys):
