@@ -1,9 +1,10 @@
 """What the classifier and the regressor share: arguments, fit, state across calls, predict."""
 
 import warnings
+from copy import copy
 from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -14,6 +15,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ..arrays import (
+    Array,
     array_at,
     as_float,
     float_dtype,
@@ -27,7 +29,7 @@ from ..arrays import (
 )  # fmt: skip
 from ..engines import Carry, engine_for
 from ..errors import DeviceError
-from ..nn import Dense, Dropout, Layer, Layout, Network
+from ..nn import Dense, Dropout, Layer, Layout, Loss, Network
 from ..nn.activations import ActivationFunction, get_activation
 from ..nn.initializers import get_initializer
 from ..nn.layout import map_params
@@ -38,6 +40,18 @@ from ..training import Recipe, Validation, fit_network, network_outputs
 from .inputs import check_inputs, check_weights, elsewhere
 from .model_file import save_model
 from .weights import collect, nested, refresh
+
+
+class Problem(NamedTuple):
+    """What a training step works on: a network and its parameters, a loss, and data."""
+
+    network: Network
+    loss: Loss
+    params: dict  # nested dicts of arrays
+    x: Array  # (n_samples, n_features), in the compute dtype, at home
+    targets: Array  # (n_samples, n_outputs)
+    alpha: float  # the L2 penalty
+
 
 ON_DEVICE = ("coefs_", "intercepts_", "other_params_", "_state")
 
@@ -127,23 +141,8 @@ class BaseMLP(BaseEstimator):
     def _fit(self, X, y, sample_weight, validation, resume, one_epoch, classes):
         if one_epoch and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        if not resume:
-            self.scaling_ = None
-            self.seed_ = _seed(self.random_state)
-        x = self._inputs(X, reset=not resume)
-        targets = self._targets(y, x, reset=not resume, classes=classes)
-        self.n_outputs_ = int(targets.shape[1])
-        weights = check_weights(sample_weight, x.shape[0])
-        loss, self.out_activation_ = match_loss(self.loss, self._task, self.out_activation)
-        if resume:
-            params, state = nested(self, x), self._resumed(one_epoch, x)
-            if self._network(targets.shape[1], loss) != self.network_:
-                raise ValueError(
-                    f"the arguments of {type(self).__name__} describe another network than the "
-                    "fitted one: call fit without warm_start."
-                )
-        else:
-            params, state = self._initial(x, targets.shape[1], loss), None
+        x, targets, weights, loss, params = self._prepared(X, y, sample_weight, resume, classes)
+        state = self._resumed(one_epoch, x) if resume else None
         data, weights, held_out = self._split(x, targets, weights, validation)
         rule = None if self.solver == "lbfgs" else self._rule()
         if rule is None and _drops(self.network_):
@@ -157,6 +156,37 @@ class BaseMLP(BaseEstimator):
         )  # fmt: skip
         collect(self, params)
         self._report(state, reason, one_epoch)
+
+    def _prepared(self, X, y, sample_weight=None, resume=False, classes=None):
+        """Return x, targets, weights, the loss and the parameters, all as the step takes them."""
+        if not resume:
+            self.scaling_ = None
+            self.seed_ = _seed(self.random_state)
+        x = self._inputs(X, reset=not resume)
+        targets = self._targets(y, x, reset=not resume, classes=classes)
+        self.n_outputs_ = int(targets.shape[1])
+        weights = check_weights(sample_weight, x.shape[0])
+        loss, self.out_activation_ = match_loss(self.loss, self._task, self.out_activation)
+        if not resume:
+            return x, targets, weights, loss, self._initial(x, targets.shape[1], loss)
+        params = nested(self, x)
+        if self._network(targets.shape[1], loss) != self.network_:
+            raise ValueError(
+                f"the arguments of {type(self).__name__} describe another network than the "
+                "fitted one: call fit without warm_start."
+            )
+        return x, targets, weights, loss, params
+
+    def _problem(self, X, y):
+        """Return what a fit to X and y would start from, without touching the estimator.
+
+        A fitted estimator stands where it is, another one at its initial weights.
+        """
+        twin = copy(self)
+        twin._validate_params()
+        fitted = hasattr(self, "coefs_")
+        x, targets, _, loss, params = twin._prepared(X, y, resume=fitted)
+        return Problem(twin.network_, loss, params, x, targets, float(self.alpha))
 
     def _inputs(self, X, *, reset=False, method="fit"):
         """Return X checked, in the compute dtype, at home, standardised if the model is."""

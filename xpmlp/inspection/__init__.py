@@ -1,0 +1,1 @@
+"""Looking into a network with the code that trains: equations with live shapes, the plan."""

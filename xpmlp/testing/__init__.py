@@ -1,0 +1,23 @@
+"""Proofs: gradient checks that explain mistakes, and parity between array libraries."""
+
+from importlib import import_module
+
+_HOME = {
+    "assert_gradients": "gradients",
+    "check_gradients": "gradients",
+    "assert_same_trajectory": "parity",
+    "check_parity": "parity",
+}
+__all__ = [*_HOME]
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module 'xpmlp.testing' has no attribute {name!r}")
+    value = getattr(import_module(f"xpmlp.testing.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])
