@@ -43,12 +43,15 @@ def home(x: Array) -> Home:
 
 
 def array_at(where: Home) -> Array:
-    """Make an empty array at a home, to say with `from_host` where others shall go."""
+    """Make an empty array at a home, to say with `from_host` where others shall go.
+
+    An empty device is the library's default; any module that makes arrays is a library.
+    """
     library, name = where
     try:
         xp = import_module("jax.numpy" if library == "jax" else library)
         index = int(name.partition(":")[2] or 0)
-        if library == "numpy":
+        if not name:
             return xp.empty(0)
         if library == "cupy":
             with xp.cuda.Device(index):
@@ -58,7 +61,8 @@ def array_at(where: Home) -> Array:
         return xp.empty(0, device=xp.Device(name) if hasattr(xp, "Device") else name)
     except Exception as error:  # whatever a driver raises becomes one sentence
         reason = str(error).partition("\n")[0]
-        raise DeviceError(f"{library} does not work on {name!r} here: {reason}") from error
+        place = f"on {name!r} here" if name else "here"
+        raise DeviceError(f"{library} does not work {place}: {reason}") from error
 
 
 def to_host(x: Array) -> np.ndarray:
@@ -70,7 +74,10 @@ def to_host(x: Array) -> np.ndarray:
         return x.get()
     if type(x).__module__.startswith("array_api_strict"):
         x = compat.to_device(x, namespace(x).Device("CPU_DEVICE"))
-    a = np.array(np.asarray(x))
+    try:
+        a = np.array(np.asarray(x))
+    except TypeError:  # a library that refuses the implicit copy from its device
+        a = np.array(np.from_dlpack(x, device="cpu"))
     return a.astype(np.float32) if a.dtype.name == "bfloat16" else a
 
 
@@ -128,8 +135,7 @@ def float_dtype(x: Array, dtype: Any = None) -> str:
     That of `x` when it is one of the two, float32 for shorter floats, the widest float of the
     device for integers and bools; `dtype` overrules it.
     """
-    xp = namespace(x)
-    floats = xp.__array_namespace_info__().dtypes(kind="real floating", device=_device_or_none(x))
+    xp, floats = namespace(x), float_dtypes(x)
     if xp.isdtype(x.dtype, "complex floating"):
         raise ValueError("Complex data not supported: pass real numbers.")
     if dtype is not None:
@@ -149,8 +155,10 @@ def float_dtype(x: Array, dtype: Any = None) -> str:
     return "float32" if xp.isdtype(x.dtype, "real floating") else widest
 
 
-def _device_or_none(x):
-    return None if is_numpy(x) or is_jax(x) else device(x)
+def float_dtypes(x: Array) -> dict[str, Any]:
+    """Return the real float dtypes that the library has on the device of `x`, by name."""
+    where = None if is_numpy(x) or is_jax(x) else device(x)
+    return namespace(x).__array_namespace_info__().dtypes(kind="real floating", device=where)
 
 
 def as_float(x: Array, dtype: str) -> Array:
@@ -164,7 +172,7 @@ def erf(x: Array, xp: Any) -> Array:
 
     References: Abramowitz & Stegun 7.1.6.
     """
-    if is_numpy(x):
+    if is_numpy(x) and x.dtype.itemsize <= 8:  # SciPy has none for longdouble
         return import_module("scipy.special").erf(x)
     if compat.is_cupy_array(x):
         return import_module("cupyx.scipy.special").erf(x)
