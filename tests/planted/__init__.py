@@ -1,0 +1,32 @@
+"""Backprop written by hand, right and with planted mistakes: what a gradient checker must say.
+
+`python -m tests.planted` prints how many are named rightly, and the misses.
+"""
+
+from collections import Counter
+
+from . import askers_ab, askers_cd, correct, odd, several, single
+from .case import Case, finite_differences, leaves
+
+PARTS = (correct, askers_ab, askers_cd, single, several, odd)
+CASES = [case for part in PARTS for case in part.CASES]
+
+
+def verdict(case):
+    """The judgement of the checker's report on a case, and the report."""
+    from xpmlp.testing import check_gradients
+
+    report = check_gradients(*case.functions(), *case.arguments())
+    return case.judge(report.ok, [(m.kind, m.layer) for m in report.mistakes]), report
+
+
+def tally(verdicts):
+    """One line on [(case, "right" | "not known" | "wrong")]."""
+    counts = Counter(word for _, word in verdicts)
+    return (
+        f"named rightly: {counts['right']} of {len(verdicts)}; "
+        f"not known: {counts['not known']}; wrong: {counts['wrong']}"
+    )
+
+
+__all__ = ["CASES", "PARTS", "Case", "finite_differences", "leaves", "tally", "verdict"]
