@@ -1,0 +1,105 @@
+"""What is wrong with one array, seen from the true derivatives alone: ratio, transpose, sums."""
+
+import math
+
+import numpy as np
+
+
+def name_ratio(r: float, n: int | None = None, tolerance: float = 1e-6, said=None):
+    """Say a ratio of a gradient to the true one as mistakes [(kind, words)]; [] for 1.
+
+    n: the number of samples, where known; `said`: the number to say for it.
+    """
+    found, said = [], said or n
+    if r < 0:
+        found.append(("sign", "has the opposite sign"))
+        r = -r
+
+    def near(x):
+        return abs(r - x) <= tolerance * x
+
+    if near(1.0):
+        return found
+    if n and n > 1:
+        for c, more in ((1.0, []), (2.0, [_factor(2.0)]), (0.5, [_factor(0.5)])):
+            if near(c * n):
+                text = f"is {said} times too large: the 1/n of the mean over the samples is missing"
+                return [*found, ("missing_mean", text), *more]
+            if near(c / n):
+                text = f"is {said} times too small: it is divided by n, the samples, once too often"
+                return [*found, ("extra_mean", text), *more]
+    return [*found, _factor(r)]
+
+
+def _factor(r):
+    if abs(r - 2.0) < 1e-5:
+        return "factor", "is twice the true one: a factor 2 too much, or it was added up twice"
+    if abs(r - 0.5) < 1e-5:
+        return "factor", "is half the true one: the factor 2 of the square is missing"
+    return "factor", f"is {r:.6g} times the true one"
+
+
+def proportional(got, want, tolerance=1e-5):
+    """Return r where got = r want, or None."""
+    size = float(np.vdot(want, want))
+    if not size > 0 or not np.isfinite(got).all():
+        return None
+    r = float(np.vdot(want, got)) / size
+    off = float(np.linalg.norm(got - r * want))
+    return r if r and off <= tolerance * float(np.linalg.norm(got)) else None
+
+
+def explain_array(name, found, a, g, others, rtol, n=None):
+    """Return (kind, sentence) for a gradient g of the array `a` that does not agree.
+
+    found: the true derivatives (a `Looked`); others: name -> Looked of arrays of the same shape.
+    """
+    there = ~np.isnan(found.slopes)
+    at, want = found.coordinates[there], found.slopes[there]
+    tolerance = max(1e-5, 20 * rtol)
+    if not there.any():
+        return "unknown", f"d{name}: no derivative could be measured, every coordinate is a kink."
+
+    def ratio(values):
+        return proportional(np.asarray(values, np.float64).reshape(-1)[at], want, tolerance)
+
+    def say(kind, text, r=1.0):
+        more = [words for _, words in name_ratio(r, n, 10 * tolerance)]
+        return kind, f"d{name} {text}{', and ' + ', '.join(more) if more else ''}."
+
+    shape, expected = tuple(g.shape), tuple(a.shape)
+    if not np.isfinite(g).all():
+        return "unknown", f"d{name} holds NaN or infinity."
+    if g.ndim == 2 and g.T.shape == expected and (r := ratio(g.T)):
+        words = f"{shape} is the transpose of the true gradient {expected}"
+        if shape == expected:
+            words = "is the transpose of the true gradient"
+        return say("transposed", words, r)
+    if shape != expected:
+        for axis in range(g.ndim):
+            if g.size != a.size and g.sum(axis=axis).size == a.size and (r := ratio(g.sum(axis))):
+                return say(
+                    "not_summed", f"{shape} is not summed over the {g.shape[axis]} samples", r
+                )
+        return "shape", f"d{name} has shape {shape}, expected {expected} as {name} itself."
+    if not np.any(g):
+        return "zero", f"d{name} is zero everywhere, the true gradient is not."
+    if r := ratio(g):
+        kinds = name_ratio(r, n, 10 * tolerance)
+        return kinds[0][0], f"d{name} {' and '.join(words for _, words in kinds)}."
+    if (r := proportional(g.reshape(-1)[at], np.abs(want), tolerance)) and r > 0:
+        return say("absolute", "lost its sign: it equals |true gradient|", r)
+    for other, looked in others.items():
+        if np.array_equal(looked.coordinates, found.coordinates):
+            if not np.isnan(looked.slopes).any() and proportional(
+                g.reshape(-1)[at], looked.slopes[there], tolerance
+            ):
+                return "swapped", f"d{name} is the gradient of {other}: the two are swapped."
+    extra = g.reshape(-1)[at] - want
+    if (c := proportional(extra, a.reshape(-1)[at], tolerance)) is not None:
+        words = f"is the true gradient plus {c:.6g} * {name}"
+        return "regularisation_factor", f"d{name} {words}: a penalty that the cost has not (so)."
+    size = float(np.linalg.norm(want)) or 1.0
+    off = float(np.linalg.norm(extra)) / size
+    words = "none of the known mistakes" if math.isfinite(off) else "not finite"
+    return "unknown", f"d{name} is wrong (relative error {off:.2g}), in a way that is {words}."
