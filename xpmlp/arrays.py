@@ -188,3 +188,24 @@ def erf(x: Array, xp: Any) -> Array:
         total = total + term
     series = total * xp.exp(-square) * (2.0 / math.sqrt(math.pi))
     return xp.where(xp.abs(ends) >= 6.0, xp.sign(ends), series)
+
+
+def free_memory(x: Array) -> int | None:
+    """Return the bytes that are free on the device of `x`, or None where the system does not say.
+
+    What a library keeps in a pool of its own counts as used; on the host, what swaps nothing out.
+    """
+    if compat.is_cupy_array(x):
+        with device(x):
+            return int(import_module("cupy").cuda.runtime.memGetInfo()[0])
+    if compat.is_torch_array(x) and x.is_cuda:
+        return int(import_module("torch").cuda.mem_get_info(x.device)[0])
+    stats = device(x).memory_stats() if is_jax(x) else None
+    if stats:
+        return int(stats["bytes_limit"] - stats["bytes_in_use"])
+    try:
+        with open("/proc/meminfo") as file:
+            known = dict(line.split(":") for line in file)
+        return 1024 * int(known["MemAvailable"].split()[0])
+    except (OSError, KeyError):  # not Linux
+        return None

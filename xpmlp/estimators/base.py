@@ -37,6 +37,7 @@ from ..nn.losses import LINKS, match_loss
 from ..optim import RULES, SGD, Rule, make_rule, make_schedule
 from ..randomness import stream
 from ..training import Recipe, Validation, fit_network, network_outputs
+from .explaining import Explains
 from .inputs import check_inputs, check_weights, elsewhere
 from .model_file import save_model
 from .weights import collect, nested, refresh
@@ -56,7 +57,7 @@ class Problem(NamedTuple):
 ON_DEVICE = ("coefs_", "intercepts_", "other_params_", "_state")
 
 
-class BaseMLP(BaseEstimator):
+class BaseMLP(Explains, BaseEstimator):
     """The estimators' common part; `MLPClassifier` and `MLPRegressor` are what to use."""
 
     coefs_: list

@@ -1,1 +1,11 @@
 """Looking into a network with the code that trains: equations with live shapes, the plan."""
+
+from .bare import explain_network, plan_network
+from .explain import Explanation, explain
+from .plan import TrainingPlan, plan_training
+from .shapes import check_shapes, shape_of
+
+__all__ = [
+    "Explanation", "TrainingPlan", "check_shapes", "explain", "explain_network", "plan_network",
+    "plan_training", "shape_of",
+]  # fmt: skip

@@ -94,6 +94,78 @@ class Network(Layer):
             f"{a:<{wide[0]}} {b:<{wide[1] + 2}} {c:>{wide[2]}}".rstrip() for a, b, c in rows
         )
 
+    # Two doors: users call them, the package does not, so what they open may lie on a floor above.
+
+    def explain(self, X, y=None, **options):
+        """Run one training step on X and y, and tell what happens in it.
+
+        Parameters
+        ----------
+        X : array (n_samples, n_features)
+        y : array, optional
+            As in `xpmlp.train`; random if not given.
+        params : dict, optional
+            Layer number -> name -> array; else the layers' initializers draw.
+        loss : str or Loss, default="squared_error"
+        solver, learning_rate_init, alpha, random_state
+            As in `xpmlp.train`: they say what the first update and the penalty are.
+        orientation : {"rows", "columns"}
+            How samples stand in the equations; in X and y they stand in rows.
+
+        Returns
+        -------
+        Explanation
+            To print, `.to_html()`, `.to_latex()`; its `layers` and `parameters` hold the numbers.
+
+        Raises
+        ------
+        ShapeError
+            When X, y and the network do not fit; the message says what was probably meant.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> network = Network([Dense(5, "relu"), Dense(1)])
+        >>> explanation = network.explain(np.ones((4, 3)), orientation="columns")
+        >>> explanation.layers[1].forward[0].formula
+        'Z2 = W2 @ A1 + b2'
+        """
+        from ..inspection import explain_network
+
+        return explain_network(self, X, y, **options)
+
+    def plan(self, X, y=None, **options):
+        """Tell what a training will take, before anything of its size is allocated.
+
+        Parameters
+        ----------
+        X : array (n_samples, n_features)
+            Only its shape, dtype and device are looked at, as of y.
+        y : array, optional
+        loss, solver, batch_size, dtype
+            As in `xpmlp.train`.
+
+        Returns
+        -------
+        TrainingPlan
+            To print: shapes, parameters, FLOPs, bytes, and whether they fit the device.
+
+        Raises
+        ------
+        ShapeError
+            When X, y and the network do not fit; the message says what was probably meant.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> Network([Dense(1)]).plan(np.ones((64, 3)), np.ones(64))
+        Traceback (most recent call last):
+        xpmlp.errors.ShapeError: y is (64,), the outputs are (64, 1); did you mean y[:, None]?
+        """
+        from ..inspection import plan_network
+
+        return plan_network(self, X, y, **options)
+
 
 def describe(layer, n_in):
     """Say a layer in a few words."""
