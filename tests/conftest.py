@@ -7,159 +7,62 @@ values read while tracing.
 """
 
 import itertools
-from collections.abc import Callable
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from functools import cache
+from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
-from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 import pytest
 
-from xpmlp import arrays
+from xpmlp.errors import DeviceError
+from xpmlp.testing.backends import dtype_name, find
 
-
-@dataclass(frozen=True)
-class Backend:
-    """An array library on one device, with the ways there and back."""
-
-    name: str
-    xp: Any  # the Array API namespace
-    floats: tuple[str, ...]  # its float dtypes, the widest first
-    place: Callable[[np.ndarray], Any]  # a host array that nobody else holds -> an array
-    eager: bool = True  # False on JAX, which compiles each operation that is run by itself
-    readonly: bool = False
-
-    def asarray(self, a, dtype=None):
-        """An array on the variant's device; read-only on numpy-readonly."""
-        x = self.owned(a, dtype)
-        if self.readonly:
-            x.flags.writeable = False
-        return x
-
-    def owned(self, a, dtype=None):
-        """The same, but writable: for arguments that a function takes over ("Donates")."""
-        a = np.array(a, dtype=dtype)
-        assert a.dtype.kind != "f" or a.dtype.name in self.floats, f"{self.name} has no {a.dtype}"
-        x = self.place(a)
-        assert dtype_name(x) == a.dtype.name or a.dtype.kind != "f"
-        return x
-
-    def host(self, x):
-        """A NumPy copy."""
-        return arrays.to_host(x)
-
-    def call(self, f, *args):
-        """f(*args), compiled where single operations would each be compiled."""
-        return f(*args) if self.eager else import_module("jax").jit(f)(*args)
-
-
-def dtype_name(x):
-    return str(x.dtype).rpartition(".")[2]
-
-
-def _numpy(readonly=False):
-    return Backend(
-        "numpy-readonly" if readonly else "numpy",
-        arrays.namespace(np.empty(0)), ("float64", "float32"), lambda a: a, readonly=readonly,
-    )  # fmt: skip
+__all__ = ["dtype_name"]
+pytest_plugins = ["xpmlp.testing.plugin"]  # --xp-require, also where xpmlp is not installed
 
 
 @contextmanager
-def _strict(device="CPU_DEVICE", **flags):
+def _plain(library, **changes):
+    yield replace(find(library), **changes)
+
+
+@contextmanager
+def _strictest():
     xs = import_module("array_api_strict")
-    d = xs.Device(device)
     before = xs.get_array_api_strict_flags()
-    xs.set_array_api_strict_flags(**flags)
-    kinds = xs.__array_namespace_info__().dtypes(device=d, kind="real floating")
-    floats = tuple(name for name in ("float64", "float32") if name in kinds)
+    xs.set_array_api_strict_flags(
+        boolean_indexing=False, data_dependent_shapes=False, enabled_extensions=()
+    )
     try:
-        yield Backend("strict", xs, floats, lambda a: xs.asarray(a, device=d))
+        yield find("array_api_strict")
     finally:
         xs.set_array_api_strict_flags(**before)
 
 
-def _torch():
-    torch = import_module("torch")
-    assert torch.get_default_dtype() == torch.float32
-    xp = arrays.namespace(torch.empty(0))
-    return Backend("torch", xp, ("float64", "float32"), lambda a: torch.asarray(a, device="cpu"))
-
-
 @contextmanager
-def _jax(x64=False):
-    jax = import_module("jax")
-    home = jax if hasattr(jax, "enable_x64") else import_module("jax.experimental")
-    with home.enable_x64(x64):  # of this thread, and undone at the end
-        floats = ("float64",) if x64 else ("float32",)
-        device = jax.devices("cpu")[0]
-        xp = jax.numpy
-        yield Backend(
-            "jax-x64" if x64 else "jax",
-            xp,
-            floats,
-            lambda a: xp.asarray(a, device=device),
-            eager=False,
-        )
+def _jax(dtype):
+    backend = find("jax:cpu")
+    with backend.computing_in(dtype):
+        yield replace(backend, floats=(dtype,))
 
 
-def _cupy():
-    cupy = import_module("cupy")
-    xp = arrays.namespace(cupy.empty(0))
-    return Backend("cupy", xp, ("float64", "float32"), cupy.asarray)
-
-
-@cache
-def _cupy_problem():
-    # CuPy imports without a card, a driver or NVRTC: only a kernel that runs says that it works.
-    cupy = import_module("cupy")
-    try:
-        assert float((cupy.ones(2, "float32") + 1).sum()) == 4.0
-    except Exception as error:
-        return f"cupy imports, but does not run: {type(error).__name__}: {error}"
-    return ""
-
-
-STRICTEST = {"boolean_indexing": False, "data_dependent_shapes": False, "enabled_extensions": ()}
+# name -> library, and what makes the variant of it
 VARIANTS = {
-    "numpy": lambda: nullcontext(_numpy()),
-    "numpy-readonly": lambda: nullcontext(_numpy(readonly=True)),
-    "strict": _strict,
-    "strict-device1": lambda: _strict("device1"),
-    "strict-no_float64": lambda: _strict("no_float64"),
-    "strict-strictest": lambda: _strict(**STRICTEST),
-    "torch": lambda: nullcontext(_torch()),
-    "jax": _jax,
-    "jax-x64": lambda: _jax(x64=True),
-    "cupy": lambda: nullcontext(_cupy()),
-}
-MODULES = {"strict": "array_api_strict"}
-
-
-def _problem(name):
-    """Why a variant cannot run here, or an empty string."""
-    library = name.partition("-")[0]
-    module = MODULES.get(library, library)
-    if find_spec(module) is None:
-        return f"{module} is not installed"
-    if name == "strict-no_float64":
-        devices = import_module(module).__array_namespace_info__().devices()
-        if "no_float64" not in map(_device_name, devices):
-            return "this array_api_strict has no device without float64"
-    return _cupy_problem() if library == "cupy" else ""
-
-
-def _device_name(device):
-    return getattr(device, "_device", str(device))
-
-
-def pytest_addoption(parser):
-    parser.addoption(
-        "--xp-require", action="append", default=[], metavar="NAME",
-        help="fail instead of skip where this variant of `xp` does not work; repeatable",
-    )  # fmt: skip
+    "numpy": ("numpy", lambda: _plain("numpy")),
+    "numpy-readonly": ("numpy", lambda: _plain("numpy", readonly=True)),
+    "strict": ("array_api_strict", lambda: _plain("array_api_strict")),
+    "strict-device1": (
+        "array_api_strict:device1", lambda: _plain("array_api_strict:device1"),
+    ),
+    "strict-no_float64": (
+        "array_api_strict:no_float64", lambda: _plain("array_api_strict:no_float64"),
+    ),
+    "strict-strictest": ("array_api_strict", _strictest),
+    "torch": ("torch:cpu", lambda: _plain("torch:cpu")),
+    "jax": ("jax:cpu", lambda: _jax("float32")),
+    "jax-x64": ("jax:cpu", lambda: _jax("float64")),
+    "cupy": ("cupy", lambda: _plain("cupy")),
+}  # fmt: skip
 
 
 def pytest_configure(config):
@@ -177,12 +80,14 @@ def _params(names):
 
 def _backend(request):
     name = request.param
-    problem = _problem(name)
-    if problem and {name, name.partition("-")[0]} & set(request.config.getoption("--xp-require")):
-        pytest.fail(f"--xp-require {name}: {problem}")
-    if problem:
-        pytest.skip(problem)
-    with VARIANTS[name]() as backend:
+    library, variant = VARIANTS[name]
+    try:
+        find(library)
+    except DeviceError as error:
+        if {name, name.partition("-")[0]} & set(request.config.getoption("--xp-require")):
+            pytest.fail(f"--xp-require {name}: {error}")
+        pytest.skip(str(error))
+    with variant() as backend:
         yield backend
 
 
@@ -208,7 +113,7 @@ def xp_eager(request):
 @pytest.fixture
 def plain():
     """NumPy as a backend, to compare with."""
-    return _numpy()
+    return find("numpy")
 
 
 # What the tests compare with. ULP fit elementwise operations only; products and sums cancel.
