@@ -208,10 +208,9 @@ MATRIX = {
 }  # fmt: skip
 
 
-def either(layer):
-    """Names of one product that is both: elementwise made a matrix's, and wrongly ordered."""
-    m, w = f"matmul_for_elementwise@{layer}", f"wrong_order@{layer}"
-    return f"{m} {w} | {m} | {w}"
+# Equally true names of those two. In dW1 the elementwise and the matrix product changed places.
+DW2 = "matmul_for_elementwise@2 wrong_order@2 | matmul_for_elementwise@2 | wrong_order@2"
+DW1 = DW2.replace("@2", "@1") + " | matmul_for_elementwise@1 elementwise_for_matmul@1"
 
 
 def flower(rows, scale, m=400):
@@ -242,12 +241,12 @@ def cases_b():
                        says=("sign|absolute",))  # fmt: skip
             yield Case(f"B all at once: {start}", edited(source, [
                 ABSOLUTE, m2, f"db2 = np.sum(dZ2, axis={s}, keepdims=True)", m1, "db1 = dZ1",
-            ]), *data, f"absolute@2 & {either(2)} & missing_mean@2 & {either(1)} & "
+            ]), *data, f"absolute@2 & {DW2} & missing_mean@2 & {DW1} & "
                "missing_mean@1 not_summed@1 | not_summed@1")  # fmt: skip
         data = flower(rows, 1)
         for what, edits, truth, says in [
-            ("sigmoid' in a matrix product, dW2 for each sample", [m2], either(2), ()),
-            ("sigmoid' in a matrix product, dW1 of one unit", [m1], either(1), ()),
+            ("sigmoid' in a matrix product, dW2 for each sample", [m2], DW2, ()),
+            ("sigmoid' in a matrix product, dW1 of one unit", [m1], DW1, ()),
             ("dW2 elementwise", ["dW2 = A1 * dZ2 / m"],
              "elementwise_for_matmul@2 | not_summed@2", ("400",)),
             ("dW2 in the wrong order", [f"dW2 = np.dot({turned2}) / m"],

@@ -103,16 +103,26 @@ class Case:
 
     def judge(self, ok, found):
         """The verdict on a report: "right", "not known" (nothing false is said), or "wrong"."""
-        named = frozenset(pair for pair in found if pair[0] != "unknown")
         if not self.truth and not self.odd:
             return "right" if ok and not found else "wrong"
         if ok:
             return "wrong"
+        named = {pair for pair in found if pair[0] != "unknown"}
         if self.odd:
-            return "right" if named <= frozenset().union(*self.true_sets) else "wrong"
+            return (
+                "right"
+                if self.says_nothing_false(named, frozenset().union(*self.true_sets))
+                else "wrong"
+            )
         if named in self.true_sets and len(named) == len(set(found)):
             return "right"
-        return "not known" if any(named <= true for true in self.true_sets) else "wrong"
+        part = any(self.says_nothing_false(named, true) for true in self.true_sets)
+        return "not known" if part else "wrong"
+
+    @staticmethod
+    def says_nothing_false(named, true):
+        """Whether each verdict is true; one without a layer says less, but no lie."""
+        return {*named} <= {*true, *((kind, None) for kind, _ in true)}
 
 
 def copied(params):

@@ -173,7 +173,7 @@ def ordinary():
         ("columns", ["dW1 = np.random.default_rng(0).normal(size=W1.shape)",
                      "db2 = -({})"], "sign@2"),
         ("columns", ["dW2 = {} + 0.01"], ""),
-        ("rows", ["db1 = dz1[0]"], ""),
+        ("rows", ["db1 = dz1[0]"], "not_summed@1"),
         ("rows", ["dW2 = ({}) * np.arange(1, 5)[:, None]"], ""),
         ("rows, (out, in), list", ["dz1 = np.sqrt(np.abs({}))"], ""),
         ("columns", ["da1 = np.cos({})"], ""),
