@@ -99,6 +99,51 @@ def test_a_column_of_predictions_meets_a_flat_target_but_two_columns_do_not():
         plotting.plot_predictions(y, np.stack([y, y], axis=1))
 
 
+@pytest.mark.parametrize("labels", [[0, 1], ["a", "b"], [0, 1, 2, 3]])
+def test_the_boundary_colours_the_plane_by_prediction_and_the_samples_by_label(labels):
+    rng = np.random.default_rng(0)
+    X, y = rng.uniform(0, 1, (60, 2)), np.array(labels)[np.arange(60) % len(labels)]
+    seen = []
+
+    def predict(points):
+        seen.append(points)
+        return np.array(labels)[(points[:, 0] > 0.5).astype(int)]
+
+    figure = plotting.plot_boundary(predict, X, y)
+    axes = figure.axes[0]
+    regions, *samples = axes.collections
+    assert [len(points.get_offsets()) for points in samples] == [60 // len(labels)] * len(labels)
+    for label, points in zip(labels, samples):
+        assert np.array_equal(points.get_offsets(), X[y == label])
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == [str(label) for label in labels]
+    right = np.sum(np.array(labels)[(X[:, 0] > 0.5).astype(int)] == y)
+    assert axes.get_title(loc="left").startswith(f"{right} of 60 correct")
+    left, other = (path.vertices[:, 0] for path in regions.get_paths()[:2])
+    assert left.max() < 0.51 and other.min() > 0.49  # the border lies at x = 1/2
+    assert left.min() < X[:, 0].min() and other.max() > X[:, 0].max()
+    assert np.allclose(regions.get_facecolor()[0, :3], samples[0].get_facecolor()[0, :3])
+    assert all(points.shape[1] == 2 for points in seen)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (3, 2), (4,)])
+def test_the_boundary_of_other_than_two_features_is_refused_in_words(shape):
+    with pytest.raises(ValueError, match=r"expected \(4, 2\): two features"):
+        plotting.plot_boundary(lambda X: X[:, 0], np.zeros(shape), np.zeros(4))
+
+
+def test_curves_share_x_and_the_first_is_the_grey_reference_behind():
+    x = np.arange(4.0)
+    curves = {"target": x**2, "fits": np.stack([x, x + 1], axis=1), "late": [np.nan, 1, 2, 3]}
+    figure = plotting.plot_curves(x, curves, xlabel="x", ylabel="y")
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [*curves]
+    colors = [line.get_color() for line in axes.lines]
+    assert colors == [plotting.GREY, plotting.BLUE, plotting.BLUE, plotting.ORANGE]
+    assert np.array_equal(axes.lines[2].get_xydata(), np.stack([x, x + 1], axis=1))
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("x", "y")
+
+
 def test_a_path_gets_a_picture_in_the_format_of_its_suffix(tmp_path):
     plotting.plot_history(HISTORY, path=tmp_path / "a.png")
     plotting.plot_predictions([1, 2], [1, 2], path=str(tmp_path / "b"))

@@ -112,6 +112,68 @@ def plot_predictions(y_true, y_pred, *, path=None):
     return _finish(figure, path)
 
 
+def plot_boundary(predict, X, y, *, path=None):
+    """Draw which class is predicted where in the plane, and the samples on top.
+
+    predict: function from (n, 2) points to n labels, such as ``clf.predict``; X: (n_samples, 2);
+    y: (n_samples,) labels.  Returns the Figure.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X, y = np.array([[0.0, 0.0], [1.0, 2.0], [2.0, 1.0]]), np.array([0, 1, 1])
+    >>> figure = plot_boundary(lambda X: (X[:, 0] > 1.5).astype(int), X, y)
+    >>> figure.axes[0].get_title(loc="left")
+    '2 of 3 correct (66.7%)'
+    """
+    X, y = np.asarray(X), np.ravel(y)
+    if X.ndim != 2 or X.shape != (len(y), 2):
+        msg = f"X is {X.shape}, expected ({len(y)}, 2): two features, and a row for each label."
+        raise ValueError(msg)
+    margin = 0.08 * np.ptp(X, axis=0).max()
+    (x0, y0), (x1, y1) = X.min(axis=0) - margin, X.max(axis=0) + margin
+    grid = np.meshgrid(np.linspace(x0, x1, 400), np.linspace(y0, y1, 400))
+    regions = np.ravel(predict(np.stack([axis.ravel() for axis in grid], axis=1)))
+    right = int(np.sum(np.ravel(predict(X)) == y))
+    classes, codes = np.unique(np.concatenate([regions, y]), return_inverse=True)
+    colors = [BLUE, ORANGE, *(f"C{k}" for k in range(2, len(classes)))][: len(classes)]
+    figure = _figure(4.8, 4.4)
+    axes = figure.subplots()
+    where = codes[: len(regions)].reshape(grid[0].shape)
+    levels = np.arange(len(classes) + 1) - 0.5
+    axes.contourf(*grid, where, levels=levels, colors=colors, alpha=0.3)
+    for name, color in zip(classes, colors):
+        look = {"color": color, "s": 14, "linewidths": 0.4, "edgecolors": "white"}
+        axes.scatter(*X[y == name].T, label=str(name), **look)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, title="class")
+    axes.set(xlabel="feature 1", ylabel="feature 2")
+    axes.set_title(f"{right} of {len(y)} correct ({right / len(y):.1%})", loc="left", fontsize=11)
+    return _finish(figure, path)
+
+
+def plot_curves(x, curves, *, xlabel="", ylabel="", path=None):
+    """Draw curves over a common x: fits of a function, costs of several runs.
+
+    x: (n,); curves: dict from a label to (n,) values, or to (n, k) for k lines of one kind. The
+    first is the reference: grey, behind the others.  Returns the Figure.
+
+    Examples
+    --------
+    >>> figure = plot_curves([0, 1, 2], {"target": [0, 1, 4], "fit": [0.1, 1.2, 3.8]})
+    >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    ['target', 'fit']
+    """
+    figure = _figure(6.0, 3.6)
+    axes = figure.subplots()
+    colors = [GREY, BLUE, ORANGE, *(f"C{k}" for k in range(2, len(curves)))]
+    for (label, values), color in zip(curves.items(), colors):
+        look = {"lw": 2.2, "alpha": 0.55} if color == GREY else {"lw": 1.6}
+        axes.plot(x, values, color=color, **look)[0].set_label(label)
+    axes.legend(frameon=False)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    return _finish(figure, path)
+
+
 def _figure(width, height):
     """Make an empty Figure, width and height in inches; the one importer of matplotlib."""
     try:
