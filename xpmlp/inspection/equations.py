@@ -26,7 +26,7 @@ SUM, OPEN, CLOSE = (
     Text(")", r"\bigr)"),
 )
 ROWS, COLUMNS = Text(", axis=0)", ""), Text(", axis=1)", "")
-OVER_N = Text(" / n", " / n")
+OVER_N, COMMA = Text(" / n", " / n"), Text(", ", r",\, ", " ")
 
 
 def text(a):
@@ -150,7 +150,7 @@ def loss_equation(name, prediction, targets, value):
     """Return the equation of a loss, one of your own by its name only."""
     symbol = prediction._replace(shape=())
     if name not in LOSS_TEXTS:
-        right: tuple = (function(name), prediction, text(", "), targets, CLOSE)
+        right: tuple = (function(name), prediction, COMMA, targets, CLOSE)
     else:
         plain, latex = LOSS_TEXTS[name]
         right = (Text(plain.replace("{P}", symbol.symbol), latex.replace("{P}", symbol.latex)),)

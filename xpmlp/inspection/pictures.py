@@ -74,7 +74,7 @@ def _map(name, a):
     (rows, columns), most = cells.shape, np.abs(cells).max()
     numbers = columns <= 10 and a.size <= 64
     w, h = (62, 22) if numbers else (min(16, 240 // max(rows, columns)),) * 2
-    levels = np.ceil(LEVELS * cells / (most or 1.0) - np.where(cells < 0, 1.0, 0.0)).astype(int)
+    levels = (np.sign(cells) * np.ceil(LEVELS * np.abs(cells) / (most or 1.0))).astype(int)
     shapes = []
     for level in sorted(set(levels.ravel().tolist()) - {0}):
         at = "".join(f"M{w * j} {h * i}h{w}v{h}h-{w}z" for i, j in np.argwhere(levels == level))

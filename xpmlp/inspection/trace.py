@@ -15,6 +15,7 @@ from ..nn.network import describe
 from .equations import (
     AT,
     CLOSE,
+    COMMA,
     LOSS_TEXTS,
     MINUS,
     OPEN,
@@ -61,6 +62,7 @@ class Trace:
         self.values: list = []
         self.dead: list = []  # (notes, place of a count in `values`)
         self.terms: dict[int, Term] = {}  # of arrays, by id
+        self.noted: set[int] = set()  # arrays whose equation stands in a line, by id
         self.kept: list = []  # those arrays and caches, so that no other gets their ids
         self.dense: dict[int, tuple] = {}  # x, z, number of a Dense, by its cache's id
         self.now = LayerNotes("", "")  # of the layer that runs
@@ -78,6 +80,8 @@ class Trace:
     def line(self, lines, left, right, a):
         """Note an equation, and the norm of the array that it gave."""
         xp = self.xp
+        self.kept.append(a)
+        self.noted.add(id(a))
         top = xp.max(xp.abs(a))
         top = xp.where(top > 0, top, xp.ones_like(top))  # squares neither overflow nor vanish
         norm = xp.sqrt(xp.sum((a / top) ** 2)) * top
@@ -95,7 +99,7 @@ class Trace:
             lines[:] = [line._replace(norm=values[int(line.norm)]) for line in lines]
         for notes, place in self.dead:
             notes.dead += int(values[place])
-        self.kept, self.terms, self.dense, self.values = [], {}, {}, []
+        self.kept, self.terms, self.noted, self.dense, self.values = [], {}, set(), {}, []
 
     def network(self, layer, place=()):
         """Return a layer that notes what it does; a network is taken apart."""
@@ -179,7 +183,7 @@ class Trace:
             lines.append(loss_equation(loss.name, prediction, targets, self.value(value)))
             right: tuple = (OPEN, prediction, MINUS, targets, CLOSE, OVER_N)
             if loss.name not in LOSS_TEXTS:
-                right = (function(loss.name + "'"), out, text(", "), targets, CLOSE)
+                right = (function(loss.name + "'"), out, COMMA, targets, CLOSE)
             self.line(lines, out._replace(gradient=True), right, d)
             return value, d
 
@@ -223,7 +227,7 @@ class _TracedLayer:
             return y, cache
         name = type(layer).__name__
         y_term = trace.named(y, "H", notes.number)
-        inputs = (item for _, term in own for item in (text(", "), term))
+        inputs = (item for _, term in own for item in (COMMA, term))
         trace.line(notes.forward, y_term, (function(name), x_term, *inputs, CLOSE), y)
         right = (function(f"{name}.backward"), y_term._replace(gradient=True), CLOSE)
         self.lines = x_term, own, right
@@ -234,10 +238,8 @@ class _TracedLayer:
         dx, updates = self.noting.backward(params, dy, cache, ctx)
         if self.lines is not None:
             x_term, own, right = self.lines
-            known = {line.left for line in notes.backward}  # by a Dense within
             found = [(term, get(updates, path)) for path, term in own]
             for term, a in (*found, (x_term, dx)):
-                left = term._replace(gradient=True)
-                if a is not None and left not in known:
-                    self.trace.line(notes.backward, left, right, a)
+                if a is not None and id(a) not in self.trace.noted:  # by a Dense within
+                    self.trace.line(notes.backward, term._replace(gradient=True), right, a)
         return dx, updates

@@ -1,0 +1,614 @@
+"""Explanations tell the truth about the step that trains; plans about what it will take."""
+
+import re
+import shutil
+import subprocess
+import tracemalloc
+import warnings
+from dataclasses import dataclass
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from conftest import assert_derivative, relative_error
+
+from xpmlp import MLPClassifier, MLPRegressor, nn
+from xpmlp.arrays import free_memory, home
+from xpmlp.cli import main
+from xpmlp.errors import ShapeError
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.losses import LINKS, LOSSES
+from xpmlp.optim import RULES
+
+NETWORK = nn.Network([nn.Dense(4, "tanh"), nn.Dense(3)])
+
+
+@dataclass(frozen=True)
+class Scale(nn.Layer):
+    """A user's layer."""
+
+    def init(self, n_in, stream, x=None):
+        return {"s": np.full((1, n_in), 2.0)}, n_in
+
+    def forward(self, params, x, ctx):
+        return x * params["s"], (x,)
+
+    def backward(self, params, dy, cache, ctx):
+        return dy * params["s"], {"s": ctx.xp.sum(dy * cache[0], axis=-2, keepdims=True)}
+
+
+@dataclass(frozen=True)
+class Residual(nn.Layer):
+    """A user's layer made of layers."""
+
+    inner: nn.Layer
+
+    @property
+    def parts(self):
+        return {"inner": self.inner}
+
+    def init(self, n_in, stream, x=None):
+        return {"inner": self.inner.init(n_in, stream)[0]}, n_in
+
+    def forward(self, params, x, ctx):
+        y, cache = self.inner.forward(params["inner"], x, ctx.part(0))
+        return x + y, cache
+
+    def backward(self, params, dy, cache, ctx):
+        dx, d = self.inner.backward(params["inner"], dy, cache, ctx.part(0, need_dx=True))
+        return dy + dx, {"inner": d}
+
+
+@dataclass(frozen=True)
+class Packed(nn.Dense):
+    """A user's Dense whose cache is packed anew."""
+
+    def forward(self, params, x, ctx):
+        y, cache = super().forward(params, x, ctx)
+        return y, (*cache, x)
+
+    def backward(self, params, dy, cache, ctx):
+        return super().backward(params, dy, cache[:3], ctx)
+
+
+EVERYTHING = nn.Network(
+    [
+        nn.Dropout(0.1),
+        nn.Dense(6, "relu"),
+        nn.Dropout(0.5),
+        nn.Network([nn.Dense(5, use_bias=False), nn.Activation("tanh"), Scale()]),
+        Residual(nn.Network([nn.Dense(5, "elu"), nn.Dense(5)])),
+        Packed(4, "tanh"),
+        nn.Dense(2),
+    ]
+)
+
+
+SMALL = nn.Network([nn.Dropout(0.1), nn.Dense(4, "relu"), Scale(), nn.Dense(2)])
+
+
+def data(n=40, d=2, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, d))
+
+
+def drawn(network, n_in):
+    params, _ = network.init(n_in, np.random.default_rng(3))
+    rng = np.random.default_rng(4)
+    return nn.layout.map_params(lambda a: a + 0.3 * rng.normal(size=a.shape), params)
+
+
+def lines_of(explanation):
+    """All equations in the order of the computation."""
+    layers = explanation.layers
+    yield from (line for layer in layers for line in layer.forward)
+    yield from explanation.loss_lines
+    yield from (line for layer in layers[::-1] for line in layer.backward)
+
+
+class Reader:
+    """Evaluates the equations as they are printed."""
+
+    def __init__(self, activation, x, y, parameters, columns):
+        self.known = {p.name: p.value for p in parameters}
+        self.known |= {"X": x.T if columns else x, "Y": y.T if columns else y, "n": len(x)}
+        turn = (lambda f: lambda z: f(z.T).T) if columns else lambda f: f
+        self.known |= {name: turn(lambda z, f=f: f(z, np)) for name, f in LINKS.items()}
+        row = ACTIVATIONS[activation]
+        slope = lambda z: row.backward(np.ones_like(z), z, row.forward(z, np), np)
+        self.known |= {activation: lambda z: row.forward(z, np), f"{activation}_slope": slope}
+        self.known |= {"log": lambda a: np.log(np.maximum(a, 1e-300)), "sum": self.sum}
+
+    @staticmethod
+    def sum(a, axis=None):
+        return np.sum(a, axis=axis, keepdims=axis is not None)
+
+    def run(self, line):
+        left, right = line.formula.split(" = ", 1)
+        right = right.replace("^T", ".T").replace("^2", "**2").replace("'(", "_slope(")
+        self.known[left] = eval(re.sub(r"\b2n\b", "(2 * n)", right), {}, self.known)
+        return self.known[left]
+
+
+@pytest.mark.parametrize("orientation", ["rows", "columns"])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ["logistic", "relu", "mish"])
+def test_every_printed_equation_is_true(activation, loss, orientation):
+    network = nn.Network([nn.Dense(4, activation), nn.Dense(5, activation), nn.Dense(3)])
+    x, y = data(), np.eye(3)[np.arange(40) % 3]
+    explanation = network.explain(
+        x, y, params=drawn(network, 2), loss=nn.losses.LOSSES[loss], orientation=orientation
+    )
+    reader = Reader(activation, x, y, explanation.parameters, orientation == "columns")
+    lines = list(lines_of(explanation))
+    assert len(lines) == 5 + (2 if LOSSES[loss].link == "identity" else 3) + 3 * 2 + 4
+    for line in lines:
+        found = reader.run(line)
+        assert np.shape(found) == line.left.shape
+        assert np.linalg.norm(found) == pytest.approx(line.norm, rel=1e-9), line.formula
+        shapes = re.findall(r"\([\d,]+\)", line.shapes)
+        assert not shapes or shapes[-1] == line.left.between
+    assert explanation.loss == pytest.approx(reader.known["L"], rel=1e-12)
+    for p in explanation.parameters:
+        assert relative_error(reader.known[f"d{p.name}"], p.gradient) < 1e-12
+
+
+def test_the_lines_have_the_form_that_the_documentation_shows():
+    explanation = nn.Network([nn.Dense(4, "tanh"), nn.Dense(1)]).explain(data(400))
+    text = [re.sub(r"\s+", " ", line) for line in str(explanation).splitlines()]
+    for line in (
+        " Z1 = X @ W1 + b1 (400,2) (2,4) + (1,4) -> (400,4) ",
+        " dW1 = X^T @ dZ1 (400,2)^T (400,4) -> (2,4) ",
+        " dA1 = dZ2 @ W2^T (400,1) (4,1)^T -> (400,4) ",
+        " db1 = sum(dZ1, axis=0) (400,4) -> (1,4) ",
+    ):
+        assert any(found.startswith(line) for found in text), line
+
+
+@pytest.mark.parametrize("alpha", [0.0, 3.0])
+def test_the_gradients_are_the_derivatives_of_the_loss_and_the_penalty(alpha):
+    params, x = drawn(EVERYTHING, 3), data(7, 3)
+    y = data(7, 2, seed=1)
+
+    def explained(params):
+        return EVERYTHING.explain(x, y, params=params, alpha=alpha)
+
+    def objective(params):
+        explanation = explained(params)
+        return explanation.loss + explanation.penalty
+
+    found = iter(explained(params).parameters)
+    gradients = nn.layout.map_params(lambda _: next(found).gradient, params)
+    assert_derivative(objective, params, gradients, tolerance=1e-7)
+
+
+def test_every_library_tells_the_same(xp):
+    dtype = xp.floats[0]
+    x, y = data(9, 3).astype(dtype), data(9, 2, seed=1).astype(dtype)
+    params = nn.layout.map_params(lambda a: a.astype(dtype), drawn(SMALL, 3))
+    there = nn.layout.map_params(xp.asarray, params)
+    want = SMALL.explain(x, y, params=params, alpha=0.1)
+    got = SMALL.explain(xp.asarray(x), xp.asarray(y), params=there, alpha=0.1)
+    tolerance = 1e-10 if dtype == "float64" else 2e-4
+    assert [line.formula for line in lines_of(got)] == [line.formula for line in lines_of(want)]
+    for a, b in zip(lines_of(got), lines_of(want)):
+        assert a.norm == pytest.approx(b.norm, rel=tolerance), a.formula
+    for a, b in zip(got.parameters, want.parameters):
+        assert relative_error(a.gradient, b.gradient) < tolerance
+        assert a.ratio == pytest.approx(b.ratio, rel=1e-2 if dtype == "float32" else 1e-9)
+    assert [layer.dead for layer in got.layers] == [layer.dead for layer in want.layers]
+    assert got.title != want.title or home(xp.asarray(x)).library == "numpy"
+
+
+def test_layers_of_every_kind_get_sensible_lines():
+    explanation = EVERYTHING.explain(data(9, 3))
+    formulas = [line.formula for line in lines_of(explanation)]
+    for formula in (
+        "D1 = X * M1 / 0.9", "Z2 = D1 @ W2 + b2", "D3 = A2 * M3 / 0.5", "Z4.1 = D3 @ W4.1",
+        "A4.2 = tanh(Z4.1)", "H4.3 = Scale(A4.2, s4.3)", "dA4.2 = Scale.backward(dH4.3)",
+        "ds4.3 = Scale.backward(dH4.3)", "Z5.inner.1 = H4.3 @ W5.inner.1 + b5.inner.1",
+        "dZ4.1 = dA4.2 * tanh'(Z4.1)", "dA2 = dD3 * M3 / 0.5", "dW2 = D1^T @ dZ2",
+        "dH4.3 = Residual.backward(dH5)", "H6 = Packed(H5, W6, b6)",
+    ):  # fmt: skip
+        assert formula in formulas, formula
+    assert formulas.count("dW5.inner.1 = H4.3^T @ dZ5.inner.1") == 1
+    names = [p.name for p in explanation.parameters]
+    assert len(set(names)) == len(names) == 12
+    assert max(map(len, str(explanation).splitlines())) <= 100
+
+
+def test_the_first_layer_sends_nothing_back():
+    explanation = NETWORK.explain(data())
+    assert not [line for line in lines_of(explanation) if line.left.symbol == "dX"]
+
+
+@pytest.mark.parametrize("solver", RULES)
+def test_the_update_is_the_one_that_a_fit_makes(solver):
+    x, y = data(), data(40, 1, seed=1)[:, 0]
+    reg = MLPRegressor(
+        hidden_layer_sizes=(4,), solver=solver, batch_size=40, max_iter=1, shuffle=False,
+        random_state=0, alpha=0.5, learning_rate_init=0.01, weight_decay=0.1, dropout=0.2,
+    )  # fmt: skip
+    explanation = reg.explain(x, y)
+    before = {p.name: p.value for p in explanation.parameters}
+    assert not hasattr(reg, "coefs_")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reg.fit(x, y)
+    assert reg.loss_ == pytest.approx(explanation.loss + explanation.penalty, rel=1e-12)
+    for i, layer in enumerate((1, 3)):
+        for kind, after in (("W", reg.coefs_[i]), ("b", reg.intercepts_[i])):
+            (p,) = (p for p in explanation.parameters if p.name == f"{kind}{layer}")
+            ratio = np.linalg.norm(after - before[p.name]) / np.linalg.norm(before[p.name])
+            assert p.ratio == pytest.approx(ratio, rel=1e-9)
+
+
+def test_a_fitted_estimator_is_explained_as_it_stands_and_left_as_it_is():
+    x = data()
+    y = (x[:, 0] > 0).astype(int)
+    clf = MLPClassifier((4,), solver="lbfgs", random_state=0, max_iter=200).fit(x, y)
+    before = [a.copy() for a in (*clf.coefs_, *clf.intercepts_)]
+    state = set(vars(clf))
+    explanation = clf.explain(x, y)
+    assert explanation.loss + explanation.penalty == pytest.approx(clf.loss_, rel=1e-10)
+    assert [p.ratio for p in explanation.parameters] == [None] * 4
+    assert set(vars(clf)) == state
+    for a, b in zip(before, (*clf.coefs_, *clf.intercepts_)):
+        assert np.array_equal(a, b)
+    assert "lbfgs" in str(explanation)
+
+
+def test_units_that_pass_no_gradient_for_any_row_are_counted_as_dead():
+    network = nn.Network([nn.Dense(4, "relu"), nn.Activation("hard_tanh"), nn.Dense(1)])
+    params = drawn(network, 2)
+    params[0]["b"][:] = [[-100.0, 0.0, -100.0, 100.0]]
+    explanation = network.explain(data(), params=params)
+    assert [layer.units for layer in explanation.layers] == [4, 4, 0]
+    assert [layer.dead for layer in explanation.layers] == [2, 1, 0]  # 0 is inside hard_tanh
+    assert "2 of 4 units dead" in str(explanation)
+    assert "2 of 4" in explanation.to_html()
+
+
+def test_a_dead_unit_has_no_gradient_in_its_column():
+    network = nn.Network([nn.Dense(3, "relu"), nn.Dense(1)])
+    params = drawn(network, 2)
+    params[0]["b"][0, 1] = -100.0
+    gradient = network.explain(data(), params=params).parameters[0].gradient
+    assert (gradient[:, 1] == 0).all() and (gradient[:, [0, 2]] != 0).any()
+
+
+def test_norms_of_huge_and_tiny_values_neither_overflow_nor_vanish():
+    network = nn.Network([nn.Dense(2)])
+    for size in (1e-30, 1e30):
+        x = np.full((3, 2), size, np.float32)
+        params = {0: {"W": np.ones((2, 2), np.float32), "b": np.zeros((1, 2), np.float32)}}
+        line = network.explain(x, 2 * x, params=params).layers[0].forward[0]
+        assert line.norm == pytest.approx(2 * size * np.sqrt(6), rel=1e-5)
+
+
+def test_a_loss_and_an_activation_of_ones_own_stand_in_by_name():
+    odd = nn.ActivationFunction(
+        "50%_<odd>^{x}\\", lambda z, xp: z * z, lambda da, z, a, xp: 2.0 * z * da
+    )
+    loss = nn.Loss("my_loss", LOSSES["squared_error"].value_and_grad, "identity")
+    explanation = nn.Network([nn.Dense(2, odd), nn.Dense(1)]).explain(data(), loss=loss)
+    assert "L = my_loss(Z2, Y) = " in str(explanation)
+    assert "dZ2 = my_loss'(Z2, Y)" in str(explanation)
+    assert "&lt;odd&gt;" in explanation.to_html() and "<odd>" not in explanation.to_html()
+    check_latex(explanation)
+
+
+class Balance(HTMLParser):
+    """Counts tags, and finds the ones that are not closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.seen = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append(tag)
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_holds_a_picture_of_each_parameter_and_its_gradient():
+    explanation = EVERYTHING.explain(data(9, 3))
+    for text in (explanation.to_html(), explanation._repr_html_()):
+        found = Balance(text)
+        assert found.open == []
+        assert found.seen.count("svg") == 2 * len(explanation.parameters)
+        assert not {"script", "link", "img"} & set(found.seen)
+
+
+def test_the_page_of_a_large_network_stays_small():
+    network = nn.Network([nn.Dense(512, "relu"), nn.Dense(256, "relu"), nn.Dense(10)])
+    html = network.explain(data(20, 784).astype(np.float32)).to_html()
+    assert len(html) < 150_000
+
+
+def test_a_heat_map_shows_the_sign_and_the_place_of_the_largest_cell():
+    network = nn.Network([nn.Dense(2)])
+    W = np.asarray([[0.0, -8.0], [4.0, 0.0]])
+    explanation = network.explain(data(), params={0: {"W": W, "b": np.zeros((1, 2))}})
+    svg = explanation.to_html().split("<svg")[1]
+    (down,), (up,) = (
+        re.findall(rf"class='{kind}' fill-opacity='([\d.]+)' d='([^']+)'", svg)
+        for kind in ("down", "up")
+    )
+    assert float(down[0]) == 2 * float(up[0])
+    assert down[1].startswith("M62 0h") and up[1].startswith("M0 22h")
+
+
+def check_latex(explanation):
+    latex = explanation.to_latex(document=True)
+    plain = re.sub(r"\\[{}]", "", latex)
+    assert plain.count("{") == plain.count("}")
+    begun, ended = (re.findall(rf"\\{word}{{(.*?)}}", latex) for word in ("begin", "end"))
+    assert sorted(begun) == sorted(ended) and "align*" in begun
+    return latex
+
+
+@pytest.mark.parametrize("orientation", ["rows", "columns"])
+def test_the_latex_has_the_shapes_under_the_symbols(orientation):
+    latex = check_latex(NETWORK.explain(data(), orientation=orientation))
+    product = {
+        "rows": r"\underset{(40,2)}{X} \, \underset{(2,4)}{W_{1}}",
+        "columns": r"\underset{(4,2)}{W_{1}} \, \underset{(2,40)}{X}",
+    }
+    assert product[orientation] in latex
+
+
+def test_the_latex_compiles(tmp_path):
+    if shutil.which("pdflatex") is None:
+        pytest.skip("there is no pdflatex here")
+    (tmp_path / "a.tex").write_text(EVERYTHING.explain(data(9, 3)).to_latex(document=True))
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "a.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+
+
+# The plan.
+
+
+def test_a_plan_counts_what_the_network_has():
+    plan = EVERYTHING.plan(data(100, 3), batch_size=10)
+    params, _ = EVERYTHING.init(3, np.random.default_rng(0))
+    sizes = [a.size for _, _, a in nn.layout.walk(EVERYTHING, params)]
+    assert sum(layer.parameters for layer in plan.layers) == sum(sizes)
+    assert plan.memory["parameters"] == 8 * sum(sizes)
+    assert [layer.output for layer in plan.layers][-1] == (10, 2)
+    first, second = NETWORK.plan(data(100), batch_size=10).layers
+    assert (first.forward, first.total) == (2 * 10 * 2 * 4, 2 * 2 * 10 * 2 * 4)  # dW, no dX
+    assert (second.forward, second.total) == (2 * 10 * 4 * 3, 3 * 2 * 10 * 4 * 3)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batch_size", "solver"),
+    [((300, 300), 50, "adam"), ((64, 64), 1000, "sgd"), ((800,), 100, "rmsprop")],
+)
+def test_a_plan_foretells_the_memory_that_a_fit_takes(sizes, batch_size, solver):
+    x, y = data(1000, 30), data(1000, 1)[:, 0]
+    reg = MLPRegressor(
+        hidden_layer_sizes=sizes, solver=solver, batch_size=batch_size, max_iter=1, random_state=0
+    )
+    planned = reg.plan(x, y).total
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reg.fit(x, y)  # what is imported on the way does not count
+        tracemalloc.start()
+        reg.fit(x, y)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert 0.6 * peak < planned < 1.6 * peak, (planned, peak)
+
+
+def test_a_plan_of_terabytes_takes_no_memory_and_says_by_how_much_it_does_not_fit():
+    x = np.broadcast_to(np.float32(0), (10**9, 784))
+    network = nn.Network([nn.Dense(10**6, "relu"), nn.Dense(10**6), nn.Dense(10)])
+    tracemalloc.start()
+    plan = network.plan(x)
+    assert tracemalloc.get_traced_memory()[1] < 1e6
+    tracemalloc.stop()
+    assert plan.memory["parameters"] > 4e12 and plan.fits is False
+    assert "does not fit by" in str(plan)
+    assert NETWORK.plan(data()).fits and "free: fits." in str(NETWORK.plan(data()))
+
+
+def test_data_that_are_on_the_device_already_are_not_counted_again():
+    x = data(1000, 50)
+    own = NETWORK.plan(x).memory["data"]
+    moved = NETWORK.plan(x, dtype="float32").memory["data"]
+    assert moved - own > 1000 * 50 * 4 - 1000 * 3 * 4 - 1
+
+
+def test_every_device_says_what_is_free_or_that_it_does_not_know(xp):
+    free = free_memory(xp.asarray(np.ones(3, "float32")))
+    assert free is None or 0 < free < 2**50
+    x = xp.asarray(np.ones((6, 2), "float32"))
+    plan = NETWORK.plan(x)
+    assert home(x).library in plan.title and plan.free is None or plan.free > 0
+
+
+def test_a_device_that_does_not_say_what_is_free_is_told_so(monkeypatch):
+    monkeypatch.setattr("xpmlp.inspection.plan.free_memory", lambda like: None)
+    plan = NETWORK.plan(data())
+    assert plan.fits is None and "does not say what is free" in str(plan)
+
+
+@pytest.mark.parametrize("labels", [2, 3, "multilabel", "text"])
+def test_an_estimators_plan_is_of_the_network_that_fit_makes(labels):
+    x = data()
+    y = {"multilabel": np.eye(3, dtype=int)[np.arange(40) % 3], "text": list("abcd") * 10}
+    y = y.get(labels, np.arange(40) % labels if isinstance(labels, int) else None)
+    clf = MLPClassifier((4,), max_iter=1, random_state=0)
+    before = set(vars(clf))
+    plan = clf.plan(x, y)
+    assert set(vars(clf)) == before
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        clf.fit(x, y)
+    assert plan.layers == clf.plan(x).layers
+    assert plan.layers[-1].output == (40, clf.n_outputs_)
+    assert sum(c.parameters for c in plan.layers) == sum(
+        a.size for a in (*clf.coefs_, *clf.intercepts_)
+    )
+
+
+def test_the_rule_says_what_its_state_takes():
+    x, y = data(), data(40, 1)[:, 0]
+    plans = {s: MLPRegressor(solver=s).plan(x, y).memory for s in ("sgd", "adam", "lbfgs")}
+    assert plans["adam"]["Adam"] == 2 * plans["sgd"]["SGD"] == 2 * plans["sgd"]["parameters"]
+    assert plans["lbfgs"]["L-BFGS on the host"] > 20 * plans["lbfgs"]["parameters"]
+
+
+def fitted():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return MLPRegressor(hidden_layer_sizes=(3,), max_iter=1).fit(data(64), np.zeros(64))
+
+
+X, Y = data(64), data(64)[:, 0]
+REG = lambda: MLPRegressor(hidden_layer_sizes=(3,))
+ONE = nn.Network([nn.Dense(1)])
+
+
+@pytest.mark.parametrize("method", ["plan", "explain"])
+@pytest.mark.parametrize(
+    ("make", "x", "y", "message"),
+    [
+        (lambda: ONE, X, Y, "y is (64,), the outputs are (64, 1); did you mean y[:, None]?"),
+        (lambda: NETWORK, X, Y, "pass a column for each output, or labels with loss='log_loss'"),
+        (lambda: ONE, X, X, "y is (64, 2), the outputs are (64, 1): the last layer needs 2 units"),
+        (lambda: ONE, X, X[..., None], "y is (64, 2, 1), the outputs are (64, 1)."),
+        (REG, X.T, Y[None], "samples seem to stand in columns, did you mean X.T and y.T?"),
+        (REG, X.T, Y, "X is (2, 64) and y is (64,): samples seem to stand in columns, did you"),
+        (fitted, X.T, Y, "the network takes (n_samples, 2); its samples seem to stand in columns"),
+        (fitted, X[:, :1], Y, "X is (64, 1), the network takes (n_samples, 2)."),
+        (fitted, X, X, "y is (64, 2), the model has 1 outputs"),
+        (REG, X, Y[None], "y is (1, 64), X has 64 samples; did you mean y[0]?"),
+        (REG, X, Y[:60], "y is (60,), X is (64, 2): pass a row of y for each row of X."),
+        (REG, X, 3.0, "y is a single number"),
+        (REG, X[:, 0], Y, "did you mean X[:, None] (one feature) or X[None, :] (one sample)?"),
+        (REG, X[None], Y, "did you mean X.reshape(1, -1)?"),
+        (REG, X[:0], Y[:0], "expected one sample and one feature or more"),
+        (REG, [[1], [2, 3]], Y[:2], "a list of uneven rows"),
+        (REG, None, Y, "X is (), expected (n_samples, n_features)"),
+    ],
+)
+def test_a_shape_that_does_not_fit_is_told_with_what_was_meant(make, x, y, message, method):
+    with pytest.raises(ShapeError) as error:
+        getattr(make(), method)(x, y)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("method", ["plan", "explain"])
+def test_labels_in_a_column_are_told_to_be_flat(method):
+    labels = np.zeros((64, 1), int)
+    with pytest.raises(ShapeError) as error:
+        getattr(NETWORK, method)(X, labels, loss="log_loss")
+    assert "y is (64, 1), labels for the outputs (64, 3) are (64,); did you mean y[:, 0]?" in str(
+        error.value
+    )
+    assert NETWORK.explain(X, labels[:, 0], loss="log_loss").loss > 0
+
+
+def test_what_can_be_trained_on_but_looks_wrong_is_noted():
+    (note,) = REG().plan(X, np.zeros((64, 1))).notes
+    assert note == "y is (64, 1), predictions are (64,); did you mean y[:, 0]?"
+    assert "pass X.T" in str(ONE.plan(X.T))
+    assert REG().plan(X, np.zeros(64)).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ONE.explain(X, orientation="up"), "orientation must be 'rows' or 'columns'"),
+        (lambda: ONE.explain(X * np.nan), "X holds NaN"),
+        (lambda: ONE.explain(X, X[:, :1] * np.inf), "y holds NaN"),
+        (lambda: ONE.explain(X, loss="no_loss"), "loss must be one of"),
+        (lambda: ONE.explain(X, solver="no_rule"), "solver must be one of"),
+        (lambda: ONE.explain(X, alpha=-1), "alpha must be a number of 0 or more"),
+        (lambda: ONE.explain(X, learning_rate_init="a"), "learning_rate_init must be a number"),
+        (lambda: ONE.explain(X, random_state=-1), "random_state must be a whole number"),
+        (lambda: ONE.explain(X, params={}), r"params lack 0\.W, of shape \(2, 1\)"),
+        (lambda: ONE.explain(X, params={0: {"W": X, "b": X}}), r"0\.W as \(64, 2\), expected"),
+        (lambda: nn.Network([nn.Dropout(0.1)]).explain(X), "no parameters"),
+        (lambda: nn.Network([]).plan(X), "no layers"),
+        (lambda: ONE.plan(X, batch_size=0), "batch_size must be a whole number of 1 or more"),
+        (lambda: REG().plan(X), "plan needs y before fit"),
+        (lambda: REG().plan(X * 1j, X[:, 0]), "Complex data"),
+        (lambda: MLPClassifier().plan(X, X[:, 0]), "Unknown label type"),
+        (lambda: MLPClassifier().plan(X, np.asarray(["a", 1] * 32, object)), "y mixes labels"),
+    ],
+)
+def test_bad_input_is_told_in_one_sentence(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+# The command.
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as exit:
+            main([str(a) for a in arguments])
+        return exit.value.code, *capsys.readouterr()
+
+    return run
+
+
+def test_sizes_are_explained_without_model_or_data(run, tmp_path):
+    code, out, err = run(
+        "explain", "--sizes", "3,5,5,1", "--orientation", "columns", "--batch", 25,
+        "--html", "a.html", "--latex", "a.tex",
+    )  # fmt: skip
+    assert code == 0 and "Z2 = W2 @ A1 + b2" in out and "(5,5) (5,25) + (5,1) -> (5,25)" in out
+    assert (tmp_path / "a.html").read_text().startswith("<!DOCTYPE html>")
+    assert "\\begin{document}" in (tmp_path / "a.tex").read_text()
+    assert err.split() == ["Page:", "a.html", "LaTeX:", "a.tex"]
+    code, out, _ = run("explain", "--sizes", "784,30,10", "--loss", "log_loss", "--plan")
+    assert code == 0 and "23,860" in out and "fits" in out
+
+
+@pytest.mark.parametrize("data_set", ["iris", "diabetes"])
+def test_a_model_file_is_explained_on_data(run, data_set):
+    assert run("train", data_set, "--epochs", 1, "--hidden", 5, "--quiet", "--out", "m")[0] == 0
+    code, out, err = run("explain", "m", data_set, "--rows", 20)
+    assert (code, err) == (0, "") and "One step of Adam on 20 rows" in out
+    code, out, _ = run("explain", "m", data_set, "--plan")
+    assert code == 0 and "fits" in out
+    other = {"iris": "wine", "diabetes": "iris"}[data_set]
+    code, _, err = run("explain", "m", other)
+    assert code == 3 and "features" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "give MODEL and DATA, or --sizes"),
+        ("m", "give MODEL and DATA, or --sizes"),
+        ("m iris --batch 3", "--batch goes with --sizes only"),
+        ("m iris --out-activation tanh", "--out-activation goes with --sizes only"),
+        ("--sizes 3", "features and outputs"),
+        ("--sizes 3,x", "no list of units"),
+        ("--sizes 3,1 m iris", "goes without MODEL"),
+        ("--sizes 3,1 --rows 3", "goes without MODEL"),
+        ("--sizes 3,2,1 --activation no", "activation must be one of"),
+        ("--sizes 3,1 --loss poisson --out-activation tanh", "its own output function"),
+        ("--sizes 3,1 --plan --html a", "leave --html and --latex out"),
+    ],
+)
+def test_a_wrong_call_is_a_usage_error(run, arguments, message):
+    code, _, err = run("explain", *arguments.split())
+    assert code == 2 and message in err.splitlines()[-1]
