@@ -69,7 +69,7 @@ def _derivatives(network, k):
     text = f"takes the derivative of {f.name} at A{k}, the activation, where Z{k} belongs"
     found.append((f.backward(np.ones_like(zk), ak, inner, np), "derivative_at_activation", text))
     text = f"takes the derivative of {f.name}, written for the activation, at Z{k}: pass it A{k}"
-    found.append((f.backward(np.ones_like(zk), zk, zk, np), "derivative_at_activation", text))
+    found.append((f.backward(np.ones_like(zk), zk, zk, np), "derivative_formula", text))
     for j, g in enumerate(network.activations, 1):
         other = g.backward(np.ones_like(z[j - 1]), z[j - 1], a[j], np)
         if j != k and other.shape[-1] in (1, zk.shape[-1]):
@@ -185,20 +185,23 @@ def hidden_errors(network, dZ, k):
 def _sent(network, dZ, k):
     """Yield (error sent back to layer k, kind, layer, text) for the known wrong ways."""
     W, up, shape = network.W, dZ[k + 1], network.z[k - 1].shape
+    name = network.notation.weight
     for j, other in enumerate(W, 1):
-        for turned, form in ((other.mT, f"W{j}"), (other, f"W{j} untransposed")):
+        for turned, form in ((other.mT, name(j)), (other, f"the transpose of {name(j)}")):
             fits = turned.shape[1] == up.shape[-1] and turned.shape[2] == shape[-1]
             if fits and not (j == k + 1 and turned is not other):
-                text = f"is sent back through {form}, where the transpose of W{k + 1} belongs"
+                how = "turned the wrong way" if j == k + 1 else f"where {name(k + 1)} belongs"
+                form = name(j) if j == k + 1 else form
+                text = f"is sent back through {form} {how}; {network.notation.sent_back(k)}"
                 yield up @ turned, "wrong_weights", k, text
     if up.shape[-1] in (1, shape[-1]):
         text = f"is not sent back through W{k + 1}: dZ{k + 1} is taken over as it is"
         yield np.broadcast_to(up, shape), "layer_skipped", k, text
     for j in range(k + 2, len(W) + 1):
-        error = dZ[j] @ W[j - 1].mT
-        if error.shape[-1] == shape[-1]:
-            text = f"comes from dZ{j} through W{j}: layer {k + 1} is skipped"
-            yield error, "layer_skipped", k, text
+        for i in range(k + 1, j + 1):
+            if W[i - 1].shape[-1] == dZ[j].shape[-1] and W[i - 1].shape[-2] == shape[-1]:
+                text = f"comes from dZ{j} through W{i}: the error jumps over a layer"
+                yield dZ[j] @ W[i - 1].mT, "layer_skipped", k, text
     # The error behind f'(Z_{k+1}): that derivative is left out on the way down only.
     if k + 2 <= len(W):
         text = f"comes from an error that lacks the derivative at Z{k + 1}"

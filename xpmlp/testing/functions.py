@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -274,9 +275,7 @@ def _tail(shape):
 
 def _explain(code, report, found, wrong):
     """Name the mistakes: by our own backward pass if the network is known, else array by array."""
-    network = None
-    for structure in found:
-        network = network or identify(code, structure)
+    network = identify(code, found)
     if network is not None:
         report.notes.append(f"Recognised: {network}.")
         explain(network, report, wrong)
@@ -289,4 +288,5 @@ def _explain(code, report, found, wrong):
     for name, (looked, a, g) in wrong.items():
         others = {k: v[0] for k, v in wrong.items() if k != name and v[1].shape == a.shape}
         kind, text = explain_array(name, looked, a, g, others, RTOL, n)
-        report.add(kind, None, text)
+        number = re.fullmatch(r"[A-Za-z_]+(\d+)", name)
+        report.add(kind, int(number[1]) if number else None, text)

@@ -15,6 +15,7 @@ from ..arrays import from_host, is_array, is_numpy, to_host
 from ..nn.activations import ACTIVATIONS, ActivationFunction
 from ..nn.losses import softmax
 from .candidates import hidden_errors, output_errors
+from .notation import Notation
 
 WRONG_SIGN = ActivationFunction(
     "logistic with the sign of z wrong",
@@ -220,6 +221,7 @@ class Identified:
     def __post_init__(self):
         z, a = forward(self.points, self.activations)
         self.z, self.a = [v[: self.FEW] for v in z], [v[: self.FEW] for v in a]  # a[0] is X
+        self.notation = Notation(self)
         self.slopes: dict = {}  # layer -> its derivative and the known changes of it
         self.W = [W[: self.FEW] for W in self.points.W]
         self.b = [None if b is None else b[: self.FEW] for b in self.points.b]
@@ -264,47 +266,96 @@ def data_costs(a, y, log_eps=0.0):
         yield "absolute_error", np.sum(np.abs(a - y), axis=(-2, -1))
 
 
-def identify(code, structure):
-    """Return the Identified network whose cost is the user's to 1e-10, or None."""
-    if code.y is None:
-        return None
-    points = _probe(code, structure)
-    if points.y is None:
-        return None
-    costs = points.costs
-    penalties = [np.sum(W**2, axis=(-2, -1)) for W in points.W]
-    biases = [np.sum(b**2, axis=(-2, -1)) for b in points.b if b is not None]
-    extra = [*penalties, *([sum(biases)] if biases else [])]
-    n_layers = len(points.W)
-    for hidden in _hidden(points):
-        for last in OUTPUT:
-            with np.errstate(all="ignore"):
-                a = forward(points, (*hidden, last))[1][-1]
-            near = LOG_EPS[:1]
-            for eps in LOG_EPS:
-                for loss, data in data_costs(a, points.y, eps) if eps in near else ():
-                    close, c = _fits(costs, data, extra)
-                    if close <= 1e-10:
-                        l2 = tuple(c[1 : n_layers + 1])
-                        of_biases = c[n_layers + 1] if biases else 0.0
-                        chain = (*hidden, last)
-                        return Identified(points, chain, loss, c[0], l2, of_biases, eps)
-                    if loss.endswith("log_loss") and close < 1e-3:
-                        near = LOG_EPS  # log(a + 1e-8) or so
+def identify(code, found):
+    """Return the Identified network whose cost is the user's to 1e-10, or None.
+
+    found: the structures that it may have. One activation for all hidden layers is tried in each
+    of them before mixed ones.
+    """
+    probes = [] if code.y is None else [_probe(code, structure) for structure in found]
+    trials = [_Trial(points) for points in probes]
+    for mixed in (False, True):
+        for trial in trials:
+            for hidden, a in _hidden(trial.points, mixed):
+                network = trial.network(hidden, a)
+                if network is not None:
+                    return network
     return None
 
 
-def _hidden(points):
-    """Yield the hidden layers' activations: those seen, one for all, mixed ones."""
+class _Trial:
+    """The user's costs at the points, and what is left of them without an L2 penalty."""
+
+    def __init__(self, points):
+        self.points, self.costs = points, points.costs
+        penalties = [np.sum(W**2, axis=(-2, -1)) for W in points.W]
+        biases = [np.sum(b**2, axis=(-2, -1)) for b in points.b if b is not None]
+        extra = [*penalties, *([sum(biases)] if biases else [])]
+        self.extra = np.stack(extra, axis=1) / np.max(extra, axis=1)
+        self.units = np.max(extra, axis=1)
+        q, _ = np.linalg.qr(self.extra)
+        self.rest = np.eye(len(self.costs)) - q @ q.T  # takes any penalty out
+        self.bare = self.rest @ self.costs
+
+    def network(self, hidden, a):
+        """Return the network of these hidden layers, whose last one gives a, if there is one."""
+        points = self.points
+        b = points.b[-1]
+        with np.errstate(all="ignore"):
+            z = a @ points.W[-1] + (0.0 if b is None else b)
+        for last in OUTPUT:
+            with np.errstate(all="ignore"):
+                out, near = last.forward(z, np), LOG_EPS[:1]
+            for eps in LOG_EPS:
+                for loss, data in data_costs(out, points.y, eps) if eps in near else ():
+                    close = min(_off(self.costs, data), _off(self.bare, self.rest @ data))
+                    if close <= 1e-10:
+                        return self._identified((*hidden, last), loss, data, eps)
+                    if close < 1e-3 and loss.endswith("log_loss"):
+                        near = LOG_EPS  # log(a + 1e-8) or so
+        return None
+
+    def _identified(self, chain, loss, data, eps):
+        c, n = [float(data @ self.costs / (data @ data))], len(self.points.W)
+        if _off(self.costs, data) > 1e-10:
+            basis = np.concatenate([data[:, None] / abs(data).max(), self.extra], axis=1)
+            c = np.linalg.lstsq(basis, self.costs, rcond=None)[0]
+            c[np.abs(c) < 1e-9 * abs(c[0])] = 0.0
+            c /= [abs(data).max(), *self.units]
+        c = [*map(float, c), *[0.0] * (n + 1)]
+        of_biases = c[n + 1] if any(b is not None for b in self.points.b) else 0.0
+        return Identified(self.points, chain, loss, c[0], tuple(c[1 : n + 1]), of_biases, eps)
+
+
+def _off(costs, data):
+    """Return how far costs are from a multiple of data, over their size."""
+    square = float(data @ data)
+    if not np.isfinite(square) or square == 0.0:
+        return np.inf
+    rest = costs - (data @ costs / square) * data
+    return float(np.abs(rest).max()) / (float(np.abs(costs).max()) or TINY)
+
+
+def _hidden(points, mixed):
+    """Yield (activations of the hidden layers, the last one's values): alike or seen, or mixed."""
     n = len(points.W) - 1
-    seen = _seen(points)
-    if len(seen) == n:
-        yield seen
-    yield from ((f,) * n for f in (HIDDEN if n else HIDDEN[:1]))
-    if 2 <= n <= 4:
-        for mixed in itertools.product(COMMON, repeat=n):
-            if len(set(mixed)) > 1:
-                yield mixed
+    if mixed:
+        if 2 <= n <= 4:
+            yield from _mixed(points, (), points.x[None])
+        return
+    for chain in (_seen(points), *((f,) * n for f in (HIDDEN if n else HIDDEN[:1]))):
+        if len(chain) == n:
+            yield chain, forward(points, chain)[1][-1]
+
+
+def _mixed(points, chain, a):
+    k = len(chain)
+    if k == len(points.W) - 1:
+        yield from [(chain, a)] if len(set(chain)) > 1 else []
+        return
+    z = a @ points.W[k] + (0.0 if points.b[k] is None else points.b[k])
+    for f in COMMON:
+        yield from _mixed(points, (*chain, f), f.forward(z, np))
 
 
 def _seen(points):
@@ -312,9 +363,8 @@ def _seen(points):
     values = points.code.run(points.arrays[0], *points.data)[1].values()
     values = [np.asarray(_host(v)) for v in values]
     found: list = []
-    for _ in points.W[1:]:
-        chain = (*found, HIDDEN[0])
-        z = forward(points, chain)[0][-1][0]
+    for _ in points.W[1:] if values else ():
+        z = forward(points, (*found, HIDDEN[0]))[0][-1][0]
         for f in HIDDEN:
             with np.errstate(all="ignore"):
                 a = f.forward(z, np)
@@ -323,21 +373,3 @@ def _seen(points):
                 found.append(f)
                 break
     return tuple(found)
-
-
-def _fits(costs, data, extra):
-    """Fit costs = c0 data + c1 penalty + ...; return the relative residual and c."""
-    if not np.isfinite(data).all() or not np.any(data):
-        return np.inf, ()
-    size = float(np.abs(costs).max()) or TINY
-    c = float(data @ costs / (data @ data))
-    residual = float(np.abs(costs - c * data).max()) / size
-    if residual <= 1e-10:
-        return residual, (c, *[0.0] * len(extra))
-    basis = np.stack([data, *extra], axis=1)
-    weight = 1.0 / np.maximum(np.abs(basis).max(axis=0), TINY)
-    c, *_ = np.linalg.lstsq(basis * weight, costs, rcond=None)
-    residual = float(np.abs(costs - basis * weight @ c).max()) / size
-    c = c * weight
-    c[np.abs(c) < 1e-9 * abs(c[0])] = 0.0
-    return residual, tuple(map(float, c))

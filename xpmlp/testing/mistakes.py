@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from .candidates import Candidate, derivatives, hidden_errors, inputs, output_errors
-from .notation import Notation
 from .products import describe_product
 
 TOLERANCE = 1e-7
@@ -31,6 +30,7 @@ class Guess:
     cost: float
     mistakes: tuple
     dZ: dict  # layer -> the error there, as changed
+    scale: float  # by which the ratios said so far have changed it
     unknown: tuple  # (layer, "W" or "b")
 
 
@@ -39,22 +39,22 @@ class Search:
     """The user's gradients in our form, beside the network that was recognised."""
 
     network: Any
-    notation: Notation
+    notation: Any
     dW: list  # of each layer (K, n_in, n_out), in another shape if it is wrong, or None
     db: list  # (K, 1, n_out), in another shape if it is wrong, or None
     tolerance: float
 
     @staticmethod
-    def of(network):
+    def of(network, gradients):
         """Bring the user's gradients into our form."""
-        s, found = network.points.structure, network.points.gradients(network.FEW)
+        s, found = network.points.structure, gradients
         dW = [_turn(found[i], s.turned) for i in s.weights]
         db = [None if i is None else found[i] for i in s.biases]
         for k, g in enumerate(db):
             if g is not None and g[0].size == s.sizes[k + 1] and g[0].squeeze().ndim < 2:
                 db[k] = g.reshape(len(g), 1, -1)
         tolerance = max(TOLERANCE, 30 * network.log_eps)
-        return Search(network, Notation(network), dW, db, tolerance)
+        return Search(network, network.notation, dW, db, tolerance)
 
     @property
     def n_layers(self):
@@ -93,11 +93,12 @@ def _turn(g, turned):
 
 def explain(network, report, wrong):
     """Add the mistakes of the user's backward pass to the report, and the right formulas."""
-    search = Search.of(network)
+    gradients, mistakes = _in_order(network, network.points.gradients(network.FEW))
+    search = Search.of(network, gradients)
     best = _search(search)
-    mistakes = list(best.mistakes)
+    mistakes += best.mistakes
     for k, kind in best.unknown:
-        mistakes += _unknown(search, best, k, kind)
+        mistakes += _unknown(search, best, k, kind, {m[:2] for m in mistakes})
     for kind, layer, text in dict.fromkeys(mistakes):
         report.add(kind, layer, text)
     notation = search.notation
@@ -108,16 +109,47 @@ def explain(network, report, wrong):
     report.checks = [c._replace(formula=formulas.get(c.name, "")) for c in report.checks]
 
 
+def _in_order(network, gradients):
+    """Put gradients that are returned in another order back, and say so."""
+    s, names = network.points.structure, network.points.code.names
+    dZ = {len(network.W): next(output_errors(network)).array}
+    ours: list = [None] * len(gradients)
+    for k in range(len(network.W), 0, -1):
+        if k < len(network.W):
+            dZ[k] = next(hidden_errors(network, dZ, k)).array
+        ours[s.weights[k - 1]] = _turn(network.a[k - 1].mT @ dZ[k], s.turned)
+        if s.biases[k - 1] is not None:
+            ours[s.biases[k - 1]] = np.sum(dZ[k], axis=-2)
+
+    def same(user, own):
+        size = None if user is None or own is None else np.size(user) == np.size(own)
+        return bool(size) and np.allclose(user.ravel(), own.ravel(), rtol=1e-6, atol=1e-12)
+
+    order = list(range(len(gradients)))  # whose gradient stands at i
+    for i, user in enumerate(gradients):
+        if not same(user, ours[i]):
+            order[i] = next((j for j, own in enumerate(ours) if same(user, own)), i)
+    if sorted(order) != list(range(len(order))) or order == sorted(order):
+        return gradients, []
+    moved = ", ".join(f"that of {names[j]} for {names[i]}" for i, j in enumerate(order) if i != j)
+    text = f"backward returns the gradients in another order: {moved}"
+    return [gradients[order.index(i)] for i in range(len(order))], [("swapped", None, text)]
+
+
 def _search(search):
-    beam = [Guess(0.0, (), {}, ())]
+    beam = [Guess(0.0, (), {}, 1.0, ())]
     for k in range(search.n_layers, 0, -1):
         grown: list[Guess] = []
         best = math.inf
-        for guess in beam:
-            for candidate in _errors(search, guess, k):
-                if guess.cost + candidate.cost <= best + MARGIN:
-                    grown += _judged(search, guess, candidate, k)
-                    best = min(best, *(g.cost for g in grown[-9:]))
+        for changes in (1, 2):  # two changes of one line only where one does not do
+            for guess in beam:
+                for candidate in _errors(search, guess, k):
+                    new = (len(candidate.mistakes) > 1) == (changes > 1)
+                    if new and guess.cost + candidate.cost <= best + MARGIN:
+                        grown += _judged(search, guess, candidate, k)
+                        best = min(best, *(g.cost for g in grown[-9:]))
+            if best <= beam[0].cost + 2.1:
+                break
         grown.sort(key=lambda g: g.cost)
         beam = [g for g in _distinct(grown) if g.cost <= best + MARGIN]
     return beam[0]
@@ -184,7 +216,7 @@ def _judged(search, guess, candidate, k):
             n_ratios = len(mistakes) - len(candidate.mistakes) - len(of_w) - len(of_b)
             cost = guess.cost + candidate.cost + cost_w + cost_b + n_ratios + 0.01 * (r != 1.0)
             yield Guess(
-                cost, (*guess.mistakes, *mistakes), guess.dZ | {k: r * dZ},
+                cost, (*guess.mistakes, *mistakes), guess.dZ | {k: r * dZ}, guess.scale * r,
                 (*guess.unknown, *unknown),
             )  # fmt: skip
 
@@ -229,9 +261,6 @@ def _weights(search, guess, dZ, k):
     for row, which in ((-1, "last"), (0, "first")):
         if r := search.ratio(user, x[:, row, :, None] * dZ[:, row, None, :]):
             yield 1.0, r, say("not_summed", f"holds the {which} sample only: it is not summed")
-    for j, other in enumerate(search.dW, 1):
-        if j != k and other is not None and search.ratio(other, ours) == 1.0:
-            yield 1.0, 1.0, say("swapped", f"and d{search.notation.weight(j)} are swapped")
     yield UNKNOWN, None, ()
 
 
@@ -307,15 +336,14 @@ def _biases(search, guess, dZ, k):
     yield UNKNOWN, None, ()
 
 
-def _unknown(search, best, k, kind):
-    """Return what can be said of an array that no known change explains."""
+def _unknown(search, best, k, kind, said):
+    """Return what can be told of an array that no known change explains."""
     notation = search.notation
     name = getattr(notation, "weight" if kind == "W" else "bias")(k)
     user = (search.dW if kind == "W" else search.db)[k - 1]
-    if kind == "W" and user.ndim == 3:
-        found = describe_product(search, best, k, user)
-        if found:
-            return found
+    found = describe_product(search, best, k, user, kind, said)
+    if found:
+        return found
     p = (search.network.W if kind == "W" else search.network.b)[k - 1]
     if user.shape != p.shape:
         shape = f"{notation.shape(user)}, expected {notation.shape(p)}"

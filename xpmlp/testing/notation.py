@@ -23,7 +23,8 @@ class Notation:
 
     def bias(self, k):
         """Name the biases of layer k."""
-        return self._name(self.s.biases[k - 1], f"b{k}")
+        i = self.s.biases[k - 1]
+        return f"b{k}" if i is None else self._name(i, f"b{k}")
 
     def input(self, k):
         """Name what layer k gets."""

@@ -30,22 +30,41 @@ class Product(NamedTuple):
     factors: tuple
 
 
-def describe_product(search, best, k, user):
-    """Return mistakes that say which product the user's dW of layer k is, or None."""
+def describe_product(search, best, k, user, kind, said):
+    """Return mistakes that tell which product the user's dW (or db) of layer k is, or None.
+
+    Of several, the one with the fewest that are not `said` already.
+    """
     for factors, more in _factor_sets(search, best, k):
+        factors = factors[: None if kind == "W" else -1]
+        found = []
         for product in _products(factors, search.network.points.structure.columns):
-            r = next(
-                (r for turned in (user, user.mT)
-                 if (r := search.ratio(turned[:2], product.array))), None,
-            )  # fmt: skip
-            if r is not None:
-                return [*_mistakes(search, k, product, factors), *more, *_ratio(search, k, r)]
+            for u, own in _sides(user, product.array, kind):
+                if r := search.ratio(u, own):
+                    mistakes = _mistakes(search, k, product, factors, kind)
+                    found.append([*mistakes, *more, *_ratio(search, best, k, r, kind)])
+                    break
+        if found:
+            return min(found, key=lambda mistakes: len({m[:2] for m in mistakes} - said))
     return None
 
 
-def _ratio(search, k, r):
-    name = search.notation.weight(k)
-    return [(kind, k, f"d{name} {words}") for kind, words in search.notation.ratio(r)]
+def _sides(user, product, kind):
+    """Yield what to compare, both up to a transpose."""
+    user = user[: len(product)]
+    if kind == "W":
+        yield from ((user, product), (user.mT, product)) if user.ndim == 3 else ()
+        return
+    flat = user.reshape(len(user), -1)
+    for sums in (product.sum(axis=-2), product.sum(axis=-1)):
+        yield flat, sums
+
+
+def _ratio(search, best, k, r, kind):
+    """Say the ratio: to the true scale where that is simpler."""
+    name = getattr(search.notation, "weight" if kind == "W" else "bias")(k)
+    said = [search.notation.ratio(x) for x in (r * best.scale, r)]
+    return [(what, k, f"d{name} {words}") for what, words in min(said, key=len)]
 
 
 def _factor_sets(search, best, k):
@@ -134,11 +153,12 @@ def _turned(text, turn):
     return f"{text}^T" if turn else text
 
 
-def _mistakes(search, k, product, factors):
+def _mistakes(search, k, product, factors, kind):
     """Say how a product differs from the right one: what is missing, what is of another kind."""
-    name, right = search.notation.weight(k), search.notation.product(k)
-    text = f"d{name} is {product.text}"
-    found = []
+    notation = search.notation
+    name, of = (notation.weight(k), "") if kind == "W" else (notation.bias(k), "a sum of ")
+    text = f"d{name} is {of}{product.text}"
+    found, elementwise = [], []
     for i, f in enumerate(factors):
         if i not in product.factors:
             kind = {"derivative": "derivative_missing", "weights": "layer_skipped",
@@ -147,13 +167,17 @@ def _mistakes(search, k, product, factors):
                 (kind, f.layer if f.role == "derivative" else k, f"{text}: {f.name} is missing")
             )
     for symbol, left, right_side in product.operations:
-        roles = {factors[i].role for i in (*left, *right_side)}
+        sides = [{factors[i].role for i in side} for side in (left, right_side)]
         single = [factors[s[0]] for s in (left, right_side) if len(s) == 1]
         slope = next((f for f in single if f.role == "derivative"), None)
         if symbol == "@" and slope:
             words = f"{text}: {slope.name} enters by a matrix product, it belongs elementwise"
             found.append(("matmul_for_elementwise", slope.layer, words))
-        elif symbol == "*" and not slope and "derivative" not in roles:
+        elif symbol == "*" and {"derivative"} not in sides:
             words = f"{text}: an elementwise product where a matrix product belongs"
-            found.append(("elementwise_for_matmul", k, words))
-    return found or [("wrong_order", k, f"{text}: the factors stand in the wrong order; {right}")]
+            elementwise.append(("elementwise_for_matmul", k, words))
+    return (
+        found
+        or elementwise
+        or [("wrong_order", k, f"{text}: the factors stand in the wrong order")]
+    )

@@ -9,7 +9,6 @@ import traceback
 import numpy as np
 
 from .identify import identify
-from .notation import Notation
 from .verdicts import proportional
 
 OURS = os.path.dirname(__file__)
@@ -31,10 +30,10 @@ def explain_traceback(code, structures, error):
         return None, said + message
     (left, a), (right, b), symbol = failing
     said += f"{left} is {np.shape(a)}, {right} is {np.shape(b)}, {symbol} does not fit them."
-    network = next((n for s in structures if (n := identify(code, s)) is not None), None)
+    network = identify(code, structures)
     if network is None:
         return None, said
-    return _stands_for(network, a, b, said)
+    return _stands_for(network, a, b, symbol, said)
 
 
 def _users_frame(error):
@@ -69,7 +68,7 @@ def _failing(tree, frame):
     """Return the innermost product whose operands do not fit: ((text, value) twice, symbol)."""
     for node in sorted(ast.walk(tree), key=_depth):
         parts = _operands(node)
-        if parts is None or not all(map(_plain, parts[:2])):
+        if parts is None:
             continue
         left, right, symbol = parts
         try:
@@ -100,22 +99,14 @@ def _operands(node):
     return None
 
 
-def _plain(node):
-    """Tell whether an expression can be evaluated again: NumPy and arithmetic, no user's calls."""
-    return all(
-        _operands(n) is not None or (isinstance(n.func, ast.Attribute) and n.func.attr in ("sum", "T"))
-        for n in ast.walk(node) if isinstance(n, ast.Call)
-    )  # fmt: skip
-
-
 def _value(node, frame):
     made = compile(ast.Expression(node), "<operand>", "eval")
     return eval(made, frame.f_globals, frame.f_locals)
 
 
-def _stands_for(network, a, b, said):
+def _stands_for(network, a, b, symbol, said):
     """Say which product of backprop the operands belong to."""
-    notation, L = Notation(network), len(network.W)
+    notation, L = network.notation, len(network.W)
     values = network.here()
     kinds = [_recognise(values, operand) for operand in (a, b)]
     weights = [k for role, k in kinds if role == "W"]
@@ -130,6 +121,10 @@ def _stands_for(network, a, b, said):
             here = "rows" if reversed_ else "columns"
             said += f"; the code has the form for samples in {form}, yours stand in {here}"
         return k, said + "."
+    if errors and errors[0] > 1 and symbol == "*":
+        k = errors[0] - 1
+        text = f" It stands for the error sent back to layer {k}: {notation.sent_back(k)}."
+        return k, said + text
     if inputs or errors:
         k = inputs[0] + 1 if inputs and inputs[0] < L else (errors or [L])[0]
         if k <= L:

@@ -42,6 +42,9 @@ def _factor(r):
 def proportional(got, want, tolerance=1e-5):
     """Return r where got = r want, or None."""
     size = float(np.vdot(want, want))
+    if np.size(want) < 2 and size:  # of one number any is a multiple: only known ratios count
+        r = float(np.ravel(got)[0] / np.ravel(want)[0])
+        return r if any(abs(abs(r) - x) < tolerance * x for x in (1.0, 2.0, 0.5)) else None
     if not size > 0 or not np.isfinite(got).all():
         return None
     r = float(np.vdot(want, got)) / size
@@ -96,7 +99,7 @@ def explain_array(name, found, a, g, others, rtol, n=None):
             ):
                 return "swapped", f"d{name} is the gradient of {other}: the two are swapped."
     extra = g.reshape(-1)[at] - want
-    if (c := proportional(extra, a.reshape(-1)[at], tolerance)) is not None:
+    if a.size > 2 and (c := proportional(extra, a.reshape(-1)[at], tolerance)) is not None:
         words = f"is the true gradient plus {c:.6g} * {name}"
         return "regularisation_factor", f"d{name} {words}: a penalty that the cost has not (so)."
     size = float(np.linalg.norm(want)) or 1.0
