@@ -159,16 +159,18 @@ def run_operation(op: Operation, backend: Backend, dtype: str) -> list[Row]:
 
 
 def _row(op, backend, dtype, output, got, want):
-    bound, errors, problem = op.bounds[output], [0.0], ""
+    bound, info, errors, problem = op.bounds[output], np.finfo(dtype), [0.0], ""
+    flipped = True
     for a, b in zip(_listed(got), _listed(want), strict=True):
         floats = b.dtype.kind == "f"
         problem = problem or _misplaced(a, backend, dtype if floats else b.dtype.name, b.shape)
         if tuple(a.shape) == b.shape:
             host = to_host(a).astype(b.dtype) if floats else to_host(a)
-            errors.append(bound.error(host, b, np.finfo(dtype)))
+            errors.append(bound.error(host, b, info))
+            flipped = flipped and floats and bound.error(-host, b, info) <= bound.bound
     worst = float(np.max(errors))  # NaN if one is
     if not problem and not worst <= bound.bound:
-        problem = _over(bound, worst, np.finfo(dtype))
+        problem = _over(bound, worst, info) + (": the sign is flipped" if flipped else "")
     return Row(f"{op.name}: {output}", backend.name, dtype, worst, bound.bound, bound.unit, problem)
 
 
@@ -179,7 +181,7 @@ def _over(bound, worst, info):
         like = {10: ", as TF32 does", 7: ", as bfloat16 does", 23: ", as float32 does"}
         return f"products keep {kept} of {info.nmant} bits{like.get(kept, '')}"
     if isinstance(bound, Equal):
-        return f"{worst:.0f} elements differ"
+        return f"{worst:.0f} of its numbers differ"
     text = f"{worst:.3g} {bound.unit}, bound {bound.bound:.3g}"
     single = info.dtype == np.float64 and worst * 2.0**-29 <= bound.bound
     return text + (": as large as float32's rounding" if single else "")

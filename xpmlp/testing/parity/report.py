@@ -111,7 +111,11 @@ class Report:
         operations = {r.operation: r for r in self.rows if r.dtype != "-"}
         failed = {r.operation for r in self.failures}
         rows = (
-            [name, f"{row.bound:.3g} {row.unit}", *(_cell(cells.get((name, *c))) for c in columns)]
+            [
+                Html(f"<nobr>{escape(name)}</nobr>"),
+                f"{row.bound:.3g} {row.unit}",
+                *(_cell(cells.get((name, *c))) for c in columns),
+            ]
             for name, row in sorted(operations.items(), key=lambda item: item[0] not in failed)
         )
         head = ["operation", "bound", *(f"{name} {dtype}" for name, dtype in columns)]
