@@ -75,6 +75,7 @@ class Device:
     """`cupy.cuda.Device`: compared by number, unhashable, a context manager. There is one card."""
 
     __hash__ = None
+    mem_info = (3 << 30, 4 << 30)  # bytes: free, total
 
     def __init__(self, device=None):
         self.id = 0 if device is None else int(getattr(device, "id", device))

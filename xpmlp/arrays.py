@@ -196,8 +196,7 @@ def free_memory(x: Array) -> int | None:
     What a library keeps in a pool of its own counts as used; on the host, what swaps nothing out.
     """
     if compat.is_cupy_array(x):
-        with device(x):
-            return int(import_module("cupy").cuda.runtime.memGetInfo()[0])
+        return int(device(x).mem_info[0])
     if compat.is_torch_array(x) and x.is_cuda:
         return int(import_module("torch").cuda.mem_get_info(x.device)[0])
     stats = device(x).memory_stats() if is_jax(x) else None

@@ -266,3 +266,19 @@ def test_a_pickle_holds_host_arrays_and_comes_home():
     model.partial_fit(x, y)
     back.partial_fit(x, y)  # Adam's state came along
     np.testing.assert_array_equal(back.coefs_[0].get(), model.coefs_[0].get())
+
+
+def test_a_step_is_explained_on_the_card_as_on_the_host():
+    ours, theirs = (MLPClassifier(**ARGS).explain(x, y) for x, y in (on_card(X, Y), (X, Y)))
+    assert "on cupy cuda:0" in ours.title
+    for a, b in zip(ours.parameters, theirs.parameters):
+        np.testing.assert_array_equal(a.gradient, b.gradient)
+        assert a.ratio == b.ratio
+
+
+def test_a_plan_asks_the_card_what_is_free_and_runs_nothing():
+    x, y = on_card(X, Y)
+    with recording() as record:
+        plan = nn.Network([nn.Dense(4)]).plan(x)
+    assert (plan.free, plan.fits, record.launches, record.to_host) == (3 << 30, True, [], [])
+    assert MLPClassifier(**ARGS, device="cuda").plan(X, Y).free == 3 << 30

@@ -72,7 +72,7 @@ def _map(name, a):
     """Return a heat map of a matrix, with its numbers where they find room."""
     cells = _blocks(a)
     (rows, columns), most = cells.shape, np.abs(cells).max()
-    numbers = columns <= 10 and a.size <= 64
+    numbers = max(rows, columns) <= 10 and a.size <= 64
     w, h = (62, 22) if numbers else (min(16, 240 // max(rows, columns)),) * 2
     levels = (np.sign(cells) * np.ceil(LEVELS * np.abs(cells) / (most or 1.0))).astype(int)
     shapes = []
