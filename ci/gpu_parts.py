@@ -4,6 +4,7 @@ Each takes `standin` (small sizes, no card) and returns a dict; "checks" in it m
 "ok" or to what was found instead.
 """
 
+import os
 import pickle
 import sys
 import tempfile
@@ -195,7 +196,7 @@ def checklist(standin):
     case.card, case.host = fit(x, y, **args), fit(X, y, **args)
     checks, numbers = {}, {}
     for check in (
-        _same_as_numpy, _deterministic, _dropout_bits, _round_trips, _moved_by_device, _no_waiting,
+        _same_as_numpy, _deterministic, _round_trips, _moved_by_device, _no_waiting,
     ):  # fmt: skip
         name = check.__doc__.rstrip(".")
         try:
@@ -207,18 +208,17 @@ def checklist(standin):
 
 
 def _same_as_numpy(case):
-    """A fit on the card equals NumPy's, in both dtypes."""
-    errors = {}
-    for dtype, bound in (("float32", 1e-4), ("float64", 1e-10)):
-        card, host = (fit(x, case.y, dtype=dtype, **case.args) for x in (case.x, case.X))
-        gaps = [
-            np.linalg.norm(a.get() - b) / np.linalg.norm(b)
-            for a, b in zip(card.coefs_, host.coefs_)
-        ]
-        errors[f"relative error of weights, {dtype}"] = float(max(gaps))
-        assert max(gaps) < bound, (dtype, gaps)
-        assert np.allclose(card.loss_curve_, host.loss_curve_, rtol=bound)
-    return errors
+    """A training with dropout on the card takes NumPy's course, in both dtypes."""
+    from xpmlp import MLPClassifier
+    from xpmlp.testing import assert_same_trajectory
+
+    numbers = {}
+    for dtype in ("float32", "float64"):
+        model = MLPClassifier(random_state=0, dropout=0.2, dtype=dtype, **case.args)
+        made = assert_same_trajectory(model, case.X, case.y, ["cupy"])
+        numbers |= {f"relative difference from NumPy's, {dtype}": made.courses[0]._asdict()}
+        numbers |= {f"its bound, {dtype}": made.bound}
+    return numbers
 
 
 def _deterministic(case):
@@ -227,16 +227,6 @@ def _deterministic(case):
         again = fit(case.x, case.y, **case.args)
         assert all((a.get() == b.get()).all() for a, b in zip(again.coefs_, case.card.coefs_))
         assert again.loss_curve_ == case.card.loss_curve_
-
-
-def _dropout_bits(case):
-    """Dropout draws NumPy's bits."""
-    from xpmlp.arrays import namespace
-    from xpmlp.randomness import random_bits, step_keys
-
-    key = step_keys(3, np.arange(2))[1]
-    bits = random_bits(case.cupy.asarray(key), (100, 70), xp=namespace(case.x))
-    assert (bits.get() == random_bits(key, (100, 70), xp=np)).all()
 
 
 def _round_trips(case):
@@ -347,6 +337,20 @@ def latency(standin):
         total = time.perf_counter() - start
         microseconds[name] = {"host": 1e6 * host / n, "with the card": 1e6 * total / n}
     return {"microseconds": microseconds}
+
+
+def parity(standin):
+    """Whether every operation on each library that sees the card keeps its bound."""
+    from xpmlp.testing.backends import choose
+    from xpmlp.testing.parity import run_parity
+
+    os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")  # else TF32, which fails
+    others = [] if standin else choose(("torch:cuda", "jax:cuda"))[0]
+    report = run_parity(["cupy", *(backend.name for backend in others)])
+    print(report, file=sys.stderr, flush=True)
+    rows = [[*row] for row in report.rows]
+    outcome = {"every operation keeps its bound": "ok" if report.ok else str(report)}
+    return {"checks": outcome, "libraries": report.libraries, "rows": rows}
 
 
 def placements(standin):
