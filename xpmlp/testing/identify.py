@@ -308,7 +308,7 @@ class _Trial:
                 out, near = last.forward(z, np), LOG_EPS[:1]
             for eps in LOG_EPS:
                 for loss, data in data_costs(out, points.y, eps) if eps in near else ():
-                    close = min(_off(self.costs, data), _off(self.bare, self.rest @ data))
+                    close = _off(self.bare, self.rest @ data)
                     if close <= 1e-10:
                         return self._identified((*hidden, last), loss, data, eps)
                     if close < 1e-3 and loss.endswith("log_loss"):

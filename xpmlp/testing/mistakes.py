@@ -122,8 +122,9 @@ def _in_order(network, gradients):
             ours[s.biases[k - 1]] = np.sum(dZ[k], axis=-2)
 
     def same(user, own):
-        size = None if user is None or own is None else np.size(user) == np.size(own)
-        return bool(size) and np.allclose(user.ravel(), own.ravel(), rtol=1e-6, atol=1e-12)
+        if user is None or own is None or user.size != own.size:
+            return False
+        return np.linalg.norm(user.ravel() - own.ravel()) <= 1e-6 * np.linalg.norm(own)
 
     order = list(range(len(gradients)))  # whose gradient stands at i
     for i, user in enumerate(gradients):
@@ -146,8 +147,11 @@ def _search(search):
                 for candidate in _errors(search, guess, k):
                     new = (len(candidate.mistakes) > 1) == (changes > 1)
                     if new and guess.cost + candidate.cost <= best + MARGIN:
-                        grown += _judged(search, guess, candidate, k)
-                        best = min(best, *(g.cost for g in grown[-9:]))
+                        judged = list(_judged(search, guess, candidate, k))
+                        grown += judged
+                        best = min(best, *(g.cost for g in judged))
+                        if judged[0].cost == guess.cost:  # ours: no change explains it better
+                            break
             if best <= beam[0].cost + 2.1:
                 break
         grown.sort(key=lambda g: g.cost)

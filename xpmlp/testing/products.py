@@ -123,7 +123,7 @@ def _products(factors, columns):
 
 def _halves(subset):
     first, *rest = sorted(subset)
-    for size in range(len(rest)):
+    for size in reversed(range(len(rest))):  # the last factor, the input, enters last
         for more in itertools.combinations(rest, size):
             yield frozenset([first, *more])
 

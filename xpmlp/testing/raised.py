@@ -1,4 +1,4 @@
-"""A backward that raises: the failing line, the shapes in it, and the product that it stands for."""
+"""A backward that raises: the failing line, its shapes, the product that it stands for."""
 
 import ast
 import linecache
