@@ -22,10 +22,9 @@ from ..arrays import (
     from_host,
     home,
     is_jax,
-    is_numpy,
     namespace,
     to_host,
-)  # fmt: skip
+)
 from ..errors import DeviceError
 
 LIBRARIES = ("numpy", "cupy", "torch", "jax", "array_api_strict")  # looked for when none is named
@@ -164,6 +163,3 @@ def blas() -> list[str]:
             for p in threadpool_info()
         }
     )
-
-
-__all__ = ["Backend", "blas", "choose", "device_name", "dtype_name", "find", "is_numpy", "version"]

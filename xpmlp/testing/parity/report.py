@@ -68,12 +68,15 @@ class Report:
         lines = [f"{TITLE}: xpmlp {facts['xpmlp']}, Python {facts['python']}, {facts['system']}"]
         for lib in self.libraries:
             head = f"{lib['library']} {lib['version']} ({lib['device']})"
-            lines.append(f"{head:38} {lib['passed']:>10} passed, products: {lib['products']}")
+            tried = f", products: {lib['products']}" if lib["products"] != "not tried" else ""
+            lines.append(f"{head:38} {lib['passed']:>10} passed{tried}")
             lines += [f"    {k}: {lib[k]}" for k in ("worst error / bound", "first over its bound")]
         lines += [f"{name} left out: {why}" for name, why in self.left_out.items()]
         failed = self.failures
-        lines += [f"FAILED {r.library} {r.dtype} {r.operation}: {r.problem}" for r in failed[:12]]
-        lines += [f"... and {len(failed) - 12} more" for _ in failed[12:13]]
+        said = {(r.library, r.problem): r for r in reversed(failed)}  # the first of its kind
+        shown = [row for row in failed if row in said.values()][:12]
+        lines += [f"FAILED {r.library} {r.dtype} {r.operation}: {r.problem}" for r in shown]
+        lines += [f"... and {len(failed) - len(shown)} more"] * (len(failed) > len(shown))
         lines += [f"BLAS and threads: {'; '.join(facts['blas'])}"]
         passed = "all passed" if self.ok else f"{len(failed)} FAILED"
         return "\n".join([*lines, f"{len(self.rows)} results, {passed}"])
