@@ -207,13 +207,26 @@ def test_layers_of_every_kind_get_sensible_lines():
         "A4.2 = tanh(Z4.1)", "H4.3 = Scale(A4.2, s4.3)", "dA4.2 = Scale.backward(dH4.3)",
         "ds4.3 = Scale.backward(dH4.3)", "Z5.inner.1 = H4.3 @ W5.inner.1 + b5.inner.1",
         "dZ4.1 = dA4.2 * tanh'(Z4.1)", "dA2 = dD3 * M3 / 0.5", "dW2 = D1^T @ dZ2",
-        "dH4.3 = Residual.backward(dH5)", "H6 = Packed(H5, W6, b6)",
+        "H5 = Residual(H4.3)", "dH4.3 = Residual.backward(dH5)", "H6 = Packed(H5, W6, b6)",
     ):  # fmt: skip
         assert formula in formulas, formula
-    assert formulas.count("dW5.inner.1 = H4.3^T @ dZ5.inner.1") == 1
+    inner = [formula for formula in formulas if formula.startswith("dW5.inner.1")]
+    assert inner == ["dW5.inner.1 = H4.3^T @ dZ5.inner.1"]  # and not Residual.backward's as well
     names = [p.name for p in explanation.parameters]
     assert len(set(names)) == len(names) == 12
     assert max(map(len, str(explanation).splitlines())) <= 100
+
+
+def test_long_names_and_deep_nests_keep_within_a_terminal():
+    name = nn.ActivationFunction(
+        "a_name_" * 15, lambda z, xp: z * z, lambda da, z, a, xp: 2 * z * da
+    )
+    deep = nn.Dense(3, name)
+    for _ in range(3):
+        deep = Residual(nn.Network([nn.Dense(3), deep, nn.Dense(3)]))
+    explanation = nn.Network([nn.Dense(3), deep]).explain(data(12345, 3))
+    assert max(map(len, str(explanation).splitlines())) <= 100
+    assert len(explanation.parameters) == 2 + 3 * 4 + 2
 
 
 def test_the_first_layer_sends_nothing_back():
@@ -349,6 +362,7 @@ def check_latex(explanation):
     latex = explanation.to_latex(document=True)
     plain = re.sub(r"\\[{}]", "", latex)
     assert plain.count("{") == plain.count("}")
+    assert re.search(r"(?<!\\)[%#]", plain) is None  # a comment would swallow what follows
     begun, ended = (re.findall(rf"\\{word}{{(.*?)}}", latex) for word in ("begin", "end"))
     assert sorted(begun) == sorted(ended) and "align*" in begun
     return latex

@@ -129,10 +129,8 @@ class Explanation:
             heading = heading.translate(ESCAPES).replace("->", r"$\to$")
             body = " \\\\[1ex]\n".join(line.latex for line in lines)
             if body:
-                parts += [
-                    rf"\paragraph{{{heading}}}",
-                    f"\\begin{{align*}}\n{body}\n\\end{{align*}}",
-                ]
+                body = f"\\begin{{align*}}\n{body}\n\\end{{align*}}"
+                parts += [rf"\paragraph{{{heading}}}", body]
         latex = "\n".join(parts) + "\n"
         if not document:
             return latex
@@ -152,8 +150,6 @@ def explain(
     """
     if orientation not in ("rows", "columns"):
         raise ValueError(f"orientation must be 'rows' or 'columns', got {orientation!r}.")
-    if not (hasattr(x, "ndim") and x.ndim == 2):
-        raise ValueError("explain takes X of shape (n_samples, n_features), without members.")
     engine, xp, n = engine_for(x), namespace(x), x.shape[0]
     dtype = str(x.dtype).rpartition(".")[2]
     layout = Layout.of(network, params, contiguous=engine.contiguous)
@@ -184,10 +180,8 @@ def explain(
     loss_value, penalty, grads, new, numbers = engine.compile(run)(
         store, buffers, init_state(step.rule, store, xp=xp), batch
     )
-    trace.finish([float(to_host(a)) for a in numbers])
     columns = orientation == "columns"
-    if columns:
-        _turn(trace)
+    trace.finish([float(to_host(a)) for a in numbers], columns)
     old, grads, new = (map_params(to_host, tree) for tree in (params, grads, new))
     found = []
     for path, group, a in walk(network, old):
@@ -211,13 +205,6 @@ def explain(
     )  # fmt: skip
 
 
-def _turn(trace):
-    """Write every equation for samples in columns."""
-    passes = [lines for notes in trace.layers for lines in (notes.forward, notes.backward)]
-    for lines in (trace.loss_lines, *passes):
-        lines[:] = [line.columns for line in lines]
-
-
 def _dead(notes):
     return f", {notes.dead:,} of {notes.units:,} units dead" if notes.units else ""
 
@@ -231,14 +218,14 @@ def _lines_of(explanation):
     right = min(max(len(line.shapes) for line in equations), WIDTH - left - 26)
     yield f"{'':{left + right + 5}} {'norm':>9} {'rms':>9}"
     for heading, lines in sections:
-        yield heading
+        yield heading[:WIDTH]
         for line in lines:
             if not line.left.shape:
                 yield f"  {line.formula} = {line.norm:.6g}"
                 continue
             start, shapes, wide = f"  {line.formula}", line.shapes, left + right + 4
             if len(line.formula) > left or len(shapes) > right:
-                yield start
+                yield from textwrap.wrap(start, WIDTH, subsequent_indent=" " * 6)
                 start = f"      {shapes}"
             else:
                 start = f"{start:<{left + 4}}{shapes}"

@@ -92,11 +92,12 @@ class Trace:
         self.values.append(a)
         return len(self.values) - 1
 
-    def finish(self, values):
-        """Put the step's numbers (floats) in their places, and forget its arrays."""
+    def finish(self, values, columns):
+        """Put the step's numbers (floats) in their places, turn its lines, forget its arrays."""
         passes = [lines for notes in self.layers for lines in (notes.forward, notes.backward)]
         for lines in (self.loss_lines, *passes):
-            lines[:] = [line._replace(norm=values[int(line.norm)]) for line in lines]
+            done = [line._replace(norm=values[int(line.norm)]) for line in lines]
+            lines[:] = [line.columns for line in done] if columns else done
         for notes, place in self.dead:
             notes.dead += int(values[place])
         self.kept, self.terms, self.noted, self.dense, self.values = [], {}, set(), {}, []
@@ -227,7 +228,7 @@ class _TracedLayer:
             return y, cache
         name = type(layer).__name__
         y_term = trace.named(y, "H", notes.number)
-        inputs = (item for _, term in own for item in (COMMA, term))
+        inputs = (item for path, term in own if len(path) == 1 for item in (COMMA, term))
         trace.line(notes.forward, y_term, (function(name), x_term, *inputs, CLOSE), y)
         right = (function(f"{name}.backward"), y_term._replace(gradient=True), CLOSE)
         self.lines = x_term, own, right
