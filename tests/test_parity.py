@@ -230,6 +230,7 @@ def test_a_named_library_that_does_not_work_fails_and_one_that_is_only_installed
     monkeypatch.setattr("xpmlp.testing.backends.LIBRARIES", ("numpy", "os"))
     working, broken, left_out = choose()
     assert [b.name for b in working] == ["numpy"] and not broken and [*left_out] == ["os"]
+    assert [*choose(required=["os"])[1]] == ["os"]
     monkeypatch.setenv("XPMLP_BACKENDS", "numpy, os")
     working, broken, left_out = choose()
     assert [*broken] == ["os"] and not left_out
@@ -265,6 +266,7 @@ def test_a_layer_of_ones_own_is_checked_and_its_fault_said():
     made = check_parity(Scale(wrong=True), ["numpy", STRICT])
     assert {row.library for row in made.failures} == {STRICT}
     assert "has no attribute 'sum'" in str(made) and "layer Scale" in made._repr_html_()
+    assert "(in backward: return dy * params" in str(made)
 
 
 def test_an_activation_a_loss_and_a_network_of_ones_own_are_checked():

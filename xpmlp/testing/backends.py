@@ -5,6 +5,7 @@ array_api_compat knows or which are of an Array API namespace themselves.
 """
 
 import os
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -118,22 +119,27 @@ def find(name: str) -> Backend:
     return backend
 
 
-def choose(names: tuple[str, ...] = ()) -> tuple[list[Backend], dict[str, str], dict[str, str]]:
-    """Return the backends of these names, and why others of them do not work.
+def choose(
+    names: Iterable[str] = (), required: Iterable[str] = ()
+) -> tuple[list[Backend], dict[str, str], dict[str, str]]:
+    """Return the backends of these names, why others of them do not work, and what is left out.
 
     Without names, XPMLP_BACKENDS ("numpy,torch:cuda") says them; without it, what is installed is
-    taken, and what of it does not work is left out: the third value says why.
+    taken, and what of it does not work is left out (name -> why), but for what is `required`.
     """
     said = os.environ.get("XPMLP_BACKENDS", "")
-    names = names or tuple(filter(None, map(str.strip, said.split(","))))
-    asked = bool(names)
-    working, broken = [], {}
-    for name in dict.fromkeys(names or (lib for lib in LIBRARIES if find_spec(lib))):
+    asked = [*names] or [name.strip() for name in said.split(",") if name.strip()]
+    installed = [] if asked else [library for library in LIBRARIES if find_spec(library)]
+    must = {*asked, *required}
+    working: list[Backend] = []
+    broken: dict[str, str] = {}
+    left_out: dict[str, str] = {}
+    for name in dict.fromkeys((*installed, *asked, *required)):
         try:
             working.append(find(name))
         except DeviceError as error:
-            broken[name] = str(error)
-    return working, (broken if asked else {}), ({} if asked else broken)
+            (broken if name in must else left_out)[name] = str(error)
+    return working, broken, left_out
 
 
 def version(backend: Backend) -> str:

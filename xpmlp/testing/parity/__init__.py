@@ -22,7 +22,7 @@ def run_parity(names: Iterable[str] = (), subjects: Iterable[Operation] | None =
     names: "numpy", "torch:cpu", "array_api_strict:device1", any module of Array API arrays; none
     means XPMLP_BACKENDS, or what is installed. A named library that does not work fails.
     """
-    working, broken, left_out = choose(tuple(names))
+    working, broken, left_out = choose(names)
     chosen = list(operations() if subjects is None else subjects)
     rows = [works(name, why) for name, why in broken.items()]
     for backend in working:

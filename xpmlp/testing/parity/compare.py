@@ -3,9 +3,11 @@
 eps: the gap between 1 and the next number of the dtype. An ulp: the gap at the result.
 """
 
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -152,10 +154,18 @@ def run_operation(op: Operation, backend: Backend, dtype: str) -> list[Row]:
             return [_row(op, backend, dtype, name, got[name], want[name]) for name in op.bounds]
     except Exception as error:  # of the library, or of a user's own layer
         problem = f"raised {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        problem += _line(error)
         return [
             Row(f"{op.name}: {name}", backend.name, dtype, None, bound.bound, bound.unit, problem)
             for name, bound in op.bounds.items()
         ]
+
+
+def _line(error):
+    """Say which line raised, of a user's own code: the last that is no installed package's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not {"xpmlp", "site-packages"} & set(Path(f.filename).parts)]
+    return f" (in {own[-1].name}: {own[-1].line})" if own else ""
 
 
 def _row(op, backend, dtype, output, got, want):

@@ -24,7 +24,7 @@ def pytest_generate_tests(metafunc):
     """Make a case of each operation on each library, and one of each library."""
     option = metafunc.config.getoption
     try:
-        working, broken, left_out = choose((*option("--xp"), *option("--xp-require")))
+        working, broken, left_out = choose(option("--xp"), option("--xp-require"))
     except ValueError as error:  # a name that is none
         raise pytest.UsageError(str(error)) from error
     if metafunc.function is test_a_library_works:

@@ -90,7 +90,7 @@ def assert_same_trajectory(est, X, y, backends=None, *, bound: float | None = No
             f"assert_same_trajectory needs one seed for all libraries, got random_state="
             f"{est.random_state!r}: pass an integer."
         )
-    working, broken, _ = choose(() if backends is None else tuple(backends))
+    working, broken, _ = choose(() if backends is None else backends)
     assert not broken, " ".join(broken.values())
     X, y = (to_host(a) if is_array(a) else np.asarray(a) for a in (X, y))
     dtype = est.dtype or float_dtype(X)
