@@ -545,6 +545,7 @@ def test_what_can_be_trained_on_but_looks_wrong_is_noted():
     [
         (lambda: ONE.explain(X, orientation="up"), "orientation must be 'rows' or 'columns'"),
         (lambda: ONE.explain(X * np.nan), "X holds NaN"),
+        (lambda: ONE.explain(np.full((3, 2), "a")), "X cannot be read as an array of real numbers"),
         (lambda: ONE.explain(X, X[:, :1] * np.inf), "y holds NaN"),
         (lambda: ONE.explain(X, loss="no_loss"), "loss must be one of"),
         (lambda: ONE.explain(X, solver="no_rule"), "solver must be one of"),

@@ -28,8 +28,11 @@ def explain_network(
     _check("random_state", random_state, Integral)
     shape = shape_of(X)
     notes = check_shapes(shape, None if y is None else shape_of(y))
-    X = detached(X) if is_array(X) else np.asarray(X)
-    x = as_float(X, float_dtype(X))
+    try:
+        X = detached(X) if is_array(X) else np.asarray(X)
+        x = as_float(X, float_dtype(X))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"X cannot be read as an array of real numbers: {error}") from error
     _check_finite(x, "X")
     dtype = str(x.dtype).rpartition(".")[2]
     host, n_out = network.init(shape[1], stream(random_state, "init"))

@@ -33,7 +33,7 @@ class ParameterNotes:
     ratio: float | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """What a training step does to a batch. Print it, or see it as HTML or LaTeX.
 
@@ -106,7 +106,7 @@ class Explanation:
             rows.append((p.name, shape, *cells, ratio))
         return rows
 
-    def __str__(self):
+    def __repr__(self):
         return "\n".join(_lines_of(self))
 
     def _repr_html_(self):

@@ -26,7 +26,7 @@ class LayerCost(NamedTuple):
     activations: int  # bytes kept for the backward pass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainingPlan:
     """What a training will take. Print it.
 
@@ -67,7 +67,7 @@ class TrainingPlan:
         """Whether that is less than what is free."""
         return None if self.free is None else self.total <= self.free
 
-    def __str__(self):
+    def __repr__(self):
         rows = [("layer", "output", "parameters", "forward", "with backward", "activations")]
         rows += [
             (
