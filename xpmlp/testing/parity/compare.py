@@ -145,16 +145,17 @@ def run_operation(op: Operation, backend: Backend, dtype: str) -> list[Row]:
     wide = oracle_place(dtype)
     given = [a.astype(dtype) if a.dtype.kind == "f" else a for a in op.inputs]
     widened = [np.array(a, wide.dtype if a.dtype.kind == "f" else a.dtype) for a in given]
+    stage = f" (on NumPy in {wide.dtype}, to compare with)"
     try:
-        want = (op.oracle or op.compute)(wide, *widened)
+        want, stage = (op.oracle or op.compute)(wide, *widened), ""
         with backend.computing_in(dtype):
             placed = [backend.asarray(a) for a in given]
             f = partial(op.compute, place)
             got = backend.call(f, *placed) if op.traced else f(*placed)
             return [_row(op, backend, dtype, name, got[name], want[name]) for name in op.bounds]
     except Exception as error:  # of the library, or of a user's own layer
-        problem = f"raised {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        problem += _line(error)
+        text = " ".join(str(error).split())[:300]
+        problem = f"raised {type(error).__name__}{stage}: {text}{_line(error)}"
         return [
             Row(f"{op.name}: {name}", backend.name, dtype, None, bound.bound, bound.unit, problem)
             for name, bound in op.bounds.items()

@@ -3,11 +3,12 @@
 dZ_L = dC/da * f'(z) at the output, dZ_k = (dZ_(k+1) W_(k+1)^T) * f'(z_k) below.
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
 
-from ..nn.activations import ACTIVATIONS
+from ...nn.activations import ACTIVATIONS
 
 # Derivatives that are written wrong, of z and a = f(z); right ones are filtered out by their value.
 FORMULAS = {
@@ -133,23 +134,25 @@ def output_errors(network):
         if not np.allclose(ours, np.abs(ours)):
             yield plain(np.abs(ours), lost)
         smooth = f.name in ("logistic", "softmax")
-        cost = "squared error" if squared else "cross-entropy"
-        mixed = (
-            f"dZ{L} is the error of another loss: the cost is a {cost}, but A - Y "
-            + (f"without the derivative of {f.name} is that of a cross-entropy" if squared else
-               f"times the derivative of {f.name} is that of a squared error")
-        )  # fmt: skip
+        form = "" if f.name == "softmax" else f"the derivative of {f.name}"
         if squared and smooth:
+            text = f"the cost is a squared error, but A - Y without {form or 'that of softmax'} is "
+            text = f"dZ{L} is the error of another loss: {text}that of a cross-entropy"
             for c in (2 * s, s):
-                yield plain(c * error, ("other_loss", mixed))
-                yield plain(c * np.abs(error), ("other_loss", mixed), lost)
+                yield plain(c * error, ("other_loss", text))
+                yield plain(c * np.abs(error), ("other_loss", text), lost)
         if not squared and smooth:
-            for c in (2 * s, s):
-                for d in (slope, None):
-                    other = c * error * d if d is not None else _through(f, c * error, p, slope)
-                    yield plain(other, ("other_loss", mixed))
+            for c, whole in itertools.product((2 * s, s), (False, True)):
+                other = _through(f, c * error, p, slope) if whole else c * error * slope
+                by = form or ("the derivative of softmax" if whole else "a (1 - a)")
+                text = f"the cost is a cross-entropy, but A - Y times {by} is that of a squared "
+                text = f"dZ{L} is the error of another loss: {text}error"
+                yield plain(other, ("other_loss", text))
         if network.loss == "absolute_error":
-            yield plain(2 * s * error * slope, ("other_loss", "dZ{L} is that of a squared error"))
+            yield plain(
+                2 * s * error * slope,
+                ("other_loss", f"dZ{L} is the error of another loss: that of a squared error"),
+            )
         for d, kind, text in changes:
             if kind == "derivative_missing" and squared and smooth:
                 continue
@@ -173,7 +176,7 @@ def hidden_errors(network, dZ, k):
     slope, changes = derivatives(network, k)
     back = up @ W[k].mT
     yield Candidate(back * slope, (), 0.0)
-    sent = [(back, ())]
+    sent: list[tuple] = [(back, ())]
     lines = list(_sent(network, dZ, k))
     sent += [(array, ((kind, layer, f"dZ{k} {text}"),)) for array, kind, layer, text in lines]
     text = f"dZ{k} lost its sign: an absolute value is taken of the error"

@@ -35,7 +35,7 @@ def _factor(r):
     if abs(r - 2.0) < 1e-5:
         return "factor", "is twice the true one: a factor 2 too much, or it was added up twice"
     if abs(r - 0.5) < 1e-5:
-        return "factor", "is half the true one: the factor 2 of the square is missing"
+        return "factor", "is half the true one: is it the factor 2 of a square?"
     return "factor", f"is {r:.6g} times the true one"
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..inspection.page import Html, fragment, table, tag
+from ...inspection.page import Html, fragment, table, tag
 
 
 class Mistake(NamedTuple):

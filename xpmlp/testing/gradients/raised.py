@@ -11,7 +11,7 @@ import numpy as np
 from .identify import identify
 from .verdicts import proportional
 
-OURS = os.path.dirname(__file__)
+OURS = os.path.dirname(os.path.dirname(__file__))
 PRODUCTS = ("dot", "matmul", "multiply", "outer")
 
 
@@ -29,7 +29,10 @@ def explain_traceback(code, structures, error):
     if failing is None:
         return None, said + message
     (left, a), (right, b), symbol = failing
-    said += f"{left} is {np.shape(a)}, {right} is {np.shape(b)}, {symbol} does not fit them."
+    what = {"@": "matrix product", "*": "elementwise product", "+": "sum", "-": "difference"}[
+        symbol
+    ]
+    said += f"{left} is {np.shape(a)}, {right} is {np.shape(b)}, which do not fit in a {what}."
     network = identify(code, structures)
     if network is None:
         return None, said
@@ -38,7 +41,7 @@ def explain_traceback(code, structures, error):
 
 def _users_frame(error):
     """Return the deepest frame outside libraries and its line."""
-    found = None, 0
+    found: tuple = (None, 0)
     for frame, lineno in traceback.walk_tb(error.__traceback__):
         name = frame.f_code.co_filename
         if (
@@ -57,9 +60,9 @@ def _statement(frame, lineno):
         source += linecache.getline(name, lineno + more, frame.f_globals)
         text = textwrap.dedent(source).strip()
         try:
-            body = ast.parse(f"def f():\n{textwrap.indent(text, ' ')}").body[0].body
-            return " ".join(text.split()), body[0]
-        except (SyntaxError, IndexError):
+            tree = ast.parse(f"def f():\n{textwrap.indent(text, ' ')}")
+            return " ".join(text.split()), tree.body[0]
+        except SyntaxError:
             continue
     return " ".join(linecache.getline(name, lineno).split()), None
 

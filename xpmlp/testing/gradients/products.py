@@ -45,8 +45,12 @@ def describe_product(search, best, k, user, kind, said):
                     found.append([*mistakes, *more, *_ratio(search, best, k, r, kind)])
                     break
         if found:
-            return min(found, key=lambda mistakes: len({m[:2] for m in mistakes} - said))
+            return min(found, key=lambda of: (len({m[:2] for m in of} - said), _vague(of)))
     return None
+
+
+def _vague(mistakes):
+    return any(kind == "wrong_order" for kind, _, _ in mistakes)
 
 
 def _sides(user, product, kind):

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ..arrays import from_host, is_array, is_numpy, to_host
-from ..nn.activations import ACTIVATIONS, ActivationFunction
-from ..nn.losses import softmax
+from ...arrays import from_host, is_array, is_numpy, to_host
+from ...nn.activations import ACTIVATIONS, ActivationFunction
+from ...nn.losses import softmax
 from .candidates import hidden_errors, output_errors
 from .notation import Notation
 
@@ -77,12 +77,12 @@ def _roles(names, arrays):
         if any(i in known and known[i] == (i in bias) for i in range(len(arrays))):
             continue
         weights = [i for i in range(len(arrays)) if i not in bias]
-        offsets = [i for i in range(len(arrays)) if i in bias]
+        offsets: list[int | None] = [i for i in range(len(arrays)) if i in bias]
         if not weights or len(offsets) > len(weights):
             continue
         if len(offsets) not in (0, len(weights)):  # by the number in the name, as in W2 and b2
-            number = {i: re.sub(r"\D", "", names[i]) for i in (*weights, *offsets)}
-            by_number = {number[i]: i for i in offsets}
+            number = [re.sub(r"\D", "", name) for name in names]
+            by_number = {number[i]: i for i in bias}
             offsets = [by_number.get(number[i]) for i in weights]
         offsets = offsets or [None] * len(weights)
         pairs = list(zip(weights, offsets))
@@ -152,6 +152,7 @@ def _probe(code, structure):
             -1 if structure.columns else 0 :
         ][:1]
         y = np.take(y, rows, axis=axis)
+    x = x.astype(code.dtype)
     data = tuple(
         a if isinstance(like, np.ndarray) or not is_array(like) else from_host(a, like)
         for a, like in ((x, code.X), (y, code.y)) if a is not None
@@ -179,7 +180,9 @@ def _points(code, structure, data, n_user):
     y = data[1] if len(data) > 1 else code.y
     y = None if y is None else _targets(y, structure)
     n_layers = len(structure.weights)
-    many, W, b = n_layers + 7, [], []
+    many = n_layers + 7
+    W: list = []
+    b: list = []
     drawn = [[np.array(a) for a in code.arrays] for _ in range(many)]
     scale = max(float(np.sqrt(np.mean(x * x))), 1e-12)
     for k in range(n_layers):
@@ -189,9 +192,10 @@ def _points(code, structure, data, n_user):
         for p in range(many):
             drawn[p][structure.weights[k]] = w[p].T.copy() if structure.turned else w[p].copy()
         i = structure.biases[k]
-        b.append(None if i is None else 0.5 * rng.normal(size=(many, 1, n_out)))
+        offsets = 0.5 * rng.normal(size=(many, 1, n_out))
+        b.append(None if i is None else offsets)
         for p in range(many if i is not None else 0):
-            drawn[p][i] = b[k][p].reshape(code.arrays[i].shape)
+            drawn[p][i] = offsets[p].reshape(code.arrays[i].shape)
     return Points(code, structure, drawn, data, x, y, W, b, n_user)
 
 
@@ -296,6 +300,7 @@ class _Trial:
         q, _ = np.linalg.qr(self.extra)
         self.rest = np.eye(len(self.costs)) - q @ q.T  # takes any penalty out
         self.bare = self.rest @ self.costs
+        self.exact = 1e-10 if points.code.dtype == "float64" else 3e-5
 
     def network(self, hidden, a):
         """Return the network of these hidden layers, whose last one gives a, if there is one."""
@@ -305,22 +310,22 @@ class _Trial:
             z = a @ points.W[-1] + (0.0 if b is None else b)
         for last in OUTPUT:
             with np.errstate(all="ignore"):
-                out, near = last.forward(z, np), LOG_EPS[:1]
+                out, near = last.forward(z, np), list(LOG_EPS[:1])
             for eps in LOG_EPS:
                 for loss, data in data_costs(out, points.y, eps) if eps in near else ():
                     close = _off(self.bare, self.rest @ data)
-                    if close <= 1e-10:
+                    if close <= self.exact:
                         return self._identified((*hidden, last), loss, data, eps)
                     if close < 1e-3 and loss.endswith("log_loss"):
-                        near = LOG_EPS  # log(a + 1e-8) or so
+                        near = list(LOG_EPS)  # log(a + 1e-8) or so
         return None
 
     def _identified(self, chain, loss, data, eps):
         c, n = [float(data @ self.costs / (data @ data))], len(self.points.W)
-        if _off(self.costs, data) > 1e-10:
+        if _off(self.costs, data) > self.exact:
             basis = np.concatenate([data[:, None] / abs(data).max(), self.extra], axis=1)
             c = np.linalg.lstsq(basis, self.costs, rcond=None)[0]
-            c[np.abs(c) < 1e-9 * abs(c[0])] = 0.0
+            c[np.abs(c) < 10 * self.exact * abs(c[0])] = 0.0
             c /= [abs(data).max(), *self.units]
         c = [*map(float, c), *[0.0] * (n + 1)]
         of_biases = c[n + 1] if any(b is not None for b in self.points.b) else 0.0

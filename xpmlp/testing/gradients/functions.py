@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arrays import from_host, is_array, is_numpy, to_host
+from ...arrays import from_host, is_array, is_numpy, to_host
 from .differences import Quotients
 from .identify import identify, structures
 from .mistakes import explain
@@ -73,20 +73,25 @@ class Code:
         """Return the cost alone."""
         return self.run(arrays, X, y)[0]
 
-    def gradients(self, arrays, X=None, y=None):
-        """Return the user's gradients as host arrays, None where there is none."""
+    def backward_of(self, arrays, X=None, y=None):
+        """Return what the user's backward returns, and the arguments that it wrote into."""
         params, data = self.built(arrays), self.data(X, y)
         self.forward(params, *data)  # backward may rest on what forward left somewhere
         found = self.backward(params, *data)
-        self.written = [
-            name
-            for name, before, after in zip(self.names, arrays, _leaves(params))
-            if not np.array_equal(before, np.asarray(_host(after.like)))
-        ] + [
-            n
-            for n, a, b in zip("Xy", self.data(X, y), data)
-            if not np.array_equal(_host(a), _host(b))
-        ]
+        before = [*zip(self.names, arrays), *zip("Xy", self.data(X, y))]
+        after = [*(leaf.like for leaf in _leaves(params)), *data]
+        written = [
+            name for (name, a), b in zip(before, after)
+            if not np.array_equal(np.asarray(_host(a)), np.asarray(_host(b)))
+        ]  # fmt: skip
+        return found, written
+
+    def gradients(self, arrays, X=None, y=None):
+        """Return the user's gradients as host arrays, None where there is none."""
+        return self.picked(self.backward_of(arrays, X, y)[0])
+
+    def picked(self, found):
+        """Return the gradient of each array from what backward returned."""
         return [_pick(found, leaf, len(self.leaves)) for leaf in self.leaves]
 
 
@@ -147,12 +152,13 @@ def check_functions(forward, backward, params, X, y=None, *, dtype, limit) -> Gr
         return report
     found = list(structures(code))
     try:
-        gradients = code.gradients(code.arrays)
+        returned, written = code.backward_of(code.arrays)
     except Exception as error:  # the user's own: read where and why
         report.add("raised", *explain_traceback(code, found, error))
         return report
-    if code.written:
-        names = ", ".join(code.written)
+    gradients = code.picked(returned)
+    if written:
+        names = ", ".join(written)
         text = f"The functions write into {names}: compute new arrays, update after backward."
         report.add("mutates", None, text)
     gradients = _settled(code, report, gradients)
@@ -246,16 +252,14 @@ def _measure(code, report, gradients, cost, limit):
             fits = _fits(g, a) and np.isfinite(g).all()
             shaped = g.reshape(a.shape) if fits else np.full(a.shape, np.nan)
             found = quotients.look(i, shaped, limit=limit, rtol=rtol)
-            error, bound, ok, kinks = found.compare(
-                shaped if fits else np.zeros(a.shape), rtol, rtol
-            )
+            off, bound, ok, kinks = found.compare(shaped if fits else np.zeros(a.shape), rtol, rtol)
             every = len(found.coordinates) == a.size
             looked = (f"all {a.size}" if every else f"20 of {a.size:,}, 3 directions") + where
             ok = ok and fits
             if not where or not ok:
                 report.checks = [c for c in report.checks if c.name != f"d{name}"]
                 report.checks.append(ArrayCheck(
-                    f"d{name}", ok, g.shape, error if fits else math.nan, bound, looked, kinks
+                    f"d{name}", ok, g.shape, off if fits else math.nan, bound, looked, kinks
                 ))  # fmt: skip
             if not ok:
                 wrong[name] = (found, a, g)

@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import as_float, detached, float_dtype, from_host, is_array, namespace, to_host
-from ..engines import Batch, engine_for
-from ..nn import Activation, ActivationFunction, Ctx, Layer, Layout, Loss
-from ..nn.layout import get, map_params, path_name, put, walk
-from ..nn.losses import LOSSES, one_hot
-from ..optim import make_rule
-from ..randomness import step_keys, stream
-from ..training.plan import make_plan, to_device
-from ..training.step import Step, full_gradient
+from ...arrays import as_float, detached, float_dtype, from_host, is_array, namespace, to_host
+from ...engines import Batch, engine_for
+from ...nn import Activation, ActivationFunction, Ctx, Layer, Layout, Loss
+from ...nn.layout import get, map_params, path_name, put, walk
+from ...nn.losses import LOSSES, one_hot
+from ...optim import make_rule
+from ...randomness import step_keys, stream
+from ...training.plan import make_plan, to_device
+from ...training.step import Step, full_gradient
 from .differences import Quotients
 from .functions import check_functions
 from .report import ArrayCheck, GradientReport
@@ -80,11 +80,11 @@ def check_gradients(subject: Any, *args, dtype: str = "float64", loss: str | Non
     if isinstance(subject, ActivationFunction):
         subject = Activation(subject)
     if isinstance(subject, Loss):
-        return _check_loss(subject, *_data(args, "a loss", need_y=True), dtype)
+        return _check_loss(subject, _data(args, "a loss", need_y=True), dtype)
     if isinstance(subject, Layer) or all(hasattr(subject, n) for n in ("init", "backward")):
-        return _check_layer(subject, *_data(args, "a layer"), dtype, loss)
+        return _check_layer(subject, _data(args, "a layer"), dtype, loss)
     if hasattr(subject, "_problem"):
-        return _check_estimator(subject, *_data(args, "an estimator", need_y=True), dtype)
+        return _check_estimator(subject, _data(args, "an estimator", need_y=True), dtype)
     if callable(subject) and args and callable(args[0]):
         if not 3 <= len(args) <= 4:
             raise TypeError(
@@ -122,8 +122,9 @@ def _data(args, what, need_y=False):
     return detached(X), y
 
 
-def _check_layer(layer, X, y, dtype, loss):
+def _check_layer(layer, data, dtype, loss):
     """Check a layer or network at its initial parameters, all of them moved off zero."""
+    X, y = data
     x = as_float(X, float_dtype(X, dtype))
     if x.ndim != 2:
         raise ValueError(f"X has shape {tuple(x.shape)}, expected (n_samples, n_features).")
@@ -138,7 +139,7 @@ def _check_layer(layer, X, y, dtype, loss):
         put(params, path, from_host(a, x, dtype))
     if y is None:
         cotangent = rng.normal(size=(x.shape[0], n_out))
-        head = _Cotangent(cotangent, from_host(cotangent, x, dtype))
+        head: Any = _Cotangent(cotangent, from_host(cotangent, x, dtype))
     else:
         record = LOSSES.get(loss or "squared_error")
         if record is None:
@@ -274,8 +275,9 @@ def _layer(path):
     return path[0] + 1 if isinstance(path[0], int) else None
 
 
-def _check_loss(loss, X, y, dtype):
+def _check_loss(loss, data, dtype):
     """Check a loss with respect to its outputs X, the rows weighted unequally."""
+    X, y = data
     x = as_float(X, float_dtype(X, dtype))
     y = _targets(y, x, x.shape[-1])
     if loss.link == "softmax" and np.abs(to_host(y).sum(axis=-1) - 1.0).max() > 1e-6:
@@ -294,9 +296,9 @@ def _check_loss(loss, X, y, dtype):
     return report
 
 
-def _check_estimator(estimator, X, y, dtype):
+def _check_estimator(estimator, data, dtype):
     """Check the objective that the estimator minimises, penalty included, through its step."""
-    problem = estimator._problem(X, y)
+    problem = estimator._problem(*data)
     x = as_float(problem.x, float_dtype(problem.x, dtype))
     engine, xp, n, network = engine_for(x), namespace(x), x.shape[0], problem.network
     params = map_params(lambda a: as_float(a, dtype), problem.params)

@@ -90,10 +90,10 @@ class Looked(NamedTuple):
         `rtol` of the slope, `atol` of the largest one.
         """
         flat = np.asarray(gradient, np.float64).reshape(-1)
-        got = [flat[self.coordinates], [float(np.vdot(gradient, u)) for u, _ in self.directions]]
-        want = [self.slopes, [s.value for _, s in self.directions]]
-        room = [self.errors, [s.error for _, s in self.directions]]
-        got, want, room = (np.concatenate([*map(np.asarray, parts)]) for parts in (got, want, room))
+        along = [float(np.vdot(gradient, u)) for u, _ in self.directions]
+        got = np.concatenate([flat[self.coordinates], along])
+        want = np.concatenate([self.slopes, [s.value for _, s in self.directions]])
+        room = np.concatenate([self.errors, [s.error for _, s in self.directions]])
         kinks = np.isnan(want)
         got, want, room = got[~kinks], want[~kinks], room[~kinks]
         if not len(want):

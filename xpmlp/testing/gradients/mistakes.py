@@ -9,15 +9,19 @@ K points, n samples: arrays are (K, n, units), rows are samples. r: the ratio of
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ...nn.activations import ActivationFunction
 from .candidates import Candidate, derivatives, hidden_errors, inputs, output_errors
 from .products import describe_product
 
 TOLERANCE = 1e-7
+MINUS = ActivationFunction(  # a logistic with a sign lost, and the derivative as people write it
+    "logistic", lambda z, xp: 1.0 / (1.0 + xp.exp(z)), lambda da, z, a, xp: da * a * (1.0 - a)
+)
 UNKNOWN = 2.4  # the price of an array left unexplained, in changes
 MARGIN = 3.0  # dearer guesses than the best by this are dropped
 BEAM = 16
@@ -53,7 +57,8 @@ class Search:
         for k, g in enumerate(db):
             if g is not None and g[0].size == s.sizes[k + 1] and g[0].squeeze().ndim < 2:
                 db[k] = g.reshape(len(g), 1, -1)
-        tolerance = max(TOLERANCE, 30 * network.log_eps)
+        exact = TOLERANCE if network.points.code.dtype == "float64" else 1e-3
+        tolerance = max(exact, 30 * network.log_eps)
         return Search(network, network.notation, dW, db, tolerance)
 
     @property
@@ -96,9 +101,13 @@ def explain(network, report, wrong):
     gradients, mistakes = _in_order(network, network.points.gradients(network.FEW))
     search = Search.of(network, gradients)
     best = _search(search)
+    if best.unknown:
+        search, best = _other_forward(network, gradients) or (search, best)
     mistakes += best.mistakes
     for k, kind in best.unknown:
-        mistakes += _unknown(search, best, k, kind, {m[:2] for m in mistakes})
+        said = {m[:2] for m in mistakes}
+        more = _unknown(search, best, k, kind, said)
+        mistakes += [m for m in more if m[0] == "unknown" or m[:2] not in said]
     for kind, layer, text in dict.fromkeys(mistakes):
         report.add(kind, layer, text)
     notation = search.notation
@@ -107,6 +116,20 @@ def explain(network, report, wrong):
         report.add("unknown", None, f"{names}: right elsewhere, wrong at the given parameters.")
     formulas = notation.formulas()
     report.checks = [c._replace(formula=formulas.get(c.name, "")) for c in report.checks]
+
+
+def _other_forward(network, gradients):
+    """Explain a backward that computes activations anew, one sigmoid with its sign wrong."""
+    for k, f in enumerate(network.activations, 1):
+        if f.name == "logistic":
+            chain = (*network.activations[: k - 1], MINUS, *network.activations[k:])
+            search = Search.of(replace(network, activations=chain), gradients)
+            best = _search(search)
+            if not best.unknown:
+                text = f"backward computes A{k} with 1 / (1 + exp(Z{k})): the sign of Z{k} is wrong"
+                mistakes = (("activation_formula", k, text), *best.mistakes)
+                return search, replace(best, mistakes=mistakes)
+    return None
 
 
 def _in_order(network, gradients):
@@ -248,8 +271,9 @@ def _weights(search, guess, dZ, k):
 
     same = user.shape == W.shape
     if user.mT.shape == W.shape and (r := search.ratio(user.mT, ours)):
-        yield 1.0, r, say("transposed", "is the transpose of the true gradient" + (
-            "" if same else f" {search.notation.shape(W)}"))  # fmt: skip
+        shapes = ("", "") if same else (f"{search.notation.shape(g)} " for g in (user, W))
+        text = "{}is the transpose of the true gradient {}".format(*shapes).strip()
+        yield 1.0, r, say("transposed", text)
     if same and (r := search.ratio(user, np.abs(ours))):
         yield 1.0, r, say("absolute", "lost its sign: it equals |true gradient|")
     for label, other in inputs(search.network, k):

@@ -1,0 +1,282 @@
+"""`check_gradients` of layers, losses, networks, estimators; bad input; what a report looks like.
+
+The mistakes of hand-written functions are in test_planted.py.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from xpmlp import MLPClassifier, MLPRegressor, nn
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.layers import LAYERS
+from xpmlp.nn.losses import LOSSES
+from xpmlp.testing import assert_gradients, check_gradients
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(6, 3))
+POSITIVE = np.abs(rng.normal(size=(6, 3))) + 0.1
+ONE_HOT = np.eye(3)[np.arange(6) % 3]
+EXAMPLES = {
+    "Dense": nn.Dense(4, "tanh"),
+    "Activation": nn.Activation("silu"),
+    "Dropout": nn.Dropout(0.4),
+}
+WIDEST = {"float64": 1e-6, "float32": 0.1}  # a bound as wide as the gradient would pass anything
+
+
+def kinds(report):
+    return [mistake.kind for mistake in report.mistakes]
+
+
+def test_every_layer_of_the_package_has_an_example_here():
+    assert EXAMPLES.keys() == LAYERS.keys()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_layer_is_right_on_every_library(xp64, name, dtype):
+    if dtype not in xp64.floats:
+        with pytest.raises(ValueError, match="float64"):
+            check_gradients(EXAMPLES[name], xp64.asarray(X.astype("float32")), dtype=dtype)
+        return
+    report = check_gradients(EXAMPLES[name], xp64.asarray(X.astype(dtype)), dtype=dtype)
+    assert report.ok, report
+    assert all(0 < check.bound < WIDEST[dtype] for check in report.checks)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_is_right(name, dtype):
+    assert_gradients(ACTIVATIONS[name], X.astype(dtype), dtype=dtype)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_right(xp_eager, name):
+    y = ONE_HOT if LOSSES[name].link == "softmax" else POSITIVE
+    dtype = xp_eager.floats[0]
+    outputs, targets = (xp_eager.asarray(a.astype(dtype)) for a in (X, y))
+    assert_gradients(LOSSES[name], outputs, targets, dtype=dtype)
+
+
+def test_a_network_is_right_with_and_without_targets():
+    inner = nn.Network([nn.Dense(4, "silu"), nn.Dropout(0.2)])
+    network = nn.Network([nn.Dense(5, "relu"), inner, nn.Dense(3)])
+    assert_gradients(network, X)
+    assert_gradients(network, X, POSITIVE)
+    assert_gradients(network, X, np.arange(6) % 3, loss="log_loss")
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+@pytest.mark.filterwarnings("ignore:.*Maximum iterations")
+def test_an_estimator_is_right_with_its_penalty_and_stays_as_it_was(fitted):
+    clf = MLPClassifier((5,), alpha=0.3, dropout=0.2, max_iter=3, random_state=0)
+    clf = clf.fit(X, np.arange(6) % 3) if fitted else clf
+    before = set(vars(clf))
+    report = check_gradients(clf, X, np.arange(6) % 3)
+    assert report.ok, report
+    assert set(vars(clf)) == before
+    assert_gradients(MLPRegressor(hidden_layer_sizes=(4,), random_state=0), X, POSITIVE[:, 0])
+
+
+def test_large_parameters_are_looked_at_in_places_and_along_directions():
+    report = check_gradients(nn.Dense(30, "tanh"), rng.normal(size=(4, 40)))
+    (check,) = (c for c in report.checks if c.name == "dW")
+    assert report.ok and check.looked == "20 of 1,200, 3 directions"
+
+
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "hard_tanh"])
+def test_a_kink_is_reported_and_left_out(name):
+    at = np.asarray([[0.0, 1.0 if name == "hard_tanh" else 0.0, 0.5]])
+    report = check_gradients(nn.Activation(name), at)
+    assert report.ok, report
+    assert report.checks[0].kinks == (1 if name == "hard_tanh" else 2)
+    assert "at kinks left out" in str(report)
+
+
+def test_a_kink_hides_no_mistake_beside_it():
+    relu = ACTIVATIONS["relu"]
+    wrong = relu._replace(backward=lambda da, z, a, xp: 2 * relu.backward(da, z, a, xp))
+    report = check_gradients(wrong, np.asarray([[0.0, 0.3, -0.5]]))
+    assert not report.ok and kinds(report) == ["factor"]
+
+
+def test_a_function_that_is_all_kinks_is_not_passed():
+    report = check_gradients(ACTIVATIONS["relu"], np.zeros((2, 2)))
+    assert not report.ok and "every coordinate is a kink" in str(report)
+
+
+@dataclass(frozen=True)
+class Spoilt(nn.Dense):
+    """A layer whose backward has one line changed."""
+
+    change: str = ""
+
+    def backward(self, params, dy, cache, ctx):
+        dx, updates = super().backward(params, dy, cache, ctx)
+        n = dy.shape[-2]
+        if self.change == "dx":
+            return dx * -1.0, updates
+        if self.change == "missing":
+            return dx, {"b": updates["b"]}
+        W = updates["W"]
+        changed = {
+            "factor": 2 * W, "sign": -W, "absolute": abs(W), "transposed": W.T, "zero": 0 * W,
+            "unknown": W + np.cos(np.arange(W.size)).reshape(W.shape),
+            "regularisation_factor": W + 0.01 * params["W"], "other": W * n,
+        }  # fmt: skip
+        return dx, updates | {"W": changed[self.change]}
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [(k, k) for k in ("factor", "sign", "absolute", "transposed", "zero", "unknown")]
+    + [("regularisation_factor",) * 2, ("dx", "sign"), ("missing", "zero"), ("other", "factor")],
+)
+@pytest.mark.parametrize("n_out", [2, 3])
+def test_a_layers_mistake_is_named_by_what_its_array_shows(change, kind, n_out):
+    report = check_gradients(Spoilt(n_out, "tanh", change=change), X)
+    assert not report.ok
+    assert kinds(report) == [kind]
+
+
+def test_a_float32_check_still_sees_a_small_mistake():
+    @dataclass(frozen=True)
+    class Slightly(nn.Dense):
+        def backward(self, params, dy, cache, ctx):
+            dx, updates = super().backward(params, dy, cache, ctx)
+            return dx, updates | {"W": updates["W"] * 1.05}
+
+    assert not check_gradients(Slightly(4, "tanh"), X.astype("float32"), dtype="float32").ok
+    assert "eps 1.2e-07" in str(check_gradients(nn.Dense(2), X.astype("float32"), dtype="float32"))
+
+
+def linear(p, X, y):
+    return np.mean((X @ p["W"] - y) ** 2)
+
+
+def slope(p, X, y):
+    return {"W": 2 * X.T @ (X @ p["W"] - y) / y.size}
+
+
+P, Y = {"W": rng.normal(size=(3, 2))}, rng.normal(size=(6, 2))
+
+
+def test_functions_run_on_other_libraries_and_in_float32(xp_eager):
+    xp = xp_eager.xp
+
+    def forward(p, X, y):
+        d = X @ p[0] - y
+        return xp.sum(d * d)
+
+    def backward(p, X, y):
+        return [2 * (X.T @ (X @ p[0] - y))]
+
+    for dtype in xp_eager.floats:
+        p, x, y = ([xp_eager.asarray(P["W"], dtype)], *(xp_eager.asarray(a, dtype) for a in (X, Y)))
+        assert check_gradients(forward, backward, p, x, y, dtype=dtype).ok
+        halved = check_gradients(
+            forward, lambda p, X, y: [0.5 * backward(p, X, y)[0]], p, x, y, dtype=dtype
+        )
+        assert kinds(halved) == ["factor"]
+
+
+def test_intermediate_values_tell_activations_that_the_cost_alone_would_not():
+    def run(p, X, y):
+        a1 = X @ p["W1"]
+        a2 = np.maximum(a1, 0) @ p["W2"]
+        s = a2 / (1 + np.exp(-a2))  # silu after relu: no pair that is tried unseen
+        return s, np.maximum(a1, 0), a2
+
+    def forward(p, X, y):
+        s, a1, a2 = run(p, X, y)
+        return np.sum((s @ p["W3"] - y) ** 2), {"a1": a1, "a2": s}
+
+    def backward(p, X, y):
+        s, a1, a2 = run(p, X, y)
+        d3 = 2 * (s @ p["W3"] - y)
+        d2 = d3 @ p["W3"].T  # and silu'?
+        d1 = d2 @ p["W2"].T * (a1 > 0)
+        return {"W1": X.T @ d1, "W2": a1.T @ d2, "W3": s.T @ d3}
+
+    p = {
+        "W1": rng.normal(size=(3, 4)),
+        "W2": rng.normal(size=(4, 5)),
+        "W3": rng.normal(size=(5, 2)),
+    }
+    seen = check_gradients(forward, backward, p, X, Y)
+    assert [(m.kind, m.layer) for m in seen.mistakes] == [("derivative_missing", 2)]
+    blind = check_gradients(lambda *a: forward(*a)[0], backward, p, X, Y)
+    assert not blind.ok and "not recognised" in str(blind)
+
+
+def test_targets_may_stay_out_of_the_arguments():
+    report = check_gradients(
+        lambda p, X: linear(p, X, Y), lambda p, X: {"W": -slope(p, X, Y)["W"]}, P, X
+    )
+    assert kinds(report) == ["sign"]
+
+
+BAD = [
+    ((lambda p, X, y: X @ p["W"] - y, slope, P, X, Y), TypeError, "expected the cost, one number"),
+    ((lambda p, X, y: "high", slope, P, X, Y), TypeError, "forward returned str"),
+    ((lambda p, X, y: np.nan, slope, P, X, Y), ValueError, "expected a finite number"),
+    ((linear, lambda p, X, y: 3.0, P, X, Y), TypeError, "a dict with the same keys"),
+    ((linear, slope, {"n": 3}, X, Y), TypeError, "params holds no arrays"),
+    ((linear, slope, P), TypeError, "takes parameters and data"),
+    ((linear,), TypeError, "got function"),
+    ((nn.Dense(2),), TypeError, "check_gradients of a layer takes X"),
+    ((nn.Dense(2), X[0]), ValueError, r"expected \(n_samples, n_features\)"),
+    ((LOSSES["poisson"], X), TypeError, "takes X and y"),
+    ((LOSSES["log_loss"], X, POSITIVE), ValueError, "rows sum to one"),
+    ((3, X), TypeError, "got int"),
+]
+
+
+@pytest.mark.parametrize(("args", "error", "words"), BAD)
+def test_bad_input_gets_a_sentence(args, error, words):
+    with pytest.raises(error, match=words):
+        check_gradients(*args)
+
+
+@pytest.mark.parametrize("options", [{"dtype": "float16"}, {"loss": "hinge"}])
+def test_unknown_options_are_refused(options):
+    with pytest.raises(ValueError, match="must be"):
+        check_gradients(nn.Dense(2), X, Y, **options)
+
+
+def test_a_backward_that_raises_outside_any_product_is_told_with_its_line():
+    def backward(p, X, y):
+        return {"W": p["V"]}
+
+    report = check_gradients(linear, backward, P, X, Y)
+    assert kinds(report) == ["raised"]
+    assert "KeyError" in str(report) and "test_gradients.py" in str(report)
+
+
+def test_assert_gradients_raises_with_the_reports_text_and_html_says_the_same():
+    wrong = lambda p, X, y: {"W": 2 * slope(p, X, y)["W"].T}  # noqa: E731
+    report = check_gradients(linear, wrong, P, X, Y)
+    with pytest.raises(AssertionError) as caught:
+        assert_gradients(linear, wrong, P, X, Y)
+    assert str(caught.value) == str(report)
+    assert "dW = X^T @ dZ1   (6,3)^T (6,2) -> (3,2)" in str(report)
+    html = report._repr_html_()
+    assert all(text.replace("'", "&#x27;") in html for _, _, text in report.mistakes)
+    assert "<script" not in html
+
+
+def test_text_from_outside_is_escaped_in_html():
+    def backward(p, X, y):
+        raise RuntimeError("<b>bold</b>")
+
+    html = check_gradients(linear, backward, P, X, Y)._repr_html_()
+    assert "<b>bold" not in html and "&lt;b&gt;bold" in html
+
+
+def test_a_report_is_ok_only_without_mistakes():
+    report = check_gradients(nn.Dense(2), X)
+    assert report.ok and not report.mistakes
+    report.checks[0] = replace(report, checks=[]).checks or report.checks[0]._replace(ok=False)
+    assert not report.ok
