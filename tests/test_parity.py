@@ -277,6 +277,18 @@ def test_an_activation_a_loss_and_a_network_of_ones_own_are_checked():
         assert made.ok, str(made)
 
 
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant == 52, reason="longdouble is float64 here")
+def test_code_that_cannot_be_measured_in_a_wider_float_is_told_from_a_library_that_fails():
+    from scipy.special import ndtr
+
+    own = nn.ActivationFunction("cdf", lambda z, xp: ndtr(z), lambda da, z, a, xp: da)
+    said = [row.problem for row in check_parity(own, ["numpy"]).failures]
+    assert all(
+        "raised TypeError (on NumPy in longdouble, to compare with)" in text for text in said
+    )
+    assert len(said) == 2 and "(in <lambda>:" in said[0]
+
+
 def test_what_is_no_layer_is_refused():
     with pytest.raises(TypeError, match="check_parity takes a layer.*got 'relu'"):
         check_parity("relu")

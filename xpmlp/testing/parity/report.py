@@ -18,7 +18,8 @@ from .compare import Row
 TITLE = "Parity of array libraries"
 BOUNDS = (
     "Errors are those against NumPy in a wider float. ulp: the largest error of an elementwise "
-    "operation, in units in the last place. eps: ||error|| / ||result|| over the dtype's eps; its "
+    "operation, in units in the last place of the result (where it is the difference of terms of "
+    "size 1, of 1). bits: lost in a product that keeps all of them in full precision. eps: ||error|| / ||result|| over the dtype's eps; its "
     "bound is sqrt(products in a row) * (2 + sqrt(terms of a sum)). differ: elements whose bits "
     "are not equal."
 )
@@ -100,7 +101,7 @@ class Report:
             columns = ("library", "dtype", "operation", "problem")
             yield table(columns, ([getattr(row, c) for c in columns] for row in failed))
         yield tag("h2", "Errors and bounds")
-        yield BOUNDS + " The darker, the nearer to the bound."
+        yield BOUNDS + " The stronger the shade, the nearer to the bound."
         yield self._errors()
         yield (
             f"xpmlp {facts['xpmlp']}, Python {facts['python']}, {facts['system']}; "
@@ -116,7 +117,7 @@ class Report:
         rows = (
             [
                 Html(f"<nobr>{escape(name)}</nobr>"),
-                f"{row.bound:.3g} {row.unit}",
+                Html(f"<nobr>{row.bound:.3g} {row.unit}</nobr>"),
                 *(_cell(cells.get((name, *c))) for c in columns),
             ]
             for name, row in sorted(operations.items(), key=lambda item: item[0] not in failed)
@@ -186,7 +187,7 @@ def _library(name: str, rows: Iterable[Row]) -> dict[str, str]:
 
 
 def _cell(row: Row | None) -> str:
-    """Return an error, the darker the nearer to its bound."""
+    """Return an error, shaded the more the nearer to its bound."""
     if row is None:
         return ""
     text = "failed" if row.error is None else f"{row.error:.2g}"
