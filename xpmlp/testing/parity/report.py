@@ -19,9 +19,9 @@ TITLE = "Parity of array libraries"
 BOUNDS = (
     "Errors are those against NumPy in a wider float. ulp: the largest error of an elementwise "
     "operation, in units in the last place of the result (where it is the difference of terms of "
-    "size 1, of 1). bits: lost in a product that keeps all of them in full precision. eps: ||error|| / ||result|| over the dtype's eps; its "
-    "bound is sqrt(products in a row) * (2 + sqrt(terms of a sum)). differ: elements whose bits "
-    "are not equal."
+    "size 1, of 1). eps: ||error|| / ||result|| over the dtype's eps; its bound is "
+    "sqrt(products in a row) * (2 + sqrt(terms of a sum)). bits: lost in a product that keeps all "
+    "of them in full precision. differ: elements whose bits are not equal."
 )
 
 
