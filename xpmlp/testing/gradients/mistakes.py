@@ -346,7 +346,7 @@ def _biases(search, guess, dZ, k):
     flat, units = user.reshape(len(user), -1), dZ.shape[-1]
     if r := search.ratio(flat, dZ.sum(axis=-1)):
         kind = "not_summed" if units == 1 else "wrong_axis"
-        what = f"the {n} samples" if units == 1 else "the samples, but over the units"
+        what = f"the {n} samples" + (f", but over the {units} units" if units > 1 else "")
         yield 1.0, r, say(kind, f"is not summed over {what}")
     total = ours.sum(axis=-1)  # (K, 1)
     if units > 1 and (r := search.ratio(flat, np.broadcast_to(total, flat.shape))):

@@ -28,6 +28,8 @@ class Product(NamedTuple):
     text: str
     operations: tuple
     factors: tuple
+    role: str = ""  # of a single factor
+    mixed: bool = False  # a derivative enters by a matrix product
 
 
 def describe_product(search, best, k, user, kind, said):
@@ -106,7 +108,7 @@ def _factor_sets(search, best, k):
 def _products(factors, columns):
     """Yield all products of two factors or more, those of more factors first."""
     values: dict[frozenset, list[Product]] = {
-        frozenset([i]): [Product(f.array, f.name, (), (i,))] for i, f in enumerate(factors)
+        frozenset([i]): [Product(f.array, f.name, (), (i,), f.role)] for i, f in enumerate(factors)
     }
     whole = range(len(factors))
     for size in range(2, len(factors) + 1):
@@ -118,7 +120,8 @@ def _products(factors, columns):
                         norm = float(np.linalg.norm(product.array))
                         total = abs(float(product.array.sum()))
                         key = (*sorted(product.array.shape[1:]), f"{norm:.9e}", f"{total:.9e}")
-                        made.setdefault(key, product)
+                        if key not in made or product.mixed > made[key].mixed:
+                            made[key] = product  # of equal ones that which says what is mixed up
             values[subset] = list(made.values())
     for subset in sorted(values, key=len, reverse=True):
         if len(subset) > 1:
@@ -141,7 +144,8 @@ def _joined(p, q, columns):
         if a.shape[-1] == b.shape[-2] and a.shape[-2] * b.shape[-1] <= 10_000:
             operations = (*p.operations, *q.operations, ("@", p.factors, q.factors))
             text = " @ ".join(words[::-1] if columns else words)  # as it reads in the user's code
-            yield Product(a @ b, text, operations, used)
+            mixed = p.mixed or q.mixed or "derivative" in (p.role, q.role)
+            yield Product(a @ b, text, operations, used, mixed=mixed)
         if not left:
             try:
                 shape = np.broadcast_shapes(a.shape[1:], b.shape[1:])
@@ -149,7 +153,8 @@ def _joined(p, q, columns):
                 continue
             if shape in (a.shape[1:], b.shape[1:]):
                 operations = (*p.operations, *q.operations, ("*", p.factors, q.factors))
-                yield Product(a * b, f"{words[0]} * {words[1]}", operations, used)
+                text = f"{words[0]} * {words[1]}"
+                yield Product(a * b, text, operations, used, mixed=p.mixed or q.mixed)
 
 
 def _turned(text, turn):
