@@ -70,7 +70,7 @@ class Report:
         for lib in self.libraries:
             head = f"{lib['library']} {lib['version']} ({lib['device']})"
             tried = f", products: {lib['products']}" if lib["products"] != "not tried" else ""
-            lines.append(f"{head:38} {lib['passed']:>10} passed{tried}")
+            lines.append(f"{head:42} {lib['passed']:>10} passed{tried}")
             lines += [f"    {k}: {lib[k]}" for k in ("worst error / bound", "first over its bound")]
         lines += [f"{name} left out: {why}" for name, why in self.left_out.items()]
         failed = self.failures
