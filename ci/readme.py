@@ -1,9 +1,10 @@
-"""Run README.md's commands and put what they print under them; redraw its pictures.
+"""Run the commands of README.md and examples/README.md; redraw pictures and the parity report.
 
     python ci/readme.py
 
-A block of kind `console` whose first line is `$ command` gets the command's output, except those of
-ci/, which are long. The MNIST table comes from the newest record in ci/benchmarks/results.
+In blocks of kind `console` each `$ command` gets what it prints now, except those of ci/, which are
+long. The MNIST table comes from the newest record in ci/benchmarks/results;
+examples/mnist_by_hand.py, whose data are not in the package, is run by hand.
 """
 
 import json
@@ -50,18 +51,25 @@ def mnist_table():
     return "\n".join(rows)
 
 
-def main():
-    readme = ROOT / "README.md"
-    text = readme.read_text()
-    with tempfile.TemporaryDirectory() as folder:
-        text = re.sub(
-            r"^```console\n(.*?)^```", lambda m: shown(m[1], folder), text, flags=re.S | re.M
-        )
-        for picture in ("digits-history.png", "digits-confusion.png"):
-            shutil.copy(Path(folder) / picture, ROOT / "examples" / picture)
+def refreshed(text, folder):
+    """Return a README with its commands' present output, and the present MNIST table."""
+    text = re.sub(r"^```console\n(.*?)^```", lambda m: shown(m[1], folder), text, flags=re.S | re.M)
     table = f"<!-- mnist table -->\n{mnist_table()}\n\n## "
-    text = re.sub(r"<!-- mnist table -->.*?## ", lambda m: table, text, count=1, flags=re.S)
-    readme.write_text(text)
+    return re.sub(r"<!-- mnist table -->.*?## ", lambda m: table, text, count=1, flags=re.S)
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("examples", "tests"):
+            os.symlink(ROOT / name, Path(folder) / name)
+        for readme in (ROOT / "README.md", ROOT / "examples/README.md"):
+            readme.write_text(refreshed(readme.read_text(), folder))
+        for picture in (ROOT / "examples").glob("*.png"):
+            drawn = Path(folder) / picture.name
+            if drawn.exists():
+                shutil.copy(drawn, picture)
+        libraries = "--xp numpy --xp torch:cpu --xp jax --xp array_api_strict"
+        run(f"xpmlp parity {libraries} --html examples/parity_report.html", folder)
 
 
 if __name__ == "__main__":
