@@ -14,7 +14,7 @@ from ...optim import make_rule
 from ...randomness import step_keys, stream
 from ...training.plan import make_plan, to_device
 from ...training.step import Step, full_gradient
-from .differences import Quotients
+from .differences import Quotients, looked_at
 from .functions import check_functions
 from .report import ArrayCheck, GradientReport
 from .verdicts import explain_array
@@ -91,7 +91,7 @@ def check_gradients(subject: Any, *args, dtype: str = "float64", loss: str | Non
                 "check_gradients(forward, backward, params, X, y) takes parameters and data, got "
                 f"{len(args) - 1} arguments after backward."
             )
-        return check_functions(subject, *args, dtype=dtype, limit=LIMIT)
+        return check_functions(subject, *args, dtype=dtype)
     raise TypeError(
         f"check_gradients takes a layer, loss, network or estimator with X and y, or forward, "
         f"backward, params, X and y; got {type(subject).__name__}."
@@ -245,8 +245,7 @@ def measure(report, f, names, arrays, gradients, layers, *, dtype, size, longest
         found = quotients.look(i, g if fits else np.full(a.shape, np.nan), limit=LIMIT, rtol=rtol)
         error, bound, ok, kinks = found.compare(g if fits else np.zeros(a.shape), rtol)
         looked[name] = (found, a, g, layer)
-        every = len(found.coordinates) == a.size
-        where = f"all {a.size}" if every else f"20 of {a.size:,}, 3 directions"
+        where = looked_at(found, a.size)
         report.checks.append(
             ArrayCheck(f"d{name}", ok and fits, g.shape, error if fits else math.nan, bound, where,
                        kinks)

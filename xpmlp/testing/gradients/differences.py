@@ -107,6 +107,12 @@ class Looked(NamedTuple):
         )  # fmt: skip
 
 
+def looked_at(found, size):
+    """Say at which coordinates an array of this size was looked."""
+    n = len(found.coordinates)
+    return f"all {size}" if n == size else f"{n} of {size:,}, 3 directions"
+
+
 class Quotients:
     """Difference quotients of f over its arrays.
 
@@ -137,10 +143,10 @@ class Quotients:
         return self.line.slope(g, self.noise)
 
     def look(self, i, gradient, *, limit, rtol) -> Looked:
-        """Measure array i: each coordinate up to `limit`, else 20 and three directions."""
+        """Measure array i: each coordinate up to `limit`, else some and three directions."""
         a = self.arrays[i]
-        every = a.size <= limit
-        coordinates = np.arange(a.size) if every else self.rng.permutation(a.size)[:20]
+        every, some = a.size <= limit, min(20, limit)
+        coordinates = np.arange(a.size) if every else self.rng.permutation(a.size)[:some]
         analytic = np.asarray(gradient, np.float64).reshape(-1)
 
         confirmed = 0  # how often differences agreed with a complex step that the gradient did not
