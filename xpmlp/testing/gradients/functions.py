@@ -154,7 +154,7 @@ def check_functions(forward, backward, params, X, y=None, *, dtype) -> GradientR
         report.add("state", None, _remembers(cost, code.cost(code.arrays)))
         report.notes.append("Nothing else was checked: mend this first.")
         return report
-    found = list(structures(code))
+    found = structures(code)
     try:
         returned, written = code.backward_of(code.arrays)
     except Exception as error:  # the user's own: read where and why

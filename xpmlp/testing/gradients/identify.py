@@ -46,7 +46,16 @@ class Structure(NamedTuple):
 
 
 def structures(code):
-    """Yield every way to read the arrays as a chain of layers from X to y; likely ones first."""
+    """Return every way to read the arrays as a chain of layers from X to y; likely ones first."""
+
+    def oddness(s):
+        gaps = {None if b is None else b - w for w, b in zip(s.weights, s.biases)}
+        return None in gaps, list(s.weights) != sorted(s.weights), len(gaps)
+
+    return sorted(dict.fromkeys(_structures(code)), key=oddness)
+
+
+def _structures(code):
     X = np.asarray(_host(code.X))
     if X.ndim != 2:
         return

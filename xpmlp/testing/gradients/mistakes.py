@@ -99,23 +99,27 @@ def _turn(g, turned):
 def explain(network, report, wrong):
     """Add the mistakes of the user's backward pass to the report, and the right formulas."""
     gradients, mistakes = _in_order(network, network.points.gradients(network.FEW))
-    search = Search.of(network, gradients)
+    told = _told(Search.of(network, gradients))
+    if any(kind == "unknown" for kind, _, _ in told):
+        told = _other_forward(network, gradients) or told
+    for kind, layer, text in dict.fromkeys([*mistakes, *told]):
+        report.add(kind, layer, text)
+    if not report.mistakes:
+        names = ", ".join(f"d{name}" for name in wrong)
+        report.add("unknown", None, f"{names}: right elsewhere, wrong at the given parameters.")
+    formulas = network.notation.formulas()
+    report.checks = [c._replace(formula=formulas.get(c.name, "")) for c in report.checks]
+
+
+def _told(search):
+    """Return the mistakes of the best guess, with what can be said of the arrays left over."""
     best = _search(search)
-    if best.unknown:
-        search, best = _other_forward(network, gradients) or (search, best)
-    mistakes += best.mistakes
+    mistakes = list(best.mistakes)
     for k, kind in best.unknown:
         said = {m[:2] for m in mistakes}
         more = _unknown(search, best, k, kind, said)
         mistakes += [m for m in more if m[0] == "unknown" or m[:2] not in said]
-    for kind, layer, text in dict.fromkeys(mistakes):
-        report.add(kind, layer, text)
-    notation = search.notation
-    if not mistakes:
-        names = ", ".join(f"d{name}" for name in wrong)
-        report.add("unknown", None, f"{names}: right elsewhere, wrong at the given parameters.")
-    formulas = notation.formulas()
-    report.checks = [c._replace(formula=formulas.get(c.name, "")) for c in report.checks]
+    return mistakes
 
 
 def _other_forward(network, gradients):
@@ -123,12 +127,10 @@ def _other_forward(network, gradients):
     for k, f in enumerate(network.activations, 1):
         if f.name == "logistic":
             chain = (*network.activations[: k - 1], MINUS, *network.activations[k:])
-            search = Search.of(replace(network, activations=chain), gradients)
-            best = _search(search)
-            if not best.unknown:
+            best = _search(Search.of(replace(network, activations=chain), gradients), whole=True)
+            if best is not None:
                 text = f"backward computes A{k} with 1 / (1 + exp(Z{k})): the sign of Z{k} is wrong"
-                mistakes = (("activation_formula", k, text), *best.mistakes)
-                return search, replace(best, mistakes=mistakes)
+                return [("activation_formula", k, text), *best.mistakes]
     return None
 
 
@@ -160,7 +162,8 @@ def _in_order(network, gradients):
     return [gradients[order.index(i)] for i in range(len(order))], [("swapped", None, text)]
 
 
-def _search(search):
+def _search(search, whole=False):
+    """Return the best guess; with `whole` only one that leaves nothing unknown, or None."""
     beam = [Guess(0.0, (), {}, 1.0, ())]
     for k in range(search.n_layers, 0, -1):
         grown: list[Guess] = []
@@ -179,6 +182,8 @@ def _search(search):
                 break
         grown.sort(key=lambda g: g.cost)
         beam = [g for g in _distinct(grown) if g.cost <= best + MARGIN]
+        if whole and all(g.unknown for g in beam):
+            return None
     return beam[0]
 
 
