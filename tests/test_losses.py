@@ -138,19 +138,20 @@ def test_extreme_outputs_in_float32_give_the_limits(name, z, y, value, d, xp):
 @pytest.mark.parametrize(
     "outputs, y, remedy",
     [
-        ((5, 1), (5,), r"y\.reshape\(5, 1\)"),
+        ((5, 1), (5,), r"did you mean y\[:, None\]"),
         ((5, 1), (1, 5), r"y\.reshape\(5, 1\)"),
         ((5, 3), (15,), r"y\.reshape\(5, 3\)"),
         ((5, 3), (3, 5), r"y\.reshape\(5, 3\)"),
-        ((5, 3), (5, 1), r"one of shape \(5, 3\)"),
-        ((5, 3), (1, 3), r"one of shape \(5, 3\)"),
-        ((5, 3), (5,), "a 0/1 column for each of the 3 classes"),
-        ((5, 5), (5,), "a 0/1 column for each of the 5 classes"),
-        ((5, 3), (), r"one of shape \(5, 3\)"),
-        ((5, 3), (2, 5, 3), r"one of shape \(5, 3\)"),
+        ((5, 3), (5, 1), r"labels of log_loss, did you mean y\[:, 0\]"),
+        ((5, 3), (5, 4), "the last layer needs 4 units, or y 3 columns"),
+        ((5, 3), (5,), "a 0/1 column for each of the 3, or integer labels with loss='log_loss'"),
+        ((5, 5), (5,), "a 0/1 column for each of the 5, or integer labels with loss='log_loss'"),
+        ((5, 3), (1, 3), r"the outputs are \(5, 3\)\."),
+        ((5, 3), (), r"the outputs are \(5, 3\)\."),
+        ((5, 3), (2, 5, 3), r"the outputs are \(5, 3\)\."),
     ],
 )
-def test_targets_of_another_shape_are_refused_with_the_reshape_to_use(name, outputs, y, remedy):
+def test_targets_of_another_shape_are_refused_with_what_was_meant(name, outputs, y, remedy):
     with pytest.raises(ShapeError, match=remedy) as caught:
         LOSSES[name](np.zeros(outputs), np.zeros(y))
     assert str(y) in str(caught.value) and str(outputs) in str(caught.value)

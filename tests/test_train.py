@@ -19,13 +19,16 @@ ONE = nn.Network([nn.Dense(1)])
         (NETWORK, CODES - 1, {"loss": "log_loss"}, r"labels outside 0 \.\.\. 1"),
         (NETWORK, CODES + 1, {"loss": "log_loss"}, r"labels outside 0 \.\.\. 1"),
         (NETWORK, CODES, {}, "integer class labels.*log_loss"),
-        (ONE, X[:, 0], {}, r"targets have shape \(40,\), outputs \(40, 1\): use y.reshape"),
+        (ONE, X[:, 0], {}, r"y is \(40,\), the outputs are \(40, 1\); did you mean y\[:, None"),
         (ONE, X[:, :1], {"sample_weight": np.ones(100)}, r"sample_weight of shape \(100,\)"),
         (ONE, X[:, :1], {"sample_weight": -np.ones(40)}, "0 or more"),
         (ONE, X[:, :1] * np.nan, {}, "y holds NaN"),
         (ONE, X[:, :1], {"batch_size": -5}, "batch_size must be 1 or more"),
         (nn.Network([nn.Dropout(0.5)]), X, {}, "no parameters"),
         (ONE, X[:, :1], {"solver": "nonsense"}, "solver must be one of"),
+        (ONE, X[:, :1], {"params": {}}, r"params lack an array 0\.W, of shape \(3, 1\)"),
+        (ONE, X[:, :1], {"params": {0: {"W": [[1], [2], [3]]}}}, r"lack an array 0\.W"),
+        (ONE, X[:, :1], {"params": {0: {"W": X, "b": X}}}, r"0\.W as \(40, 3\), expected \(3, 1"),
     ],
 )
 def test_train_refuses_in_words(network, y, kw, words):
@@ -33,7 +36,13 @@ def test_train_refuses_in_words(network, y, kw, words):
         train(network, X, y, **kw)
 
 
-@pytest.mark.parametrize("bad", [X[0], X[:0], X.tolist(), X * np.inf])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        X[0], X[:0], X.tolist(), X * np.inf, np.full((2, 3), "a"), X.astype(object),
+        np.zeros((2, 3), "M8[s]"), np.ma.masked_array(X, X > 0),
+    ],
+)  # fmt: skip
 def test_train_refuses_inputs_that_are_no_rows_of_numbers(bad):
     with np.errstate(all="ignore"), pytest.raises((ShapeError, ValueError), match="X"):
         train(ONE, bad, X[:, :1])

@@ -97,21 +97,10 @@ def predict(model, data, proba, out):
 def evaluate(model, data, target, as_json):
     """Compare the predictions of MODEL with the targets in DATA (its test part, if it has one)."""
     from ..estimators import load_model
-    from ..files.datasets import load_dataset, load_features
 
     start = time.perf_counter()
     estimator = load_model(model)
-    names = getattr(estimator, "feature_names_in_", None)
-    table = load_dataset(data, target or _own_target(estimator, data))
-    X, y = (table.X, table.y) if table.X_test is None else (table.X_test, table.y_test)
-    if table.feature_names is not None and table.X_test is None:
-        columns = None if names is None else names.tolist()
-        X = load_features(data, columns, estimator.n_features_in_, table.target_name)
-    if X.shape[1] != estimator.n_features_in_:
-        raise DataError(
-            f"{data} has {X.shape[1]} features, the model expects {estimator.n_features_in_}."
-        )
-    check_targets(data, y, getattr(estimator, "classes_", None))
+    name, X, y = load_rows(estimator, data, target, test=True)
     scores = metrics(estimator, X, y)
     if as_json:
         task = "classification" if hasattr(estimator, "classes_") else "regression"
@@ -119,12 +108,25 @@ def evaluate(model, data, target, as_json):
         found = {"task": task, "n_test": len(X), "metrics": scores, "seconds": seconds}
         click.echo(json.dumps(found | {"device": estimator.device_, "model": str(model)}))
     else:
-        click.echo(f"{table.name}: {show_metrics(scores)} on {len(X):,} rows.")
+        click.echo(f"{name}: {show_metrics(scores)} on {len(X):,} rows.")
 
 
-def _own_target(estimator, data):
-    """Return the target column that the model was trained on, where DATA has columns."""
-    from ..files.datasets import BUILT_IN, TABULAR
+def load_rows(estimator, data, target, *, test):
+    """Return the name, features and targets of DATA as a model takes them; `test`: a test part."""
+    from ..files.datasets import BUILT_IN, TABULAR, load_dataset, load_features
 
-    tabular = data not in BUILT_IN and data.lower().endswith(TABULAR)
-    return getattr(estimator, "target_name_", None) if tabular else None
+    if target is None and data not in BUILT_IN and data.lower().endswith(TABULAR):
+        target = getattr(estimator, "target_name_", None)  # the one it was trained on
+    table, names = load_dataset(data, target), getattr(estimator, "feature_names_in_", None)
+    X, y = table.X, table.y
+    if test and table.X_test is not None and table.y_test is not None:
+        X, y = table.X_test, table.y_test
+    elif table.feature_names is not None:
+        columns = None if names is None else names.tolist()
+        X = load_features(data, columns, estimator.n_features_in_, table.target_name)
+    if X.shape[1] != estimator.n_features_in_:
+        raise DataError(
+            f"{data} has {X.shape[1]} features, the model expects {estimator.n_features_in_}."
+        )
+    check_targets(data, y, getattr(estimator, "classes_", None))
+    return table.name, X, y

@@ -5,22 +5,19 @@ from functools import partial
 import click
 from click.core import ParameterSource
 
-from ..errors import DataError
-from .train import LOSSES, _sizes
+from .train import LOSSES, sizes_of
 
 option = partial(click.option, show_default=True)
-OF_SIZES = ("activation", "out_activation", "loss", "batch", "seed")
+OF_SIZES = ("activation", "loss", "batch", "seed")
 
 
 # fmt: off
 @click.command()
 @click.argument("model", required=False)
 @click.argument("data", required=False)
-@option("--sizes", callback=lambda ctx, param, value: value and _sizes(ctx, param, value),
+@option("--sizes", callback=lambda ctx, param, value: value and sizes_of(ctx, param, value),
         metavar="D,H,...,C", help="Instead of MODEL: features, units of each layer; random data.")
 @option("--activation", default="logistic", help="With --sizes: of the hidden layers.")
-@option("--out-activation", default="identity",
-        help="With --sizes: of the last layer (the other losses bring their own).")
 @option("--loss", type=click.Choice(LOSSES), default="squared_error", help="With --sizes.")
 @option("--batch", type=click.IntRange(1), default=32, help="With --sizes: rows of random data.")
 @option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="With --sizes.")
@@ -42,14 +39,16 @@ def explain(ctx, model, data, sizes, orientation, as_plan, html, latex, **option
 
     if as_plan and (html or latex):
         raise click.UsageError("--plan prints a table: leave --html and --latex out.")
-    if sizes:
-        found = _of_sizes(sizes, model, orientation, as_plan, options)
-    elif data is None:
+    if sizes and (model or options["target"] or options["rows"]):
+        raise click.UsageError("--sizes goes without MODEL, DATA, --target and --rows.")
+    if not sizes and data is None:
         raise click.UsageError("give MODEL and DATA, or --sizes such as 3,5,5,1.")
+    for name in () if sizes else OF_SIZES:
+        if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name} goes with --sizes only.")
+    if sizes:
+        found = _of_sizes(sizes, orientation, as_plan, options)
     else:
-        for name in OF_SIZES:
-            if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
-                raise click.UsageError(f"--{name.replace('_', '-')} goes with --sizes only.")
         found = _of_model(model, data, orientation, as_plan, options)
     click.echo(str(found))
     if html:
@@ -60,46 +59,33 @@ def explain(ctx, model, data, sizes, orientation, as_plan, html, latex, **option
         click.echo(f"LaTeX: {latex}", err=True)
 
 
-def _of_sizes(sizes, model, orientation, as_plan, options):
+def _of_sizes(sizes, orientation, as_plan, options):
     """Explain or plan a network of sizes at its initial weights, on random data."""
     import numpy as np
 
     from ..nn import Dense, Network
     from ..randomness import stream
 
-    if model or options["target"] or options["rows"]:
-        raise click.UsageError("--sizes goes without MODEL, DATA, --target and --rows.")
     if len(sizes) < 2:
         raise click.UsageError("--sizes needs features and outputs at least, such as 3,1.")
-    loss, out = options["loss"], options["out_activation"]
-    if loss != "squared_error" and out != "identity":
-        raise click.UsageError(f"--loss {loss} has its own output function: no --out-activation.")
     hidden = [Dense(size, options["activation"]) for size in sizes[1:-1]]
-    network = Network((*hidden, Dense(sizes[-1], out)))
-    if as_plan:
-        zeros = np.broadcast_to(np.float32(0), (options["batch"], sizes[0]))  # takes no memory
-        return network.plan(zeros, batch_size=options["batch"])
-    X = stream(options["seed"], "data", 1).normal(size=(options["batch"], sizes[0]))
-    return network.explain(X, loss=loss, random_state=options["seed"], orientation=orientation)
+    network, shape = Network((*hidden, Dense(sizes[-1]))), (options["batch"], sizes[0])
+    if as_plan:  # of arrays that take no memory
+        data = (np.broadcast_to(np.float32(0), (shape[0], n)) for n in (shape[1], sizes[-1]))
+        return network.plan(*data, loss=options["loss"], batch_size=shape[0])
+    X = stream(options["seed"], "data", 1).normal(size=shape)
+    return network.explain(
+        X, loss=options["loss"], random_state=options["seed"], orientation=orientation
+    )
 
 
 def _of_model(model, data, orientation, as_plan, options):
     """Explain or plan a model file on the rows of a data set."""
     from ..estimators import load_model
-    from ..files.datasets import load_dataset, load_features
-    from .apply import _own_target, check_range, check_targets
+    from .apply import check_range, load_rows
 
     estimator = load_model(model)
-    table = load_dataset(data, options["target"] or _own_target(estimator, data))
-    X, y, names = table.X, table.y, getattr(estimator, "feature_names_in_", None)
-    if table.feature_names is not None:
-        columns = None if names is None else names.tolist()
-        X = load_features(data, columns, estimator.n_features_in_, table.target_name)
-    if X.shape[1] != estimator.n_features_in_:
-        raise DataError(
-            f"{data} has {X.shape[1]} features, the model expects {estimator.n_features_in_}."
-        )
-    check_targets(data, y, getattr(estimator, "classes_", None))
+    _, X, y = load_rows(estimator, data, options["target"], test=False)
     X, y = X[: options["rows"]], y[: options["rows"]]
     if as_plan:
         return estimator.plan(X, y)

@@ -17,7 +17,8 @@ LOSSES = ("log_loss", "binary_log_loss", "squared_error", "poisson")
 SOLVERS = ("adam", "sgd", "adamw", "rmsprop", "adagrad", "lbfgs")
 
 
-def _sizes(ctx, param, value):
+def sizes_of(ctx, param, value):
+    """Return units a layer, written 30,30."""
     try:
         sizes = tuple(int(size) for size in value.split(",") if size.strip())
     except ValueError:
@@ -46,7 +47,7 @@ option = partial(click.option, show_default=True)
 @click.command()
 @click.argument("data")
 @option("--target", help="Column to predict, for CSV and Parquet (the last one).")
-@option("--hidden", default="100", callback=_sizes, help="Units a layer, such as 30,30.")
+@option("--hidden", default="100", callback=sizes_of, help="Units a layer, such as 30,30.")
 @option("--activation", default="relu", help="Of the hidden layers.")
 @option("--loss", type=click.Choice(LOSSES), help="By the task.")
 @option("--solver", type=click.Choice(SOLVERS), default="adam")

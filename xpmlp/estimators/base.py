@@ -165,7 +165,6 @@ class BaseMLP(Explains, BaseEstimator):
             self.seed_ = _seed(self.random_state)
         x = self._inputs(X, reset=not resume)
         targets = self._targets(y, x, reset=not resume, classes=classes)
-        self.n_outputs_ = int(targets.shape[1])
         weights = check_weights(sample_weight, x.shape[0])
         loss, self.out_activation_ = match_loss(self.loss, self._task, self.out_activation)
         if not resume:

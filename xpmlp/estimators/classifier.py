@@ -118,9 +118,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             X, y, sample_weight, (None, None), resume=resume, one_epoch=True, classes=(classes,)
         )
 
-    def _targets(self, y, x, *, reset, classes=None):
-        """Return 0/1 targets (n, n_outputs) beside x; sets `classes_` on reset."""
-        y = host_targets(y, x.shape[0], numeric=False, name=type(self).__name__)
+    def _checked_targets(self, y, n, *, reset, classes=None):
+        """Return n labels or rows of 0/1; sets the classes, the task and n_outputs_ on reset."""
+        y = host_targets(y, n, numeric=False, name=type(self).__name__)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         kinds = sorted({type(label).__name__ for label in y}) if y.dtype == object else []
@@ -132,10 +132,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             raise ValueError("y has several columns that are not 0/1: fit a model for each column.")
         found = np.arange(y.shape[1]) if multilabel else np.unique(y)
         self._set_classes(found, multilabel, reset, classes)
-        if multilabel:
+        if reset:
+            self.n_outputs_ = 1 if self._task == "binary" else len(self.classes_)
+        return y
+
+    def _targets(self, y, x, *, reset, classes=None):
+        """Return 0/1 targets (n, n_outputs) beside x."""
+        y = self._checked_targets(y, x.shape[0], reset=reset, classes=classes)
+        if self._task == "multilabel":
             return from_host(y, x, self._dtype)
         codes = np.searchsorted(self.classes_, y)
-        if len(self.classes_) <= 2:
+        if self._task == "binary":
             return from_host(codes[:, None], x, self._dtype)
         return one_hot(from_host(codes, x, "int32"), len(self.classes_), x)
 

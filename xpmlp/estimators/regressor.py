@@ -59,14 +59,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         resume = hasattr(self, "coefs_")
         return self._guarded(X, y, sample_weight, (None, None), resume=resume, one_epoch=True)
 
-    def _targets(self, y, x, *, reset, classes=None):
-        """Return targets (n, n_outputs) beside x, standardised if the model has statistics."""
-        y = host_targets(y, x.shape[0], numeric=True, name=type(self).__name__)
+    def _checked_targets(self, y, n, *, reset):
+        """Return y as float64 (n, n_outputs); sets the task and n_outputs_ on reset."""
+        y = host_targets(y, n, numeric=True, name=type(self).__name__)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         y = y.reshape(len(y), -1).astype(np.float64)
         self._task = "regression"
-        if not reset and y.shape[1] != self.n_outputs_:
+        if reset:
+            self.n_outputs_ = y.shape[1]
+        elif y.shape[1] != self.n_outputs_:
             raise ValueError(
                 f"y has {y.shape[1]} outputs, the model was fitted to {self.n_outputs_}."
             )
@@ -74,6 +76,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             raise ValueError(
                 "loss='poisson' needs y >= 0, got negative values: use 'squared_error'."
             )
+        return y
+
+    def _targets(self, y, x, *, reset, classes=None):
+        """Return targets (n, n_outputs) beside x, standardised if the model has statistics."""
+        y = self._checked_targets(y, x.shape[0], reset=reset)
         if self.scaling_ is not None:
             y = self.scaling_.targets(y)
         if not np.isfinite(y.astype(self._dtype)).all():

@@ -1,8 +1,7 @@
 """Looking into a network with the code that trains: equations with live shapes, the plan."""
 
-from .bare import explain_network, plan_network
-from .explain import Explanation, explain
-from .plan import TrainingPlan, plan_training
+from .explain import Explanation, explain, explain_network
+from .plan import TrainingPlan, plan_network, plan_training
 from .shapes import check_shapes, shape_of
 
 __all__ = [

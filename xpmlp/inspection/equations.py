@@ -1,94 +1,80 @@
 """Equations with live shapes, as text and as LaTeX, with samples in rows or in columns."""
 
 import math
+import re
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+# Arrays and names stand in braces; other notations are derived from this one.
+EQUATIONS = {
+    "affine": "{x} @ {W} + {b}",
+    "linear": "{x} @ {W}",
+    "dW": "{x}^T @ {dz}",
+    "db": "sum({dz}, axis=0)",
+    "dx": "{dz} @ {W}^T",
+    "function": "{f}({z})",
+    "derivative": "{da} * {f}'({z})",
+    "dropout": "{x} * {mask} / {kept}",
+    "squared_error": "sum(({p} - {y})^2) / 2n",
+    "log_loss": "-sum({y} * log({p})) / n",
+    "binary_log_loss": "-sum({y} * log({p}) + (1 - {y}) * log(1 - {p})) / n",
+    "poisson": "sum({p} - {y} + {y} * log({y} / {p})) / n",
+    "loss": "{f}({p}, {y})",
+    "dloss": "({p} - {y}) / n",
+    "own dloss": "{f}'({p}, {y})",
+}
+LATEX = {
+    " @ ": r" \, ", " * ": r" \odot ", "sum(": r"\sum(", "log(": r"\log(", ", ": r",\, ",
+    "axis=0": r"\text{over samples}", "axis=1": r"\text{over samples}", "(": r"\bigl(",
+    ")": r"\bigr)",
+}  # fmt: skip
 ESCAPES = str.maketrans(
     {c: "\\" + c for c in "#$%&_{}"}
     | {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
 )
 
 
-class Text(NamedTuple):
-    """What stands between the arrays of an equation; `between`: what of it joins their shapes."""
-
-    text: str
-    latex: str
-    between: str = ""
-
-
-AT = Text(" @ ", r" \, ", " ")
-PLUS, MINUS = Text(" + ", " + ", " + "), Text(" - ", " - ", " - ")
-TIMES = Text(" * ", r" \odot ", " * ")
-SUM, OPEN, CLOSE = (
-    Text("sum(", r"\sum_{\text{samples}} "),
-    Text("(", r"\bigl("),
-    Text(")", r"\bigr)"),
-)
-ROWS, COLUMNS = Text(", axis=0)", ""), Text(", axis=1)", "")
-OVER_N, COMMA = Text(" / n", " / n"), Text(", ", r",\, ", " ")
-
-
-def text(a):
-    """Return words as they stand; LaTeX sets them upright."""
-    return Text(a, rf"\text{{{a.translate(ESCAPES)}}}")
-
-
-def function(name):
-    """Return a function's name with the opening bracket; ``tanh'`` is a derivative."""
-    bare = name.rstrip("'")
-    prime = name[len(bare) :]
-    return Text(f"{name}(", rf"\operatorname{{{bare.translate(ESCAPES)}}}{prime}\bigl(")
-
-
 class Term(NamedTuple):
     """An array in an equation: ``Term("W", "2", (3, 1), gradient=True)`` is dW2."""
 
     letters: str
-    number: str  # of the layer: "2", or "2.1" within a network in a network
-    shape: tuple
+    number: str = ""  # of the layer: "2", or "2.1" within a network in a network
+    shape: tuple = ()
     gradient: bool = False
-    transposed: bool = False
 
-    @property
-    def symbol(self):
-        """The term without its shape."""
-        return f"{'d' if self.gradient else ''}{self.letters}{self.number}"
+    def __str__(self):
+        return f"{'d' * self.gradient}{self.letters}{self.number}"
 
-    @property
-    def text(self):
-        """The term as it stands in an equation."""
-        return self.symbol + ("^T" if self.transposed else "")
+    def written_shape(self):
+        """Return the shape as text."""
+        return f"({','.join(map(str, self.shape))})"
 
-    @property
-    def between(self):
-        """The shape as it stands in a line of shapes."""
-        return f"({','.join(map(str, self.shape))}){'^T' if self.transposed else ''}"
-
-    @property
-    def latex(self):
-        """The symbol over its shape."""
-        name = self.letters
-        name = name if len(name) == 1 else rf"\mathit{{{name.translate(ESCAPES)}}}"
-        name += f"_{{{self.number}}}" if self.number else ""
-        name = (r"\mathrm{d}" if self.gradient else "") + name
-        top = r"^{\top}" if self.transposed else ""
-        shape = ",".join(map(str, self.shape))
-        return rf"\underset{{({shape}){top}}}{{{name}{top}}}" if shape else name
-
-    @property
-    def columns(self):
-        """The term where samples stand in columns: every array is the transpose of ours."""
-        return self._replace(shape=self.shape[::-1])
+    def latex(self, turned):
+        """Return the symbol over its shape; `turned`: the mark of a transpose."""
+        name = self.letters.translate(ESCAPES)
+        name = name if len(self.letters) == 1 else rf"\mathit{{{name}}}"
+        name += f"_{{{self.number.translate(ESCAPES)}}}" * bool(self.number)
+        name = r"\mathrm{d}" * self.gradient + name + turned
+        return rf"\underset{{{self.written_shape()}{turned}}}{{{name}}}" if self.shape else name
 
 
-class Equation(NamedTuple):
+@dataclass
+class Equation:
     """One line of a forward or backward pass, and the size of what it gave.
+
+    Attributes
+    ----------
+    left : Term
+    template : str
+    names : dict
+        What stands in the template's braces: terms, and functions' names.
+    norm : float
+        Frobenius, of the left side; the value of a number.
 
     Examples
     --------
-    >>> x, w = Term("X", "", (400, 2)), Term("W", "1", (2, 4))
-    >>> equation = Equation(Term("Z", "1", (400, 4)), (x, AT, w), norm=40.0)
+    >>> names = {"x": Term("X", "", (400, 2)), "W": Term("W", "1", (2, 4))}
+    >>> equation = Equation(Term("Z", "1", (400, 4)), EQUATIONS["linear"], names, norm=40.0)
     >>> equation.formula, equation.shapes, equation.rms
     ('Z1 = X @ W1', '(400,2) (2,4) -> (400,4)', 1.0)
     >>> equation.columns.formula, equation.columns.shapes
@@ -96,8 +82,9 @@ class Equation(NamedTuple):
     """
 
     left: Term
-    right: tuple[Term | Text, ...]
-    norm: float  # Frobenius, of the left side
+    template: str
+    names: dict
+    norm: float = 0.0
 
     @property
     def rms(self):
@@ -107,59 +94,44 @@ class Equation(NamedTuple):
     @property
     def formula(self):
         """The equation without shapes."""
-        return f"{self.left.symbol} = {''.join(item.text for item in self.right)}"
+        return f"{self.left} = {self.template.format(**self.names)}"
 
     @property
     def shapes(self):
         """The shapes of the right side, an arrow, the shape of the left side."""
-        right = "".join(item.between for item in self.right)
-        return f"{right} -> {self.left.between}" if right and self.left.shape else right
+        text = ""
+        for before, item, turned in self._items():
+            text += re.sub(r" @ |, (?!axis)", " ", "".join(re.findall(JOINTS, before)))
+            text += item.written_shape() + turned if isinstance(item, Term) else ""
+        return f"{text} -> {self.left.written_shape()}" if self.left.shape else ""
 
     @property
     def latex(self):
         """A line of an align environment."""
-        return f"{self.left.latex} &= {''.join(item.latex for item in self.right)}"
+        text = f"{self.left.latex('')} &= "
+        for before, item, turned in self._items():
+            text += re.sub(SIGNS, lambda sign: LATEX[sign[0]], before)
+            if isinstance(item, Term):
+                text += item.latex(r"^{\top}" if turned else "")
+            elif item:
+                text += rf"\operatorname{{{item.translate(ESCAPES)}}}"
+        return text
 
     @property
     def columns(self):
-        """The same with samples in columns: a product's factors change places."""
-        right = list(self.right)
-        for i, item in enumerate(self.right):
-            if item == AT:
-                right[i - 1], right[i + 1] = right[i + 1], right[i - 1]
-        turned = (COLUMNS if a == ROWS else a.columns if isinstance(a, Term) else a for a in right)
-        return Equation(self.left.columns, tuple(turned), self.norm)
+        """The same with samples in columns: every array is the transpose of ours."""
+        template = re.sub(r"(\S+) @ (\S+)", r"\2 @ \1", self.template).replace("axis=0", "axis=1")
+        turn = lambda a: a._replace(shape=a.shape[::-1]) if isinstance(a, Term) else a
+        names = {role: turn(name) for role, name in self.names.items()}
+        return replace(self, left=turn(self.left), template=template, names=names)
+
+    def _items(self):
+        """Yield what stands before a name, the name, and ^T where it is transposed."""
+        *pieces, end = re.split(r"\{(\w+)\}(\^T)?", self.template)
+        for before, role, turned in zip(pieces[::3], pieces[1::3], pieces[2::3]):
+            yield before, self.names[role], turned or ""
+        yield end, "", ""
 
 
-# The losses in words: text and LaTeX, of targets Y and predictions {P} = link of the outputs.
-LOSS_TEXTS = {
-    "squared_error": ("sum(({P} - Y)^2) / 2n", r"\frac{1}{2n} \sum \bigl({P} - Y\bigr)^2"),
-    "log_loss": ("-sum(Y * log({P})) / n", r"-\frac{1}{n} \sum Y \log {P}"),
-    "binary_log_loss": (
-        "-sum(Y * log({P}) + (1 - Y) * log(1 - {P})) / n",
-        r"-\frac{1}{n} \sum \bigl(Y \log {P} + (1 - Y) \log(1 - {P})\bigr)",
-    ),
-    "poisson": (
-        "sum({P} - Y + Y * log(Y / {P})) / n",
-        r"\frac{1}{n} \sum \bigl({P} - Y + Y \log(Y / {P})\bigr)",
-    ),
-}
-
-
-def loss_equation(name, prediction, targets, value):
-    """Return the equation of a loss, one of your own by its name only."""
-    symbol = prediction._replace(shape=())
-    if name not in LOSS_TEXTS:
-        right: tuple = (function(name), prediction, COMMA, targets, CLOSE)
-    else:
-        plain, latex = LOSS_TEXTS[name]
-        right = (Text(plain.replace("{P}", symbol.symbol), latex.replace("{P}", symbol.latex)),)
-    return Equation(Term("L", "", ()), right, value)
-
-
-def aligned(rows, n_left):
-    """Yield rows of text in columns, the first `n_left` of them set to the left."""
-    wide = [max(map(len, column)) for column in zip(*rows)]
-    for row in rows:
-        cells = (f"{a:{'<' if i < n_left else '>'}{wide[i]}}" for i, a in enumerate(row))
-        yield "  ".join(cells).rstrip()
+JOINTS = r" [@+*-] |, (?!axis)"  # what of an equation stands between its shapes too
+SIGNS = "|".join(map(re.escape, LATEX))

@@ -1,7 +1,7 @@
 """One training step looked into: equations with live shapes, norms, dead units, updates."""
 
-import textwrap
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -10,12 +10,14 @@ from ..engines import engine_for, gather
 from ..nn import Layout
 from ..nn.layout import get, map_params, walk
 from ..optim import init_state, make_rule
+from ..randomness import stream
 from ..training import Step
+from ..training.inputs import checked_inputs, checked_targets, network_loss, starting_params
 from ..training.plan import make_plan, to_device
-from .equations import ESCAPES, Equation, aligned
+from .equations import ESCAPES, Equation
+from .shapes import check_shapes
+from .text import explanation_text
 from .trace import LayerNotes, Trace
-
-WIDTH = 100  # columns of a terminal
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,36 +72,34 @@ class Explanation:
 
     @property
     def sections(self):
-        """The lines in the order of the computation: (heading, lines)."""
-        ahead = [(f"{notes.title}{_dead(notes)}", notes.forward) for notes in self.layers]
-        back = [(f"{notes.title}, backward", notes.backward) for notes in self.layers[::-1]]
-        return [*ahead, ("loss", self.loss_lines), *back]
+        """The lines in the order of the computation: (heading, lines, notes of a forward pass)."""
+        ahead = [(notes.title, notes.forward, notes) for notes in self.layers]
+        back = [(f"{notes.title}, backward", notes.backward, None) for notes in self.layers[::-1]]
+        return [part for part in (*ahead, ("loss", self.loss_lines, None), *back) if part[1]]
 
     @property
     def remarks(self):
         """Sentences on how to read the numbers."""
-        lines = [
+        penalty = (
+            f"The L2 penalty alpha / 2n |W|^2 is {self.penalty:.4g}; it adds alpha / n W to dW in "
+            "the table of parameters."
+        )
+        return [
             f"Samples stand in {self.orientation}, n of them. dZ is the gradient of L with respect "
             "to Z; rms is the norm per element.",
             "A dead unit's activation passes no gradient for any of the samples. update / value: "
             "the norm of the first update over that of the parameter.",
+            *([penalty] if self.penalty else []),
+            *self.notes,
         ]
-        if self.penalty:
-            lines.append(
-                f"The L2 penalty alpha / 2n |W|^2 is {self.penalty:.4g}; it adds alpha / n W to dW "
-                "in the table of parameters."
-            )
-        return [*lines, *self.notes]
 
     @property
     def parameter_rows(self):
         """The table of parameters, its head first."""
-        rows: list[tuple] = [
-            ("parameter", "shape", "norm", "rms", "gradient", "rms", "update / value")
-        ]
+        head = ("parameter", "shape", "norm", "rms", "gradient", "rms", "update / value")
+        rows: list[tuple] = [head]
         for p in self.parameters:
-            arrays = (p.value.astype(np.float64), p.gradient.astype(np.float64))
-            sizes = [np.linalg.norm(a) for a in arrays]
+            sizes = [_norm(p.value), _norm(p.gradient)]
             cells = (f"{n:.3g}" for size in sizes for n in (size, size / np.sqrt(p.value.size)))
             shape = f"({','.join(map(str, p.value.shape))})"
             ratio = "-" if p.ratio is None else f"{p.ratio:.3g}"
@@ -107,7 +107,7 @@ class Explanation:
         return rows
 
     def __repr__(self):
-        return "\n".join(_lines_of(self))
+        return explanation_text(self)
 
     def _repr_html_(self):
         from .page import fragment
@@ -124,32 +124,31 @@ class Explanation:
 
     def to_latex(self, *, document=False):
         """Return align* environments, which need amsmath, or a whole document."""
-        parts = []
-        for heading, lines in self.sections:
+        latex = ""
+        for heading, lines, _ in self.sections:
             heading = heading.translate(ESCAPES).replace("->", r"$\to$")
             body = " \\\\[1ex]\n".join(line.latex for line in lines)
-            if body:
-                body = f"\\begin{{align*}}\n{body}\n\\end{{align*}}"
-                parts += [rf"\paragraph{{{heading}}}", body]
-        latex = "\n".join(parts) + "\n"
+            latex += f"\\paragraph{{{heading}}}\n\\begin{{align*}}\n{body}\n\\end{{align*}}\n"
         if not document:
             return latex
-        packages = "\\usepackage{amsmath}\n\\allowdisplaybreaks"
-        begin, end = "\\begin{document}\n", "\\end{document}\n"
-        return f"\\documentclass{{article}}\n{packages}\n{begin}{latex}{end}"
+        head = "\\documentclass{article}\n\\usepackage{amsmath}\n\\allowdisplaybreaks\n"
+        return f"{head}\\begin{{document}}\n{latex}\\end{{document}}\n"
 
 
 def explain(
-    network, loss, params, x, y, *, rule, lr, alpha=0.0, weight_decay=0.0, seed=0,
+    network, loss, params, x, y, *, rule, lr, alpha=0.0, weight_decay=None, seed=0,
     orientation="rows", notes=(),
 ):  # fmt: skip
     """Run one training step on all rows of x and y, and return its `Explanation`.
 
     params: nested dicts of arrays beside x, left as they are; x: (n, D) and y: (n, C) as the step
-    takes them; rule: an update rule, or None for lbfgs, whose steps have no fixed length.
+    takes them; rule: an update rule, or None for lbfgs, whose steps have no fixed length;
+    weight_decay: decoupled, the rule's own if None.
     """
     if orientation not in ("rows", "columns"):
         raise ValueError(f"orientation must be 'rows' or 'columns', got {orientation!r}.")
+    if weight_decay is None:
+        weight_decay = rule.weight_decay if rule else 0.0
     engine, xp, n = engine_for(x), namespace(x), x.shape[0]
     dtype = str(x.dtype).rpartition(".")[2]
     layout = Layout.of(network, params, contiguous=engine.contiguous)
@@ -167,32 +166,30 @@ def explain(
     batch = gather((x, y), to_device(plan, x, dtype).at(0), xp=xp)
 
     def run(store, buffers, state, batch):
-        trace.named(batch.x, "X")
-        value, grads, _ = step.gradient(
-            store, buffers, batch, xp=xp, kernels=trace.kernels(engine.kernels)
-        )
+        trace.name(batch.x, "X")
+        value, grads, _ = step.gradient(store, buffers, batch, xp=xp, kernels=engine.kernels)
         penalty, grads = step.penalise(grads, store, batch.now, xp=xp)
         full = {k: xp.asarray(g, copy=True) for k, g in grads.items()}  # the update takes `grads`
         new, _ = step.update(grads, state, store, batch.now, xp=xp)
         unpacked = (layout.unpack(a | buffers, xp=xp) for a in (full, new))
         return value, penalty, *unpacked, trace.values
 
-    loss_value, penalty, grads, new, numbers = engine.compile(run)(
+    loss_value, penalty, grads, new, values = engine.compile(run)(
         store, buffers, init_state(step.rule, store, xp=xp), batch
     )
+    trace.finish([float(to_host(a)) for a in values])
     columns = orientation == "columns"
-    trace.finish([float(to_host(a)) for a in numbers], columns)
+    for lines in (trace.loss_lines, *(a for b in trace.layers for a in (b.forward, b.backward))):
+        lines[:] = [line.columns for line in lines] if columns else lines
     old, grads, new = (map_params(to_host, tree) for tree in (params, grads, new))
     found = []
     for path, group, a in walk(network, old):
         if group.trained:
             number = ".".join(str(p + 1) if isinstance(p, int) else p for p in path[:-1])
-            change = np.linalg.norm(get(new, path).astype(np.float64) - a)
-            size = np.linalg.norm(a.astype(np.float64))
-            ratio = float(change / size) if rule and size > 0 else None
+            size, change = _norm(a), _norm(get(new, path).astype(np.float64) - a)
+            ratio = change / size if rule and size > 0 else None
             value, gradient = (b.T if columns else b for b in (a, get(grads, path)))
-            name = f"{path[-1]}{number}"
-            found.append(ParameterNotes(number, name, value, gradient, ratio))
+            found.append(ParameterNotes(number, path[-1] + number, value, gradient, ratio))
     where = home(x)
     title = (
         f"One step of {type(rule).__name__ if rule else 'lbfgs'} on {n:,} rows of {x.shape[1]:,} "
@@ -205,31 +202,40 @@ def explain(
     )  # fmt: skip
 
 
-def _dead(notes):
-    return f", {notes.dead:,} of {notes.units:,} units dead" if notes.units else ""
+def explain_network(
+    network, X, y=None, *, params=None, loss="squared_error", solver="adam",
+    learning_rate_init=1e-3, alpha=0.0, random_state=0, orientation="rows",
+):  # fmt: skip
+    """Return the `Explanation` of a step of a bare network; see `Network.explain`."""
+    for name, value in (("learning_rate_init", learning_rate_init), ("alpha", alpha)):
+        if not isinstance(value, Real) or not 0 <= float(value) < np.inf:
+            raise ValueError(f"{name} must be a number of 0 or more, got {value!r}.")
+    if not isinstance(random_state, Integral) or random_state < 0:
+        raise ValueError(f"random_state must be a whole number >= 0, got {random_state!r}.")
+    check_shapes(X, y)
+    x = checked_inputs(X)
+    params, n_out = starting_params(network, x, params, random_state)
+    record = network_loss(loss, n_out)
+    notes = ["y was not given: the targets are random."] if y is None else []
+    if y is None:
+        y = _random_targets(record.name, x.shape[0], n_out, random_state)
+    rule = None if solver == "lbfgs" else make_rule(solver)
+    return explain(
+        network, record, params, x, checked_targets(y, x, n_out, loss), rule=rule,
+        lr=learning_rate_init, alpha=alpha, seed=random_state, orientation=orientation, notes=notes,
+    )  # fmt: skip
 
 
-def _lines_of(explanation):
-    """Yield the lines of the text."""
-    yield from (explanation.title, "")
-    sections = [(heading, lines) for heading, lines in explanation.sections if lines]
-    equations = [line for _, lines in sections for line in lines if line.left.shape]
-    left = min(max(len(line.formula) for line in equations), 34)
-    right = min(max(len(line.shapes) for line in equations), WIDTH - left - 26)
-    yield f"{'':{left + right + 5}} {'norm':>9} {'rms':>9}"
-    for heading, lines in sections:
-        yield heading[:WIDTH]
-        for line in lines:
-            if not line.left.shape:
-                yield f"  {line.formula} = {line.norm:.6g}"
-                continue
-            start, shapes, wide = f"  {line.formula}", line.shapes, left + right + 4
-            if len(line.formula) > left or len(shapes) > right:
-                yield from textwrap.wrap(start, WIDTH, subsequent_indent=" " * 6)
-                start = f"      {shapes}"
-            else:
-                start = f"{start:<{left + 4}}{shapes}"
-            yield f"{start:<{wide}}  {line.norm:>9.3g} {line.rms:>9.3g}"
-    yield from ("", *aligned(explanation.parameter_rows, 2), "")
-    for remark in explanation.remarks:
-        yield from textwrap.wrap(remark, WIDTH)
+def _random_targets(name, n, n_out, seed):
+    """Return targets (n, n_out) that a loss can have."""
+    rng = stream(seed, "data")
+    if name == "log_loss":
+        return np.eye(n_out)[rng.integers(0, n_out, n)]
+    if name == "binary_log_loss":
+        return rng.integers(0, 2, (n, n_out))
+    return rng.poisson(1.0, (n, n_out)) if name == "poisson" else rng.normal(size=(n, n_out))
+
+
+def _norm(a):
+    """Return the Frobenius norm in float64."""
+    return float(np.linalg.norm(a.astype(np.float64)))

@@ -1,17 +1,26 @@
 """What a training will take, told before anything runs: shapes, FLOPs, bytes."""
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 
-from ..arrays import free_memory, home
-from ..nn import Activation, Dense, Dropout, Network
+from ..arrays import float_dtype, free_memory, home, is_array
+from ..nn import Dense, Dropout, Network
 from ..nn.layout import walk
+from ..nn.losses import check_targets
 from ..nn.network import describe
+from ..optim import make_rule
 from ..randomness import stream
-from .equations import aligned
+from ..training.inputs import network_loss
+from .shapes import check_shapes, shape_of
+from .text import aligned
 
+READING = (
+    "FLOP: of the matrix products, 2 x rows x elements of W forward; as many again for dW, and for "
+    "dX in all layers but the first. Activations: what backward needs of a batch."
+)
 LBFGS_VECTORS = 27  # of float64, on the host: 10 pairs of SciPy's, and the work beside them
 
 
@@ -19,7 +28,7 @@ class LayerCost(NamedTuple):
     """One row of the table; FLOPs and bytes of one batch."""
 
     name: str
-    output: tuple[int, int]
+    output: tuple[int, ...]
     parameters: int
     forward: int  # FLOPs
     total: int  # FLOPs, forward and backward
@@ -68,53 +77,41 @@ class TrainingPlan:
         return None if self.free is None else self.total <= self.free
 
     def __repr__(self):
-        rows = [("layer", "output", "parameters", "forward", "with backward", "activations")]
-        rows += [
-            (
-                c.name, f"({', '.join(map(str, c.output))})", f"{c.parameters:,}",
-                scaled(c.forward, "FLOP"), scaled(c.total, "FLOP"), scaled(c.activations, "B"),
-            )
-            for c in self.layers
-        ]  # fmt: skip
-        sums = [sum(column) for column in zip(*(c[2:] for c in self.layers))]
-        flops = (scaled(sums[1], "FLOP"), scaled(sums[2], "FLOP"))
-        rows.append(("a batch", "", f"{sums[0]:,}", *flops, scaled(sums[3], "B")))
-        memory = ", ".join(f"{name} {scaled(n, 'B')}" for name, n in self.memory.items())
-        lines = [self.title, "", *aligned(rows, 2), "", f"Memory: {memory}.", self._verdict()]
-        lines += [
-            "FLOP: of the matrix products, 2 x rows x elements of W forward; as many again for dW,",
-            "and for dX in all layers but the first. Activations: what backward needs of a batch.",
-        ]
-        return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
-
-    def _verdict(self):
-        if self.free is None:
-            return f"Total: {scaled(self.total, 'B')}; the device does not say what is free."
-        gap = f"does not fit by {scaled(self.total - self.free, 'B')}"
-        verdict = "fits" if self.fits else gap
-        return f"Total: {scaled(self.total, 'B')} of {scaled(self.free, 'B')} free: {verdict}."
+        rows: list = [("layer", "output", "parameters", "forward", "with backward", "activations")]
+        sums = (sum(column) for column in zip(*(c[2:] for c in self.layers)))
+        for c in (*self.layers, LayerCost("a batch", (), *sums)):
+            output = f"({', '.join(map(str, c.output))})" if c.output else ""
+            flops = (f"{scaled(c.forward)}FLOP", f"{scaled(c.total)}FLOP")
+            rows.append((c.name, output, f"{c.parameters:,}", *flops, f"{scaled(c.activations)}B"))
+        memory = ", ".join(f"{name} {scaled(n)}B" for name, n in self.memory.items())
+        verdict = "; the device does not say what is free."
+        if self.free is not None:
+            gap = f"does not fit by {scaled(self.total - self.free)}B"
+            verdict = f" of {scaled(self.free)}B free: {'fits' if self.fits else gap}."
+        rows += ["", f"Memory: {memory}.", f"Total: {scaled(self.total)}B{verdict}", READING]
+        return "\n".join(aligned([self.title, "", *rows, *(f"Note: {a}" for a in self.notes)]))
 
 
-def scaled(n, unit):
-    """Write a count with a unit: 1.5 MB."""
+def scaled(n):
+    """Write a count ahead of its unit: "1.5 M"."""
     for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(n) >= factor:
-            return f"{n / factor:.3g} {prefix}{unit}"
-    return f"{n} {unit}"
+            return f"{n / factor:.3g} {prefix}"
+    return f"{n} "
 
 
-def plan_training(network, shape, *, dtype, rule, batch_size, like, held=False, notes=()):
-    """Return the `TrainingPlan` of a network for data X of a shape; allocates nothing of that size.
+def plan_training(network, X, *, dtype, rule, batch_size, like, notes=()):
+    """Return the `TrainingPlan` of a network for data X; allocates nothing of its size.
 
-    rule: an update rule, or None for lbfgs; like: an array on the device; held: X is there already,
-    in the dtype.
+    rule: an update rule, or None for lbfgs; like: an array on the device that trains.
     """
-    n, d = shape
-    rows, size = min(batch_size, n) if rule else n, np.dtype(dtype).itemsize
+    (n, d), size = shape_of(X), np.dtype(dtype).itemsize
+    rows = min(batch_size, n) if rule else n
+    held = is_array(X) and home(X) == home(like) and str(X.dtype).rpartition(".")[2] == dtype
     layers: list[LayerCost] = []
-    if not network.layers:
-        raise ValueError("the network has no layers: give it a Dense layer.")
     n_out = _costs(network, d, rows, size, "", layers)
+    if not any(c.parameters for c in layers):
+        raise ValueError("the network has no parameters to train: give it a Dense layer.")
     n_params = sum(c.parameters for c in layers)
     state = len(rule.slots) * n_params * size if rule else 8 * LBFGS_VECTORS * n_params
     widest = max(c.output[1] for c in layers)
@@ -124,14 +121,34 @@ def plan_training(network, shape, *, dtype, rule, batch_size, like, held=False, 
         "gradients": 3 * n_params * size,  # a layer's, packed, and the update's work
         type(rule).__name__ if rule else "L-BFGS on the host": state,
         # The batch, its activations, and two gradients on their way back.
-        "activations": rows * d * size
-        + sum(c.activations for c in layers)
-        + 2 * rows * widest * size,
+        "activations": rows * (d + 2 * widest) * size + sum(c.activations for c in layers),
     }
     where = home(like)
     batches = f"batches of {rows:,}" if rule else "all in one batch"
     title = f"{n:,} rows of {d:,} features, {batches}, {dtype} on {where.library} {where.device}"
     return TrainingPlan(title, tuple(layers), memory, free_memory(like), tuple(notes))
+
+
+def plan_network(
+    network, X, y=None, *, loss="squared_error", solver="adam", batch_size=None, dtype=None
+):
+    """Return the `TrainingPlan` of a bare network; see `Network.plan`."""
+    if not isinstance(batch_size, Integral | None) or (batch_size is not None and batch_size < 1):
+        raise ValueError(f"batch_size must be a whole number of 1 or more, got {batch_size!r}.")
+    check_shapes(X, y)
+    n, d = shape_of(X)
+    wide = f"X is {(n, d)}, wider than long; if its samples stand in columns, pass X.T."
+    like = X[:0, ...] if is_array(X) else np.empty((0, 1))
+    plan = plan_training(
+        network, X, dtype=float_dtype(like, dtype), batch_size=batch_size or 200, like=like,
+        rule=None if solver == "lbfgs" else make_rule(solver),
+        notes=[wide] if d > n and y is None else [],
+    )  # fmt: skip
+    n_out = plan.layers[-1].output[1]
+    network_loss(loss, n_out)
+    if y is not None and not (loss == "log_loss" and len(shape_of(y)) == 1):
+        check_targets((n, n_out), shape_of(y))
+    return plan
 
 
 def _costs(network, n_in, rows, size, number, layers):
@@ -146,13 +163,9 @@ def _costs(network, n_in, rows, size, number, layers):
         first = not any(c.parameters for c in layers)  # nobody reads its dX
         kept = 2 if isinstance(layer, Dense | Dropout) else 1
         kept -= isinstance(layer, Dense) and layer.activation == "identity"
-        name = f"{here} {describe(layer, n_in)}"
-        layers.append(
-            LayerCost(
-                name, (rows, n_out), n_params, forward, forward * (2 if first else 3),
-                rows * n_out * size * kept,
-            )
-        )  # fmt: skip
+        name, kept = f"{here} {describe(layer, n_in)}", rows * n_out * size * kept
+        cost = forward, forward * (2 if first else 3), kept
+        layers.append(LayerCost(name, (rows, n_out), n_params, *cost))
         n_in = n_out
     return n_in
 
@@ -162,12 +175,6 @@ def _parameters(layer, n_in):
     if isinstance(layer, Dense):  # without drawing them
         n = n_in * layer.n_out
         return n + layer.n_out * layer.use_bias, n, layer.n_out
-    if isinstance(layer, Activation | Dropout):
-        return 0, 0, n_in
     params, n_out = layer.init(n_in, stream(0, "init"))
-    sizes = [(a.size, group) for _, group, a in walk(layer, params)]
-    return (
-        sum(n for n, group in sizes if group.trained),
-        sum(n for n, group in sizes if group.decay),
-        n_out,
-    )
+    found = [(a.size, group) for _, group, a in walk(layer, params) if group.trained]
+    return sum(n for n, _ in found), sum(n for n, group in found if group.decay), n_out

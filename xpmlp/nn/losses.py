@@ -82,14 +82,19 @@ def check_targets(outputs_shape, y_shape):
     if len(y_shape) >= 2 and tuple(outputs_shape[-len(y_shape) :]) == tuple(y_shape):
         return
     n, c = outputs_shape[-2:]
-    wanted = f"y.reshape({n}, {c})" if math.prod(y_shape) == n * c else f"one of shape ({n}, {c})"
-    if len(y_shape) == 1 and c > 1 and y_shape[0] == n:
-        wanted = (
-            f"a 0/1 column for each of the {c} classes (or pass log_loss integer labels to train)"
-        )
-    raise ShapeError(
-        f"targets have shape {tuple(y_shape)}, outputs {tuple(outputs_shape)}: use {wanted}."
-    )
+    y = tuple(y_shape)
+    meant = "."
+    if y == (n,) and c == 1:
+        meant = "; did you mean y[:, None]?"
+    elif y == (n,):
+        meant = f": pass a 0/1 column for each of the {c}, or integer labels with loss='log_loss'."
+    elif y == (n, 1):
+        meant = "; if y holds the labels of log_loss, did you mean y[:, 0]?"
+    elif math.prod(y) == n * c:
+        meant = f"; did you mean y.reshape({n}, {c})?"
+    elif len(y) == 2 and y[0] == n:
+        meant = f": the last layer needs {y[1]} units, or y {c} columns."
+    raise ShapeError(f"y is {y}, the outputs are {tuple(outputs_shape)}{meant}")
 
 
 def _squared_error(outputs, y, w, xp):

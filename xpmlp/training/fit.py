@@ -3,16 +3,18 @@
 import warnings
 from dataclasses import dataclass
 
-import numpy as np
-
-from ..arrays import Array, as_float, detached, float_dtype, from_host, is_array, namespace, to_host
+from ..arrays import Array, as_float, detached, float_dtype, namespace
 from ..engines import Carry, engine_for
-from ..errors import ShapeError
 from ..nn import Layout, Network
 from ..nn.layout import map_params
-from ..nn.losses import check_targets, match_loss, one_hot
 from ..optim import init_state, make_rule, make_schedule
-from ..randomness import stream
+from .inputs import (
+    checked_inputs,
+    checked_targets,
+    checked_weights,
+    network_loss,
+    starting_params,
+)
 from .lbfgs import run_lbfgs
 from .loop import Recipe, State, run_epochs
 from .outputs import network_outputs
@@ -136,20 +138,11 @@ def train(
     >>> bool(np.abs(trained.outputs(x) - np.sin(x)).max() < 0.1)
     True
     """
-    x = _checked_inputs(X, dtype)
+    x = checked_inputs(X, dtype)
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be 1 or more, got {batch_size}.")
-    if params is None:
-        host, n_out = network.init(x.shape[1], stream(random_state, "init"))
-        params = map_params(lambda a: from_host(a, x, str(x.dtype).rpartition(".")[2]), host)
-    else:
-        n_out = network.init(x.shape[1], stream(random_state, "init"))[1]
-        params = map_params(detached, params)
-    if _first(params) is None:
-        raise ValueError("the network has no parameters to train: give it a Dense layer.")
-    targets = _targets(y, x, n_out, loss)
-    task = "binary" if loss == "log_loss" and n_out == 1 else "multiclass"
-    record = match_loss(loss, task if loss == "log_loss" else "regression")[0]
+    params, n_out = starting_params(network, x, params, random_state)
+    record, targets = network_loss(loss, n_out), checked_targets(y, x, n_out, loss)
     rule = None if solver == "lbfgs" else make_rule(
         solver, momentum=momentum, nesterov=nesterovs_momentum, beta_1=beta_1, beta_2=beta_2,
         epsilon=epsilon,
@@ -161,70 +154,13 @@ def train(
         min(batch_size or 200, x.shape[0]), max_iter, shuffle, random_state, alpha, weight_decay,
         tol, n_iter_no_change, max_fun=max_fun, verbose=verbose,
     )  # fmt: skip
-    w = _checked_weights(sample_weight, x.shape[0])
+    w = checked_weights(sample_weight, x.shape[0])
     trained, state, reason = fit_network(
         network, record, rule, recipe, (x, targets), params, sample_weight=w
     )
     if reason == "interrupted":
         warnings.warn("Training interrupted by user.")
     return Trained(network, trained, state.history)
-
-
-def _checked_inputs(X, dtype):
-    """Return X (n_samples, n_features) as finite numbers in the compute dtype."""
-    if not (is_array(X) and X.ndim == 2 and X.shape[0] > 0 and X.shape[1] > 0):
-        raise ShapeError(
-            f"train got X of shape {tuple(getattr(X, 'shape', ())) or type(X).__name__}, expected "
-            "an array (n_samples, n_features) of one row or more."
-        )
-    x = as_float(detached(X), float_dtype(X, dtype))
-    _check_finite(x, "X")
-    return x
-
-
-def _check_finite(a, name):
-    xp = namespace(a)
-    if not bool(xp.all(xp.isfinite(a))):
-        raise ValueError(f"{name} holds NaN or infinity, or numbers too large for {a.dtype}.")
-
-
-def _checked_weights(sample_weight, n):
-    """Return weights (n,) on the host, or None."""
-    if sample_weight is None:
-        return None
-    w = to_host(sample_weight) if is_array(sample_weight) else np.asarray(sample_weight)
-    w = w.astype(np.float64)
-    if w.shape != (n,) or not np.isfinite(w).all() or w.min() < 0 or not w.any():
-        raise ValueError(
-            f"sample_weight of shape {w.shape} must be ({n},), finite, 0 or more, and not all 0."
-        )
-    return w
-
-
-def _targets(y, x, n_out, loss):
-    """Return targets (n, C) beside x, or say which reshape gives them."""
-    xp, dtype = namespace(x), str(x.dtype).rpartition(".")[2]
-    y = detached(y) if is_array(y) else np.asarray(y)
-    if type(y) is not type(x):
-        y = from_host(to_host(y), x)
-    if y.ndim == 1 and xp.isdtype(y.dtype, "integral") and (n_out > 1 or loss == "log_loss"):
-        if loss != "log_loss":
-            raise ShapeError(
-                f"y holds integer class labels of shape {tuple(y.shape)}, but loss={loss!r} needs "
-                f"targets of shape {(x.shape[0], n_out)}: use loss='log_loss', or a 0/1 column "
-                "for each class."
-            )
-        n_classes = max(n_out, 2)
-        if not bool(xp.all((y >= 0) & (y < n_classes))):
-            raise ValueError(
-                f"y holds labels outside 0 ... {n_classes - 1}: number the classes from 0, and "
-                "give the last layer an output for each."
-            )
-        y = one_hot(y, n_out, x) if n_out > 1 else y[:, None]
-    check_targets((x.shape[0], n_out), tuple(y.shape))
-    y = as_float(y, dtype)
-    _check_finite(y, "y")
-    return y
 
 
 def _first(params):

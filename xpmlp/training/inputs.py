@@ -1,0 +1,97 @@
+"""Checks at the door of a bare network: X, y, weights and starting parameters."""
+
+import numpy as np
+
+from ..arrays import Array, as_float, detached, float_dtype, from_host, is_array, namespace, to_host
+from ..errors import ShapeError
+from ..nn import Loss
+from ..nn.layout import get, map_params, path_name, walk
+from ..nn.losses import check_targets, match_loss, one_hot
+from ..randomness import stream
+
+
+def checked_inputs(X, dtype=None) -> Array:
+    """Return X (n_samples, n_features) as finite numbers in the compute dtype."""
+    if not is_array(X):
+        raise ShapeError(f"X is a {type(X).__name__}, expected an array: pass np.asarray(X).")
+    if X.ndim != 2 or 0 in X.shape:
+        raise ShapeError(
+            f"X is {tuple(X.shape)}, expected (n_samples, n_features) of one row or more."
+        )
+    X = detached(X)
+    if isinstance(X, np.ma.MaskedArray) or not namespace(X).isdtype(X.dtype, ("bool", "numeric")):
+        raise ValueError(f"X is a {type(X).__name__} of {X.dtype}, expected an array of numbers.")
+    x = as_float(X, float_dtype(X, dtype))
+    _check_finite(x, "X")
+    return x
+
+
+def starting_params(network, x, params, seed):
+    """Return parameters beside x, drawn if none are given, and the number of outputs."""
+    host, n_out = network.init(x.shape[1], stream(seed, "init"))
+    if not any(True for _ in walk(network, host)):
+        raise ValueError("the network has no parameters to train: give it a Dense layer.")
+    for path, _, a in walk(network, {} if params is None else host):
+        try:
+            found = tuple(get(params, path).shape)
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            raise ShapeError(
+                f"params lack an array {path_name(path)}, of shape {a.shape}."
+            ) from error
+        if found != a.shape:
+            raise ShapeError(f"params hold {path_name(path)} as {found}, expected {a.shape}.")
+    given = host if params is None else map_params(lambda _, a: a, host, params)
+    dtype = str(x.dtype).rpartition(".")[2]
+    return map_params(lambda a: from_host(to_host(a), x, dtype), given), n_out
+
+
+def network_loss(loss, n_out):
+    """Return the record of a loss that is given by name, or itself."""
+    task = "binary" if n_out == 1 else "multiclass"
+    known = isinstance(loss, Loss)
+    return loss if known else match_loss(loss, task if loss == "log_loss" else "regression")[0]
+
+
+def checked_targets(y, x, n_out, loss) -> Array:
+    """Return targets (n, C) beside x, or say which reshape gives them."""
+    xp = namespace(x)
+    y = detached(y) if is_array(y) else np.asarray(y)
+    if type(y) is not type(x):
+        y = from_host(to_host(y), x)
+    if y.ndim == 1 and xp.isdtype(y.dtype, "integral") and (n_out > 1 or loss == "log_loss"):
+        if loss != "log_loss":
+            raise ShapeError(
+                f"y holds integer class labels of shape {tuple(y.shape)}, but loss={loss!r} needs "
+                f"targets of shape {(x.shape[0], n_out)}: use loss='log_loss', or a 0/1 column "
+                "for each class."
+            )
+        n_classes = max(n_out, 2)
+        if not bool(xp.all((y >= 0) & (y < n_classes))):
+            raise ValueError(
+                f"y holds labels outside 0 ... {n_classes - 1}: number the classes from 0, and "
+                "give the last layer an output for each."
+            )
+        y = one_hot(y, n_out, x) if n_out > 1 else y[:, None]
+    check_targets((x.shape[0], n_out), tuple(y.shape))
+    y = as_float(y, str(x.dtype).rpartition(".")[2])
+    _check_finite(y, "y")
+    return y
+
+
+def checked_weights(sample_weight, n):
+    """Return weights (n,) on the host, or None."""
+    if sample_weight is None:
+        return None
+    w = to_host(sample_weight) if is_array(sample_weight) else np.asarray(sample_weight)
+    w = w.astype(np.float64)
+    if w.shape != (n,) or not np.isfinite(w).all() or w.min() < 0 or not w.any():
+        raise ValueError(
+            f"sample_weight of shape {w.shape} must be ({n},), finite, 0 or more, and not all 0."
+        )
+    return w
+
+
+def _check_finite(a, name):
+    xp = namespace(a)
+    if not bool(xp.all(xp.isfinite(a))):
+        raise ValueError(f"{name} holds NaN or infinity, or numbers too large for {a.dtype}.")
