@@ -32,31 +32,40 @@ class Line(NamedTuple):
         eps = float(np.finfo(dtype).eps)
         return Line(eps, eps**0.2)
 
-    def slope(self, g: Callable[[float], float], noise: float) -> Slope:
+    def slope(self, g: Callable[[float], float], noise: float, wanted=math.nan) -> Slope:
         """Return g'(0); `noise`: the rounding error of one value of g.
 
         Two step widths must agree; if they do not, a kink lies between, and the steps shrink until
         it is outside. If it is at 0, or nearer than rounding lets one look, the answer is KINK.
+        Where the slope found is not `wanted`, smaller steps, with their wider bounds, are asked
+        too: many small kinks within a step look like a smooth bend.
         """
-        zero, h, best = g(0.0), self.step, Slope(KINK, math.inf)
+        zero, h, found = g(0.0), self.step, Slope(KINK, math.inf)
         while noise / h < 1e-2 * max(abs(zero), noise / self.eps) and h > 1e-9:
-            wide, bend_wide = _central(g, zero, h)
-            near, bend = _central(g, zero, h / 4)
-            rounding = 12 * noise / h
+            wide, bend_wide, top = _central(g, zero, h)
+            near, bend, _ = _central(g, zero, h / 4)
+            rounding = 48 * max(noise, self.eps * top) / h
             gap = abs(wide - near)
             # A second difference over h halves (and more) with h, unless the slope jumps at 0.
             jumps = bend > 0.5 * bend_wide and bend > rounding + 1e-6 * abs(near)
-            if not jumps and gap <= 1e-6 * abs(near) + 2 * rounding:
-                return Slope(near, rounding + 0.05 * gap)
+            if not jumps and gap <= 1e-6 * abs(near) + rounding:
+                slope = Slope(near, rounding + gap)
+                if not abs(near - wanted) > slope.error:
+                    return slope
+                if abs(near - found.value) > slope.error + found.error:
+                    return Slope(KINK, math.inf)  # many kinks: no two steps see the same slope
+                if slope.error > 0.02 * abs(near):
+                    return found
+                found = slope if math.isnan(found.value) else found
             h /= 16
-        return best
+        return found
 
 
 def _central(g, zero, h):
-    """Return the five-point derivative and the jump that one-sided slopes show."""
+    """Return the five-point derivative, the jump that one-sided slopes show, the largest value."""
     a, b = g(h), g(-h)
     far = g(2 * h) - g(-2 * h)
-    return (8 * (a - b) - far) / (12 * h), abs(a - 2 * zero + b) / h
+    return (8 * (a - b) - far) / (12 * h), abs(a - 2 * zero + b) / h, max(abs(a), abs(b))
 
 
 def complex_step(f: Callable, line: Callable[[complex], list]) -> float | None:
@@ -83,11 +92,11 @@ class Looked(NamedTuple):
     errors: np.ndarray
     directions: list  # (array, Slope)
 
-    def compare(self, gradient, rtol, atol=0.0):
-        """Return (error, bound, ok, kinks) of a gradient; error and bound over the largest slope.
+    def compare(self, gradient, rtol, atol=0.0, floor=0.0):
+        """Return (error, bound, ok, kinks) of the worst coordinate, over the largest slope.
 
         A coordinate passes by its own bound: what rounding and the difference formula allow, and
-        `rtol` of the slope, `atol` of the largest one.
+        `rtol` of the slope, `atol` of the largest one, and `floor`.
         """
         flat = np.asarray(gradient, np.float64).reshape(-1)
         along = [float(np.vdot(gradient, u)) for u, _ in self.directions]
@@ -99,12 +108,12 @@ class Looked(NamedTuple):
         if not len(want):
             return math.nan, math.nan, False, int(kinks.sum())
         size = max(float(np.abs(want).max()), float(np.abs(got).max())) or 1.0
-        bound = room + rtol * np.maximum(np.abs(want), 1e-3 * size) + atol * size
-        ok = bool(np.all(np.abs(got - want) <= bound))  # a NaN is not
-        return (
-            float(np.abs(got - want).max() / size), float(bound.max() / size), ok,
-            int(kinks[: len(self.coordinates)].sum()),
-        )  # fmt: skip
+        bound = room + rtol * np.maximum(np.abs(want), 1e-3 * size) + atol * size + floor
+        off = np.abs(got - want)
+        worst = int(np.argmax(np.where(np.isnan(off), np.inf, off) / bound))
+        ok = bool(np.all(off <= bound))  # a NaN is not
+        n_kinks = int(kinks[: len(self.coordinates)].sum())
+        return float(off[worst] / size), float(bound[worst] / size), ok, n_kinks
 
 
 def looked_at(found, size):
@@ -133,14 +142,14 @@ class Quotients:
                 slope.error + 1e-6 * abs(slope.value)
             )
 
-    def _slope(self, us):
+    def _slope(self, us, wanted=math.nan):
         """Return the slope along directions, one an array (None: stays)."""
 
         def g(t):
             moved = [a if u is None else a + t * u for a, u in zip(self.arrays, us)]
             return float(self.f([m.astype(a.dtype) for m, a in zip(moved, self.arrays)]))
 
-        return self.line.slope(g, self.noise)
+        return self.line.slope(g, self.noise, wanted)
 
     def look(self, i, gradient, *, limit, rtol) -> Looked:
         """Measure array i: each coordinate up to `limit`, else some and three directions."""
@@ -156,7 +165,7 @@ class Quotients:
             step = complex_step(self.f, lambda t: self._moved(i, t * u)) if self.complex else None
             if step is not None and (confirmed > 2 or abs(step - wanted) <= rtol * abs(step)):
                 return Slope(step, 0.0)
-            slope = self._slope([u if j == i else None for j in range(len(self.arrays))])
+            slope = self._slope([u if j == i else None for j in range(len(self.arrays))], wanted)
             confirmed += step is not None and abs(step - slope.value) <= 1e-6 * abs(step)
             return slope
 

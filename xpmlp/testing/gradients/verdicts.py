@@ -35,16 +35,17 @@ def _factor(r):
     if abs(r - 2.0) < 1e-5:
         return "factor", "is twice the true one: a factor 2 too much, or it was added up twice"
     if abs(r - 0.5) < 1e-5:
-        return "factor", "is half the true one: is it the factor 2 of a square?"
+        return "factor", "is half the true one (the factor 2 of a square?)"
     return "factor", f"is {r:.6g} times the true one"
 
 
-def proportional(got, want, tolerance=1e-5):
-    """Return r where got = r want, or None."""
+def proportional(got, want, tolerance=1e-5, n=None):
+    """Return r where got = r want, or None; n: the number of samples, where known."""
     size = float(np.vdot(want, want))
     if np.size(want) < 2 and size:  # of one number any is a multiple: only known ratios count
         r = float(np.ravel(got)[0] / np.ravel(want)[0])
-        return r if any(abs(abs(r) - x) < tolerance * x for x in (1.0, 2.0, 0.5)) else None
+        known = (1.0, 2.0, 0.5, *((n, 1 / n) if n else ()))
+        return r if any(abs(abs(r) - x) < tolerance * x for x in known) else None
     if not size > 0 or not np.isfinite(got).all():
         return None
     r = float(np.vdot(want, got)) / size
@@ -64,7 +65,7 @@ def explain_array(name, found, a, g, others, rtol, n=None):
         return "unknown", f"d{name}: no derivative could be measured, every coordinate is a kink."
 
     def ratio(values):
-        return proportional(np.asarray(values, np.float64).reshape(-1)[at], want, tolerance)
+        return proportional(np.asarray(values, np.float64).reshape(-1)[at], want, tolerance, n)
 
     def say(kind, text, r=1.0):
         more = [words for _, words in name_ratio(r, n, 10 * tolerance)]
@@ -87,8 +88,7 @@ def explain_array(name, found, a, g, others, rtol, n=None):
         return "shape", f"d{name} has shape {shape}, expected {expected} as {name} itself."
     if not np.any(g):
         return "zero", f"d{name} is zero everywhere, the true gradient is not."
-    if r := ratio(g):
-        kinds = name_ratio(r, n, 10 * tolerance)
+    if (r := ratio(g)) and (kinds := name_ratio(r, n, 10 * tolerance)):
         return kinds[0][0], f"d{name} {' and '.join(words for _, words in kinds)}."
     if (r := proportional(g.reshape(-1)[at], np.abs(want), tolerance)) and r > 0:
         return say("absolute", "lost its sign: it equals |true gradient|", r)
