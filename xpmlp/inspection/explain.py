@@ -15,6 +15,8 @@ from ..training import Step
 from ..training.inputs import checked_inputs, checked_targets, network_loss, starting_params
 from ..training.plan import make_plan, to_device
 from .equations import ESCAPES, Equation
+from .page import fragment, page
+from .pictures import html_parts
 from .shapes import check_shapes
 from .text import explanation_text
 from .trace import LayerNotes, Trace
@@ -110,16 +112,10 @@ class Explanation:
         return explanation_text(self)
 
     def _repr_html_(self):
-        from .page import fragment
-        from .pictures import html_parts
-
         return fragment(*html_parts(self))
 
     def to_html(self):
         """Return one HTML page: the equations, and the numbers as pictures."""
-        from .page import page
-        from .pictures import html_parts
-
         return page(self.title, *html_parts(self))
 
     def to_latex(self, *, document=False):
