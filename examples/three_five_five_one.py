@@ -1,99 +1,94 @@
 """3-5-5-1, one sample at a time: "shapes (1,5) and (1,1) not aligned".
 
-The mistake: the error is sent back as W.T @ delta and the weights' gradient formed as delta @ a.T.
-Those are the formulas of books that keep samples in columns; here they are in rows. With N samples
-as rows, the cost half the sum of squared errors and s'(z) = a * (1 - a), elementwise:
+W.T @ delta and delta @ a.T are the formulas of books that keep samples in columns. Here each sample
+is a row. For N rows, a cost of half the sum of squared errors and s'(z) = a * (1 - a):
 
-    forward    a_k = s(a_{k-1} @ W_k + b_k)              (N, 5) (5, 1) -> (N, 1)     b: (1, 1)
-    output     delta = (a_3 - y) * s'(z_3)                                 (N, 1)
-    back       delta_{k-1} = (delta @ W_k.T) * s'(z_{k-1})   (N, 1) (1, 5) -> (N, 5)
-    gradients  dW_k = a_{k-1}.T @ delta                      (5, N) (N, 1) -> (5, 1)
-               db_k = delta summed over the samples                        (1, 1)
-
-Nothing in it knows N, the number of layers or their widths.
+    forward    a = s(a_before @ W + b)                      (N, 5) (5, 1) -> (N, 1)
+    output     delta = (a - y) * s'(z)                                       (N, 1)
+    back       delta_before = (delta @ W.T) * s'(z_before)  (N, 1) (1, 5) -> (N, 5)
+    gradients  dW = a_before.T @ delta                      (5, N) (N, 1) -> (5, 1)
+               db = sum of delta over the samples                            (1, 1)
 
     python examples/three_five_five_one.py [FOLDER]
 """
 
 import sys
-import warnings
-from pathlib import Path
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
-from xpmlp import MLPClassifier
-from xpmlp.plotting import plot_history
+from xpmlp import MLPClassifier, nn, train
+from xpmlp.plotting import plot_curves
 from xpmlp.testing import check_gradients
 
 
+def activations(params, X):
+    a = [X]
+    for k in range(1, len(params) // 2 + 1):
+        a.append(1 / (1 + np.exp(-(a[-1] @ params[f"W{k}"] + params[f"b{k}"]))))
+    return a
+
+
 def forward(params, X, y):
-    a = {"a0": X}
-    for k in (1, 2, 3):
-        a[f"a{k}"] = 1 / (1 + np.exp(-(a[f"a{k - 1}"] @ params[f"W{k}"] + params[f"b{k}"])))
-    return 0.5 * np.sum((a["a3"] - y) ** 2), a
+    return 0.5 * np.sum((activations(params, X)[-1] - y) ** 2)
 
 
 def backward_wrong(params, X, y):
-    _, a = forward(params, X, y)
-    delta, grads = (a["a3"] - y) * a["a3"] * (1 - a["a3"]), {}
-    for k in (3, 2, 1):
-        before, W = a[f"a{k - 1}"], params[f"W{k}"]
-        sent_back = np.dot(W.T, delta)
-        grads |= {f"W{k}": np.dot(delta, before.T), f"b{k}": delta}
-        delta = sent_back * before * (1 - before)
+    a, grads = activations(params, X), {}
+    delta = (a[-1] - y) * a[-1] * (1 - a[-1])
+    for k in range(len(a) - 1, 0, -1):
+        sent_back = np.dot(params[f"W{k}"].T, delta)
+        grads |= {f"W{k}": np.dot(delta, a[k - 1].T), f"b{k}": delta}
+        delta = sent_back * a[k - 1] * (1 - a[k - 1])
     return grads
 
 
 def backward(params, X, y):
-    _, a = forward(params, X, y)
-    delta, grads = (a["a3"] - y) * a["a3"] * (1 - a["a3"]), {}
-    for k in (3, 2, 1):
-        before, W = a[f"a{k - 1}"], params[f"W{k}"]
-        sent_back = delta @ W.T
-        grads |= {f"W{k}": before.T @ delta, f"b{k}": delta.sum(axis=0, keepdims=True)}
-        delta = sent_back * before * (1 - before)
+    a, grads = activations(params, X), {}
+    delta = (a[-1] - y) * a[-1] * (1 - a[-1])
+    for k in range(len(a) - 1, 0, -1):
+        sent_back = delta @ params[f"W{k}"].T
+        grads |= {f"W{k}": a[k - 1].T @ delta, f"b{k}": delta.sum(axis=0, keepdims=True)}
+        delta = sent_back * a[k - 1] * (1 - a[k - 1])
     return grads
 
 
+def start(sizes):
+    params, rng = {}, np.random.default_rng(0)
+    for k, (n_in, n_out) in enumerate(zip(sizes, sizes[1:]), 1):
+        params |= {f"W{k}": rng.normal(size=(n_in, n_out)), f"b{k}": np.zeros((1, n_out))}
+    return params
+
+
 def main(folder="."):
-    warnings.filterwarnings("ignore", category=ConvergenceWarning)
     rng = np.random.default_rng(0)
-    X, y = rng.integers(1, 5, (500, 3)).astype(float), rng.integers(0, 2, 500)
-    (X, X_test), (y, y_test), Y = np.split(X, [400]), np.split(y, [400]), y[:400, None]
-    sizes = ((3, 5), (5, 5), (5, 1))
-    params = {f"W{k}": rng.normal(size=size) for k, size in enumerate(sizes, 1)}
-    params |= {f"b{k}": np.zeros((1, size[1])) for k, size in enumerate(sizes, 1)}
+    X, y = rng.integers(1, 5, (500, 3)).astype(float), rng.integers(0, 2, (500, 1))
+    X, y, X_test, y_test = X[:400], y[:400], X[400:], y[400:]
+    print(check_gradients(forward, backward_wrong, start((3, 5, 5, 1)), X[:1], y[:1]), "\n")
 
-    wrong = check_gradients(forward, backward_wrong, params, X[:1], Y[:1])
-    print(wrong, "", sep="\n")
-    sgd = {"solver": "sgd", "momentum": 0, "learning_rate_init": 0.1, "max_iter": 5, "tol": 0}
-    same = {"activation": "logistic", "loss": "squared_error", "alpha": 0, "random_state": 0}
-    reports, scores = [], {}
-    for n in (1, 25, 400):
-        clf = MLPClassifier((5, 5), batch_size=n, **sgd, **same).fit(X, y)
-        ours = check_gradients(clf, X[:n], y[:n])
-        right = check_gradients(forward, backward, params, X[:n], Y[:n])
-        reports, scores[n] = [*reports, right, ours], clf.score(X_test, y_test)
-        print(
-            f"batches of {n:>3}: the gradient above is right: {right.ok}, xpmlp's: {ours.ok}; "
-            f"test accuracy after 5 epochs {scores[n]:.0%}"
-        )
-    print("The labels are coin tosses: nothing but 50 % (5 more or less, by chance) can come out.")
+    for sizes in ((3, 5, 5, 1), (3, 9, 7, 4, 1)):
+        batches = [(start(sizes), X[:n], y[:n]) for n in (1, 25, 400)]
+        right = [check_gradients(forward, backward, *batch).ok for batch in batches]
+        network = nn.Network([nn.Dense(size, "logistic") for size in sizes[1:]])
+        descent = {"solver": "sgd", "momentum": 0, "learning_rate_init": 0.1, "max_iter": 5}
+        trained = train(network, X, y, batch_size=25, **descent)
+        score = np.mean((trained.outputs(X_test) > 0.5) == y_test)
+        print(f"{sizes}: right gradient for 1, 25, 400 rows: {right}; test rows right: {score:.0%}")
+    print("The labels are coin tosses: 50 % is all there is to learn, 5 more or less by luck.\n")
 
-    # 400 rows, but only 4^3 different ones: the best guess is each row's more frequent label.
-    cells = np.unique(X, axis=0, return_inverse=True)[1]
-    ones, all_ = np.bincount(cells, y), np.bincount(cells)
-    best = np.maximum(ones, all_ - ones).sum() / len(y)
-    clf = MLPClassifier((64,), solver="lbfgs", max_iter=1000, max_fun=10**6, tol=0, **same)
-    clf.fit(X, y, X_val=X_test, y_val=y_test)
-    fitted, scores["room"] = clf.score(X, y), clf.score(X_test, y_test)
-    print(
-        f"3-64-1 learns the 400 by heart: {fitted:.2%} of them right (possible: {best:.2%}), "
-        f"{scores['room']:.0%} of the test rows."
-    )
-    plot_history(clf.history_, path=Path(folder) / "three_five_five_one.png")
-    return wrong, reports, scores, fitted, best
+    clf = MLPClassifier((64,), "tanh", solver="lbfgs", max_iter=1000, tol=1e-3, random_state=0)
+    clf.fit(X, y[:, 0], X_val=X_test, y_val=y_test[:, 0])
+    inputs = X @ [16, 4, 1]  # the 4^3 possible ones, as numbers: rows of the same get one answer
+    best = sum(np.bincount(y[inputs == i, 0]).max() for i in np.unique(inputs)) / 400
+    fitted, score = clf.score(X, y[:, 0]), clf.score(X_test, y_test[:, 0])
+    print(f"3-64-1 learns the 400 by heart: {fitted:.2%} right, of {best:.2%} that can be;")
+    print(f"of the 100 others it knows nothing: {score:.0%} right.")
+    curves = {
+        "always answering 1/2": np.full(clf.n_iter_, np.log(2)),
+        "3-64-1 on the 400 rows": clf.history_["loss"],
+        "3-64-1 on the 100 test rows": clf.history_["validation_loss"],
+    }
+    look = {"xlabel": "iteration of L-BFGS", "ylabel": "cross-entropy"}
+    plot_curves(range(clf.n_iter_), curves, path=f"{folder}/three_five_five_one.png", **look)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""The examples run, and show the figures that they are there to show."""
+"""The examples run, and print the figures that they are there to show."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ pytest.importorskip("matplotlib", reason="the examples draw pictures")
 
 FOLDER = Path(__file__).parents[1] / "examples"
 MNIST = Path(__file__).parents[2] / "shared" / "data" / "mnist"
+RIGHT = "the gradients agree with the differences of the forward pass"
 
 
 def example(name):
@@ -19,74 +21,85 @@ def example(name):
     return module
 
 
-def pictures(folder):
-    assert all(path.stat().st_size > 10_000 for path in folder.iterdir())
-    return sorted(path.name for path in folder.iterdir())
+@pytest.fixture
+def output(tmp_path, capfd):
+    """Run an example's main in a folder; return what it prints and the pictures it draws there."""
+
+    def run(name, *args, **options):
+        example(name).main(*args, tmp_path, **options)
+        assert all(path.stat().st_size > 10_000 for path in tmp_path.iterdir())
+        return capfd.readouterr().out, sorted(path.name for path in tmp_path.iterdir())
+
+    return run
 
 
-def test_3_5_5_1_gets_the_gradient_at_any_batch_size_and_noise_stays_noise(tmp_path, capsys):
-    wrong, reports, scores, fitted, best = example("three_five_five_one").main(tmp_path)
-    assert not wrong.ok and "(1,5)" in str(wrong)
-    assert len(reports) == 6 and all(report.ok for report in reports)
-    assert all(0.35 < score < 0.65 for score in scores.values()), scores
-    assert fitted == best > 0.6
-    assert pictures(tmp_path) == ["three_five_five_one.png"]
-    assert "batches of  25" in capsys.readouterr().out
+def numbers(pattern, text):
+    """Return the numbers in the groups of every match."""
+    found = [[float(n) for n in match.groups()] for match in re.finditer(pattern, text)]
+    assert found, f"{pattern} is not in what the example prints"
+    return np.array(found)
 
 
-def test_the_flower_has_the_courses_costs_and_the_recipe_is_48_times_slower(tmp_path, capsys):
-    (wrong, right), course, curves = example("flower").main(tmp_path, 7001, 1600)
-    assert right.ok and len(wrong.mistakes) >= 4
-    told = str(wrong)
-    for what in ("lost its sign", "db1 is not summed over the samples", "elementwise"):
-        assert what in told
-    costs = [0.693048, 0.288083, 0.254385, 0.233864, 0.226792, 0.222644, 0.219731, 0.217504]
-    np.testing.assert_allclose(course.loss_curve_[::1000], costs, atol=5e-7)
-    out = capsys.readouterr().out
-    assert " ".join(f"{cost:.6f}" for cost in costs) in out and "accuracy after 7001 steps" in out
-    steps = [int(np.argmax(curve < 0.95)) for curve in curves.values()]
-    assert all(steps)
-    assert steps[1] / steps[0] == pytest.approx(48, rel=0.1)
-    assert steps[2] == pytest.approx(steps[0], abs=5)
-    assert pictures(tmp_path) == ["flower-boundary.png", "flower-cost.png"]
+def test_3_5_5_1_has_the_gradient_at_any_batch_size_and_depth_and_noise_stays_noise(output):
+    out, pictures = output("three_five_five_one")
+    assert "dZ2 = (dZ3 @ W3^T) * f'(Z2)   (1,1) (5,1)^T -> (1,5)" in out
+    assert out.count("right gradient for 1, 25, 400 rows: [True, True, True]") == 2
+    assert "The labels are coin tosses" in out
+    untaught = numbers(r"test rows right: (\d+)%", out)
+    ((fitted, best, others),) = numbers(r"by heart: (\S+)% .* of (\S+)% .*\s.* (\d+)% right", out)
+    assert fitted == best > 60
+    assert np.all(np.abs(np.append(untaught, others) - 50) < 15)
+    assert pictures == ["three_five_five_one.png"]
+
+
+def test_the_flower_has_the_courses_costs_and_the_recipe_is_48_times_slower(output):
+    out, pictures = output("flower", steps=7001)
+    for what in ("lost its sign", "db1 is not summed over the", "elementwise", RIGHT):
+        assert what in out
+    costs = "0.693048 0.288083 0.254385 0.233864 0.226792 0.222644 0.219731 0.217504"
+    assert f"costs: {costs}\n" in out
+    assert numbers(r"accuracy after 7001 steps: (\S+)%", out) > 89
+    course, recipe, faster = numbers(r"5 % less after +(\d+) steps", out)[:, 0]
+    assert recipe / course == pytest.approx(48, rel=0.1)
+    assert faster == pytest.approx(course, abs=5)
+    assert "48 = 6 (the rate) * 2 (" in out
+    assert pictures == ["flower-boundary.png", "flower-cost.png"]
 
 
 @pytest.mark.skipif(not MNIST.is_dir(), reason="MNIST does not lie beside the checkout")
-def test_mnist_by_hand_gets_past_the_output_layer(tmp_path, capfd):
-    (stuck, right), costs, scores = example("mnist_by_hand").main(
-        MNIST, tmp_path, epochs=1, batches=150, rows=5000
-    )
-    assert right.ok and not stuck.ok and "d1 = d2 * a1 * (1 - a1)" in str(stuck)
-    assert costs[-50:].mean() < 0.8 * costs[:50].mean()
-    assert scores.pop("recipe") > 0.4
-    assert all(curve[-1] > 0.5 for curve in scores.values()) and len(scores) == 3
-    out = capfd.readouterr().out
-    assert "it refuses to load 'os.system'" in out and "gotcha\n" not in out
-    assert pictures(tmp_path) == ["mnist_by_hand.png"]
+def test_mnist_by_hand_gets_past_the_output_layer(output):
+    options = {"epochs": 1, "batches": 150, "n_train": 5000}
+    out, pictures = output("mnist_by_hand", MNIST, **options)
+    assert "d1 = d2 * a1 * (1 - a1)" in out and "(5,10) (30,10)^T -> (5,30)" in out and RIGHT in out
+    ((first, last, right),) = numbers(r"cost (\S+) at first, (\S+) in the end, (\S+)% right", out)
+    assert last < 0.8 * first and right > 40
+    nielsen = numbers(r"epochs (\S+)% \(the book, of 30: (\S+) %", out)
+    assert nielsen[:, 1].tolist() == [95.42, 96.49, 97.92] and np.all(nielsen[:, 0] > 50)
+    assert pictures == ["mnist_by_hand.png"]
 
 
-def test_the_sign_is_learned_by_all_seeds_with_biases_and_not_by_5_and_10_without(tmp_path):
-    (remembers, wrong, right), stuck = example("sign").main(tmp_path, 10_000, 10_000)
-    assert right.ok and not wrong.ok and "forward remembers the call before" in str(remembers)
-    assert stuck[True, 10_000].tolist() == []
-    assert stuck[False, 10_000].tolist() == [5, 10]
-    assert pictures(tmp_path) == ["sign.png"]
+def test_the_sign_is_learned_by_all_seeds_with_biases_and_not_by_5_and_10_without(output):
+    out, pictures = output("sign", long=100)
+    for what in ("forward remembers the call before", "dW2 is dZ2 * A1: an elementwise", RIGHT):
+        assert what in out
+    assert "10000 points, use_bias=True: 12 of 12 seeds learn it" in out
+    stuck = r"10000 points, use_bias=False: 10 of 12 .* stuck: \[ 5 10\] .* \[(\S+) +(\S+)\]"
+    np.testing.assert_allclose(numbers(stuck, out), 11.5, atol=0.2)
+    assert "The stuck ones start with all W1 < 0" in out
+    assert all(np.all(np.random.default_rng(seed).normal(size=3) < 0) for seed in (5, 10))
+    assert pictures == ["sign.png"]
 
 
-def test_the_sine_is_fitted_by_8_units_from_ten_seeds_and_by_3_only_sometimes(tmp_path, capsys):
+def test_the_sine_is_fitted_by_8_units_from_ten_seeds_and_by_3_only_sometimes(output):
+    out, pictures = output("sine", seeds=(0, 3))
+    assert "A - Y times a (1 - a) is that of a squared error" in out and RIGHT in out
+    assert "1-3-1 by sgd: RMSE < 0.02 for 1 of 2 seeds; 0.158 0.003\n" in out
+    assert "1-8-1 by lbfgs: RMSE < 0.02 for 2 of 2 seeds" in out
     sine = example("sine")
-    (mixed, right), fits, same, steps = sine.main(tmp_path, seeds=1)
-    assert right.ok and not mixed.ok and "squared error" in str(mixed)
-    assert same == (True, True)
-
-    def error(n_hidden, seed, how):
-        return sine.rmse(sine.fit_sine(n_hidden, seed, **how).outputs(sine.x))
-
-    assert all(error(8, seed, sine.LBFGS) < 0.02 for seed in range(10))
-    assert sine.rmse(fits[3, "sgd"][0]) > 0.1
-    assert error(3, 3, sine.DESCENT) < 0.02
-    lost = {loss: 21 - len(np.unique(values)) for loss, values in steps.items()}
-    assert lost["log_loss"] == 0 < lost["squared_error"]
-    assert 4 * sine.rmse(steps["log_loss"]) < sine.rmse(steps["squared_error"])
-    assert "use loss='log_loss', or a 0/1 column for each class" in capsys.readouterr().out
-    assert pictures(tmp_path) == ["sine-classes.png", "sine.png"]
+    assert all(sine.rmse(sine.fit(8, seed, **sine.LBFGS)) < 0.02 for seed in range(10))
+    assert "from one seed, the same bits: True" in out and "asked twice, the same bits: True" in out
+    classes = numbers(r"classes, \w+: (\d+)% right, (\d+) never used, RMSE (\S+)", out)
+    (right, lost, error), (fewer, gone, larger) = classes
+    assert right > 85 > 60 > fewer and lost == 0 < gone and 4 * error < larger
+    assert "use loss='log_loss', or a 0/1 column for each class" in out
+    assert pictures == ["sine-classes.png", "sine.png"]
