@@ -114,7 +114,7 @@ class Equation:
             if isinstance(item, Term):
                 text += item.latex(r"^{\top}" if turned else "")
             elif item:
-                text += rf"\operatorname{{{item.translate(ESCAPES)}}}"
+                text += rf"\text{{{item.translate(ESCAPES)}}}"
         return text
 
     @property
