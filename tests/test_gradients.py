@@ -222,13 +222,22 @@ BAD = [
     ((lambda p, X, y: X @ p["W"] - y, slope, P, X, Y), TypeError, "expected the cost, one number"),
     ((lambda p, X, y: "high", slope, P, X, Y), TypeError, "forward returned str"),
     ((lambda p, X, y: np.nan, slope, P, X, Y), ValueError, "expected a finite number"),
-    ((linear, lambda p, X, y: 3.0, P, X, Y), TypeError, "a dict with the same keys"),
+    ((linear, lambda p, X, y: 3.0, P, X, Y), TypeError, "a dict with the keys W"),
     ((linear, slope, {"n": 3}, X, Y), TypeError, "params holds no arrays"),
     ((linear, slope, P), TypeError, "takes parameters and data"),
     ((linear,), TypeError, "got function"),
     ((nn.Dense(2),), TypeError, "check_gradients of a layer takes X"),
     ((nn.Dense(2), X[0]), ValueError, r"expected \(n_samples, n_features\)"),
+    ((nn.Dense(2), X[:0]), ValueError, "one row or more"),
+    ((nn.Dense(2), X * np.nan), ValueError, "X holds NaN"),
+    ((nn.Dense(2), "hello"), TypeError, "array of numbers"),
+    ((nn.Dense(2), X, np.arange(6) % 2), ValueError, "or a 0/1 column for each class"),
+    ((nn.Dense, X), TypeError, "the class Dense: make one first"),
     ((LOSSES["poisson"], X), TypeError, "takes X and y"),
+    ((LOSSES["poisson"], X[0], X[0]), ValueError, "expected .n_samples, n_features"),
+    ((linear, lambda p, X, y: (slope(p, X, y)["W"],), P, X, Y), TypeError, "dict with the keys W"),
+    ((linear, lambda p, X, y: {"W": 1j * X}, P, X, Y), TypeError, "no array of real numbers"),
+    ((lambda p, X, y: (X, 1.0), slope, P, X, Y), TypeError, "returned first an array"),
     ((LOSSES["log_loss"], X, POSITIVE), ValueError, "rows sum to one"),
     ((3, X), TypeError, "got int"),
 ]
@@ -244,6 +253,141 @@ def test_bad_input_gets_a_sentence(args, error, words):
 def test_unknown_options_are_refused(options):
     with pytest.raises(ValueError, match="must be"):
         check_gradients(nn.Dense(2), X, Y, **options)
+
+
+def test_options_that_say_nothing_are_refused():
+    with pytest.raises(ValueError, match="leave it out"):
+        check_gradients(linear, slope, P, X, Y, loss="log_loss")
+    with pytest.raises(TypeError, match="no argument z"):
+        check_gradients(nn.Dense(2), X, z=3)
+    assert check_gradients(nn.Dense(2), X=X, y=Y, dtype=np.float64).ok
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("activation", ["relu", "elu"])
+def test_right_networks_pass_whatever_their_kinks(activation, dtype):
+    network = nn.Network([nn.Dense(40, activation), nn.Dense(30, activation), nn.Dense(3)])
+    for seed in range(3):
+        Z = np.random.default_rng(seed).normal(size=(50, 20)).astype(dtype)
+        assert_gradients(network, Z, dtype=dtype)
+
+
+def two_layers(p, X, y):
+    a1 = np.maximum(X @ p["W1"] + p["b1"], 0)
+    return np.mean((a1 @ p["W2"] + p["b2"] - y) ** 2)
+
+
+def backward_of_two(p, X, y):
+    a1 = np.maximum(X @ p["W1"] + p["b1"], 0)
+    d2 = 2 * (a1 @ p["W2"] + p["b2"] - y) / y.size
+    d1 = d2 @ p["W2"].T * (a1 > 0)
+    return {"W1": X.T @ d1, "b1": d1.sum(0), "W2": a1.T @ d2, "b2": d2.sum(0)}
+
+
+TWO = {"W1": rng.normal(size=(3, 5)), "b1": np.zeros(5)}
+TWO |= {"W2": rng.normal(size=(5, 2)), "b2": np.zeros(2)}
+
+
+def changed(**edits):
+    """The right backward with some gradients replaced by functions of all of them."""
+
+    def backward(p, X, y):
+        g = backward_of_two(p, X, y)
+        return g | {name: edit(g, p) for name, edit in edits.items()}
+
+    return backward
+
+
+def test_zero_biases_on_zero_rows_and_perfect_fits_are_right():
+    xor = np.asarray([[0.0, 0, 0], [0, 1, 0], [1, 0, 0], [1, 1, 0]])
+    assert check_gradients(two_layers, backward_of_two, TWO, xor, Y[:4]).ok
+    assert check_gradients(linear, slope, P, X, X @ P["W"]).ok
+
+
+def test_a_cost_in_float32_is_checked_as_such():
+    narrow = lambda p, X, y: np.float32(two_layers(p, X, y))  # noqa: E731
+    report = check_gradients(narrow, backward_of_two, TWO, X, Y)
+    assert report.ok and "float32 was checked" in str(report)
+
+
+def test_what_rounding_does_from_call_to_call_is_no_state():
+    noise = np.random.default_rng(0)
+    shaken = lambda p, X, y: {  # noqa: E731
+        k: g * (1 + 1e-15 * noise.normal(size=g.shape)) for k, g in backward_of_two(p, X, y).items()
+    }
+    assert check_gradients(two_layers, shaken, TWO, X, Y).ok
+
+
+def test_gradients_added_to_arrays_that_are_returned_are_state():
+    total = {k: np.zeros_like(v) for k, v in TWO.items()}
+
+    def backward(p, X, y):
+        for k, g in backward_of_two(p, X, y).items():
+            total[k] += g
+        return total
+
+    assert kinds(check_gradients(two_layers, backward, TWO, X, Y)) == ["state"]
+
+
+def test_one_sample_hides_no_sum_and_invents_none():
+    wrong = changed(W1=lambda g, p: -g["W1"])
+    report = check_gradients(two_layers, wrong, TWO, X[:1], Y[:1])
+    assert [(m.kind, m.layer) for m in report.mistakes] == [("sign", 1)]
+
+
+def test_numbers_are_those_of_the_users_samples():
+    def forward(p, X, y):
+        return two_layers(p, X, y) + 0.7 / (2 * len(X)) * np.sum(p["W2"] ** 2)
+
+    (mistake,) = check_gradients(forward, backward_of_two, TWO, X, Y).mistakes
+    assert mistake.kind == "regularisation_missing"
+    assert f"{0.7 / 6:.6g} * W2" in mistake.text
+
+
+def test_a_bias_gradient_of_another_number_of_axes_is_told():
+    flat = changed(b1=lambda g, p: g["b1"][:, None], W2=lambda g, p: -g["W2"])
+    report = check_gradients(two_layers, flat, TWO, X, Y)
+    assert ("shape", 1) in [(m.kind, m.layer) for m in report.mistakes]
+    assert "b1 - rate * db1 would be (5, 5)" in str(report)
+    assert ("sign", 2) in [(m.kind, m.layer) for m in report.mistakes]
+
+
+@pytest.mark.parametrize(
+    ("edits", "kind"),
+    [
+        ({k: lambda g, p, k=k: p[k] - 0.1 * g[k] for k in TWO}, "updated_weights"),
+        ({"W1": lambda g, p: np.nan * g["W1"]}, "unknown"),
+        ({"W1": lambda g, p: g["W1"].sum()}, "unknown"),
+        ({"W1": lambda g, p: 0}, "unknown"),
+    ],
+)
+def test_a_gradient_that_is_none_gets_one_sentence(edits, kind):
+    assert kinds(check_gradients(two_layers, changed(**edits), TWO, X, Y)) == [kind]
+
+
+def test_a_forward_that_ignores_its_parameters_is_told():
+    report = check_gradients(lambda p, X, y: two_layers(TWO, X, y), backward_of_two, TWO, X, Y)
+    assert "the cost changes with none of the parameters" in str(report)
+
+
+def test_a_backward_that_holds_to_its_training_set_is_judged_on_it():
+    wrong = changed(W1=lambda g, p: -g["W1"], b1=lambda g, p: -g["b1"])
+    closed = lambda p, *_: wrong(p, X, Y)  # noqa: E731
+    report = check_gradients(two_layers, closed, TWO, X, Y)
+    assert [(m.kind, m.layer) for m in report.mistakes] == [("sign", 1)]
+
+
+def test_an_error_averaged_too_early_is_told():
+    def backward(p, X, y):
+        a1 = np.tanh(X @ p["W1"])
+        d2 = np.mean(2 * (a1 @ p["W2"] - y), axis=0, keepdims=True)
+        d1 = d2 @ p["W2"].T * (1 - a1**2)
+        return {"W1": X.T @ d1, "W2": a1.T @ np.repeat(d2, len(X), axis=0)}
+
+    p = {k: TWO[k] for k in ("W1", "W2")}
+    forward = lambda p, X, y: np.sum((np.tanh(X @ p["W1"]) @ p["W2"] - y) ** 2)  # noqa: E731
+    report = check_gradients(forward, backward, p, X, Y)
+    assert ("averaged", 2) in [(m.kind, m.layer) for m in report.mistakes]
 
 
 def test_a_backward_that_raises_outside_any_product_is_told_with_its_line():

@@ -13,7 +13,8 @@ class Html(str):
 
 STYLE = """
 .xpmlp { --ink: #1d2430; --soft: #667085; --line: #e2e5ea; --fill: #2f6db3; --good: #1a7f4b;
-  --bad: #c0342b; --card: #f6f7f9; color: var(--ink); max-width: 72rem; margin: 0 auto;
+  --bad: #c0342b; --card: #f6f7f9; --paper: #fff; color: var(--ink);
+  background: var(--paper); max-width: 72rem; margin: 0 auto;
   font: 15px/1.5 system-ui, sans-serif; }
 .xpmlp h1 { font-size: 1.6rem; margin: 1.2rem 0 .4rem; } .xpmlp h2 { font-size: 1.15rem; }
 .xpmlp table { border-collapse: collapse; margin: .6rem 0 1.4rem; font-size: .9rem; }
@@ -29,7 +30,7 @@ STYLE = """
   min-width: 1px; margin-right: .5em; }
 @media (prefers-color-scheme: dark) { body.xpmlp-page { background: #14181f; }
   .xpmlp { --ink: #e6e9ee; --soft: #97a1b3; --line: #2c3440; --fill: #6aa5e3; --good: #58c58b;
-    --bad: #ff7d72; --card: #1c222c; } }
+    --bad: #ff7d72; --card: #1c222c; --paper: #14181f; } }
 """
 
 

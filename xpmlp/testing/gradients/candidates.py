@@ -134,9 +134,9 @@ def output_errors(network):
         if not np.allclose(ours, np.abs(ours)):
             yield plain(np.abs(ours), lost)
         smooth = f.name in ("logistic", "softmax")
-        form = "" if f.name == "softmax" else f"the derivative of {f.name}"
+        form = f"the derivative of {f.name}"
         if squared and smooth:
-            text = f"the cost is a squared error, but A - Y without {form or 'that of softmax'} is "
+            text = f"the cost is a squared error, but A - Y without {form} is "
             text = f"dZ{L} is the error of another loss: {text}that of a cross-entropy"
             for c in (2 * s, s):
                 yield plain(c * error, ("other_loss", text))
@@ -144,7 +144,7 @@ def output_errors(network):
         if not squared and smooth:
             for c, whole in itertools.product((2 * s, s), (False, True)):
                 other = _through(f, c * error, p, slope) if whole else c * error * slope
-                by = form or ("the derivative of softmax" if whole else "a (1 - a)")
+                by = form if whole or f.name != "softmax" else "a (1 - a)"
                 text = f"the cost is a cross-entropy, but A - Y times {by} is that of a squared "
                 text = f"dZ{L} is the error of another loss: {text}error"
                 yield plain(other, ("other_loss", text))
@@ -158,9 +158,13 @@ def output_errors(network):
                 continue
             for base, more in ((dA, ()), (np.abs(dA), (lost,))):
                 yield plain(base * d, (kind, f"dZ{L} {text}"), *more)
-        if f.name == "softmax" and squared:
+        if f.name == "softmax":
             text = f"dZ{L} takes a (1 - a) for the derivative of softmax, which has a whole matrix"
             yield plain(dA * slope, ("derivative_formula", text))
+        n, mean = error.shape[-2], np.mean(ours, axis=-2, keepdims=True)
+        text = f"dZ{L} is averaged over the samples before it goes back: each has its own"
+        for array in (mean, np.mean(dA, axis=-2, keepdims=True) * slope):
+            yield plain(np.broadcast_to(array * n, ours.shape), ("averaged", text))
 
 
 def _through(f, dA, p, slope):

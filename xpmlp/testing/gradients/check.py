@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import as_float, detached, float_dtype, from_host, is_array, namespace, to_host
+from ...arrays import as_float, float_dtype, from_host, is_array, namespace, to_host
 from ...engines import Batch, engine_for
 from ...nn import Activation, ActivationFunction, Ctx, Layer, Layout, Loss
 from ...nn.layout import get, map_params, path_name, put, walk
-from ...nn.losses import LOSSES, one_hot
+from ...nn.losses import LOSSES
 from ...optim import make_rule
 from ...randomness import step_keys, stream
+from ...training.inputs import checked_inputs, checked_targets, network_loss
 from ...training.plan import make_plan, to_device
 from ...training.step import Step, full_gradient
 from .differences import Quotients, looked_at
@@ -22,7 +23,7 @@ from .verdicts import explain_array
 LIMIT = 400  # arrays up to this size are checked at every coordinate
 
 
-def check_gradients(subject: Any, *args, dtype: str = "float64", loss: str | None = None):
+def check_gradients(subject: Any, *args, dtype="float64", loss: str | None = None, **data):
     """Check a backward pass against differences of its forward pass, and say what is wrong.
 
     ``check_gradients(subject, X, y=None)`` takes a layer, an activation, a network, a loss (X are
@@ -75,14 +76,22 @@ def check_gradients(subject: Any, *args, dtype: str = "float64", loss: str | Non
     >>> [(mistake.kind, mistake.layer) for mistake in report.mistakes]
     [('derivative_missing', 1)]
     """
+    dtype = str(getattr(dtype, "__name__", dtype))
     if dtype not in ("float64", "float32"):
         raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}.")
+    if set(data) - {"X", "y"}:
+        raise TypeError(f"check_gradients takes no argument {', '.join(set(data) - {'X', 'y'})}.")
+    args += tuple(data[name] for name in ("X", "y") if data.get(name) is not None)
     if isinstance(subject, ActivationFunction):
         subject = Activation(subject)
+    if isinstance(subject, Layer):
+        return _check_layer(subject, _data(args, "a layer"), dtype, loss)
+    if loss is not None:
+        raise ValueError(f"loss={loss!r} is for a layer or network with y; leave it out.")
+    if isinstance(subject, type):
+        raise TypeError(f"check_gradients got the class {subject.__name__}: make one first.")
     if isinstance(subject, Loss):
         return _check_loss(subject, _data(args, "a loss", need_y=True), dtype)
-    if isinstance(subject, Layer) or all(hasattr(subject, n) for n in ("init", "backward")):
-        return _check_layer(subject, _data(args, "a layer"), dtype, loss)
     if hasattr(subject, "_problem"):
         return _check_estimator(subject, _data(args, "an estimator", need_y=True), dtype)
     if callable(subject) and args and callable(args[0]):
@@ -93,8 +102,8 @@ def check_gradients(subject: Any, *args, dtype: str = "float64", loss: str | Non
             )
         return check_functions(subject, *args, dtype=dtype)
     raise TypeError(
-        f"check_gradients takes a layer, loss, network or estimator with X and y, or forward, "
-        f"backward, params, X and y; got {type(subject).__name__}."
+        "check_gradients takes a layer (derived from nn.Layer), loss, network or estimator with X "
+        f"and y, or forward, backward, params, X and y; got {type(subject).__name__}."
     )
 
 
@@ -118,16 +127,17 @@ def _data(args, what, need_y=False):
         wants = "X and y" if need_y else "X (and y)"
         raise TypeError(f"check_gradients of {what} takes {wants}, got {len(args)} arguments.")
     X, y = (*args, None)[:2]
-    X = X if is_array(X) else np.asarray(X, np.float64)
-    return detached(X), y
+    try:
+        X = X if is_array(X) else np.asarray(X, np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"X must be an array of numbers, got {X!r:.60}.") from error
+    return X, y
 
 
 def _check_layer(layer, data, dtype, loss):
     """Check a layer or network at its initial parameters, all of them moved off zero."""
     X, y = data
-    x = as_float(X, float_dtype(X, dtype))
-    if x.ndim != 2:
-        raise ValueError(f"X has shape {tuple(x.shape)}, expected (n_samples, n_features).")
+    x = checked_inputs(X, dtype)
     params, n_out = layer.init(x.shape[1], stream(0, "init"))
     rng = np.random.default_rng(0)
     moved = {
@@ -141,23 +151,13 @@ def _check_layer(layer, data, dtype, loss):
         cotangent = rng.normal(size=(x.shape[0], n_out))
         head: Any = _Cotangent(cotangent, from_host(cotangent, x, dtype))
     else:
-        record = LOSSES.get(loss or "squared_error")
-        if record is None:
+        loss = loss or "squared_error"
+        if loss not in LOSSES:
             raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}.")
-        head = _Head(record, _targets(y, x, n_out))
+        head = _Head(network_loss(loss, n_out), checked_targets(y, x, n_out, loss))
     name = type(layer).__name__
     where = "the initial parameters, each moved by 0.1 N(0, 1)" if moved else "no parameters"
-    return _check_chain(name, layer, params, x, head, dtype, [f"At {where}."])
-
-
-def _targets(y, x, n_outputs):
-    """Return targets beside x; integer labels become 0/1 columns."""
-    y = y if is_array(y) else np.asarray(y)
-    y = from_host(to_host(detached(y)), x)
-    xp = namespace(x)
-    if y.ndim == 1 and n_outputs > 1 and xp.isdtype(y.dtype, "integral"):
-        return one_hot(y, n_outputs, x)
-    return as_float(y, str(x.dtype).rpartition(".")[2])
+    return _check_chain(name, layer, params, x, head, dtype, [f"At {where}"])
 
 
 class _Cotangent:
@@ -199,7 +199,12 @@ def _check_chain(name, layer, params, x, head, dtype, notes):
     weights = from_host(np.full(n, 1.0 / n), x, dtype)
     ctx = Ctx(namespace(x), True, weights=weights, n_rows=weights[:1] * n, key=key)
     outputs, cache = layer.forward(params, x, ctx)
-    dx, updates = layer.backward(params, head.gradient(outputs), cache, ctx)
+    passed = layer.backward(params, head.gradient(outputs), cache, ctx)
+    if not (isinstance(passed, tuple) and len(passed) == 2 and isinstance(passed[1], dict)):
+        raise TypeError(
+            f"{name}.backward must return (dx, a dict of gradients), got {passed!r:.80}."
+        )
+    dx, updates = passed
     trained = [(path, a) for path, group, a in walk(layer, params) if group.trained]
 
     def f(arrays):
@@ -212,6 +217,8 @@ def _check_chain(name, layer, params, x, head, dtype, notes):
         return head.value(out)
 
     report = GradientReport(name)
+    if dx is None:
+        report.add("zero", None, "backward returns no dx, though ctx.need_dx is True")
     names = ["X", *(_parameter(path) for path, _ in trained)]
     gradients = [dx]
     for path, _ in trained:
@@ -259,7 +266,7 @@ def measure(report, f, names, arrays, gradients, layers, *, dtype, size, longest
     how = "by the complex step" if quotients.complex else "by central differences"
     report.notes.append(
         f"Checked in {dtype}, {how}; a bound is what rounding allows: values of size {size:.2g}, "
-        f"sums of up to {longest} terms, eps {eps:.1e}."
+        f"sums of up to {longest} terms, eps {eps:.1e}"
     )
 
 
@@ -277,8 +284,8 @@ def _layer(path):
 def _check_loss(loss, data, dtype):
     """Check a loss with respect to its outputs X, the rows weighted unequally."""
     X, y = data
-    x = as_float(X, float_dtype(X, dtype))
-    y = _targets(y, x, x.shape[-1])
+    x = checked_inputs(X, dtype)
+    y = checked_targets(y, x, x.shape[1], loss.name)
     if loss.link == "softmax" and np.abs(to_host(y).sum(axis=-1) - 1.0).max() > 1e-6:
         raise ValueError(f"{loss.name} needs targets whose rows sum to one, as one-hot rows do.")
     w = np.linspace(1.0, 2.0, x.shape[0])
@@ -333,5 +340,5 @@ def _check_estimator(estimator, data, dtype):
         longest=max([n, *(max(a.shape) for a in arrays)]),
     )  # fmt: skip
     fitted = hasattr(estimator, "coefs_")
-    report.notes.append("At the fitted weights." if fitted else "At the initial weights.")
+    report.notes.append("At the fitted weights" if fitted else "At the initial weights")
     return report

@@ -146,8 +146,10 @@ class Points:
         return out
 
 
-def _probe(code, structure):
-    """Return Points on a few samples whose number is no layer's size, or on all of them."""
+def _probe(code, structure, own):
+    """Return Points on a few samples whose number is no layer's size, or on all of the user's."""
+    if own:
+        return _points(code, structure, (), structure.n)
     n, rng = structure.n, np.random.default_rng(7)
     few = next(k for k in (7, 11, 13, 17, 19, 23, 29, 31) if k not in structure.sizes)
     rows = np.linspace(0, n - 1, few).round().astype(int)
@@ -174,7 +176,7 @@ def _probe(code, structure):
             ours = [g is not None and g.shape[1:] for g in points.gradients(2)]
         theirs = [g is not None and g.shape for g in code.gradients(code.arrays)]
         # The functions may know their number of samples: then the shapes tell.
-        swap = {structure.n: few}
+        swap = {structure.n: few} if structure.n > 1 else {}
         expected = [s and tuple(swap.get(k, k) for k in s) for s in theirs]
         usable = usable and (ours in (theirs, expected))
     except Exception:  # they may refuse another number of samples in any way
@@ -279,13 +281,13 @@ def data_costs(a, y, log_eps=0.0):
         yield "absolute_error", np.sum(np.abs(a - y), axis=(-2, -1))
 
 
-def identify(code, found):
+def identify(code, found, own=False):
     """Return the Identified network whose cost is the user's to 1e-10, or None.
 
-    found: the structures that it may have. One activation for all hidden layers is tried in each
-    of them before mixed ones.
+    found: the structures that it may have; own: look at all of the user's samples, not at a few.
+    One activation for all hidden layers is tried in each structure before mixed ones.
     """
-    probes = [] if code.y is None else [_probe(code, structure) for structure in found]
+    probes = [] if code.y is None else [_probe(code, s, own) for s in found]
     trials = [_Trial(points) for points in probes]
     for mixed in (False, True):
         for trial in trials:
@@ -303,7 +305,7 @@ class _Trial:
         self.points, self.costs = points, points.costs
         penalties = [np.sum(W**2, axis=(-2, -1)) for W in points.W]
         biases = [np.sum(b**2, axis=(-2, -1)) for b in points.b if b is not None]
-        extra = [*penalties, *([sum(biases)] if biases else [])]
+        extra = [*penalties, *([sum(biases)] if biases else []), np.ones_like(self.costs)]
         self.extra = np.stack(extra, axis=1) / np.max(extra, axis=1)
         self.units = np.max(extra, axis=1)
         q, _ = np.linalg.qr(self.extra)
@@ -314,6 +316,8 @@ class _Trial:
     def network(self, hidden, a):
         """Return the network of these hidden layers, whose last one gives a, if there is one."""
         points = self.points
+        if np.ptp(self.costs) <= 1e-12 * np.abs(self.costs).max():
+            return None
         b = points.b[-1]
         with np.errstate(all="ignore"):
             z = a @ points.W[-1] + (0.0 if b is None else b)

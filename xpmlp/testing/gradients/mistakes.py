@@ -96,29 +96,48 @@ def _turn(g, turned):
     return g.mT if g is not None and g.ndim == 3 and turned else g
 
 
-def explain(network, report, wrong):
-    """Add the mistakes of the user's backward pass to the report, and the right formulas."""
-    gradients, mistakes = _in_order(network, network.points.gradients(network.FEW))
-    told = _told(Search.of(network, gradients))
-    if any(kind == "unknown" for kind, _, _ in told):
-        told = _other_forward(network, gradients) or told
-    for kind, layer, text in dict.fromkeys([*mistakes, *told]):
+def told(network, right):
+    """Return the mistakes [(kind, layer, text)] of the user's backward pass.
+
+    right: the numbers of the arrays that agree with the differences at the user's data; where ours
+    do not agree on the network's samples, these do not stand for the data, and the answer is None.
+    """
+    gradients, ours = network.points.gradients(network.FEW), _ours(network)
+    if not all(_same(gradients[i], ours[i]) for i in right):
+        return None
+    updated = _updated_parameters(network, gradients, ours)
+    if updated:
+        return updated
+    gradients, mistakes = _in_order(network, gradients, ours)
+    found = _mistakes(Search.of(network, gradients))
+    if any(kind == "unknown" for kind, _, _ in found):
+        found = _other_forward(network, gradients) or found
+    return [*dict.fromkeys([*mistakes, *found])]
+
+
+def explain(network, report, mistakes, wrong):
+    """Add the mistakes to the report, and the right formulas."""
+    for kind, layer, text in mistakes:
         report.add(kind, layer, text)
     if not report.mistakes:
         names = ", ".join(f"d{name}" for name in wrong)
-        report.add("unknown", None, f"{names}: right elsewhere, wrong at the given parameters.")
+        report.add("unknown", None, f"{names}: right elsewhere, wrong at the given parameters")
     formulas = network.notation.formulas()
     report.checks = [c._replace(formula=formulas.get(c.name, "")) for c in report.checks]
 
 
-def _told(search):
+def _mistakes(search):
     """Return the mistakes of the best guess, with what can be said of the arrays left over."""
     best = _search(search)
-    mistakes = list(best.mistakes)
+    mistakes, lost = list(best.mistakes), list[tuple]()
     for k, kind in best.unknown:
         said = {m[:2] for m in mistakes}
-        more = _unknown(search, best, k, kind, said)
-        mistakes += [m for m in more if m[0] == "unknown" or m[:2] not in said]
+        # Below an error that nothing explains, no product is what it seems to be.
+        more = None if lost else _product(search, best, k, kind, said)
+        lost += [] if more else [(k, kind)]
+        mistakes += [m for m in more or () if m[:2] not in said]
+    if lost:
+        mistakes.append(_unknown(search, lost))
     return mistakes
 
 
@@ -134,27 +153,53 @@ def _other_forward(network, gradients):
     return None
 
 
-def _in_order(network, gradients):
-    """Put gradients that are returned in another order back, and say so."""
-    s, names = network.points.structure, network.points.code.names
+def _ours(network):
+    """Return our own gradient of each of the user's arrays, in the user's order."""
+    s = network.points.structure
     dZ = {len(network.W): next(output_errors(network)).array}
-    ours: list = [None] * len(gradients)
+    ours: list = [None] * len(network.points.code.arrays)
     for k in range(len(network.W), 0, -1):
         if k < len(network.W):
             dZ[k] = next(hidden_errors(network, dZ, k)).array
-        ours[s.weights[k - 1]] = _turn(network.a[k - 1].mT @ dZ[k], s.turned)
+        data = network.a[k - 1].mT @ dZ[k] + 2 * network.l2[k - 1] * network.W[k - 1]
+        ours[s.weights[k - 1]] = _turn(data, s.turned)
         if s.biases[k - 1] is not None:
-            ours[s.biases[k - 1]] = np.sum(dZ[k], axis=-2)
+            data = np.sum(dZ[k], axis=-2, keepdims=True) + 2 * network.l2_bias * network.b[k - 1]
+            ours[s.biases[k - 1]] = data
+    return ours
 
-    def same(user, own):
+
+def _same(user, own, tolerance=1e-5):
+    if user is None or own is None or user.size != own.size:
+        return user is None and own is None
+    return np.linalg.norm(user.ravel() - own.ravel()) <= tolerance * np.linalg.norm(own)
+
+
+def _updated_parameters(network, gradients, ours):
+    """Tell a backward that returns the parameters after a step of descent."""
+    code, rates = network.points.code, []
+    for i, (user, own) in enumerate(zip(gradients, ours)):
         if user is None or own is None or user.size != own.size:
-            return False
-        return np.linalg.norm(user.ravel() - own.ravel()) <= 1e-6 * np.linalg.norm(own)
+            return None
+        p = np.stack([a[i] for a in network.points.arrays[: network.FEW]]).ravel()
+        step, own = p - user.ravel(), own.ravel()
+        rates.append(float(step @ own / (own @ own or 1.0)))
+        if not rates[-1] or np.linalg.norm(step - rates[-1] * own) > 1e-6 * np.linalg.norm(step):
+            return None
+    if max(rates) - min(rates) > 1e-6 * max(rates):
+        return None
+    text = f"backward returns the updated parameters (rate {rates[0]:.4g}), not their gradients"
+    return [("updated_weights", None, text)] if len(code.arrays) == len(rates) else None
 
+
+def _in_order(network, gradients, ours):
+    """Put gradients that are returned in another order back, and say so."""
+    names = network.points.code.names
     order = list(range(len(gradients)))  # whose gradient stands at i
     for i, user in enumerate(gradients):
-        if not same(user, ours[i]):
-            order[i] = next((j for j, own in enumerate(ours) if same(user, own)), i)
+        if user is not None and not _same(user, ours[i], 1e-6):
+            same = (j for j, own in enumerate(ours) if own is not None and _same(user, own, 1e-6))
+            order[i] = next(same, i)
     if sorted(order) != list(range(len(order))) or order == sorted(order):
         return gradients, []
     moved = ", ".join(f"that of {names[j]} for {names[i]}" for i, j in enumerate(order) if i != j)
@@ -259,8 +304,11 @@ def _weights(search, guess, dZ, k):
     if user is None:
         yield 0.0, None, ()
         return
+    if user.ndim != 3:
+        yield UNKNOWN, None, ()
+        return
     if not np.any(user):
-        yield 1.0, 1.0, (("zero", k, f"d{name} is zero: it is never computed"),)
+        yield 1.0, 1.0, (("zero", k, f"d{name} is zero everywhere"),)
         return
     x, W = search.network.a[k - 1], search.network.W[k - 1]
     ours = np.broadcast_to(x.mT @ dZ, W.shape)
@@ -330,7 +378,7 @@ def _biases(search, guess, dZ, k):
         return
     name, b = search.notation.bias(k), search.network.b[k - 1]
     if not np.any(user):
-        yield 1.0, 1.0, (("zero", k, f"d{name} is zero: it is never computed"),)
+        yield 1.0, 1.0, (("zero", k, f"d{name} is zero everywhere"),)
         return
     ours = np.sum(dZ, axis=-2, keepdims=True)
     found = False
@@ -369,16 +417,24 @@ def _biases(search, guess, dZ, k):
     yield UNKNOWN, None, ()
 
 
-def _unknown(search, best, k, kind, said):
-    """Return what can be told of an array that no known change explains."""
-    notation = search.notation
-    name = getattr(notation, "weight" if kind == "W" else "bias")(k)
+def _product(search, best, k, kind, said):
+    """Return the mistakes of an array that is a product of the right factors, or None."""
     user = (search.dW if kind == "W" else search.db)[k - 1]
-    found = describe_product(search, best, k, user, kind, said)
-    if found:
-        return found
-    p = (search.network.W if kind == "W" else search.network.b)[k - 1]
-    if user.shape != p.shape:
-        shape = f"{notation.shape(user)}, expected {notation.shape(p)}"
-        return [("unknown", k, f"d{name} has the shape {shape}; it is no known mistake")]
-    return [("unknown", k, f"d{name} is wrong, in a way that is none of the known mistakes")]
+    return describe_product(search, best, k, user, kind, said)
+
+
+def _unknown(search, lost):
+    """Say which arrays nothing explains; all of them hang on the error of the last layer."""
+    notation, texts = search.notation, []
+    for k, kind in lost:
+        name = getattr(notation, "weight" if kind == "W" else "bias")(k)
+        user = (search.dW if kind == "W" else search.db)[k - 1]
+        p = (search.network.W if kind == "W" else search.network.b)[k - 1]
+        shape = user.shape[1:] if kind == "b" else notation.shape(user)
+        expected = notation.bias_shape(k) if kind == "b" else notation.shape(p)
+        shapes = f" (of shape {shape}, expected {expected})" if user.size != p.size else ""
+        texts.append(f"d{name}{shapes}")
+    k = lost[0][0]
+    below = f": dZ{k} is, and all below follows from it" if len({k for k, _ in lost}) > 1 else ""
+    words = "is wrong" if len(texts) == 1 else "are wrong"
+    return ("unknown", k, f"{', '.join(texts)} {words}, by none of the known mistakes{below}")

@@ -38,6 +38,10 @@ class Notation:
                 return found
         return found
 
+    def bias_shape(self, k):
+        """Return the shape of the user's biases of layer k."""
+        return self.points.code.arrays[self.s.biases[k - 1]].shape
+
     def shape(self, array):
         """Return the shape of an array of weights, or of a gradient of them, as the user's."""
         shape = [self.n if size == self.s.n else size for size in array.shape[1:]]
@@ -55,10 +59,9 @@ class Notation:
             back = f";  {self.sent_back(k)}" if k < len(self.s.weights) else ""
             found[f"d{self._key(self.s.weights[k - 1])}"] = self.product(k) + back
             if self.s.biases[k - 1] is not None:
-                h = self.s.sizes[k]
-                text = (
-                    f"d{self.bias(k)} = sum of dZ{k} over the samples   {self._dims(k)} -> ({h},)"
-                )
+                shape = str(self.bias_shape(k)).replace(" ", "")
+                total = f"sum of dZ{k} over the samples"
+                text = f"d{self.bias(k)} = {total}   {self._dims(k)} -> {shape}"
                 found[f"d{self._key(self.s.biases[k - 1])}"] = text
         return found
 

@@ -13,7 +13,7 @@ from .candidates import derivatives
 
 
 class Factor(NamedTuple):
-    """One factor: its value (2, rows, columns), its name, what it is."""
+    """One factor: its value (points, rows, columns), its name, what it is."""
 
     array: np.ndarray
     name: str
@@ -57,7 +57,6 @@ def _vague(mistakes):
 
 def _sides(user, product, kind):
     """Yield what to compare, both up to a transpose."""
-    user = user[: len(product)]
     if kind == "W":
         yield from ((user, product), (user.mT, product)) if user.ndim == 3 else ()
         return
@@ -78,9 +77,9 @@ def _factor_sets(search, best, k):
     net, L, s = search.network, search.n_layers, search.network.points.structure
     x = Factor(net.a[k - 1], search.notation.input(k), "input", k)
 
-    def two(f):
-        array = np.broadcast_to(f.array, (max(len(f.array), 2), *f.array.shape[1:]))
-        return f._replace(array=np.ascontiguousarray(array[:2]))
+    def at_points(f):
+        array = np.broadcast_to(f.array, (net.FEW, *f.array.shape[1:]))
+        return f._replace(array=np.ascontiguousarray(array))
 
     def slope(j):
         return Factor(derivatives(net, j)[0], f"f'(Z{j})", "derivative", j)
@@ -102,7 +101,7 @@ def _factor_sets(search, best, k):
                 yield tail + ([] if k == L else [W, slope(k)]) + [x], more
 
     for factors, more in sets():
-        yield [two(f) for f in factors], more
+        yield [at_points(f) for f in factors], more
 
 
 def _products(factors, columns):

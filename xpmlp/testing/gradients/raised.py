@@ -33,7 +33,7 @@ def explain_traceback(code, structures, error):
         symbol
     ]
     said += f"{left} is {np.shape(a)}, {right} is {np.shape(b)}, which do not fit in a {what}."
-    network = identify(code, structures)
+    network = identify(code, structures) if symbol in "@*" else None
     if network is None:
         return None, said
     return _stands_for(network, a, b, symbol, said)

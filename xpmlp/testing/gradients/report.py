@@ -65,6 +65,7 @@ class GradientReport:
 
     def add(self, kind, layer, text):
         """Note a mistake once."""
+        text = text.rstrip(".")
         if Mistake(kind, layer, text) not in self.mistakes:
             self.mistakes.append(Mistake(kind, layer, text))
 
@@ -114,6 +115,7 @@ class GradientReport:
         head = ("gradient", "", "error", "bound", "looked at")
         parts += [table(head, rows, numbers=(2, 3))] if rows else []
         formulas = [c.formula for c in self.checks if c.formula and not c.ok]
-        parts += [tag("pre", "\n".join(formulas))] if formulas else []
+        if formulas:
+            parts += [tag("p", "What the wrong ones should be:"), tag("pre", "\n".join(formulas))]
         parts += [tag("p", note, "soft") for note in self.notes]
         return str(fragment(*parts))
