@@ -97,7 +97,7 @@ def test_the_sine_is_fitted_by_8_units_from_ten_seeds_and_by_3_only_sometimes(ou
     assert "1-8-1 by lbfgs: RMSE < 0.02 for 2 of 2 seeds" in out
     sine = example("sine")
     assert all(sine.rmse(sine.fit(8, seed, **sine.LBFGS)) < 0.02 for seed in range(10))
-    assert "from one seed, the same bits: True" in out and "asked twice, the same bits: True" in out
+    assert "trained twice, the same bits: True" in out and "asked twice, the same bits: True" in out
     classes = numbers(r"classes, \w+: (\d+)% right, (\d+) never used, RMSE (\S+)", out)
     (right, lost, error), (fewer, gone, larger) = classes
     assert right > 85 > 60 > fewer and lost == 0 < gone and 4 * error < larger
