@@ -237,7 +237,11 @@ BAD = [
     ((LOSSES["poisson"], X[0], X[0]), ValueError, "expected .n_samples, n_features"),
     ((linear, lambda p, X, y: (slope(p, X, y)["W"],), P, X, Y), TypeError, "dict with the keys W"),
     ((linear, lambda p, X, y: {"W": 1j * X}, P, X, Y), TypeError, "no array of real numbers"),
-    ((lambda p, X, y: (X, 1.0), slope, P, X, Y), TypeError, "returned first an array"),
+    (
+        (lambda p, X, y: (X, 1.0), slope, P, X, Y),
+        TypeError,
+        "returned an array of shape .6, 3. first",
+    ),
     ((LOSSES["log_loss"], X, POSITIVE), ValueError, "rows sum to one"),
     ((3, X), TypeError, "got int"),
 ]
@@ -359,6 +363,8 @@ def test_a_bias_gradient_of_another_number_of_axes_is_told():
         ({"W1": lambda g, p: np.nan * g["W1"]}, "unknown"),
         ({"W1": lambda g, p: g["W1"].sum()}, "unknown"),
         ({"W1": lambda g, p: 0}, "unknown"),
+        ({"W2": lambda g, p: g["W2"][..., None]}, "shape"),
+        ({"W1": lambda g, p: 1.5 * g["W1"]}, "factor"),
     ],
 )
 def test_a_gradient_that_is_none_gets_one_sentence(edits, kind):

@@ -72,7 +72,7 @@ class Code:
         if host.size != 1 or host.dtype.kind not in "fciub":
             what = f"an array of shape {host.shape}" if is_array(cost) else type(cost).__name__
             raise TypeError(
-                f"forward returned {'first ' if more else ''}{what}, expected the cost, one number "
+                f"forward returned {what}{' first' if more else ''}, expected the cost, one number "
                 "(or the cost and a dict of values): take the sum or mean over the samples."
             )
         return host.reshape(())[()], values

@@ -187,9 +187,11 @@ def _explain(code, report, found, wrong):
             report.add("unknown", layer, f"d{name} holds NaN or infinity")
             del wrong[name]
         elif g.ndim != a.ndim and g.squeeze().shape == a.squeeze().shape:
-            whole = np.broadcast_shapes(g.shape, a.shape)
-            text = f"d{name} has shape {g.shape}, expected {a.shape} as {name}: {name} - rate * "
-            report.add("shape", layer, f"{text}d{name} would be {whole}")
+            text = f"d{name} has shape {g.shape}, expected {a.shape} as {name}"
+            if all(m == 1 or n in (1, m) for m, n in zip(a.shape[::-1], g.shape[::-1])):
+                shape = np.broadcast_shapes(g.shape, a.shape)
+                text += f": {name} - rate * d{name} would be {shape}"
+            report.add("shape", layer, text)
     if not wrong:
         return
     mistakes: list | None = None
@@ -206,8 +208,8 @@ def _explain(code, report, found, wrong):
     report.notes.append(f"Recognised: {network}")
     if not own and any(kind.startswith(("factor", "regul")) for kind, _, _ in mistakes):
         # Numbers that go with the number of samples are told for the user's.
-        everything = identify(code, found, own=True) if np.size(code.host_X) < 100_000 else None
-        again = None if everything is None else told(whole, right)
+        on_all = identify(code, found, own=True) if np.size(code.host_X) < 100_000 else None
+        again = None if on_all is None else told(on_all, right)
         if again is not None and {m[:2] for m in again} == {m[:2] for m in mistakes}:
             mistakes = again
     explain(network, report, mistakes, wrong)

@@ -139,10 +139,15 @@ class Points:
     def gradients(self, few):
         """Return the user's gradients at `few` points, (few, ...); None where of no use."""
         found = [self.code.gradients(a, *self.data) for a in self.arrays[:few]]
-        out = []
-        for parts in zip(*found):
-            same = all(g is not None and g.shape == parts[0].shape for g in parts)
-            out.append(np.stack(parts).astype(np.float64) if same else None)
+        out: list = []
+        for a, parts in zip(self.code.arrays, zip(*found)):
+            if any(g is None or g.shape != parts[0].shape for g in parts):
+                out.append(None)
+                continue
+            g = np.stack(parts).astype(np.float64)
+            if g.ndim - 1 != a.ndim and g[0].squeeze().shape == a.squeeze().shape:
+                g = g.reshape(len(g), *a.shape)  # its number of axes is another mistake
+            out.append(g)
         return out
 
 

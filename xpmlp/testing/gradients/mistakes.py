@@ -253,7 +253,7 @@ def _errors(search, guess, k):
 def _updated(search, guess, k):
     """Yield dZ of layer k, sent back through W - rate * dW, the weights already updated."""
     up, W = search.dW[k], search.network.W[k]
-    if up is None or W.shape not in (up.shape, up.mT.shape):
+    if up is None or up.ndim != 3 or W.shape not in (up.shape, up.mT.shape):
         return
     slope, x = derivatives(search.network, k)[0], search.network.a[k - 1].mT
     before, moved = (
