@@ -17,6 +17,7 @@ import numpy as np
 from ...nn.activations import ActivationFunction
 from .candidates import Candidate, derivatives, hidden_errors, inputs, output_errors
 from .products import describe_product
+from .whole import in_order, our_gradients, same, turned, updated_parameters
 
 TOLERANCE = 1e-7
 MINUS = ActivationFunction(  # a logistic with a sign lost, and the derivative as people write it
@@ -52,7 +53,7 @@ class Search:
     def of(network, gradients):
         """Bring the user's gradients into our form."""
         s, found = network.points.structure, gradients
-        dW = [_turn(found[i], s.turned) for i in s.weights]
+        dW = [turned(found[i], s.turned) for i in s.weights]
         db = [None if i is None else found[i] for i in s.biases]
         for k, g in enumerate(db):
             if g is not None and g[0].size == s.sizes[k + 1] and g[0].squeeze().ndim < 2:
@@ -92,23 +93,19 @@ class Search:
         return c[0] if c and c[0] else None
 
 
-def _turn(g, turned):
-    return g.mT if g is not None and g.ndim == 3 and turned else g
-
-
 def told(network, right):
     """Return the mistakes [(kind, layer, text)] of the user's backward pass.
 
     right: the numbers of the arrays that agree with the differences at the user's data; where ours
     do not agree on the network's samples, these do not stand for the data, and the answer is None.
     """
-    gradients, ours = network.points.gradients(network.FEW), _ours(network)
-    if not all(_same(gradients[i], ours[i]) for i in right):
+    gradients, ours = network.points.gradients(network.FEW), our_gradients(network)
+    if not all(same(gradients[i], ours[i]) for i in right):
         return None
-    updated = _updated_parameters(network, gradients, ours)
+    updated = updated_parameters(network, gradients, ours)
     if updated:
         return updated
-    gradients, mistakes = _in_order(network, gradients, ours)
+    gradients, mistakes = in_order(network, gradients, ours)
     found = _mistakes(Search.of(network, gradients))
     if any(kind == "unknown" for kind, _, _ in found):
         found = _other_forward(network, gradients) or found
@@ -151,60 +148,6 @@ def _other_forward(network, gradients):
                 text = f"backward computes A{k} with 1 / (1 + exp(Z{k})): the sign of Z{k} is wrong"
                 return [("activation_formula", k, text), *best.mistakes]
     return None
-
-
-def _ours(network):
-    """Return our own gradient of each of the user's arrays, in the user's order."""
-    s = network.points.structure
-    dZ = {len(network.W): next(output_errors(network)).array}
-    ours: list = [None] * len(network.points.code.arrays)
-    for k in range(len(network.W), 0, -1):
-        if k < len(network.W):
-            dZ[k] = next(hidden_errors(network, dZ, k)).array
-        data = network.a[k - 1].mT @ dZ[k] + 2 * network.l2[k - 1] * network.W[k - 1]
-        ours[s.weights[k - 1]] = _turn(data, s.turned)
-        if s.biases[k - 1] is not None:
-            data = np.sum(dZ[k], axis=-2, keepdims=True) + 2 * network.l2_bias * network.b[k - 1]
-            ours[s.biases[k - 1]] = data
-    return ours
-
-
-def _same(user, own, tolerance=1e-5):
-    if user is None or own is None or user.size != own.size:
-        return user is None and own is None
-    return np.linalg.norm(user.ravel() - own.ravel()) <= tolerance * np.linalg.norm(own)
-
-
-def _updated_parameters(network, gradients, ours):
-    """Tell a backward that returns the parameters after a step of descent."""
-    code, rates = network.points.code, []
-    for i, (user, own) in enumerate(zip(gradients, ours)):
-        if user is None or own is None or user.size != own.size:
-            return None
-        p = np.stack([a[i] for a in network.points.arrays[: network.FEW]]).ravel()
-        step, own = p - user.ravel(), own.ravel()
-        rates.append(float(step @ own / (own @ own or 1.0)))
-        if not rates[-1] or np.linalg.norm(step - rates[-1] * own) > 1e-6 * np.linalg.norm(step):
-            return None
-    if max(rates) - min(rates) > 1e-6 * max(rates):
-        return None
-    text = f"backward returns the updated parameters (rate {rates[0]:.4g}), not their gradients"
-    return [("updated_weights", None, text)] if len(code.arrays) == len(rates) else None
-
-
-def _in_order(network, gradients, ours):
-    """Put gradients that are returned in another order back, and say so."""
-    names = network.points.code.names
-    order = list(range(len(gradients)))  # whose gradient stands at i
-    for i, user in enumerate(gradients):
-        if user is not None and not _same(user, ours[i], 1e-6):
-            same = (j for j, own in enumerate(ours) if own is not None and _same(user, own, 1e-6))
-            order[i] = next(same, i)
-    if sorted(order) != list(range(len(order))) or order == sorted(order):
-        return gradients, []
-    moved = ", ".join(f"that of {names[j]} for {names[i]}" for i, j in enumerate(order) if i != j)
-    text = f"backward returns the gradients in another order: {moved}"
-    return [gradients[order.index(i)] for i in range(len(order))], [("swapped", None, text)]
 
 
 def _search(search, whole=False):
@@ -335,8 +278,8 @@ def _weights(search, guess, dZ, k):
             yield 1.0, r, say("wrong_input", f"is formed with {label} where {right} belongs")
     for j, other in guess.dZ.items():
         g = x.mT @ other
-        for turned in (user, user.mT):
-            if r := search.ratio(turned, np.broadcast_to(g, (len(W), *g.shape[1:]))):
+        for either in (user, user.mT):
+            if r := search.ratio(either, np.broadcast_to(g, (len(W), *g.shape[1:]))):
                 text = f"is formed with dZ{j}: the error was not sent back from layer {k + 1}"
                 yield 1.0, r, say("layer_skipped", text)
     for row, which in ((-1, "last"), (0, "first")):
@@ -392,8 +335,8 @@ def _biases(search, guess, dZ, k):
         return ((kind, k, f"d{name} {text}"),)
 
     n = search.notation.n
-    for turned in (user, user.mT if user.ndim == 3 else user):
-        if r := search.ratio(turned, dZ):
+    for either in (user, user.mT if user.ndim == 3 else user):
+        if r := search.ratio(either, dZ):
             yield 1.0, r, say("not_summed", f"is not summed over the {n} samples")
             break
     flat, units = user.reshape(len(user), -1), dZ.shape[-1]

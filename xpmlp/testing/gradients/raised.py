@@ -29,10 +29,13 @@ def explain_traceback(code, structures, error):
     if failing is None:
         return None, said + message
     (left, a), (right, b), symbol = failing
-    what = {"@": "matrix product", "*": "elementwise product", "+": "sum", "-": "difference"}[
-        symbol
-    ]
-    said += f"{left} is {np.shape(a)}, {right} is {np.shape(b)}, which do not fit in a {what}."
+    what = {
+        "@": "a matrix product",
+        "*": "an elementwise product",
+        "+": "a sum",
+        "-": "a difference",
+    }[symbol]
+    said += f"{left} is {np.shape(a)}, {right} is {np.shape(b)}, which do not fit in {what}."
     network = identify(code, structures) if symbol in "@*" else None
     if network is None:
         return None, said
