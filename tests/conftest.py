@@ -15,15 +15,24 @@ import numpy as np
 import pytest
 
 from xpmlp.errors import DeviceError
-from xpmlp.testing.backends import dtype_name, find
+from xpmlp.testing.backends import Backend, dtype_name, find
 
 __all__ = ["dtype_name"]
 pytest_plugins = ["xpmlp.testing.plugin"]  # --xp-require, also where xpmlp is not installed
 
 
+class ReadOnly(Backend):
+    """NumPy with arrays that cannot be written to."""
+
+    def asarray(self, a, dtype=None):
+        x = self.owned(a, dtype)
+        x.flags.writeable = False
+        return x
+
+
 @contextmanager
-def _plain(library, **changes):
-    yield replace(find(library), **changes)
+def _plain(library, kind=Backend):
+    yield kind(**vars(find(library)))
 
 
 @contextmanager
@@ -49,7 +58,7 @@ def _jax(dtype):
 # name -> library, and what makes the variant of it
 VARIANTS = {
     "numpy": ("numpy", lambda: _plain("numpy")),
-    "numpy-readonly": ("numpy", lambda: _plain("numpy", readonly=True)),
+    "numpy-readonly": ("numpy", lambda: _plain("numpy", ReadOnly)),
     "strict": ("array_api_strict", lambda: _plain("array_api_strict")),
     "strict-device1": (
         "array_api_strict:device1", lambda: _plain("array_api_strict:device1"),

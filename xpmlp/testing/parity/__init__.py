@@ -5,46 +5,63 @@ pytest --pyargs xpmlp.testing.parity --xp numpy --xp torch:cpu, or `xpmlp parity
 """
 
 from collections.abc import Iterable
+from numbers import Integral
 
+import numpy as np
+
+from ...arrays import is_array, to_host
+from ...estimators.base import BaseMLP
 from ...nn import ActivationFunction, Layer, Loss
-from ..backends import choose
-from .compare import Operation, Row, Ulp, run_operation
+from ..backends import FLOATS, Backend, choose
+from .compare import Operation, Row, run_operation, ulp
 from .operations import activation, layer, loss, operations
 from .report import Report
-from .trajectory import Trajectory, assert_same_trajectory
+from .trainings import training
 
-__all__ = ["Report", "Row", "Trajectory", "assert_same_trajectory", "check_parity", "run_parity"]
+__all__ = ["Report", "Row", "assert_same_trajectory", "check_parity", "run_parity"]
 
 
-def run_parity(names: Iterable[str] = (), subjects: Iterable[Operation] | None = None) -> Report:
+def run_parity(names: str | Iterable[str] = (), subjects: Iterable[Operation] = ()) -> Report:
     """Run every operation, or `subjects`, on the libraries of these names.
 
     names: "numpy", "torch:cpu", "array_api_strict:device1", any module of Array API arrays; none
-    means XPMLP_BACKENDS, or what is installed. A named library that does not work fails.
+    means XPMLP_BACKENDS, or what is installed. A named library that does not work fails. A terminal
+    shows how far it is.
     """
+    from tqdm import tqdm
+
     working, broken, left_out = choose(names)
-    chosen = list(operations() if subjects is None else subjects)
     rows = [works(name, why) for name, why in broken.items()]
-    for backend in working:
-        rows.append(works(backend.name))
-        for dtype in backend.floats:
-            rows += (row for op in chosen for row in run_operation(op, backend, dtype))
+    todo = cases(working, list(subjects or operations()))
+    with tqdm(todo, unit="op", leave=False, disable=None, dynamic_ncols=True) as bar:
+        for op, backend, dtype in bar:
+            bar.set_description_str(f"{backend.name} {dtype}")
+            rows += run_operation(op, backend, dtype)
     return Report(rows, left_out)
 
 
-def works(name: str, problem: str = "") -> Row:
-    """Return the row that says whether a library runs at all."""
-    return Row("library works", name, "-", None if problem else 0.0, 0.0, "", problem)
+def cases(backends: Iterable[Backend], subjects: list[Operation]) -> list[tuple]:
+    """Return what is to run, in order: (operation, backend, dtype)."""
+    return [
+        (op, backend, dtype)
+        for backend in backends for dtype in FLOATS for op in subjects
+        if dtype in (op.dtypes or backend.floats)
+    ]  # fmt: skip
 
 
-def check_parity(subject: Layer | ActivationFunction | Loss, backends=None) -> Report:
+def works(name: str, problem: str) -> Row:
+    """Return the row of a library that does not work."""
+    return Row("library works", name, "-", None, 0.0, "", problem)
+
+
+def check_parity(subject: Layer | ActivationFunction | Loss, backends=()) -> Report:
     """Run a layer, activation or loss of your own on several libraries, forward and backward.
 
     Parameters
     ----------
     subject : Layer, ActivationFunction or Loss
         A layer is tried on 24 rows of 40 inputs, while training; an activation at -6 ... 6.
-    backends : list of str, optional
+    backends : str or list of str, optional
         As "numpy", "torch:cuda", "jax"; none means what is installed and works.
 
     Returns
@@ -57,11 +74,11 @@ def check_parity(subject: Layer | ActivationFunction | Loss, backends=None) -> R
     >>> from xpmlp.nn import ActivationFunction
     >>> square = ActivationFunction(
     ...     "square", lambda z, xp: z * z, lambda da, z, a, xp: 2.0 * da * z)
-    >>> check_parity(square, ["numpy"]).ok
+    >>> check_parity(square, "numpy").ok
     True
     """
     if isinstance(subject, ActivationFunction):
-        op = activation(subject, (Ulp(64.0, 1.0), Ulp(64.0, 1.0)))
+        op = activation(subject, (ulp(64.0, 1.0), ulp(64.0, 1.0)))
     elif isinstance(subject, Loss):
         op = loss(subject)
     elif isinstance(subject, Layer):
@@ -69,6 +86,56 @@ def check_parity(subject: Layer | ActivationFunction | Loss, backends=None) -> R
     else:
         raise TypeError(
             f"check_parity takes a layer, an ActivationFunction or a Loss, got {subject!r}: "
-            "derive your layer from xpmlp.nn.Layer."
+            "derive your layer from xpmlp.nn.Layer, and pass an instance."
         )
-    return run_parity(() if backends is None else backends, [op])
+    return run_parity(backends, [op])
+
+
+def assert_same_trajectory(est, X, y, backends=()) -> Report:
+    """Fit a clone of an estimator on each library, and compare the courses of the trainings.
+
+    Equal bit by bit: the initial weights, the rows of every batch, every dropout mask. Loss curve
+    and final weights are norm-wise within eps * sqrt(p) * (2 + sqrt(n)) of the same training in a
+    wider float, n the longest sum, p the products and sums in a row (2 a layer and step). A
+    training that amplifies small differences, as one with a large learning rate does, fails.
+
+    Parameters
+    ----------
+    est : MLPClassifier or MLPRegressor
+        With an integer as random_state. It is not fitted itself.
+    X, y : arrays on the host, or of one library
+        Cast to each float dtype that a library has, or to ``est.dtype`` only.
+    backends : str or list of str, optional
+        As for `check_parity`.
+
+    Returns
+    -------
+    Report
+        What was measured.
+
+    Raises
+    ------
+    AssertionError
+        When something differs; the message is the report, which names the first thing.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from xpmlp import MLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> est = MLPClassifier((8,), dropout=0.2, max_iter=5, random_state=0)
+    >>> assert_same_trajectory(est, X, y, "numpy").ok
+    True
+    """
+    if not isinstance(est, BaseMLP):
+        raise TypeError(f"assert_same_trajectory takes an estimator of xpmlp, got {est!r}.")
+    if not isinstance(est.random_state, Integral):
+        raise ValueError(
+            f"assert_same_trajectory needs one seed for all libraries, got random_state="
+            f"{est.random_state!r}: pass an integer."
+        )
+    X, y = (to_host(a) if is_array(a) else np.asarray(a) for a in (X, y))
+    report = run_parity(backends, [training(est, X, y)])
+    if not report.ok:
+        raise AssertionError(str(report))
+    return report

@@ -7,65 +7,49 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ... import nn, optim
 from ...arrays import from_host
-from ...engines import Carry, Plan
-from ...nn import (
-    OFFSETS,
-    WEIGHTS,
-    Activation,
-    ActivationFunction,
-    Ctx,
-    Dense,
-    Dropout,
-    Layer,
-    Layout,
-    Loss,
-    Network,
-)
 from ...nn.activations import ACTIVATIONS
 from ...nn.initializers import INITIALIZERS
 from ...nn.layers import LAYERS
-from ...nn.layout import put, walk
+from ...nn.layout import get
 from ...nn.losses import LOSSES, one_hot, softmax
-from ...optim import RULES, Adam, init_state, update
 from ...randomness import step_keys, stream
-from ...training import Step
-from ...training.plan import epoch_order, make_plan, to_device
-from .compare import Bits, Bound, Equal, Norm, Operation, Ulp
-from .fits import estimators
+from .compare import BITS, EQUAL, Bound, Operation, norm, ulp
+from .trainings import flat, trainings, unflat
 
 N, D, H = 24, 40, 16  # rows, inputs, outputs
 KEY = step_keys(7, np.arange(3))[1]
 LONG = 300  # terms of the longest sum
+STEPS = 3  # of an update rule
 
 # An instance of each layer of the registry.
-EXAMPLES: dict[str, Layer] = {
-    "Dense": Dense(H, "tanh"),
-    "Activation": Activation("gelu"),
-    "Dropout": Dropout(0.3),
+EXAMPLES: dict[str, nn.Layer] = {
+    "Dense": nn.Dense(H, "tanh"),
+    "Activation": nn.Activation("gelu"),
+    "Dropout": nn.Dropout(0.3),
 }
 # Forward and backward, about four times the worst seen on NumPy, PyTorch, JAX and dpnp; what is the
 # difference of terms of size 1 is counted at that size.
-ULPS = Ulp(8.0), Ulp(16.0, 1.0)
+ULPS = ulp(8.0), ulp(16.0, 1.0)
 ULPS_OF = {
-    "gelu": (Ulp(32.0, 1.0), Ulp(16.0, 1.0)),  # 1 + erf, times z
-    "gelu_tanh": (Ulp(16.0, 1.0), Ulp(128.0, 1.0)),  # (1 - tanh^2) times z^3
-    "mish": (Ulp(8.0), Ulp(64.0, 1.0)),  # (1 - tanh^2) times z
+    "gelu": (ulp(32.0, 1.0), ulp(16.0, 1.0)),  # 1 + erf, times z
+    "gelu_tanh": (ulp(16.0, 1.0), ulp(128.0, 1.0)),  # (1 - tanh^2) times z^3
+    "mish": (ulp(8.0), ulp(64.0, 1.0)),  # (1 - tanh^2) times z
 }
 
 
 def operations() -> Iterator[Operation]:
     """Yield every operation, from single products to estimators."""
-    yield from _products()
+    yield from _basics()
     yield from map(activation, ACTIVATIONS.values())
     yield from map(loss, LOSSES.values())
-    yield from _random()
     yield from (layer(EXAMPLES[name], f"layer {name}") for name in LAYERS)
-    yield layer(Network((Dense(H, "relu"), Dropout(0.2), Dense(5))), "network of three layers", 6)
+    three = nn.Network((nn.Dense(H, "relu"), nn.Dropout(0.2), nn.Dense(5)))
+    yield layer(three, "network of three layers", 6)
     yield from (_initializer(name, row) for name, row in INITIALIZERS.items())
-    yield from (_rule(name, make()) for name, make in RULES.items())
-    yield _training()
-    yield from estimators()
+    yield from (_rule(name, make()) for name, make in optim.RULES.items())
+    yield from trainings()
 
 
 def normal(*shape, seed=0):
@@ -73,20 +57,39 @@ def normal(*shape, seed=0):
     return stream(seed, "data").normal(size=shape)
 
 
-def _products():
+def _basics():
+    """Yield products and sums, what moves numbers and computes none, and random bits."""
     powers = np.diag(2.0 ** -np.arange(128.0)) + np.eye(128)
     yield Operation(
         "product of 128 x 128", (powers, np.eye(128)), lambda place, a, b: {"precision": a @ b},
-        {"precision": Bits()},
+        {"precision": BITS},
     )  # fmt: skip
     yield Operation(
         f"sum of {LONG} terms", (normal(LONG, D), normal(N, LONG, seed=1)),
         lambda place, W, x: {"product": x @ W, "sum": place.xp.sum(W, axis=-2, keepdims=True)},
-        {"product": Norm(LONG), "sum": Norm(LONG)},
+        {"product": norm(LONG), "sum": norm(LONG)},
+    )  # fmt: skip
+    rows = stream(0, "order").permutation(N).astype(np.int32)
+    yield Operation(
+        "rows of a batch", (normal(N, D), rows),
+        lambda place, x, rows: {"rows": place.xp.take(x, rows, axis=0)}, {"rows": EQUAL},
+    )  # fmt: skip
+    yield Operation(
+        "parameters side by side", (normal(1, D), normal(1, H, seed=1)),
+        lambda place, *parts: {"store": place.xp.concat(parts, axis=-1)}, {"store": EQUAL},
+    )  # fmt: skip
+    yield Operation(
+        "one-hot targets", (np.arange(N, dtype=np.int32) % 5, np.zeros(1)),
+        lambda place, codes, like: {"columns": one_hot(codes, 5, like)}, {"columns": EQUAL},
     )  # fmt: skip
 
+    def bits(place, key):
+        return {"bits": place.engine.kernels.random_bits(key, (33, 7), xp=place.xp)}
 
-def activation(record: ActivationFunction, bounds=None) -> Operation:
+    yield Operation("random bits", (KEY,), bits, {"bits": EQUAL})
+
+
+def activation(record: nn.ActivationFunction, bounds=None) -> Operation:
     """Return an activation's forward and backward pass, at -6 ... 6."""
 
     def compute(place, z, da):
@@ -94,14 +97,12 @@ def activation(record: ActivationFunction, bounds=None) -> Operation:
         return {"forward": a, "backward": record.backward(da, z, a, place.xp)}
 
     z = np.linspace(-6.0, 6.0, N * D).reshape(N, D) + 0.001
-    forward, backward = bounds or ULPS_OF.get(record.name, ULPS)
-    return Operation(
-        f"activation {record.name}", (z, normal(N, D, seed=2)), compute,
-        {"forward": forward, "backward": backward},
-    )  # fmt: skip
+    bounds = zip(("forward", "backward"), bounds or ULPS_OF.get(record.name, ULPS))
+    inputs = z, normal(N, D, seed=2)
+    return Operation(f"activation {record.name}", inputs, compute, dict(bounds))
 
 
-def loss(record: Loss) -> Operation:
+def loss(record: nn.Loss) -> Operation:
     """Return a loss: its value and its gradient, with weights."""
     z, w = 3.0 * normal(N, H), np.abs(normal(N, seed=3))
     y = normal(N, H, seed=4)
@@ -109,58 +110,43 @@ def loss(record: Loss) -> Operation:
     y = targets.get(record.link, np.abs(y).round() if record.link == "exp" else y)
 
     def compute(place, z, y, w):
-        value, d = record(z, y, w, xp=place.xp)
-        return {"value": value, "gradient": d}
+        made = _two(record(z, y, w, xp=place.xp), "a loss", "(value, gradient)")
+        return dict(zip(("value", "gradient"), made))
 
-    bounds = {"value": Norm(N * H), "gradient": Norm(H)}
+    bounds = {"value": norm(N * H), "gradient": norm(H)}
     return Operation(f"loss {record.name}", (z, y, w / w.sum()), compute, bounds)
 
 
-def _random():
-    def bits(place, key):
-        return {"bits": place.engine.kernels.random_bits(key, (33, 7), xp=place.xp)}
-
-    def plan(place):
-        order = epoch_order(50, seed=3, epoch=1, shuffle=True)
-        made = to_device(
-            make_plan(Adam(), order, batch_size=8, lr=0.1, seed=3, alpha=1e-3), place.like,
-            place.dtype,
-        )  # fmt: skip
-        return {"order of the rows": made.rows, "keys": made.key, "numbers": list(made[1:3])}
-
-    yield Operation("random bits", (KEY,), bits, {"bits": Equal()})
-    names = ("order of the rows", "keys", "numbers")
-    yield Operation("plan of an epoch", (), plan, dict.fromkeys(names, Equal()), traced=False)
-    yield Operation(
-        "one-hot targets", (np.arange(N, dtype=np.int32) % 5, np.zeros(1)),
-        lambda place, codes, like: {"columns": one_hot(codes, 5, like)}, {"columns": Equal()},
-    )  # fmt: skip
-
-
-def layer(record: Layer, name: str, passes: int = 2) -> Operation:
+def layer(record: nn.Layer, name: str, passes: int = 2) -> Operation:
     """Return a layer's training pass: output, input gradient, updates of its parameters."""
-    params, n_out = record.init(D, stream(0, "init"), normal(N, D))
-    paths, arrays = zip(*((p, a) for p, _, a in walk(record, params))) if params else ((), ())
+    made = record.init(D, stream(0, "init"), normal(N, D))
+    params, n_out = _two(made, "init", "(params, n_out)")
+    paths, arrays = flat(record, params)
 
     def compute(place, key, weights, n_rows, x, dy, *arrays):
-        params: dict = {}
-        for path, a in zip(paths, arrays):
-            put(params, path, a)
-        ctx = Ctx(place.xp, True, place.engine.kernels, weights, n_rows, key)
-        y, cache = record.forward(params, x, ctx)
-        dx, updates = record.backward(params, dy, cache, ctx)
+        params = unflat(paths, arrays)
+        ctx = nn.Ctx(place.xp, True, place.engine.kernels, weights, n_rows, key)
+        y, cache = _two(record.forward(params, x, ctx), "forward", "(y, cache)")
+        dx, updates = _two(record.backward(params, dy, cache, ctx), "backward", "(dx, updates)")
         made = {"forward": y, "gradient of the inputs": dx}
-        return made | {"updates": [a for _, _, a in walk(record, updates)]}
+        return made | {"updates": [get(updates, path) for path in paths]}
 
     bounds: dict[str, Bound] = {
-        "forward": Norm(D, passes),
-        "gradient of the inputs": Norm(max(n_out, N), passes),
+        "forward": norm(D, passes),
+        "gradient of the inputs": norm(max(n_out, N), passes),
     }
     if paths:
-        bounds["updates"] = Norm(max(D, N, n_out), passes)
+        bounds["updates"] = norm(max(D, N, n_out), passes)
     x, dy = normal(N, D), normal(N, n_out, seed=5)
     weights = np.full(N, 1.0 / N), np.asarray(float(N))
     return Operation(name, (KEY, *weights, x, dy, *arrays), compute, bounds)
+
+
+def _two(made, what, expected):
+    """Return what a user's function gave, if it is the pair that is expected."""
+    if not (isinstance(made, tuple) and len(made) == 2):
+        raise TypeError(f"{what} must return {expected}, got a {type(made).__name__}")
+    return made
 
 
 def _initializer(name, row):
@@ -168,21 +154,18 @@ def _initializer(name, row):
         W, b = row.draw(D, H, stream(0, "init"))
         return {"weights": [from_host(a, place.like, place.dtype) for a in (W, b)]}
 
-    return Operation(f"initializer {name}", (), compute, {"weights": Equal()}, traced=False)
-
-
-STEPS = 3
+    return Operation(f"initializer {name}", (), compute, {"weights": EQUAL}, traced=False)
 
 
 def _rule(name, rule):
-    groups = {"weights": WEIGHTS, "offsets": OFFSETS}
+    groups = {"weights": nn.WEIGHTS, "offsets": nn.OFFSETS}
 
     def compute(place, W, b, dW, db, rates, shrink):
-        params = {"weights": W, "offsets": b}
-        state = init_state(rule, params, xp=place.xp)
+        params = {"weights": 1.0 * W, "offsets": 1.0 * b}  # given away, as the gradients are
+        state = optim.init_state(rule, params, xp=place.xp)
         for t in range(STEPS):
-            grads = {"weights": 1.0 * dW[t, ...], "offsets": 1.0 * db[t, ...]}  # given away
-            params, state = update(
+            grads = {"weights": 1.0 * dW[t, ...], "offsets": 1.0 * db[t, ...]}
+            params, state = optim.update(
                 rule, grads, state, params, rates[t, ...], shrink[t, ...], groups, xp=place.xp
             )
         made = {"parameters": [params[k] for k in groups]}
@@ -190,38 +173,7 @@ def _rule(name, rule):
 
     inputs = 0.1 * normal(D, H), 0.1 * normal(1, H), normal(STEPS, D, H, seed=1)
     rates = rule.rates(0.1, 1 + np.arange(STEPS)), np.full(STEPS, 0.001)
-    bounds: dict[str, Bound] = dict.fromkeys(("parameters", "state"), Norm(1, STEPS))
+    bounds: dict[str, Bound] = dict.fromkeys(("parameters", "state"), norm(1, STEPS))
     return Operation(
         f"update rule {name}", (*inputs, normal(STEPS, 1, H, seed=2), *rates), compute, bounds
     )
-
-
-def _training():
-    """Return a training of some steps by the library's own engine: dropout, L2, momentum."""
-    network = Network((Dense(H, "tanh"), Dropout(0.25), Dense(5)))
-    params, _ = network.init(D, stream(1, "init"))
-    paths, arrays = zip(*((p, a) for p, _, a in walk(network, params)))
-    rule, batch, steps = Adam(), N, 5
-    order = epoch_order(batch * steps, seed=0, epoch=0, shuffle=True)
-    plan = make_plan(rule, order, batch_size=batch, lr=0.01, seed=0, alpha=0.01)
-    x = normal(batch * steps, D)
-    y = np.eye(5)[np.argmax(x @ normal(D, 5, seed=1), axis=1)]
-
-    def compute(place, x, y, *given):
-        plan = Plan(*given[: len(Plan._fields)])
-        params: dict = {}
-        for path, a in zip(paths, given[len(Plan._fields) :]):
-            put(params, path, a)
-        layout = Layout.of(network, params, contiguous=place.engine.contiguous)
-        store = layout.pack(params, xp=place.xp)
-        carry = Carry(store, {}, init_state(rule, store, xp=place.xp))
-        step = Step(network, LOSSES["log_loss"], rule, layout, batch, place.dtype, True, False)
-        carry, losses = place.engine.run(step)(carry, (x, y), plan)
-        trained = layout.unpack(carry.params, xp=place.xp)
-        return {"losses": losses, "weights": [a for _, _, a in walk(network, trained)]}
-
-    bound = Norm(max(D, N), 4 * steps)
-    return Operation(
-        f"training of {steps} steps", (x, y, *plan, *arrays), compute,
-        {"losses": bound, "weights": bound}, traced=False,
-    )  # fmt: skip

@@ -2,17 +2,19 @@
 
 import json
 import platform
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
-from pathlib import Path
+from importlib import import_module
 from xml.etree import ElementTree
 
+from threadpoolctl import threadpool_info
+
 from ... import __version__
+from ...arrays import home
 from ...errors import DeviceError
 from ...inspection.page import Html, fragment, page, table, tag
-from ..backends import blas, device_name, find, version
+from ..backends import find
 from .compare import Row
 
 TITLE = "Parity of array libraries"
@@ -21,7 +23,8 @@ BOUNDS = (
     "operation, in units in the last place of the result (where it is the difference of terms of "
     "size 1, of 1). eps: ||error|| / ||result|| over the dtype's eps; its bound is "
     "sqrt(products in a row) * (2 + sqrt(terms of a sum)). bits: lost in a product that keeps all "
-    "of them in full precision. differ: elements whose bits are not equal."
+    "of them in full precision. differ: elements whose bits are not equal. The stronger the shade, "
+    "the nearer to the bound."
 )
 
 
@@ -56,31 +59,38 @@ class Report:
         names = dict.fromkeys(row.library for row in self.rows)
         return [_library(name, [row for row in self.rows if row.library == name]) for name in names]
 
-    def environment(self) -> dict:
-        """Return the versions, and what computes products on the host."""
-        system = f"{platform.system()} {platform.machine()}"
-        return {
-            "xpmlp": __version__, "python": platform.python_version(), "system": system,
-            "blas": blas(),
-        }  # fmt: skip
+    @cached_property
+    def environment(self) -> str:
+        """The versions, and what computes products on the host with how many threads."""
+        blas = {
+            f"{p['internal_api']} {p['version'] or ''}".strip() + f", {p['num_threads']} threads"
+            for p in threadpool_info()
+        }
+        return (
+            f"xpmlp {__version__}, Python {platform.python_version()}, {platform.system()} "
+            f"{platform.machine()}; BLAS and threads: {'; '.join(sorted(blas))}"
+        )
+
+    @property
+    def _verdict(self):
+        said = f"{len(self.failures)} FAILED" if self.failures else "all passed"
+        return f"{len(self.rows)} results, {said if self.rows else 'nothing ran'}"
 
     def __str__(self):
-        facts = self.environment()
-        lines = [f"{TITLE}: xpmlp {facts['xpmlp']}, Python {facts['python']}, {facts['system']}"]
+        system, _, blas = self.environment.partition("; ")
+        lines = [f"{TITLE}: {system}"]
         for lib in self.libraries:
             head = f"{lib['library']} {lib['version']} ({lib['device']})"
             tried = f", products: {lib['products']}" if lib["products"] != "not tried" else ""
             lines.append(f"{head:42} {lib['passed']:>10} passed{tried}")
             lines += [f"    {k}: {lib[k]}" for k in ("worst error / bound", "first over its bound")]
         lines += [f"{name} left out: {why}" for name, why in self.left_out.items()]
-        failed = self.failures
-        said = {(r.library, r.problem): r for r in reversed(failed)}  # the first of its kind
-        shown = [row for row in failed if row in said.values()][:12]
+        # Of one problem of a library the first row; the page has all.
+        firsts = {(row.library, row.problem): row for row in reversed(self.failures)}
+        shown = [row for row in self.failures if row in firsts.values()][:12]
         lines += [f"FAILED {r.library} {r.dtype} {r.operation}: {r.problem}" for r in shown]
-        lines += [f"... and {len(failed) - len(shown)} more"] * (len(failed) > len(shown))
-        lines += [f"BLAS and threads: {'; '.join(facts['blas'])}"]
-        passed = "all passed" if self.ok else f"{len(failed)} FAILED"
-        return "\n".join([*lines, f"{len(self.rows)} results, {passed}"])
+        more = len(self.failures) - len(shown)
+        return "\n".join([*lines, *[f"... and {more} more"] * bool(more), blas, self._verdict])
 
     def _repr_html_(self):
         return fragment(*self._parts())
@@ -90,95 +100,72 @@ class Report:
         return page(TITLE, *self._parts())
 
     def _parts(self):
-        facts, failed = self.environment(), self.failures
-        verdict = f"{len(failed)} of {len(self.rows)} failed" if failed else "all passed"
-        yield tag("p", f"{len(self.rows)} results: {verdict}.", "bad" if failed else "good")
+        yield tag("p", f"{self._verdict}.", "good" if self.ok else "bad")
         if self.libraries:
             yield table(self.libraries[0], (lib.values() for lib in self.libraries))
         yield from (f"{name} left out: {why}" for name, why in self.left_out.items())
-        if failed:
+        if self.failures:
             yield tag("h2", "Failures, the first first")
             columns = ("library", "dtype", "operation", "problem")
-            yield table(columns, ([getattr(row, c) for c in columns] for row in failed))
+            yield table(columns, ([getattr(r, c) for c in columns] for r in self.failures))
         yield tag("h2", "Errors and bounds")
-        yield BOUNDS + " The stronger the shade, the nearer to the bound."
+        yield BOUNDS
         yield self._errors()
-        yield (
-            f"xpmlp {facts['xpmlp']}, Python {facts['python']}, {facts['system']}; "
-            f"BLAS and threads: {'; '.join(facts['blas'])}."
-        )
+        yield f"{self.environment}."
 
     def _errors(self):
-        """Return the table operation x library x dtype, failures first."""
-        columns = list(dict.fromkeys((r.library, r.dtype) for r in self.rows if r.dtype != "-"))
-        cells = {(r.operation, r.library, r.dtype): r for r in self.rows}
-        operations = {r.operation: r for r in self.rows if r.dtype != "-"}
-        failed = {r.operation for r in self.failures}
+        """Return the table operation x library x dtype."""
+        ran = [row for row in self.rows if row.dtype != "-"]
+        columns = list(dict.fromkeys((row.library, row.dtype) for row in ran))
+        cells = {(row.operation, row.library, row.dtype): row for row in ran}
         rows = (
             [
                 Html(f"<nobr>{escape(name)}</nobr>"),
                 Html(f"<nobr>{row.bound:.3g} {row.unit}</nobr>"),
-                *(_cell(cells.get((name, *c))) for c in columns),
+                *(_cell(cells.get((name, *column))) for column in columns),
             ]
-            for name, row in sorted(operations.items(), key=lambda item: item[0] not in failed)
+            for name, row in {row.operation: row for row in ran}.items()
         )
         head = ["operation", "bound", *(f"{name} {dtype}" for name, dtype in columns)]
         return table(head, rows, numbers=range(1, len(head)))
 
     def json(self) -> str:
         """Return the report as JSON."""
-        rows = [row._asdict() | {"passed": not row.problem} for row in self.rows]
-        for row in rows:  # JSON has no NaN
-            row["error"] = row["error"] if row["error"] == row["error"] else None
-        return json.dumps(
-            {
-                "ok": self.ok, **self.environment(), "libraries": self.libraries,
-                "left_out": self.left_out, "first_failure": next(iter(self.failures), None),
-                "rows": rows,
-            }, indent=1, default=str, allow_nan=False,
-        )  # fmt: skip
+        made = {
+            "ok": self.ok, "environment": self.environment, "libraries": self.libraries,
+            "left_out": self.left_out, "first_failure": next(iter(self.failures), None),
+            "rows": [row._asdict() for row in self.rows],
+        }  # fmt: skip
+        return json.dumps(made, indent=1, allow_nan=False) + "\n"
 
     def junit(self) -> str:
-        """Return the report as JUnit's XML, a suite a library."""
-        root = ElementTree.Element("testsuites")
-        for library in self.libraries:
-            rows = [row for row in self.rows if row.library == library["library"]]
-            suite = ElementTree.SubElement(root, "testsuite", name=library["library"])
-            suite.set("tests", str(len(rows)))
-            suite.set("failures", str(sum(bool(row.problem) for row in rows)))
-            for row in rows:
-                where = {"classname": f"{row.library}.{row.dtype}", "name": row.operation}
-                case = ElementTree.SubElement(suite, "testcase", where)
-                of = ElementTree.SubElement(case, "properties")
-                for name in ("error", "bound", "unit"):
-                    value = str(getattr(row, name))
-                    ElementTree.SubElement(of, "property", name=name, value=value)
-                if row.problem:
-                    ElementTree.SubElement(case, "failure", message=row.problem)
-        return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
-
-    def write(self, *, html=None, json=None, junit=None) -> None:
-        """Write the report to files of these paths."""
-        texts = {html: self.html, json: self.json, junit: self.junit}
-        for path, text in texts.items():
-            if path is not None:
-                Path(path).write_text(text() + "\n", encoding="utf-8")
+        """Return the report as JUnit's XML."""
+        counts = {"tests": str(len(self.rows)), "failures": str(len(self.failures))}
+        suite = ElementTree.Element("testsuite", {"name": TITLE, **counts})
+        for row in self.rows:
+            where = {"classname": f"{row.library}.{row.dtype}", "name": row.operation}
+            case = ElementTree.SubElement(suite, "testcase", where)
+            if row.problem:
+                ElementTree.SubElement(case, "failure", message=row.problem)
+            text = f"error {row.error}, bound {row.bound} {row.unit}"
+            ElementTree.SubElement(case, "system-out").text = text
+        return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _library(name: str, rows: Iterable[Row]) -> dict[str, str]:
+def _library(name: str, rows: list[Row]) -> dict[str, str]:
     """Return one line about a library."""
-    rows = list(rows)
     worst = max(rows, key=lambda row: row.ratio)
     first = next((row for row in rows if row.problem), None)
-    try:
-        backend = find(name)
-        about = version(backend), device_name(backend)
-    except (DeviceError, ValueError):
-        about = "-", "-"
     precision = [row for row in rows if row.operation.endswith(": precision")]
     reduced = "; ".join(f"{row.dtype} {row.problem}" for row in precision if row.problem)
+    try:
+        device = home(find(name).like).device
+        root = import_module(name.partition(":")[0].partition(".")[0])
+        version = str(getattr(root, "__version__", "unknown"))
+    except DeviceError:
+        version, device = "-", "-"
     return {
-        "library": name, "version": about[0], "device": about[1],
+        "library": name, "version": version, "device": device,
         "passed": f"{sum(not row.problem for row in rows)} of {len(rows)}",
         "worst error / bound": f"{worst.ratio:.2f} {worst.operation}, {worst.dtype}",
         "first over its bound": f"{first.operation}, {first.dtype}" if first else "none",

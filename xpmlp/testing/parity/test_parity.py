@@ -4,59 +4,40 @@ pytest --pyargs xpmlp.testing.parity --xp numpy --xp torch:cpu --xp-report repor
 """
 
 import json
-from functools import cache
 
 import pytest
 
-from ..backends import choose, find
+from ..backends import choose
 from ..plugin import ROW
-from . import works
+from . import cases, works
 from .compare import run_operation
 from .operations import operations
 
-
-@cache
-def _operations():
-    return {op.name: op for op in operations()}
+OPERATIONS = list(operations())
 
 
 def pytest_generate_tests(metafunc):
-    """Make a case of each operation on each library, and one of each library."""
+    """Make a test of each operation on each library; all of them fail where it does not work."""
     option = metafunc.config.getoption
-    try:
-        working, broken, left_out = choose(option("--xp"), option("--xp-require"))
-    except ValueError as error:  # a name that is none
-        raise pytest.UsageError(str(error)) from error
-    if metafunc.function is test_a_library_works:
-        params = [pytest.param(backend.name, "", id=backend.name) for backend in working]
-        params += [pytest.param(name, why, id=name) for name, why in broken.items()]
-        params += [
-            pytest.param(name, why, id=name, marks=pytest.mark.skip(why))
-            for name, why in left_out.items()
-        ]
-        metafunc.parametrize(("name", "problem"), params)
-    else:
-        params = [
-            pytest.param(backend.name, dtype, name, id=f"{backend.name}-{dtype}-{name}")
-            for backend in working for dtype in backend.floats for name in _operations()
-        ]  # fmt: skip
-        metafunc.parametrize(("library", "dtype", "operation"), params)
+    working, broken, left_out = choose(option("--xp"), option("--xp-require"))
+    made = [(*case, "") for case in cases(working, OPERATIONS)]
+    made += [(op, name, "-", why) for name, why in broken.items() for op in OPERATIONS]
+    params = [
+        pytest.param(i, *case, id=f"{getattr(case[1], 'name', case[1])}-{case[2]}-{case[0].name}")
+        for i, case in enumerate(made)
+    ]
+    params += [
+        pytest.param(0, None, name, "-", why, id=name, marks=pytest.mark.skip(why))
+        for name, why in left_out.items()
+    ]
+    metafunc.parametrize(("number", "operation", "library", "dtype", "problem"), params)
 
 
-def test_a_library_works(name, problem, record_property):
-    """It makes an array, computes and hands the result back."""
-    _passed([works(name, problem)], 0, record_property)
-
-
-def test_an_operation_agrees_with_a_wider_float(library, dtype, operation, record_property):
+def test_parity(number, operation, library, dtype, problem, record_property):
     """Within its bound, in its library, on its device, in its dtype and shape."""
-    rows = run_operation(_operations()[operation], find(library), dtype)
-    _passed(rows, list(_operations()).index(operation), record_property)
-
-
-def _passed(rows, number, record_property):
+    rows = [works(library, problem)] if problem else run_operation(operation, library, dtype)
     for row in rows:
         record_property(ROW, json.dumps([number, *row]))
-    problems = [f"{row.operation}: {row.problem}" for row in rows if row.problem]
-    if problems:
-        pytest.fail("\n".join(problems), pytrace=False)
+    failed = [f"{row.operation}: {row.problem}" for row in rows if row.problem]
+    if failed:
+        pytest.fail("\n".join(failed), pytrace=False)

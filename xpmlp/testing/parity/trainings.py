@@ -1,0 +1,141 @@
+"""Whole trainings: an estimator's fit on every library, against its own core in a wider float."""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone, is_classifier
+
+from ... import nn
+from ...arrays import from_host
+from ...engines import gather
+from ...estimators import MLPClassifier, MLPRegressor
+from ...estimators.weights import nested
+from ...nn.layout import put, walk
+from ...randomness import stream
+from ...training import fit_network, network_outputs
+from ...training.plan import epoch_order, make_plan, to_device
+from ..backends import FLOATS, dtype_name
+from .compare import EQUAL, Bound, Operation, norm
+
+
+def trainings() -> Iterator[Operation]:
+    """Yield a few steps of a classifier and a regressor, and what they then predict."""
+    rng = stream(5, "data")
+    X, W = rng.normal(size=(64, 6)), rng.normal(size=(6, 3))
+    options = {
+        "hidden_layer_sizes": (12,), "activation": "tanh", "batch_size": 16, "max_iter": 2,
+        "n_iter_no_change": np.inf, "random_state": 0, "dropout": 0.1,
+    }  # fmt: skip
+    labels, bound = np.argmax(X @ W, axis=1), norm(16, 32)
+    yield training(MLPClassifier(**options), X, labels, predict_proba=bound, predict=EQUAL)
+    yield training(MLPRegressor(**options), X, X @ W, predict=bound)
+
+
+def training(est, X, y, **predictions: Bound) -> Operation:
+    """Return the fit of an estimator as an operation: what it draws, and where it ends."""
+    if est.solver == "lbfgs":
+        raise ValueError("solver='lbfgs' draws neither batches nor masks: take another, as 'adam'.")
+    dtypes = () if est.dtype is None else (np.dtype(est.dtype).name,)
+    est = clone(est).set_params(device="auto", dtype=None)  # X says where and in what
+    if is_classifier(est) and y.ndim == 1:  # as numbers: a library has no text
+        y = np.unique(y, return_inverse=True)[1].astype(np.int32)
+    _, (network, _, _, recipe, data), params, _ = _posed(est, np.asarray(X, np.float64), y)
+    paths, arrays = flat(network, params)
+
+    def told(place, X, problem, start, end, curve, model):
+        return {
+            "initial weights": flat(network, start)[1],
+            **_draws(place, problem, start, len(curve)),
+            "loss curve": from_host(np.asarray(curve), place.like, place.dtype),
+            "weights": flat(network, end)[1],
+            **{method: getattr(model, method)(X) for method in predictions},
+        }
+
+    def fitted(place, X, y, *_):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it has not converged
+            model = clone(est).fit(X, y)
+        _, problem, start, _ = _posed(est, X, y)
+        return told(place, X, problem, start, nested(model, X), model.loss_curve_, model)
+
+    def core(place, X, y, *given):
+        """The same by `fit_network`, as the estimators know float32 and float64 only."""
+        model, problem, _, validation = _posed(est, X, y)
+        start = unflat(paths, given)
+        end, state, _ = fit_network(*(*problem, start), validation=validation)
+        layout = nn.Layout.of(network, end, contiguous=False)
+        store = layout.pack(end, xp=place.xp)
+        outputs = network_outputs(network, layout, store, X, place.engine)
+        model._outputs = lambda *args, **options: outputs
+        return told(place, X, problem, start, end, state.history["loss"], model)
+
+    steps = recipe.max_iter * -(-len(data[0]) // recipe.batch_size)
+    longest = max(recipe.batch_size, *(n for a in arrays for n in a.shape))
+    bound = norm(longest, len(arrays) * steps)  # a product or a sum for each, forward or backward
+    drawn = dict.fromkeys(("initial weights", "rows of the batches", "dropout masks"), EQUAL)
+    bounds = drawn | {"loss curve": bound, "weights": bound} | predictions
+    name = f"{type(est).__name__}, {steps} steps"
+    inputs = X, y, *arrays
+    return Operation(name, inputs, fitted, bounds, traced=False, oracle=core, dtypes=dtypes)
+
+
+def _posed(est, X, y) -> tuple[Any, tuple, dict, Any]:
+    """Return what a fit has before its first step, in the dtype of X, however wide.
+
+    An estimator that is not fitted; the first arguments of `fit_network`; parameters; validation.
+    """
+    model, wide = clone(est), dtype_name(X) not in FLOATS
+    x, targets, _, loss, params = model._prepared(X.astype(np.float64) if wide else X, y)
+    if wide:
+        x, targets = x.astype(X.dtype), targets.astype(X.dtype)
+    data, _, validation = model._split(x, targets, None, (None, None))
+    rule = model._rule()
+    recipe = model._recipe(data[0].shape[0], rule, False)
+    return model, (model.network_, loss, rule, recipe, data), params, validation
+
+
+def _draws(place, problem, params, n_epochs):
+    """Return what a training draws: the rows of its batches, the bits of its dropout masks."""
+    network, _, rule, recipe, data = problem
+
+    def bits(params, data, plan):
+        """All batches of an epoch at once, along the member axis."""
+        masks: list = []
+
+        def random_bits(*args, **options):
+            masks.append(place.engine.kernels.random_bits(*args, **options))
+            return masks[-1]
+
+        x, _, now = gather(data, plan, xp=place.xp)
+        kernels = place.engine.kernels._replace(random_bits=random_bits)
+        ctx = nn.Ctx(place.xp, True, kernels, now.weights, now.n_rows, now.key)
+        network.forward(params, x, ctx)
+        return masks
+
+    rows, masks, n, compiled = [], [], data[0].shape[0], place.engine.compile(bits)
+    for epoch in range(n_epochs):
+        order = epoch_order(n, seed=recipe.seed, epoch=epoch, shuffle=recipe.shuffle)
+        plan = make_plan(
+            rule, order, batch_size=recipe.batch_size, lr=recipe.lr, seed=recipe.seed,
+            first_step=epoch * -(-n // recipe.batch_size),
+        )  # fmt: skip
+        plan = to_device(plan, place.like, place.dtype)
+        rows.append(plan.rows)
+        masks += compiled(params, data, plan)
+    return {"rows of the batches": rows, "dropout masks": masks}
+
+
+def flat(layer, params):
+    """Return the paths and the arrays of nested dicts of parameters."""
+    found = [(path, a) for path, _, a in walk(layer, params)]
+    return [path for path, _ in found], [a for _, a in found]
+
+
+def unflat(paths, arrays):
+    """Return nested dicts of parameters."""
+    params: dict = {}
+    for path, a in zip(paths, arrays):
+        put(params, path, a)
+    return params
