@@ -348,6 +348,17 @@ def test_numbers_are_those_of_the_users_samples():
     assert f"{0.7 / 6:.6g} * W2" in mistake.text
 
 
+def test_a_number_of_samples_that_stands_in_backward_is_no_mistake():
+    def backward(p, X, y):
+        g = backward_of_two(p, X, y)
+        return {"W1": -g["W1"] * len(X) / 6, "b1": -g["b1"] * len(X) / 6} | {
+            name: g[name] * len(X) / 6 for name in ("W2", "b2")
+        }
+
+    report = check_gradients(two_layers, backward, TWO, X, Y)
+    assert [(m.kind, m.layer) for m in report.mistakes] == [("sign", 1)]
+
+
 def test_a_bias_gradient_of_another_number_of_axes_is_told():
     flat = changed(b1=lambda g, p: g["b1"][:, None], W2=lambda g, p: -g["W2"])
     report = check_gradients(two_layers, flat, TWO, X, Y)

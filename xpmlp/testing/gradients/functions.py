@@ -207,11 +207,13 @@ def _explain(code, report, found, wrong):
         return
     report.notes.append(f"Recognised: {network}")
     if not own and any(kind.startswith(("factor", "regul")) for kind, _, _ in mistakes):
-        # Numbers that go with the number of samples are told for the user's.
+        # Numbers that go with the number of samples are told for the user's samples.
         on_all = identify(code, found, own=True) if np.size(code.host_X) < 100_000 else None
         again = None if on_all is None else told(on_all, right)
-        if again is not None and {m[:2] for m in again} == {m[:2] for m in mistakes}:
-            mistakes = again
+        if again is not None:
+            few, many = ({m[:2] for m in found} for found in (mistakes, again))
+            # Fewer of them: the functions know how many samples there are.
+            mistakes = again if many == few or len(many) < len(few) else mistakes
     explain(network, report, mistakes, wrong)
 
 
