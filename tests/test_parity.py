@@ -465,7 +465,7 @@ def test_the_command_shows_on_a_terminal_how_far_it_is(monkeypatch, capsys):
     with pytest.raises(SystemExit) as exit_:
         main(["parity", "--xp", "numpy"])
     assert exit_.value.code == 0
-    assert "numpy float64" in sys.stderr.getvalue() and "op/s" in sys.stderr.getvalue()
+    assert "op/s" in sys.stderr.getvalue()
     assert "op/s" not in capsys.readouterr().out
 
 

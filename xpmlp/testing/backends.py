@@ -106,10 +106,8 @@ def choose(
     Without names, XPMLP_BACKENDS ("numpy,torch:cuda") says them; without it, what is installed is
     taken, and what of it does not work is left out (name -> why), but for what is `required`.
     """
-    said = os.environ.get("XPMLP_BACKENDS", "").split(",")
-    asked = (
-        [names] if isinstance(names, str) else [*names] or [s.strip() for s in said if s.strip()]
-    )
+    said = os.environ.get("XPMLP_BACKENDS", "").replace(",", " ").split()
+    asked = [names] if isinstance(names, str) else [*names] or said
     installed = [] if asked else [library for library in LIBRARIES if find_spec(library)]
     working: list[Backend] = []
     broken: dict[str, str] = {}

@@ -35,7 +35,7 @@ def run_parity(names: str | Iterable[str] = (), subjects: Iterable[Operation] = 
     todo = cases(working, list(subjects or operations()))
     with tqdm(todo, unit="op", leave=False, disable=None, dynamic_ncols=True) as bar:
         for op, backend, dtype in bar:
-            bar.set_description_str(f"{backend.name} {dtype}")
+            bar.set_description_str(f"{backend.name} {dtype}", refresh=False)
             rows += run_operation(op, backend, dtype)
     return Report(rows, left_out)
 
