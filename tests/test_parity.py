@@ -308,7 +308,10 @@ def test_a_layer_of_ones_own_is_checked_and_its_fault_said():
     [
         ("writes", TOLD.format("ValueError") + "output array is read-only (in forward: x *= 2.0)"),
         ("alone", TOLD.format("TypeError") + "forward must return (y, cache), got a ndarray"),
-        ("missing", TOLD.format("KeyError") + "'s'"),
+        (
+            "missing",
+            TOLD.format("ValueError") + "backward returned updates of [], expected ['s']",
+        ),
         ("number", "is a float, expected an array"),
         ("nan", "holds NaN or infinity, or NumPy's result does"),
     ],

@@ -12,7 +12,7 @@ from ...arrays import from_host
 from ...nn.activations import ACTIVATIONS
 from ...nn.initializers import INITIALIZERS
 from ...nn.layers import LAYERS
-from ...nn.layout import get
+from ...nn.layout import path_name
 from ...nn.losses import LOSSES, one_hot, softmax
 from ...randomness import step_keys, stream
 from .compare import BITS, EQUAL, Bound, Operation, norm, ulp
@@ -128,8 +128,12 @@ def layer(record: nn.Layer, name: str, passes: int = 2) -> Operation:
         ctx = nn.Ctx(place.xp, True, place.engine.kernels, weights, n_rows, key)
         y, cache = _two(record.forward(params, x, ctx), "forward", "(y, cache)")
         dx, updates = _two(record.backward(params, dy, cache, ctx), "backward", "(dx, updates)")
+        found = dict(zip(*flat(record, updates)))
+        if {*found} != {*paths}:
+            names = [sorted(map(path_name, some)) for some in (found, paths)]
+            raise ValueError(f"backward returned updates of {names[0]}, expected {names[1]}")
         made = {"forward": y, "gradient of the inputs": dx}
-        return made | {"updates": [get(updates, path) for path in paths]}
+        return made | {"updates": [found[path] for path in paths]}
 
     bounds: dict[str, Bound] = {
         "forward": norm(D, passes),
