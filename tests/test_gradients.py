@@ -225,6 +225,8 @@ BAD = [
     ((linear, lambda p, X, y: 3.0, P, X, Y), TypeError, "a dict with the keys W"),
     ((linear, slope, {"n": 3}, X, Y), TypeError, "params holds no arrays"),
     ((linear, slope, P), TypeError, "takes parameters and data"),
+    ((linear, slope, P, X[:, :2], Y), ValueError, "forward raised ValueError on these params"),
+    ((lambda p, X, y: True, slope, P, X, Y), TypeError, "forward returned bool"),
     ((linear,), TypeError, "got function"),
     ((nn.Dense(2),), TypeError, "check_gradients of a layer takes X"),
     ((nn.Dense(2), X[0]), ValueError, r"expected \(n_samples, n_features\)"),

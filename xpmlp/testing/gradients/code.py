@@ -22,6 +22,7 @@ class Code:
     def __init__(self, forward, backward, params, X, y, dtype):
         self.forward, self.backward, self.dtype = forward, backward, dtype
         self.params, self.X, self.y = params, self._float(X), self._float(y)
+        self.ran = False
         self.writes = True  # until it is known that the functions do not write into the data
         self.leaves = list(_leaves(params))
         if not self.leaves:
@@ -62,14 +63,21 @@ class Code:
 
     def run(self, arrays, X=None, y=None):
         """Return the cost, as it is, and the intermediate values by name."""
-        out = self.forward(self.built(arrays), *self.data(X, y))
+        try:
+            out = self.forward(self.built(arrays), *self.data(X, y))
+        except Exception as error:
+            if self.ran:
+                raise
+            message = f"forward raised {type(error).__name__} on these params, X and y: {error}"
+            raise ValueError(message) from error
+        self.ran = True
         cost, *more = out if isinstance(out, tuple | list) and len(out) > 1 else (out,)
         values = next((m for m in more if isinstance(m, dict)), {})
         try:
             host = np.asarray(_host(cost))
         except ValueError:  # a ragged list
             host = np.empty(0)
-        if host.size != 1 or host.dtype.kind not in "fciub":
+        if host.size != 1 or host.dtype.kind not in "fciu":
             what = f"an array of shape {host.shape}" if is_array(cost) else type(cost).__name__
             raise TypeError(
                 f"forward returned {what}{' first' if more else ''}, expected the cost, one number "
