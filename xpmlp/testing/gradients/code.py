@@ -29,7 +29,7 @@ class Code:
             raise TypeError(
                 f"params holds no arrays, got {type(params).__name__}: pass a dict or list of them."
             )
-        self.arrays = [np.asarray(_host(leaf.like), dtype) for leaf in self.leaves]
+        self.arrays = [np.asarray(host_array(leaf.like), dtype) for leaf in self.leaves]
         self.names = [leaf.name for leaf in self.leaves]
 
     def _float(self, a):
@@ -53,7 +53,7 @@ class Code:
     @property
     def host_X(self):
         """X as a host array."""
-        return np.asarray(_host(self.X))
+        return np.asarray(host_array(self.X))
 
     def data(self, X=None, y=None):
         """Return fresh copies of the data as arguments."""
@@ -74,7 +74,7 @@ class Code:
         cost, *more = out if isinstance(out, tuple | list) and len(out) > 1 else (out,)
         values = next((m for m in more if isinstance(m, dict)), {})
         try:
-            host = np.asarray(_host(cost))
+            host = np.asarray(host_array(cost))
         except ValueError:  # a ragged list
             host = np.empty(0)
         if host.size != 1 or host.dtype.kind not in "fciu":
@@ -100,7 +100,7 @@ class Code:
         after = [*(leaf.like for leaf in _leaves(params)), *data]
         written = [
             name for (name, a), b in zip(before, after)
-            if not np.array_equal(np.asarray(_host(a)), np.asarray(_host(b)))
+            if not np.array_equal(np.asarray(host_array(a)), np.asarray(host_array(b)))
         ]  # fmt: skip
         return found, written
 
@@ -113,7 +113,8 @@ class Code:
         return [_pick(found, leaf, self.params) for leaf in self.leaves]
 
 
-def _host(a):
+def host_array(a):
+    """Return an array of another library on the host, anything else as it is."""
     return to_host(a) if is_array(a) and not is_numpy(a) else a
 
 
@@ -160,7 +161,9 @@ def _pick(found, leaf, params):
         if part is None:
             return None
     try:
-        g = np.array(_host(part))  # a copy: the next call may write into what this one returned
+        g = np.array(
+            host_array(part)
+        )  # a copy: the next call may write into what this one returned
     except ValueError:
         g = np.asarray(None)
     if g.dtype.kind not in "fiub":

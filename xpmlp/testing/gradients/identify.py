@@ -11,10 +11,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ...arrays import from_host, is_array, is_numpy, to_host
+from ...arrays import from_host, is_array
 from ...nn.activations import ACTIVATIONS, ActivationFunction
 from ...nn.losses import softmax
 from .candidates import hidden_errors, output_errors
+from .code import host_array
 from .notation import Notation
 
 WRONG_SIGN = ActivationFunction(
@@ -56,7 +57,7 @@ def structures(code):
 
 
 def _structures(code):
-    X = np.asarray(_host(code.X))
+    X = np.asarray(host_array(code.X))
     if X.ndim != 2:
         return
     for weights, biases in _roles(code.names, code.arrays):
@@ -99,13 +100,9 @@ def _roles(names, arrays):
         yield from (tuple(zip(*order)) for order in orders)
 
 
-def _host(a):
-    return to_host(a) if is_array(a) and not is_numpy(a) else a
-
-
 def _targets(y, structure):
     """Return y as rows (n, n_outputs) in float64; None if it does not fit."""
-    y, n, c = np.asarray(_host(y)), structure.n, structure.sizes[-1]
+    y, n, c = np.asarray(host_array(y)), structure.n, structure.sizes[-1]
     if y.dtype.kind not in "biuf":
         return None
     if y.ndim == 2 and y.shape == ((c, n) if structure.columns else (n, c)):
@@ -158,11 +155,11 @@ def _probe(code, structure, own):
     n, rng = structure.n, np.random.default_rng(7)
     few = next(k for k in (7, 11, 13, 17, 19, 23, 29, 31) if k not in structure.sizes)
     rows = np.linspace(0, n - 1, few).round().astype(int)
-    X = np.asarray(_host(code.X))
+    X = np.asarray(host_array(code.X))
     x = np.take(X, rows, axis=1 if structure.columns else 0)
     if n < few:  # the same sample twice would hide a sum
         x = x + 0.3 * (np.std(X) + 0.1) * rng.normal(size=x.shape)
-    y = None if code.y is None else np.asarray(_host(code.y))
+    y = None if code.y is None else np.asarray(host_array(code.y))
     if y is not None:
         (axis,) = [i for i, size in enumerate(y.shape) if size == n][
             -1 if structure.columns else 0 :
@@ -191,7 +188,7 @@ def _probe(code, structure, own):
 
 def _points(code, structure, data, n_user):
     rng = np.random.default_rng(3)
-    x = np.asarray(_host(data[0] if data else code.X), np.float64)
+    x = np.asarray(host_array(data[0] if data else code.X), np.float64)
     x = x.T if structure.columns else x
     y = data[1] if len(data) > 1 else code.y
     y = None if y is None else _targets(y, structure)
@@ -251,7 +248,7 @@ class Identified:
         s, code = self.points.structure, self.points.code
         W = [code.arrays[i].T if s.turned else code.arrays[i] for i in s.weights]
         b = [None if i is None else code.arrays[i].reshape(1, -1) for i in s.biases]
-        x, whole = np.asarray(_host(code.X), np.float64), s._replace(n=self.points.n_user)
+        x, whole = np.asarray(host_array(code.X), np.float64), s._replace(n=self.points.n_user)
         x, y = x.T if s.columns else x, _targets(code.y, whole)
         own = replace(self.points, structure=whole, x=x, y=y, W=[w[None] for w in W],
                       b=[None if v is None else v[None] for v in b])  # fmt: skip
@@ -384,7 +381,7 @@ def _mixed(points, chain, a):
 def _seen(points):
     """Return the hidden activations that the user's intermediate values show."""
     values = points.code.run(points.arrays[0], *points.data)[1].values()
-    values = [np.asarray(_host(v)) for v in values]
+    values = [np.asarray(host_array(v)) for v in values]
     found: list = []
     for _ in points.W[1:] if values else ():
         z = forward(points, (*found, HIDDEN[0]))[0][-1][0]
