@@ -177,15 +177,7 @@ def explain(
     columns = orientation == "columns"
     for lines in (trace.loss_lines, *(a for b in trace.layers for a in (b.forward, b.backward))):
         lines[:] = [line.columns for line in lines] if columns else lines
-    old, grads, new = (map_params(to_host, tree) for tree in (params, grads, new))
-    found = []
-    for path, group, a in walk(network, old):
-        if group.trained:
-            number = ".".join(str(p + 1) if isinstance(p, int) else p for p in path[:-1])
-            size, change = _norm(a), _norm(get(new, path).astype(np.float64) - a)
-            ratio = change / size if rule and size > 0 else None
-            value, gradient = (b.T if columns else b for b in (a, get(grads, path)))
-            found.append(ParameterNotes(number, path[-1] + number, value, gradient, ratio))
+    found = _parameter_notes(network, params, grads, new, ratios=bool(rule), columns=columns)
     where = home(x)
     title = (
         f"One step of {type(rule).__name__ if rule else 'lbfgs'} on {n:,} rows of {x.shape[1]:,} "
@@ -196,6 +188,20 @@ def explain(
         float(to_host(loss_value)), 0.0 if penalty is None else float(to_host(penalty)),
         orientation, tuple(notes),
     )  # fmt: skip
+
+
+def _parameter_notes(network, params, grads, new, *, ratios, columns):
+    """Return the notes of every trained parameter: value, gradient, share moved by the update."""
+    old, grads, new = (map_params(to_host, tree) for tree in (params, grads, new))
+    found = []
+    for path, group, a in walk(network, old):
+        if group.trained:
+            number = ".".join(str(p + 1) if isinstance(p, int) else p for p in path[:-1])
+            size, change = _norm(a), _norm(get(new, path).astype(np.float64) - a)
+            ratio = change / size if ratios and size > 0 else None
+            value, gradient = (b.T if columns else b for b in (a, get(grads, path)))
+            found.append(ParameterNotes(number, path[-1] + number, value, gradient, ratio))
+    return found
 
 
 def explain_network(
