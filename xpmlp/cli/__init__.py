@@ -1,4 +1,4 @@
-"""The command line: train, predict, evaluate, explain, doctor, parity; `EXIT_CODES` are below."""
+"""The command line: a module a command; `EXIT_CODES` are below."""
 
 import sys
 import warnings
@@ -7,7 +7,7 @@ import click
 
 from .. import __version__
 from ..errors import DataError, DeviceError, DivergenceError, ModelFileError
-from . import apply, doctor, explain, parity, train
+from . import apply, bench, doctor, explain, parity, train
 
 EXIT_CODES = {
     DataError: 3,
@@ -37,7 +37,9 @@ def _doctor():
     click.echo(doctor.report())
 
 
-for command in (train.train, apply.predict, apply.evaluate, explain.explain, parity.parity):
+for command in (
+    train.train, apply.predict, apply.evaluate, explain.explain, bench.bench, parity.parity,
+):  # fmt: skip
     cli.add_command(command)
 
 

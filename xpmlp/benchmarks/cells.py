@@ -1,0 +1,118 @@
+"""What is timed: networks with a batch (steps), with 60 000 images (fits), with rows (predict)."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import DataError
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and what is done with it. Everything is float32, without penalty or dropout.
+
+    sizes: units a layer, inputs first; rows: of the data, `batch` of them a step. The learning
+    rate of steps is tiny, so that ever more steps on one batch stay those of a young network: one
+    that has learnt its batch by heart has gradients that are denormal numbers, which are slow.
+    """
+
+    name: str
+    sizes: tuple[int, ...]
+    batch: int
+    activation: str
+    loss: str
+    rule: str
+    rows: int
+    lr: float = 1e-6
+    epochs: int = 0  # of a fit
+    source: str | None = None  # a data set, instead of random rows
+
+    @property
+    def output(self):
+        """The activation of the last layer; a softmax is inside its loss."""
+        logistic = self.loss == "squared_error" and self.activation == "logistic"
+        return "logistic" if logistic else "identity"
+
+    @property
+    def stretch(self):
+        """Steps that make an epoch of 60 000 rows, or fewer: so many that a call takes 0.1 s."""
+        weights = sum(a * b for a, b in zip(self.sizes, self.sizes[1:]))
+        return max(1, min(60_000 // self.batch, 10_000, int(2e10 / (6 * self.batch * weights))))
+
+    def data(self):
+        """Return x (rows, D) and targets (rows, C): 0/1 columns, or normal numbers."""
+        if self.source is not None:
+            return _images(self)
+        rng, shape = np.random.default_rng(0), (self.rows, self.sizes[0])
+        x = rng.standard_normal(shape, np.float32)
+        if self.sizes[0] == 784:  # pixels: about 80 % are zero
+            np.clip(x - np.float32(0.85), 0, 1, out=x)
+        if self.output == "identity" and self.loss == "squared_error":
+            return x, rng.standard_normal((self.rows, self.sizes[-1]), np.float32)
+        codes = rng.integers(max(2, self.sizes[-1]), size=self.rows)
+        return x, _columns(codes, self.sizes[-1])
+
+    def weights(self):
+        """Return the initial [(W, b), ...], after Glorot & Bengio 2010."""
+        rng, params = np.random.default_rng(1), []
+        for n_in, n_out in zip(self.sizes, self.sizes[1:]):
+            bound = np.sqrt(6 / (n_in + n_out))
+            W, b = (rng.uniform(-bound, bound, shape) for shape in ((n_in, n_out), (n_out,)))
+            params.append((W.astype(np.float32), b.astype(np.float32)))
+        return params
+
+
+def _columns(codes, n):
+    """Return codes (rows,) as 0/1 columns (rows, n); two classes may share one."""
+    shown = codes[:, None] == (np.arange(n) if n > 1 else np.ones(1))
+    return shown.astype(np.float32)
+
+
+def _images(case):
+    from ..files.datasets import load_dataset
+
+    found = load_dataset(case.source)
+    x, y = found.X[: case.rows].astype(np.float32), found.y[: case.rows]
+    fits = x.shape == (case.rows, case.sizes[0]) and y.dtype.kind == "i"
+    if not fits or y.min() < 0 or y.max() >= case.sizes[-1]:
+        got = f"{case.source} holds {found.X.shape[0]} rows of {found.X.shape[1]} features"
+        wanted = f"{case.rows} of {case.sizes[0]} with labels below {case.sizes[-1]}"
+        raise DataError(f"{got}, expected {wanted}: leave --data out for random images.")
+    return x, _columns(y, case.sizes[-1])
+
+
+def _cell(name, sizes, batch, activation, loss, rule):
+    return Case(name, sizes, batch, activation, loss, rule, rows=batch)
+
+
+CELLS = (
+    _cell("planar", (2, 4, 1), 400, "logistic", "squared_error", "sgd"),
+    _cell("single", (3, 5, 5, 1), 1, "logistic", "squared_error", "sgd"),
+    _cell("seed-mnist", (784, 30, 10), 20, "logistic", "squared_error", "sgd"),
+    _cell("medium", (784, 256, 128, 10), 128, "relu", "log_loss", "adam"),
+    _cell("large", (784, 1024, 1024, 10), 512, "relu", "log_loss", "adam"),
+    _cell("tabular", (100, 256, 256, 1), 1024, "relu", "squared_error", "adam"),
+)
+SEED_MNIST, MEDIUM, TABULAR = CELLS[2], CELLS[3], CELLS[5]
+
+
+def _predict(cell, rows):
+    return replace(cell, name=f"{cell.name} {rows:,}".replace(",", "_"), rows=rows)
+
+
+KINDS = {
+    "steps": CELLS,
+    "fits": (
+        replace(SEED_MNIST, rows=60_000, epochs=3, lr=0.1),
+        replace(MEDIUM, rows=60_000, epochs=3, lr=1e-3),
+    ),
+    "predict": (
+        *(_predict(TABULAR, rows) for rows in (1, 1000, 1_000_000)),
+        *(_predict(MEDIUM, rows) for rows in (1, 1000)),
+    ),
+}
+
+
+def cases_of(kind: str, cells=()) -> list[Case]:
+    """Return the cases of a kind whose networks are asked for; all if none is."""
+    return [case for case in KINDS[kind] if not cells or case.name.partition(" ")[0] in cells]

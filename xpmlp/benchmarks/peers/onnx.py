@@ -1,0 +1,5 @@
+"""onnxruntime: predictions."""
+
+from .base import Contender
+
+CONTENDERS: tuple[Contender, ...] = ()

@@ -1,0 +1,161 @@
+"""Start the workers, let them take turns, and keep what they say."""
+
+import datetime
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import asdict
+from functools import partial
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from .peers import CONTENDERS
+
+PACKAGES = ("xpmlp", "numpy", "numba", "mkl", "scikit-learn", "torch", "jax", "onnxruntime")
+
+PINS = hasattr(os, "sched_setaffinity")
+START = """import sys
+sys.modules.update(dict.fromkeys({!r}))  # the modules that it must not find
+from {}.worker import main
+main()"""
+
+
+class Worker:
+    """A contender's process, asked by `ask`."""
+
+    def __init__(self, contender, threads):
+        cpus = sorted(available_cpus())[-threads:]
+        self.errors = tempfile.TemporaryFile("w+", errors="replace")
+        self.process: Any = subprocess.Popen(
+            [sys.executable, "-c", START.format(contender.without, __package__)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+            env=os.environ | environment(threads),
+            # JAX counts the CPUs that it may run on, and heeds nothing else.
+            preexec_fn=partial(os.sched_setaffinity, 0, cpus) if PINS else None,
+        )  # fmt: skip
+        self._send({"contender": [contender.kind, contender.name], "threads": threads})
+
+    def _send(self, request):
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the answer that does not come is told below
+
+    def ask(self, **request):
+        """Return the answer: {"error": reason} if there is none."""
+        self._send(request)
+        line = self.process.stdout.readline()
+        if line:
+            return json.loads(line)
+        self.errors.seek(0)
+        said = self.errors.read().strip().splitlines() or [""]
+        return {"error": f"its process ended with {self.process.wait()}: {said[-1]}"[:200]}
+
+    def close(self):
+        """End the process."""
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+        self.errors.close()
+
+
+def available_cpus():
+    """Return the numbers of the CPUs that this process may run on."""
+    return os.sched_getaffinity(0) if PINS else range(os.cpu_count() or 1)
+
+
+def environment(threads):
+    """Return the variables that hold every library to so many threads."""
+    names = ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB")
+    single = "--xla_cpu_multi_thread_eigen=false" if threads == 1 else ""
+    return {f"{name}_NUM_THREADS": str(threads) for name in names} | {
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": single,
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no pool of compilers beside the timings
+    }
+
+
+def contenders(kind, groups=()):
+    """Return xpmlp and the peers of the groups asked for; all if none is."""
+    wanted = {"own", *groups} if groups else {c.group for c in CONTENDERS}
+    return [c for c in CONTENDERS if c.kind == kind and c.group in wanted]
+
+
+def measure(kind, cases, threads, *, groups=(), rounds=9, seconds=0.3, say=lambda text: None):
+    """Time every contender on every case, one at a time, in turns.
+
+    Returns a record a contender and case: "seconds" (a unit, an entry a round), or "error".
+    """
+    results = []
+    with ExitStack() as stack:
+        workers = {}
+        for contender in contenders(kind, groups):
+            missing = [name for name in contender.needs if find_spec(name) is None]
+            reason = f"{missing[0]} is not installed" if missing else None
+            worker = None if missing else Worker(contender, threads)
+            workers[contender] = worker, reason
+            if worker:
+                stack.callback(worker.close)
+        for case in cases:
+            say(f"{kind} {case.name}, {threads} thread{'s' * (threads > 1)}")
+            results += _rounds(case, workers, threads, rounds, seconds)
+    return results
+
+
+def _rounds(case, workers, threads, rounds, seconds):
+    """Let the workers make a case ready, then time it in turns, in an order that changes."""
+    found, order = {}, random.Random(0)
+    for contender, (worker, reason) in workers.items():
+        answer = worker.ask(case=asdict(case), seconds=seconds) if worker else {"error": reason}
+        found[contender] = {
+            "kind": contender.kind, "case": case.name, "threads": threads, "name": contender.name,
+            "role": contender.role, **answer, "seconds": [],
+        }  # fmt: skip
+    for _ in range(rounds):
+        able = [c for c, record in found.items() if "error" not in record]
+        for contender in order.sample(able, len(able)):
+            answer = workers[contender][0].ask(seconds=seconds)
+            if "error" in answer:
+                found[contender]["error"] = answer["error"]
+            else:
+                found[contender]["seconds"].append(answer["seconds"])
+    return list(found.values())
+
+
+def import_seconds(rounds=5):
+    """Return the median seconds of ``import xpmlp`` in fresh processes."""
+    code = "import time; t = time.perf_counter(); import xpmlp; print(time.perf_counter() - t)"
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+            for _ in range(rounds)]  # fmt: skip
+    return statistics.median(float(run.stdout) for run in runs)
+
+
+def machine():
+    """Return what the timings depend on: CPU, cores, versions, date."""
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    lines = (line.partition(":") for line in info.partition("\n\n")[0].splitlines())
+    fields = {key.strip(): value.strip() for key, _, value in lines}
+    flags = [f for f in fields.get("flags", "").split() if f.startswith(("avx", "amx", "fma"))]
+    versions = {name: metadata.version(name) for name in PACKAGES if _installed(name)}
+    return {
+        "date": datetime.date.today().isoformat(),
+        "cpu": fields.get("model name", platform.processor() or platform.machine()),
+        "cores": os.cpu_count(), "system": platform.system(), "flags": flags,
+        "python": platform.python_version(), "versions": versions,
+    }  # fmt: skip
+
+
+def _installed(name):
+    try:
+        return bool(metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return False

@@ -1,0 +1,84 @@
+"""One contender's process: JSON lines in, JSON lines out.
+
+{"contender": [kind, name], "threads": n} comes first, then {"case": {...}} makes a case ready and
+{"seconds": s} times it for about so long; answered by the seconds a unit, or {"error": reason}.
+"""
+
+import gc
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from threadpoolctl import threadpool_info
+
+from .cells import Case
+from .peers import CONTENDERS
+
+
+def main():
+    """Answer requests until the input ends."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries print is no answer
+    contender, calls = _start(**json.loads(sys.stdin.readline())), 0
+    ready: Any = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            if "case" in request:
+                ready = None
+                gc.collect()
+                ready, answer = prepare(contender, Case(**request["case"]))
+                calls = calls_for(ready, request["seconds"])
+            else:
+                if calls >= 10:
+                    ready.run(calls // 10)  # whoever ran last has the caches
+                answer = {"seconds": timed(ready, calls) / ready.units / calls}
+        except Exception as error:  # told by the parent, which goes on without this contender
+            text = " ".join(str(error).split()) or type(error).__name__
+            answer = {"error": text[:200]}
+        quiet()
+        print(json.dumps(answer), file=answers)
+
+
+def _start(contender, threads):
+    """Find the contender, and hold its library to so many threads."""
+    found = next(c for c in CONTENDERS if [c.kind, c.name] == contender)
+    if "torch" in found.needs:
+        import torch
+
+        torch.set_num_threads(threads)
+    return found
+
+
+def prepare(contender, case):
+    """Return the case made ready, and what the process then holds."""
+    ready = contender.make(case, case.data())
+    ready.run(1)
+    keys = ("internal_api", "version", "num_threads")
+    return ready, {"pools": [{k: pool.get(k) for k in keys} for pool in threadpool_info()]}
+
+
+def timed(ready, calls):
+    """Return the seconds that so many calls take."""
+    start = time.perf_counter()
+    ready.run(calls)
+    return time.perf_counter() - start
+
+
+def calls_for(ready, seconds):
+    """Return how many calls take about so long."""
+    calls = 1
+    while (took := timed(ready, calls)) < seconds / 2:
+        calls = max(calls + 1, int(calls * min(10.0, 0.8 * seconds / took)))
+    return max(1, round(calls * seconds / took))
+
+
+def quiet():
+    """Wait until our threads have stopped spinning: the next contender has the cores to itself."""
+    for _ in range(200):
+        before = time.process_time()
+        time.sleep(0.01)
+        if time.process_time() - before < 1e-3:
+            return
