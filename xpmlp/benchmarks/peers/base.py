@@ -1,7 +1,11 @@
 """What a contender is, and what it makes ready."""
 
+import timeit
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+import numpy as np
 
 
 class Ready(NamedTuple):
@@ -40,3 +44,30 @@ def repeated(call, *args):
             call(*args)
 
     return run
+
+
+def quietly(fit):
+    """Return a fit that does not warn of the epochs that it was not given."""
+
+    def call(x, y):
+        with warnings.catch_warnings(action="ignore"):
+            fit(x, y)
+
+    return call
+
+
+def predicting(predict, x):
+    """Return a prediction made ready."""
+    return Ready(repeated(predict, x), 1, lambda: np.asarray(predict(x)))
+
+
+def whole_or_chunks(predict, join, x, size=4096):
+    """Return the faster way to predict x: in one call, or in chunks that the cache may hold."""
+
+    def chunks(x):
+        return join([predict(x[i : i + size]) for i in range(0, len(x), size)])
+
+    if len(x) <= size:
+        return predict
+    predict(x[:size])  # what a first call makes is not timed
+    return min((predict, chunks), key=lambda way: timeit.timeit(lambda: way(x), number=1))

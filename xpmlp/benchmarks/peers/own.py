@@ -3,12 +3,13 @@
 import numpy as np
 
 from ...engines import Carry, engine_for
+from ...estimators import MLPClassifier, MLPRegressor
 from ...nn import Dense, Layout, Network
 from ...nn.losses import LOSSES
 from ...optim import init_state, make_rule
 from ...training import Step
 from ...training.plan import make_plan, to_device
-from .base import Contender, Ready, repeated
+from .base import Contender, Ready, predicting, quietly, repeated
 
 
 def _network(case, weights):
@@ -49,8 +50,47 @@ def one_step(case, data):
     return steps(case, data, 1)
 
 
+def fit(case, data):
+    """Prepare `MLPClassifier.fit`, its checks included."""
+    x, labels = data[0], data[1].argmax(axis=1)
+    coefs, intercepts = map(list, zip(*case.weights()))
+    est = MLPClassifier(
+        case.sizes[1:-1], case.activation, solver=case.rule, loss=case.loss, alpha=0.0,
+        momentum=0.0, batch_size=case.batch, learning_rate_init=case.lr, max_iter=case.epochs,
+        n_iter_no_change=case.epochs, random_state=0, init=(coefs, intercepts),
+    )  # fmt: skip
+    run = repeated(quietly(est.fit), x, labels)
+    return Ready(run, case.epochs, lambda: list(zip(est.coefs_, est.intercepts_)))
+
+
+def _fitted(case):
+    """Return an estimator that holds the case's weights."""
+    classifies = case.loss == "log_loss"
+    make = MLPClassifier if classifies else MLPRegressor
+    est = make(hidden_layer_sizes=case.sizes[1:-1], activation=case.activation, max_iter=1)
+    y = np.arange(case.sizes[-1]) if classifies else np.zeros(1, np.float32)
+    quietly(est.fit)(np.zeros((len(y), case.sizes[0]), np.float32), y)
+    est.coefs_, est.intercepts_ = map(list, zip(*case.weights()))
+    return est
+
+
+def predict(case, data):
+    """Prepare `predict`."""
+    return predicting(_fitted(case).predict, data[0])
+
+
+def predictor(case, data):
+    """Prepare `predictor`, which is made for a number of rows."""
+    return predicting(_fitted(case).predictor(n_rows=case.rows), data[0])
+
+
 CONTENDERS = (
     Contender("xpmlp", "steps", steps, role="own"),
     Contender("xpmlp, one step a call", "steps", one_step, role="shown"),
     Contender("xpmlp without numba", "steps", steps, role="shown", without=("numba",)),
+    Contender("xpmlp", "fits", fit, role="own"),
+    Contender("xpmlp without numba", "fits", fit, role="shown", without=("numba",)),
+    Contender("xpmlp", "predict", predict, role="own"),
+    Contender("xpmlp predictor", "predict", predictor, role="shown"),
+    Contender("xpmlp without numba", "predict", predict, role="shown", without=("numba",)),
 )

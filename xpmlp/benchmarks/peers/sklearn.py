@@ -4,7 +4,9 @@ Its regressor has no logistic output, so where ours has one it does the same pro
 elementwise work.
 """
 
-from .base import Contender, Ready, repeated
+import numpy as np
+
+from .base import Contender, Ready, predicting, quietly, repeated
 
 
 def _estimator(case, **options):
@@ -27,16 +29,45 @@ def _trained(est):
     return list(zip(est.coefs_, est.intercepts_))
 
 
-def steps(case, data):
-    """Prepare `partial_fit` on one batch, which is one step."""
-    x, y = data[0], _targets(case, data[1])
+def _started(case, x, y):
+    """Return an estimator that holds the case's weights."""
     est = _estimator(case, shuffle=False)
     known = {"classes": range(case.sizes[-1])} if case.loss == "log_loss" else {}
-    est.partial_fit(x, y, **known)  # makes the arrays, which then take our weights
+    est.partial_fit(x[: case.batch], y[: case.batch], **known)  # makes the arrays to replace
     for i, (W, b) in enumerate(case.weights()):
         est.coefs_[i], est.intercepts_[i] = W, b
     del est._optimizer  # holds the replaced arrays; the next call makes another
-    return Ready(repeated(est.partial_fit, x, y), 1, lambda: _trained(est))
+    return est
 
 
-CONTENDERS = (Contender("scikit-learn", "steps", steps),)
+def steps(case, data, length=1):
+    """Prepare `partial_fit` on one batch, which is one step."""
+    x, y = data[0], _targets(case, data[1])
+    est = _started(case, x, y)
+    rows = np.tile(np.arange(len(x)), length)
+    return Ready(repeated(est.partial_fit, x[rows], y[rows]), length, lambda: _trained(est))
+
+
+def stretches(case, data):
+    """Prepare `partial_fit` on up to 100 copies of the batch: its checks are made once for all."""
+    return steps(case, data, min(case.stretch, 100))
+
+
+def fit(case, data):
+    """Prepare `fit`."""
+    est = _estimator(case, max_iter=case.epochs, n_iter_no_change=case.epochs)
+    run = repeated(quietly(est.fit), data[0], _targets(case, data[1]))
+    return Ready(run, case.epochs, lambda: _trained(est))
+
+
+def predict(case, data):
+    """Prepare `predict`."""
+    return predicting(_started(case, data[0], _targets(case, data[1])).predict, data[0])
+
+
+CONTENDERS = (
+    Contender("scikit-learn", "steps", steps),
+    Contender("scikit-learn, stretches", "steps", stretches),
+    Contender("scikit-learn", "fits", fit),
+    Contender("scikit-learn", "predict", predict),
+)

@@ -1,6 +1,6 @@
 """PyTorch: eager and compiled steps with fused updates, fits, predictions."""
 
-from .base import Contender, Ready, repeated
+from .base import Contender, Ready, predicting, repeated, whole_or_chunks
 
 
 def _parts(case, data):
@@ -88,7 +88,59 @@ def compiled(case, data):
     return Ready(repeated(step), 1, lambda: _trained(model))
 
 
+def _fit(case, data, batches_of):
+    """Prepare epochs of eager steps over the batches of (x, y)."""
+    model, (x, y), loss = _parts(case, data)
+    step = _stepper(_optimizer(case, model), lambda x, y: loss(model(x), y))
+    batches = batches_of(x, y, case.batch)
+
+    def call():
+        for _ in range(case.epochs):
+            for xb, yb in batches():
+                step(xb, yb)
+
+    return Ready(repeated(call), case.epochs, lambda: _trained(model))
+
+
+def fit_loader(case, data):
+    """Prepare epochs with a DataLoader."""
+    from torch.utils.data import DataLoader, TensorDataset
+
+    def batches_of(x, y, size):
+        loader = DataLoader(TensorDataset(x, y), batch_size=size, shuffle=True)
+        return lambda: loader
+
+    return _fit(case, data, batches_of)
+
+
+def fit_slices(case, data):
+    """Prepare epochs whose batches are indexed out of the tensors."""
+    import torch
+
+    def batches_of(x, y, size):
+        return lambda: ((x[rows], y[rows]) for rows in torch.randperm(len(x)).split(size))
+
+    return _fit(case, data, batches_of)
+
+
+def predict(case, data):
+    """Prepare predictions without autograd: whole or in chunks, whichever is faster."""
+    import torch
+
+    model, (x, _), _ = _parts(case, data)
+    finish = (lambda out: out.argmax(dim=1)) if case.loss == "log_loss" else lambda out: out[:, 0]
+
+    @torch.inference_mode()
+    def whole(x):
+        return finish(model(x))
+
+    return predicting(whole_or_chunks(whole, torch.cat, x), x)
+
+
 CONTENDERS = (
     Contender("torch eager", "steps", steps, ("torch",)),
     Contender("torch.compile", "steps", compiled, ("torch",)),
+    Contender("torch, DataLoader", "fits", fit_loader, ("torch",)),
+    Contender("torch, slices", "fits", fit_slices, ("torch",)),
+    Contender("torch", "predict", predict, ("torch",)),
 )
