@@ -4,10 +4,11 @@ Rounds are interleaved, threads pinned and counted, ratios taken within a round.
 """
 
 from .cells import KINDS, Case, cases_of
-from .report import picture, summary, table
-from .run import import_seconds, machine, measure
+from .peers import CONTENDERS
+from .report import picture, table
+from .run import available_cpus, contenders, import_seconds, machine, measure
 
 __all__ = [
-    "KINDS", "Case", "cases_of", "import_seconds", "machine", "measure", "picture", "summary",
-    "table",
+    "CONTENDERS", "KINDS", "Case", "available_cpus", "cases_of", "contenders", "import_seconds",
+    "machine", "measure", "picture", "table",
 ]  # fmt: skip

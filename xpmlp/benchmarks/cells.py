@@ -39,6 +39,13 @@ class Case:
         weights = sum(a * b for a, b in zip(self.sizes, self.sizes[1:]))
         return max(1, min(60_000 // self.batch, 10_000, int(2e10 / (6 * self.batch * weights))))
 
+    @property
+    def peak_goal(self):
+        """Bytes that a fit may take: data, 6 x parameters, 2 batches of activations."""
+        params = sum((n_in + 1) * n_out for n_in, n_out in zip(self.sizes, self.sizes[1:]))
+        data = self.rows * (self.sizes[0] + self.sizes[-1])
+        return 4 * (data + 6 * params + 2 * self.batch * sum(self.sizes))
+
     def data(self):
         """Return x (rows, D) and targets (rows, C): 0/1 columns, or normal numbers."""
         if self.source is not None:
@@ -116,6 +123,12 @@ KINDS = {
 }
 
 
-def cases_of(kind: str, cells=()) -> list[Case]:
-    """Return the cases of a kind whose networks are asked for; all if none is."""
-    return [case for case in KINDS[kind] if not cells or case.name.partition(" ")[0] in cells]
+def cases_of(kind: str, cells=(), *, quick=False, source=None) -> list[Case]:
+    """Return the cases of a kind whose networks are asked for; all if none is.
+
+    quick: fits of one epoch, no more than 100 000 rows; source: the data set of the fits.
+    """
+    cases = [c for c in KINDS[kind] if not cells or c.name.partition(" ")[0] in cells]
+    if quick:
+        cases = [replace(c, epochs=min(c.epochs, 1)) for c in cases if c.rows <= 100_000]
+    return [replace(c, source=source) if c.epochs else c for c in cases]

@@ -2,86 +2,168 @@
 
 from statistics import median, quantiles
 
+UNITS = {"steps": "a step", "fits": "an epoch", "predict": "a call"}
+# Rows below the table: the first of a role or name over the second, the fastest of either.
+COMPARISONS = {
+    "best peer / xpmlp": ("peer", "own"),
+    "scikit-learn / no numba": ("scikit-learn", "xpmlp without numba"),
+    "xpmlp / products alone": ("own", "bound"),
+}
+# Okabe & Ito's colours, which the colour-blind tell apart, and three more.
+COLOURS = (
+    "#999999", "#cccccc", "#e69f00", "#f0e442", "#d55e00", "#cc79a7", "#0072b2", "#56b4e9",
+    "#009e73", "#000000",
+)  # fmt: skip
 
-def summary(results):
-    """Return, by kind, threads and case, each contender's median seconds and ratio.
 
-    ratio: (first quartile, median, third quartile) over the rounds; None where it has no timings.
-    """
+def grouped(results):
+    """Return the records by (kind, threads), then case, then contender's name."""
     found: dict = {}
     for record in results:
         place = found.setdefault((record["kind"], record["threads"]), {})
         place.setdefault(record["case"], {})[record["name"]] = record
-    for places in found.values():
-        for case, rows in places.items():
-            own: list = next((r["seconds"] for r in rows.values() if r["role"] == "own"), [])
-            places[case] = {name: _row(record, own) for name, record in rows.items()}
     return found
 
 
-def _row(record, own):
-    ratios = [peer / ours for peer, ours in zip(record["seconds"], own)]
-    return {
-        "role": record["role"],
-        "seconds": median(record["seconds"]) if record["seconds"] else None,
-        "ratio": quartiles(ratios) if ratios and "error" not in record else None,
-        "error": record.get("error"),
-        "peak": record.get("peak"),
-    }
+def fastest(rows, wanted):
+    """Return the fastest record of a role, or of a name or its variants; None if all failed."""
+    able = [r for r in rows.values() if r["seconds"] and not r.get("error")]
+    able = [r for r in able if r["role"] == wanted or r["name"].split(",")[0] == wanted]
+    return min(able, key=lambda r: median(r["seconds"]), default=None)
 
 
-def quartiles(values):
-    """Return the first quartile, the median and the third."""
-    return tuple(quantiles(values, method="inclusive")) if len(values) > 1 else (values[0],) * 3
-
-
-def best_peer(rows):
-    """Return the name of the peer with the lowest median ratio, or None."""
-    able = [(r["ratio"][1], n) for n, r in rows.items() if r["role"] == "peer" and r["ratio"]]
-    return min(able)[1] if able else None
-
-
-UNITS = {"steps": "a step", "fits": "an epoch", "predict": "a call"}
+def ratio(over, under):
+    """Return the quartiles (first, median, third) of two records' ratio, round by round."""
+    if over is None or under is None or over.get("error") or under.get("error"):
+        return None
+    values = [a / b for a, b in zip(over["seconds"], under["seconds"])]
+    if len(values) < 2:
+        return tuple(values * 3) or None
+    return tuple(quantiles(values, method="inclusive"))
 
 
 def table(results):
-    """Return the text of a run: a block a kind and number of threads, a column a case."""
-    return "\n\n".join(_block(kind, n, cases) for (kind, n), cases in summary(results).items())
+    """Return the text of a run: a block a kind and number of threads, a column a case.
+
+    Examples
+    --------
+    >>> common = {"kind": "steps", "case": "planar", "threads": 1}
+    >>> own = {"name": "xpmlp", "role": "own", "seconds": [2e-6, 2e-6]}
+    >>> peer = {"name": "torch eager", "role": "peer", "seconds": [6e-6, 8e-6]}
+    >>> print(table([common | own, common | peer]))
+    steps, 1 thread: time a step and, behind it, as a multiple of xpmlp's; * the best peer
+                                    planar
+    xpmlp                   2.00 us
+    torch eager             7.00 us  3.50*
+    best peer / xpmlp                 3.50
+      quartiles                  3.25-3.75
+    """
+    blocks = (_block(kind, n, cases) for (kind, n), cases in grouped(results).items())
+    return "\n\n".join(blocks)
 
 
 def _block(kind, threads, cases):
-    names = list(dict.fromkeys(name for rows in cases.values() for name in rows))
-    title = f"{kind}, {threads} thread{'s' * (threads > 1)}: time {UNITS[kind]}, and as a multiple"
-    lines = [f"{title} of xpmlp's", _line("", cases)]
-    lines += [_line(name, [_cell(rows[name]) for rows in cases.values()]) for name in names]
-    best = {case: best_peer(rows) for case, rows in cases.items()}
-    shown = [(rows[best[c]]["ratio"] if best[c] else None) for c, rows in cases.items()]
-    lines.append(_line("best peer / xpmlp", [f"{r[1]:.2f}" if r else "-" for r in shown]))
-    lines.append(_line("  quartiles", [f"{r[0]:.2f}-{r[2]:.2f}" if r else "-" for r in shown]))
-    reasons = {
-        f"{n}: {r['error']}" for rows in cases.values() for n, r in rows.items() if r["error"]
-    }
-    return "\n".join([*lines, *sorted(reasons)])
+    said = f"time {UNITS[kind]} and, behind it, as a multiple of xpmlp's; * the best peer"
+    lines = [f"{kind}, {threads} thread{'s' * (threads > 1)}: {said}", _line("", cases)]
+    for name in _names(cases):
+        lines.append(_line(name, [_cell(rows, name) for rows in cases.values()]))
+    for title, (over, under) in COMPARISONS.items():
+        found = [ratio(fastest(r, over), fastest(r, under)) for r in cases.values()]
+        if any(found):
+            spread = [f"{_factor(q[0])}-{_factor(q[2])}" if q else "-" for q in found]
+            lines += [_line(title, [_factor(q[1]) if q else "-" for q in found])]
+            lines += [_line("  quartiles", spread)]
+    lines += _memory(cases)
+    records = [record for rows in cases.values() for record in rows.values()]
+    reasons = {f"{r['name']}: {r['error']}" for r in records if r.get("error")}
+    return "\n".join(line.rstrip() for line in [*lines, *sorted(reasons)])
+
+
+def _memory(cases):
+    """Return the lines about memory, which fits have."""
+    rows = [_line(f"  {name}", [_mebibytes(r.get(name, {}).get("peak")) for r in cases.values()])
+            for name in _names(cases)]  # fmt: skip
+    if not any(r.get("peak") for records in cases.values() for r in records.values()):
+        return []
+    goals = [next(iter(records.values()))["peak_goal"] for records in cases.values()]
+    title = (
+        "MiB in a process's first such fit; goal: data + 6 x parameters + 2 batches' activations"
+    )
+    return [title, _line("  goal", map(_mebibytes, goals)), *rows]
+
+
+def _names(cases):
+    return list(dict.fromkeys(name for rows in cases.values() for name in rows))
 
 
 def _line(name, cells):
-    return f"{name:23}" + "".join(f"{cell:>16}" for cell in cells)
+    return f"{name:24}" + "".join(f"{cell:>14}" for cell in cells)
 
 
-def _cell(row):
-    if row["seconds"] is None or row["error"]:
-        return "failed" if row["error"] else "-"
-    ratio = f" {row['ratio'][1]:6.2f}x" if row["ratio"] and row["role"] != "own" else " " * 8
-    return f"{duration(row['seconds'])}{ratio}"
+def _cell(rows, name):
+    record, own = rows.get(name, {}), fastest(rows, "own")
+    if record.get("error") or not record.get("seconds"):
+        return "failed" if record else "-"
+    time, times = duration(median(record["seconds"])), ratio(record, own)
+    if record is own or times is None:
+        return time + " " * 7
+    return f"{time}{_factor(times[1]):>6}{'*' if record is fastest(rows, 'peer') else ' '}"
+
+
+def _factor(x):
+    """Write a ratio with three digits."""
+    return f"{x:.2f}" if x < 9.995 else f"{x:.1f}" if x < 99.95 else f"{x:.0f}"
+
+
+def _mebibytes(n):
+    return f"{n / 2**20:.1f}" if n else "-"
 
 
 def duration(seconds):
     """Return seconds with three digits and a unit."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e6:.3g} us"
+    size, unit = next(((s, u) for s, u in ((1, "s"), (1e-3, "ms")) if seconds >= s), (1e-6, "us"))
+    return f"{_factor(seconds / size)} {unit}"
 
 
 def picture(results, path):
-    """Draw bars over cases: each contender's time as a multiple of xpmlp's, log axis."""
+    """Draw each contender's time as a multiple of xpmlp's: bars over cases, on a log axis.
+
+    A panel a kind and number of threads; a whisker spans the quartiles.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    blocks = grouped(results)
+    kinds, threads = (sorted({key[i] for key in blocks}) for i in (0, 1))
+    kinds.sort(key=list(UNITS).index)
+    figure = Figure(figsize=(6.5 * len(threads) + 1.5, 3.4 * len(kinds)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(kinds), len(threads), squeeze=False, sharey="row")
+    for i, kind in enumerate(kinds):
+        for j, n in enumerate(threads):
+            if (kind, n) in blocks:
+                _panel(axes[i, j], blocks[kind, n])
+            axes[i, j].set_title(f"{kind}, {n} thread{'s' * (n > 1)}")
+        axes[i, 0].set_ylabel("time / xpmlp's")
+        axes[i, -1].legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)
+    figure.savefig(path, dpi=110)
+
+
+def _panel(axes, cases):
+    names = [n for n in _names(cases) if any(r["name"] == n and r["role"] != "own"
+             for rows in cases.values() for r in rows.values())]  # fmt: skip
+    width = 0.84 / max(1, len(names))
+    for i, name in enumerate(names):
+        found = [ratio(rows.get(name), fastest(rows, "own")) for rows in cases.values()]
+        places = [k + (i - (len(names) - 1) / 2) * width for k, q in enumerate(found) if q]
+        low, mid, high = zip(*filter(None, found)) if any(found) else ((), (), ())
+        heights = [m - 1 for m in mid]  # a bar stands on 1, and hangs where it is faster
+        ends = [[m - a for m, a in zip(mid, low)], [b - m for m, b in zip(mid, high)]]
+        axes.bar(places, heights, width, bottom=1, label=name, color=COLOURS[i % len(COLOURS)])
+        axes.errorbar(places, mid, ends, fmt="none", ecolor="0.25", elinewidth=0.8)
+    axes.set_yscale("log")
+    axes.axhline(1, color="black", linewidth=1)
+    axes.set_xticks(range(len(cases)), list(cases))
+    axes.grid(axis="y", color="0.9")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)

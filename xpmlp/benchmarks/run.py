@@ -15,7 +15,7 @@ from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .peers import CONTENDERS
 
@@ -68,6 +68,16 @@ class Worker:
         self.errors.close()
 
 
+class Absent(NamedTuple):
+    """The stand-in of a contender that cannot start."""
+
+    reason: str
+
+    def ask(self, **request):
+        """Return the reason."""
+        return {"error": self.reason}
+
+
 def available_cpus():
     """Return the numbers of the CPUs that this process may run on."""
     return os.sched_getaffinity(0) if PINS else range(os.cpu_count() or 1)
@@ -84,46 +94,54 @@ def environment(threads):
     }
 
 
-def contenders(kind, groups=()):
-    """Return xpmlp and the peers of the groups asked for; all if none is."""
+def contenders(kind, groups=(), *, quick=False):
+    """Return xpmlp and the peers of the groups asked for, all if none is; quick: not the slow."""
     wanted = {"own", *groups} if groups else {c.group for c in CONTENDERS}
-    return [c for c in CONTENDERS if c.kind == kind and c.group in wanted]
+    found = [c for c in CONTENDERS if c.kind == kind and c.group in wanted]
+    return [c for c in found if not (quick and c.slow)]
 
 
-def measure(kind, cases, threads, *, groups=(), rounds=9, seconds=0.3, say=lambda text: None):
-    """Time every contender on every case, one at a time, in turns.
+def measure(cases, rivals, threads, *, rounds=9, seconds=0.2, say=lambda text: None):
+    """Time contenders on cases of their kind, one at a time, in turns.
 
     Returns a record a contender and case: "seconds" (a unit, an entry a round), or "error".
     """
+    # A fit gets fresh processes: memory that an earlier one left behind would hide its own.
+    batches = [[case] for case in cases] if rivals[0].kind == "fits" else [cases]
     results = []
-    with ExitStack() as stack:
-        workers = {}
-        for contender in contenders(kind, groups):
-            missing = [name for name in contender.needs if find_spec(name) is None]
-            reason = f"{missing[0]} is not installed" if missing else None
-            worker = None if missing else Worker(contender, threads)
-            workers[contender] = worker, reason
-            if worker:
-                stack.callback(worker.close)
-        for case in cases:
-            say(f"{kind} {case.name}, {threads} thread{'s' * (threads > 1)}")
-            results += _rounds(case, workers, threads, rounds, seconds)
+    for batch in batches:
+        with ExitStack() as stack:
+            workers = {contender: _worker(contender, threads, stack) for contender in rivals}
+            for case in batch:
+                say(f"{rivals[0].kind} {case.name}, {threads} thread{'s' * (threads > 1)}")
+                results += _rounds(case, workers, threads, rounds, seconds)
     return results
+
+
+def _worker(contender, threads, stack):
+    """Start a contender's process, unless what it needs is missing; the stack ends it."""
+    missing = [name for name in contender.needs if find_spec(name) is None]
+    if missing:
+        return Absent(f"{missing[0]} is not installed")
+    worker = Worker(contender, threads)
+    stack.callback(worker.close)
+    return worker
 
 
 def _rounds(case, workers, threads, rounds, seconds):
     """Let the workers make a case ready, then time it in turns, in an order that changes."""
     found, order = {}, random.Random(0)
-    for contender, (worker, reason) in workers.items():
-        answer = worker.ask(case=asdict(case), seconds=seconds) if worker else {"error": reason}
+    for contender, worker in workers.items():
+        answer = worker.ask(case=asdict(case), seconds=seconds)
         found[contender] = {
             "kind": contender.kind, "case": case.name, "threads": threads, "name": contender.name,
-            "role": contender.role, **answer, "seconds": [],
+            "role": contender.role, "peak_goal": case.peak_goal if case.epochs else None, **answer,
+            "seconds": [],
         }  # fmt: skip
     for _ in range(rounds):
         able = [c for c, record in found.items() if "error" not in record]
         for contender in order.sample(able, len(able)):
-            answer = workers[contender][0].ask(seconds=seconds)
+            answer = workers[contender].ask(seconds=seconds)
             if "error" in answer:
                 found[contender]["error"] = answer["error"]
             else:

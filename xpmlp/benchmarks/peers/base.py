@@ -29,6 +29,7 @@ class Contender(NamedTuple):
     needs: tuple[str, ...] = ()
     role: str = "peer"
     without: tuple[str, ...] = ()
+    slow: bool = False  # to make ready
 
     @property
     def group(self):

@@ -139,7 +139,7 @@ def predict(case, data):
 
 CONTENDERS = (
     Contender("torch eager", "steps", steps, ("torch",)),
-    Contender("torch.compile", "steps", compiled, ("torch",)),
+    Contender("torch.compile", "steps", compiled, ("torch",), slow=True),
     Contender("torch, DataLoader", "fits", fit_loader, ("torch",)),
     Contender("torch, slices", "fits", fit_slices, ("torch",)),
     Contender("torch", "predict", predict, ("torch",)),
