@@ -19,6 +19,7 @@ device = compat.device
 is_array = compat.is_array_api_obj
 is_jax = compat.is_jax_array
 is_numpy = compat.is_numpy_array
+is_torch = compat.is_torch_array
 
 
 class Home(NamedTuple):
