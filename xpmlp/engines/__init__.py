@@ -1,9 +1,10 @@
 """How training steps run on one array library: the only seam."""
 
-from ..arrays import Array, is_jax, is_torch, namespace
+from ..arrays import Array, is_jax, is_numpy, is_torch, namespace
 from .base import Batch, Carry, Engine, Plan, gather
 from .generic import generic_engine
 from .jax import jax_engine
+from .numpy import numpy_engine
 from .torch import torch_engine
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "gather",
     "generic_engine",
     "jax_engine",
+    "numpy_engine",
     "torch_engine",
 ]
 
@@ -39,4 +41,4 @@ def engine_for(x: Array, matmul_precision: str = "highest") -> Engine:
         return torch_engine(xp, contiguous=on_card, matmul_precision=matmul_precision)
     if is_jax(x):
         return jax_engine(xp, matmul_precision=matmul_precision)
-    return generic_engine(xp)
+    return numpy_engine(xp) if is_numpy(x) else generic_engine(xp)

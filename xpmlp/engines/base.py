@@ -50,6 +50,9 @@ class Engine(NamedTuple):
     run(step) -> (carry, data, plan) -> (carry, losses)
         Any stretch of batches in one go; data: (X, y). Donates the carry. losses: (2, B[, K]),
         each step's data loss and penalty.
+    outputs(network, layout, dtype) -> (store, x) -> outputs, or None
+        A network's outputs for any number of rows, in bounded memory; None: by the layers' own
+        forward, in chunks.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Engine(NamedTuple):
     compile: Callable[..., Any]
     run: Callable[..., Any]
     kernels: Kernels = Kernels()
+    outputs: Callable[..., Any] = lambda network, layout, dtype: None
 
 
 def gather(data: tuple[Array, Array], now: Plan, *, xp) -> Batch:

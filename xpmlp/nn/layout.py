@@ -6,6 +6,7 @@ over processes, is one call; else (JAX) one leaf per parameter.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from .layers import OFFSETS, Group
@@ -62,7 +63,7 @@ class Layout:
                 leaves += [Leaf(path_name(s.path), group, (s,), False) for s in members]
         return Layout(tuple(leaves))
 
-    @property
+    @cached_property
     def groups(self):
         """The group of each leaf that the update rule trains."""
         return {leaf.name: leaf.group for leaf in self.leaves if leaf.group.trained}

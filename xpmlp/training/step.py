@@ -55,8 +55,8 @@ class Step:
         0.5 alpha ||W||^2 / (sum of the batch's raw weights), offsets excluded, as scikit-learn.
         """
         penalty = None
-        for name, group in self.layout.groups.items():
-            if self.penalised and group.decay:
+        for name in params:
+            if self.penalised and self.layout.groups[name].decay:
                 shrunk = now.decay * params[name]
                 own = 0.5 * xp.sum(shrunk * params[name], axis=(-2, -1))
                 penalty = own if penalty is None else penalty + own

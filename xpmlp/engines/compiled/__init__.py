@@ -1,0 +1,5 @@
+"""Chains of Dense and Dropout on NumPy arrays in compiled code (numba, the extra `fast`)."""
+
+from .program import compiled_outputs, compiled_run
+
+__all__ = ["compiled_outputs", "compiled_run"]

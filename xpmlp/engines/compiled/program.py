@@ -1,0 +1,166 @@
+"""From records to compiled calls: the table of layers, buffers, threads."""
+
+import ctypes
+import sys
+import threading
+from functools import cache
+
+import numpy as np
+from numba import typeof
+
+from ...nn.activations import ACTIVATIONS, get_activation
+from ...nn.losses import LOSSES
+from ...optim import RULES
+from ...randomness import at_place
+from ..chain import chain_of
+from . import activations, kernels, steps
+from .blas import find_blas
+from .team import n_threads, new_gate, run_team
+
+WORK = 100_000  # multiplications a step for each thread: less does not pay for the waiting
+CHUNK = 512  # rows of a prediction at once: the outputs of layers of 1000 units fit the cache
+
+
+class Table:
+    """A chain as `steps` reads it, for one dtype.
+
+    rows: (layers, columns); scales: each layer's, of a dropout 1 / (1 - rate); n_outs, n_pres: the
+    elements of its buffers a row of the batch; n_tile: those of the scratch.
+    """
+
+    def __init__(self, links, dtype):
+        self.links, self.n_outs, self.n_pres, self.n_tile = links, 0, 0, 64
+        self.rows = np.full((len(links), len(steps.COLUMNS)), -1)
+        self.scales = np.ones(len(links), dtype)
+        for i, (link, row) in enumerate(zip(links, self.rows)):
+            row[steps.D_IN], row[steps.H_OUT], row[steps.OUT_AT] = (
+                link.n_in,
+                link.n_out,
+                self.n_outs,
+            )
+            self.n_outs += link.n_out
+            if link.W is None:
+                row[steps.KIND], self.scales[i] = steps.DROPOUT, 1.0 / (1.0 - link.layer.rate)
+                row[steps.WORD] = int(at_place(np.zeros((1, 2), np.int32), (i,))[0, 0])
+                row[steps.THRESHOLD] = round(link.layer.rate * 2**24)
+                continue
+            name = get_activation(link.layer.activation).name
+            row[steps.KIND], row[steps.ACTIVATION] = steps.DENSE, activations.CODES[name]
+            row[steps.W_AT] = link.W.part.start
+            row[steps.B_AT] = link.b.part.start if link.b else -1
+            if name in activations.NEED_Z:
+                row[steps.Z_AT], self.n_pres = self.n_pres, self.n_pres + link.n_out
+            self.n_tile = max(self.n_tile, 64 + min(link.n_in, steps.TILE) * link.n_out)
+        self.multiplications = sum(link.n_in * link.n_out for link in links if link.W)
+
+    def at(self, store):
+        """Return the rows with the addresses of a store's parameters, which must stay alive."""
+        rows = self.rows.copy()
+        for link, row in zip(self.links, rows):
+            row[steps.W] = link.W.of(store).ctypes.data if link.W else 0
+            row[steps.B] = link.b.of(store).ctypes.data if link.b else 0
+        return rows
+
+
+def table_of(network, layout, dtype):
+    """Return the table of a network, or None where a part of it is not of ours."""
+    links = chain_of(network, layout)
+    known = [*ACTIVATIONS.values()]
+    dense = [link.layer for link in links or () if link.W]
+    if not dense or any(get_activation(layer.activation) not in known for layer in dense):
+        return None
+    return Table(links, dtype)
+
+
+def compiled_run(step, otherwise):
+    """Return the run of a step as compiled code, or None where a part of it is not of ours.
+
+    otherwise: the run for members.
+    """
+    dtype, N = np.dtype(step.dtype), step.batch_size
+    name = next((name for name, kind in RULES.items() if type(step.rule) is kind), None)
+    table = table_of(step.network, step.layout, dtype)
+    flat = all(leaf.flat for leaf in step.layout.leaves)
+    if table is None or name is None or not flat or LOSSES.get(step.loss.name) is not step.loss:
+        return None
+    numbers = np.array(kernels.numbers_of(step.rule), dtype)
+    codes = kernels.LOSS_CODES[step.loss.name], kernels.RULE_CODES[name]
+    D, C = table.links[0].n_in, table.links[-1].n_out
+    most = max(1, min(N // 8, N * table.multiplications // WORK))
+    empty = np.empty(0, dtype)
+
+    def run(carry, data, plan):
+        if plan.rows.ndim != 2:
+            return otherwise(carry, data, plan)
+        size, buffer = min(most, n_threads()), lambda *shape: np.empty(shape, dtype)
+        stores = [carry.params, *carry.state.values()]
+        leaves = [
+            stores[k][leaf].reshape(-1) if k < len(stores) and leaf in stores[k] else empty
+            for leaf in ("weights", "offsets") for k in range(3)
+        ]  # fmt: skip
+        losses = np.zeros((2, len(plan.rows)), dtype)
+        arguments = (
+            new_gate(), find_blas().gemm[step.dtype], table.at(carry.params), table.scales,
+            *codes, numbers, *(readable(a) for a in data),
+            plan.rows, plan.weights, plan.n_rows, plan.key, plan.rate, plan.decay, plan.shrink,
+            *leaves, buffer(N * table.n_outs), buffer(N * table.n_pres), buffer(N * table.n_outs),
+            buffer(N * D), buffer(N * C), buffer(N), np.ones(N, dtype),
+            buffer(size, table.n_tile), np.zeros(size), losses,
+        )  # fmt: skip
+        call(steps.stretch, size, step.dtype, arguments)
+        return carry, losses
+
+    return run
+
+
+def compiled_outputs(network, layout, dtype):
+    """Return (store, x) -> outputs as compiled code, or None where a part is not of ours."""
+    dtype = np.dtype(dtype)
+    table = table_of(network, layout, dtype)
+    if table is None:
+        return None
+    key = np.zeros(2, np.int32)
+
+    def outputs(store, x):
+        n = len(x)
+        N = min(n, CHUNK)
+        size = max(1, min(n_threads(), n // 64, n * table.multiplications // WORK))
+        made = np.empty((n, table.links[-1].n_out), dtype)
+        buffers = (np.empty((size, N * k), dtype) for k in (table.n_outs, table.n_pres))
+        arguments = (
+            find_blas().gemm[dtype.name], table.at(store), table.scales, readable(x), made,
+            *buffers, key, N, np.empty((size, table.n_tile), dtype),
+        )  # fmt: skip
+        call(steps.predict, size, dtype.name, arguments)
+        return made
+
+    return outputs
+
+
+def readable(a):
+    """Return rows as a C-contiguous array that numba takes for writable; nobody writes into it."""
+    a = np.ascontiguousarray(a)
+    if a.flags.writeable:
+        return a
+    memory = (ctypes.c_byte * a.nbytes).from_address(a.ctypes.data)
+    return np.frombuffer(memory, a.dtype).reshape(a.shape)
+
+
+@cache
+def ready(function, dtype):
+    """Return a set that is empty until a function is compiled for a dtype."""
+    return set()
+
+
+def call(function, size, dtype, arguments):
+    """Call function(rank, size, *arguments) in a team; compile it first, and say so if it takes."""
+    if not (done := ready(function, dtype)):
+        text = f"xpmlp compiles its {dtype} code for this machine, once; it takes half a minute."
+        notice = threading.Timer(2.0, print, (text,), {"file": sys.stderr, "flush": True})
+        notice.start()
+        try:
+            function.compile(tuple(map(typeof, (0, size, *arguments))))
+        finally:
+            notice.cancel()
+        done.add(True)
+    run_team(lambda rank: function(rank, size, *arguments), size)

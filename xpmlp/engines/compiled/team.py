@@ -1,0 +1,96 @@
+"""A team of threads that run one compiled function together and wait for each other in it.
+
+BLAS is told to use one thread meanwhile: two pools of threads would fight for the cores.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import numpy as np
+from numba import config, int32, int64, njit, types
+from numba.extending import intrinsic
+from threadpoolctl import ThreadpoolController
+
+from .blas import find_blas
+from .maths import OPTIONS
+
+_give_way = types.ExternalFunction(
+    "sched_yield" if os.name == "posix" else "SwitchToThread", int32()
+)
+
+
+@intrinsic
+def _add(context, gate, n):
+    """Add to gate[0] at once, for all threads. Returns what it was."""
+
+    def generate(ctx, builder, signature, args):
+        array = ctx.make_array(signature.args[0])(ctx, builder, args[0])
+        return builder.atomic_rmw("add", array.data, args[1], "seq_cst")
+
+    return int64(gate, int64), generate
+
+
+@intrinsic
+def _read(context, gate):
+    def generate(ctx, builder, signature, args):
+        array = ctx.make_array(signature.args[0])(ctx, builder, args[0])
+        return builder.load_atomic(array.data, "seq_cst", 8)
+
+    return int64(gate), generate
+
+
+@njit(**OPTIONS)
+def wait(gate, size):
+    """Wait until all threads of the team are here. gate: int64 (1,), zero before the first."""
+    if size == 1:
+        return
+    here = _add(gate, 1) + 1
+    wanted, spins = (here + size - 1) // size * size, 0
+    while _read(gate) < wanted:
+        spins += 1
+        if spins > 10000:  # about 20 us: a core is missing, so let the others have this one
+            _give_way()
+
+
+@cache
+def _pool(process):
+    return ThreadPoolExecutor(max(1, config.NUMBA_NUM_THREADS - 1), "xpmlp")
+
+
+@cache
+def _others():
+    """The BLAS libraries that have threads of their own, NumPy's first of all."""
+    return ThreadpoolController().select(user_api="blas").lib_controllers
+
+
+def n_threads():
+    """Return how many threads there may be: numba's number, or BLAS's where that is less."""
+    return min([config.NUMBA_NUM_THREADS, *(blas.get_num_threads() for blas in _others())])
+
+
+def run_team(function, size):
+    """Call function(rank) on `size` threads at once and wait for all of them."""
+    before = [blas.get_num_threads() for blas in _others()]
+    for blas, n in zip(_others(), before):
+        if n > 1:
+            blas.set_num_threads(1)
+    try:
+        others = [_pool(os.getpid()).submit(_call, function, rank) for rank in range(1, size)]
+        _call(function, 0)
+        for other in others:
+            other.result()
+    finally:
+        for blas, n in zip(_others(), before):
+            if n > 1:
+                blas.set_num_threads(n)
+
+
+def _call(function, rank):
+    find_blas().alone()
+    function(rank)
+
+
+def new_gate():
+    """Return the counter that `wait` uses."""
+    return np.zeros(1, np.int64)

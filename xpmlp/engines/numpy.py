@@ -1,0 +1,205 @@
+"""The NumPy engine: chains of Dense and Dropout in buffers that are made once, updates in blocks.
+
+With numba installed (the extra `fast`) a whole stretch of steps is one compiled call instead.
+"""
+
+from functools import cache, lru_cache, partial
+from importlib.util import find_spec
+
+import numpy as np
+
+from ..nn import Ctx
+from ..nn.activations import ACTIVATIONS, get_activation
+from .base import Plan
+from .chain import chain_of
+from .generic import generic_engine
+
+BLOCK = 32768  # elements: an update's arrays and temporaries stay in the cache
+CHUNK = 1024  # rows of a prediction at once, for the same reason
+
+
+@cache
+def numpy_engine(xp):
+    """Return the engine of NumPy arrays; `xp` is their Array API namespace."""
+    generic = generic_engine(xp)
+
+    @lru_cache(maxsize=128)
+    def run_of(step):
+        run, fast = generic.run(step), _compiled()
+        if fast and (found := fast.compiled_run(step, run)):
+            return found
+        return _chain_run(step, run) if chain_of(step.network, step.layout) else run
+
+    @lru_cache(maxsize=128)
+    def outputs_of(network, layout, dtype):
+        fast = _compiled()
+        if fast and (found := fast.compiled_outputs(network, layout, dtype)):
+            return found
+        return _chain_outputs(network, layout) if chain_of(network, layout) else None
+
+    return generic._replace(name="numpy", run=run_of, outputs=outputs_of)
+
+
+def _compiled():
+    """Return the module of compiled code where numba is installed, else None."""
+    if not find_spec("numba"):
+        return None
+    from . import compiled
+
+    return compiled
+
+
+def _chain_run(step, otherwise):
+    """Return the run of a chain; `otherwise` is the run for members."""
+    links = chain_of(step.network, step.layout)
+
+    def run(carry, data, plan):
+        if plan.rows.ndim != 2:
+            return otherwise(carry, data, plan)
+        chain = Chain(links, carry.params, step.batch_size)
+        grads = {name: np.empty_like(p) for name, p in carry.params.items()}
+        dW, db = chain.views(grads)
+        blocks = list(_blocks(carry, grads))
+        losses = np.zeros((2, len(plan.rows)), step.dtype)
+        with np.errstate(over="ignore"):
+            for i, now in enumerate(map(Plan._make, zip(*plan))):
+                n = int(now.n_rows)  # the padding of a short batch is left out
+                x, y = (_rows(a, now.rows[:n]) for a in data)
+                outputs = chain.forward(x, now.key)
+                losses[0, i], d = step.loss.value_and_grad(outputs, y, now.weights[:n, None], np)
+                chain.backward(d, dW, db)
+                losses[1, i] = sum([_descend(step, *block, now) for block in blocks])
+        return carry, losses
+
+    return run
+
+
+def _chain_outputs(network, layout):
+    """Return (store, x) -> outputs."""
+    links = chain_of(network, layout)
+
+    def outputs(store, x):
+        chain = Chain(links, store, min(len(x), CHUNK))
+        made = np.empty((len(x), links[-1].n_out), x.dtype)
+        with np.errstate(over="ignore"):
+            for start in range(0, len(x), CHUNK):
+                made[start : start + CHUNK] = chain.forward(x[start : start + CHUNK])
+        return made
+
+    return outputs
+
+
+def _rows(a, rows):
+    """Return a[rows]; a view where they follow each other."""
+    first, n = int(rows[0]), len(rows)
+    if rows[-1] - first == n - 1 and (n < 3 or (rows[1:] - rows[:-1] == 1).all()):
+        return a[first : first + n]
+    return a.take(rows, axis=0)
+
+
+def _blocks(carry, grads):
+    """Cut all stores into blocks, as views: params, state and gradients of each."""
+    longest = max(g.shape[-1] for g in grads.values())
+    for start in range(0, longest, BLOCK):
+        cut = partial(_cut, slice(start, start + BLOCK))
+        yield cut(carry.params), {k: cut(store) for k, store in carry.state.items()}, cut(grads)
+
+
+def _cut(part, store):
+    return {name: a[..., part] for name, a in store.items() if a.shape[-1] > part.start}
+
+
+def _descend(step, params, state, grads, now):
+    """Penalise and update a block, in the step's own text. Returns the penalty."""
+    penalty = 0.0
+    if step.penalised:
+        penalty, grads = step.penalise(dict(grads), params, now, xp=np)
+    made, kept = step.update(grads, state, params, now, xp=np)
+    for old, new in ((params, made), *((state[slot], kept[slot]) for slot in state)):
+        for name, a in old.items():
+            if new[name] is not a:  # a rule of one's own may return other arrays
+                a[...] = new[name]
+    return penalty
+
+
+class Chain:
+    """A chain's forward and backward pass, in buffers that are kept. N rows at most, n now."""
+
+    def __init__(self, links, params, N):
+        self.links = links
+        self.W, self.b = self.views(params)
+        dtype = next(iter(params.values())).dtype
+        self.first = next(i for i, link in enumerate(links) if link.W)  # nobody reads its dx
+        self.outs = [np.empty((N, link.n_out if link.W else 0), dtype) for link in links]
+        self.dxs = [
+            np.empty((N, link.n_in if i > self.first and link.W else 0), dtype)
+            for i, link in enumerate(links)
+        ]
+        self.activations = [_activation(link.layer) if link.W else None for link in links]
+
+    def views(self, store):
+        """Return each link's W and b in a store, None for none."""
+        W = [link.W and link.W.of(store).reshape(-1, link.n_out) for link in self.links]
+        return W, [link.b and link.b.of(store) for link in self.links]
+
+    def forward(self, x, key=None):
+        """Return the outputs for x (n, D), in a buffer; a training step has a key."""
+        a, self.caches = x, []
+        for i, link in enumerate(self.links):
+            if link.W is None:
+                ctx = Ctx(np, key is not None, key=key, place=(i,))
+                a, cache = link.layer.forward({}, a, ctx)
+            else:
+                z = np.matmul(a, self.W[i], out=self.outs[i][: len(x)])
+                if link.b:
+                    z += self.b[i]
+                x_in, a = a, self.activations[i][0](z)
+                cache = x_in, z, a
+            self.caches.append(cache)
+        return a
+
+    def backward(self, d, dW, db):
+        """Put the gradients into dW and db; d: the gradient with respect to the outputs."""
+        for i in range(len(self.links) - 1, self.first - 1, -1):
+            link, cache = self.links[i], self.caches[i]
+            if link.W is None:
+                d, _ = link.layer.backward({}, d, cache, None)
+                continue
+            x, z, a = cache
+            d = self.activations[i][1](d, z, a)
+            np.matmul(x.T, d, out=dW[i])
+            if link.b:
+                np.add.reduce(d, axis=0, out=db[i])
+            if i > self.first:
+                d = np.matmul(d, self.W[i].T, out=self.dxs[i][: len(d)])
+
+
+def _logistic(z):
+    np.negative(z, out=z)
+    np.exp(z, out=z)  # infinity for z < -88 in float32, where the result is 0
+    z += 1.0
+    return np.divide(1.0, z, out=z)
+
+
+def _relu_backward(d, z, a):
+    d *= a > 0
+    return d
+
+
+# z -> a in place, for the common activations whose derivative takes a alone.
+IN_PLACE = {
+    "relu": lambda z: np.maximum(z, 0.0, out=z),
+    "tanh": lambda z: np.tanh(z, out=z),
+    "logistic": _logistic,
+}
+
+
+def _activation(layer):
+    """Return z -> a and (da, z, a) -> dz, either of which may write into z or da."""
+    record = get_activation(layer.activation)
+    forward = lambda z: record.forward(z, np)
+    backward = lambda d, z, a: record.backward(d, z, a, np)
+    if ACTIVATIONS.get(record.name) is not record:
+        return forward, backward
+    backward = _relu_backward if record.name == "relu" else backward
+    return IN_PLACE.get(record.name, forward), backward
