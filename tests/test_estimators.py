@@ -569,6 +569,24 @@ def test_a_device_model_pickles_with_host_arrays_and_returns_home(library):
     assert stranded.predict(X.astype(np.float32)).shape == (60,)
 
 
+@pytest.mark.parametrize("library", ["torch", "jax"])
+def test_a_stranded_model_goes_on_with_the_rules_state_on_numpy(library):
+    """Other libraries may keep that state in other leaves."""
+    pytest.importorskip(library)
+    xp = __import__("torch") if library == "torch" else __import__("jax.numpy").numpy
+    x = xp.asarray(X.astype(np.float32))
+    est = fast().partial_fit(x, LABELS, classes=np.unique(LABELS))
+    state = est.__getstate__()
+    state["_home"] = type(state["_home"])("no_such_library", "cpu")
+    stranded = MLPClassifier()
+    with pytest.warns(UserWarning, match="stays in NumPy"):
+        stranded.__setstate__(state)
+    stranded.partial_fit(X.astype(np.float32), LABELS)
+    est.partial_fit(x, LABELS)
+    for got, want in zip(stranded.coefs_, est.coefs_):
+        np.testing.assert_allclose(got, np.asarray(want), rtol=1e-3, atol=1e-5)
+
+
 def test_breast_cancer_in_a_pipeline_and_a_search():
     from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import make_pipeline

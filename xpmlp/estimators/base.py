@@ -27,7 +27,7 @@ from ..arrays import (
     place,
     to_host,
 )  # fmt: skip
-from ..engines import Carry, engine_for
+from ..engines import MATMUL_PRECISIONS, Carry, engine_for
 from ..errors import DeviceError
 from ..nn import Dense, Dropout, Layer, Layout, Loss, Network
 from ..nn.activations import ActivationFunction, get_activation
@@ -93,6 +93,7 @@ class BaseMLP(Explains, BaseEstimator):
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "device": [str],
         "dtype": "no_validation",
+        "matmul_precision": [StrOptions(set(MATMUL_PRECISIONS))],
     }
 
     def __sklearn_tags__(self):
@@ -268,6 +269,7 @@ class BaseMLP(Explains, BaseEstimator):
             min(int(batch_size), n), 1 if one_epoch else self.max_iter, self.shuffle, self.seed_,
             float(self.alpha), float(decay or 0.0), self.tol, self.n_iter_no_change,
             self.early_stopping and rule is not None, self.max_fun, int(self.verbose),
+            self.matmul_precision,
         )  # fmt: skip
 
     def _split(self, x, targets, weights, validation):
@@ -352,7 +354,7 @@ class BaseMLP(Explains, BaseEstimator):
         if logits:
             last = replace(network.layers[-1], activation="identity")
             network = Network((*network.layers[:-1], last))
-        engine = engine_for(x)
+        engine = engine_for(x, self.matmul_precision)
         store = self._layout.pack(nested(self, x), xp=engine.xp)
         return network_outputs(network, self._layout, store, x, engine)
 

@@ -31,7 +31,7 @@ def fit_network(
     host. Returns the parameters (nested dicts of new arrays), the state, and why it ended.
     """
     x = data[0]
-    engine, xp = engine_for(x), namespace(x)
+    engine, xp = engine_for(x, recipe.matmul_precision), namespace(x)
     layout = Layout.of(network, params, contiguous=engine.contiguous)
     # The run may give its carry away, so it holds copies.
     store = {k: xp.asarray(a, copy=True) for k, a in layout.pack(params, xp=xp).items()}
@@ -41,6 +41,7 @@ def fit_network(
     if type(rule) is not type(state.rule) or set(kept) != set(rule.slots if rule else ()):
         kept = init_state(rule, store, xp=xp) if rule else {}  # none yet, or another rule's
         state.rule_step, state.lr = 0, recipe.lr
+    kept = {slot: _laid_out(s, store, network, params, xp=xp) for slot, s in kept.items()}
     if state.lr_init != recipe.lr:
         state.lr = recipe.lr
     state.rule, state.lr_init = rule, recipe.lr
@@ -62,6 +63,18 @@ def fit_network(
     return map_params(lambda a: xp.asarray(a, copy=True), trained), state, reason
 
 
+def _laid_out(kept, store, network, params, *, xp):
+    """Return one slot of a rule's state with the leaves of `store`: it may come from elsewhere."""
+    if kept.keys() == store.keys():
+        return kept
+    flat, split = (
+        Layout(tuple(leaf for leaf in layout.leaves if leaf.group.trained))
+        for layout in (Layout.of(network, params, contiguous=c) for c in (True, False))
+    )
+    now, before = (flat, split) if flat.groups.keys() == store.keys() else (split, flat)
+    return now.pack(before.unpack(kept, xp=xp), xp=xp)
+
+
 @dataclass
 class Trained:
     """What `train` returns.
@@ -73,15 +86,18 @@ class Trained:
         Layer number -> name -> array, in the library and on the device of X.
     history : dict of lists
         "loss", "learning_rate", "seconds", an entry an epoch.
+    matmul_precision : str
+        As in `train`; that of the outputs too.
     """
 
     network: Network
     params: dict
     history: dict
+    matmul_precision: str = "highest"
 
     def outputs(self, X: Array) -> Array:
         """Return the network's outputs (n_samples, n_outputs) for X, in X's library."""
-        engine = engine_for(X)
+        engine = engine_for(X, self.matmul_precision)
         layout = Layout.of(self.network, self.params, contiguous=False)
         x = as_float(detached(X), float_dtype(_first(self.params)))
         store = layout.pack(map_params(detached, self.params), xp=engine.xp)
@@ -95,7 +111,8 @@ def train(
     weight_decay: float | None = None, momentum: float = 0.9, nesterovs_momentum: bool = True,
     beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, shuffle: bool = True,
     random_state: int = 0, tol: float = 1e-4, n_iter_no_change: float = 10, max_fun: int = 15000,
-    sample_weight=None, params: dict | None = None, dtype=None, verbose: int = 0,
+    sample_weight=None, params: dict | None = None, dtype=None, matmul_precision: str = "highest",
+    verbose: int = 0,
 ) -> Trained:  # fmt: skip
     """Train a bare network on arrays of any library.
 
@@ -113,6 +130,8 @@ def train(
     sample_weight : array (n_samples,), optional
     params : dict, optional
         Layer number -> name -> array to start from; else the layers' initializers draw.
+    matmul_precision : {"highest", "high", "medium"}
+        As in `MLPClassifier`.
 
     The others are scikit-learn's, units included: `max_iter` counts epochs.
 
@@ -152,7 +171,7 @@ def train(
     recipe = Recipe(
         make_schedule(learning_rate, power_t), learning_rate_init,
         min(batch_size or 200, x.shape[0]), max_iter, shuffle, random_state, alpha, weight_decay,
-        tol, n_iter_no_change, max_fun=max_fun, verbose=verbose,
+        tol, n_iter_no_change, max_fun=max_fun, verbose=verbose, matmul_precision=matmul_precision,
     )  # fmt: skip
     w = checked_weights(sample_weight, x.shape[0])
     trained, state, reason = fit_network(
@@ -160,7 +179,7 @@ def train(
     )
     if reason == "interrupted":
         warnings.warn("Training interrupted by user.")
-    return Trained(network, trained, state.history)
+    return Trained(network, trained, state.history, matmul_precision)
 
 
 def _first(params):

@@ -40,6 +40,7 @@ class Recipe:
     early_stopping: bool = False
     max_fun: int = 15000  # L-BFGS only
     verbose: int = 0
+    matmul_precision: str = "highest"
 
 
 @dataclass
