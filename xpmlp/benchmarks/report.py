@@ -9,11 +9,15 @@ COMPARISONS = {
     "scikit-learn / no numba": ("scikit-learn", "xpmlp without numba"),
     "xpmlp / products alone": ("own", "bound"),
 }
-# Okabe & Ito's colours, which the colour-blind tell apart, and three more.
-COLOURS = (
-    "#999999", "#cccccc", "#e69f00", "#f0e442", "#d55e00", "#cc79a7", "#0072b2", "#56b4e9",
-    "#009e73", "#000000",
-)  # fmt: skip
+# Okabe & Ito's colours, which the colour-blind tell apart: a family for each library.
+COLOURS = {
+    "xpmlp": ("#bbbbbb", "#777777"),
+    "scikit": ("#e69f00", "#f0e442"),
+    "torch": ("#d55e00", "#cc79a7"),
+    "JAX": ("#0072b2", "#56b4e9"),
+    "onnx": ("#009e73",),
+    "matrix": ("#000000",),
+}
 
 
 def grouped(results):
@@ -125,7 +129,7 @@ def duration(seconds):
     return f"{_factor(seconds / size)} {unit}"
 
 
-def picture(results, path):
+def picture(results, path, title=""):
     """Draw each contender's time as a multiple of xpmlp's: bars over cases, on a log axis.
 
     A panel a kind and number of threads; a whisker spans the quartiles.
@@ -136,32 +140,41 @@ def picture(results, path):
     blocks = grouped(results)
     kinds, threads = (sorted({key[i] for key in blocks}) for i in (0, 1))
     kinds.sort(key=list(UNITS).index)
-    figure = Figure(figsize=(6.5 * len(threads) + 1.5, 3.4 * len(kinds)), layout="constrained")
+    figure = Figure(figsize=(6.5 * len(threads) + 1.7, 3.4 * len(kinds)), layout="constrained")
     FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=9)
     axes = figure.subplots(len(kinds), len(threads), squeeze=False, sharey="row")
     for i, kind in enumerate(kinds):
         for j, n in enumerate(threads):
             if (kind, n) in blocks:
-                _panel(axes[i, j], blocks[kind, n])
+                draw(axes[i, j], blocks[kind, n])
             axes[i, j].set_title(f"{kind}, {n} thread{'s' * (n > 1)}")
-        axes[i, 0].set_ylabel("time / xpmlp's")
-        axes[i, -1].legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)
+        axes[i, 0].set_ylabel("time / xpmlp's (log)")
+        shown = next(axes[i, j] for j, n in enumerate(threads) if (kind, n) in blocks)
+        handles, labels = shown.get_legend_handles_labels()
+        axes[i, -1].legend(
+            handles, labels, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False
+        )
     figure.savefig(path, dpi=110)
 
 
-def _panel(axes, cases):
-    names = [n for n in _names(cases) if any(r["name"] == n and r["role"] != "own"
-             for rows in cases.values() for r in rows.values())]  # fmt: skip
-    width = 0.84 / max(1, len(names))
-    for i, name in enumerate(names):
-        found = [ratio(rows.get(name), fastest(rows, "own")) for rows in cases.values()]
-        places = [k + (i - (len(names) - 1) / 2) * width for k, q in enumerate(found) if q]
-        low, mid, high = zip(*filter(None, found)) if any(found) else ((), (), ())
-        heights = [m - 1 for m in mid]  # a bar stands on 1, and hangs where it is faster
-        ends = [[m - a for m, a in zip(mid, low)], [b - m for m, b in zip(mid, high)]]
-        axes.bar(places, heights, width, bottom=1, label=name, color=COLOURS[i % len(COLOURS)])
-        axes.errorbar(places, mid, ends, fmt="none", ecolor="0.25", elinewidth=0.8)
+def draw(axes, cases):
+    """Draw one panel: a bar stands on 1, and hangs from it where a contender is faster."""
+    found = {
+        name: [ratio(rows.get(name), fastest(rows, "own")) for rows in cases.values()]
+        for name in _names(cases) if name != "xpmlp"
+    }  # fmt: skip
+    found = {name: ratios for name, ratios in found.items() if any(ratios)}
+    width, colours = 0.84 / max(1, len(found)), {k: list(v) for k, v in COLOURS.items()}
+    for i, (name, ratios) in enumerate(found.items()):
+        places = [k + (i - (len(found) - 1) / 2) * width for k, q in enumerate(ratios) if q]
+        low, mid, high = zip(*filter(None, ratios))
+        family = next((left for start, left in colours.items() if name.startswith(start)), [])
+        colour = family.pop(0) if family else None
+        axes.bar(places, [m - 1 for m in mid], width, bottom=1, label=name, color=colour)
+        axes.vlines(places, low, high, color="0.25", linewidth=0.8)
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.axhline(1, color="black", linewidth=1)
     axes.set_xticks(range(len(cases)), list(cases))
     axes.grid(axis="y", color="0.9")

@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from functools import partial
 from importlib import metadata
@@ -44,11 +44,9 @@ class Worker:
         self._send({"contender": [contender.kind, contender.name], "threads": threads})
 
     def _send(self, request):
-        try:
+        with suppress(BrokenPipeError):  # the answer that does not come is told below
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # the answer that does not come is told below
 
     def ask(self, **request):
         """Return the answer: {"error": reason} if there is none."""
@@ -62,7 +60,8 @@ class Worker:
 
     def close(self):
         """End the process."""
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()
         self.errors.close()

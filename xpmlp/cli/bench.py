@@ -98,18 +98,21 @@ def bench(kinds, json_file, picture, redraw, **options):
     if json_file:
         json.dump(record, json_file, indent=1)
     if picture and record["results"]:
-        benchmarks.picture(record["results"], picture)
+        about = record["machine"]
+        where = f"{about['cpu']}, {about['cores']} cores, {about['date']}"
+        benchmarks.picture(record["results"], picture, f"{where}; below 1: faster than xpmlp")
 
 
 def _read(file):
-    """Return a record that --json wrote."""
+    """Read a record that --json wrote."""
     try:
         record = json.load(file)
-        if "results" in record:
+        if all("seconds" in timing for timing in record["results"]) and record["machine"]:
             return record
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{file.name} is no JSON of `xpmlp bench`: {error}.") from error
-    raise DataError(f"{file.name} is no JSON of `xpmlp bench`: it has no results.")
+        reason = "it lacks timings"
+    except (ValueError, TypeError, KeyError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+    raise DataError(f"{file.name} is no JSON of `xpmlp bench`: {reason}.")
 
 
 def _run(kinds, options):
