@@ -1,9 +1,9 @@
 """What an engine may know of a network: its chain of Dense and Dropout layers, if it is one."""
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ..nn import Dense, Dropout, Layer, Network
+from ..nn import Dense, Dropout, Network
 from ..nn.layers import OFFSETS, WEIGHTS
 
 
@@ -21,7 +21,7 @@ class Place(NamedTuple):
 class Link(NamedTuple):
     """A Dense or Dropout layer of a chain; a Dropout has no W, a Dense may have no b."""
 
-    layer: Layer
+    layer: Any  # Dense or Dropout
     n_in: int
     n_out: int
     W: Place | None

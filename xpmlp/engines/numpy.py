@@ -5,6 +5,7 @@ With numba installed (the extra `fast`) a whole stretch of steps is one compiled
 
 from functools import cache, lru_cache, partial
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,7 @@ def _chain_run(step, otherwise):
                 outputs = chain.forward(x, now.key)
                 losses[0, i], d = step.loss.value_and_grad(outputs, y, now.weights[:n, None], np)
                 chain.backward(d, dW, db)
-                losses[1, i] = sum([_descend(step, *block, now) for block in blocks])
+                losses[1, i] = sum([_descend(step, block, now) for block in blocks])
         return carry, losses
 
     return run
@@ -76,7 +77,7 @@ def _chain_run(step, otherwise):
 
 def _chain_outputs(network, layout):
     """Return (store, x) -> outputs."""
-    links = chain_of(network, layout)
+    links: Any = chain_of(network, layout)
 
     def outputs(store, x):
         chain = Chain(links, store, min(len(x), CHUNK))
@@ -109,9 +110,9 @@ def _cut(part, store):
     return {name: a[..., part] for name, a in store.items() if a.shape[-1] > part.start}
 
 
-def _descend(step, params, state, grads, now):
+def _descend(step, block, now):
     """Penalise and update a block, in the step's own text. Returns the penalty."""
-    penalty = 0.0
+    (params, state, grads), penalty = block, 0.0
     if step.penalised:
         penalty, grads = step.penalise(dict(grads), params, now, xp=np)
     made, kept = step.update(grads, state, params, now, xp=np)
@@ -135,7 +136,9 @@ class Chain:
             np.empty((N, link.n_in if i > self.first and link.W else 0), dtype)
             for i, link in enumerate(links)
         ]
-        self.activations = [_activation(link.layer) if link.W else None for link in links]
+        self.activations: list[Any] = [
+            _activation(link.layer) if link.W else None for link in links
+        ]
 
     def views(self, store):
         """Return each link's W and b in a store, None for none."""

@@ -38,7 +38,7 @@ def find_blas() -> Blas:
         alone = partial(library.MKL_Set_Num_Threads_Local, 1)
         return Blas("MKL", _addresses(library, "sgemm_", "dgemm_"), alone)
     for found in ThreadpoolController().lib_controllers:
-        library = ctypes.CDLL(found.filepath) if found.internal_api == "openblas" else None
+        library = ctypes.CDLL(found.filepath)
         if hasattr(library, "scipy_sgemm_64_"):
             addresses = _addresses(library, "scipy_sgemm_64_", "scipy_dgemm_64_")
             return Blas(f"OpenBLAS {found.version}", addresses, lambda: None)

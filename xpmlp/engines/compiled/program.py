@@ -81,7 +81,7 @@ def compiled_run(step, otherwise):
     name = next((name for name, kind in RULES.items() if type(step.rule) is kind), None)
     table = table_of(step.network, step.layout, dtype)
     flat = all(leaf.flat for leaf in step.layout.leaves)
-    if table is None or name is None or not flat or LOSSES.get(step.loss.name) is not step.loss:
+    if table is None or name is None or not flat or step.loss not in LOSSES.values():
         return None
     numbers = np.array(kernels.numbers_of(step.rule), dtype)
     codes = kernels.LOSS_CODES[step.loss.name], kernels.RULE_CODES[name]
