@@ -67,7 +67,7 @@ def _kernels():
 
     aten = torch.ops.aten
     own: dict[Any, tuple] = {
-        ACTIVATIONS["relu"]: (torch.relu, lambda da, a: aten.threshold_backward(da, a, 0.5)),
+        ACTIVATIONS["relu"]: (torch.relu, lambda da, a: aten.threshold_backward(da, a, 0.0)),
         ACTIVATIONS["logistic"]: (torch.sigmoid, aten.sigmoid_backward),
         ACTIVATIONS["tanh"]: (torch.tanh, aten.tanh_backward),
     }
