@@ -84,9 +84,11 @@ def to_host(x: Array) -> np.ndarray:
 
 def from_host(a: np.ndarray, like: Array, dtype: str | None = None) -> Array:
     """Copy a NumPy array to the library and device of `like`; `dtype` a name such as "float32"."""
-    xp = namespace(like)
     # A copy of our own: torch would alias what it is given, and a later `+=` would change that.
     a = np.array(a, dtype=dtype)
+    if is_numpy(like):
+        return a
+    xp = namespace(like)
     # Devices of JAX stay out: in a traced function an array has none.
     return xp.asarray(
         a, device=None if is_jax(like) and not hasattr(like, "device") else device(like)

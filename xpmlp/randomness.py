@@ -4,6 +4,8 @@ The same numbers on every library, and no generator state anywhere: what is draw
 seed, the purpose and the place only.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from .arrays import Array, device
@@ -35,9 +37,13 @@ def _mix(x, word=0):
 
 def step_keys(seed: int, steps: np.ndarray) -> np.ndarray:
     """Return one key of two int32 words a step, (B, 1, 2), folded on the host."""
+    return _mix(_noise_words(seed) + np.asarray(steps, np.int32)[:, None, None])
+
+
+@lru_cache(maxsize=128)
+def _noise_words(seed):
     key = np.random.SeedSequence(seed, spawn_key=(PURPOSES["noise"],))
-    words = key.generate_state(2, np.uint32).view(np.int32)
-    return _mix(_mix(words[None, None, :]) + np.asarray(steps, np.int32)[:, None, None])
+    return _mix(key.generate_state(2, np.uint32).view(np.int32)[None, None, :])
 
 
 def at_place(key: Array, place: tuple[int, ...]) -> Array:

@@ -24,8 +24,10 @@ def make_plan(
     """
     n = len(order)
     B = -(-n // batch_size)
-    rows = np.pad(order, (0, B * batch_size - n), constant_values=order[0]).astype(np.int32)
-    weights = (np.arange(len(rows)) < n).astype(np.float64)
+    rows = np.full(B * batch_size, order[0], np.int32)
+    rows[:n] = order
+    weights = np.zeros(B * batch_size)
+    weights[:n] = 1.0
     if sample_weight is not None:
         weights *= sample_weight[rows]
     weights = weights.reshape(B, batch_size)

@@ -17,7 +17,7 @@ from .maths import OPTIONS, bare, view
 from .team import wait
 
 # The table's columns. W, B: the parameters' addresses, 0 for none; W_AT, B_AT: where they begin in
-# their leaf; OUT_AT, Z_AT: where the outputs and pre-activations begin in the buffers of all layers,
+# their leaf; OUT_AT, Z_AT: where the outputs and pre-activations begin in their buffers,
 # in elements a row of the batch, -1 for none; WORD, THRESHOLD: a dropout's.
 COLUMNS = (
     KIND, D_IN, H_OUT, ACTIVATION, W, B, W_AT, B_AT, OUT_AT, Z_AT, WORD, THRESHOLD,
