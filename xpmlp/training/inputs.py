@@ -93,5 +93,6 @@ def checked_weights(sample_weight, n):
 
 def _check_finite(a, name):
     xp = namespace(a)
-    if not bool(xp.all(xp.isfinite(a))):
+    # A sum is finite only if all its terms are, and needs no memory; it may also overflow.
+    if not bool(xp.isfinite(xp.sum(a))) and not bool(xp.all(xp.isfinite(a))):
         raise ValueError(f"{name} holds NaN or infinity, or numbers too large for {a.dtype}.")

@@ -7,7 +7,7 @@ The address is an argument, so that compiled code can be cached on disk. Integer
 import ctypes
 import sys
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ class Blas(NamedTuple):
 
     name: str
     gemm: dict[str, int]  # dtype -> address of Fortran's sgemm or dgemm
-    alone: Callable  # tells it that this thread calls it for itself
+    set_threads: Callable  # sets how many threads this one may use, returns how many it might
 
 
 @cache
@@ -35,18 +35,18 @@ def find_blas() -> Blas:
     """Return the fastest BLAS here: MKL's wheel (the extra `mkl`), NumPy's OpenBLAS, or SciPy's."""
     for path in sorted(Path(sys.prefix).glob("lib*/libmkl_rt.*")):
         library = ctypes.CDLL(str(path))
-        alone = partial(library.MKL_Set_Num_Threads_Local, 1)
-        return Blas("MKL", _addresses(library, "sgemm_", "dgemm_"), alone)
+        addresses = _addresses(library, "sgemm_", "dgemm_")
+        return Blas("MKL", addresses, library.MKL_Set_Num_Threads_Local)
     for found in ThreadpoolController().lib_controllers:
         library = ctypes.CDLL(found.filepath)
         if hasattr(library, "scipy_sgemm_64_"):
             addresses = _addresses(library, "scipy_sgemm_64_", "scipy_dgemm_64_")
-            return Blas(f"OpenBLAS {found.version}", addresses, lambda: None)
+            return Blas(f"OpenBLAS {found.version}", addresses, lambda n: n)
     module = "scipy.linalg.cython_blas"
     addresses = {
         d: get_cython_function_address(module, f) for d, f in zip(DTYPES, ("sgemm", "dgemm"))
     }
-    return Blas("SciPy's BLAS", addresses, lambda: None)
+    return Blas("SciPy's BLAS", addresses, lambda n: n)
 
 
 def _addresses(library, *names):

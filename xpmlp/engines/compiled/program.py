@@ -163,4 +163,4 @@ def call(function, size, dtype, arguments):
         finally:
             notice.cancel()
         done.add(True)
-    run_team(lambda rank: function(rank, size, *arguments), size)
+    run_team(lambda rank, size: function(rank, size, *arguments), size)

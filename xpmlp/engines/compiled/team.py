@@ -6,6 +6,7 @@ BLAS is told to use one thread meanwhile: two pools of threads would fight for t
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from threading import Lock
 
 import numpy as np
 from numba import config, int32, int64, njit, types
@@ -55,7 +56,8 @@ def wait(gate, size):
 
 @cache
 def _pool(process):
-    return ThreadPoolExecutor(max(1, config.NUMBA_NUM_THREADS - 1), "xpmlp")
+    """Return the threads of a process, and a lock: a child that was forked off has neither."""
+    return ThreadPoolExecutor(max(1, config.NUMBA_NUM_THREADS - 1), "xpmlp"), Lock()
 
 
 @cache
@@ -70,14 +72,29 @@ def n_threads():
 
 
 def run_team(function, size):
-    """Call function(rank) on `size` threads at once and wait for all of them."""
+    """Call function(rank, size) on `size` threads at once and wait for all of them.
+
+    There is one team at a time: whoever comes while it works goes alone, as function(0, 1). Two
+    teams that share the threads would wait for each other for ever.
+    """
+    pool, lock = _pool(os.getpid())
+    if size > 1 and lock.acquire(blocking=False):
+        try:
+            _together(function, size, pool)
+        finally:
+            lock.release()
+    else:
+        _together(function, 1, pool)
+
+
+def _together(function, size, pool):
     before = [blas.get_num_threads() for blas in _others()]
     for blas, n in zip(_others(), before):
         if n > 1:
             blas.set_num_threads(1)
     try:
-        others = [_pool(os.getpid()).submit(_call, function, rank) for rank in range(1, size)]
-        _call(function, 0)
+        others = [pool.submit(_call, function, rank, size) for rank in range(1, size)]
+        _call(function, 0, size)
         for other in others:
             other.result()
     finally:
@@ -86,9 +103,12 @@ def run_team(function, size):
                 blas.set_num_threads(n)
 
 
-def _call(function, rank):
-    find_blas().alone()
-    function(rank)
+def _call(function, rank, size):
+    threads = find_blas().set_threads(1)
+    try:
+        function(rank, size)
+    finally:
+        find_blas().set_threads(threads)
 
 
 def new_gate():
