@@ -50,9 +50,9 @@ class Engine(NamedTuple):
     run(step) -> (carry, data, plan) -> (carry, losses)
         Any stretch of batches in one go; data: (X, y). Donates the carry. losses: (2, B[, K]),
         each step's data loss and penalty.
-    outputs(network, layout, dtype) -> (store, x) -> outputs, or None
-        A network's outputs for any number of rows, in bounded memory; None: by the layers' own
-        forward, in chunks.
+    outputs(network, layout, dtype) -> (store, n) -> x -> outputs, or None
+        A network's outputs for n rows, in bounded memory that is made once and serves one call at
+        a time; None: by the layers' own forward, in chunks.
     """
 
     name: str

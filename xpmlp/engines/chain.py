@@ -30,7 +30,7 @@ class Link(NamedTuple):
 
 @lru_cache(maxsize=128)
 def chain_of(network, layout) -> tuple[Link, ...] | None:
-    """Return a network's links, or None where a layer or a parameter is of another kind.
+    """Return a network's links, or None where a layer is of another kind or does not fit.
 
     The last is a Dense.
     """
@@ -45,8 +45,21 @@ def chain_of(network, layout) -> tuple[Link, ...] | None:
         for slot in leaf.slots:
             start, stop = stop, stop + slot.size
             place[slot.path], shape[slot.path] = Place(leaf.name, slice(start, stop)), slot.shape
+    if any((i, "W") not in shape for i, kind in enumerate(kinds) if kind is Dense):
+        return None
     width, links = shape[kinds.index(Dense), "W"][0], []
     for i, layer in enumerate(network.layers):
+        before = width
         n_in, width = shape.get((i, "W"), (width, width))
+        if (n_in, shape.get((i, "b"), (1, width))) != (before, (1, width)):
+            return None
         links.append(Link(layer, n_in, width, place.get((i, "W")), place.get((i, "b"))))
     return tuple(links)
+
+
+def holds(links, store, dtype):
+    """Tell whether a store is as its layout says: users may put other arrays in."""
+    places = [place for link in links for place in (link.W, link.b) if place]
+    size = sum(place.part.stop - place.part.start for place in places)
+    right = all(a.dtype == dtype for a in store.values())
+    return right and sum(a.size for a in store.values()) == size

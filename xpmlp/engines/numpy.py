@@ -3,16 +3,19 @@
 With numba installed (the extra `fast`) a whole stretch of steps is one compiled call instead.
 """
 
+import sys
 from functools import cache, lru_cache, partial
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
+from ..errors import ShapeError
 from ..nn import Ctx
 from ..nn.activations import ACTIVATIONS, get_activation
+from ..optim import RULES
 from .base import Plan
-from .chain import chain_of
+from .chain import chain_of, holds
 from .generic import generic_engine
 
 BLOCK = 32768  # elements: an update's arrays and temporaries stay in the cache
@@ -33,10 +36,11 @@ def numpy_engine(xp):
 
     @lru_cache(maxsize=128)
     def outputs_of(network, layout, dtype):
-        fast = _compiled()
-        if fast and (found := fast.compiled_outputs(network, layout, dtype)):
-            return found
-        return _chain_outputs(network, layout) if chain_of(network, layout) else None
+        links, fast = chain_of(network, layout), _compiled()
+        if links is None:
+            return None
+        made = fast and fast.compiled_outputs(network, layout, dtype)
+        return _checked(made or _chain_outputs(links), links, dtype)
 
     return generic._replace(name="numpy", run=run_of, outputs=outputs_of)
 
@@ -60,7 +64,9 @@ def _chain_run(step, otherwise):
         chain = Chain(links, carry.params, step.batch_size)
         grads = {name: np.empty_like(p) for name, p in carry.params.items()}
         dW, db = chain.views(grads)
-        blocks = list(_blocks(carry, grads))
+        # A rule of one's own may look at a whole leaf, as for its norm.
+        known = type(step.rule) in RULES.values()
+        blocks = list(_blocks(carry, grads, BLOCK if known else sys.maxsize))
         losses = np.zeros((2, len(plan.rows)), step.dtype)
         with np.errstate(over="ignore"):
             for i, now in enumerate(map(Plan._make, zip(*plan))):
@@ -75,19 +81,43 @@ def _chain_run(step, otherwise):
     return run
 
 
-def _chain_outputs(network, layout):
-    """Return (store, x) -> outputs."""
-    links: Any = chain_of(network, layout)
+def _checked(prepared, links, dtype):
+    """Return `prepared`, (store, n) -> x -> outputs, for a store and rows that fit only."""
+    D = links[0].n_in
 
-    def outputs(store, x):
-        chain = Chain(links, store, min(len(x), CHUNK))
-        made = np.empty((len(x), links[-1].n_out), x.dtype)
-        with np.errstate(over="ignore"):
-            for start in range(0, len(x), CHUNK):
-                made[start : start + CHUNK] = chain.forward(x[start : start + CHUNK])
-        return made
+    def checked(store, n):
+        if not holds(links, store, dtype):
+            return None
+        outputs = prepared(store, n)
 
-    return outputs
+        def of_rows(x):
+            if x.shape != (n, D):
+                raise ShapeError(
+                    f"X is {x.shape}, expected {(n, D)}: rows are samples, with {D} features each."
+                )
+            return outputs(x)
+
+        return of_rows
+
+    return checked
+
+
+def _chain_outputs(links):
+    """Return (store, n) -> x -> outputs."""
+
+    def prepared(store, n):
+        chain = Chain(links, store, min(n, CHUNK))
+
+        def outputs(x):
+            made = np.empty((n, links[-1].n_out), x.dtype)
+            with np.errstate(over="ignore"):
+                for start in range(0, n, CHUNK):
+                    made[start : start + CHUNK] = chain.forward(x[start : start + CHUNK])
+            return made
+
+        return outputs
+
+    return prepared
 
 
 def _rows(a, rows):
@@ -98,11 +128,11 @@ def _rows(a, rows):
     return a.take(rows, axis=0)
 
 
-def _blocks(carry, grads):
+def _blocks(carry, grads, size):
     """Cut all stores into blocks, as views: params, state and gradients of each."""
     longest = max(g.shape[-1] for g in grads.values())
-    for start in range(0, longest, BLOCK):
-        cut = partial(_cut, slice(start, start + BLOCK))
+    for start in range(0, longest, size):
+        cut = partial(_cut, slice(start, start + size))
         yield cut(carry.params), {k: cut(store) for k, store in carry.state.items()}, cut(grads)
 
 
@@ -184,25 +214,19 @@ def _logistic(z):
     return np.divide(1.0, z, out=z)
 
 
-def _relu_backward(d, z, a):
-    d *= a > 0
-    return d
-
-
 # z -> a in place, for the common activations whose derivative takes a alone.
 IN_PLACE = {
-    "relu": lambda z: np.maximum(z, 0.0, out=z),
-    "tanh": lambda z: np.tanh(z, out=z),
-    "logistic": _logistic,
+    ACTIVATIONS["relu"]: lambda z: np.maximum(z, 0.0, out=z),
+    ACTIVATIONS["tanh"]: lambda z: np.tanh(z, out=z),
+    ACTIVATIONS["logistic"]: _logistic,
 }
+RELU = ACTIVATIONS["relu"]
 
 
 def _activation(layer):
-    """Return z -> a and (da, z, a) -> dz, either of which may write into z or da."""
+    """Return z -> a and (da, z, a) -> dz, which may write into z, and into a: it is read last."""
     record = get_activation(layer.activation)
-    forward = lambda z: record.forward(z, np)
-    backward = lambda d, z, a: record.backward(d, z, a, np)
-    if ACTIVATIONS.get(record.name) is not record:
-        return forward, backward
-    backward = _relu_backward if record.name == "relu" else backward
-    return IN_PLACE.get(record.name, forward), backward
+    forward = IN_PLACE.get(record, lambda z: record.forward(z, np))
+    if record == RELU:
+        return forward, lambda d, z, a: np.multiply(d, a > 0, out=a)
+    return forward, lambda d, z, a: record.backward(d, z, a, np)

@@ -12,7 +12,11 @@ from numba.extending import register_jitable
 from ...nn.activations import ACTIVATIONS, GELU_C, LEAK, SELU_ALPHA, SELU_SCALE
 from .maths import CALLED, exp, like, sigmoid, softplus, tanh
 
-CODES = {name: i for i, name in enumerate(ACTIVATIONS)}
+NAMES = (
+    "identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh",
+    "silu", "mish", "softplus", "softsign", "hard_tanh",
+)  # fmt: skip
+CODES = {ACTIVATIONS[name]: i for i, name in enumerate(NAMES)}
 # Their derivatives are functions of z; the others' are of a, which so may overwrite z.
 NEED_Z = {"gelu", "gelu_tanh", "silu", "mish", "softplus", "softsign"}
 (

@@ -13,8 +13,10 @@ from ...nn.losses import LOSSES
 from ...randomness import WEYL
 from .maths import OPTIONS, exp, like, sigmoid, softplus
 
-LOSS_CODES = {name: i for i, name in enumerate(LOSSES)}
-RULE_CODES = {name: i for i, name in enumerate(optim.RULES)}
+_NAMES = "squared_error", "log_loss", "binary_log_loss", "poisson"
+LOSS_CODES = {LOSSES[name]: i for i, name in enumerate(_NAMES)}
+_KINDS = optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad
+RULE_CODES = {kind: i for i, kind in enumerate(_KINDS)}
 # Sums in an order of the compiler's choice, which is the same every time.
 SUMS = OPTIONS | {"fastmath": {"contract", "reassoc"}}
 SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON = range(len(LOSS_CODES))

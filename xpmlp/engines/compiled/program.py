@@ -8,16 +8,15 @@ from functools import cache
 import numpy as np
 from numba import typeof
 
-from ...nn.activations import ACTIVATIONS, get_activation
-from ...nn.losses import LOSSES
-from ...optim import RULES
+from ...nn.activations import get_activation
 from ...randomness import at_place
 from ..chain import chain_of
 from . import activations, kernels, steps
 from .blas import find_blas
-from .team import n_threads, new_gate, run_team
+from .team import n_threads, new_gate, run_alone, run_team
 
 WORK = 100_000  # multiplications a step for each thread: less does not pay for the waiting
+LIGHT = 250_000  # multiplications of a product: up to here OpenBLAS takes one thread by itself
 CHUNK = 512  # rows of a prediction at once: the outputs of layers of 1000 units fit the cache
 
 
@@ -44,11 +43,11 @@ class Table:
                 row[steps.WORD] = int(at_place(np.zeros((1, 2), np.int32), (i,))[0, 0])
                 row[steps.THRESHOLD] = round(link.layer.rate * 2**24)
                 continue
-            name = get_activation(link.layer.activation).name
-            row[steps.KIND], row[steps.ACTIVATION] = steps.DENSE, activations.CODES[name]
+            record = get_activation(link.layer.activation)
+            row[steps.KIND], row[steps.ACTIVATION] = steps.DENSE, activations.CODES[record]
             row[steps.W_AT] = link.W.part.start
             row[steps.B_AT] = link.b.part.start if link.b else -1
-            if name in activations.NEED_Z:
+            if record.name in activations.NEED_Z:
                 row[steps.Z_AT], self.n_pres = self.n_pres, self.n_pres + link.n_out
             self.n_tile = max(self.n_tile, 64 + min(link.n_in, steps.TILE) * link.n_out)
         self.multiplications = sum(link.n_in * link.n_out for link in links if link.W)
@@ -65,11 +64,8 @@ class Table:
 def table_of(network, layout, dtype):
     """Return the table of a network, or None where a part of it is not of ours."""
     links = chain_of(network, layout)
-    known = [*ACTIVATIONS.values()]
-    dense = [link.layer for link in links or () if link.W]
-    if not dense or any(get_activation(layer.activation) not in known for layer in dense):
-        return None
-    return Table(links, dtype)
+    records = {get_activation(link.layer.activation) for link in links or () if link.W}
+    return Table(links, dtype) if links and records <= activations.CODES.keys() else None
 
 
 def compiled_run(step, otherwise):
@@ -78,13 +74,12 @@ def compiled_run(step, otherwise):
     otherwise: the run for members.
     """
     dtype, N = np.dtype(step.dtype), step.batch_size
-    name = next((name for name, kind in RULES.items() if type(step.rule) is kind), None)
     table = table_of(step.network, step.layout, dtype)
     flat = all(leaf.flat for leaf in step.layout.leaves)
-    if table is None or name is None or not flat or step.loss not in LOSSES.values():
+    codes = kernels.LOSS_CODES.get(step.loss), kernels.RULE_CODES.get(type(step.rule))
+    if table is None or None in codes or not flat:
         return None
     numbers = np.array(kernels.numbers_of(step.rule), dtype)
-    codes = kernels.LOSS_CODES[step.loss.name], kernels.RULE_CODES[name]
     D, C = table.links[0].n_in, table.links[-1].n_out
     most = max(1, min(N // 8, N * table.multiplications // WORK))
     empty = np.empty(0, dtype)
@@ -93,7 +88,7 @@ def compiled_run(step, otherwise):
         if plan.rows.ndim != 2:
             return otherwise(carry, data, plan)
         size, buffer = min(most, n_threads()), lambda *shape: np.empty(shape, dtype)
-        stores = [carry.params, *carry.state.values()]
+        stores = [carry.params, *(carry.state[slot] for slot in step.rule.slots)]
         leaves = [
             stores[k][leaf].reshape(-1) if k < len(stores) and leaf in stores[k] else empty
             for leaf in ("weights", "offsets") for k in range(3)
@@ -114,27 +109,34 @@ def compiled_run(step, otherwise):
 
 
 def compiled_outputs(network, layout, dtype):
-    """Return (store, x) -> outputs as compiled code, or None where a part is not of ours."""
+    """Return (store, n) -> x -> outputs as compiled code; None where a part is not of ours."""
     dtype = np.dtype(dtype)
     table = table_of(network, layout, dtype)
     if table is None:
         return None
     key = np.zeros(2, np.int32)
 
-    def outputs(store, x):
-        n = len(x)
-        N = min(n, CHUNK)
+    def prepared(store, n):
+        N, C = min(max(n, 1), CHUNK), table.links[-1].n_out
         size = max(1, min(n_threads(), n // 64, n * table.multiplications // WORK))
-        made = np.empty((n, table.links[-1].n_out), dtype)
-        buffers = (np.empty((size, N * k), dtype) for k in (table.n_outs, table.n_pres))
-        arguments = (
-            find_blas().gemm[dtype.name], table.at(store), table.scales, readable(x), made,
-            *buffers, key, N, np.empty((size, table.n_tile), dtype),
-        )  # fmt: skip
-        call(steps.predict, size, dtype.name, arguments)
-        return made
+        # Whoever predicts holds these arrays, to whose addresses the rows point.
+        store = {name: np.ascontiguousarray(a) for name, a in store.items()}
+        run = run_alone if n * table.multiplications <= LIGHT else run_team
+        first = find_blas().gemm[dtype.name], table.at(store), table.scales
+        sizes = N * table.n_outs, N * table.n_pres, table.n_tile
+        outs, pres, tile = (np.empty((size, k), dtype) for k in sizes)
 
-    return outputs
+        def outputs(x, held=store):
+            made = np.empty((n, C), dtype)
+            call(
+                steps.predict, size, dtype.name,
+                (*first, readable(x), made, outs, pres, key, N, tile), run,
+            )  # fmt: skip
+            return made
+
+        return outputs
+
+    return prepared
 
 
 def readable(a):
@@ -152,7 +154,7 @@ def ready(function, dtype):
     return set()
 
 
-def call(function, size, dtype, arguments):
+def call(function, size, dtype, arguments, run=run_team):
     """Call function(rank, size, *arguments) in a team; compile it first, and say so if it takes."""
     if not (done := ready(function, dtype)):
         text = f"xpmlp compiles its {dtype} code for this machine, once; it takes half a minute."
@@ -163,4 +165,4 @@ def call(function, size, dtype, arguments):
         finally:
             notice.cancel()
         done.add(True)
-    run_team(lambda rank, size: function(rank, size, *arguments), size)
+    run(lambda rank, size: function(rank, size, *arguments), size)
