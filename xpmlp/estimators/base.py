@@ -12,7 +12,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from ..arrays import (
     Array,
@@ -27,7 +26,7 @@ from ..arrays import (
     place,
     to_host,
 )  # fmt: skip
-from ..engines import MATMUL_PRECISIONS, Carry, engine_for
+from ..engines import MATMUL_PRECISIONS, Carry
 from ..errors import DeviceError
 from ..nn import Dense, Dropout, Layer, Layout, Loss, Network
 from ..nn.activations import ActivationFunction, get_activation
@@ -36,10 +35,11 @@ from ..nn.layout import map_params
 from ..nn.losses import LINKS, match_loss
 from ..optim import RULES, SGD, Rule, make_rule, make_schedule
 from ..randomness import stream
-from ..training import Recipe, Validation, fit_network, network_outputs
+from ..training import Recipe, Validation, fit_network
 from .explaining import Explains
-from .inputs import check_inputs, check_weights, elsewhere
+from .inputs import all_finite, check_inputs, check_weights, elsewhere
 from .model_file import save_model
+from .predictor import Predicts
 from .weights import collect, nested, refresh
 
 
@@ -57,7 +57,7 @@ class Problem(NamedTuple):
 ON_DEVICE = ("coefs_", "intercepts_", "other_params_", "_state")
 
 
-class BaseMLP(Explains, BaseEstimator):
+class BaseMLP(Explains, Predicts, BaseEstimator):
     """The estimators' common part; `MLPClassifier` and `MLPRegressor` are what to use."""
 
     coefs_: list
@@ -191,16 +191,24 @@ class BaseMLP(Explains, BaseEstimator):
 
     def _inputs(self, X, *, reset=False, method="fit"):
         """Return X checked, in the compute dtype, at home, standardised if the model is."""
+        return self._computed(self._checked(X, reset=reset, method=method))
+
+    def _checked(self, X, *, reset=False, method="fit"):
+        """Return X as an array of the right shape, at home."""
         x, dtype = check_inputs(self, X, reset=reset)
         x = place(x, self.device)
         if reset:
             self._dtype, self._home, self.device_ = dtype, home(x), home(x).device
         elif home(x) != self._home:
             raise ValueError(elsewhere(self, method, X))
+        return x
+
+    def _computed(self, x):
+        """Return x standardised if the model is, in the compute dtype, and finite."""
         if self.scaling_ is not None:  # in X's own floats: float32 would lose a column of 1.7e9 + t
             x = self.scaling_.inputs(as_float(x, float_dtype(x)))
         x = as_float(x, self._dtype)
-        if not bool(namespace(x).all(namespace(x).isfinite(x))):
+        if not all_finite(x):
             raise ValueError(
                 f"Input X contains NaN, infinity or a value too large for dtype('{self._dtype}')."
             )
@@ -345,18 +353,6 @@ class BaseMLP(Explains, BaseEstimator):
                 "converged yet.",
                 ConvergenceWarning,
             )
-
-    def _outputs(self, X, method, *, logits=False):
-        """Return the network's outputs for X, at home; `logits`: before the output activation."""
-        check_is_fitted(self)
-        x = self._inputs(X, method=method)
-        network = self.network_
-        if logits:
-            last = replace(network.layers[-1], activation="identity")
-            network = Network((*network.layers[:-1], last))
-        engine = engine_for(x, self.matmul_precision)
-        store = self._layout.pack(nested(self, x), xp=engine.xp)
-        return network_outputs(network, self._layout, store, x, engine)
 
     def save(self, path):
         """Write the model to one safetensors file, atomically; `xpmlp.load_model` reads it.

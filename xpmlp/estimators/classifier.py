@@ -187,8 +187,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         y : array of shape (n_samples,) or, multilabel, (n_samples, n_labels)
             In X's library, on its device; text labels come as a NumPy array.
         """
-        z = self._outputs(X, "predict", logits=True)
-        xp = namespace(z)
+        return self._predict(self._outputs(X, "predict"), X)
+
+    def _predict(self, z, X):
+        """Return the labels for logits z; those for X, where these belong."""
+        xp = np if type(z) is np.ndarray else namespace(z)
         if self._task == "multilabel":
             return _labels(np.arange(2), back(xp.astype(z > 0, xp.int32), X))
         many = z.shape[-1] > 1
@@ -203,18 +206,24 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Independent outputs (binary_log_loss or squared_error over several classes) are divided by
         their row's sum; multilabel ones are not.
         """
-        return back(self._probabilities(X, "predict_proba"), X)
+        return self._predict_proba(self._outputs(X, "predict_proba"), X)
+
+    def _predict_proba(self, z, X):
+        return back(self._probabilities(z), X)
 
     def predict_log_proba(self, X):
         """Return the logarithm of `predict_proba`; 0 becomes -inf."""
-        p = self._probabilities(X, "predict_log_proba")
+        return self._predict_log_proba(self._outputs(X, "predict_log_proba"), X)
+
+    def _predict_log_proba(self, z, X):
+        p = self._probabilities(z)
         xp = namespace(p)
         tiny = float(xp.finfo(p.dtype).smallest_normal)
         p = xp.where(p > 0, xp.log(xp.maximum(p, tiny)), -float("inf"))
         return back(p, X)
 
-    def _probabilities(self, X, method):
-        p = self._link(self._outputs(X, method, logits=True))
+    def _probabilities(self, z):
+        p = self._link(z)
         xp = namespace(p)
         if self._task == "binary":
             return xp.ones_like(p) if len(self.classes_) == 1 else xp.concat([1.0 - p, p], axis=-1)
@@ -226,7 +235,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def decision_function(self, X):
         """Return logits: (n_samples,) for two classes, else (n_samples, n_outputs)."""
-        z = self._outputs(X, "decision_function", logits=True)
+        return self._decision_function(self._outputs(X, "decision_function"), X)
+
+    def _decision_function(self, z, X):
         return back(z[:, 0] if self._task == "binary" else z, X)
 
     def score(self, X, y, sample_weight=None):

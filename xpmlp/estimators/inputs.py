@@ -3,7 +3,9 @@
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight, _check_y, validate_data
 
-from ..arrays import detached, float_dtype, from_host, home, is_array, is_numpy, to_host
+from ..arrays import detached, float_dtype, from_host, home, is_array, is_numpy, namespace, to_host
+
+FLOATS = [np.dtype(np.float64), np.dtype(np.float32)]
 
 
 def check_inputs(estimator, X, *, reset):
@@ -15,12 +17,15 @@ def check_inputs(estimator, X, *, reset):
         _check_shape(estimator, X, reset)
         return X, float_dtype(X, estimator.dtype)
     kind = getattr(getattr(X, "dtype", None), "kind", "f")
+    if not reset and type(X) is np.ndarray and X.dtype in FLOATS and not _named(estimator):
+        _check_shape(estimator, X, reset)  # scikit-learn's checks take longer than a prediction
+        return X, str(X.dtype)
     if isinstance(X, np.ma.MaskedArray):
         raise ValueError("X is a masked array, whose mask would be lost: fill it, X.filled(value).")
     if kind in "mM":
         raise ValueError(f"X holds dates or durations ({X.dtype}): turn them into numbers first.")
     short = getattr(X, "dtype", None) == np.float16
-    x = validate_data(estimator, X, dtype=(np.float64, np.float32), reset=reset)
+    x = validate_data(estimator, X, dtype=FLOATS, reset=reset, ensure_all_finite=False)
     return x, "float32" if short and estimator.dtype is None else float_dtype(x, estimator.dtype)
 
 
@@ -49,6 +54,19 @@ def _check_shape(estimator, X, reset):
         )
 
 
+def _named(estimator):
+    """Tell whether columns have names, of which scikit-learn's check warns where X has none."""
+    return hasattr(estimator, "feature_names_in_")
+
+
+def all_finite(x):
+    """Tell whether all of x is finite: by its sum, one by one only where that is not finite."""
+    xp = namespace(x)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = xp.sum(x)
+    return bool(xp.isfinite(total)) or bool(xp.all(xp.isfinite(x)))
+
+
 def elsewhere(estimator, method, X):
     """Say that X is not where the model lives."""
     at, found = estimator._home, home(X if is_array(X) else np.empty(0))
@@ -62,6 +80,8 @@ def elsewhere(estimator, method, X):
 
 def back(result, X):
     """Return a result in the library and on the device of the caller's X."""
+    if type(X) is type(result) is np.ndarray:
+        return result
     like = X if is_array(X) else np.empty(0)
     if is_numpy(like):
         return result if is_numpy(result) else to_host(result)

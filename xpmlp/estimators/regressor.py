@@ -92,13 +92,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
         X : array of shape (n_samples, n_features). The result is in its library, on its device.
         """
-        y = self._predictions(self._outputs(X, "predict"))
-        return back(y[:, 0] if y.shape[-1] == 1 else y, X)
+        return self._predict(self._outputs(X, "predict"), X)
 
-    def _predictions(self, outputs):
+    def _predict(self, outputs, X):
         """Return predictions in the units of the targets; a poisson output is linked."""
         y = self._link(outputs) if self.out_activation_ == "exp" else outputs
-        return y if self.scaling_ is None else self.scaling_.restore(y)
+        y = y if self.scaling_ is None else self.scaling_.restore(y)
+        return back(y[:, 0] if y.shape[-1] == 1 else y, X)
 
     def score(self, X, y, sample_weight=None):
         """Return R^2, the mean over outputs."""
