@@ -110,7 +110,7 @@ def compiled_run(step, otherwise):
 
 def compiled_outputs(network, layout, dtype):
     """Return (store, n) -> x -> outputs as compiled code; None where a part is not of ours."""
-    dtype = np.dtype(dtype)
+    name, dtype = dtype, np.dtype(dtype)
     table = table_of(network, layout, dtype)
     if table is None:
         return None
@@ -120,18 +120,16 @@ def compiled_outputs(network, layout, dtype):
         N, C = min(max(n, 1), CHUNK), table.links[-1].n_out
         size = max(1, min(n_threads(), n // 64, n * table.multiplications // WORK))
         # Whoever predicts holds these arrays, to whose addresses the rows point.
-        store = {name: np.ascontiguousarray(a) for name, a in store.items()}
+        store = {leaf: np.ascontiguousarray(a) for leaf, a in store.items()}
         run = run_alone if n * table.multiplications <= LIGHT else run_team
-        first = find_blas().gemm[dtype.name], table.at(store), table.scales
+        first = find_blas().gemm[name], table.at(store), table.scales
         sizes = N * table.n_outs, N * table.n_pres, table.n_tile
         outs, pres, tile = (np.empty((size, k), dtype) for k in sizes)
 
         def outputs(x, held=store):
             made = np.empty((n, C), dtype)
-            call(
-                steps.predict, size, dtype.name,
-                (*first, readable(x), made, outs, pres, key, N, tile), run,
-            )  # fmt: skip
+            arguments = (*first, readable(x), made, outs, pres, key, N, tile)
+            call(steps.predict, size, name, arguments, run)
             return made
 
         return outputs
