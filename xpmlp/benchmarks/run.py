@@ -11,7 +11,6 @@ import sys
 import tempfile
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
-from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,9 +21,12 @@ from .peers import CONTENDERS
 PACKAGES = ("xpmlp", "numpy", "numba", "mkl", "scikit-learn", "torch", "jax", "onnxruntime")
 
 PINS = hasattr(os, "sched_setaffinity")
-START = """import sys
-sys.modules.update(dict.fromkeys({!r}))  # the modules that it must not find
-from {}.worker import main
+# What a worker runs: first of all, as JAX counts the CPUs that it may use when it is loaded.
+START = """import os, sys
+if {cpus}:
+    os.sched_setaffinity(0, {cpus})
+sys.modules.update(dict.fromkeys({without}))  # the modules that it must not find
+from {package}.worker import main
 main()"""
 
 
@@ -32,14 +34,13 @@ class Worker:
     """A contender's process, asked by `ask`."""
 
     def __init__(self, contender, threads):
-        cpus = sorted(available_cpus())[-threads:]
+        cpus = sorted(available_cpus())[-threads:] if PINS else []
+        code = START.format(cpus=cpus, without=contender.without, package=__package__)
         self.errors = tempfile.TemporaryFile("w+", errors="replace")
         self.process: Any = subprocess.Popen(
-            [sys.executable, "-c", START.format(contender.without, __package__)],
+            [sys.executable, "-c", code],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
             env=os.environ | environment(threads),
-            # JAX counts the CPUs that it may run on, and heeds nothing else.
-            preexec_fn=partial(os.sched_setaffinity, 0, cpus) if PINS else None,
         )  # fmt: skip
         self._send({"contender": [contender.kind, contender.name], "threads": threads})
 
