@@ -207,7 +207,8 @@ class BaseMLP(Explains, Predicts, BaseEstimator):
         """Return x standardised if the model is, in the compute dtype, and finite."""
         if self.scaling_ is not None:  # in X's own floats: float32 would lose a column of 1.7e9 + t
             x = self.scaling_.inputs(as_float(x, float_dtype(x)))
-        x = as_float(x, self._dtype)
+        with np.errstate(over="ignore"):  # the next lines say it
+            x = as_float(x, self._dtype)
         if not all_finite(x):
             raise ValueError(
                 f"Input X contains NaN, infinity or a value too large for dtype('{self._dtype}')."

@@ -17,9 +17,10 @@ def check_inputs(estimator, X, *, reset):
         _check_shape(estimator, X, reset)
         return X, float_dtype(X, estimator.dtype)
     kind = getattr(getattr(X, "dtype", None), "kind", "f")
-    if not reset and type(X) is np.ndarray and X.dtype in FLOATS and not _named(estimator):
+    named = hasattr(estimator, "feature_names_in_")
+    if not reset and not named and type(X) is np.ndarray and X.dtype in FLOATS:
         _check_shape(estimator, X, reset)  # scikit-learn's checks take longer than a prediction
-        return X, str(X.dtype)
+        return X, X.dtype.name
     if isinstance(X, np.ma.MaskedArray):
         raise ValueError("X is a masked array, whose mask would be lost: fill it, X.filled(value).")
     if kind in "mM":
@@ -52,11 +53,6 @@ def _check_shape(estimator, X, reset):
             f"X has {d} features, but {name} is expecting {estimator.n_features_in_} features "
             "as input."
         )
-
-
-def _named(estimator):
-    """Tell whether columns have names, of which scikit-learn's check warns where X has none."""
-    return hasattr(estimator, "feature_names_in_")
 
 
 def all_finite(x):

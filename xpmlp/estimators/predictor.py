@@ -16,7 +16,7 @@ from ..nn import Network
 from ..training import network_outputs
 from .weights import nested, refresh
 
-PART = 2**20  # elements of X that are converted at once: 4 MB
+PART = 2**19  # elements of X that are converted at once: 2 MB of float32
 METHODS = "predict", "predict_proba", "predict_log_proba", "decision_function"
 
 
@@ -90,19 +90,19 @@ class Predicts:
 
     def _parts(self: Any, x):
         """Cut host rows that have to be converted, so that they are never copied as a whole."""
+        fit = is_numpy(x) and x.dtype == self._dtype and x.flags.c_contiguous
+        if not is_numpy(x) or (fit and self.scaling_ is None):
+            yield x
+            return
         rows = max(1, PART // x.shape[1])
-        if not is_numpy(x) or x.shape[0] <= rows:
-            return [x]
-        if self.scaling_ is None and x.dtype == self._dtype and x.flags.c_contiguous:
-            return [x]
-        return [x[start : start + rows] for start in range(0, x.shape[0], rows)]
+        for start in range(0, x.shape[0], rows):
+            yield np.ascontiguousarray(x[start : start + rows])
 
 
 def _repeated(model, shape, method):
     """Return x of that shape -> the method's result; the model is nobody else's."""
     full, finish, scaling = getattr(model, method), getattr(model, "_" + method), model.scaling_
     outputs, lock, dtype = _prepared(model, shape[0]), Lock(), np.dtype(model._dtype)
-    zeros = np.zeros(shape[0] * shape[1], dtype)
 
     def predict(x):
         if type(x) is not np.ndarray or x.shape != shape:
@@ -111,7 +111,7 @@ def _repeated(model, shape, method):
                 raise ShapeError(f"x is {got}, the predictor was made for {shape}.")
         elif outputs and x.dtype == dtype and x.flags.c_contiguous:
             x_in = x if scaling is None else scaling.inputs(x)
-            if x_in.reshape(-1).dot(zeros) == 0:  # else it is NaN: so is a NaN or infinity in x
+            if np.isfinite(x_in).all():
                 with lock:
                     made = outputs(x_in)
                 return finish(made, x)
