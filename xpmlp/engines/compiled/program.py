@@ -12,7 +12,7 @@ from ...nn.activations import get_activation
 from ...randomness import at_place
 from ..chain import chain_of
 from . import activations, kernels, steps
-from .blas import find_blas
+from .blas import DTYPES, find_blas
 from .team import n_threads, new_gate, run_alone, run_team
 
 WORK = 100_000  # multiplications a step for each thread: less does not pay for the waiting
@@ -65,7 +65,8 @@ def table_of(network, layout, dtype):
     """Return the table of a network, or None where a part of it is not of ours."""
     links = chain_of(network, layout)
     records = {get_activation(link.layer.activation) for link in links or () if link.W}
-    return Table(links, dtype) if links and records <= activations.CODES.keys() else None
+    known = dtype.name in DTYPES and records <= activations.CODES.keys()
+    return Table(links, dtype) if links and known else None
 
 
 def compiled_run(step, otherwise):
