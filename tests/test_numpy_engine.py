@@ -241,6 +241,18 @@ def test_the_memory_of_the_data_may_lie_in_any_way_and_is_only_read(
     assert_close(network_outputs(*args, formed[0], engine), want, 0.0)
 
 
+@with_numba
+def test_a_numba_that_does_not_work_is_told_and_done_without(monkeypatch, plain, generic):
+    import xpmlp.engines.compiled  # noqa: F401 - so that it can be taken away
+
+    monkeypatch.setitem(sys.modules, "xpmlp.engines.compiled", None)  # an ImportError
+    monkeypatch.delattr("xpmlp.engines.compiled")
+    monkeypatch.setattr(numpy_module, "_compiled", numpy_module._compiled.__wrapped__)
+    engine = numpy_module.numpy_engine.__wrapped__(plain.xp)
+    with pytest.warns(RuntimeWarning, match="numba does not work here"):
+        check(engine, generic, problem(WIDE, loss="log_loss"), path="blocks")
+
+
 # Several threads.
 
 

@@ -4,6 +4,7 @@ With numba installed (the extra `fast`) a whole stretch of steps is one compiled
 """
 
 import sys
+import warnings
 from functools import cache, lru_cache, partial
 from importlib.util import find_spec
 from typing import Any
@@ -45,12 +46,20 @@ def numpy_engine(xp):
     return generic._replace(name="numpy", run=run_of, outputs=outputs_of)
 
 
+@cache
 def _compiled():
-    """Return the module of compiled code where numba is installed, else None."""
+    """Return the module of compiled code where numba is installed and works, else None."""
     if not find_spec("numba"):
         return None
-    from . import compiled
-
+    try:
+        from . import compiled
+    except (ImportError, RuntimeError) as error:  # too old for this NumPy, or nowhere to cache
+        warnings.warn(
+            f"numba does not work here, so networks train without compiled code: {error}. Upgrade "
+            "it, or set NUMBA_CACHE_DIR to a folder that can be written to.",
+            RuntimeWarning,
+        )
+        return None
     return compiled
 
 
