@@ -1,12 +1,14 @@
+import re
 import sys
 import warnings
-from types import SimpleNamespace
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 
 import xpmlp
-from xpmlp.cli import doctor
+from xpmlp.cli import doctor, main
 
 CUPY = """
 import numpy as np
@@ -65,6 +67,52 @@ def test_a_missing_extra_is_reported_with_its_install_line(monkeypatch):
     monkeypatch.setattr(doctor, "LIBRARIES", {})
     monkeypatch.setattr(doctor, "EXTRAS", {"no-such-package": ("does much", "pip install it")})
     assert "does much; not installed: pip install it" in doctor.report()
+
+
+def test_compiled_code_is_reported_with_its_blas_and_threads():
+    numba = pytest.importorskip("numba", reason="reports what numba compiles")
+    text = " ".join(doctor.report().split())
+    assert f"numba {numba.__version__} compiles" in text
+    assert re.search(r"products by (MKL|OpenBLAS [\d.]+|SciPy's BLAS), \d+ threads?", text), text
+
+
+def test_without_numba_the_doctor_says_what_computes_instead_and_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    text = 'not installed, so NumPy computes what it would compile: pip install "xpmlp[fast]"'
+    assert f"numba - {text}" in " ".join(doctor.report().split())
+    assert list(doctor.warm()) == [f"numba is {text}"]
+
+
+def test_a_numba_that_cannot_be_imported_is_reported_with_its_reason(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", ModuleType("numba"))
+    sys.modules["numba"].__spec__ = ModuleSpec("numba", None)
+    monkeypatch.setitem(sys.modules, "xpmlp.engines.compiled", None)
+    assert "numba - does not work: ModuleNotFoundError" in " ".join(doctor.report().split())
+
+
+def test_warming_removes_old_code_and_makes_that_of_both_dtypes_ready(monkeypatch, tmp_path):
+    pytest.importorskip("numba", reason="compiles with numba")
+    from xpmlp.engines.compiled import program, steps
+
+    for name in ("steps.stretch-1.py311.nbi", "steps.stretch-1.py311.1.nbc", "steps.pyc"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(doctor, "_cache", lambda: tmp_path)
+    program.ready.cache_clear()
+    removed, *compiled = doctor.warm()
+    assert removed == f"Removed 2 files of compiled code from {tmp_path}."
+    assert [file.name for file in tmp_path.iterdir()] == ["steps.pyc"]
+    for dtype, line in zip(("float32", "float64"), compiled, strict=True):
+        assert re.fullmatch(rf"Compiled training and prediction in {dtype}: \d+\.\d s\.", line)
+        assert all(program.ready(f, dtype) for f in (steps.stretch, steps.predict))
+    assert len(list(doctor.warm())) == 2  # nothing left to remove
+
+
+def test_the_command_warms_when_asked(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "warm", lambda: iter(["one", "two"]))
+    for arguments, text in ((["doctor", "--warm"], "one\ntwo\n"), (["doctor"], doctor.report())):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert end.value.code == 0 and capsys.readouterr().out.strip() == text.strip()
 
 
 def test_a_broken_library_is_reported_with_the_first_line_of_its_reason(report_with):

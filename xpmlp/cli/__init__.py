@@ -32,9 +32,11 @@ def cli():
 
 
 @cli.command("doctor")
-def _doctor():
+@click.option("--warm", is_flag=True, help="Compile the CPU's code now, for fits to come.")
+def _doctor(warm):
     """Say which array libraries and devices work here, and what to install."""
-    click.echo(doctor.report())
+    for text in doctor.warm() if warm else [doctor.report()]:
+        click.echo(text)
 
 
 for command in (

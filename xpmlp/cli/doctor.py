@@ -1,4 +1,4 @@
-"""What works on this machine: array libraries, the BLAS behind NumPy, optional extras.
+"""What works on this machine: array libraries, BLAS, compiled code, optional extras.
 
 A library works when it has made an array, run an operation and handed the number back: CuPy
 installs and imports without a card, and only its first kernel shows what is missing.
@@ -13,6 +13,8 @@ import warnings
 from contextlib import contextmanager
 from importlib import import_module, metadata
 from importlib.util import find_spec
+from pathlib import Path
+from time import perf_counter
 
 from xpmlp import __version__
 
@@ -27,6 +29,7 @@ EXTRAS = {
     "duckdb": ("reads CSV and Parquet", "pip install xpmlp[data]"),
     "matplotlib": ("draws pictures", "pip install xpmlp[plot]"),
 }
+WITHOUT_NUMBA = 'not installed, so NumPy computes what it would compile: pip install "xpmlp[fast]"'
 
 
 def show_backends() -> None:
@@ -54,6 +57,7 @@ def report() -> str:
         *(_row(name, *_examine(name, cuda)) for name in LIBRARIES),
         "",
         _row("NumPy's BLAS", *_blas()),
+        _row("numba", *_numba()),
         *(_row(name, *_extra(name)) for name in EXTRAS),
     ]
     return "\n".join(rows)
@@ -138,6 +142,50 @@ def _blas():
         return str(build.get("version", "-")), f"{build.get('name', 'unknown')}, threads unknown"
     pool = next((pool for pool in pools if "numpy" in pool["filepath"]), pools[0])
     return pool["version"] or "-", f"{pool['internal_api']}, {pool['num_threads']} threads"
+
+
+def _numba():
+    """Version of numba, and with which BLAS and how many threads compiled code computes."""
+    if find_spec("numba") is None:
+        return "-", WITHOUT_NUMBA
+    try:
+        from ..engines.compiled import blas, team
+
+        n = team.n_threads()
+        text = f"compiles the work on NumPy arrays; products by {blas.find_blas().name}"
+        return metadata.version("numba"), f"{text}, {n} thread{'s' * (n > 1)}"
+    except Exception as error:  # a numba that does not fit NumPy says so when it is imported
+        return "-", f"does not work: {_reason(error)}"
+
+
+def warm():
+    """Compile the code for NumPy arrays anew, as the first fits would. Yields what it did."""
+    if find_spec("numba") is None:
+        yield f"numba is {WITHOUT_NUMBA}"
+        return
+    import numpy as np
+
+    from ..estimators import MLPRegressor
+
+    # numba looks for changes only in the file of the function that it compiled, not of those used.
+    if old := [file for file in _cache().iterdir() if file.suffix in (".nbi", ".nbc")]:
+        for file in old:
+            file.unlink()
+        yield f"Removed {len(old)} files of compiled code from {_cache()}."
+    for dtype in ("float32", "float64"):
+        start, x = perf_counter(), np.ones((2, 1), dtype)
+        with _quiet():
+            MLPRegressor(hidden_layer_sizes=(1,), max_iter=1).fit(x, x[:, 0]).predict(x)
+        yield f"Compiled training and prediction in {dtype}: {perf_counter() - start:.1f} s."
+
+
+def _cache():
+    """Return the folder in which numba keeps the package's compiled code; no other's is there."""
+    from ..engines.compiled import steps
+
+    folder = Path(steps.stretch.stats.cache_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _extra(name):
