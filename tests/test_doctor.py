@@ -88,6 +88,8 @@ def test_a_numba_that_cannot_be_imported_is_reported_with_its_reason(monkeypatch
     sys.modules["numba"].__spec__ = ModuleSpec("numba", None)
     monkeypatch.setitem(sys.modules, "xpmlp.engines.compiled", None)
     assert "numba - does not work: ModuleNotFoundError" in " ".join(doctor.report().split())
+    (line,) = doctor.warm()
+    assert line.startswith("numba does not work: ModuleNotFoundError")
 
 
 def test_warming_removes_old_code_and_makes_that_of_both_dtypes_ready(monkeypatch, tmp_path):

@@ -160,8 +160,9 @@ def _numba():
 
 def warm():
     """Compile the code for NumPy arrays anew, as the first fits would. Yields what it did."""
-    if find_spec("numba") is None:
-        yield f"numba is {WITHOUT_NUMBA}"
+    version, text = _numba()
+    if version == "-":
+        yield f"numba is {text}" if text == WITHOUT_NUMBA else f"numba {text}"
         return
     import numpy as np
 
