@@ -107,9 +107,11 @@ def outcome(engine, step, start, *, path=None):
     """Everything that a training makes: parameters, the rule's state, losses."""
     run, (carry, data, plans), losses = engine.run(step), start(), []
     assert path is None or path_of(engine, run) == path
+    before = [a.copy() for a in (*data, *plans[0])]
     for plan in plans:
         carry, made = run(carry, data, plan)
         losses.append(made)
+    assert all(np.array_equal(a, b) for a, b in zip((*data, *plans[0]), before))
     made = {"params": carry.params, "state": carry.state, "losses": np.concatenate(losses, axis=1)}
     assert {a.dtype.name for _, a in leaves(made)} == {step.dtype}
     return made
@@ -398,8 +400,9 @@ def test_parameters_that_were_changed_by_hand_predict_as_they_are(engine, plain,
     assert_close(trained.outputs(x), want, 0.0)
     trained.params = {0: params[0] | {"W": W.astype("float32")}, 1: params[1]}
     assert_close(trained.outputs(x), want, 1e-6)
-    for other in (W[:3], W[:, :3]):
-        trained.params = {0: params[0] | {"W": other}, 1: params[1]}
+    W2 = params[1]["W"]
+    for i, other in ((0, W[:3]), (0, W[:, :3]), (1, W2[:3]), (1, np.vstack([W2, W2]))):
+        trained.params = params | {i: params[i] | {"W": other}}
         with pytest.raises(ValueError, match="shape|expected"):
             trained.outputs(x)
     trained.params = {0: params[0] | {"W": np.full_like(W, np.nan)}, 1: params[1]}
