@@ -20,7 +20,7 @@ def check_inputs(estimator, X, *, reset):
     named = hasattr(estimator, "feature_names_in_")
     if not reset and not named and type(X) is np.ndarray and X.dtype in FLOATS:
         _check_shape(estimator, X, reset)  # scikit-learn's checks take longer than a prediction
-        return X, X.dtype.name
+        return X, estimator._dtype
     if isinstance(X, np.ma.MaskedArray):
         raise ValueError("X is a masked array, whose mask would be lost: fill it, X.filled(value).")
     if kind in "mM":
