@@ -168,6 +168,7 @@ def machine():
         "date": datetime.date.today().isoformat(),
         "cpu": fields.get("model name", platform.processor() or platform.machine()),
         "cores": os.cpu_count(), "system": platform.system(), "flags": flags,
+        "load": os.getloadavg()[0] if PINS else None,  # before the first timing
         "python": platform.python_version(), "versions": versions,
     }  # fmt: skip
 

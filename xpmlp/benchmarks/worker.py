@@ -102,8 +102,8 @@ def calls_for(ready, seconds):
 
 def quiet():
     """Wait until our threads have stopped spinning: the next contender has the cores to itself."""
-    for _ in range(200):
+    for _ in range(100):
         before = time.process_time()
-        time.sleep(0.01)
+        time.sleep(0.03)
         if time.process_time() - before < 1e-3:
             return

@@ -122,6 +122,9 @@ def _run(kinds, options):
     quick, cpus = options["quick"], len(benchmarks.available_cpus())
     threads = options["threads"] or ("1", "2")[: 1 if quick else cpus]
     record = {"machine": benchmarks.machine(), "data": options["data"] or "random", "results": []}
+    if (load := record["machine"]["load"] or 0) > 0.5:
+        said = "the timings, those of several threads above all, want a quiet machine."
+        click.echo(f"Warning: the load is {load:.1f}; {said}", err=True)
     for kind in kinds:
         if kind == "import":
             record["import"] = benchmarks.import_seconds()
