@@ -197,11 +197,11 @@ def test_batches_that_weigh_nothing_leave_all_but_the_rules_state_as_it_is(engin
 
 def test_rows_out_of_order_between_the_ends_of_a_run_are_gathered(engine, generic):
     step, start = problem(Network([Dense(5, "tanh"), Dense(2)]), n=20, epochs=1)
-    rows = np.asarray([0, 2, 1, 3, 4], np.int32) + np.arange(0, 20, 5, dtype=np.int32)[:, None]
+    rows = np.asarray([[0, 7, 19, 3, 4], [5, 2, 2, 8, 9], [3, 1, 6, 6, 7]], np.int32)
 
     def mixed():
         carry, data, (plan,) = start()
-        return carry, data, [plan._replace(rows=rows)]
+        return carry, data, [type(plan)(*(a[:3] for a in plan))._replace(rows=rows)]
 
     check(engine, generic, (step, mixed))
 

@@ -116,7 +116,7 @@ def view(context, address, n, kind):
 
 
 def exp(x):
-    """Return exp(x), within 2 ulp; 0 where the result would be subnormal."""
+    """Return exp(x), within 1 ulp; 0 below twice the smallest normal number."""
 
 
 @overload(exp)
