@@ -26,17 +26,18 @@ SGD, ADAM, ADAMW, RMSPROP, ADAGRAD = range(len(RULE_CODES))
 @njit(**OPTIONS)
 def add_bias(z, b, rows, pattern):
     """Z += b. z: (rows, b.size); pattern: scratch of at least 64 + b.size elements."""
-    # A narrow b is repeated, so that the loop is long enough for vector code.
+    # A narrow b is repeated, so that the loop is long enough for vector code; and the loop runs over
+    # slices, as an index that might be negative would prevent it.
     repeats = max(1, min(rows, 64 // b.size))
-    for j in range(b.size):
-        for i in range(repeats):
-            pattern[i * b.size + j] = b[j]
     wide = repeats * b.size
-    for start in range(0, z.size - wide + 1, wide):
-        for j in range(wide):
-            z[start + j] += pattern[j]
-    for j in range(z.size - z.size % wide, z.size):
-        z[j] += pattern[j % wide]
+    repeated = pattern[:wide]
+    for i in range(repeats):
+        for j in range(b.size):
+            repeated[i * b.size + j] = b[j]
+    for start in range(0, z.size, wide):
+        row = z[start : start + wide]
+        for j in range(row.size):
+            row[j] += repeated[j]
 
 
 @njit(**OPTIONS)
