@@ -77,10 +77,11 @@ def _chain_run(step, otherwise):
         known = type(step.rule) in RULES.values()
         blocks = list(_blocks(carry, grads, BLOCK if known else sys.maxsize))
         losses = np.zeros((2, len(plan.rows)), step.dtype)
+        taken = [np.empty((step.batch_size, a.shape[1]), a.dtype) for a in data]
         with np.errstate(over="ignore"):
             for i, now in enumerate(map(Plan._make, zip(*plan))):
                 n = int(now.n_rows)  # the padding of a short batch is left out
-                x, y = (_rows(a, now.rows[:n]) for a in data)
+                x, y = _gathered(data, now.rows[:n], taken)
                 outputs = chain.forward(x, now.key)
                 losses[0, i], d = step.loss.value_and_grad(outputs, y, now.weights[:n, None], np)
                 chain.backward(d, dW, db)
@@ -129,12 +130,13 @@ def _chain_outputs(links):
     return prepared
 
 
-def _rows(a, rows):
-    """Return a[rows]; a view where they follow each other."""
+def _gathered(data, rows, buffers):
+    """Return the rows of each array: views where they follow each other, else in the buffers."""
     first, n = int(rows[0]), len(rows)
     if rows[-1] - first == n - 1 and (n < 3 or (rows[1:] - rows[:-1] == 1).all()):
-        return a[first : first + n]
-    return a.take(rows, axis=0)
+        return [a[first : first + n] for a in data]
+    # Without a mode, take would go through a buffer of its own.
+    return [a.take(rows, axis=0, out=b[:n], mode="clip") for a, b in zip(data, buffers)]
 
 
 def _blocks(carry, grads, size):
@@ -169,6 +171,7 @@ class Chain:
         self.links = links
         self.W, self.b = self.views(params)
         dtype = next(iter(params.values())).dtype
+        self.ones = np.ones(N, dtype)
         self.first = next(i for i, link in enumerate(links) if link.W)  # nobody reads its dx
         self.outs = [np.empty((N, link.n_out if link.W else 0), dtype) for link in links]
         self.dxs = [
@@ -211,9 +214,11 @@ class Chain:
             d = self.activations[i][1](d, z, a)
             np.matmul(x.T, d, out=dW[i])
             if link.b:
-                np.add.reduce(d, axis=0, out=db[i])
+                np.matmul(self.ones[: len(d)], d, out=db[i])  # a third of the time of a sum
             if i > self.first:
-                d = np.matmul(d, self.W[i].T, out=self.dxs[i][: len(d)])
+                # matmul takes a slow way for an inner axis of 1.
+                product = np.multiply if link.n_out == 1 else np.matmul
+                d = product(d, self.W[i].T, out=self.dxs[i][: len(d)])
 
 
 def _logistic(z):

@@ -26,8 +26,8 @@ SGD, ADAM, ADAMW, RMSPROP, ADAGRAD = range(len(RULE_CODES))
 @njit(**OPTIONS)
 def add_bias(z, b, rows, pattern):
     """Z += b. z: (rows, b.size); pattern: scratch of at least 64 + b.size elements."""
-    # A narrow b is repeated, so that the loop is long enough for vector code; and the loop runs over
-    # slices, as an index that might be negative would prevent it.
+    # A narrow b is repeated, so that the loop is long enough for vector code. It runs over a slice:
+    # an index that might be negative would prevent it.
     repeats = max(1, min(rows, 64 // b.size))
     wide = repeats * b.size
     repeated = pattern[:wide]
