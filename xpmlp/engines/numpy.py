@@ -20,7 +20,7 @@ from .chain import chain_of, holds
 from .generic import generic_engine
 
 BLOCK = 32768  # elements: an update's arrays and temporaries stay in the cache
-CHUNK = 1024  # rows of a prediction at once, for the same reason
+CHUNK = 256  # rows of a prediction at once, for the same reason
 
 
 @cache

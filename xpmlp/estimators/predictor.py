@@ -103,6 +103,7 @@ def _repeated(model, shape, method):
     """Return x of that shape -> the method's result; the model is nobody else's."""
     full, finish, scaling = getattr(model, method), getattr(model, "_" + method), model.scaling_
     outputs, lock, dtype = _prepared(model, shape[0]), Lock(), np.dtype(model._dtype)
+    zeros = np.zeros(shape[0] * shape[1], dtype)
 
     def predict(x):
         if type(x) is not np.ndarray or x.shape != shape:
@@ -111,7 +112,8 @@ def _repeated(model, shape, method):
                 raise ShapeError(f"x is {got}, the predictor was made for {shape}.")
         elif outputs and x.dtype == dtype and x.flags.c_contiguous:
             x_in = x if scaling is None else scaling.inputs(x)
-            if np.isfinite(x_in).all():
+            # 0 times NaN or infinity is NaN; isfinite would take three times as long.
+            if x_in.reshape(-1).dot(zeros) == 0.0:
                 with lock:
                     made = outputs(x_in)
                 return finish(made, x)

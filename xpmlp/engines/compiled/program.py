@@ -17,7 +17,7 @@ from .team import n_threads, new_gate, run_alone, run_team
 
 WORK = 1_000_000  # multiplications a step for each thread: less does not pay for the waiting
 LIGHT = 250_000  # multiplications of a product: up to here OpenBLAS takes one thread by itself
-CHUNK = 512  # rows of a prediction at once: the outputs of layers of 1000 units fit the cache
+CHUNK = 256  # rows of a prediction at once: the outputs of layers of 1000 units fit the cache
 
 
 class Table:
