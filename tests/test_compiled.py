@@ -18,7 +18,7 @@ from xpmlp.randomness import at_place, step_keys
 maths = pytest.importorskip("xpmlp.engines.compiled.maths", reason="compiled code needs numba")
 from numba import njit  # noqa: E402
 
-from xpmlp.engines.compiled import activations, blas, kernels  # noqa: E402
+from xpmlp.engines.compiled import activations, blas, kernels, steps, team  # noqa: E402
 
 DTYPES = ["float32", "float64"]
 SIZES = [0, 1, 7, 1000]
@@ -362,3 +362,11 @@ def test_a_nan_stays_in_the_row_of_a_product_where_it_came(shape, dtype, gemm):
     x[1, 2] = np.nan
     blas.product(gemm[dtype], x.ravel(), W, out.reshape(-1), *shape)
     assert np.isnan(out[1]).all() and np.isfinite(np.delete(out, 1, axis=0)).all()
+
+
+def test_compiled_code_is_kept_by_a_name_that_changes_with_any_file_it_is_made_of():
+    """numba itself notices changes of the file that defines a function, not of what it calls."""
+    modules = (activations, blas, kernels, maths, steps, team)
+    made = {f for module in modules for f in vars(module).values() if hasattr(f, "py_func")}
+    assert len(made) > 15
+    assert all(f.py_func.__qualname__.endswith(maths._DIGEST) for f in made)

@@ -10,7 +10,7 @@ from threading import Lock, Thread
 
 import numpy as np
 import pytest
-from conftest import assert_close, leaves
+from conftest import assert_close, assert_derivative, leaves
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -379,8 +379,28 @@ def test_the_threads_of_blas_are_as_many_after_a_fit_as_before_also_after_an_err
         outcome(engine, step, start)
         assert blas_threads() == before
         with pytest.raises(ZeroDivisionError):
-            team.run_team(lambda rank, size: 1 // 0, 2)
+            team.run_team(lambda rank, size: 1 // 0, 2, team.new_gate())
         assert blas_threads() == before
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_step_of_plain_descent_goes_along_the_derivative(engine, activation, loss):
+    network = Network([Dense(5, activation), Dropout(0.2), Dense(4, "tanh"), Dense(3)])
+    options = {"n": 6, "batch_size": 6, "rule": SGD(0.0), "loss": loss, "epochs": 1}
+    step, start = problem(network, **options)
+    carry, (x, y), (plan,) = start()
+    before = {name: p.copy() for name, p in carry.params.items()}
+    rows = plan.rows[0]
+    ctx = Ctx(np, True, weights=plan.weights[0], key=plan.key[0])
+
+    def value(store):
+        outputs, _ = network.forward(step.layout.unpack(store, xp=np), x[rows], ctx)
+        return float(step.loss(outputs, y[rows])[0])
+
+    after, _ = engine.run(step)(carry, (x, y), plan)
+    grads = {name: (p - after.params[name]) / plan.rate[0] for name, p in before.items()}
+    assert_derivative(value, before, grads)
 
 
 # Predictions.
@@ -486,6 +506,16 @@ class Clipped(Rule):
         return p - rate * g - 0.1 * m, m + g
 
 
+@dataclass(frozen=True)
+class Remembering(Rule):
+    """Heavy-ball descent (Polyak 1964): its slot becomes the array that p was."""
+
+    slots = ("before",)
+
+    def apply(self, p, g, rate, before, *, xp):
+        return p - rate * g + 0.5 * (p - before), p
+
+
 class Slower(SGD):
     """A subclass of a rule may compute anything."""
 
@@ -502,6 +532,7 @@ SQUARE = ActivationFunction("relu", lambda z, xp: z * z, lambda da, z, a, xp: 2.
 CHAIN = Network([Dense(5, "tanh"), Dense(2)])
 OWN = {
     "a rule": {"network": Network([Dense(300, "relu"), Dense(2)]), "D": 200, "rule": Clipped()},
+    "a rule that keeps an old array": {"network": CHAIN, "rule": Remembering()},
     "a subclass of a rule": {"network": CHAIN, "rule": Slower(0.9)},
     "a loss": {"network": CHAIN, "loss": Loss("squared_error", _sums, "identity")},
     "a loss that hands out the targets": {

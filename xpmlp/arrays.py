@@ -193,6 +193,14 @@ def erf(x: Array, xp: Any) -> Array:
     return xp.where(xp.abs(ends) >= 6.0, xp.sign(ends), series)
 
 
+def all_finite(x):
+    """Tell whether all of x is finite: by its sum, one by one only where that is not finite."""
+    xp = namespace(x)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = xp.sum(x)
+    return bool(xp.isfinite(total)) or bool(xp.all(xp.isfinite(x)))
+
+
 def free_memory(x: Array) -> int | None:
     """Return the bytes that are free on the device of `x`, or None where the system does not say.
 

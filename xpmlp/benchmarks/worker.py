@@ -65,7 +65,8 @@ def prepare(contender, case):
         contender.make(small, small.data()).run(1)
     before = memory("VmRSS")
     data = case.data()
-    memory("VmHWM", reset=True)
+    if case.epochs:
+        memory("VmHWM", reset=True)
     ready = contender.make(case, data)
     ready.run(1)
     peak = memory("VmHWM") - before if case.epochs and before else None

@@ -50,6 +50,8 @@ class Engine(NamedTuple):
     run(step) -> (carry, data, plan) -> (carry, losses)
         Any stretch of batches in one go; data: (X, y). Donates the carry. losses: (2, B[, K]),
         each step's data loss and penalty.
+    resident(a) -> a
+        Data as steps read them best; called once a fit.
     outputs(network, layout, dtype) -> (store, n) -> x -> outputs, or None
         A network's outputs for n rows, in bounded memory that is made once and serves one call at
         a time; None: by the layers' own forward, in chunks.
@@ -62,6 +64,7 @@ class Engine(NamedTuple):
     compile: Callable[..., Any]
     run: Callable[..., Any]
     kernels: Kernels = Kernels()
+    resident: Callable[[Array], Array] = lambda a: a
     outputs: Callable[..., Any] = lambda network, layout, dtype: None
 
 

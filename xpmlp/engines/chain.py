@@ -61,5 +61,5 @@ def holds(links, store, dtype):
     """Tell whether a store is as its layout says: users may put other arrays in."""
     places = [place for link in links for place in (link.W, link.b) if place]
     size = sum(place.part.stop - place.part.start for place in places)
-    right = all(a.dtype == dtype for a in store.values())
+    right = all(a.dtype == dtype and a.ndim == 2 for a in store.values())
     return right and sum(a.size for a in store.values()) == size

@@ -43,7 +43,9 @@ def numpy_engine(xp):
         made = fast and fast.compiled_outputs(network, layout, dtype)
         return _checked(made or _chain_outputs(links), links, dtype)
 
-    return generic._replace(name="numpy", run=run_of, outputs=outputs_of)
+    # Else each epoch would copy the data: rows in C order, aligned.
+    resident = partial(np.require, requirements="CA")
+    return generic._replace(name="numpy", run=run_of, resident=resident, outputs=outputs_of)
 
 
 @cache
@@ -53,7 +55,7 @@ def _compiled():
         return None
     try:
         from . import compiled
-    except (ImportError, RuntimeError) as error:  # too old for this NumPy, or nowhere to cache
+    except Exception as error:  # too old for this NumPy, half installed, nowhere to cache
         warnings.warn(
             f"numba does not work here, so networks train without compiled code: {error}. Upgrade "
             "it, or set NUMBA_CACHE_DIR to a folder that can be written to.",
@@ -157,10 +159,11 @@ def _descend(step, block, now):
     if step.penalised:
         penalty, grads = step.penalise(dict(grads), params, now, xp=np)
     made, kept = step.update(grads, state, params, now, xp=np)
-    for old, new in ((params, made), *((state[slot], kept[slot]) for slot in state)):
-        for name, a in old.items():
-            if new[name] is not a:  # a rule of one's own may return other arrays
-                a[...] = new[name]
+    stores = (params, made), *((state[slot], kept[slot]) for slot in state)
+    # A rule of one's own may return other arrays, or one of these in another's place.
+    moved = [(a, new[k].copy()) for old, new in stores for k, a in old.items() if new[k] is not a]
+    for a, new in moved:
+        a[...] = new
     return penalty
 
 

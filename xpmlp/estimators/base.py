@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from ..arrays import (
     Array,
+    all_finite,
     array_at,
     as_float,
     float_dtype,
@@ -37,7 +38,7 @@ from ..optim import RULES, SGD, Rule, make_rule, make_schedule
 from ..randomness import stream
 from ..training import Recipe, Validation, fit_network
 from .explaining import Explains
-from .inputs import all_finite, check_inputs, check_weights, elsewhere
+from .inputs import check_inputs, check_weights, elsewhere
 from .model_file import save_model
 from .predictor import Predicts
 from .weights import collect, nested, refresh

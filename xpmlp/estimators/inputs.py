@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight, _check_y, validate_data
 
-from ..arrays import detached, float_dtype, from_host, home, is_array, is_numpy, namespace, to_host
+from ..arrays import detached, float_dtype, from_host, home, is_array, is_numpy, to_host
 
 FLOATS = [np.dtype(np.float64), np.dtype(np.float32)]
 
@@ -53,14 +53,6 @@ def _check_shape(estimator, X, reset):
             f"X has {d} features, but {name} is expecting {estimator.n_features_in_} features "
             "as input."
         )
-
-
-def all_finite(x):
-    """Tell whether all of x is finite: by its sum, one by one only where that is not finite."""
-    xp = namespace(x)
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = xp.sum(x)
-    return bool(xp.isfinite(total)) or bool(xp.all(xp.isfinite(x)))
 
 
 def elsewhere(estimator, method, X):

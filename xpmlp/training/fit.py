@@ -30,8 +30,8 @@ def fit_network(
     update rule, or None for L-BFGS; state: of the call before, or None; sample_weight: (n,) on the
     host. Returns the parameters (nested dicts of new arrays), the state, and why it ended.
     """
-    x = data[0]
-    engine, xp = engine_for(x, recipe.matmul_precision), namespace(x)
+    engine, xp = engine_for(data[0], recipe.matmul_precision), namespace(data[0])
+    x, _ = data = tuple(map(engine.resident, data))
     layout = Layout.of(network, params, contiguous=engine.contiguous)
     # The run may give its carry away, so it holds copies.
     store = {k: xp.asarray(a, copy=True) for k, a in layout.pack(params, xp=xp).items()}

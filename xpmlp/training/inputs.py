@@ -2,7 +2,17 @@
 
 import numpy as np
 
-from ..arrays import Array, as_float, detached, float_dtype, from_host, is_array, namespace, to_host
+from ..arrays import (
+    Array,
+    all_finite,
+    as_float,
+    detached,
+    float_dtype,
+    from_host,
+    is_array,
+    namespace,
+    to_host,
+)
 from ..errors import ShapeError
 from ..nn import Loss
 from ..nn.layout import get, map_params, path_name, walk
@@ -92,7 +102,5 @@ def checked_weights(sample_weight, n):
 
 
 def _check_finite(a, name):
-    xp = namespace(a)
-    # A sum is finite only if all its terms are, and needs no memory; it may also overflow.
-    if not bool(xp.isfinite(xp.sum(a))) and not bool(xp.all(xp.isfinite(a))):
+    if not all_finite(a):
         raise ValueError(f"{name} holds NaN or infinity, or numbers too large for {a.dtype}.")

@@ -62,13 +62,15 @@ def predicting(predict, x):
     return Ready(repeated(predict, x), 1, lambda: np.asarray(predict(x)))
 
 
-def whole_or_chunks(predict, join, x, size=4096):
-    """Return the faster way to predict x: in one call, or in chunks that the cache may hold."""
+def whole_or_chunks(predict, join, x):
+    """Return the fastest way to predict x: in one call, or in chunks that a cache may hold."""
 
-    def chunks(x):
-        return join([predict(x[i : i + size]) for i in range(0, len(x), size)])
+    def in_chunks(size):
+        return lambda x: join([predict(x[i : i + size]) for i in range(0, len(x), size)])
 
-    if len(x) <= size:
-        return predict
-    predict(x[:size])  # what a first call makes is not timed
-    return min((predict, chunks), key=lambda way: timeit.timeit(lambda: way(x), number=1))
+    sizes = [size for size in (256, 1024, 4096) if size < len(x)]
+    for size in sizes:
+        predict(x[:size])  # what a first call makes is not timed
+    ways = [predict, *map(in_chunks, sizes)]
+    took = lambda way: min(timeit.repeat(lambda: way(x), number=1, repeat=2))
+    return min(ways, key=took) if sizes else predict

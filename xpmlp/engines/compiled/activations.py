@@ -6,11 +6,10 @@ to z; all flat.
 
 import math
 
-from numba import njit
 from numba.extending import register_jitable
 
 from ...nn.activations import ACTIVATIONS, GELU_C, LEAK, SELU_ALPHA, SELU_SCALE
-from .maths import CALLED, exp, like, sigmoid, softplus, tanh
+from .maths import CALLED, exp, jit, like, sigmoid, softplus, tanh
 
 NAMES = (
     "identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh",
@@ -98,7 +97,7 @@ def _each(f, a):
         a[i] = f(a[i])
 
 
-@njit(**CALLED)
+@jit(CALLED)
 def activate(code, a):
     """Turn z into a, in place: two arrays that may be the same are not turned into vector code."""
     if code == LOGISTIC:
@@ -206,7 +205,7 @@ def _times(slope, d, z, a):
         d[i] *= slope(z[i], a[i])
 
 
-@njit(**CALLED)
+@jit(CALLED)
 def activate_backward(code, d, z, a):
     """d *= activation'(z). z is read for the rows of NEED_Z only."""
     if code == LOGISTIC:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llvmlite import ir
-from numba import float64, intp, njit, types
+from numba import float64, intp, types
+from numba.core.cgutils import alloca_once_value
 from numba.extending import get_cython_function_address, intrinsic
 from threadpoolctl import ThreadpoolController
 
-from .maths import OPTIONS, like
+from .maths import OPTIONS, jit, like
 
 DTYPES = "float32", "float64"
 SMALL = 400  # multiplications: below, plain loops are faster than the call
@@ -34,7 +35,10 @@ class Blas(NamedTuple):
 def find_blas() -> Blas:
     """Return the fastest BLAS here: MKL's wheel (the extra `mkl`), NumPy's OpenBLAS, or SciPy's."""
     for path in sorted(Path(sys.prefix).glob("lib*/libmkl_rt.*")):
-        library = ctypes.CDLL(str(path))
+        try:
+            library = ctypes.CDLL(str(path))
+        except OSError:  # for another processor, or without its parts
+            continue
         addresses = _addresses(library, "sgemm_", "dgemm_")
         return Blas("MKL", addresses, library.MKL_Set_Num_Threads_Local)
     for found in ThreadpoolController().lib_controllers:
@@ -66,9 +70,7 @@ def _gemm(context, address, ta, tb, m, n, k, a, lda, b, ldb, c, ldc):
         byte = ir.IntType(8).as_pointer()
 
         def at(value):
-            place = builder.alloca(value.type)
-            builder.store(value, place)
-            return builder.bitcast(place, byte)
+            return builder.bitcast(alloca_once_value(builder, value), byte)
 
         def data(i, value):
             array = ctx.make_array(signature.args[i])(ctx, builder, value)
@@ -89,7 +91,7 @@ def _gemm(context, address, ta, tb, m, n, k, a, lda, b, ldb, c, ldc):
 N, T = ord("N"), ord("T")
 
 
-@njit(**OPTIONS)
+@jit(OPTIONS)
 def product(address, x, W, out, rows, inner, columns):
     """out = x @ W. x: (rows, inner), W: (inner, columns), all flat."""
     if rows * inner * columns > SMALL:
@@ -103,7 +105,7 @@ def product(address, x, W, out, rows, inner, columns):
             out[i * columns + j] = total
 
 
-@njit(**OPTIONS)
+@jit(OPTIONS)
 def product_backward(address, d, W, out, rows, inner, columns):
     """out = d @ W.T. d: (rows, columns), W: (inner, columns), all flat."""
     if rows * inner * columns > SMALL:
@@ -117,7 +119,7 @@ def product_backward(address, d, W, out, rows, inner, columns):
             out[i * inner + k] = total
 
 
-@njit(**OPTIONS)
+@jit(OPTIONS)
 def product_weights(address, x, d, out, rows, inner, columns, wide):
     """out = x[:, :wide].T @ d. x: (rows, inner), d: (rows, columns), out: (wide, columns), flat."""
     if rows * wide * columns > SMALL:
@@ -131,7 +133,7 @@ def product_weights(address, x, d, out, rows, inner, columns, wide):
             out[k * columns + j] = total
 
 
-@njit(**OPTIONS)
+@jit(OPTIONS)
 def product_offsets(address, ones, d, out, rows, columns, start, stop):
     """out = the sums over the rows of d[:, start:stop]. d: (rows, columns), flat; ones: (rows,)."""
     if rows * (stop - start) > SMALL:

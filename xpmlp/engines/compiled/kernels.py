@@ -6,12 +6,12 @@ N rows, C outputs; arrays are flat. Penalties are summed in float64.
 import math
 
 import numpy as np
-from numba import njit, uint32
+from numba import uint32
 
 from ... import optim
 from ...nn.losses import LOSSES
 from ...randomness import WEYL
-from .maths import OPTIONS, exp, like, sigmoid, softplus
+from .maths import OPTIONS, exp, jit, like, sigmoid, softplus
 
 _NAMES = "squared_error", "log_loss", "binary_log_loss", "poisson"
 LOSS_CODES = {LOSSES[name]: i for i, name in enumerate(_NAMES)}
@@ -23,7 +23,7 @@ SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON = range(len(LOSS_CODES))
 SGD, ADAM, ADAMW, RMSPROP, ADAGRAD = range(len(RULE_CODES))
 
 
-@njit(**OPTIONS)
+@jit(OPTIONS)
 def add_bias(z, b, rows, pattern):
     """Z += b. z: (rows, b.size); pattern: scratch of at least 64 + b.size elements."""
     # A narrow b is repeated, so that the loop is long enough for vector code. It runs over a slice:
@@ -40,7 +40,7 @@ def add_bias(z, b, rows, pattern):
             row[j] += repeated[j]
 
 
-@njit(**OPTIONS)
+@jit(OPTIONS)
 def take_rows(a, rows, out):
     """out = a[rows]. a: (n, D), out: flat."""
     wide = a.shape[1]
@@ -50,7 +50,7 @@ def take_rows(a, rows, out):
             target[j] = source[j]
 
 
-@njit(**OPTIONS)
+@jit(OPTIONS)
 def drop(x, y, first, key, word, threshold, scale):
     """Y = x with elements dropped, as `randomness.random_bits` says. first: the number of x[0].
 
@@ -68,7 +68,7 @@ def drop(x, y, first, key, word, threshold, scale):
         y[i] = x[i] * (scale if (h >> uint32(8)) >= threshold else like(scale, 0.0))
 
 
-@njit(**OPTIONS)
+@jit(OPTIONS)
 def loss_and_gradient(code, outputs, y, w, values, d):
     """Values (N,) = each row's weighted loss; d = its gradient. outputs, y, d: (N, C), w: (N,)."""
     N = w.size
@@ -107,7 +107,7 @@ def loss_and_gradient(code, outputs, y, w, values, d):
             values[i] = w[i] * total
 
 
-@njit(**OPTIONS)
+@jit(OPTIONS)
 def _softmax(outputs, y, d, start, stop, w):
     """Return the cross-entropy of one row, start ... stop; d = w (softmax(outputs) - y)."""
     top = outputs[start]
@@ -125,7 +125,7 @@ def _softmax(outputs, y, d, start, stop, w):
     return math.log(total) - inner
 
 
-@njit(**SUMS)
+@jit(SUMS)
 def total(a):
     """Return the sum of a."""
     made = like(a[0], 0.0)
@@ -134,7 +134,7 @@ def total(a):
     return made
 
 
-@njit(**SUMS)
+@jit(SUMS)
 def penalise(p, g, decay):
     """G += decay * p. Returns half of decay times the squared p."""
     total = 0.0
@@ -156,7 +156,7 @@ def numbers_of(rule):
     return rho, 1.0 - rho, 0.0, 0.0, rule.epsilon
 
 
-@njit(**OPTIONS)
+@jit(OPTIONS)
 def update(code, numbers, p, g, s, t, rate):
     """One step of an update rule on p, with its slots s and t; g: the gradient."""
     n0, n1, n2, n3, epsilon = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]

@@ -10,6 +10,7 @@ from numba import typeof
 
 from ...nn.activations import get_activation
 from ...randomness import at_place
+from ..base import Plan
 from ..chain import chain_of
 from . import activations, kernels, steps
 from .blas import DTYPES, find_blas
@@ -17,6 +18,8 @@ from .team import n_threads, new_gate, run_alone, run_team
 
 WORK = 1_000_000  # multiplications a step for each thread: less does not pay for the waiting
 LIGHT = 250_000  # multiplications of a product: up to here OpenBLAS takes one thread by itself
+PAUSE = 5_000_000_000  # multiplications, about half a second, after which an interrupt is heeded
+NO_GATE = new_gate()  # predictions do not wait for each other
 CHUNK = 256  # rows of a prediction at once: the outputs of layers of 1000 units fit the cache
 
 
@@ -83,6 +86,7 @@ def compiled_run(step, otherwise):
     numbers = np.array(kernels.numbers_of(step.rule), dtype)
     D, C = table.links[0].n_in, table.links[-1].n_out
     most = max(1, min(N // 8, N * table.multiplications // WORK))
+    at_once = max(1, PAUSE // (N * table.multiplications))
     empty = np.empty(0, dtype)
 
     def run(carry, data, plan):
@@ -94,17 +98,30 @@ def compiled_run(step, otherwise):
             stores[k][leaf].reshape(-1) if k < len(stores) and leaf in stores[k] else empty
             for leaf in ("weights", "offsets") for k in range(3)
         ]  # fmt: skip
-        losses = np.zeros((2, len(plan.rows)), dtype)
-        arguments = (
-            new_gate(), find_blas().gemm[step.dtype], table.at(carry.params), table.scales,
-            *codes, numbers, *(readable(a) for a in data),
-            plan.rows, plan.weights, plan.n_rows, plan.key, plan.rate, plan.decay, plan.shrink,
+        fixed = (
+            find_blas().gemm[step.dtype],
+            table.at(carry.params),
+            table.scales,
+            *codes,
+            numbers,
+            *(readable(a) for a in data),
+        )
+        buffers = (
             *leaves, buffer(N * table.n_outs), buffer(N * table.n_pres), buffer(N * table.n_outs),
             buffer(N * D), buffer(N * C), buffer(N), np.ones(N, dtype),
-            buffer(size, table.n_tile), np.zeros(size), losses,
+            buffer(size, table.n_tile), np.zeros(size),
         )  # fmt: skip
-        call(steps.stretch, size, step.dtype, arguments)
-        return carry, losses
+        losses = []
+        for start in range(0, len(plan.rows), at_once):
+            now = Plan(*(a[start : start + at_once] for a in plan))
+            losses.append(np.zeros((2, len(now.rows)), dtype))
+            gate = new_gate()
+            arguments = (
+                gate, *fixed, now.rows, now.weights, now.n_rows, now.key, now.rate, now.decay,
+                now.shrink, *buffers, losses[-1],
+            )  # fmt: skip
+            call(steps.stretch, size, step.dtype, arguments, gate)
+        return carry, np.concatenate(losses, axis=1)
 
     return run
 
@@ -130,7 +147,7 @@ def compiled_outputs(network, layout, dtype):
         def outputs(x, held=store):
             made = np.empty((n, C), dtype)
             arguments = (*first, readable(x), made, outs, pres, key, N, tile)
-            call(steps.predict, size, name, arguments, run)
+            call(steps.predict, size, name, arguments, NO_GATE, run)
             return made
 
         return outputs
@@ -153,10 +170,10 @@ def ready(function, dtype):
     return set()
 
 
-def call(function, size, dtype, arguments, run=run_team):
+def call(function, size, dtype, arguments, gate, run=run_team):
     """Call function(rank, size, *arguments) in a team; compile it first, and say so if it takes."""
     if not (done := ready(function, dtype)):
-        text = f"xpmlp compiles its {dtype} code for this machine, once; it takes half a minute."
+        text = f"xpmlp compiles its {dtype} code for this machine, once: about half a minute."
         notice = threading.Timer(2.0, print, (text,), {"file": sys.stderr, "flush": True})
         notice.start()
         try:
@@ -164,4 +181,4 @@ def call(function, size, dtype, arguments, run=run_team):
         finally:
             notice.cancel()
         done.add(True)
-    run(lambda rank, size: function(rank, size, *arguments), size)
+    run(lambda rank, size: function(rank, size, *arguments), size, gate)

@@ -2,18 +2,16 @@
 
 Each thread takes some of a batch's rows forward and backward; all wait; each then makes the
 gradients of some of the weights and updates them; all wait. So products need no threads of their
-own, nothing is summed in an order that depends on their number, and no gradient is ever whole.
+own, no sum is split between threads but the penalty's, and no gradient is ever whole.
 
 The network is a table, a row a layer, so that one compilation serves all networks. Arrays are flat.
 N rows a batch at most, n in this one; D inputs, H outputs of a layer.
 """
 
-from numba import njit
-
 from .activations import activate, activate_backward
 from .blas import product, product_backward, product_offsets, product_weights
 from .kernels import add_bias, drop, loss_and_gradient, penalise, take_rows, total, update
-from .maths import OPTIONS, bare, view
+from .maths import OPTIONS, bare, jit, view
 from .team import wait
 
 # The table's columns. W, B: the parameters' addresses, 0 for none; W_AT, B_AT: where they begin in
@@ -26,13 +24,13 @@ DENSE, DROPOUT = range(2)
 TILE = 256  # rows of a weight matrix whose gradient is made, and used up while in the cache
 
 
-@njit(**OPTIONS)
+@jit(OPTIONS)
 def part(buffer, at, N, columns, start, stop):
     """Return rows start ... stop of a layer's (N, columns) in a buffer of all layers."""
     return buffer[at * N + start * columns : at * N + stop * columns]
 
 
-@njit(**OPTIONS)
+@jit(OPTIONS)
 def forward(blas, net, scales, x, key, training, outs, pres, N, start, stop, scratch):
     """Put the outputs of all layers for the rows start ... stop into their buffers. x: the rows."""
     a, n = x, stop - start
@@ -55,7 +53,7 @@ def forward(blas, net, scales, x, key, training, outs, pres, N, start, stop, scr
     return a
 
 
-@njit(**OPTIONS)
+@jit(OPTIONS)
 def backward(blas, net, scales, key, outs, pres, grads, N, start, stop):
     """Turn the last layer's d, which is in grads, into every layer's dz, for these rows."""
     first = 0
@@ -77,7 +75,7 @@ def backward(blas, net, scales, key, outs, pres, grads, N, start, stop):
                 drop(d, dx, start * D, key, layer[WORD], layer[THRESHOLD], scales[i])
 
 
-@njit(**OPTIONS)
+@jit(OPTIONS)
 def descend(
     rank, size, blas, net, rule, numbers, rate, decay, shrink, x, outs, grads, N, n,
     w, w1, w2, b, b1, b2, ones, tile,
@@ -111,7 +109,7 @@ def descend(
     return penalty
 
 
-@njit(**OPTIONS)
+@jit(OPTIONS)
 def consecutive(rows, n):
     """Tell whether rows follow each other: then they need no gathering."""
     for i in range(1, n):
@@ -120,7 +118,7 @@ def consecutive(rows, n):
     return True
 
 
-@njit(**OPTIONS)
+@jit(OPTIONS)
 def stretch(
     rank, size, gate, blas, net, scales, loss, rule, numbers, x, y,
     rows, weights, n_rows, keys, rates, decays, shrinks,
@@ -145,7 +143,7 @@ def stretch(
     scales, ones = bare(scales), bare(ones)
     all_x, all_y, last = x.reshape(-1), y.reshape(-1), net[-1]
     for i in range(len(rows)):
-        n = int(n_rows[i])
+        n = min(int(n_rows[i]), N)  # a float32 may round it up
         start, stop = n * rank // size, n * (rank + 1) // size
         if consecutive(rows[i], n):
             at = int(rows[i, 0])
@@ -172,7 +170,7 @@ def stretch(
             losses[1, i] = penalties.sum()
 
 
-@njit(**OPTIONS)
+@jit(OPTIONS)
 def predict(rank, size, blas, net, scales, x, outputs, outs, pres, key, N, scratch):
     """Put the outputs for x (n, D) into outputs (n, C); each thread takes N rows in turn."""
     D, C, last = x.shape[1], outputs.shape[1], net[-1]

@@ -9,12 +9,12 @@ from functools import cache
 from threading import Lock
 
 import numpy as np
-from numba import config, int32, int64, njit, types
+from numba import config, int32, int64, types
 from numba.extending import intrinsic
 from threadpoolctl import ThreadpoolController
 
 from .blas import find_blas
-from .maths import OPTIONS
+from .maths import OPTIONS, jit
 
 _give_way = types.ExternalFunction(
     "sched_yield" if os.name == "posix" else "SwitchToThread", int32()
@@ -41,7 +41,10 @@ def _read(context, gate):
     return int64(gate), generate
 
 
-@njit(**OPTIONS)
+OPEN = 2**62  # a gate at which nobody waits
+
+
+@jit(OPTIONS)
 def wait(gate, size):
     """Wait until all threads of the team are here. gate: int64 (1,), zero before the first."""
     if size == 1:
@@ -62,8 +65,10 @@ def _pool(process):
 
 @cache
 def _others():
-    """The BLAS libraries that have threads of their own, NumPy's first of all."""
-    return ThreadpoolController().select(user_api="blas").lib_controllers
+    """The BLAS libraries that are loaded and say how many threads they take."""
+    find_blas()  # may load one
+    found = ThreadpoolController().select(user_api="blas").lib_controllers
+    return [blas for blas in found if blas.get_num_threads()]
 
 
 def n_threads():
@@ -71,7 +76,7 @@ def n_threads():
     return min([config.NUMBA_NUM_THREADS, *(blas.get_num_threads() for blas in _others())])
 
 
-def run_team(function, size):
+def run_team(function, size, gate):
     """Call function(rank, size) on `size` threads at once and wait for all of them.
 
     There is one team at a time: whoever comes while it works goes alone, as function(0, 1). Two
@@ -80,28 +85,31 @@ def run_team(function, size):
     pool, lock = _pool(os.getpid())
     if size > 1 and lock.acquire(blocking=False):
         try:
-            _together(function, size, pool)
+            _together(function, size, pool, gate)
         finally:
             lock.release()
     else:
-        _together(function, 1, pool)
+        _together(function, 1, pool, gate)
 
 
-def run_alone(function, size):
+def run_alone(function, size, gate):
     """Call function(0, 1), whose products are so small that no BLAS takes threads for them."""
     _call(function, 0, 1)
 
 
-def _together(function, size, pool):
+def _together(function, size, pool, gate):
     before = [blas.get_num_threads() for blas in _others()]
-    for blas, n in zip(_others(), before):
-        if n > 1:
-            blas.set_num_threads(1)
     try:
+        for blas, n in zip(_others(), before):
+            if n > 1:
+                blas.set_num_threads(1)
         others = [pool.submit(_call, function, rank, size) for rank in range(1, size)]
         _call(function, 0, size)
         for other in others:
             other.result()
+    except BaseException:  # an interrupt before this thread began: the others wait for it
+        gate[0] = OPEN
+        raise
     finally:
         for blas, n in zip(_others(), before):
             if n > 1:
