@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from llvmlite import ir
 from numba import float64, intp, types
-from numba.core.cgutils import alloca_once_value
 from numba.extending import get_cython_function_address, intrinsic
 from threadpoolctl import ThreadpoolController
 
@@ -70,7 +69,9 @@ def _gemm(context, address, ta, tb, m, n, k, a, lda, b, ldb, c, ldc):
         byte = ir.IntType(8).as_pointer()
 
         def at(value):
-            return builder.bitcast(alloca_once_value(builder, value), byte)
+            place = builder.alloca(value.type)
+            builder.store(value, place)
+            return builder.bitcast(place, byte)
 
         def data(i, value):
             array = ctx.make_array(signature.args[i])(ctx, builder, value)
