@@ -60,7 +60,7 @@ def refreshed(text, folder):
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("examples", "tests"):
+        for name in ("examples", "tests", "ci"):
             os.symlink(ROOT / name, Path(folder) / name)
         for readme in (ROOT / "README.md", ROOT / "examples/README.md"):
             readme.write_text(refreshed(readme.read_text(), folder))
