@@ -384,7 +384,8 @@ def test_a_plan_foretells_the_memory_that_a_fit_takes(sizes, batch_size, solver)
         reg.fit(x, y)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert 0.6 * peak < planned < 1.6 * peak, (planned, peak)
+    # A plan counts the plain step's gradients, three copies; the NumPy engine has one, or a tile.
+    assert 0.6 * peak < planned < 2.0 * peak, (planned, peak)
 
 
 def test_a_plan_of_terabytes_takes_no_memory_and_says_by_how_much_it_does_not_fit():
