@@ -1,17 +1,19 @@
 """How training steps run on one array library: the only seam."""
 
 from ..arrays import Array, is_jax, is_numpy, is_torch, namespace
-from .base import Batch, Carry, Engine, Plan, gather
+from .base import DEFAULTS, Batch, Carry, Engine, Options, Plan, gather
 from .generic import generic_engine
 from .jax import jax_engine
 from .numpy import numpy_engine
 from .torch import torch_engine
 
 __all__ = [
+    "ACCELERATIONS",
     "MATMUL_PRECISIONS",
     "Batch",
     "Carry",
     "Engine",
+    "Options",
     "Plan",
     "engine_for",
     "gather",
@@ -21,24 +23,31 @@ __all__ = [
     "torch_engine",
 ]
 
-MATMUL_PRECISIONS = ("highest", "high", "medium")
+MATMUL_PRECISIONS = ("highest", "high", "medium", "float16")
+ACCELERATIONS = ("auto", "generic", "eager", "graph")
 
 
-def engine_for(x: Array, matmul_precision: str = "highest") -> Engine:
+def engine_for(x: Array, options: Options = DEFAULTS) -> Engine:
     """Return the engine for the library of `x`.
 
     matmul_precision: what products of float32 may be computed in: "highest" float32, "high" TF32 or
-    the like, "medium" also bfloat16, summed in float32, each where library and device have it.
+    the like, "medium" also bfloat16, "float16" also that, with the loss scaled where an engine can
+    and else as "medium"; summed in float32, each where library and device have it.
+    accelerate, deterministic: see `train`; they change something on CUDA cards only.
     """
-    if matmul_precision not in MATMUL_PRECISIONS:
-        raise ValueError(
-            f"matmul_precision must be one of {', '.join(MATMUL_PRECISIONS)}, "
-            f"got {matmul_precision!r}."
-        )
+    precision, accelerate, _ = options
+    _check("matmul_precision", precision, MATMUL_PRECISIONS)
+    _check("accelerate", accelerate, ACCELERATIONS)
     xp = namespace(x)
+    precision = "medium" if precision == "float16" else precision
     if is_torch(x):
         on_card = x.device.type != "cpu"
-        return torch_engine(xp, contiguous=on_card, matmul_precision=matmul_precision)
+        return torch_engine(xp, contiguous=on_card, matmul_precision=precision)
     if is_jax(x):
-        return jax_engine(xp, matmul_precision=matmul_precision)
+        return jax_engine(xp, matmul_precision=precision)
     return numpy_engine(xp) if is_numpy(x) else generic_engine(xp)
+
+
+def _check(name, value, known):
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}.")

@@ -42,6 +42,17 @@ class Carry(NamedTuple):
     state: dict[str, dict[str, Array]]  # the rule's: slot -> store
 
 
+class Options(NamedTuple):
+    """What a user may choose about how steps run; the arguments of those names in `train`."""
+
+    matmul_precision: str = "highest"  # one of MATMUL_PRECISIONS
+    accelerate: str = "auto"  # one of ACCELERATIONS
+    deterministic: bool = False
+
+
+DEFAULTS = Options()
+
+
 class Engine(NamedTuple):
     """How steps run on one array library: the only seam.
 

@@ -27,7 +27,7 @@ from ..arrays import (
     place,
     to_host,
 )  # fmt: skip
-from ..engines import MATMUL_PRECISIONS, Carry
+from ..engines import ACCELERATIONS, MATMUL_PRECISIONS, Carry
 from ..errors import DeviceError
 from ..nn import Dense, Dropout, Layer, Layout, Loss, Network
 from ..nn.activations import ActivationFunction, get_activation
@@ -95,6 +95,8 @@ class BaseMLP(Explains, Predicts, BaseEstimator):
         "device": [str],
         "dtype": "no_validation",
         "matmul_precision": [StrOptions(set(MATMUL_PRECISIONS))],
+        "accelerate": [StrOptions(set(ACCELERATIONS))],
+        "deterministic": ["boolean"],
     }
 
     def __sklearn_tags__(self):
@@ -279,7 +281,7 @@ class BaseMLP(Explains, Predicts, BaseEstimator):
             min(int(batch_size), n), 1 if one_epoch else self.max_iter, self.shuffle, self.seed_,
             float(self.alpha), float(decay or 0.0), self.tol, self.n_iter_no_change,
             self.early_stopping and rule is not None, self.max_fun, int(self.verbose),
-            self.matmul_precision,
+            self._options(),
         )  # fmt: skip
 
     def _split(self, x, targets, weights, validation):

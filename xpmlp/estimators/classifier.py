@@ -51,10 +51,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         "auto" trains where X is; "cuda" moves host arrays to a card (CuPy).
     dtype : {"float32", "float64"}, default=None
         Compute dtype; None is that of X. float32 is about twice as fast.
-    matmul_precision : {"highest", "high", "medium"}, default="highest"
-        A permission: matrix products of float32 may be computed in TF32 ("high"), or in bfloat16
-        with float32 sums ("medium"), where library and device have such: PyTorch on CPUs with
-        bfloat16 units, PyTorch and JAX on cards. Weights, gradients, updates stay float32.
+    matmul_precision : {"highest", "high", "medium", "float16"}, default="highest"
+        A permission: matrix products of float32 may be computed in TF32 ("high"), in bfloat16 with
+        float32 sums ("medium"), or in float16 with float32 sums and a scaled loss ("float16": CuPy;
+        else as "medium"), where library and device have such: PyTorch on CPUs with bfloat16 units,
+        PyTorch and JAX on cards. Weights, gradients, updates stay float32.
+    accelerate : {"auto", "generic", "eager", "graph"}, default="auto"
+        How steps run on a CUDA card (CuPy arrays; torch tensors where CuPy is installed): plain
+        array operations ("generic"), fused kernels ("eager"), CUDA graphs with products by
+        cuBLASLt ("graph"), or the best of these that has been proven on a card ("auto", today
+        "generic"). Elsewhere it changes nothing.
+    deterministic : bool, default=False
+        On a card choose algorithms by rule, not by time, and none that adds in a varying order, so
+        that two fits are equal to the last bit; elsewhere, for one number of threads, they are.
 
     Attributes
     ----------
@@ -93,7 +102,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         momentum=0.9, nesterovs_momentum=True, early_stopping=False, validation_fraction=0.1,
         beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10, max_fun=15000,
         loss="log_loss", init="auto", out_activation="auto", weight_decay=None, dropout=0.0,
-        device="auto", dtype=None, matmul_precision="highest",
+        device="auto", dtype=None, matmul_precision="highest", accelerate="auto",
+        deterministic=False,
     ):  # fmt: skip
         self.__dict__.update({k: v for k, v in locals().items() if k not in ("self", "__class__")})
 

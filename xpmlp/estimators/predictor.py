@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..arrays import array_at, is_numpy
-from ..engines import engine_for
+from ..engines import Options, engine_for
 from ..errors import ShapeError
 from ..nn import Network
 from ..training import network_outputs
@@ -75,12 +75,16 @@ class Predicts:
             return self.network_
         return Network((*hidden, replace(last, activation="identity")))
 
+    def _options(self: Any):
+        """Return how steps and predictions run, as an engine takes it."""
+        return Options(self.matmul_precision, self.accelerate, bool(self.deterministic))
+
     def _outputs(self: Any, X, method):
         """Return the outputs of `_network_to_predict` for X, at home."""
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)
         x = self._checked(X, method=method)
-        network, engine = self._network_to_predict(), engine_for(x, self.matmul_precision)
+        network, engine = self._network_to_predict(), engine_for(x, self._options())
         store = self._layout.pack(nested(self, x), xp=engine.xp)
         made = [
             network_outputs(network, self._layout, store, self._computed(part), engine)

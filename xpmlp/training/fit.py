@@ -4,7 +4,7 @@ import warnings
 from dataclasses import dataclass
 
 from ..arrays import Array, as_float, detached, float_dtype, namespace
-from ..engines import Carry, engine_for
+from ..engines import Carry, Options, engine_for
 from ..nn import Layout, Network
 from ..nn.layout import map_params
 from ..optim import init_state, make_rule, make_schedule
@@ -30,7 +30,7 @@ def fit_network(
     update rule, or None for L-BFGS; state: of the call before, or None; sample_weight: (n,) on the
     host. Returns the parameters (nested dicts of new arrays), the state, and why it ended.
     """
-    engine, xp = engine_for(data[0], recipe.matmul_precision), namespace(data[0])
+    engine, xp = engine_for(data[0], recipe.options), namespace(data[0])
     x, _ = data = tuple(map(engine.resident, data))
     layout = Layout.of(network, params, contiguous=engine.contiguous)
     # The run may give its carry away, so it holds copies.
@@ -86,18 +86,18 @@ class Trained:
         Layer number -> name -> array, in the library and on the device of X.
     history : dict of lists
         "loss", "learning_rate", "seconds", an entry an epoch.
-    matmul_precision : str
-        As in `train`; that of the outputs too.
+    options : Options
+        matmul_precision, accelerate and deterministic, as in `train`; those of the outputs too.
     """
 
     network: Network
     params: dict
     history: dict
-    matmul_precision: str = "highest"
+    options: Options = Options()
 
     def outputs(self, X: Array) -> Array:
         """Return the network's outputs (n_samples, n_outputs) for X, in X's library."""
-        engine = engine_for(X, self.matmul_precision)
+        engine = engine_for(X, self.options)
         layout = Layout.of(self.network, self.params, contiguous=False)
         x = as_float(detached(X), float_dtype(_first(self.params)))
         store = layout.pack(map_params(detached, self.params), xp=engine.xp)
@@ -112,7 +112,7 @@ def train(
     beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, shuffle: bool = True,
     random_state: int = 0, tol: float = 1e-4, n_iter_no_change: float = 10, max_fun: int = 15000,
     sample_weight=None, params: dict | None = None, dtype=None, matmul_precision: str = "highest",
-    verbose: int = 0,
+    accelerate: str = "auto", deterministic: bool = False, verbose: int = 0,
 ) -> Trained:  # fmt: skip
     """Train a bare network on arrays of any library.
 
@@ -130,7 +130,7 @@ def train(
     sample_weight : array (n_samples,), optional
     params : dict, optional
         Layer number -> name -> array to start from; else the layers' initializers draw.
-    matmul_precision : {"highest", "high", "medium"}
+    matmul_precision, accelerate, deterministic
         As in `MLPClassifier`.
 
     The others are scikit-learn's, units included: `max_iter` counts epochs.
@@ -166,12 +166,13 @@ def train(
         solver, momentum=momentum, nesterov=nesterovs_momentum, beta_1=beta_1, beta_2=beta_2,
         epsilon=epsilon,
     )  # fmt: skip
+    options = Options(matmul_precision, accelerate, deterministic)
     if weight_decay is None:
         weight_decay = rule.weight_decay if rule else 0.0
     recipe = Recipe(
         make_schedule(learning_rate, power_t), learning_rate_init,
         min(batch_size or 200, x.shape[0]), max_iter, shuffle, random_state, alpha, weight_decay,
-        tol, n_iter_no_change, max_fun=max_fun, verbose=verbose, matmul_precision=matmul_precision,
+        tol, n_iter_no_change, max_fun=max_fun, verbose=verbose, options=options,
     )  # fmt: skip
     w = checked_weights(sample_weight, x.shape[0])
     trained, state, reason = fit_network(
@@ -179,7 +180,7 @@ def train(
     )
     if reason == "interrupted":
         warnings.warn("Training interrupted by user.")
-    return Trained(network, trained, state.history, matmul_precision)
+    return Trained(network, trained, state.history, options)
 
 
 def _first(params):

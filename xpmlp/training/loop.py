@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays import Array, namespace, to_host
-from ..engines import Carry
+from ..engines import Carry, Options
 from ..errors import DivergenceError
 from .outputs import network_outputs
 from .plan import epoch_order, make_plan, to_device
@@ -40,7 +40,7 @@ class Recipe:
     early_stopping: bool = False
     max_fun: int = 15000  # L-BFGS only
     verbose: int = 0
-    matmul_precision: str = "highest"
+    options: Options = Options()
 
 
 @dataclass
