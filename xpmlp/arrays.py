@@ -1,22 +1,32 @@
-"""Which library and device an array lives on, and the ways across.
+"""Which library and device an array lives on, the ways across, and what passes there.
 
 The only importer of array_api_compat. Nothing here imports a library that the caller does not hold.
 """
 
+import ctypes
 import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import cache
+from glob import glob
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import array_api_compat as compat
 import numpy as np
 
-from .errors import DeviceError
+from .errors import DeviceError, DeviceMemoryError
 
 Array = Any
 
 namespace = compat.array_namespace
 device = compat.device
 is_array = compat.is_array_api_obj
+is_cupy = compat.is_cupy_array
 is_jax = compat.is_jax_array
 is_numpy = compat.is_numpy_array
 is_torch = compat.is_torch_array
@@ -34,7 +44,7 @@ def home(x: Array) -> Home:
     if is_numpy(x):
         return Home("numpy", "cpu")
     d = device(x)
-    if compat.is_cupy_array(x):
+    if is_cupy(x):
         return Home("cupy", f"cuda:{d.id}")
     if compat.is_torch_array(x):
         return Home("torch", str(d))
@@ -66,12 +76,62 @@ def array_at(where: Home) -> Array:
         raise DeviceError(f"{library} does not work {place}: {reason}") from error
 
 
+@dataclass
+class Counts:
+    """What passed between NumPy and a device, and what an engine tells of its work."""
+
+    bytes_to_device: int = 0
+    bytes_to_host: int = 0
+    host_reads: int = 0  # for each the host waits until the device has come so far
+    launches: int | None = None  # of kernels and graphs; None where nobody counts them
+    notes: list[str] = field(default_factory=list)
+
+
+_counts: ContextVar[Counts | None] = ContextVar("counts", default=None)
+
+
+@contextmanager
+def counting() -> Iterator[Counts]:
+    """Count what passes in this block and this thread; a block in it counts by itself."""
+    counts = Counts()
+    token = _counts.set(counts)
+    try:
+        yield counts
+    finally:
+        _counts.reset(token)
+
+
+def note(*, launches: int = 0, text: str = "") -> None:
+    """Add launches to what is being counted, and a sentence that is not there yet."""
+    counts = _counts.get()
+    if counts is not None and launches:
+        counts.launches = (counts.launches or 0) + launches
+    if counts is not None and text and text not in counts.notes:
+        counts.notes.append(text)
+
+
+def _passed(x, *, to_device=0, to_host=0):
+    """Count the bytes of one copy to or from the device of `x`, if that is none of the host's."""
+    counts = _counts.get()
+    if counts is None or is_numpy(x) or home(x).device.lower().startswith("cpu"):
+        return
+    counts.bytes_to_device += to_device
+    counts.bytes_to_host += to_host
+    counts.host_reads += to_host > 0
+
+
 def to_host(x: Array) -> np.ndarray:
     """Copy an array of any library to a NumPy array of its own."""
+    a = _to_host(x)
+    _passed(x, to_host=a.nbytes)
+    return a
+
+
+def _to_host(x):
     if compat.is_torch_array(x):
         x = x.detach().cpu()
         return (x.float() if "bfloat16" in str(x.dtype) else x).numpy().copy()
-    if compat.is_cupy_array(x):
+    if is_cupy(x):
         return x.get()
     if type(x).__module__.startswith("array_api_strict"):
         x = compat.to_device(x, namespace(x).Device("CPU_DEVICE"))
@@ -88,6 +148,7 @@ def from_host(a: np.ndarray, like: Array, dtype: str | None = None) -> Array:
     a = np.array(a, dtype=dtype)
     if is_numpy(like):
         return a
+    _passed(like, to_device=a.nbytes)
     xp = namespace(like)
     # Devices of JAX stay out: in a traced function an array has none.
     return xp.asarray(
@@ -95,13 +156,23 @@ def from_host(a: np.ndarray, like: Array, dtype: str | None = None) -> Array:
     )
 
 
+def copy_to(x: Array, like: Array) -> Array:
+    """Copy `x` to the library and device of `like`; not by way of the host if it is there."""
+    if home(x) == home(like):
+        return namespace(x).asarray(detached(x), copy=True)
+    return from_host(to_host(x), like)
+
+
 def detached(x: Array) -> Array:
     """Return a torch tensor without its graph, anything else as it is."""
     return x.detach() if compat.is_torch_array(x) else x
 
 
-def place(x: Array, where: str) -> Array:
+def place(x: Array, where: str, dtype: str | None = None) -> Array:
     """Return `x` where ``device=`` says: "auto" (where it is), "cpu", "cuda", "cuda:1".
+
+    NumPy rows go to a card in one copy, in `dtype` if given; what its memory cannot hold goes to
+    pinned memory of the host, where the card reads it.
 
     Raises
     ------
@@ -109,6 +180,8 @@ def place(x: Array, where: str) -> Array:
         For another string.
     DeviceError
         When the device does not work; the message says what to install.
+    DeviceMemoryError
+        When neither the card nor the host has the memory.
     """
     kind, _, index = str(where).partition(":")
     if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdigit())):
@@ -121,15 +194,91 @@ def place(x: Array, where: str) -> Array:
         return to_host(x)
     if on_cuda and (not index or name.endswith(":" + index)):
         return x
-    library = "cupy" if library == "numpy" else library
     try:
-        like = array_at(Home(library, f"cuda:{index or 0}"))
+        like = array_at(Home("cupy" if is_numpy(x) else library, f"cuda:{index or 0}"))
     except DeviceError as error:
         raise DeviceError(
             f"device={where!r} does not work: {error}; `xpmlp doctor` says what to install, "
             "device='cpu' runs without a card."
         ) from error
-    return from_host(to_host(x), like)
+    if not is_numpy(x):
+        return from_host(to_host(x), like)
+    return _on_card(np.ascontiguousarray(x, dtype), like)
+
+
+def _on_card(a, like):
+    """Copy a host array to the card of `like`, or to pinned memory that the card reads."""
+    cupy = import_module("cupy")
+    with device(like):
+        for _ in range(2):
+            try:
+                x = cupy.empty(a.shape, dtype=a.dtype)
+                x.set(a)  # asarray would copy all of it to pinned memory first
+                _passed(x, to_device=a.nbytes)
+                return x
+            except MemoryError:
+                cupy.get_default_memory_pool().free_all_blocks()
+        return _pinned(a, like, cupy)
+
+
+def _pinned(a, like, cupy):
+    """Copy a host array to pinned memory, which has one address for host and card."""
+    free, cuda = free_memory(like) or 0, cupy.cuda
+    trouble = f"X ({a.nbytes / 1e9:.1f} GB) does not fit the card ({free / 1e9:.1f} GB free)"
+    try:
+        # Not from CuPy's pool, which would keep it, and lend it while the card still reads.
+        memory = cuda.PinnedMemoryPointer(cuda.PinnedMemory(a.nbytes), 0)
+    except (MemoryError, RuntimeError) as error:
+        raise DeviceMemoryError(
+            f"{trouble}, and the host cannot pin as much ({error}): pass dtype='float32', fit "
+            "parts of X by partial_fit, or use device='cpu'."
+        ) from error
+    np.frombuffer(memory, a.dtype, a.size).reshape(a.shape)[...] = a
+    note(text=f"{trouble}: it stays in pinned host memory, which the card reads batch by batch.")
+    owned = cuda.UnownedMemory(memory.ptr, a.nbytes, memory, device(like).id)
+    return cupy.ndarray(a.shape, dtype=a.dtype, memptr=cuda.MemoryPointer(owned, 0))
+
+
+def why_there(X: Any, where: str) -> str:
+    """Say in a sentence why data `X`, with ``device=`` as given, compute where they do."""
+    if where != "auto":
+        return f"device={where!r} was asked for."
+    if is_array(X) and not is_numpy(X):
+        return f"X is an array of {home(X).library} on {home(X).device}."
+    reason = _no_card() or (
+        "which stays on the CPU until the CUDA engine has been measured on a card; device='cuda' "
+        "moves it to one"
+    )
+    return f"X is a host array, {reason}."
+
+
+# What shows on Linux that there is a card; the last two in Windows' subsystem and on Jetson.
+CARDS = ("/proc/driver/nvidia/gpus/*", "/dev/nvidia[0-9]*", "/dev/dxg", "/dev/nvhost-*")
+
+
+@cache
+def _no_card():
+    """Say what is missing to compute on a card, or None; initialises no driver: forks break it."""
+    version = cuda_driver()
+    if version is None:
+        return "and there is no NVIDIA driver here"
+    if os.name == "posix" and not any(map(glob, CARDS)):
+        return "and there is no CUDA card here"
+    if find_spec("cupy") is None:
+        extra = "cuda12" if version.startswith("12.") else "cuda13"
+        return f'and CuPy is not installed (pip install "xpmlp[{extra}]")'
+    return None
+
+
+def cuda_driver() -> str | None:
+    """Return the newest CUDA version that the NVIDIA driver runs, as "12.8"; None without one."""
+    version = ctypes.c_int()
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+        driver.cuDriverGetVersion(ctypes.byref(version))
+    except (OSError, AttributeError):
+        return None
+    return f"{version.value // 1000}.{version.value % 1000 // 10}"
 
 
 def float_dtype(x: Array, dtype: Any = None) -> str:
@@ -177,7 +326,7 @@ def erf(x: Array, xp: Any) -> Array:
     """
     if is_numpy(x) and x.dtype.itemsize <= 8:  # SciPy has none for longdouble
         return import_module("scipy.special").erf(x)
-    if compat.is_cupy_array(x):
+    if is_cupy(x):
         return import_module("cupyx.scipy.special").erf(x)
     if compat.is_torch_array(x):
         return xp.special.erf(x)
@@ -198,7 +347,11 @@ def all_finite(x):
     xp = namespace(x)
     with np.errstate(over="ignore", invalid="ignore"):
         total = xp.sum(x)
-    return bool(xp.isfinite(total)) or bool(xp.all(xp.isfinite(x)))
+    return _read(xp.isfinite(total)) or _read(xp.all(xp.isfinite(x)))
+
+
+def _read(truth):
+    return bool(truth if is_numpy(truth) else to_host(truth))
 
 
 def free_memory(x: Array) -> int | None:
@@ -206,7 +359,7 @@ def free_memory(x: Array) -> int | None:
 
     What a library keeps in a pool of its own counts as used; on the host, what swaps nothing out.
     """
-    if compat.is_cupy_array(x):
+    if is_cupy(x):
         return int(device(x).mem_info[0])
     if compat.is_torch_array(x) and x.is_cuda:
         return int(import_module("torch").cuda.mem_get_info(x.device)[0])

@@ -22,3 +22,7 @@ class ModelFileError(ValueError):
 
 class DeviceError(RuntimeError):
     """A device or array library that was asked for and does not work here."""
+
+
+class DeviceMemoryError(DeviceError, MemoryError):
+    """A card's memory that is too small, even for one row at a time."""

@@ -4,13 +4,13 @@ import warnings
 from copy import copy
 from dataclasses import replace
 from numbers import Integral, Real
+from time import perf_counter
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from ..arrays import (
@@ -18,6 +18,7 @@ from ..arrays import (
     all_finite,
     array_at,
     as_float,
+    counting,
     float_dtype,
     from_host,
     home,
@@ -26,6 +27,7 @@ from ..arrays import (
     namespace,
     place,
     to_host,
+    why_there,
 )  # fmt: skip
 from ..engines import ACCELERATIONS, MATMUL_PRECISIONS, Carry
 from ..errors import DeviceError
@@ -36,9 +38,9 @@ from ..nn.layout import map_params
 from ..nn.losses import LINKS, match_loss
 from ..optim import RULES, SGD, Rule, make_rule, make_schedule
 from ..randomness import stream
-from ..training import Recipe, Validation, fit_network
+from ..training import Recipe, Validation, fit_network, fit_report
 from .explaining import Explains
-from .inputs import check_inputs, check_weights, elsewhere
+from .inputs import check_inputs, check_weights, elsewhere, seed_of
 from .model_file import save_model
 from .predictor import Predicts
 from .weights import collect, nested, refresh
@@ -133,10 +135,15 @@ class BaseMLP(Explains, Predicts, BaseEstimator):
 
     def _guarded(self, X, y, sample_weight, validation, *, resume, one_epoch=False, classes=None):
         """Fit, and leave the estimator as it was if that fails."""
-        before = dict(vars(self))
+        before, start = dict(vars(self)), perf_counter()
         try:
             self._validate_params()
-            self._fit(X, y, sample_weight, validation, resume, one_epoch, classes)
+            with counting() as counts:
+                self._fit(X, y, sample_weight, validation, resume, one_epoch, classes)
+            why = why_there(X, self.device)
+            self.fit_report_ = fit_report(self.coefs_[0], self._options(), why, counts, start)
+            for text in counts.notes if self.verbose else ():
+                print(f"Note: {text}")
         except BaseException:
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -147,6 +154,8 @@ class BaseMLP(Explains, Predicts, BaseEstimator):
         if one_epoch and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         x, targets, weights, loss, params = self._prepared(X, y, sample_weight, resume, classes)
+        if self.verbose and self.device != "cpu":
+            print(f"Training on {self.device_}: {why_there(X, self.device)}")
         state = self._resumed(one_epoch, x) if resume else None
         data, weights, held_out = self._split(x, targets, weights, validation)
         rule = None if self.solver == "lbfgs" else self._rule()
@@ -166,7 +175,7 @@ class BaseMLP(Explains, Predicts, BaseEstimator):
         """Return x, targets, weights, the loss and the parameters, all as the step takes them."""
         if not resume:
             self.scaling_ = None
-            self.seed_ = _seed(self.random_state)
+            self.seed_ = seed_of(self.random_state)
         x = self._inputs(X, reset=not resume)
         targets = self._targets(y, x, reset=not resume, classes=classes)
         weights = check_weights(sample_weight, x.shape[0])
@@ -199,7 +208,9 @@ class BaseMLP(Explains, Predicts, BaseEstimator):
     def _checked(self, X, *, reset=False, method="fit"):
         """Return X as an array of the right shape, at home."""
         x, dtype = check_inputs(self, X, reset=reset)
-        x = place(x, self.device)
+        dtype = dtype if reset else self._dtype
+        with np.errstate(over="ignore"):  # the check for finite numbers says it
+            x = place(x, self.device, dtype if self.scaling_ is None else None)
         if reset:
             self._dtype, self._home, self.device_ = dtype, home(x), home(x).device
         elif home(x) != self._home:
@@ -210,7 +221,7 @@ class BaseMLP(Explains, Predicts, BaseEstimator):
         """Return x standardised if the model is, in the compute dtype, and finite."""
         if self.scaling_ is not None:  # in X's own floats: float32 would lose a column of 1.7e9 + t
             x = self.scaling_.inputs(as_float(x, float_dtype(x)))
-        with np.errstate(over="ignore"):  # the next lines say it
+        with np.errstate(over="ignore"):
             x = as_float(x, self._dtype)
         if not all_finite(x):
             raise ValueError(
@@ -399,10 +410,3 @@ def _is_pair(init):
 def _drops(layer):
     """Tell whether a layer, or a part of it, is a Dropout."""
     return isinstance(layer, Dropout) or any(map(_drops, getattr(layer, "parts", {}).values()))
-
-
-def _seed(random_state):
-    """Return the one integer that names all random streams."""
-    if isinstance(random_state, Integral):
-        return int(random_state)
-    return int(check_random_state(random_state).randint(2**31 - 1))

@@ -48,7 +48,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     dropout : float, default=0.0
         Share of the outputs of hidden layers given by size that is dropped while training.
     device : {"auto", "cpu", "cuda", "cuda:1", ...}, default="auto"
-        "auto" trains where X is; "cuda" moves host arrays to a card (CuPy).
+        "auto" trains where X is, so host arrays on the CPU; "cuda" moves these to a card (CuPy),
+        once, and results come back as NumPy arrays. Rows that do not fit the card stay in pinned
+        host memory, where it reads them.
     dtype : {"float32", "float64"}, default=None
         Compute dtype; None is that of X. float32 is about twice as fast.
     matmul_precision : {"highest", "high", "medium", "float16"}, default="highest"
@@ -74,6 +76,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     history_ : dict of lists
         loss, validation_loss, validation_score, learning_rate, seconds: an entry an epoch (lbfgs:
         an iteration, without learning_rate; validation: with X_val or early_stopping).
+    fit_report_ : dict
+        Of the last `fit` or `partial_fit`: device, why (it was chosen), engine, matmul_precision,
+        dtype; bytes_to_device, bytes_to_host, host_reads (the host waited for a device's numbers),
+        launches (of kernels; None where not counted), notes (of what was not as asked), seconds.
     network_ : Network
     device_ : str
         Where the model lives.

@@ -1,6 +1,9 @@
 """Checks at the door: X, y and weights of any library, in scikit-learn's words."""
 
+from numbers import Integral
+
 import numpy as np
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, _check_y, validate_data
 
 from ..arrays import detached, float_dtype, from_host, home, is_array, is_numpy, to_host
@@ -103,3 +106,10 @@ def check_weights(sample_weight, n):
     if not w.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")
     return w
+
+
+def seed_of(random_state):
+    """Return the one integer that names all random streams."""
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from ..arrays import detached, from_host, home, is_array, namespace, to_host
+from ..arrays import copy_to, detached, from_host, home, is_array, namespace, to_host
 from ..errors import ShapeError
 from ..nn.layout import get, path_name, put
 from ..training import State
@@ -91,4 +91,4 @@ def refresh(value, like):
     if isinstance(value, State):
         own = {f.name: refresh(getattr(value, f.name), like) for f in fields(value)}
         return replace(value, **own)
-    return from_host(to_host(value), like) if is_array(value) else value
+    return copy_to(value, like) if is_array(value) else value

@@ -3,9 +3,10 @@
 from .fit import Trained, fit_network, train
 from .loop import Recipe, State, Validation, new_history
 from .outputs import network_outputs
+from .report import fit_report
 from .step import Step
 
 __all__ = [
-    "Recipe", "State", "Step", "Trained", "Validation", "fit_network", "network_outputs",
-    "new_history", "train",
+    "Recipe", "State", "Step", "Trained", "Validation", "fit_network", "fit_report",
+    "network_outputs", "new_history", "train",
 ]  # fmt: skip

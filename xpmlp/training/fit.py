@@ -2,8 +2,9 @@
 
 import warnings
 from dataclasses import dataclass
+from time import perf_counter
 
-from ..arrays import Array, as_float, detached, float_dtype, namespace
+from ..arrays import Array, as_float, counting, detached, float_dtype, namespace
 from ..engines import Carry, Options, engine_for
 from ..nn import Layout, Network
 from ..nn.layout import map_params
@@ -16,8 +17,9 @@ from .inputs import (
     starting_params,
 )
 from .lbfgs import run_lbfgs
-from .loop import Recipe, State, run_epochs
+from .loop import Recipe, State, copy_store, run_epochs
 from .outputs import network_outputs
+from .report import fit_report
 from .step import Step
 
 
@@ -28,13 +30,14 @@ def fit_network(
 
     data: (X, y) in the compute dtype on the device; params: nested dicts of arrays there; rule: an
     update rule, or None for L-BFGS; state: of the call before, or None; sample_weight: (n,) on the
-    host. Returns the parameters (nested dicts of new arrays), the state, and why it ended.
+    host. Returns the parameters (nested dicts of new arrays), the state (its arrays new too: what
+    an engine returns it may overwrite in the next run), and why it ended.
     """
     engine, xp = engine_for(data[0], recipe.options), namespace(data[0])
     x, _ = data = tuple(map(engine.resident, data))
     layout = Layout.of(network, params, contiguous=engine.contiguous)
     # The run may give its carry away, so it holds copies.
-    store = {k: xp.asarray(a, copy=True) for k, a in layout.pack(params, xp=xp).items()}
+    store = copy_store(layout.pack(params, xp=xp), xp=xp)
     buffers = {leaf.name: store.pop(leaf.name) for leaf in layout.leaves if not leaf.group.trained}
     state = state or State(Carry({}, {}, {}), recipe.lr)
     kept = state.carry.state
@@ -60,6 +63,8 @@ def fit_network(
             step, engine, data, recipe, state, sample_weight=sample_weight, validation=validation
         )
     trained = layout.unpack(state.carry.params | state.carry.buffers, xp=xp)
+    kept = {slot: copy_store(s, xp=xp) for slot, s in state.carry.state.items()}
+    state.carry = Carry({}, {}, kept)
     return map_params(lambda a: xp.asarray(a, copy=True), trained), state, reason
 
 
@@ -86,6 +91,8 @@ class Trained:
         Layer number -> name -> array, in the library and on the device of X.
     history : dict of lists
         "loss", "learning_rate", "seconds", an entry an epoch.
+    report : dict
+        Device, engine, bytes moved and so on: as `fit_report_` of `MLPClassifier`.
     options : Options
         matmul_precision, accelerate and deterministic, as in `train`; those of the outputs too.
     """
@@ -93,6 +100,7 @@ class Trained:
     network: Network
     params: dict
     history: dict
+    report: dict
     options: Options = Options()
 
     def outputs(self, X: Array) -> Array:
@@ -157,11 +165,8 @@ def train(
     >>> bool(np.abs(trained.outputs(x) - np.sin(x)).max() < 0.1)
     True
     """
-    x = checked_inputs(X, dtype)
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be 1 or more, got {batch_size}.")
-    params, n_out = starting_params(network, x, params, random_state)
-    record, targets = network_loss(loss, n_out), checked_targets(y, x, n_out, loss)
     rule = None if solver == "lbfgs" else make_rule(
         solver, momentum=momentum, nesterov=nesterovs_momentum, beta_1=beta_1, beta_2=beta_2,
         epsilon=epsilon,
@@ -169,18 +174,24 @@ def train(
     options = Options(matmul_precision, accelerate, deterministic)
     if weight_decay is None:
         weight_decay = rule.weight_decay if rule else 0.0
-    recipe = Recipe(
-        make_schedule(learning_rate, power_t), learning_rate_init,
-        min(batch_size or 200, x.shape[0]), max_iter, shuffle, random_state, alpha, weight_decay,
-        tol, n_iter_no_change, max_fun=max_fun, verbose=verbose, options=options,
-    )  # fmt: skip
-    w = checked_weights(sample_weight, x.shape[0])
-    trained, state, reason = fit_network(
-        network, record, rule, recipe, (x, targets), params, sample_weight=w
-    )
+    start = perf_counter()
+    with counting() as counts:
+        x = checked_inputs(X, dtype)
+        recipe = Recipe(
+            make_schedule(learning_rate, power_t), learning_rate_init,
+            min(batch_size or 200, x.shape[0]), max_iter, shuffle, random_state, alpha,
+            weight_decay, tol, n_iter_no_change, max_fun=max_fun, verbose=verbose, options=options,
+        )  # fmt: skip
+        params, n_out = starting_params(network, x, params, random_state)
+        record, targets = network_loss(loss, n_out), checked_targets(y, x, n_out, loss)
+        w = checked_weights(sample_weight, x.shape[0])
+        trained, state, reason = fit_network(
+            network, record, rule, recipe, (x, targets), params, sample_weight=w
+        )
     if reason == "interrupted":
         warnings.warn("Training interrupted by user.")
-    return Trained(network, trained, state.history, options)
+    report = fit_report(x, options, "train computes where X is.", counts, start)
+    return Trained(network, trained, state.history, report, options)
 
 
 def _first(params):

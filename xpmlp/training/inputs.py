@@ -76,7 +76,7 @@ def checked_targets(y, x, n_out, loss) -> Array:
                 "for each class."
             )
         n_classes = max(n_out, 2)
-        if not bool(xp.all((y >= 0) & (y < n_classes))):
+        if not bool(to_host(xp.all((y >= 0) & (y < n_classes)))):
             raise ValueError(
                 f"y holds labels outside 0 ... {n_classes - 1}: number the classes from 0, and "
                 "give the last layer an output for each."

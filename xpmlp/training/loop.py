@@ -111,7 +111,7 @@ def run_epochs(step, engine, data, recipe, state, *, sample_weight=None, validat
     """
     best = None
     if recipe.early_stopping and state.best_score > -np.inf:  # of a call before: these weights
-        best = _copy(engine, state.carry.params), _copy(engine, state.carry.buffers)
+        best = _weights(state, engine.xp)
     show = Progress(recipe.verbose, recipe.max_iter)
     reason, state.n_iter = "max_iter", 0
     with interruptible() as interrupted:
@@ -125,7 +125,7 @@ def run_epochs(step, engine, data, recipe, state, *, sample_weight=None, validat
                     break
                 validate(step, engine, state, validation)
                 if _improved(recipe, state) and recipe.early_stopping:
-                    best = _copy(engine, state.carry.params), _copy(engine, state.carry.buffers)
+                    best = _weights(state, engine.xp)
                 show.epoch(state.n_iter, state.history, early_stopping=recipe.early_stopping)
                 lr = recipe.schedule.after_epoch(recipe.lr, state.lr, state.n_seen)
                 state.lr = (
@@ -228,6 +228,11 @@ def _plateau(recipe, state, show):
     return lr
 
 
-def _copy(engine, store):
+def _weights(state, xp):
+    """Return copies of what layers hold: parameters and buffers."""
+    return tuple(copy_store(store, xp=xp) for store in state.carry[:2])
+
+
+def copy_store(store, *, xp):
     """Copy a store: the next step may overwrite or give away its arrays."""
-    return {name: engine.xp.asarray(a, copy=True) for name, a in store.items()}
+    return {name: xp.asarray(a, copy=True) for name, a in store.items()}
