@@ -13,7 +13,8 @@ from sklearn.base import clone
 
 from xpmlp import MLPClassifier, MLPRegressor, arrays, load_model, nn, train
 from xpmlp.arrays import counting, from_host, note, to_host
-from xpmlp.engines import ACCELERATIONS, engine_for
+from xpmlp.cli import main
+from xpmlp.engines import ACCELERATIONS, MATMUL_PRECISIONS, engine_for
 from xpmlp.errors import DeviceError, DeviceMemoryError, DivergenceError
 
 X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
@@ -260,3 +261,16 @@ def test_a_model_file_and_a_clone_keep_them(tmp_path):
 
 def test_a_card_without_memory_is_a_device_error_and_a_memory_error():
     assert issubclass(DeviceMemoryError, DeviceError) and issubclass(DeviceMemoryError, MemoryError)
+
+
+def test_the_command_line_knows_them_and_hands_them_on(tmp_path):
+    from xpmlp.cli.train import PRECISIONS, TIERS
+
+    assert (PRECISIONS, TIERS) == (MATMUL_PRECISIONS, ACCELERATIONS)
+    path = str(tmp_path / "model.safetensors")
+    given = ("--matmul-precision", "float16", "--accelerate", "eager", "--deterministic")
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", "sine", "--epochs", "1", "--quiet", "--out", path, *given])
+    model = load_model(path)
+    asked = model.matmul_precision, model.accelerate, model.deterministic
+    assert asked == ("float16", "eager", True)

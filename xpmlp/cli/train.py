@@ -14,7 +14,15 @@ import click
 from ..errors import DataError
 
 LOSSES = ("log_loss", "binary_log_loss", "squared_error", "poisson")
+PRECISIONS = ("highest", "high", "medium", "float16")
+TIERS = ("auto", "generic", "eager", "graph")
 SOLVERS = ("adam", "sgd", "adamw", "rmsprop", "adagrad", "lbfgs")
+
+# Options that are the estimators' arguments of the same names.
+SAME = (
+    "activation", "solver", "alpha", "learning_rate", "momentum", "weight_decay", "dropout", "init",
+    "device", "dtype", "matmul_precision", "accelerate", "deterministic", "early_stopping",
+)  # fmt: skip
 
 
 def sizes_of(ctx, param, value):
@@ -66,6 +74,11 @@ option = partial(click.option, show_default=True)
 @option("--seed", type=click.IntRange(0, 2**32 - 1), default=0)
 @option("--device", default="auto", help="auto, cpu, cuda, cuda:1.")
 @option("--dtype", type=click.Choice(["float32", "float64"]), default="float32")
+@option("--matmul-precision", type=click.Choice(PRECISIONS), default="highest",
+        help="Products of float32 in: itself, TF32, bfloat16, float16.")
+@option("--accelerate", type=click.Choice(TIERS), default="auto",
+        help="Steps on a card by: plain operations, fused kernels, CUDA graphs.")
+@option("--deterministic", is_flag=True, help="Equal to the last bit each time, on a card too.")
 @option("--early-stopping", is_flag=True, help="Keep the epoch of best validation score.")
 @option("--patience", type=click.IntRange(1), default=10,
         help="Epochs without improvement before the end.")
@@ -195,14 +208,11 @@ def _fit(table, X, y, watched, options):
     if options["validation"] in (0, "test") or options["solver"] == "lbfgs":
         options["early_stopping"] = False
     model = kind(
-        hidden_layer_sizes=options["hidden"], activation=options["activation"], loss=loss,
-        solver=options["solver"], learning_rate_init=options["lr"], alpha=options["alpha"],
-        learning_rate=options["learning_rate"], momentum=options["momentum"],
-        batch_size=min(options["batch_size"], len(X)),
-        max_iter=options["epochs"], weight_decay=options["weight_decay"],
-        dropout=options["dropout"], init=options["init"], random_state=options["seed"],
-        device=options["device"], dtype=options["dtype"], early_stopping=options["early_stopping"],
+        hidden_layer_sizes=options["hidden"], loss=loss, learning_rate_init=options["lr"],
+        batch_size=min(options["batch_size"], len(X)), max_iter=options["epochs"],
+        random_state=options["seed"],
         n_iter_no_change=options["patience"], verbose=0 if options["quiet"] else 2,
+        **{name: options[name] for name in SAME},
     )  # fmt: skip
     if options["validation"] in (0, "test"):
         model.set_params(n_iter_no_change=np.inf)  # every epoch that was asked for

@@ -1,6 +1,6 @@
 """How training steps run on one array library: the only seam."""
 
-from ..arrays import Array, is_jax, is_numpy, is_torch, namespace
+from ..arrays import Array, is_cupy, is_jax, is_numpy, is_torch, namespace
 from .base import DEFAULTS, Batch, Carry, Engine, Options, Plan, gather
 from .generic import generic_engine
 from .jax import jax_engine
@@ -39,6 +39,10 @@ def engine_for(x: Array, options: Options = DEFAULTS) -> Engine:
     _check("matmul_precision", precision, MATMUL_PRECISIONS)
     _check("accelerate", accelerate, ACCELERATIONS)
     xp = namespace(x)
+    if is_cupy(x) and accelerate not in ("auto", "generic"):
+        from .cupy import cupy_engine  # which imports CuPy
+
+        return cupy_engine(xp, options)
     precision = "medium" if precision == "float16" else precision
     if is_torch(x):
         on_card = x.device.type != "cpu"
