@@ -1,10 +1,9 @@
 """What works on this machine: array libraries, BLAS, compiled code, optional extras.
 
-A library works when it has made an array, run an operation and handed the number back: CuPy
-installs and imports without a card, and only its first kernel shows what is missing.
+A library works when it has made an array, run an operation and handed the number back. CuPy, with
+all that stands between it and a card, is asked in a process of its own (`cuda_probe`).
 """
 
-import ctypes
 import logging
 import os
 import platform
@@ -18,17 +17,19 @@ from time import perf_counter
 
 from xpmlp import __version__
 
+from . import cuda, cuda_probe
+
 LIBRARIES = {
     "numpy": "pip install numpy",
-    "cupy": "pip install xpmlp[cuda12] (driver for CUDA 12) or xpmlp[cuda13] (driver for CUDA 13)",
-    "torch": "pip install xpmlp[torch]",
-    "jax": "pip install xpmlp[jax]",
+    "torch": 'pip install "xpmlp[torch]"',
+    "jax": 'pip install "xpmlp[jax]"',
     "array_api_strict": "pip install array-api-strict (checks code against the standard)",
 }
 EXTRAS = {
-    "duckdb": ("reads CSV and Parquet", "pip install xpmlp[data]"),
-    "matplotlib": ("draws pictures", "pip install xpmlp[plot]"),
+    "duckdb": ("reads CSV and Parquet", 'pip install "xpmlp[data]"'),
+    "matplotlib": ("draws pictures", 'pip install "xpmlp[plot]"'),
 }
+CARD_USERS = ("torch", "jax")
 WITHOUT_NUMBA = 'not installed, so NumPy computes what it would compile: pip install "xpmlp[fast]"'
 
 
@@ -49,60 +50,50 @@ def show_backends() -> None:
 
 def report() -> str:
     """Return the text that `show_backends` prints: at most 40 lines of 100 columns."""
-    cuda = _driver_cuda()
+    facts = cuda_probe.ask()
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    card = f"NVIDIA driver for CUDA {cuda}" if cuda else "no NVIDIA driver"
     rows = [
-        f"xpmlp {__version__}, Python {platform.python_version()}, {machine}, {card}\n",
-        *(_row(name, *_examine(name, cuda)) for name in LIBRARIES),
+        f"xpmlp {__version__}, Python {platform.python_version()}, {machine}\n",
+        *(_row(name, *_examine(name, facts)) for name in LIBRARIES),
         "",
         _row("NumPy's BLAS", *_blas()),
         _row("numba", *_numba()),
         *(_row(name, *_extra(name)) for name in EXTRAS),
+        "\nCUDA",
+        *(_row("  " + row.name, row.version, row.text, lines=4) for row in cuda.rows(facts)),
     ]
     return "\n".join(rows)
 
 
-def _row(name, version, text):
-    """One row of the table; a long reason wraps, up to four lines."""
+def _row(name, version, text, lines=3):
+    """One row of the table; a long text wraps."""
     head, margin = f"{name:18}{version:13.13} ", " " * 32
-    return textwrap.fill(text, 100, initial_indent=head, subsequent_indent=margin, max_lines=4)
+    wrapper = textwrap.TextWrapper(100, head, margin, max_lines=lines, break_on_hyphens=False)
+    return wrapper.fill(text)
 
 
-def _examine(name, cuda):
+def _examine(name, facts):
     """Version of one array library, and where it works or why it does not."""
     version = "-"
     try:
         if find_spec(name) is None:
             return version, f"not installed: {LIBRARIES[name]}"
-        if name == "cupy":
-            _refuse_two_wheels()
+        if name in CARD_USERS and any("fate" in fact for fact in facts.values()):
+            return metadata.version(name), "not tried, as it would ask the driver: see CUDA below"
         with _quiet():
             module = import_module(name)
             version = str(getattr(module, "__version__", "unknown"))
             verdicts = [f"{_probe(name, dev)} {label}" for label, dev in _devices(module)]
             text = "; ".join(dict.fromkeys(verdicts))
     except Exception as error:  # a broken library may raise anything
-        return version, f"does not work: {_reason(error)}"
-    if cuda and name in ("torch", "jax") and "cuda" not in text:
+        return version, f"does not work: {cuda_probe.reason(error)}"
+    if name in CARD_USERS and "name" in facts.get("card", {}) and "cuda" not in text:
         text += f"; sees no GPU: is this {name} built for the CPU only?"
     return version, text
 
 
-def _refuse_two_wheels():
-    names = {dist.name for dist in metadata.distributions() if dist.name}
-    wheels = sorted(n for n in names if n == "cupy" or n.startswith(("cupy-cuda", "cupy-rocm")))
-    if len(wheels) > 1:
-        msg = f"{' and '.join(wheels)} overwrite each other's files: uninstall all, install one"
-        raise ImportError(msg)
-
-
 def _devices(module):
     """Pairs (label, device argument or None) of an imported array library."""
-    if module.__name__ == "cupy":
-        if not module.cuda.is_available():
-            raise RuntimeError("no NVIDIA driver or no card: check nvidia-smi")
-        return [("cuda:0 " + module.cuda.runtime.getDeviceProperties(0)["name"].decode(), None)]
     if module.__name__ == "torch":
         cuda = [f"cuda:{i}" for i in range(module.cuda.device_count())]
         return [("cpu", "cpu"), *((f"{c} {module.cuda.get_device_name(c)}", c) for c in cuda)]
@@ -119,16 +110,8 @@ def _probe(name, device):
         ones = xp.ones(2, dtype=xp.float32, **({} if device is None else {"device": device}))
         total = float(xp.sum(ones + 1))
     except Exception as error:  # one bad card does not hide the others
-        return f"fails ({_reason(error)}) on"
+        return f"fails ({cuda_probe.reason(error)}) on"
     return "works on" if total == 4 else f"gives 2 + 2 = {total} on"
-
-
-def _reason(error):
-    """First line of an error, with the remedy for the one that CuPy's users meet most."""
-    line = next(iter(str(error).strip().splitlines()), "")
-    if "nvrtc" in str(error).lower():
-        line += "; the CUDA compiler is missing: pip install xpmlp[cuda12] or xpmlp[cuda13]"
-    return f"{type(error).__name__}: {line}"
 
 
 def _blas():
@@ -155,7 +138,7 @@ def _numba():
         text = f"compiles the work on NumPy arrays; products by {blas.find_blas().name}"
         return metadata.version("numba"), f"{text}, {n} thread{'s' * (n > 1)}"
     except Exception as error:  # a numba that does not fit NumPy says so when it is imported
-        return "-", f"does not work: {_reason(error)}"
+        return "-", f"does not work: {cuda_probe.reason(error)}"
 
 
 def warm():
@@ -195,17 +178,6 @@ def _extra(name):
         return metadata.version(name), use
     except metadata.PackageNotFoundError:
         return "-", f"{use}; not installed: {install}"
-
-
-def _driver_cuda():
-    """Newest CUDA version that the NVIDIA driver runs, as "12.8"; None without a driver."""
-    version = ctypes.c_int()
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
-        driver.cuDriverGetVersion(ctypes.byref(version))
-    except (OSError, AttributeError):
-        return None
-    return f"{version.value // 1000}.{version.value % 1000 // 10}"
 
 
 @contextmanager

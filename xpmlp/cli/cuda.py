@@ -1,0 +1,205 @@
+"""The links between a host array and a CUDA card: each works, or here is why not and what to type.
+
+The texts alone: `cuda_probe` finds the facts that they are of.
+"""
+
+import re
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """A link of the chain: whether it works (None: it was not tried), and what to say of it."""
+
+    name: str
+    version: str
+    text: str
+    works: bool | None
+
+
+# What CUDA answers (cuda.h) when it is asked for its cards, in words.
+CODES = {
+    2: "its memory is full: nvidia-smi shows who holds it",  # seldom: `_card` knows more of that
+    34: "libcuda.so.1 is the stub for linkers: take its folder out of LD_LIBRARY_PATH",
+    46: "another program has the card for itself: nvidia-smi shows who",
+    100: "the driver finds none: type nvidia-smi; start a container with docker run --gpus all",
+    802: "the switch between the cards is not ready: sudo systemctl start nvidia-fabricmanager",
+    803: "the driver's library and kernel module differ, as after an update: sudo reboot",
+    804: "the cuda-compat libraries do not fit this card: take them out of LD_LIBRARY_PATH",
+    999: "unknown error, as after a sleep: sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm",
+}
+DRIVERS = "https://www.nvidia.com/drivers"
+ASLEEP = "type nvidia-smi; where that does not answer either, restart the machine"
+
+
+def rows(facts):
+    """Return the rows of all links, and the verdict, from what `cuda_probe.ask` found."""
+    found: list[Row] = []
+    for link, judge in JUDGES.items():
+        mine, name = facts.get(link, {}), "CuPy" if link == "cupy" else link
+        if "fate" in mine:
+            remedy = ASLEEP if link in ("driver", "card") else _again(facts)
+            row = Row(name, "-", f"{mine['fate']}: {remedy}", False)
+        elif not mine:
+            cause = next((r.name for r in found if not r.works), "another link")
+            row = Row(name, "-", f"not tried: see {cause}", None)
+        else:
+            row = Row(name, *judge(mine, facts))
+        found.append(row)
+    return [*found, _verdict(found)]
+
+
+def extra(facts):
+    """Name the extra that fits driver and card: CUDA 13 needs a driver for it, and 7.5 or more."""
+    cuda = facts.get("driver", {}).get("cuda") or (13, 0)
+    capability = facts.get("card", {}).get("capability") or (9, 0)
+    return "cuda12" if cuda[0] < 13 or tuple(capability) < (7, 5) else "cuda13"
+
+
+def _install(facts):
+    return f'pip install "xpmlp[{extra(facts)}]"'
+
+
+def _again(facts):
+    return _install(facts).replace("install", "install --force-reinstall")
+
+
+def _instead(wheels, facts):
+    return f"pip uninstall -y {' '.join(wheels)} && {_install(facts)}"
+
+
+def _short(text):
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _remedy(error, facts):
+    """What to type against an error of CuPy's or nvmath's."""
+    if "memory" in error.lower():
+        return "free the card's memory: nvidia-smi shows who holds it"
+    if "InsufficientDriver" in error:
+        return f"too old a driver for this CuPy: update it, or {_install(facts)}"
+    if re.search(r"(lib|find \W?)(nvrtc|cu)|nvrtc64|cublas|\.h\b", error):
+        return f"a part of CUDA is missing: {_install(facts)}"
+    return _again(facts)
+
+
+def _driver(mine, facts):
+    cuda = mine.get("cuda")
+    if cuda and cuda[0] < 12:
+        text = f"too old, for CUDA {cuda[0]}.{cuda[1]} where CuPy needs 12: update it, {DRIVERS}"
+        return mine["version"] or "-", text, False
+    if cuda:
+        return mine["version"] or "-", f"works, for CUDA up to {cuda[0]}.{cuda[1]}", True
+    if mine["wsl"]:
+        text = "none in this WSL: install NVIDIA's driver in Windows, then type there: wsl --update"
+    elif mine["container"] and (mine["module"] or mine["card"]):
+        text = "none in this container: start it with docker run --gpus all"
+    elif mine["module"]:
+        text = f"loaded, but its library libcuda.so.1 is not found: install it again, {DRIVERS}"
+    elif mine["card"]:
+        text = f"none, but an NVIDIA card: sudo ubuntu-drivers install, or {DRIVERS}"
+    else:
+        text = "none, and no NVIDIA card is seen"
+    return "-", text, False
+
+
+def _card(mine, facts):
+    if "error" in mine:
+        return "-", f"does not work ({_short(mine['error'])}): {ASLEEP}", False
+    if "name" not in mine:
+        visible = mine["visible"]
+        if mine["code"] == 100 and visible is not None:
+            text = f"CUDA_VISIBLE_DEVICES={visible!r} hides all: unset CUDA_VISIBLE_DEVICES"
+        else:
+            text = CODES.get(mine["code"], f"CUDA error {mine['code']}: type nvidia-smi")
+        return "-", text, False
+    major, minor = mine["capability"]
+    more = f" and {mine['n'] - 1} more" if mine["n"] > 1 else ""
+    name = f"cuda:0 {mine['name']}{more}, compute capability {major}.{minor}"
+    if (major, minor) < (5, 0):
+        return "-", f"{name}: too old for CUDA 12, which needs 5.0", False
+    if mine["code"] not in (0, 2):
+        text = CODES.get(mine["code"], f"CUDA error {mine['code']}: type nvidia-smi")
+        return "-", f"{name}: {text}", False
+    memory = f"{mine['free'] / 1e9:.1f} of {mine['total'] / 1e9:.1f} GB free"
+    if "holder" not in mine:
+        return "-", f"{name}, {memory}", True
+    who, pid, held = (*mine["holder"].rsplit(", ", 2), "", "")[:3]
+    who = f"{who} (process {pid}) holds {held}" if pid else "another program holds the rest"
+    return "-", f"{name}: only {memory}; {who}: type nvidia-smi, end it or wait", mine["code"] == 0
+
+
+def _cupy(mine, facts):
+    wheels, version = mine["wheels"], mine.get("version", "-")
+    if len(wheels) > 1:
+        text = f"{' and '.join(wheels)} overwrite each other's files: {_instead(wheels, facts)}"
+        return "-", text, False
+    if "error" in mine:
+        remedy = _remedy(mine["error"], facts)
+        return "-", f"does not import ({_short(mine['error'])}): {remedy}", False
+    if "version" not in mine:
+        if facts["driver"].get("cuda"):
+            return "-", f"not installed: {_install(facts)}", False
+        text = f"not installed; where there is a card: {_install(facts)}"
+        return "-", f"{text} (cuda12 for a driver below 580)", False
+    wheel = wheels[0] if wheels else "this CuPy"
+    driver, capability = facts["driver"].get("cuda"), facts.get("card", {}).get("capability")
+    if int(version.partition(".")[0]) < 14:
+        return version, f"too old: {_install(facts)}", False
+    if wheel == "cupy-cuda13x" and extra(facts) == "cuda12":
+        lacks = (
+            f"a driver for CUDA 13, this one is for {driver[0]}.{driver[1]}" if driver[0] < 13
+            else f"compute capability 7.5, the card has {capability[0]}.{capability[1]}"
+        )  # fmt: skip
+        return version, f"{wheel} needs {lacks}: {_instead(wheels, facts)}", False
+    tried = facts.get("card", {}).get("code") == 0
+    return version, f"{wheel} imports{'' if tried else '; more shows on a card'}", True
+
+
+def _compiler(mine, facts):
+    if "error" in mine:
+        remedy = _remedy(mine["error"], facts)
+        return "-", f"the first kernel fails ({_short(mine['error'])}): {remedy}", False
+    return "-", "works: a kernel of CuPy's, compiled anew", True
+
+
+def _products(mine, facts):
+    if "works" not in mine:
+        remedy = _remedy(mine["error"], facts)
+        return "-", f"cuBLAS fails ({_short(mine['error'])}): {remedy}", False
+    instead = "so accelerate='graph' becomes 'eager'"
+    if mine["nvmath"] is None:
+        text = f"cuBLAS works; nvmath-python is not installed, {instead}: {_install(facts)}"
+    elif "error" in mine:
+        remedy = _remedy(mine["error"], facts)
+        text = f"cuBLAS works; cuBLASLt fails ({_short(mine['error'])}), {instead}: {remedy}"
+    else:
+        major, rest = divmod(mine["cublaslt"], 10000)
+        text = f"cuBLAS works, and cuBLASLt {major}.{rest // 100} by nvmath-python"
+    return mine["nvmath"] or "-", text, True
+
+
+def _engine(mine, facts):
+    if "error" in mine:
+        return "-", f"plain operations fail to train a network ({_short(mine['error'])})", False
+    good = [repr(kind) for kind, note in mine.items() if not note]
+    bad = [f"{kind!r}: {_short(note)}" for kind, note in mine.items() if note]
+    agree = [f"accelerate={' and '.join(good)} trains like plain operations"] if good else []
+    return "-", "; ".join(agree + bad), True
+
+
+def _verdict(found):
+    broken = next((row.name for row in found if not row.works), None)
+    if broken:
+        text = f"everything runs on the CPU; device='cuda' fails until this works: {broken}"
+    else:
+        text = (
+            "device='cuda' uses cuda:0; device='auto' keeps host arrays on the CPU, until the "
+            "CUDA engine has been measured on a card"
+        )
+    return Row("verdict", "-", text, not broken)
+
+
+JUDGES = {
+    "driver": _driver, "card": _card, "cupy": _cupy, "compiler": _compiler,
+    "products": _products, "engine": _engine,
+}  # fmt: skip

@@ -1,0 +1,234 @@
+"""What each link between a host array and a CUDA card says of itself, asked for real.
+
+`ask` does so in a process of its own, under a time limit: a driver may hang or crash.
+"""
+
+import ctypes
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import warnings
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic, sleep
+from typing import Any
+
+import numpy as np
+
+from ..arrays import cuda_driver
+
+CODE = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
+    "from xpmlp.cli.cuda_probe import answer; answer(sys.argv[1])"
+)
+
+
+def ask(limit=20.0):
+    """Return the facts by link; of the one that took more than `limit` seconds or crashed: that."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        path = Path(folder, "facts")
+        path.touch()
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-c", CODE, str(path), json.dumps(sys.path)],
+            env=os.environ | {"CUPY_CACHE_IN_MEMORY": "1"},  # a kept kernel proves no compiler
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        size, end = 0, monotonic() + limit
+        while child.poll() is None and monotonic() < end:
+            sleep(0.02)
+            if path.stat().st_size > size:
+                size, end = path.stat().st_size, monotonic() + limit
+        code, lines = child.returncode, path.read_text().splitlines()
+        if code is None:
+            child.kill()
+            try:
+                child.wait(1)
+            except subprocess.TimeoutExpired:  # what waits inside the kernel cannot be killed
+                pass
+    facts = dict(map(json.loads, lines))
+    if code != 0 and len(facts) < len(LINKS):
+        fate = f"gives no answer in {limit:g} s" if code is None else f"crashes ({_exit(code)})"
+        facts[[*LINKS][len(facts)]] = {"fate": fate}
+    return facts
+
+
+def _exit(code):
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def answer(path):
+    """Write a line of JSON a link: (name, facts). Runs in the child."""
+    warnings.simplefilter("ignore")
+    facts: dict[str, dict[str, Any]] = {}
+    for link, probe in LINKS.items():
+        try:
+            facts[link] = probe(facts)
+        except Exception as error:  # a driver or library raises what it likes
+            facts[link] = {"error": reason(error)}
+        with open(path, "a") as file:
+            file.write(json.dumps([link, facts[link]]) + "\n")
+
+
+def reason(error):
+    """Kind and first line of an error, or of the one behind it, which CuPy wraps in a banner."""
+    error = error.__cause__ if isinstance(error.__cause__, ImportError) else error
+    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
+
+
+def _driver(facts):
+    """Version of CUDA that the driver runs; without one, what else tells of a card."""
+    version = cuda_driver()
+    if version is None:
+        return {"cuda": None} | _traces()
+    numbers = [int(part) for part in version.split(".")]
+    return {"cuda": numbers, "version": _smi("--query-gpu=driver_version")}
+
+
+def _traces():
+    """What tells of a card or a driver although its library is not found."""
+    display = (p.parent for p in Path("/sys/bus/pci/devices").glob("*/class") if _hex(p) >> 16 == 3)
+    return {
+        "wsl": "microsoft" in platform.release().lower(),
+        "container": any(map(os.path.exists, ("/.dockerenv", "/run/.containerenv"))),
+        "module": os.path.exists("/proc/driver/nvidia/version") or bool(shutil.which("nvidia-smi")),
+        "card": any(_hex(device / "vendor") == 0x10DE for device in display),
+    }
+
+
+def _hex(path):
+    return int(path.read_text(), 16)
+
+
+def _smi(*query):
+    """First row that nvidia-smi prints, as text; empty where it is not there or does not answer."""
+    command = ["nvidia-smi", *query, "--format=csv,noheader"]
+    try:
+        out = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return next(iter(out.stdout.splitlines()), "") if out.returncode == 0 else ""
+
+
+def _card(facts):
+    """Name, capability and memory of the first card, how many there are; or CUDA's error."""
+    if not facts["driver"].get("cuda"):
+        return {}
+    cuda = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    number, context = ctypes.c_int(), ctypes.c_void_p()
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    text = ctypes.create_string_buffer(256)
+    found: dict[str, Any] = {"visible": os.environ.get("CUDA_VISIBLE_DEVICES")}
+    if code := cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(number)):
+        return found | {"code": code}
+    if not number.value:
+        return found | {"code": 100}  # CUDA_ERROR_NO_DEVICE
+    found["n"] = number.value
+    cuda.cuDeviceGetName(text, 256, 0)
+    found["name"] = text.value.decode()
+    capability = []
+    for attribute in (75, 76):  # compute capability, major and minor
+        cuda.cuDeviceGetAttribute(ctypes.byref(number), attribute, 0)
+        capability.append(number.value)
+    found["capability"] = capability
+    cuda.cuDeviceTotalMem_v2(ctypes.byref(total), 0)
+    code = cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0)
+    if not code:
+        cuda.cuCtxSetCurrent(context)
+        code = cuda.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total))
+        cuda.cuDevicePrimaryCtxRelease_v2(0)
+    found |= {"code": code, "free": free.value, "total": total.value}
+    if scarce(found):
+        cuda.cuDeviceGetPCIBusId(text, 256, 0)
+        query = "--query-compute-apps=process_name,pid,used_memory"
+        found["holder"] = _smi(query, "--id=" + text.value.decode())
+    return found
+
+
+def scarce(card):
+    """Tell whether a card's memory is nearly full: CUDA's own context found no room, or so."""
+    return card["code"] == 2 or (card["code"] == 0 and card["free"] < max(card["total"] / 10, 1e9))
+
+
+def _cupy(facts):
+    """CuPy's wheels and version; none is imported where two overwrite each other."""
+    names = {dist.name for dist in metadata.distributions() if dist.name}
+    wheels = sorted(n for n in names if n == "cupy" or n.startswith(("cupy-cuda", "cupy-rocm")))
+    if len(wheels) > 1 or not find_spec("cupy"):
+        return {"wheels": wheels}
+    try:
+        return {"wheels": wheels, "version": import_module("cupy").__version__}
+    except Exception as error:
+        return {"wheels": wheels, "error": reason(error)}
+
+
+def _can_compute(facts):
+    return facts["card"].get("code") == 0 and "version" in facts["cupy"]
+
+
+def _compiler(facts):
+    """Compile and run a kernel of CuPy's."""
+    if not _can_compute(facts):
+        return {}
+    cupy = import_module("cupy")
+    total = float(cupy.sum(cupy.ones(2, dtype=cupy.float32) + 1))
+    return {"works": True} if total == 4 else {"error": f"it gives 2 + 2 = {total}"}
+
+
+def _products(facts):
+    """Multiply by cuBLAS, and open cuBLASLt through nvmath-python."""
+    if not _can_compute(facts):
+        return {}
+    cupy = import_module("cupy")
+    x = cupy.asarray(np.eye(2, dtype="float32") + 1)
+    if cupy.asnumpy(x @ x).tolist() != [[5.0, 4.0], [4.0, 5.0]]:
+        return {"error": f"[[2, 1], [1, 2]] squared is {cupy.asnumpy(x @ x).tolist()}"}
+    if not find_spec("nvmath"):
+        return {"works": True, "nvmath": None}
+    found = {"works": True, "nvmath": ""}
+    try:
+        found["nvmath"] = import_module("nvmath").__version__
+        lt = import_module("nvmath.bindings.cublasLt")
+        lt.destroy(lt.create())
+        return found | {"cublaslt": lt.get_version()}
+    except Exception as error:
+        return found | {"error": reason(error)}
+
+
+def _engine(facts):
+    """Fit a small network with each kind of step; the plain operations say what is right."""
+    if not facts["compiler"].get("works") or not facts["products"].get("works"):
+        return {}
+    from ..estimators import MLPRegressor
+
+    cupy, x = import_module("cupy"), np.random.default_rng(0).normal(size=(64, 5))
+    X, y = cupy.asarray(x, dtype="float32"), cupy.asarray(np.sin(x[:, 0]), dtype="float32")
+
+    def fit(kind):
+        sizes = {"hidden_layer_sizes": 8, "batch_size": 16, "max_iter": 2}
+        return MLPRegressor(**sizes, random_state=0, accelerate=kind).fit(X, y)
+
+    def alike(a, b):
+        return np.allclose(cupy.asnumpy(a), cupy.asnumpy(b), atol=1e-4)
+
+    right, found = fit("generic"), {}
+    for kind in ("eager", "graph"):
+        try:
+            model = fit(kind)
+            found[kind] = "; ".join(map(str, model.fit_report_["notes"]))
+            if not all(map(alike, model.coefs_, right.coefs_)):
+                found[kind] = "other numbers than by plain operations"
+        except Exception as error:
+            found[kind] = reason(error)
+    return found
+
+
+LINKS = {
+    "driver": _driver, "card": _card, "cupy": _cupy, "compiler": _compiler, "products": _products,
+    "engine": _engine,
+}  # fmt: skip
