@@ -54,12 +54,14 @@ def at_place(key: Array, place: tuple[int, ...]) -> Array:
     return key + int(word[0])
 
 
-def random_bits(key: Array, shape: tuple[int, ...], *, xp) -> Array:
+def random_bits(key: Array, shape: tuple[int, ...], *, xp, first: int = 0) -> Array:
     """Return 24 random bits (int32) per element of the last two axes of `shape`.
 
     A hash of the key and the element's number, row by row; keys with a member axis, (K, 1, 2),
-    give (K, N, D).
+    give (K, N, D). first: rows of the batch that stand before these.
     """
     n, d = shape[-2:]
-    element = xp.reshape(xp.arange(n * d, dtype=xp.int32, device=device(key)), (n, d))
+    start, stop = first * d, (first + n) * d
+    element = xp.arange(start, stop, dtype=xp.int32, device=device(key))
+    element = xp.reshape(element, (n, d))
     return (_mix(element * WEYL + key[..., 0:1], key[..., 1:2]) >> 8) & 0xFFFFFF

@@ -1,0 +1,93 @@
+"""kernels.cu compiled for cards that are not here: by NVRTC from its wheel, or else by nvcc."""
+
+import ctypes
+import os
+import re
+import shutil
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "xpmlp" / "engines" / "cupy" / "kernels.cu"
+KERNELS = re.findall(r'extern "C" __global__ void (\w+)\(', SOURCE.read_text())
+TYPES = {
+    "float32": ["-DMASTER=float", "-DSTORED=float"],
+    "float64": ["-DMASTER=double", "-DSTORED=double"],
+    "bfloat16": ["-DMASTER=float", "-DSTORED=__nv_bfloat16", "-DHALVES"],
+    "float16": ["-DMASTER=float", "-DSTORED=__half", "-DHALVES"],
+}
+
+
+def nvrtc():
+    """The compiler's library and the folder of its headers, or None."""
+    found = find_spec("nvidia")
+    for root in map(Path, found.submodule_search_locations or [] if found else []):
+        libraries = [p for p in root.rglob("libnvrtc.so.*") if "alt" not in p.name]
+        headers = [p.parent for p in root.rglob("cuda_fp16.h")]
+        if libraries and headers:
+            return ctypes.CDLL(str(libraries[0])), headers[0]
+    return None
+
+
+def compiled_by_nvrtc(found, source, options):
+    """Returns the machine code and what the assembler says of it."""
+    library, headers = found
+    program, size = ctypes.c_void_p(), ctypes.c_size_t()
+    library.nvrtcCreateProgram(
+        ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None
+    )
+    given = [o.encode() for o in (*options, "--ptxas-options=-v", f"-I{headers}")]
+    code = library.nvrtcCompileProgram(program, len(given), (ctypes.c_char_p * len(given))(*given))
+    library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    library.nvrtcGetProgramLog(program, log)
+    if code:
+        raise ValueError(log.value.decode())
+    library.nvrtcGetCUBINSize(program, ctypes.byref(size))
+    cubin = ctypes.create_string_buffer(size.value)
+    library.nvrtcGetCUBIN(program, cubin)
+    return cubin.raw, log.value.decode()
+
+
+def compiled_by_nvcc(source, options, folder):
+    (folder / "kernels.cu").write_text(source)
+    command = ["nvcc", "-cubin", "-Xptxas", "-v", *options, "-o", "kernels.cubin", "kernels.cu"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if result.returncode:
+        raise ValueError(result.stderr)
+    return (folder / "kernels.cubin").read_bytes(), result.stderr
+
+
+@pytest.fixture
+def compiled(tmp_path):
+    """(source, options) -> the machine code and the assembler's report."""
+    if os.name == "posix" and (found := nvrtc()):
+        return lambda source, options: compiled_by_nvrtc(found, source, options)
+    if shutil.which("nvcc"):
+        return lambda source, options: compiled_by_nvcc(source, options, tmp_path)
+    pytest.skip("no CUDA compiler: pip install nvidia-cuda-nvrtc nvidia-cuda-runtime")
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+@pytest.mark.parametrize("types", TYPES)
+def test_every_kernel_compiles_without_spills_and_leaves_room_for_other_blocks(
+    compiled, types, arch
+):
+    options = ["-std=c++17", f"-arch={arch}", *TYPES[types]]
+    cubin, report = compiled(SOURCE.read_text(), options)
+    assert len(KERNELS) > 7
+    missing = [name for name in KERNELS if f".text.{name}".encode() not in cubin]
+    assert not missing
+    registers = [int(n) for n in re.findall(r"Used (\d+) registers", report)]
+    assert len(registers) == len(KERNELS)
+    assert max(registers) <= 64  # four blocks of 256 threads a multiprocessor
+    assert all(int(n) == 0 for n in re.findall(r"(\d+) bytes spill", report))
+    assert all(int(n) <= 48 << 10 for n in re.findall(r"(\d+) bytes smem", report))
+
+
+def test_a_mistake_in_the_source_is_seen(compiled):
+    broken = SOURCE.read_text().replace("return z;", "return z", 1)
+    with pytest.raises(ValueError, match="expected a"):
+        compiled(broken, ["-std=c++17", "-arch=sm_80", *TYPES["float32"]])

@@ -1,0 +1,198 @@
+"""The CuPy engine: a step as it stands, as a few fused kernels, or as one CUDA graph.
+
+The tiers of `accelerate`: "generic" runs the step's own text; "eager" launches the kernels of
+kernels.cu one by one, for chains of Dense and Dropout; "graph" replays them as a CUDA graph, with
+cuBLASLt's products. What one tier cannot do, the one before does.
+"""
+
+import threading
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import Any
+
+import cupy
+
+from ...arrays import namespace
+from ...nn import Kernels
+from ...optim import RULES
+from ..base import DEFAULTS, Carry, Engine, Plan
+from ..generic import generic_engine
+from ..torch import torch_engine
+from .fused import KERNELS, FusedRule
+from .graph import Player
+from .products import CupyProducts, LtProducts, cublaslt
+from .program import Program, units_of
+from .trouble import careful_run, fitting, free_pools, tell
+
+PROVEN = "generic"  # the best tier whose tests and benchmark have passed on a card
+STORED = {"medium": "bfloat16", "float16": "float16"}
+IDLE_BYTES = 256 << 20  # of buffers that are kept for the next fit of the same step
+
+
+@lru_cache(maxsize=128)
+def cupy_engine(xp, options=DEFAULTS) -> Engine:
+    """Return the engine of CuPy arrays; `xp` is their Array API namespace."""
+    tier = PROVEN if options.accelerate == "auto" else options.accelerate
+    kernels = Kernels() if tier == "generic" else KERNELS
+
+    @lru_cache(maxsize=128)
+    def run_of(step):
+        own = step
+        if tier != "generic" and type(step.rule) in RULES.values():
+            own = replace(step, rule=FusedRule(step.rule))
+        careful = careful_run(own, xp=xp, kernels=kernels)
+        chain = tier != "generic" and units_of(step)
+        chosen = partial(_run_program, step, tier, options) if chain else careful
+
+        def run(carry, data, plan):
+            with cupy.cuda.Device(plan.rows.device.id):
+                return chosen(carry, data, plan)
+
+        return run
+
+    generic = generic_engine(xp)
+    resident = generic.resident if tier == "generic" else cupy.ascontiguousarray
+    return generic._replace(name=f"cupy {tier}", run=run_of, kernels=kernels, resident=resident)
+
+
+def _run_program(step, tier, options, carry, data, plan):
+    lead = tuple(plan.rows.shape[1:-1])
+    key = step, lead, tier, options, cupy.cuda.Device().id
+    program, play = SHELF.take(key, carry, lambda: _make(step, lead, tier, options))
+    try:
+        return program.run(carry, data, plan, play)
+    except BaseException:
+        SHELF.drop(program)
+        raise
+
+
+def _make(step, lead, tier, options):
+    """Return a step's program and its player, for as many rows at once as memory holds."""
+    products_of, stored, graphs = _precision(step, lead, tier, options)
+
+    def attempt(n):
+        pool = _private_pool()
+        with cupy.cuda.using_allocator(pool.malloc):
+            program = Program(
+                step, lead, n, products_of(), stored, fused=graphs and not options.deterministic,
+                by_time=not options.deterministic,
+            )  # fmt: skip
+        program.pool = pool
+        return program
+
+    program, _ = fitting(attempt, step.batch_size, free=SHELF.clear)
+    return program, Player(program.ops, graphs)
+
+
+def _precision(step, lead, tier, options):
+    """Return what makes products, the dtype of activations, and whether graphs can hold them."""
+    short = step.dtype == "float32" and options.matmul_precision != "highest"
+    if not (short or lead or tier == "graph"):
+        return CupyProducts, step.dtype, False
+    if cublaslt() is None:
+        lacks = f"products stay in {step.dtype}" if short else "kernels are launched one by one"
+        if short or tier == "graph":
+            tell(
+                f"nvmath-python does not work here, so {lacks}: pip install "
+                '"nvmath-python>=1.0,<2" (the extras cuda12 and cuda13 bring it).'
+            )
+        return CupyProducts, step.dtype, False
+    stored = STORED.get(options.matmul_precision, step.dtype) if short else step.dtype
+    compute = "tf32" if short and stored == "float32" else step.dtype
+    products = partial(LtProducts, compute, deterministic=options.deterministic)
+    return products, stored, tier == "graph"
+
+
+def _private_pool():
+    """Return a memory pool of a program's own, which may take what the user's limit leaves."""
+    pool, shared = cupy.cuda.MemoryPool(), cupy.get_default_memory_pool()
+    if limit := shared.get_limit():
+        pool.set_limit(size=max(1, limit - shared.total_bytes()))
+    return pool
+
+
+class Shelf:
+    """Programs by step: those at work, and idle ones for the next fit of an equal step."""
+
+    def __init__(self):
+        self.items: list[tuple[Any, Program, Player]] = []
+        self.lock = threading.Lock()
+
+    def take(self, key, carry, make):
+        """Return the program that a carry comes from, else an idle or a new one, and its player."""
+        with self.lock:
+            found = [(p, play) for k, p, play in self.items if k == key]
+            mine = [pair for pair in found if pair[0].owns(carry)]
+            usable = mine or [pair for pair in found if pair[0].idle()]
+            if usable:
+                program, play = usable[-1]
+                program.busy()
+                return program, play
+        program, play = make()
+        program.busy()
+        with self.lock:
+            self._trim(IDLE_BYTES)
+            self.items.append((key, program, play))
+        return program, play
+
+    def _trim(self, most):
+        kept, total = [], 0
+        for item in reversed(self.items):
+            if item[1].idle():
+                total += item[1].pool.total_bytes()
+            if total <= most or not item[1].idle():
+                kept.append(item)
+        self.items = kept[::-1]
+
+    def drop(self, program):
+        """Forget a program, as after an error in it."""
+        with self.lock:
+            self.items = [item for item in self.items if item[1] is not program]
+
+    def clear(self):
+        """Forget the idle programs, and free what nobody uses."""
+        with self.lock:
+            self._trim(0)
+        free_pools()
+
+
+SHELF = Shelf()
+
+
+def torch_through_cupy(xp, options) -> Engine:
+    """Return the engine of torch's CUDA tensors that runs CuPy's steps, through DLPack.
+
+    Nothing is copied: both libraries see the same memory, on torch's stream.
+    """
+    import torch
+
+    precision = "medium" if options.matmul_precision == "float16" else options.matmul_precision
+    own = torch_engine(xp, contiguous=True, matmul_precision=precision)
+    ours = cupy_engine(namespace(cupy.empty(0)), options)
+
+    @lru_cache(maxsize=128)
+    def run_of(step):
+        inner = ours.run(step)
+
+        def run(carry, data, plan):
+            device = plan.rows.device
+            stream = torch.cuda.current_stream(device).cuda_stream
+            on_stream = cupy.cuda.ExternalStream(stream) if stream else nullcontext()
+            with cupy.cuda.Device(device.index), on_stream:
+                carry, data, plan = (_mapped(cupy.from_dlpack, v) for v in (carry, data, plan))
+                carry, losses = inner(carry, data, plan)
+                return _mapped(torch.from_dlpack, carry), torch.from_dlpack(losses)
+
+        return run
+
+    return own._replace(name=f"torch, {ours.name}", run=run_of)
+
+
+def _mapped(f, value):
+    """Return f of every array in a carry, a plan, or what they hold."""
+    if isinstance(value, dict):
+        return {k: _mapped(f, v) for k, v in value.items()}
+    if isinstance(value, Carry | Plan):
+        return type(value)(*(_mapped(f, v) for v in value))
+    return tuple(_mapped(f, v) for v in value) if isinstance(value, tuple) else f(value)

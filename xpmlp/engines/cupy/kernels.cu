@@ -1,0 +1,449 @@
+// The CUDA kernels of a training step. Compiled once for a pair of types, -DMASTER=... -DSTORED=...:
+// T holds parameters, gradients and sums (float, double), S activations and what products read
+// (T itself, __half, __nv_bfloat16).
+//
+// K members (blockIdx.z), N rows a batch, of which n from row `first` on are computed at once,
+// D inputs, H units, C outputs, P parameters. Arrays are row-major. What reads the stretch's step
+// number t takes that step's numbers from the plan, so that the same launch serves every step.
+//
+// Row kernels: blocks of 32 x 8 threads, a warp a row. Sums are taken in a fixed order, without
+// floating-point atomics: the last block to finish adds what the blocks have left.
+#ifdef HALVES
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#endif
+
+typedef MASTER T;
+typedef STORED S;
+
+struct Stretch {
+    const T *x, *y;                  // (n_samples, D), (n_samples, C)
+    const int *rows;                 // (B, K, N)
+    const T *weights;                // (B, K, N)
+    const int *key;                  // (B, K, 2)
+    const T *rate, *decay, *shrink;  // (B, K)
+    T *losses;                       // (2, B, K): data loss, penalty
+    long long B;                     // steps
+    long long t;                     // this step
+};
+
+struct Scale {  // of the loss, for float16
+    T factor;
+    T good;  // steps since it last changed
+    int overflow;
+};
+
+struct Dropout {  // of one layer: drops where the hash is below `limit`
+    const Stretch *s;
+    unsigned word;  // the layer's place, hashed
+    int limit;      // 0: drops nothing
+    T scale;
+};
+
+// ---- Numbers
+
+__device__ __forceinline__ T load(float v) { return (T)v; }
+__device__ __forceinline__ T load(double v) { return (T)v; }
+__device__ __forceinline__ void store(float *p, T v) { *p = (float)v; }
+__device__ __forceinline__ void store(double *p, T v) { *p = (double)v; }
+#ifdef HALVES
+__device__ __forceinline__ T load(__half v) { return (T)__half2float(v); }
+__device__ __forceinline__ T load(__nv_bfloat16 v) { return (T)__bfloat162float(v); }
+__device__ __forceinline__ void store(__half *p, T v) { *p = __float2half((float)v); }
+__device__ __forceinline__ void store(__nv_bfloat16 *p, T v) { *p = __float2bfloat16((float)v); }
+#endif
+
+// Comparisons that let NaN through, as the Array API's maximum does and fmax does not.
+__device__ __forceinline__ T above(T v, T low) { return v <= low ? low : v; }
+__device__ __forceinline__ T below(T v, T high) { return v >= high ? high : v; }
+
+__device__ __forceinline__ T sigmoid(T z) { return exp(below(z, T(0))) / (T(1) + exp(-fabs(z))); }
+__device__ __forceinline__ T softplus(T z) { return above(z, T(0)) + log1p(exp(-fabs(z))); }
+
+enum { IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, ELU, SELU, GELU, GELU_TANH, SILU, MISH,
+       SOFTPLUS, SOFTSIGN, HARD_TANH };
+
+#define LEAK T(0.01)
+#define SELU_SCALE T(1.0507009873554805)
+#define SELU_ALPHA T(1.6732632423543772)
+#define GELU_C T(0.79788456080286536)
+#define ROOT_HALF T(0.70710678118654752)
+
+__device__ T activation(int kind, T z) {
+    switch (kind) {
+    case LOGISTIC: return sigmoid(z);
+    case TANH: return tanh(z);
+    case RELU: return above(z, T(0));
+    case LEAKY_RELU: return above(z, LEAK * z);
+    case ELU: return above(z, T(0)) + expm1(below(z, T(0)));
+    case SELU: return SELU_SCALE * (above(z, T(0)) + SELU_ALPHA * expm1(below(z, T(0))));
+    case GELU: return z * (T(0.5) * (T(1) + erf(z * ROOT_HALF)));
+    case GELU_TANH: return T(0.5) * z * (T(1) + tanh(GELU_C * (z + T(0.044715) * (z * z * z))));
+    case SILU: return z * sigmoid(z);
+    case MISH: return z * tanh(softplus(z));
+    case SOFTPLUS: return softplus(z);
+    case SOFTSIGN: return z / (T(1) + fabs(z));
+    case HARD_TANH: return below(above(z, T(-1)), T(1));
+    default: return z;
+    }
+}
+
+// The derivative, from the activation a up to SELU and for HARD_TANH, else from z.
+__device__ T slope(int kind, T v) {
+    switch (kind) {
+    case LOGISTIC: return v * (T(1) - v);
+    case TANH: return T(1) - v * v;
+    case RELU: return v > T(0) ? T(1) : T(0);
+    case LEAKY_RELU: return v > T(0) ? T(1) : LEAK;
+    case ELU: return below(v, T(0)) + T(1);
+    case SELU: return v > T(0) ? SELU_SCALE : below(v, T(0)) + SELU_SCALE * SELU_ALPHA;
+    case GELU:
+        return T(0.5) * (T(1) + erf(v * ROOT_HALF)) +
+               v * (exp(T(-0.5) * (v * v)) * T(0.39894228040143268));
+    case GELU_TANH: {
+        T t = tanh(GELU_C * (v + T(0.044715) * (v * v * v)));
+        return T(0.5) * (T(1) + t) +
+               T(0.5) * v * (T(1) - t * t) * (GELU_C * (T(1) + T(3 * 0.044715) * (v * v)));
+    }
+    case SILU: {
+        T s = sigmoid(v);
+        return s + v * s * (T(1) - s);
+    }
+    case MISH: {
+        T t = tanh(softplus(v));
+        return t + v * sigmoid(v) * (T(1) - t * t);
+    }
+    case SOFTPLUS: return sigmoid(v);
+    case SOFTSIGN: {
+        T s = T(1) / (T(1) + fabs(v));
+        return s * s;
+    }
+    case HARD_TANH: return fabs(v) < T(1) ? T(1) : T(0);
+    default: return T(1);
+    }
+}
+
+// 24 bits of a hash of element and key: the same as randomness.random_bits.
+__device__ __forceinline__ int hashed(unsigned element, unsigned key, unsigned word) {
+    unsigned h = element * 0x9E3779B9u + key;
+    h ^= h >> 16;
+    h = h * 0x7FEB352Du + word;
+    h ^= h >> 15;
+    h *= 0x846CA68Bu;
+    h ^= h >> 16;
+    return (int)(h >> 8);
+}
+
+// What dropout multiplies an element with: 0 or the scale.
+__device__ __forceinline__ T kept(const Dropout &drop, const int *key, unsigned element) {
+    if (!drop.limit) return T(1);
+    int bits = hashed(element, (unsigned)key[0] + drop.word, (unsigned)key[1] + drop.word);
+    return bits >= drop.limit ? drop.scale : T(0);
+}
+
+__device__ __forceinline__ const int *key_of(const Dropout &drop) {
+    return drop.limit ? drop.s->key + (drop.s->t * gridDim.z + blockIdx.z) * 2 : 0;
+}
+
+// ---- Sums
+
+__device__ __forceinline__ T warp_sum(T v) {
+    for (int i = 16; i; i >>= 1) v += __shfl_xor_sync(0xFFFFFFFFu, v, i);
+    return v;
+}
+
+__device__ __forceinline__ T warp_max(T v) {
+    for (int i = 16; i; i >>= 1) {
+        T other = __shfl_xor_sync(0xFFFFFFFFu, v, i);
+        v = v > other ? v : other;
+    }
+    return v;
+}
+
+// The sum over a block of 32 x 8 threads, for all of them.
+__device__ T block_sum(T v) {
+    __shared__ T sums[8];
+    v = warp_sum(v);
+    __syncthreads();
+    if (threadIdx.x == 0) sums[threadIdx.y] = v;
+    __syncthreads();
+    T total = T(0);
+    for (int i = 0; i < 8; ++i) total += sums[i];
+    return total;
+}
+
+// Whether this block is the last of `total` to come here; what the others wrote is then visible.
+__device__ bool last_block(unsigned *counter, unsigned total) {
+    __shared__ bool last;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0 && threadIdx.y == 0) {
+        last = atomicAdd(counter, 1u) == total - 1;
+        if (last) *counter = 0;
+    }
+    __syncthreads();
+    if (last) __threadfence();
+    return last;
+}
+
+// The sum of `parts` (n), in a fixed order, by one block.
+__device__ T sum_of(const T *parts, int n) {
+    T v = T(0);
+    for (int i = threadIdx.y * 32 + threadIdx.x; i < n; i += 256) v += ((const volatile T *)parts)[i];
+    return block_sum(v);
+}
+
+// ---- Kernels of a step
+
+// x (K, n, D) and y (K, n, C): the step's rows of the data, x dropped out.  grid: rows / 8, 1, K
+extern "C" __global__ void gather(const Stretch *s, S *x, T *y, int N, int n, int first, int D,
+                                  int C, unsigned word, int limit, T scale) {
+    Dropout drop = {s, word, limit, scale};
+    const int *key = key_of(drop);
+    size_t i = (size_t)blockIdx.x * 8 + threadIdx.y, k = blockIdx.z;
+    if (i >= n) return;
+    size_t row = s->rows[(s->t * gridDim.z + k) * N + first + i];
+    x += (k * n + i) * D;
+    y += (k * n + i) * C;
+    for (int j = threadIdx.x; j < D; j += 32)
+        store(x + j, s->x[row * D + j] * kept(drop, key, (unsigned)(first + i) * D + j));
+    for (int j = threadIdx.x; j < C; j += 32) y[j] = s->y[row * C + j];
+}
+
+// out = dropout(activation(z + b)); where z is another array it keeps what `slope` takes, z or a.
+// stride: from one member's b to the next's (null: no bias).
+// grid: rows / 8, column chunks, K
+extern "C" __global__ void bias_act(const Stretch *s, S *z, S *out, const T *b, long long stride,
+                                    int act, int keep_z, int n, int first, int H, unsigned word,
+                                    int limit, T scale) {
+    Dropout drop = {s, word, limit, scale};
+    const int *key = key_of(drop);
+    size_t i = (size_t)blockIdx.x * 8 + threadIdx.y, k = blockIdx.z;
+    if (i >= n) return;
+    size_t at = (k * n + i) * H;
+    for (int j = blockIdx.y * 32 + threadIdx.x; j < H; j += 32 * gridDim.y) {
+        T v = load(z[at + j]) + (b ? b[k * stride + j] : T(0));
+        T a = activation(act, v);
+        if (z != out) store(z + at + j, keep_z ? v : a);
+        store(out + at + j, a * kept(drop, key, (unsigned)(first + i) * H + j));
+    }
+}
+
+enum { SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON };
+
+// The loss of an element (weight apart) and its derivative, for the losses without a row's sum.
+__device__ T element_loss(int kind, T a, T y, T *d) {
+    if (kind == SQUARED_ERROR) {
+        *d = a - y;
+        return T(0.5) * *d * *d;
+    }
+    if (kind == BINARY_LOG_LOSS) {
+        *d = sigmoid(a) - y;
+        return softplus(a) - a * y;
+    }
+    T rate = exp(a);
+    *d = rate - y;
+    return rate - y * a + (y * log(above(y, T(1e-30))) - y);
+}
+
+// z (K, n, C) becomes the gradient before the last activation, times the scale of the loss; the
+// step's data loss is set, or added to (first > 0).  partial: (K, blocks).  grid: rows / 8, 1, K
+extern "C" __global__ void loss_grad(Stretch *s, S *z, const T *b, long long stride, const T *y,
+                                     T *partial, unsigned *counter, const Scale *scaled, int kind,
+                                     int act, int keep_z, int N, int n, int first, int C) {
+    size_t i = (size_t)blockIdx.x * 8 + threadIdx.y, k = blockIdx.z;
+    bool valid = i < n;
+    int last_column = valid ? C : 0;
+    T w = valid ? s->weights[(s->t * gridDim.z + k) * N + first + i] : T(0);
+    T scale = scaled ? scaled->factor : T(1), value = T(0);
+    z += (k * n + i) * C;
+    y += (k * n + i) * C;
+    b = b ? b + k * stride : 0;
+    if (kind == LOG_LOSS) {
+        T top = T(-3e38), sum = T(0), dot = T(0);
+        for (int j = threadIdx.x; j < last_column; j += 32) {
+            T v = load(z[j]) + (b ? b[j] : T(0));
+            top = v > top ? v : top;
+        }
+        top = warp_max(top);
+        for (int j = threadIdx.x; j < last_column; j += 32) {
+            T v = load(z[j]) + (b ? b[j] : T(0)) - top;
+            sum += exp(v);
+            dot += y[j] * v;
+        }
+        sum = warp_sum(sum);
+        dot = warp_sum(dot);
+        value = threadIdx.x ? T(0) : w * (log(sum) - dot);
+        for (int j = threadIdx.x; j < last_column; j += 32) {
+            T e = exp(load(z[j]) + (b ? b[j] : T(0)) - top);
+            store(z + j, scale * (w * (e / sum - y[j])));
+        }
+    } else {
+        for (int j = threadIdx.x; j < last_column; j += 32) {
+            T v = load(z[j]) + (b ? b[j] : T(0)), a = activation(act, v), d;
+            value += w * element_loss(kind, a, y[j], &d);
+            store(z + j, scale * (w * d * slope(act, keep_z ? v : a)));
+        }
+    }
+    value = block_sum(valid ? value : T(0));
+    if (threadIdx.x == 0 && threadIdx.y == 0) partial[k * gridDim.x + blockIdx.x] = value;
+    if (!last_block(counter, gridDim.x * gridDim.z)) return;
+    for (int m = 0; m < gridDim.z; ++m) {
+        T total = sum_of(partial + (size_t)m * gridDim.x, gridDim.x);
+        if (threadIdx.x == 0 && threadIdx.y == 0) {
+            T *to = s->losses + s->t * gridDim.z + m;
+            *to = first ? *to + total : total;
+        }
+    }
+}
+
+// d (K, n, H), the gradient of a layer's outputs, becomes that before its dropout and activation
+// (`aux` holds what `slope` takes; null: d stays), and db (H) of each member the column sums (null:
+// none), set or added to.  partial: (K, grid.y, H), counters: (K, grid.x).
+// grid: columns / 32, row chunks, K
+extern "C" __global__ void dact_colsum(const Stretch *s, S *d, const S *aux, T *db,
+                                       long long stride, T *partial, unsigned *counters, int act,
+                                       int n, int first, int H, unsigned word, int limit, T scale) {
+    __shared__ T sums[8][32];
+    Dropout drop = {s, word, limit, scale};
+    const int *key = key_of(drop);
+    int j = blockIdx.x * 32 + threadIdx.x;
+    size_t k = blockIdx.z;
+    T sum = T(0);
+    if (j < H)
+        for (size_t i = blockIdx.y * 8 + threadIdx.y; i < n; i += 8 * gridDim.y) {
+            size_t at = (k * n + i) * H + j;
+            T v = load(d[at]);
+            if (aux) {
+                v = v * kept(drop, key, (unsigned)(first + i) * H + j) * slope(act, load(aux[at]));
+                store(d + at, v);
+            }
+            sum += v;
+        }
+    if (!db) return;
+    sums[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y == 0 && j < H) {
+        for (int i = 1; i < 8; ++i) sum += sums[i][threadIdx.x];
+        partial[(k * gridDim.y + blockIdx.y) * H + j] = sum;
+    }
+    if (!last_block(counters + k * gridDim.x + blockIdx.x, gridDim.y)) return;
+    if (threadIdx.y == 0 && j < H) {
+        T total = first ? db[k * stride + j] : T(0);
+        for (int i = 0; i < gridDim.y; ++i)
+            total += ((const volatile T *)partial)[(k * gridDim.y + i) * H + j];
+        db[k * stride + j] = total;
+    }
+}
+
+// ---- Update rules
+
+enum { SGD, MOMENTUM, NESTEROV, ADAM, RMSPROP, ADAGRAD };
+
+// One parameter after the rule; u and v are its slots. c, e: the rule's two factors, c1, e1: one
+// minus them.
+__device__ __forceinline__ T descend(int rule, T p, T g, T rate, T &u, T &v, T c, T c1, T e, T e1,
+                                     T epsilon) {
+    switch (rule) {
+    case SGD: return p - g * rate;
+    case MOMENTUM:
+        u = u * c - g * rate;
+        return p + u;
+    case NESTEROV:
+        u = u * c - g * rate;
+        return p - g * rate + c * u;
+    case ADAM:
+        u = u * c + c1 * g;
+        v = v * e + g * g * e1;
+        return p - rate * u / (sqrt(v) + epsilon);
+    case RMSPROP:
+        u = u * c + c1 * (g * g);
+        return p - rate * g / (sqrt(u) + epsilon);
+    default:  // ADAGRAD
+        u = u + g * g;
+        return p - rate * g / (sqrt(u) + epsilon);
+    }
+}
+
+// The whole update, penalty included, of all parameters: K x Pw weights, then K x Pb offsets. Sets
+// the step's penalty and goes on to the next step.  Without U or V the rule has no such slot; with
+// `shadow` it gets the new parameters as products read them.  grid: blocks, 1, K
+extern "C" __global__ void update(Stretch *s, T *p, const T *g, T *u, T *v, S *shadow, T *partial,
+                                  unsigned *counter, Scale *scaled, long long Pw, long long Pb,
+                                  int rule, int penalised, int decoupled, T c, T c1, T e, T e1,
+                                  T epsilon) {
+    long long k = blockIdx.z, K = gridDim.z, t = s->t * K + k;
+    T rate = s->rate[t], decay = s->decay[t], shrink = s->shrink[t], squares = T(0), unused = T(0);
+    T unscale = scaled ? T(1) / scaled->factor : T(1);
+    bool skip = scaled && scaled->overflow;
+    long long thread = blockIdx.x * 256LL + threadIdx.y * 32 + threadIdx.x;
+    for (long long i = thread; i < Pw + Pb; i += 256LL * gridDim.x) {
+        bool weight = i < Pw;
+        long long at = weight ? k * Pw + i : K * Pw + k * Pb + (i - Pw);
+        T now = p[at], grad = g[at] * unscale;
+        if (weight && penalised) {
+            T shrunk = decay * now;
+            squares += shrunk * now;
+            grad += shrunk;
+        }
+        if (skip) continue;
+        if (weight && decoupled) now -= shrink * now;
+        now = descend(rule, now, grad, rate, u ? u[at] : unused, v ? v[at] : unused, c, c1, e, e1,
+                      epsilon);
+        p[at] = now;
+        if (shadow) store(shadow + at, now);
+    }
+    squares = block_sum(squares);
+    if (threadIdx.x == 0 && threadIdx.y == 0) partial[k * gridDim.x + blockIdx.x] = squares;
+    if (!last_block(counter, gridDim.x * gridDim.z)) return;
+    for (int m = 0; m < K; ++m) {
+        T total = sum_of(partial + (size_t)m * gridDim.x, gridDim.x);
+        if (threadIdx.x == 0 && threadIdx.y == 0)
+            s->losses[(s->B + s->t) * K + m] = T(0.5) * total;
+    }
+    if (threadIdx.x || threadIdx.y) return;
+    s->t += 1;
+    if (!scaled) return;
+    // Halved after an overflow, doubled after 2000 steps without one (Micikevicius et al. 2018).
+    bool rise = !skip && scaled->good >= T(1999);
+    scaled->factor *= skip ? T(0.5) : rise && scaled->factor < T(16777216) ? T(2) : T(1);
+    scaled->good = skip || rise ? T(0) : scaled->good + T(1);
+    scaled->overflow = 0;
+}
+
+// Note whether a gradient g (n) overflowed.  grid: blocks
+extern "C" __global__ void find_overflow(Scale *scaled, const T *g, long long n) {
+    int found = 0;
+    long long thread = blockIdx.x * 256LL + threadIdx.y * 32 + threadIdx.x;
+    for (long long i = thread; i < n; i += 256LL * gridDim.x) found |= !isfinite(g[i]);
+    if (found) atomicOr(&scaled->overflow, 1);
+}
+
+// shadow (n): the parameters as products read them.  grid: blocks
+extern "C" __global__ void cast(S *shadow, const T *p, long long n) {
+    long long thread = blockIdx.x * 256LL + threadIdx.y * 32 + threadIdx.x;
+    for (long long i = thread; i < n; i += 256LL * gridDim.x) store(shadow + i, p[i]);
+}
+
+// ---- The same for networks that are no plain chain: one array at a time
+
+// One leaf (K, P) after the rule; rate: (K) or one for all.  grid: blocks, 1, K
+extern "C" __global__ void apply_rule(T *p, const T *g, T *u, T *v, const T *rate, int rates,
+                                      long long P, int rule, T c, T c1, T e, T e1, T epsilon) {
+    T own = rate[rates > 1 ? blockIdx.z : 0], unused = T(0);
+    long long thread = blockIdx.x * 256LL + threadIdx.y * 32 + threadIdx.x;
+    for (long long i = thread; i < P; i += 256LL * gridDim.x) {
+        long long at = blockIdx.z * P + i;
+        p[at] = descend(rule, p[at], g[at], own, u ? u[at] : unused, v ? v[at] : unused, c, c1, e,
+                        e1, epsilon);
+    }
+}
+
+// bits (K, n) of keys (K, 2).  grid: blocks, 1, K
+extern "C" __global__ void random_bits(int *bits, const int *key, long long n, long long first) {
+    key += blockIdx.z * 2;
+    bits += blockIdx.z * n;
+    long long thread = blockIdx.x * 256LL + threadIdx.y * 32 + threadIdx.x;
+    for (long long i = thread; i < n; i += 256LL * gridDim.x)
+        bits[i] = hashed((unsigned)(first + i), (unsigned)key[0], (unsigned)key[1]);
+}

@@ -1,0 +1,87 @@
+"""The kernels of kernels.cu, compiled by CuPy (NVRTC), as launches that are bound to arrays."""
+
+import re
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import cupy
+import numpy as np
+
+SOURCE = Path(__file__).with_name("kernels.cu")
+BLOCK = (32, 8, 1)  # threads: a warp a row
+# What arrays of a stored type are made of: bfloat16 needs no more than its 16 bits.
+STORED = {"float16": "float16", "bfloat16": "uint16", "float32": "float32", "float64": "float64"}
+C_TYPES = {
+    "float16": "__half", "bfloat16": "__nv_bfloat16", "float32": "float", "float64": "double",
+}  # fmt: skip
+DECLARED = re.compile(r'extern "C" __global__ void (\w+)\(([^)]*)\)')
+
+
+def options(dtype: str, stored: str) -> tuple[str, ...]:
+    """Return the compiler's options for parameters of `dtype` and activations of `stored`."""
+    types = f"-DMASTER={C_TYPES[dtype]}", f"-DSTORED={C_TYPES[stored]}"
+    return ("-std=c++17", *types, *(["-DHALVES"] if stored in ("float16", "bfloat16") else []))
+
+
+@cache
+def launcher(dtype: str, stored: str) -> Callable[..., Callable[[], None]]:
+    """Return bind(name, grid, *args) -> launch(), for the kernels of a pair of types.
+
+    Arguments are arrays, None for a null pointer, and numbers, which become what the kernel
+    declares.
+    """
+    code = SOURCE.read_text()
+    module = cupy.RawModule(code=code, options=options(dtype, stored))
+    numbers = {
+        "int": np.int32,
+        "unsigned": np.uint32,
+        "long long": np.int64,
+        "T": np.dtype(dtype).type,
+    }
+    declared = {
+        name: [_kind(parameter, numbers) for parameter in parameters.split(",")]
+        for name, parameters in DECLARED.findall(code)
+    }
+
+    def bind(name, grid, *args):
+        kinds = declared[name]
+        if len(args) != len(kinds):
+            raise TypeError(f"{name} takes {len(kinds)} arguments, got {len(args)}")
+        own = tuple(_argument(kind, arg) for kind, arg in zip(kinds, args))
+        return partial(module.get_function(name), grid, BLOCK, own)
+
+    return bind
+
+
+def _kind(parameter, numbers):
+    """Return the NumPy type of a declared number, None for a pointer."""
+    declared = parameter.rpartition(" ")[0].replace("const ", "").strip()
+    return None if "*" in parameter else numbers[declared]
+
+
+def _argument(kind, arg) -> Any:
+    if kind is not None:
+        return kind(arg)
+    return np.uintp(0) if arg is None else arg
+
+
+def grid_of(rows: int, K: int = 1, columns: int = 1) -> tuple[int, int, int]:
+    """Return the grid of a row kernel: 8 rows a block, and so many chunks of columns."""
+    return -(-rows // 8), columns, K
+
+
+def blocks_of(n: int, K: int = 1) -> tuple[int, int, int]:
+    """Return the grid of a kernel over n elements: 256 a block, but no more blocks than work."""
+    return max(1, min(-(-n // 256), most_blocks())), 1, K
+
+
+def most_blocks() -> int:
+    """Return how many blocks fill the current card, each with a loop over what is left."""
+    return 4 * _multiprocessors(cupy.cuda.Device().id)
+
+
+@cache
+def _multiprocessors(device):
+    return cupy.cuda.runtime.getDeviceProperties(device)["multiProcessorCount"]

@@ -1,0 +1,99 @@
+"""What is done and said where a card or a library falls short: memory, missing packages."""
+
+import warnings
+from functools import partial
+
+import cupy
+
+from ...arrays import note
+from ...errors import DeviceMemoryError
+from ..base import gather
+
+OutOfMemoryError = cupy.cuda.memory.OutOfMemoryError
+
+
+def tell(text: str) -> None:
+    """Warn of what runs otherwise than asked for, and put it in the fit's report."""
+    note(text=text)
+    warnings.warn(text, RuntimeWarning)
+
+
+def free_pools():
+    """Give the card what CuPy holds without using it."""
+    cupy.get_default_memory_pool().free_all_blocks()
+
+
+def fitting(attempt, n: int, *, free=free_pools, divisible=True):
+    """Return attempt(n) and n, the rows computed at once: halved as often as memory asks for.
+
+    divisible: whether a batch may be computed in parts.
+
+    Raises
+    ------
+    DeviceMemoryError
+        When one row is too much.
+    """
+    freed = False
+    while True:
+        try:
+            return attempt(n), n
+        except OutOfMemoryError as error:
+            reason = str(error).rstrip(".")
+        # Only now, as the error's traceback held the arrays of the attempt.
+        free()
+        if freed and (n == 1 or not divisible):
+            raise DeviceMemoryError(_too_small(reason, divisible))
+        if freed:
+            n = -(-n // 2)
+            note(text=f"the card's memory is short, so batches are computed {n} rows at a time")
+        freed = True
+
+
+def _too_small(reason, divisible):
+    available, total = cupy.cuda.Device().mem_info
+    why = "even one row at a time" if divisible else (
+        "and a layer's running statistics (batch normalisation) need all rows of a batch at once"
+    )  # fmt: skip
+    return (
+        f"The card's memory is too small for this network, {why}: {reason}; {available:,} of "
+        f"{total:,} bytes are free. Take fewer units, a smaller batch_size or dtype='float32', end "
+        "what else uses the card (nvidia-smi), or train with device='cpu'."
+    )
+
+
+def gradient_in_parts(step, carry, data, now, n, *, xp, kernels):
+    """Return `step.gradient` of a batch, summed over parts of n rows: the weights sum to one."""
+    if n >= step.batch_size:
+        batch = gather(data, now, xp=xp)
+        return step.gradient(carry.params, carry.buffers, batch, xp=xp, kernels=kernels)
+    value, grads = None, {}
+    for first in range(0, step.batch_size, n):
+        part = slice(first, first + n)
+        own = now._replace(rows=now.rows[..., part], weights=now.weights[..., part])
+        bits = partial(kernels.random_bits, first=first)
+        more, part_grads, _ = step.gradient(
+            carry.params, {}, gather(data, own, xp=xp), xp=xp,
+            kernels=kernels._replace(random_bits=bits),
+        )  # fmt: skip
+        value = more if value is None else value + more
+        for name, g in part_grads.items():
+            grads[name] = grads[name] + g if name in grads else g
+    return value, grads, {}
+
+
+def careful_run(step, *, xp, kernels):
+    """Return the run of a step in its own text, in parts of a batch where memory is short."""
+
+    def run(carry, data, plan):
+        losses, n = [], step.batch_size
+        for i in range(plan.rows.shape[0]):
+            now = plan.at(i)
+            attempt = partial(gradient_in_parts, step, carry, data, now, xp=xp, kernels=kernels)
+            (value, grads, buffers), n = fitting(attempt, n, divisible=not carry.buffers)
+            penalty, grads = step.penalise(grads, carry.params, now, xp=xp)
+            params, state = step.update(grads, carry.state, carry.params, now, xp=xp)
+            carry = carry._replace(params=params, buffers=buffers, state=state)
+            losses.append((value, xp.zeros_like(value) if penalty is None else penalty))
+        return carry, xp.stack([xp.stack(kind) for kind in zip(*losses)])
+
+    return run
