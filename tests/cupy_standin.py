@@ -1,8 +1,8 @@
 """A module that array_api_compat takes for CuPy: NumPy underneath, CuPy's refusals, and a record.
 
-It shows on a machine without a card what CuPy would refuse, launch, copy and wait for. It is a
-model of what the host sees of cupy 14.2: not of arithmetic, speed, memory or asynchrony. `ci/gpu`
-checks its rules against the real one (ci/gpu_parts.py, `conformance`).
+It shows on a machine without a card what CuPy would refuse, launch, copy and wait for, and runs
+CUDA kernels on the CPU (emulator/). It is a model of what the host sees of cupy 14.2: not of speed
+or asynchrony. `ci/gpu` checks its rules against the real one (ci/gpu_parts.py, `conformance`).
 
     import cupy_standin
     cupy = cupy_standin.install()              # in a process of its own, before CuPy is asked for
@@ -13,18 +13,22 @@ checks its rules against the real one (ci/gpu_parts.py, `conformance`).
 
 Stricter than CuPy: NumPy's functions (not ufuncs) refuse these arrays, which CuPy would run;
 CuPy's refuse host arrays everywhere (`cupy.sum` of one works by accident); integer arrays as an
-index raise where out of bounds, which in CuPy wraps as in `take`.
+index raise where out of bounds, which in CuPy wraps as in `take`. New memory holds NaN, or for
+integers the bytes 0x5A; no array may be made while a graph is captured.
 """
 
 import sys
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from inspect import isfunction
 from types import ModuleType
 
 import numpy as np
+from emulator import errors, kernels, memory, streams
+from emulator.record import Record, note, recording
+from emulator.streams import backwards
 from numpy.lib.mixins import NDArrayOperatorsMixin
+
+__all__ = ["Record", "backwards", "install", "recording"]
 
 VERSION = "14.2.0"
 OPERANDS = (np.ndarray, bool, int, float, complex, np.generic)
@@ -34,6 +38,8 @@ DATA_DEPENDENT = {
     "unique_all", "unique_counts", "unique_inverse", "unique_values",
 }  # fmt: skip
 JOINS = {"concatenate", "hstack", "stack", "vstack"}
+PRODUCTS = {"matmul", "dot", "tensordot", "einsum", "inner", "vdot", "linalg"}
+IN_PLACE = {"copyto", "fill", "place", "put", "putmask"}
 # NumPy has these in its main namespace, CuPy 14 does not: array_api_compat brings its own.
 ABSENT = {"astype", "isdtype", "unstack", "vecdot"}
 METHODS = (
@@ -43,39 +49,12 @@ METHODS = (
 ).split()
 
 
-@dataclass
-class Record:
-    """What happened on the card: kernels by name, bytes of each copy, waits by cause."""
-
-    launches: list[str] = field(default_factory=list)
-    to_device: list[int] = field(default_factory=list)
-    to_host: list[int] = field(default_factory=list)
-    syncs: list[str] = field(default_factory=list)
-
-
-_records: list[Record] = []
-
-
-@contextmanager
-def recording():
-    """Record what happens inside the block; blocks may be nested."""
-    _records.append(Record())
-    try:
-        yield _records[-1]
-    finally:
-        _records.pop()
-
-
-def _note(kind, what):
-    for record in _records:
-        getattr(record, kind).append(what)
-
-
 class Device:
     """`cupy.cuda.Device`: compared by number, unhashable, a context manager. There is one card."""
 
     __hash__ = None
-    mem_info = (3 << 30, 4 << 30)  # bytes: free, total
+    compute_capability = "90"
+    attributes = {"MultiProcessorCount": 2, "MaxSharedMemoryPerBlockOptin": 227 << 10}  # noqa: RUF012
 
     def __init__(self, device=None):
         self.id = 0 if device is None else int(getattr(device, "id", device))
@@ -96,7 +75,16 @@ class Device:
 
     def synchronize(self):
         """Wait for the card."""
-        _note("syncs", "synchronize")
+        streams.wait_for("synchronize")
+
+    def use(self):
+        """Make it the current device."""
+        self.__enter__()
+
+    @property
+    def mem_info(self):
+        """Return the bytes that are free, and all of them."""
+        return memory.Card.total - memory.Card.taken, memory.Card.total
 
 
 def _host(x):
@@ -115,37 +103,84 @@ def _on_device(result):
     return _wrap(result) if isinstance(result, np.ndarray | np.generic) else result
 
 
+def _memory_of(data):
+    """Return what of the card's memory an array of NumPy's lies in, or None."""
+    while isinstance(data, np.ndarray):
+        data = data.base
+    return data if isinstance(data, memory.BaseMemory) else None
+
+
 def _wrap(data):
-    x = ndarray.__new__(ndarray)
-    x._data = np.asarray(data)  # CuPy has no scalars of its own: a sum is a 0-d array
+    """Return the array of a view of the card's memory; anything else is brought there."""
+    x, data = ndarray.__new__(ndarray), np.asarray(data)  # no scalars: a sum is a 0-d array
+    if data.size and _memory_of(data) is None:
+        fortran = data.flags.f_contiguous and not data.flags.c_contiguous
+        to = memory.alloc(data.nbytes).array(data.shape, data.dtype, order="F" if fortran else "C")
+        to[...] = data
+        data = to
+    x._data = data
     return x
+
+
+def _launch(name, work, *operands):
+    """Launch work(*operands). What is captured gets arrays by their addresses."""
+    if not streams.capture():
+        note("launches", name)
+        return work(*operands)
+    arrays = [a for a in operands if isinstance(a, np.ndarray) and a.size]
+    owners = [memory.owner_of(a.ctypes.data, name) for a in arrays]
+    frozen = [
+        memory.array_at(a.ctypes.data, a.shape, a.dtype, a.strides)
+        if isinstance(a, np.ndarray) and a.size else a for a in operands
+    ]  # fmt: skip
+
+    def run():
+        memory.check_owners(owners, name)
+        work(*frozen)
+
+    return streams.launch(name, run)
 
 
 def _run(name, f, *args, **kwargs):
     """Run a NumPy function on device arrays. A result that is a view of an argument is free."""
+    _refuse_captured_product(name)
     host = [_host(a) for a in args]
-    result = f(*host, **{k: _host(v) for k, v in kwargs.items()})
+    kwargs = {k: _host(v) for k, v in kwargs.items()}
+    if name in IN_PLACE:
+        return _launch(name, lambda *own: f(*own, **kwargs), *host)
+    out = kwargs.pop("out", None)
+    if out is not None:
+        _launch(name, lambda *own: f(*own[:-1], out=own[-1], **kwargs), *host, out)
+        return _wrap(out)
+    if name in DATA_DEPENDENT:
+        streams.wait_for(name)
+    result = f(*host, **kwargs)
     operands = [] if isinstance(f, np.ufunc) else [a for a in host if isinstance(a, np.ndarray)]
     view = isinstance(result, np.ndarray) and any(np.may_share_memory(result, a) for a in operands)
-    if name in DATA_DEPENDENT:
-        _note("syncs", name)
     if name in JOINS:
         _note_join(name, host[0])
-    elif name != "empty" and not view and not isinstance(result, tuple | np.dtype | bool):
-        _note("launches", name)
-    return kwargs["out"] if kwargs.get("out") is not None else _on_device(result)
+    elif not view and not isinstance(result, tuple | np.dtype | bool):
+        note("launches", name)
+    return _on_device(result)
+
+
+def _refuse_captured_product(name):
+    if name in PRODUCTS and streams.capture():
+        raise NotImplementedError(
+            "calling cuBLAS API during stream capture is currently unsupported"
+        )
 
 
 def _note_join(name, arrays):
     """A copy for each of up to 8 arrays; one kernel for more, which is sent their addresses."""
     if len(arrays) <= 8 or len({a.dtype for a in arrays}) > 1:
         for _ in arrays:
-            _note("launches", name)
+            note("launches", name)
         return
     alike = len({a.shape for a in arrays}) == 1 and all(a.flags.c_contiguous for a in arrays)
-    _note("launches", name)
+    note("launches", name)
     for _ in range(1 if alike else 3):  # addresses; then offsets and strides
-        _note("to_device", 8 * len(arrays))
+        note("to_device", 8 * len(arrays))
 
 
 def _without_imatmul():
@@ -160,8 +195,16 @@ class ndarray(_without_imatmul()):  # noqa: N801, the name is CuPy's
 
     __hash__ = None
 
-    def __init__(self, shape, dtype=float):
-        self._data = np.empty(shape, dtype)
+    def __init__(self, shape, dtype=float, memptr=None, strides=None, order="C"):
+        dtype, shape = np.dtype(dtype), tuple(np.atleast_1d(shape)) if np.ndim(shape) else (shape,)
+        n_bytes = int(np.prod(shape)) * dtype.itemsize
+        new = memptr is None and n_bytes
+        memptr = memory.alloc(n_bytes) if new else memptr
+        if new and dtype.kind not in "fcV":  # -1 would be a fine number
+            memory.bytes_at(memptr.ptr, n_bytes)[:] = 0x5A
+        self._data = (
+            memptr.array(shape, dtype, strides, order) if n_bytes else np.empty(shape, dtype)
+        )
 
     # Refusals
 
@@ -173,14 +216,16 @@ class ndarray(_without_imatmul()):  # noqa: N801, the name is CuPy's
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
         """Run an operator or a NumPy ufunc: one kernel. Host arrays are refused."""
-        inputs = [_host(x) for x in inputs]
+        inputs, n = [_host(x) for x in inputs], len(inputs)
         if method != "__call__" or not all(isinstance(x, OPERANDS) for x in inputs):
             return NotImplemented
-        _note("launches", ufunc.__name__)
+        _refuse_captured_product(ufunc.__name__)
         if out is not None:
-            kwargs["out"] = tuple(map(_host, out))
-        result = ufunc(*inputs, **kwargs)
-        return out[0] if out is not None else _on_device(result)
+            work = lambda *own: ufunc(*own[:n], out=own[n:], **kwargs)
+            _launch(ufunc.__name__, work, *inputs, *map(_host, out))
+            return out[0]
+        note("launches", ufunc.__name__)
+        return _on_device(ufunc(*inputs, **kwargs))
 
     def __dlpack_device__(self):
         return 2, 0
@@ -192,11 +237,30 @@ class ndarray(_without_imatmul()):  # noqa: N801, the name is CuPy's
 
     # What reads the card, and so waits for it
 
-    def get(self, stream=None, order="C", out=None):
+    def get(self, stream=None, order="C", out=None, blocking=True):
         """Copy to the host."""
-        _note("syncs", "get")
-        _note("to_host", self._data.nbytes)
-        return self._data.copy(order)
+        if blocking:
+            streams.wait_for("get")
+        streams.refuse_in_capture("a copy to the host")
+        note("to_host", self._data.nbytes)
+        if out is None:
+            return self._data.copy(order)
+        out[...] = self._data
+        return out
+
+    def set(self, arr, stream=None):
+        """Copy from a host array of this shape and dtype."""
+        if not isinstance(arr, np.ndarray):
+            raise TypeError("Only numpy.ndarray can be set to cupy.ndarray")
+        if self.dtype != arr.dtype:
+            raise TypeError(f"{arr.dtype} array cannot be set to {self.dtype} array")
+        if self.shape != arr.shape:
+            raise ValueError(f"Shape mismatch. Old shape: {self.shape}, new shape: {arr.shape}")
+        if not (self.flags.c_contiguous or self.flags.f_contiguous):
+            raise RuntimeError("Cannot set to non-contiguous array")
+        streams.refuse_in_capture("a copy from the host")
+        note("to_device", arr.nbytes)
+        self._data[...] = arr
 
     def item(self, *index):
         """Copy one number to the host."""
@@ -217,6 +281,14 @@ class ndarray(_without_imatmul()):  # noqa: N801, the name is CuPy's
 
     # What costs nothing, or a kernel
 
+    @property
+    def data(self):
+        """Return where it lies."""
+        mem = _memory_of(self._data) or memory.BaseMemory()
+        at = self._data.__array_interface__["data"][0] if mem.ptr else 0
+        return memory.MemoryPointer(mem, at - mem.ptr)
+
+    itemsize = property(lambda self: self._data.itemsize)
     shape = property(lambda self: self._data.shape)
     dtype = property(lambda self: self._data.dtype)
     ndim = property(lambda self: self._data.ndim)
@@ -251,16 +323,21 @@ class ndarray(_without_imatmul()):  # noqa: N801, the name is CuPy's
         index, copies = _index(index)
         result = self._data[index]
         if copies:
-            _note("launches", "getitem")
+            note("launches", "getitem")
         elif not isinstance(result, np.ndarray):  # an element: a 0-d view, without a read
             result = self._data[(*(index if isinstance(index, tuple) else (index,)), ...)]
         return _wrap(result)
 
     def __setitem__(self, index, value):
         value = _host(value)
-        index, _ = _index(index)
-        _note("launches", "setitem")
-        self._data[index] = value
+        index, copies = _index(index)
+        if copies:  # in a capture NumPy would keep the index alive
+            streams.refuse_in_capture("the stand-in's x[array] = y", invalidates=False)
+            note("launches", "setitem")
+            self._data[index] = value
+            return
+        to = self._data[(*(index if isinstance(index, tuple) else (index,)), ...)]
+        _launch("setitem", lambda to, value: to.__setitem__(..., value), to, value)
 
 
 def _method(name):
@@ -282,7 +359,7 @@ def _index(index):
         if isinstance(part, ndarray):
             copies = True
             if part.dtype == bool:
-                _note("syncs", "boolean index")
+                streams.wait_for("boolean index")
             part = part._data
         parts.append(part)
     return tuple(parts) if isinstance(index, tuple) else parts[0], copies
@@ -295,7 +372,8 @@ def array(obj, dtype=None, copy=True, order="K", ndmin=0):
     data = np.array(_scalars(obj), dtype=dtype, ndmin=ndmin)
     if data.dtype.kind not in "biufc":
         raise ValueError(f"Unsupported dtype {data.dtype}")
-    _note("to_device", data.nbytes)
+    streams.refuse_in_capture("a copy from the host")
+    note("to_device", data.nbytes)
     return _wrap(data)
 
 
@@ -316,6 +394,43 @@ def asnumpy(a, **kwargs):
     return a.get() if isinstance(a, ndarray) else np.asarray(a)
 
 
+def empty(shape, dtype=float, order="C"):
+    """`cupy.empty`: NaN, or bytes that make no likely number."""
+    return ndarray(shape, dtype, order=order)
+
+
+def empty_like(prototype, dtype=None, order="K", subok=None, shape=None):
+    """`cupy.empty_like`, in C's order unless the prototype is in Fortran's alone."""
+    flags = prototype.flags
+    fortran = order == "F" or (order in "KA" and flags.f_contiguous and not flags.c_contiguous)
+    shape = prototype.shape if shape is None else shape
+    return ndarray(shape, dtype or prototype.dtype, order="F" if fortran else "C")
+
+
+def from_dlpack(array, *, device=None, copy=None):
+    """`cupy.from_dlpack`: the array that another library has on the card, without a copy."""
+    if isinstance(array, ndarray):
+        return array.copy() if copy else _wrap(array._data[...])
+    kind, _ = array.__dlpack_device__()
+    if kind != 2:
+        raise RuntimeError(
+            "CuPy is built against CUDA, different from the backend that backs the incoming DLPack "
+            "tensor"
+        )
+    host = np.from_dlpack(_Exporter(array))
+    mem = memory.UnownedMemory(host.ctypes.data, host.nbytes, host)
+    return ndarray(host.shape, host.dtype, memory.MemoryPointer(mem, 0), host.strides)
+
+
+class _Exporter:
+    """An array that says to be on the card, for NumPy."""
+
+    def __init__(self, array):
+        self.__dlpack__ = lambda **kwargs: array.__dlpack__(**kwargs)
+
+    __dlpack_device__ = lambda self: (1, 0)
+
+
 def take(a, indices, axis=None, out=None):
     """`cupy.take`: an index out of bounds wraps, silently."""
     return _run("take", np.take, a, indices, axis, out=out, mode="wrap")
@@ -334,34 +449,63 @@ def _fill(module, source):
         setattr(module, name, value if plain else _function(name, value))
 
 
+MODULES = (
+    "cupy cupy.linalg cupy.fft cupy.cuda cupy.cuda.device cupy.cuda.memory cupy.cuda.stream "
+    "cupy.cuda.graph cupy.cuda.compiler cupy.cuda.runtime cupyx cupyx.scipy cupyx.scipy.special"
+).split()
+
+
 def install():
     """Put the stand-in where `import cupy` finds it, and return it."""
     if "cupy" in sys.modules:
         raise RuntimeError("CuPy is imported already: install the stand-in in a new process.")
-    names = ("cupy", "cupy.linalg", "cupy.fft", "cupy.cuda", "cupy.cuda.device")
-    names += ("cupy.cuda.runtime", "cupyx", "cupyx.scipy", "cupyx.scipy.special")
-    modules = {name: ModuleType(name) for name in names}
+    modules = {name: ModuleType(name) for name in MODULES}
     for name, module in modules.items():
         module.__path__, module.__spec__ = [], ModuleSpec(name, None)
         parent, _, child = name.rpartition(".")
         if parent:
             setattr(modules[parent], child, module)
-    cupy, cuda = modules["cupy"], modules["cupy.cuda"]
+    cupy = modules["cupy"]
     _fill(cupy, np)
     _fill(cupy.linalg, np.linalg)
     _fill(cupy.fft, np.fft)
-    own = (ndarray, array, asarray, asnumpy, take)
+    own = (ndarray, array, asarray, asnumpy, empty, empty_like, from_dlpack, take)
+    own += (kernels.RawKernel, kernels.RawModule)
     vars(cupy).update({f.__name__: f for f in own}, __version__=VERSION)
-    cupy.is_available = cuda.is_available = lambda: True
-    cuda.Device = cuda.device.Device = Device
-    cuda.Stream = type("Stream", (), {})
-    cuda.runtime.getDeviceCount = lambda: 1
-    cuda.runtime.getDeviceProperties = lambda i: {"name": b"a stand-in, no card"}
-    cuda.runtime.driverGetVersion = cuda.runtime.runtimeGetVersion = lambda: 0
+    cupy.is_available = lambda: True
+    cupy.get_default_memory_pool = lambda: memory.default_pool
+    _fill_cuda(cupy.cuda)
     special = modules["cupyx.scipy.special"]
     special.erf = _function("erf", _erf)
     sys.modules.update(modules)
     return cupy
+
+
+def _fill_cuda(cuda):
+    """Give `cupy.cuda` its names, in their modules too."""
+    cuda.Device = cuda.device.Device = Device
+    streaming = ("Stream", "Event", "get_current_stream", "get_elapsed_time")
+    storing = (
+        "MemoryPool", "MemoryPointer", "BaseMemory", "UnownedMemory", "OutOfMemoryError", "alloc",
+        "alloc_pinned_memory", "get_allocator", "set_allocator", "using_allocator",
+    )  # fmt: skip
+    homes = ((streams, cuda.stream, streaming), (memory, cuda.memory, storing))
+    for source, home, names in (*homes, (streams, cuda.graph, ("Graph",))):
+        for name in names:
+            setattr(home, name, getattr(source, name))
+            setattr(cuda, name, getattr(source, name))
+    del cuda.OutOfMemoryError
+    cuda.compiler.CompileException = kernels.CompileException
+    runtime = cuda.runtime
+    runtime.CUDARuntimeError = errors.CUDARuntimeError
+    runtime.getDeviceCount, runtime.getDevice = lambda: 1, lambda: 0
+    runtime.getDeviceProperties = lambda i: {
+        "name": b"a stand-in, no card", "major": 9, "minor": 0, "multiProcessorCount": 2,
+        "totalGlobalMem": memory.Card.total,
+    }  # fmt: skip
+    runtime.memGetInfo = lambda: Device().mem_info
+    runtime.driverGetVersion = runtime.runtimeGetVersion = lambda: 0
+    cuda.is_available = lambda: True
 
 
 def _erf(x):

@@ -3,6 +3,7 @@
 20-32-16-4 relu with softmax, batches of 16, float32.
 """
 
+import gc
 import pickle
 import subprocess
 import sys
@@ -18,7 +19,8 @@ cupy = install()
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 
 from xpmlp import MLPClassifier, MLPRegressor, engines, load_model, nn  # noqa: E402
-from xpmlp.arrays import home, namespace  # noqa: E402
+from xpmlp.arrays import free_memory, home, namespace  # noqa: E402
+from xpmlp.errors import DeviceMemoryError  # noqa: E402
 from xpmlp.randomness import step_keys  # noqa: E402
 
 # The stand-in's arrays run the plain text, so what they are compared with bit by bit does too.
@@ -281,7 +283,104 @@ def test_a_step_is_explained_on_the_card_as_on_the_host():
 
 def test_a_plan_asks_the_card_what_is_free_and_runs_nothing():
     x, y = on_card(X, Y)
+    free = cupy.cuda.Device().mem_info[0]
     with recording() as record:
         plan = nn.Network([nn.Dense(4)]).plan(x)
-    assert (plan.free, plan.fits, record.launches, record.to_host) == (3 << 30, True, [], [])
-    assert MLPClassifier(**ARGS, device="cuda").plan(X, Y).free == 3 << 30
+    assert 0 < free < 4 << 30
+    assert (plan.free, plan.fits, record.launches, record.to_host) == (free, True, [], [])
+    assert MLPClassifier(**ARGS, device="cuda").plan(X, Y).free == free
+
+
+# ---- What a fit reports, and rows that do not fit the card
+
+
+@pytest.mark.parametrize("changes", [{}, {"early_stopping": True}, {"solver": "lbfgs"}])
+@pytest.mark.parametrize("on_the_card", [True, False])
+def test_the_report_of_a_fit_counts_what_the_card_saw(changes, on_the_card):
+    x, y = on_card(X, Y) if on_the_card else (X, Y)
+    with recording() as record:
+        model = fitted(MLPClassifier, x, y, device="auto" if on_the_card else "cuda", **changes)
+    report = model.fit_report_
+    assert (report["device"], report["launches"], report["notes"]) == ("cuda:0", None, [])
+    whence = "X is an array of cupy on cuda:0." if on_the_card else "device='cuda' was asked for."
+    assert report["why"] == whence
+    assert report["host_reads"] == len(record.to_host) == len(record.syncs)
+    assert report["bytes_to_host"] == sum(record.to_host)
+    joins = 8 * 20 * 2 * ARGS["max_iter"] if changes == {} else None  # addresses of the losses
+    if changes == {}:
+        assert report["bytes_to_device"] == sum(record.to_device) - joins
+
+
+def test_a_second_partial_fit_moves_neither_weights_nor_the_rules_state():
+    x, y = on_card(X, Y)
+    model = MLPClassifier(**ARGS).partial_fit(x, y, classes=np.arange(4))
+    with recording() as record:
+        model.partial_fit(x, y)
+    assert max(record.to_host) <= Y.nbytes  # y, which is checked on the host
+    assert max(record.to_device) <= X.shape[0] * 8
+
+
+def test_float64_rows_for_a_float32_model_are_shortened_before_they_travel():
+    for order in "CF":
+        with recording() as record:
+            model = fitted(MLPClassifier, X.astype(float, order=order), Y, device="cuda", dtype="float32")
+        assert record.to_device.count(X.nbytes) == 1
+        assert 2 * X.nbytes not in record.to_device
+        assert_same_fit(model, fitted(MLPClassifier, X, Y))
+
+
+@pytest.fixture
+def little_memory():
+    """A card with room for a fit but not for X (25 600 bytes)."""
+    pool = cupy.get_default_memory_pool()
+    gc.collect()
+    pool.free_all_blocks()
+    limit = pool.total_bytes() + 22_000
+    yield lambda: pool.set_limit(size=limit)
+    pool.set_limit(size=0)
+
+
+WIDE = np.tile(X, (1, 4))
+
+
+def test_rows_that_do_not_fit_the_card_stay_in_pinned_memory_and_train_alike(little_memory):
+    host = fitted(MLPClassifier, WIDE, Y)
+    want = host.predict_proba(WIDE)
+    little_memory()
+    with recording() as record:
+        card = fitted(MLPClassifier, WIDE, Y, device="cuda")
+    assert max(record.to_device) < WIDE.nbytes
+    (told,) = card.fit_report_["notes"]
+    assert "X (0.0 GB) does not fit the card" in told
+    assert "pinned host memory, which the card reads batch by batch" in told
+    assert_same_fit(card, host)
+    np.testing.assert_array_equal(card.predict_proba(WIDE), want)
+
+
+def test_where_the_host_cannot_pin_either_the_error_names_need_and_advice(
+    little_memory, monkeypatch
+):
+    def refuse(size):
+        raise RuntimeError("cudaErrorMemoryAllocation: out of memory")
+
+    little_memory()
+    monkeypatch.setattr(cupy.cuda, "PinnedMemory", refuse)
+    words = r"does not fit the card .*cannot pin as much \(cudaErrorMem.*partial_fit.*device='cpu'"
+    with pytest.raises(DeviceMemoryError, match=words):
+        fitted(MLPClassifier, WIDE, Y, device="cuda")
+
+
+def test_early_stopping_on_pinned_rows_asks_for_validation_data(little_memory):
+    little_memory()
+    with pytest.raises(DeviceMemoryError, match="pass X_val and y_val"):
+        fitted(MLPClassifier, WIDE, Y, device="cuda", early_stopping=True)
+
+
+def test_what_is_free_heeds_the_limit_of_the_pool():
+    like, pool = cupy.empty(0), cupy.get_default_memory_pool()
+    unlimited = free_memory(like)
+    try:
+        pool.set_limit(size=pool.total_bytes() + 4096)
+        assert free_memory(like) == 4096 < unlimited
+    finally:
+        pool.set_limit(size=0)
