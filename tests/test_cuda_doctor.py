@@ -27,8 +27,8 @@ GOOD = {
     "engine": {"eager": "", "graph": ""},
 }
 FULL = CARD | {"free": 300_000_000, "holder": "python3, 4242, 78000 MiB"}
-NO_NVRTC = 'ImportError: Failure finding "libnvrtc.so.13": No such file: libnvrtc.so.13'
-NO_CUBLAS = 'ImportError: Failure finding "libcublas.so.13": No such file: libcublas.so.13'
+NO_NVRTC = 'DynamicLibNotFoundError: Failure finding "libnvrtc.so.13 or libnvrtc.so.12"'
+NO_CUBLAS = 'ImportError: Failure finding "libcublasLt.so.13 or libcublasLt.so.12"'
 OLD_DRIVER = "CUDARuntimeError: cudaErrorInsufficientDriver: CUDA driver version is insufficient"
 CUDA12 = 'pip uninstall -y cupy-cuda13x && pip install "xpmlp[cuda12]"'
 

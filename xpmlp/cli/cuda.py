@@ -75,7 +75,7 @@ def _remedy(error, facts):
     """What to type against an error of CuPy's or nvmath's."""
     if "memory" in error.lower():
         return "free the card's memory: nvidia-smi shows who holds it"
-    if "InsufficientDriver" in error:
+    if re.search("InsufficientDriver|NewerDriver|UnsupportedPtx", error):
         return f"too old a driver for this CuPy: update it, or {_install(facts)}"
     if re.search(r"(lib|find \W?)(nvrtc|cu)|nvrtc64|cublas|\.h\b", error):
         return f"a part of CUDA is missing: {_install(facts)}"
