@@ -228,12 +228,12 @@ class Program:
             (self.params, *self.state.values()), (carry.params, *carry.state.values())
         ):
             for name, a in theirs.items():
-                mine[name][...] = a
+                mine[name][:] = a
         if self.shadow is not self.theta:
             P = self.theta.size
             self.bind("cast", blocks_of(P), self.shadow, self.theta, P)()
         if self.scale is not None:
-            self.scale[...] = cupy.asarray([65536, 0, 0], self.step.dtype)
+            self.scale[:] = cupy.asarray([65536, 0, 0], self.step.dtype)
 
 
 class Part:
@@ -250,7 +250,7 @@ class Part:
             forward += there
             backward.append(back)
             x = self._view(program.outs[i], units[i].link.n_out)
-        ops = [self._gather(), *forward, *self._last(x)]
+        ops = [self._gather(), *map(Op, forward), *self._last(x)]
         for i in range(len(units) - 1, -1, -1):
             branch = 1 if i else 0
             ops += [Op(launch, branch) for launch in self._dW(i)]
