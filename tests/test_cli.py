@@ -22,7 +22,10 @@ from xpmlp.cli import main
 from xpmlp.files.datasets import BUILT_IN
 
 QUICK = ["--epochs", "2", "--hidden", "5", "--quiet"]
-KEYS = {"task", "n_train", "n_test", "metrics", "seconds", "device", "model", "validation_scores"}
+KEYS = {
+    "task", "n_train", "n_test", "metrics", "seconds", "device", "why", "model",
+    "validation_scores",
+}  # fmt: skip
 REGRESSIONS = {"diabetes", "sine"}
 
 
@@ -459,6 +462,16 @@ def test_data_that_do_not_fit_the_model_are_told(
     found, out, err = xpmlp(command, *arguments)
     assert (found, out, is_one_sentence(err)) == (exit_code, "", True)
     assert words in err and sorted(os.listdir()) == before
+
+
+def test_each_command_names_its_device_and_training_says_once_why(xpmlp):
+    code, out, err = xpmlp("train", "iris", "--epochs", "2")
+    assert code == 0 and not err
+    assert out.count("Training on cpu: X is a host array, ") == 1
+    assert " s on cpu.\n" in out
+    assert "rows, computed on cpu." in xpmlp("evaluate", "iris.safetensors", "iris")[1]
+    _, out, err = xpmlp("predict", "iris.safetensors", "iris", "--out", "iris.csv")
+    assert (out, err) == ("", "150 predictions on cpu: iris.csv\n")
 
 
 def test_a_single_row_is_evaluated_without_r2(train, xpmlp):

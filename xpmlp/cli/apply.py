@@ -84,7 +84,7 @@ def predict(model, data, proba, out):
     writer.writerows(zip(*(map(str, column) for column in columns)))
     if out:
         atomic_write(out, text.getvalue().encode())
-        click.echo(f"{len(X):,} predictions: {out}", err=True)
+        click.echo(f"{len(X):,} predictions on {estimator.device_}: {out}", err=True)
     else:
         click.echo(text.getvalue(), nl=False)
 
@@ -108,7 +108,8 @@ def evaluate(model, data, target, as_json):
         found = {"task": task, "n_test": len(X), "metrics": scores, "seconds": seconds}
         click.echo(json.dumps(found | {"device": estimator.device_, "model": str(model)}))
     else:
-        click.echo(f"{name}: {show_metrics(scores)} on {len(X):,} rows.")
+        place = f"{len(X):,} rows, computed on {estimator.device_}"
+        click.echo(f"{name}: {show_metrics(scores)} on {place}.")
 
 
 def load_rows(estimator, data, target, *, test):

@@ -127,7 +127,8 @@ def train(data, **options):
         scores_by_epoch = model.history_["validation_score"]
         found = {
             "task": task, "n_train": len(X), "n_test": len(test_part[0]), "metrics": scores,
-            "seconds": round(seconds, 3), "device": model.device_, "model": str(out),
+            "seconds": round(seconds, 3), "device": model.device_,
+            "why": model.fit_report_["why"], "model": str(out),
             "validation_scores": [s if isfinite(s) else None for s in scores_by_epoch],
         }  # fmt: skip
         click.echo(json.dumps(found))
