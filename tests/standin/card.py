@@ -1,0 +1,40 @@
+"""The CuPy that the checks beside this file run on: the stand-in, or with XPMLP_CARD=real a card's.
+
+    from card import cupy, recording            # before anything else asks for CuPy or nvmath
+    from card import REAL, needs_lt, standin_only
+"""
+
+import os
+from contextlib import nullcontext
+from importlib.util import find_spec
+
+import pytest
+
+REAL = os.environ.get("XPMLP_CARD") == "real"
+WHY = "CuPy itself records no launches, copies and waits, and can be made to do nothing odd"
+
+if REAL:
+    import cupy
+
+    cupy_standin = nvmath_standin = None
+else:
+    import cupy_standin
+    import nvmath_standin
+
+    cupy = cupy_standin.install()
+    nvmath_standin.install()
+
+standin_only = pytest.mark.skipif(REAL, reason=WHY)
+needs_lt = pytest.mark.skipif(find_spec("nvmath") is None, reason="nvmath-python is not installed")
+
+
+def recording():
+    """Record what the stand-in launches, copies and waits for; on a card the check is skipped."""
+    if REAL:
+        pytest.skip(WHY)
+    return cupy_standin.recording()
+
+
+def backwards():
+    """Run blocks and branches in the opposite order; on a card, in its own."""
+    return nullcontext() if REAL else cupy_standin.backwards()
