@@ -1,7 +1,7 @@
 """The CuPy that the checks beside this file run on: the stand-in, or with XPMLP_CARD=real a card's.
 
-    from card import cupy, recording            # before anything else asks for CuPy or nvmath
-    from card import REAL, needs_lt, standin_only
+from card import cupy, recording            # before anything else asks for CuPy or nvmath
+from card import REAL, needs_lt, standin_only
 """
 
 import os
