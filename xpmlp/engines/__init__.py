@@ -1,5 +1,7 @@
 """How training steps run on one array library: the only seam."""
 
+from importlib.util import find_spec
+
 from ..arrays import Array, is_cupy, is_jax, is_numpy, is_torch, namespace
 from .base import DEFAULTS, Batch, Carry, Engine, Options, Plan, gather
 from .generic import generic_engine
@@ -39,10 +41,15 @@ def engine_for(x: Array, options: Options = DEFAULTS) -> Engine:
     _check("matmul_precision", precision, MATMUL_PRECISIONS)
     _check("accelerate", accelerate, ACCELERATIONS)
     xp = namespace(x)
-    if is_cupy(x) and accelerate not in ("auto", "generic"):
+    if is_cupy(x):
         from .cupy import cupy_engine  # which imports CuPy
 
         return cupy_engine(xp, options)
+    accelerated = accelerate not in ("auto", "generic")
+    if accelerated and is_torch(x) and x.is_cuda and find_spec("cupy"):
+        from .cupy import torch_through_cupy
+
+        return torch_through_cupy(xp, options)
     precision = "medium" if precision == "float16" else precision
     if is_torch(x):
         on_card = x.device.type != "cpu"

@@ -79,7 +79,7 @@ def blocks_of(n: int, K: int = 1) -> tuple[int, int, int]:
 
 def most_blocks() -> int:
     """Return how many blocks fill the current card, each with a loop over what is left."""
-    return 4 * _multiprocessors(cupy.cuda.Device().id)
+    return 8 * _multiprocessors(cupy.cuda.Device().id)
 
 
 @cache
