@@ -1,5 +1,6 @@
 """Each way in which a card can be out of reach is told with its cause and what to type."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -334,6 +335,32 @@ def test_a_link_that_breaks_or_computes_wrongly_is_told_with_its_reason(ask_on_a
     facts = ask_on_a_card(text)
     assert facts[link]["error"].startswith(wanted)
     assert not facts["engine"] and not row(facts, "verdict").works
+
+
+ON_STANDIN = """
+import json, sys
+import cupy_standin
+cupy_standin.install()
+sys.modules["nvmath"] = None
+from xpmlp.cli import cuda_probe
+facts = {"card": {"code": 0}}
+for link in ("cupy", "compiler", "products", "engine"):
+    facts[link] = cuda_probe.LINKS[link](facts)
+print(json.dumps(facts))
+"""
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="the stand-in compiles kernels with g++")
+def test_the_stand_in_for_cupy_runs_each_tier_and_graphs_tell_what_they_lack():
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
+    out = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", ON_STANDIN], capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )  # fmt: skip
+    assert out.returncode == 0, out.stderr
+    facts = json.loads(out.stdout)
+    assert facts["products"] == {"works": True, "nvmath": None}
+    assert facts["engine"]["eager"] == "" and "nvmath-python" in facts["engine"]["graph"]
 
 
 def test_two_wheels_are_seen_and_none_is_imported(monkeypatch):

@@ -1,6 +1,7 @@
 """`xpmlp bench`: xpmlp and its peers side by side."""
 
 import json
+from functools import partial
 
 import click
 
@@ -25,9 +26,9 @@ def _words(allowed):
 
 
 def _cells():
-    from ..benchmarks import KINDS
+    from ..benchmarks import DEVICES
 
-    return [case.name for case in KINDS["steps"]]
+    return list(dict.fromkeys(c.name for kinds in DEVICES.values() for c in kinds["steps"]))
 
 
 def _groups():
@@ -46,16 +47,16 @@ def _show_list(ctx, param, value):
     """Print cells and contenders, and end."""
     if not value or ctx.resilient_parsing:
         return
-    from ..benchmarks import CONTENDERS, KINDS
+    from ..benchmarks import CONTENDERS, DEVICES
 
-    for kind, cases in KINDS.items():
-        click.echo(f"{kind}:")
-        for c in cases:
+    for device, kind in ((device, kind) for device, kinds in DEVICES.items() for kind in kinds):
+        click.echo(f"{kind}, --device {device}:")
+        for c in DEVICES[device][kind]:
             sizes = "-".join(map(str, c.sizes))
             does = f"{sizes} {c.activation}, {c.loss}, {c.rule}, batch {c.batch}, {c.rows} rows"
-            click.echo(f"  {c.name:12} {does}")
+            click.echo(f"  {c.name:12} {does}, products {c.precision}")
         for contender in CONTENDERS:
-            if contender.kind == kind:
+            if (contender.device, contender.kind) == (device, kind):
                 click.echo(f"  {contender.name:24} --peers {contender.group} ({contender.role})")
     ctx.exit()
 
@@ -66,14 +67,16 @@ option = click.option
 
 @click.command()
 @click.argument("kinds", nargs=-1, type=click.Choice(KINDS), metavar="[KIND]...")
+@option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True,
+        help="cuda: steps and fits on arrays of a card, with CUDA's floors and goals for an H100.")
 @option("--cells", callback=_words(_cells), help="Only these networks: planar,medium.")
-@option("--threads", callback=_words(_threads), help="Numbers of threads (1,2).")
+@option("--threads", callback=_words(_threads), help="Numbers of a CPU's threads (1,2).")
 @option("--peers", callback=_words(_groups), help="Only these: sklearn,torch,jax,onnx,bound.")
 @option("--rounds", type=click.IntRange(1), help="Turns each takes (9; fits and predict 5).")
 @option("--data", metavar="FOLDER", help="MNIST for the fits, instead of random images.")
 @option("--quick", is_flag=True, help="One thread, a few short rounds, nothing slow to make ready.")
-@option("--json", "json_file", type=click.File("w", lazy=False), metavar="FILE",
-        help="Write all timings.")
+@option("--json", "json_file", type=click.Path(dir_okay=False, writable=True), metavar="FILE",
+        help="Write all timings, after each network.")
 @option("--picture", type=click.Path(dir_okay=False, writable=True), metavar="FILE",
         help="Draw the ratios, with matplotlib.")
 @option("--redraw", type=click.File(), metavar="FILE", help="Show what --json wrote, untimed.")
@@ -86,21 +89,30 @@ def bench(kinds, json_file, picture, redraw, **options):
     predict or import; all if none is named. Each contender has a process of its own, pinned to as
     many CPUs as it has threads. They take turns, one at a time; ratios are taken within a round,
     and the table shows their medians and quartiles. All of it takes about 25 minutes.
+
+    With --device cuda, steps gather their batches out of rows that lie on the card, fits are ten
+    epochs of arrays there, and a timing has 200 steps or more, ended by waiting for the card.
     """
     # fmt: on
     from .. import benchmarks
 
+    keep = partial(_write, json_file) if json_file else lambda record: None
     if redraw:
         record = _read(redraw)
-        click.echo(benchmarks.table(record["results"]))
+        keep(record)
+        click.echo(benchmarks.table(record["results"], record["machine"].get("card", "")))
     else:
-        record = _run(kinds or KINDS, options)
-    if json_file:
-        json.dump(record, json_file, indent=1)
+        record = _run(kinds, options, keep)
     if picture and record["results"]:
         about = record["machine"]
-        where = f"{about['cpu']}, {about['cores']} cores, {about['date']}"
+        where = f"{about.get('card', about['cpu'])}, {about['cores']} cores, {about['date']}"
         benchmarks.picture(record["results"], picture, f"{where}; below 1: faster than xpmlp")
+
+
+def _write(path, record):
+    from ..files.atomic import atomic_write
+
+    atomic_write(path, json.dumps(record, indent=1).encode())
 
 
 def _read(file):
@@ -115,29 +127,62 @@ def _read(file):
     raise DataError(f"{file.name} is no JSON of `xpmlp bench`: {reason}.")
 
 
-def _run(kinds, options):
-    """Time what is asked for, printing a table a kind and number of threads; return the record."""
+def _run(kinds, options, keep):
+    """Time what is asked for, printing a table a kind and number of threads; return the record.
+
+    keep(record) is called before, so that a file that cannot be written ends it, and at each case.
+    """
     from .. import benchmarks
 
-    quick, cpus = options["quick"], len(benchmarks.available_cpus())
-    threads = options["threads"] or ("1", "2")[: 1 if quick else cpus]
-    record = {"machine": benchmarks.machine(), "data": options["data"] or "random", "results": []}
-    if (load := record["machine"]["load"] or 0) > 0.5:
+    device = options["device"]
+    kinds = kinds or (KINDS if device == "cpu" else benchmarks.DEVICES[device])
+    for kind in kinds:
+        if device == "cuda" and kind not in benchmarks.DEVICES[device]:
+            raise click.UsageError(f"{kind} is timed on the CPU only: leave --device {device} out.")
+    about = benchmarks.machine() | (benchmarks.card() if device == "cuda" else {})
+    record = {"machine": about, "data": options["data"] or "random", "results": []}
+    keep(record)
+    if (load := about["load"] or 0) > 0.5:
         said = "the timings, those of several threads above all, want a quiet machine."
         click.echo(f"Warning: the load is {load:.1f}; {said}", err=True)
     for kind in kinds:
         if kind == "import":
             record["import"] = benchmarks.import_seconds()
             click.echo(f"import xpmlp: {record['import']:.3f} s (goal {SLOWEST})\n")
+            keep(record)
             continue
-        cases = benchmarks.cases_of(kind, options["cells"], quick=quick, source=options["data"])
-        rivals = benchmarks.contenders(kind, options["peers"], quick=quick)
-        rounds = options["rounds"] or (3 if quick else 9 if kind == "steps" else 5)
-        for n in map(int, threads):
-            found = benchmarks.measure(
-                cases, rivals, n, rounds=rounds, seconds=0.05 if quick else 0.2,
-                say=lambda text: click.echo(text, err=True),
-            )  # fmt: skip
-            record["results"] += found
-            click.echo(benchmarks.table(found) + "\n")
+        for n in _numbers_of_threads(options):
+            found = []
+            for records in _measured(kind, n, options):
+                found += records
+                record["results"] += records
+                keep(record)
+            click.echo(benchmarks.table(found, about.get("card", "")) + "\n")
     return record
+
+
+def _numbers_of_threads(options):
+    from .. import benchmarks
+
+    cpus = len(benchmarks.available_cpus())
+    if options["device"] == "cuda":  # what launches kernels is not held back
+        return [cpus]
+    return list(map(int, options["threads"])) or [1, 2][: 1 if options["quick"] else cpus]
+
+
+def _measured(kind, threads, options):
+    """Yield the records of a kind's cases."""
+    from .. import benchmarks
+
+    device, quick = options["device"], options["quick"]
+    cases = benchmarks.cases_of(
+        kind, options["cells"], device=device, quick=quick, source=options["data"]
+    )  # fmt: skip
+    if not cases:
+        return iter(())
+    least = (20 if quick else 200) if (device, kind) == ("cuda", "steps") else 1
+    return benchmarks.measure(
+        cases, benchmarks.contenders(kind, options["peers"], device), threads, least=least,
+        rounds=options["rounds"] or (3 if quick else 9 if kind == "steps" else 5),
+        seconds=0.05 if quick else 0.2, quick=quick, say=lambda text: click.echo(text, err=True),
+    )  # fmt: skip
