@@ -204,7 +204,8 @@ class LtProducts:
             )  # fmt: skip
         except lt.cuBLASLtError as error:
             raise NoAlgorithm(f"{key}: {error}") from error
-        usable = [r["algo"].copy() for r in found[: count[0]] if r["state"] == 0]
+        algorithms = found["algo"][: count[0], None].copy()
+        usable = [a for a, state in zip(algorithms, found["state"]) if state == 0]
         if not usable:
             raise NoAlgorithm(f"{key}: none was found")
         return usable
