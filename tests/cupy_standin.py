@@ -196,7 +196,7 @@ class ndarray(_without_imatmul()):  # noqa: N801, the name is CuPy's
     __hash__ = None
 
     def __init__(self, shape, dtype=float, memptr=None, strides=None, order="C"):
-        dtype, shape = np.dtype(dtype), tuple(np.atleast_1d(shape)) if np.ndim(shape) else (shape,)
+        dtype, shape = np.dtype(dtype), tuple(map(int, np.atleast_1d(shape)))
         n_bytes = int(np.prod(shape)) * dtype.itemsize
         new = memptr is None and n_bytes
         memptr = memory.alloc(n_bytes) if new else memptr
@@ -487,7 +487,8 @@ def _fill_cuda(cuda):
     streaming = ("Stream", "Event", "get_current_stream", "get_elapsed_time")
     storing = (
         "MemoryPool", "MemoryPointer", "BaseMemory", "UnownedMemory", "OutOfMemoryError", "alloc",
-        "alloc_pinned_memory", "get_allocator", "set_allocator", "using_allocator",
+        "alloc_pinned_memory", "get_allocator", "set_allocator", "using_allocator", "PinnedMemory",
+        "PinnedMemoryPointer",
     )  # fmt: skip
     homes = ((streams, cuda.stream, streaming), (memory, cuda.memory, storing))
     for source, home, names in (*homes, (streams, cuda.graph, ("Graph",))):

@@ -203,7 +203,7 @@ def place(x: Array, where: str, dtype: str | None = None) -> Array:
         ) from error
     if not is_numpy(x):
         return from_host(to_host(x), like)
-    return _on_card(np.ascontiguousarray(x, dtype), like)
+    return _on_card(np.asarray(x, dtype), like)
 
 
 def _on_card(a, like):
@@ -360,7 +360,10 @@ def free_memory(x: Array) -> int | None:
     What a library keeps in a pool of its own counts as used; on the host, what swaps nothing out.
     """
     if is_cupy(x):
-        return int(device(x).mem_info[0])
+        with device(x) as card:
+            pool = import_module("cupy").get_default_memory_pool()
+            limit = pool.get_limit() or card.mem_info[1]
+            return int(min(card.mem_info[0], limit - pool.total_bytes()))
     if compat.is_torch_array(x) and x.is_cuda:
         return int(import_module("torch").cuda.mem_get_info(x.device)[0])
     stats = device(x).memory_stats() if is_jax(x) else None

@@ -194,13 +194,13 @@ class MemoryPool:
         return MemoryPointer(PooledMemory(chunk, size, self, stream), 0)
 
     def _new(self, size):
-        for attempt in range(2):
-            fits = Card.taken + size <= Card.total
-            if fits and self._total + size <= (self._limit or Card.total):
-                self._total += size
-                return Chunk(size)
-            if attempt == 0:
-                self.free_all_blocks()
+        if not self._limit or self._total + size <= self._limit:  # for a limit CuPy frees nothing
+            for attempt in range(2):
+                if Card.taken + size <= Card.total:
+                    self._total += size
+                    return Chunk(size)
+                if attempt == 0:
+                    self.free_all_blocks()
         raise OutOfMemoryError(size, self._total, self._limit)
 
     def _take_back(self, chunk, stream):
@@ -365,20 +365,25 @@ def alloc(size):
 
 
 class PinnedMemory(UnownedMemory):
-    """Memory of the host that the card may read, too."""
+    """`cupy.cuda.PinnedMemory`: memory of the host that the card may read, too."""
+
+    def __init__(self, size, flags=0):
+        raw = np.full(size, POISON, np.uint8)
+        super().__init__(raw.ctypes.data, size, raw)
 
 
 class PinnedMemoryPointer(np.ndarray):
-    """`cupy.cuda.PinnedMemoryPointer`: bytes of the host with an address; as in CuPy more of them
-    than were asked for.
-    """
+    """`cupy.cuda.PinnedMemoryPointer`: bytes of the host with an address."""
 
-    mem = property(lambda self: self._mem)
+    def __new__(cls, mem, offset):
+        """Point into pinned memory."""
+        pointer = np.asarray(mem)[offset:].view(cls)
+        pointer.mem = mem
+        return pointer
+
     ptr = property(lambda self: self.__array_interface__["data"][0])
 
 
 def alloc_pinned_memory(size):
-    """Return pinned memory of the host, rounded up to 512 bytes."""
-    pinned = np.full(-(-size // UNIT) * UNIT, POISON, np.uint8).view(PinnedMemoryPointer)
-    pinned._mem = PinnedMemory(pinned.ptr, pinned.nbytes, pinned.base)
-    return pinned
+    """Return pinned memory, as in CuPy more than was asked for: rounded up to 512 bytes."""
+    return PinnedMemoryPointer(PinnedMemory(-(-size // UNIT) * UNIT), 0)

@@ -30,7 +30,7 @@ from ..arrays import (
     why_there,
 )  # fmt: skip
 from ..engines import ACCELERATIONS, MATMUL_PRECISIONS, Carry
-from ..errors import DeviceError
+from ..errors import DeviceError, DeviceMemoryError
 from ..nn import Dense, Dropout, Layer, Layout, Loss, Network
 from ..nn.activations import ActivationFunction, get_activation
 from ..nn.initializers import get_initializer
@@ -326,7 +326,13 @@ class BaseMLP(Explains, Predicts, BaseEstimator):
             )
         xp = namespace(x)
         rows = [from_host(part, x, "int32") for part in (train, held_out)]
-        (x, xv), (t, tv) = ([xp.take(a, r, axis=0) for r in rows] for a in (x, targets))
+        try:
+            (x, xv), (t, tv) = ([xp.take(a, r, axis=0) for r in rows] for a in (x, targets))
+        except MemoryError as error:
+            raise DeviceMemoryError(
+                f"early_stopping copies X to split it, and its device lacks the memory ({error}): "
+                "pass X_val and y_val instead."
+            ) from error
         own = (None, None) if weights is None else (weights[train], weights[held_out])
         return (x, t), own[0], self._validation(xv, tv, own[1])
 
