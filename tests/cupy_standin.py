@@ -336,7 +336,9 @@ class ndarray(_without_imatmul()):  # noqa: N801, the name is CuPy's
             note("launches", "setitem")
             self._data[index] = value
             return
-        to = self._data[(*(index if isinstance(index, tuple) else (index,)), ...)]
+        to = self._data[index]
+        if not isinstance(to, np.ndarray):
+            to = self._data[(*(index if isinstance(index, tuple) else (index,)), ...)]
         _launch("setitem", lambda to, value: to.__setitem__(..., value), to, value)
 
 

@@ -1,4 +1,4 @@
-"""`cupy.RawModule` on a CPU: kernels compiled by g++ behind cuda_on_cpu.h, and checked arguments."""
+"""`cupy.RawModule` on a CPU: kernels compiled by g++ behind cuda_on_cpu.h, arguments checked."""
 
 import ctypes
 import hashlib

@@ -32,7 +32,7 @@ def backwards():
 
 
 class Capture:
-    """A graph in the making: nodes, and for each stream in it the nodes that come before its next."""
+    """A graph in the making: nodes, and for each stream in it what its next comes after."""
 
     def __init__(self, origin):
         self.origin, self.nodes, self.valid = origin, [], True

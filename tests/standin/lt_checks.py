@@ -1,0 +1,395 @@
+"""The stand-in for cuBLASLt against formulas, in row-major terms. tests/test_standins.py runs it.
+
+N rows, H units, D inputs. What is row-major to us is its transpose in columns: out' = b' a'.
+"""
+
+import sys
+
+import numpy as np
+import pytest
+from cupy_standin import install as install_cupy
+from cupy_standin import recording
+from nvmath_standin import cuBLASLtError, install
+
+cupy = sys.modules.get("cupy") or install_cupy()
+nvmath = install()
+from nvmath.bindings import cublas, cublasLt as lt  # noqa: E402, I001
+
+RNG = np.random.default_rng(0)
+N, H, D = 5, 7, 9
+TYPES = {"float16": "16F", "bfloat16": "16BF", "float32": "32F", "float64": "64F"}
+EPS = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-23, "float64": 2.0**-50}
+STREAM = cupy.cuda.Stream(non_blocking=True)
+
+
+def to_card(a, dtype):
+    """Return numbers on the card, bfloat16 as its 16 bits."""
+    if dtype == "bfloat16":
+        raw = np.asarray(a, np.float32).view(np.uint32).astype(np.uint64)
+        return cupy.asarray((raw + 0x7FFF + (raw >> 16 & 1) >> 16).astype(np.uint16))
+    return cupy.asarray(np.asarray(a, dtype))
+
+
+def to_host(x):
+    """Return float64."""
+    a = x.get()
+    a = (a.astype(np.uint32) << 16).view(np.float32) if a.dtype == np.uint16 else a
+    return a.astype(np.float64)
+
+
+def set_(kind, thing, **values):
+    enum = {"matmul_desc": "MatmulDescAttribute", "matrix_layout": "MatrixLayoutAttribute"}
+    names = getattr(lt, enum.get(kind, "MatmulPreferenceAttribute"))
+    for name, value in values.items():
+        dtype = getattr(lt, f"get_{kind}_attribute_dtype")(names[name])
+        raw = np.array([value], dtype)
+        getattr(lt, f"{kind}_set_attribute")(thing, names[name], raw.ctypes.data, raw.nbytes)
+
+
+class Product:
+    """out = a @ b (row-major, each transposed or not, batched), with an epilogue."""
+
+    def __init__(self, a, b, out, *, ta=False, tb=False, dtype="float32", to=None, compute=None,
+                 epilogue="DEFAULT", bias=None, aux=None, ld=0, alpha=1.0, beta=0.0,
+                 aligned=(16, 16, 16, 16), **more):  # fmt: skip
+        scale = "64F" if dtype == "float64" else "32F"
+        self.kept, self.operands = (a, b, out, bias, aux), (b.data.ptr, a.data.ptr, out.data.ptr)
+        compute = cublas.ComputeType[f"COMPUTE_{compute or scale}"]
+        self.op = lt.matmul_desc_create(compute, nvmath.CudaDataType[f"CUDA_R_{scale}"])
+        set_("matmul_desc", self.op, TRANSA=int(tb), TRANSB=int(ta), EPILOGUE=lt.Epilogue[epilogue])
+        if bias is not None:
+            set_("matmul_desc", self.op, BIAS_POINTER=bias.data.ptr)
+        if aux is not None:
+            set_("matmul_desc", self.op, EPILOGUE_AUX_POINTER=aux.data.ptr, EPILOGUE_AUX_LD=ld)
+        set_("matmul_desc", self.op, **more)
+        kinds = (TYPES[dtype], TYPES[dtype], TYPES[to or dtype])
+        self.layouts = [self.layout(*pair) for pair in zip((b, a, out), kinds)]
+        self.numbers = np.array([alpha, beta], "f8" if scale == "64F" else "f4")
+        self.preference = lt.matmul_preference_create()
+        names = [f"MIN_ALIGNMENT_{x}_BYTES" for x in "ABCD"]
+        set_("matmul_preference", self.preference, MAX_WORKSPACE_BYTES=1 << 20,
+             **dict(zip(names, aligned)))  # fmt: skip
+        self.handle, self.workspace = lt.create(), cupy.empty(1 << 20, np.uint8)
+
+    def layout(self, array, kind):
+        rows, columns = array.shape[-2:]
+        made = lt.matrix_layout_create(
+            nvmath.CudaDataType[f"CUDA_R_{kind}"],
+            columns,
+            rows,
+            array.strides[-2] // array.itemsize,
+        )
+        if array.ndim > 2:
+            set_("matrix_layout", made, BATCH_COUNT=len(array),
+                 STRIDED_BATCH_OFFSET=array.strides[0] // array.itemsize)  # fmt: skip
+        return made
+
+    def algorithms(self, n=8):
+        """Return what the heuristic finds."""
+        found, count = lt.MatmulHeuristicResult(n), np.zeros(1, np.int32)
+        A, B, C = self.layouts
+        lt.matmul_algo_get_heuristic(
+            self.handle, self.op, A, B, C, C, self.preference, n, found.ptr, count.ctypes.data
+        )
+        return [found[i] for i in range(count[0])]
+
+    def __call__(self, algorithm=None, stream=None, workspace=None):
+        """Launch it."""
+        algorithm = algorithm or self.algorithms()[0]
+        (A, B, C), (a, b, d) = self.layouts, self.operands
+        alpha = self.numbers.ctypes.data
+        lt.matmul(
+            self.handle, self.op, alpha, a, A, b, B, alpha + self.numbers.itemsize, d, C, d, C,
+            algorithm.ptr, self.workspace.data.ptr, 1 << 20 if workspace is None else workspace,
+            cupy.cuda.get_current_stream().ptr if stream is None else stream,
+        )  # fmt: skip
+
+
+def normal(*shape):
+    return RNG.normal(size=shape)
+
+
+def assert_near(got, want, dtype, terms=D):
+    np.testing.assert_allclose(to_host(got), want, rtol=0, atol=EPS[dtype] * 4 * terms)
+
+
+# ---- Products
+
+
+@pytest.mark.parametrize("tb", [False, True])
+@pytest.mark.parametrize("ta", [False, True])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_products_of_row_major_matrices_transposed_or_not(dtype, ta, tb):
+    a = to_card(normal(D, N) if ta else normal(N, D), dtype)
+    b = to_card(normal(H, D) if tb else normal(D, H), dtype)
+    out = to_card(np.zeros((N, H)), dtype)
+    Product(a, b, out, ta=ta, tb=tb, dtype=dtype)()
+    want = (to_host(a).T if ta else to_host(a)) @ (to_host(b).T if tb else to_host(b))
+    assert_near(out, want, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_halves_give_float32(dtype):
+    a, b, out = to_card(normal(N, D), dtype), to_card(normal(D, H), dtype), cupy.empty((N, H), "f4")
+    Product(a, b, out, dtype=dtype, to="float32")()
+    np.testing.assert_array_equal(out.get(), (to_host(a) @ to_host(b)).astype("f4"))
+
+
+def test_parts_of_larger_matrices_and_batches_of_members():
+    whole, b = to_card(normal(3, N, 32), "float32"), to_card(normal(3, D, H), "float32")
+    out = cupy.empty((3, N, H), "f4")
+    Product(whole[:, :, 16 : 16 + D], b, out, aligned=(4, 4, 4, 4))()
+    assert_near(out, to_host(whole)[:, :, 16 : 16 + D] @ to_host(b), "float32")
+
+
+def test_alpha_and_beta_are_read_at_the_launch():
+    a, b = to_card(normal(N, D), "float32"), to_card(normal(D, H), "float32")
+    out = to_card(np.ones((N, H)), "float32")
+    product = Product(a, b, out, alpha=2.0, beta=0.5)
+    product()
+    assert_near(out, 2 * to_host(a) @ to_host(b) + 0.5, "float32")
+    product.numbers[:] = 0, 1
+    before = out.get()
+    product()
+    np.testing.assert_array_equal(out.get(), before)
+
+
+@pytest.mark.parametrize(("compute", "bits"), [("32F_FAST_TF32", 10), ("32F_FAST_16BF", 7)])
+def test_short_compute_types_round_the_operands(compute, bits):
+    a = to_card([[1 + 2.0 ** -(bits + 1), 1 + 3 * 2.0 ** -(bits + 1)]], "float32")
+    out = cupy.empty((1, 2), "f4")
+    Product(a, to_card(np.eye(2), "float32"), out, compute=compute)()
+    assert out.tolist() == [[1.0, 1 + 2.0 ** -(bits - 1)]]
+
+
+def test_an_operand_that_the_result_overwrites_shows():
+    a = to_card(normal(4, 4), "float32")
+    Product(a, to_card(np.eye(4), "float32"), a)()
+    assert np.isnan(a.get()).all()
+
+
+# ---- Epilogues: z = x @ W + b, dx = dz @ W', dW = x' @ dz
+
+
+def gelu(z):
+    return 0.5 * z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3)))
+
+
+def gelu_slope(z):
+    return gelu(z + 1e-30j).imag / 1e-30
+
+
+FORWARD = {
+    "BIAS": lambda z: z, "RELU_BIAS": lambda z: np.maximum(z, 0), "GELU_BIAS": gelu,
+    "RELU_AUX_BIAS": lambda z: np.maximum(z, 0), "GELU_AUX_BIAS": gelu,
+}  # fmt: skip
+
+
+def auxiliary(kind, rows, width, dtype):
+    """Return an array for what an epilogue keeps, and its leading dimension."""
+    if "RELU" in kind:
+        return cupy.empty((rows, 16), np.uint8), 128
+    ld = -(-width // 8) * 8
+    return to_card(np.full((rows, ld), np.nan), dtype), ld
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("kind", FORWARD)
+def test_forward_epilogues(kind, dtype):
+    x, W, b = (to_card(a, dtype) for a in (normal(N, D), normal(D, H), normal(1, H)))
+    out, (aux, ld) = to_card(np.zeros((N, H)), dtype), auxiliary(kind, N, H, dtype)
+    kept = {"aux": aux, "ld": ld} if "AUX" in kind else {}
+    Product(x, W, out, dtype=dtype, epilogue=kind, bias=b, **kept)()
+    z = to_host(x) @ to_host(W) + to_host(b)
+    assert_near(out, FORWARD[kind](z), dtype)
+    if kind == "RELU_AUX_BIAS":
+        bits = np.unpackbits(aux.get(), axis=1, bitorder="little")[:, :H]
+        np.testing.assert_array_equal(bits, z > 0)
+    if kind == "GELU_AUX_BIAS":
+        assert_near(aux[:, :H], z, dtype)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("bgrad", ["", "_BGRAD"])
+@pytest.mark.parametrize("kind", ["RELU", "GELU"])
+def test_backward_epilogues(kind, bgrad, dtype):
+    x, W, b = (to_card(a, dtype) for a in (normal(N, D), normal(D, H), normal(1, H)))
+    hidden, (aux, ld) = to_card(np.zeros((N, H)), dtype), auxiliary(kind, N, H, dtype)
+    Product(x, W, hidden, dtype=dtype, epilogue=f"{kind}_AUX_BIAS", bias=b, aux=aux, ld=ld)()
+    dz, V = to_card(normal(N, 3), dtype), to_card(normal(H, 3), dtype)
+    d, db = to_card(np.zeros((N, H)), dtype), to_card(np.full((1, H), np.nan), dtype)
+    grad = {"bias": db} if bgrad else {}
+    Product(dz, V, d, tb=True, dtype=dtype, epilogue=f"D{kind}{bgrad}", aux=aux, ld=ld, **grad)()
+    z = to_host(x) @ to_host(W) + to_host(b)
+    slope = z > 0 if kind == "RELU" else gelu_slope(to_host(aux)[:, :H])
+    want = to_host(dz) @ to_host(V).T * slope
+    assert_near(d, want, dtype)
+    if bgrad:
+        assert_near(db, want.sum(0, keepdims=True), dtype, 2 * N)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_bias_gradients_beside_weight_gradients(dtype):
+    x, dz = to_card(normal(N, D), dtype), to_card(normal(N, H), dtype)
+    dW, db, other = (to_card(np.zeros(s), dtype) for s in ((D, H), (1, H), (1, D)))
+    Product(x, dz, dW, ta=True, dtype=dtype, epilogue="BGRADA", bias=db)()
+    assert_near(dW, to_host(x).T @ to_host(dz), dtype)
+    assert_near(db, to_host(dz).sum(0, keepdims=True), dtype)
+    Product(x, dz, dW, ta=True, dtype=dtype, epilogue="BGRADB", bias=other)()
+    assert_near(other, to_host(x).sum(0, keepdims=True), dtype)
+
+
+def test_epilogues_of_members_have_their_own_bias_and_mask():
+    x, W, b = (to_card(normal(2, *s), "float32") for s in ((N, D), (D, H), (1, H)))
+    out, aux = cupy.empty((2, N, H), "f4"), cupy.empty((2, N, 16), np.uint8)
+    Product(
+        x, W, out, epilogue="RELU_AUX_BIAS", bias=b, aux=aux, ld=128,
+        BIAS_BATCH_STRIDE=H, EPILOGUE_AUX_BATCH_STRIDE=128 * N, aligned=(4, 4, 4, 4),
+    )()  # fmt: skip
+    z = to_host(x) @ to_host(W) + to_host(b)
+    assert_near(out, np.maximum(z, 0), "float32")
+    bits = np.unpackbits(aux.get(), axis=-1, bitorder="little")[..., :H]
+    np.testing.assert_array_equal(bits, z > 0)
+
+
+def test_relu_turns_nan_into_zero():
+    x = to_card([[np.nan, 1.0]], "float32")
+    out, b = cupy.empty((1, 3), "f4"), cupy.zeros((1, 3), "f4")
+    Product(x, to_card(np.ones((2, 3)), "float32"), out, epilogue="RELU_BIAS", bias=b)()
+    assert out.tolist() == [[0.0] * 3]
+
+
+# ---- What is refused
+
+
+def plain(**changes):
+    """A product of aligned float32 matrices, and changes to it."""
+    shapes = {"a": (N, D), "b": (D, H), "out": (N, H)}
+    arrays = {name: to_card(normal(*shape), "float32") for name, shape in shapes.items()}
+    return Product(**arrays | changes)
+
+
+def f4(*shape):
+    return cupy.zeros(shape, "f4")
+
+
+MASK = np.zeros((N, 16), np.uint8)
+REFUSED = {
+    "inner sizes": (lambda: plain(b=f4(D + 1, H)), 7, "op"),
+    "the result's shape": (lambda: plain(out=f4(N, H + 1)), 7, "C and D must be"),
+    "types": (lambda: plain(to="float16"), 15, "types"),
+    "halves by TF32": (lambda: plain(dtype="float16", compute="32F_FAST_TF32"), 15, "types"),
+    "no bias": (lambda: plain(epilogue="BIAS"), 7, "without BIAS_POINTER"),
+    "no mask": (
+        lambda: plain(epilogue="RELU_AUX", EPILOGUE_AUX_LD=128), 7, "without EPILOGUE_AUX_POINTER",
+    ),
+    "the mask's ld": (
+        lambda: plain(epilogue="RELU_AUX", aux=cupy.asarray(MASK), ld=120), 7, "AUX_LD",
+    ),
+    "a short mask": (
+        lambda: plain(epilogue="RELU_AUX", aux=cupy.asarray(MASK[1:]), ld=128), 7, "do not lie",
+    ),
+    "a short bias": (lambda: plain(epilogue="BIAS", bias=f4(1, H - 1)), 7, "do not lie"),
+    "an epilogue": (lambda: plain(EPILOGUE=3), 7, "epilogue 3"),
+    "device pointers": (lambda: plain(POINTER_MODE=1), 15, "host pointers"),
+    "the bias's type": (
+        lambda: plain(epilogue="BIAS", bias=f4(1, H), BIAS_DATA_TYPE=14), 15, "BIAS_DATA_TYPE",
+    ),
+    "DRELU of one": (
+        lambda: plain(a=f4(N, 1), b=f4(1, H), epilogue="DRELU", aux=cupy.asarray(MASK), ld=128),
+        15, "K = 1",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "status", "match"), REFUSED.values(), ids=REFUSED)
+def test_problems_that_cublaslt_does_not_have_are_refused(make, status, match):
+    with pytest.raises(cuBLASLtError, match=match) as caught:
+        make()()
+    assert caught.value.status == status
+
+
+def test_operands_less_aligned_than_was_said_are_refused():
+    a = to_card(normal(N * D + 1), "float32")[1:].reshape(N, D)
+    with pytest.raises(cuBLASLtError, match="B is not aligned to 16"):
+        plain(a=a)()
+    plain(a=a, aligned=(16, 4, 16, 16))()
+    with pytest.raises(cuBLASLtError, match="the bias is not aligned to D's 256"):
+        bias = to_card(normal(H + 1), "float32")[1:]
+        plain(epilogue="BIAS", bias=bias, aligned=(256,) * 4)()
+
+
+def test_algorithms_are_for_one_problem_and_need_their_workspace():
+    product, other = plain(), plain(b=f4(D, H + 1), out=f4(N, H + 1))
+    found = product.algorithms()
+    assert [f.state for f in found] == [0, 0]
+    assert [f.workspace_size for f in found] == [0, 2 * 4 * N * H]
+    for algorithm in found:
+        product(algorithm)
+    with pytest.raises(cuBLASLtError, match="another problem"):
+        other(found[0])
+    with pytest.raises(cuBLASLtError, match="bytes of workspace"):
+        product(found[1], workspace=0)
+    set_("matmul_preference", product.preference, REDUCTION_SCHEME_MASK=0)
+    assert len(product.algorithms()) == 1
+
+
+def test_attributes_have_their_sizes():
+    made, raw = lt.matmul_desc_create(68, 0), np.zeros(1, np.int64)
+    with pytest.raises(cuBLASLtError) as caught:
+        lt.matmul_desc_set_attribute(made, lt.MatmulDescAttribute.TRANSA, raw.ctypes.data, 8)
+    assert caught.value.status == 7
+    lt.matmul_desc_destroy(made)
+    with pytest.raises(cuBLASLtError):
+        lt.matmul_desc_destroy(made)
+
+
+def test_operands_must_lie_in_the_cards_memory():
+    product = plain()
+    product.operands = (product.operands[0], 64, product.operands[2])
+    with pytest.raises(RuntimeError, match="cudaErrorIllegalAddress"):
+        product()
+    short = plain(a=f4(N, D))
+    short.operands = (short.operands[0], f4(D).data.ptr, short.operands[2])
+    short.kept = ()
+    with pytest.raises((RuntimeError, cuBLASLtError), match="freed|do not lie"):
+        short()
+
+
+# ---- Graphs
+
+
+def test_a_product_is_one_launch_and_can_be_captured():
+    x, b = to_card(normal(N, D), "float32"), f4(1, H)
+    product = plain(a=x, epilogue="RELU_BIAS", bias=b, aligned=(16, 16, 16, 16))
+    out = product.kept[2]
+    with recording() as record:
+        product()
+    assert record.launches == ["cublasLt:RELU_BIAS"]
+    wanted = out.get()
+    with STREAM:
+        algorithm = product.algorithms()[0]
+        STREAM.begin_capture()
+        product(algorithm)
+        graph = STREAM.end_capture()
+    product.numbers[:] = np.nan  # alpha and beta were read
+    out.fill(0)
+    with recording() as record:
+        graph.launch()
+    assert (record.launches, record.nodes) == (["graph"], ["cublasLt:RELU_BIAS"])
+    np.testing.assert_array_equal(out.get(), wanted)
+    x *= 0
+    graph.launch()
+    assert out.get().max() == 0
+
+
+def test_a_stream_that_is_not_the_current_one_is_refused():
+    with pytest.raises(RuntimeError, match="InvalidResourceHandle"):
+        plain()(stream=STREAM.ptr)
+    product = plain()
+    with STREAM:
+        algorithm = product.algorithms()[0]
+        STREAM.begin_capture()
+        with pytest.raises(RuntimeError, match="InvalidResourceHandle"):
+            product(algorithm, stream=0)
+        STREAM.end_capture()
