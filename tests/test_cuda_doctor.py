@@ -209,6 +209,11 @@ def test_a_link_that_waits_for_another_says_for_which():
     assert found["compiler"] == ("compiler", "-", "not tried: see card", None)
 
 
+def test_without_a_card_a_cupy_that_is_installed_proves_little():
+    cupy = row({"driver": NONE, "card": {}, "cupy": GOOD["cupy"]}, "CuPy")
+    assert cupy == ("CuPy", "14.2.0", "cupy-cuda13x imports; more shows on a card", True)
+
+
 LIBCUDA = """
 #include <signal.h>
 #include <stddef.h>
