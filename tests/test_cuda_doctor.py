@@ -163,7 +163,7 @@ def test_where_all_works_each_row_says_so_and_the_verdict_what_each_device_means
     text = "\n".join(row.text for row in found)
     assert "cuda:0 NVIDIA H100, compute capability 9.0, 79.0 of 85.0 GB free" in text
     assert "cuBLASLt 13.10" in text
-    assert "accelerate='eager' and 'graph' trains like plain operations" in text
+    assert "accelerate='eager' and 'graph' train like plain operations" in text
     assert found[-1].text.startswith("device='cuda' uses cuda:0; device='auto' keeps host arrays")
 
 
@@ -346,7 +346,7 @@ ON_STANDIN = """
 import json, sys
 import cupy_standin
 cupy_standin.install()
-sys.modules["nvmath"] = None
+NVMATH
 from xpmlp.cli import cuda_probe
 facts = {"card": {"code": 0}}
 for link in ("cupy", "compiler", "products", "engine"):
@@ -355,17 +355,25 @@ print(json.dumps(facts))
 """
 
 
+WITHOUT = "sys.modules['nvmath'] = None", None, "nvmath-python does not work here"
+WITH = "import nvmath_standin; nvmath_standin.install()", "1.0.0", ""
+
+
 @pytest.mark.skipif(not shutil.which("g++"), reason="the stand-in compiles kernels with g++")
-def test_the_stand_in_for_cupy_runs_each_tier_and_graphs_tell_what_they_lack():
+@pytest.mark.parametrize("nvmath, version, note", [WITHOUT, WITH], ids=["without", "with"])
+def test_each_tier_is_tried_on_the_stand_ins_and_tells_what_it_lacks(nvmath, version, note):
     path = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
     out = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", ON_STANDIN], capture_output=True, text=True,
-        env=os.environ | {"PYTHONPATH": path},
+        [sys.executable, "-W", "ignore", "-c", ON_STANDIN.replace("NVMATH", nvmath)],
+        capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path},
     )  # fmt: skip
     assert out.returncode == 0, out.stderr
     facts = json.loads(out.stdout)
-    assert facts["products"] == {"works": True, "nvmath": None}
-    assert facts["engine"]["eager"] == "" and "nvmath-python" in facts["engine"]["graph"]
+    assert facts["products"]["works"] and facts["products"]["nvmath"] == version
+    assert facts["engine"]["eager"] == ""
+    assert facts["engine"]["graph"].startswith(note) and bool(note) == bool(
+        facts["engine"]["graph"]
+    )
 
 
 def test_two_wheels_are_seen_and_none_is_imported(monkeypatch):

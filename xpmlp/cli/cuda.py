@@ -183,8 +183,10 @@ def _engine(mine, facts):
         return "-", f"plain operations fail to train a network ({_short(mine['error'])})", False
     good = [repr(kind) for kind, note in mine.items() if not note]
     bad = [f"{kind!r}: {_short(note)}" for kind, note in mine.items() if note]
-    agree = [f"accelerate={' and '.join(good)} trains like plain operations"] if good else []
-    return "-", "; ".join(agree + bad), True
+    if good:
+        verb = "trains" if len(good) == 1 else "train"
+        bad.insert(0, f"accelerate={' and '.join(good)} {verb} like plain operations")
+    return "-", "; ".join(bad), True
 
 
 def _verdict(found):
