@@ -95,7 +95,7 @@ def _precision(step, lead, tier, options):
         if short or tier == "graph":
             tell(
                 f"nvmath-python does not work here, so {lacks}: pip install "
-                '"nvmath-python>=1.0,<2" (the extras cuda12 and cuda13 bring it).'
+                '"xpmlp[cuda13]" or "xpmlp[cuda12]"; `xpmlp doctor` says which.'
             )
         return CupyProducts, step.dtype, False
     stored = STORED.get(options.matmul_precision, step.dtype) if short else step.dtype

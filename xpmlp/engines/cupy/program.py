@@ -77,6 +77,8 @@ def units_of(step):
                 units[-1] = units[-1]._replace(drop=drop)
             else:
                 start = drop
+    if step.loss.name == "log_loss" and units[-1].act != "identity":
+        return None  # its kernel takes logits as they come
     return start, units
 
 
