@@ -166,6 +166,10 @@ def test_verbose_tells_the_device_before_the_first_epoch_unless_it_was_asked_for
     fitted(X, verbose=True, device="cpu")
     fitted(X, device="auto")
     assert "Training on" not in capsys.readouterr().out
+    est = MLPRegressor(**ARGS, verbose=True)
+    for _ in range(3):
+        est.partial_fit(X, Y)
+    assert capsys.readouterr().out.count("Training on") == 1
 
 
 # ---- Engines: what they tell, and the arrays they keep

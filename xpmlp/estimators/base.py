@@ -154,7 +154,7 @@ class BaseMLP(Explains, Predicts, BaseEstimator):
         if one_epoch and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         x, targets, weights, loss, params = self._prepared(X, y, sample_weight, resume, classes)
-        if self.verbose and self.device != "cpu":
+        if self.verbose and self.device != "cpu" and not (one_epoch and resume):
             print(f"Training on {self.device_}: {why_there(X, self.device)}")
         state = self._resumed(one_epoch, x) if resume else None
         data, weights, held_out = self._split(x, targets, weights, validation)
