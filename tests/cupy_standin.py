@@ -453,7 +453,8 @@ def _fill(module, source):
 
 MODULES = (
     "cupy cupy.linalg cupy.fft cupy.cuda cupy.cuda.device cupy.cuda.memory cupy.cuda.stream "
-    "cupy.cuda.graph cupy.cuda.compiler cupy.cuda.runtime cupyx cupyx.scipy cupyx.scipy.special"
+    "cupy.cuda.graph cupy.cuda.compiler cupy.cuda.driver cupy.cuda.runtime cupyx cupyx.scipy "
+    "cupyx.scipy.special"
 ).split()
 
 
@@ -501,6 +502,7 @@ def _fill_cuda(cuda):
     cuda.compiler.CompileException = kernels.CompileException
     runtime = cuda.runtime
     runtime.CUDARuntimeError = errors.CUDARuntimeError
+    cuda.driver.CUDADriverError = errors.CUDADriverError
     runtime.getDeviceCount, runtime.getDevice = lambda: 1, lambda: 0
     runtime.getDeviceProperties = lambda i: {
         "name": b"a stand-in, no card", "major": 9, "minor": 0, "multiProcessorCount": 2,

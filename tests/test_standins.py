@@ -29,6 +29,7 @@ def run(*command, **variables):
 def test_the_standins_keep_their_own_rules(checks):
     result = run("-m", "pytest", "--noconftest", "-q", "--tb=short", f"tests/standin/{checks}.py")
     assert result.returncode == 0, f"\n{result.stdout}{result.stderr}"
+    assert "skipped" not in result.stdout
 
 
 KERNEL = """

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import CUDARuntimeError
+from .errors import CUDADriverError
 from .memory import check_edges, check_owners, owner_of
 from .streams import launch, order, refuse_in_capture
 
@@ -105,7 +105,7 @@ class RawModule:
         """Return a kernel."""
         self.compile()
         if name not in self.names:
-            raise RuntimeError("CUDA_ERROR_NOT_FOUND: named symbol not found")
+            raise CUDADriverError(500)
         return RawKernel._of(self, name)
 
 
@@ -148,7 +148,7 @@ class RawKernel:
             check_owners(owners, name)
             error = run((ctypes.c_uint * 8)(*dims, order.backwards), pointers)
             if error:
-                raise CUDARuntimeError("cudaErrorLaunchFailure", f"{name}: {error.decode()}")
+                raise CUDADriverError(719, f"{name}: {error.decode()}")
             check_edges(owners, name)
             return slots  # which the pointers point to
 
@@ -159,9 +159,9 @@ class RawKernel:
         most = (2**31 - 1, 65535, 65535), (1024, 1024, 64)
         sizes = all(0 < n <= m for dims, ms in zip((grid, block), most) for n, m in zip(dims, ms))
         if not sizes or np.prod(block) > 1024:
-            raise CUDARuntimeError("cudaErrorInvalidValue", f"{self.name}: grid {grid}, {block}")
+            raise CUDADriverError(1, f"{self.name}: grid {grid}, {block}")
         if not 0 <= shared_mem <= min(self.max_dynamic_shared_size_bytes, 227 << 10):
-            raise CUDARuntimeError("cudaErrorInvalidValue", f"{self.name}: {shared_mem} shared")
+            raise CUDADriverError(1, f"{self.name}: {shared_mem} shared")
         return *grid, *block, shared_mem
 
 

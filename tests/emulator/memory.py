@@ -85,20 +85,16 @@ def owner_of(address, what):
     """Return a reference to what lives at an address, or raise what a card would."""
     block = _block_at(address)
     if block is None:
-        raise CUDARuntimeError(
-            "cudaErrorIllegalAddress", f"{what} got {address:#x}, which is not in the card's memory"
-        )
+        raise CUDARuntimeError(700, f"{what} got {address:#x}, which is not in the card's memory")
     if block.owner is None or block.owner() is None:
-        raise CUDARuntimeError(
-            "cudaErrorIllegalAddress", f"{what} got {address:#x}, which was freed"
-        )
+        raise CUDARuntimeError(700, f"{what} got {address:#x}, which was freed")
     return block.owner
 
 
 def check_owners(owners, what):
     """Raise if something of that died, whose memory others may have now."""
     if any(owner() is None for owner in owners):
-        raise CUDARuntimeError("cudaErrorIllegalAddress", f"{what} uses memory that was freed")
+        raise CUDARuntimeError(700, f"{what} uses memory that was freed")
 
 
 def check_edges(owners, what):
@@ -108,9 +104,7 @@ def check_edges(owners, what):
         if not (edge == CANARY).all():
             edge[:] = CANARY
             nbytes = owner().nbytes
-            raise CUDARuntimeError(
-                "cudaErrorIllegalAddress", f"{what} wrote past the end of {nbytes} bytes"
-            )
+            raise CUDARuntimeError(700, f"{what} wrote past the end of {nbytes} bytes")
 
 
 class BaseMemory:

@@ -42,7 +42,7 @@ class Capture:
         """Add a node after all that its stream waits for."""
         if stream.ptr not in self.before:
             raise CUDARuntimeError(
-                "cudaErrorStreamCaptureIsolation",
+                905,
                 f"{name} went to stream {stream.ptr:#x}, which has not joined the capture",
             )
         before = self.before[stream.ptr]
@@ -59,7 +59,7 @@ def refuse_in_capture(what, invalidates=True):
     """Raise if this thread captures: CUDA allows no waiting and no copies from or to the host."""
     if capture():
         capture().valid &= not invalidates
-        raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported", what)
+        raise CUDARuntimeError(900, what)
 
 
 def wait_for(what):
@@ -127,9 +127,9 @@ class Stream:
         if event.seconds is None or event.capture is None:
             if self.is_capturing():
                 capture().valid = False
-                raise CUDARuntimeError("cudaErrorStreamCaptureIsolation")
+                raise CUDARuntimeError(905)
         elif event.capture is not capture():
-            raise CUDARuntimeError("cudaErrorCapturedEvent")
+            raise CUDARuntimeError(907)
         else:
             event.capture.before.setdefault(self.ptr, set()).update(event.before)
 
@@ -138,21 +138,21 @@ class Stream:
         if self.ptr == 0:
             raise RuntimeError("cannot capture on the default (legacy) stream")
         if capture():
-            raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported", "a capture goes on already")
+            raise CUDARuntimeError(900, "a capture goes on already")
         _local.capture = Capture(self)
 
     def end_capture(self):
         """Return the graph of what was recorded."""
         made = capture()
         if made is None or made.origin != self:
-            raise CUDARuntimeError("cudaErrorInvalidValue", "this stream began no capture")
+            raise CUDARuntimeError(1, "this stream began no capture")
         _local.capture = None
         if not made.valid:
-            raise CUDARuntimeError("cudaErrorStreamCaptureInvalidated")
+            raise CUDARuntimeError(901)
         missing = set(range(len(made.nodes))) - made.before[self.ptr]
         if missing:
             names = ", ".join(made.nodes[i][0] for i in sorted(missing))
-            raise CUDARuntimeError("cudaErrorStreamCaptureUnjoined", names)
+            raise CUDARuntimeError(904, names)
         graph = Graph.__new__(Graph)
         graph.nodes = made.nodes
         return graph
@@ -177,7 +177,7 @@ class Event:
     def _query(self, what):
         refuse_in_capture(what)
         if self.capture is not None:
-            raise CUDARuntimeError("cudaErrorCapturedEvent")
+            raise CUDARuntimeError(907)
 
     def record(self, stream=None):
         """Record it behind the work of a stream."""
@@ -194,7 +194,7 @@ def get_elapsed_time(start, stop):
     for event in (start, stop):
         event._query("an event's time")
         if event.seconds is None or not event.timed:
-            raise CUDARuntimeError("cudaErrorInvalidResourceHandle")
+            raise CUDARuntimeError(400)
     return 1e3 * (stop.seconds - start.seconds)
 
 
@@ -239,7 +239,7 @@ def stream_at(pointer, what):
     """Return the stream with an address, which must be the current one."""
     if pointer != current_stream().ptr:
         raise CUDARuntimeError(
-            "cudaErrorInvalidResourceHandle",
+            400,
             f"{what} got stream {pointer:#x}, the current one is {current_stream().ptr:#x}",
         )
     return current_stream()

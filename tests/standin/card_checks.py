@@ -1,15 +1,17 @@
-"""The stand-ins themselves: kernels, streams and memory. tests/test_standins.py runs this file."""
+"""Kernels, streams and memory as the stand-in has them. tests/test_standins.py runs this file.
+
+What is CUDA's or CuPy's own rule, and not the stand-in's alone, can be checked on a card, too.
+"""
 
 import ctypes
 import gc
-import sys
+import weakref
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from cupy_standin import backwards, install, recording
-
-cupy = sys.modules.get("cupy") or install()
-from emulator import memory  # noqa: E402
+from card import REAL, backwards, cupy, recording, standin_only
+from emulator import memory
 
 f4, i4, i8, u4 = np.float32, np.int32, np.int64, np.uint32
 CODE = r"""
@@ -66,15 +68,15 @@ extern "C" __global__ void shapes(int *out) {
 }
 
 extern "C" __global__ void reverse(float *x) {
-    extern __shared__ float all[];
-    all[threadIdx.x] = x[threadIdx.x];
+    extern __shared__ float dynamic[];
+    dynamic[threadIdx.x] = x[threadIdx.x];
     __syncthreads();
-    x[threadIdx.x] = all[blockDim.x - 1 - threadIdx.x];
+    x[threadIdx.x] = dynamic[blockDim.x - 1 - threadIdx.x];
 }
 
 extern "C" __global__ void beyond(float *x) {
-    extern __shared__ float all[];
-    all[blockDim.x] = x[0];
+    extern __shared__ float dynamic[];
+    dynamic[blockDim.x] = x[0];
 }
 
 extern "C" __global__ void unset(float *out, int write) {
@@ -104,8 +106,9 @@ extern "C" __global__ void atomics(int *i, unsigned *u, float *f) {
 extern "C" __global__ void maths(const double *x, double *out) {
     float f = (float)x[0];
     out[0] = exp(x[0]), out[1] = exp(f), out[2] = tanh(f), out[3] = erf(f), out[4] = rsqrtf(f);
-    out[5] = fmaxf(f, NAN), out[6] = max(3, 2), out[7] = min(1.5f, 2.0f), out[8] = isfinite(f);
-    out[9] = isfinite(f / 0.0f), out[10] = sqrt(f), out[11] = __int_as_float(0x3F800000);
+    out[5] = fmaxf(f, __int_as_float(0x7FC00000)), out[6] = max(3, 2), out[7] = min(1.5f, 2.0f);
+    out[8] = isfinite(f), out[9] = isfinite(f * 3e38f * 3e38f), out[10] = sqrt(f);
+    out[11] = __int_as_float(0x3F800000);
 }
 
 extern "C" __global__ void hang(int how) {
@@ -117,6 +120,9 @@ extern "C" __global__ void hang(int how) {
 extern "C" __global__ void pairs(const Pair *p, const void *any, float *out) { out[0] = p->first; }
 extern "C" __global__ void values(long long a, unsigned b, double c, bool d, double *out) {
     out[0] = a, out[1] = b, out[2] = c, out[3] = d;
+}
+extern "C" __global__ void come(unsigned *counter, int *order) {
+    order[atomicAdd(counter, 1u)] = blockIdx.x * blockDim.x + threadIdx.x;
 }
 extern "C" __global__ void fill(float *x, float v, int n) {
     for (int i = threadIdx.x; i < n; i += blockDim.x) x[i] = v;
@@ -136,10 +142,11 @@ def on_card(a, dtype=None):
 
 
 def test_a_kernel_computes_with_its_arguments_and_is_one_launch():
-    x, y = on_card(RNG.normal(size=300), f4), on_card(np.ones(300), f4)
+    x, y = on_card(RNG.integers(-9, 9, 300), f4), on_card(np.ones(300), f4)
+    k("axpy")((2,), (256,), (x, y, f4(2), i4(300)))
+    np.testing.assert_array_equal(y.get(), f4(2) * x.get() + f4(1))
     with recording() as record:
         k("axpy")((2,), (256,), (x, y, f4(2), i4(300)))
-    np.testing.assert_array_equal(y.get(), f4(2) * x.get() + f4(1))
     assert (record.launches, record.syncs, record.to_device) == (["axpy"], [], [])
 
 
@@ -147,7 +154,7 @@ def test_options_define_words():
     x = on_card([2], f4)
     k("later")((1,), (1,), (x,))
     assert x.tolist() == [6]
-    with pytest.raises(cupy.cuda.compiler.CompileException, match="unrecognized option -O9"):
+    with pytest.raises(cupy.cuda.compiler.CompileException):
         cupy.RawModule(code=CODE, options=("-O9",)).get_function("later")
     with pytest.raises(cupy.cuda.compiler.CompileException, match="FACTOR"):
         cupy.RawModule(code=CODE, options=()).get_function("later")
@@ -165,6 +172,17 @@ def test_blocks_reduce_and_the_last_one_adds_in_either_order(blocks, threads):
     with backwards():
         k("total")((blocks,), (threads,), (x, parts, out, counter, i4(3000)))
     assert float(out[0]) == x.get().sum()
+
+
+@standin_only
+def test_blocks_and_threads_come_in_the_opposite_order_backwards():
+    counter, order = cupy.zeros(1, u4), cupy.empty(12, i4)
+    k("come")((3,), (4,), (counter, order))
+    assert order.tolist() == [*range(12)]
+    counter.fill(0)
+    with backwards():
+        k("come")((3,), (4,), (counter, order))
+    assert order.tolist() == [*range(11, -1, -1)]
 
 
 def test_lanes_read_what_cuda_says():
@@ -192,15 +210,20 @@ def test_dynamic_shared_memory_is_as_large_as_asked_for():
     x = on_card(np.arange(64), f4)
     k("reverse")((1,), (64,), (x,), shared_mem=256)
     np.testing.assert_array_equal(x.get(), np.arange(64)[::-1])
-    with pytest.raises(RuntimeError, match="past the end of its dynamic shared memory"):
-        k("beyond")((1,), (64,), (x,), shared_mem=256)
-    with pytest.raises(RuntimeError, match="cudaErrorInvalidValue"):
+    with pytest.raises(cupy.cuda.driver.CUDADriverError, match="CUDA_ERROR_INVALID_VALUE"):
         k("reverse")((1,), (64,), (x,), shared_mem=60000)
     more = k("reverse")
     more.max_dynamic_shared_size_bytes = 60000
     more((1,), (64,), (x,), shared_mem=60000)
 
 
+@standin_only
+def test_a_write_past_the_end_of_shared_memory_is_told_of():
+    with pytest.raises(RuntimeError, match="past the end of its dynamic shared memory"):
+        k("beyond")((1,), (64,), (cupy.ones(1, f4),), shared_mem=256)
+
+
+@standin_only
 def test_shared_memory_and_new_arrays_hold_no_likely_number():
     out = cupy.zeros(1, f4)
     k("unset")((1,), (1,), (out, i4(1)))
@@ -240,7 +263,8 @@ def test_halves_are_rounded_to_the_nearest_even_one():
 def test_atomics_see_every_thread():
     i, u, f = cupy.zeros(3, i4), cupy.zeros(2, u4), cupy.zeros(1, f4)
     k("atomics")((2,), (40,), (i, u, f))
-    assert (i.tolist(), u.tolist(), f.tolist()) == ([-80, 39, 255], [160, 39], [40.0])
+    assert (i.tolist(), int(u[0]), f.tolist()) == ([-80, 39, 255], 160, [40.0])
+    assert int(u[1]) < 40
 
 
 def test_functions_are_overloaded_for_float():
@@ -249,10 +273,11 @@ def test_functions_are_overloaded_for_float():
     f = f4(x)
     want = [np.exp(x), np.exp(f), np.tanh(f), 0.6778012, 1 / np.sqrt(f), f, 3, 1.5, 1, 0,
             np.sqrt(f), 1]  # fmt: skip
-    np.testing.assert_allclose(out.get(), want, rtol=2e-7)
+    np.testing.assert_allclose(out.get(), want, rtol=5e-7)
     assert out.get()[1] == f4(out.get()[1])
 
 
+@standin_only
 @pytest.mark.parametrize(("how", "match"), [(0, "hangs: of 8 threads, 3 wait"), (2, "hangs")])
 def test_threads_that_wait_at_different_barriers_are_told_of(how, match):
     with pytest.raises(RuntimeError, match=match):
@@ -261,6 +286,7 @@ def test_threads_that_wait_at_different_barriers_are_told_of(how, match):
     test_atomics_see_every_thread()  # and the next launch works
 
 
+@standin_only
 @pytest.mark.parametrize(
     ("name", "args", "match"),
     [
@@ -299,15 +325,17 @@ def test_all_kinds_of_numbers_and_pointers_pass():
     ("grid", "block"), [((0,), (1,)), ((1,), (1025,)), ((1, 65536), (1,)), ((1,), (8, 8, 65))]
 )
 def test_grids_that_no_card_has_are_refused(grid, block):
-    with pytest.raises(RuntimeError, match="cudaErrorInvalidValue"):
+    with pytest.raises(cupy.cuda.driver.CUDADriverError, match="CUDA_ERROR_INVALID_VALUE"):
         k("fill")(grid, block, (cupy.ones(1, f4), f4(1), i4(1)))
 
 
+@standin_only
 def test_a_write_past_the_end_of_an_array_is_told_of():
     with pytest.raises(RuntimeError, match="fill wrote past the end of 12 bytes"):
         k("fill")((1,), (1,), (cupy.ones(3, f4), f4(1), i4(4)))
 
 
+@standin_only
 def test_addresses_that_are_no_memory_of_the_card_are_refused():
     host, x = np.ones(3, f4), cupy.ones(3, f4)
     gone = np.uintp(x.data.ptr)
@@ -318,7 +346,7 @@ def test_addresses_that_are_no_memory_of_the_card_are_refused():
 
 
 def test_a_kernel_that_is_not_there_is_not_found():
-    with pytest.raises(RuntimeError, match="CUDA_ERROR_NOT_FOUND"):
+    with pytest.raises(cupy.cuda.driver.CUDADriverError, match="CUDA_ERROR_NOT_FOUND"):
         MODULE.get_function("nothing")
 
 
@@ -344,27 +372,37 @@ def captured(work):
     return graph
 
 
-def test_a_capture_runs_nothing_and_its_graph_runs_all_as_one_launch():
+def several(x, y):
+    """Add to x and y in place, by kernels of several kinds."""
+    add(x, 2.0)
+    y[...] = x
+    y[1:] += x[1:]
+    cupy.multiply(y, x, out=y)
+    cupy.copyto(y[:1], x[:1])
+    x.data.copy_from_device_async(y.data, 4)
+
+
+def test_a_capture_runs_nothing_and_its_graph_runs_all():
     x, y = cupy.zeros(3, f4), cupy.zeros(3, f4)
+    several(x, y)  # loads the kernels
+    x.fill(0)
+    y.fill(0)
+    graph = captured(lambda: several(x, y))
+    assert (x.tolist(), y.tolist()) == ([0] * 3, [0] * 3)
+    graph.launch()
+    assert (x.tolist(), y.tolist()) == ([2, 2, 2], [2, 8, 8])
+    graph.launch()
+    assert (x.tolist(), y.tolist()) == ([4, 4, 4], [4, 32, 32])
 
-    def work():
-        add(x, 2.0)
-        y[...] = x
-        y[1:] += x[1:]
-        cupy.multiply(y, x, out=y)
-        x.data.copy_from_device_async(y.data, 4)
 
+def test_a_graph_is_one_launch():
+    x, y = cupy.zeros(3, f4), cupy.zeros(3, f4)
     with recording() as record:
-        graph = captured(work)
-    assert (x.tolist(), y.tolist(), record.launches) == ([0] * 3, [0] * 3, [])
-    with recording() as record:
+        graph = captured(lambda: several(x, y))
+        assert record.launches == []
         graph.launch()
-        assert (x.tolist(), y.tolist()) == ([4, 2, 2], [4, 8, 8])
-        graph.launch()
-    assert (x.tolist(), y.tolist()) == ([36, 4, 4], [36, 32, 32])
-    assert record.launches == ["graph", "graph"]
-    once = ["axpy", "setitem", "add", "setitem", "multiply", "memcpy"]  # y[1:] += is two
-    assert record.nodes == 2 * once
+    once = ["axpy", "setitem", "add", "setitem", "multiply", "copyto", "memcpy"]  # += on a part: 2
+    assert (record.launches, record.nodes) == (["graph"], once)
 
 
 def test_numbers_are_frozen_by_a_capture_and_arrays_are_read_anew():
@@ -377,47 +415,55 @@ def test_numbers_are_frozen_by_a_capture_and_arrays_are_read_anew():
 
 
 UNCAPTURABLE = {
-    "a product": (lambda x: x @ x, NotImplementedError, "calling cuBLAS API during stream capture"),
-    "dot": (lambda x: cupy.dot(x, x), NotImplementedError, "calling cuBLAS API"),
-    "a copy from the host": (lambda x: cupy.asarray(1.0), RuntimeError, "copy from the host"),
-    "set": (lambda x: x.set(np.ones(3, f4)), RuntimeError, "copy from the host"),
-    "get": (lambda x: x.get(), RuntimeError, "get"),
-    "float": (lambda x: float(x[0]), RuntimeError, "get"),
-    "if": (lambda x: bool(x[0] > 0), RuntimeError, "not permitted when stream is capturing"),
-    "a boolean index": (lambda x: x[ONES > 0], RuntimeError, "capturing"),
-    "a new array": (lambda x: x + 1, RuntimeError, "an allocation"),
-    "empty": (lambda x: cupy.empty(3), RuntimeError, "an allocation"),
-    "synchronize": (lambda x: cupy.cuda.get_current_stream().synchronize(), RuntimeError, "capt"),
-    "Device.synchronize": (lambda x: cupy.cuda.Device().synchronize(), RuntimeError, "capturing"),
-    "a query": (lambda x: cupy.cuda.Event().done, RuntimeError, "query"),
-    "another capture": (
-        lambda x: cupy.cuda.Stream(non_blocking=True).begin_capture(), RuntimeError, "already",
-    ),
-}  # fmt: skip
+    "a copy from the host": lambda x: cupy.asarray(1.0),
+    "set": lambda x: x.set(np.ones(3, f4)),
+    "get": lambda x: x.get(),
+    "float": lambda x: float(x[0]),
+    "if": lambda x: bool(x[0] > 0),
+    "a boolean index": lambda x: x[ONES > 0],
+    "stream.synchronize": lambda x: cupy.cuda.get_current_stream().synchronize(),
+    "device.synchronize": lambda x: cupy.cuda.Device().synchronize(),
+    "event.synchronize": lambda x: cupy.cuda.get_current_stream().record().synchronize(),
+    "a query": lambda x: cupy.cuda.get_current_stream().done,
+}
+STRICTER = {
+    "a new array": lambda x: x + 1,
+    "empty": lambda x: cupy.empty(3),
+    "another capture": lambda x: cupy.cuda.Stream(non_blocking=True).begin_capture(),
+    "a module": lambda x: cupy.RawModule(code=CODE, options=("-DFACTOR=1.0f",)).compile(),
+}
+ACTIONS = UNCAPTURABLE if REAL else UNCAPTURABLE | STRICTER
 
 
-@pytest.mark.parametrize(("action", "error", "match"), UNCAPTURABLE.values(), ids=UNCAPTURABLE)
-def test_what_cuda_cannot_capture_raises(action, error, match):
+@pytest.mark.parametrize("action", ACTIONS.values(), ids=ACTIONS)
+def test_what_cannot_be_captured_raises_and_the_stream_works_afterwards(action):
     x, stream = cupy.ones(3, f4), cupy.cuda.Stream(non_blocking=True)
     with stream:
         stream.begin_capture()
-        with pytest.raises(error, match=match):
+        with pytest.raises(RuntimeError):
             action(x)
         try:
             stream.end_capture()
-        except RuntimeError as ended:
-            assert "due to a previous error during capture" in str(ended)
+        except cupy.cuda.runtime.CUDARuntimeError as ended:
+            assert ended.status == 901  # the capture was invalidated
     assert not stream.is_capturing()
     add(x)
     assert x.tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("product", [cupy.matmul, cupy.dot, lambda a, b, out: a @ b])
+def test_products_of_cupy_cannot_be_captured(product):
+    x, out = cupy.ones((3, 3), f4), cupy.empty((3, 3), f4)
+    with pytest.raises(NotImplementedError, match="calling cuBLAS API during stream capture"):
+        captured(lambda: product(x, x, out=out))
 
 
 def test_a_wait_for_the_card_invalidates_the_capture():
     stream = cupy.cuda.Stream(non_blocking=True)
     with stream:
         stream.begin_capture()
-        with pytest.raises(RuntimeError):
-            ONES.get()
+        with pytest.raises(cupy.cuda.runtime.CUDARuntimeError, match="CaptureUnsupported"):
+            stream.synchronize()
         with pytest.raises(cupy.cuda.runtime.CUDARuntimeError, match="Invalidated") as caught:
             stream.end_capture()
     assert caught.value.status == 901
@@ -437,7 +483,7 @@ def branches(x, y, *, fork=True, join=True):
 
 
 def test_branches_that_join_run_after_what_they_wait_for_in_any_order():
-    for order in (recording, backwards):
+    for order in (nullcontext, backwards):
         x, y = cupy.zeros(3, f4), cupy.zeros(3, f4)
         graph = captured(lambda: branches(x, y))  # noqa: B023
         with order():
@@ -445,6 +491,7 @@ def test_branches_that_join_run_after_what_they_wait_for_in_any_order():
         assert (x.tolist(), y.tolist()) == ([2] * 3, [1] * 3)
 
 
+@standin_only
 def test_branches_that_race_show_in_the_other_order():
     x, y = cupy.zeros(3, f4), cupy.zeros(3, f4)
 
@@ -465,7 +512,7 @@ def test_branches_that_race_show_in_the_other_order():
 
 
 @pytest.mark.parametrize(
-    ("how", "match"), [({"fork": False}, "Isolation"), ({"join": False}, "Unjoined: .*axpy")]
+    ("how", "match"), [({"fork": False}, "Isolation"), ({"join": False}, "Unjoined")]
 )
 def test_branches_that_do_not_fork_or_join_raise(how, match):
     x, y = cupy.zeros(3, f4), cupy.zeros(3, f4)
@@ -476,14 +523,15 @@ def test_branches_that_do_not_fork_or_join_raise(how, match):
 def test_events_of_a_capture_cannot_be_waited_for_outside_nor_others_inside():
     inside, outside = [], cupy.cuda.Stream.null.record()
     captured(lambda: inside.append(cupy.cuda.get_current_stream().record()))
-    with pytest.raises(RuntimeError, match="cudaErrorCapturedEvent"):
-        cupy.cuda.Stream.null.wait_event(inside[0])
+    with pytest.raises(RuntimeError):
+        cupy.cuda.Stream(non_blocking=True).wait_event(inside[0])
     with pytest.raises(RuntimeError, match="cudaErrorCapturedEvent"):
         inside[0].synchronize()
     with pytest.raises(RuntimeError, match="Isolation|Invalidated"):
         captured(lambda: cupy.cuda.get_current_stream().wait_event(outside))
 
 
+@standin_only
 def test_a_graph_keeps_no_array_alive_and_using_freed_memory_shows():
     held, out = [cupy.zeros(3, f4), cupy.zeros(3, f4)], cupy.zeros(3, f4)
     graphs = captured(lambda: add(held[0])), captured(lambda: cupy.add(held[1], out, out=out))
@@ -508,14 +556,17 @@ def test_streams_are_current_inside_of_their_block_and_events_tell_time():
     start, stop = cupy.cuda.Event(), cupy.cuda.Event()
     start.record()
     stop.record()
-    with recording() as record:
-        stop.synchronize()
-    assert record.syncs == ["event.synchronize"]
+    stop.synchronize()
     assert 0 <= cupy.cuda.get_elapsed_time(start, stop) < 1000
     untimed = cupy.cuda.Event(disable_timing=True)
     untimed.record()
     with pytest.raises(RuntimeError, match="InvalidResourceHandle"):
         cupy.cuda.get_elapsed_time(untimed, stop)
+    with recording() as record:
+        stop.synchronize()
+        stream = cupy.cuda.get_current_stream()
+        stream.synchronize()
+    assert record.syncs == ["event.synchronize", "stream.synchronize"]
 
 
 # ---- Memory
@@ -534,21 +585,26 @@ def test_a_pool_counts_what_lives_and_keeps_what_is_freed():
     before = cupy.cuda.Device().mem_info[0]
     pool.free_all_blocks()
     assert (pool.total_bytes(), pool.n_free_blocks()) == (0, 0)
-    assert cupy.cuda.Device().mem_info[0] == before + 5632
+    assert REAL or cupy.cuda.Device().mem_info[0] == before + 5632
 
 
-def test_blocks_are_reused_and_hold_nan_until_then():
+def test_blocks_are_aligned_and_reused():
     pool = cupy.cuda.MemoryPool()
     with cupy.cuda.using_allocator(pool.malloc):
         x = cupy.ones(100)
-        at = x.data.ptr
-        stale = memory.array_at(at, (100,), np.float64)
+        at, dies = x.data.ptr, weakref.ref(x)
         del x
-        assert np.isnan(stale).all()
-        y = cupy.empty(99)
-    assert y.data.ptr == at
+        assert dies() is None
+        assert cupy.empty(99).data.ptr == at
     assert at % 256 == 0
-    assert np.isnan(y.get()).all()
+
+
+@standin_only
+def test_freed_memory_holds_nan():
+    x = cupy.ones(100)
+    stale = memory.array_at(x.data.ptr, (100,), np.float64)
+    del x
+    assert np.isnan(stale).all()
 
 
 def test_a_limit_raises_and_leaves_it_to_the_caller_to_free_the_pool():
@@ -564,10 +620,11 @@ def test_a_limit_raises_and_leaves_it_to_the_caller_to_free_the_pool():
         cupy.empty(384)
     assert issubclass(cupy.cuda.memory.OutOfMemoryError, MemoryError)
     pool.set_limit(fraction=0.5)
-    assert pool.get_limit() == memory.Card.total // 2
+    assert pool.get_limit() == cupy.cuda.Device().mem_info[1] // 2
     assert kept.size == 128
 
 
+@standin_only
 def test_the_card_ends_where_all_pools_together_fill_it(monkeypatch):
     gc.collect()
     monkeypatch.setattr(memory.Card, "total", memory.Card.taken + 8192)
@@ -589,12 +646,14 @@ def test_arrays_are_made_on_memory_of_others():
     x = cupy.ndarray((2, 3), f4, cupy.cuda.MemoryPointer(mem, 0))
     assert x.get().tolist() == host.tolist()
     k("fill")((1,), (1,), (x, f4(9), i4(2)))
+    cupy.cuda.Device().synchronize()
     assert host[0].tolist() == [9, 9, 2]
     second = cupy.ndarray((3,), f4, cupy.cuda.MemoryPointer(mem, 12))
     assert second.tolist() == [3, 4, 5]
     assert second.data.ptr == x.data.ptr + 12 and second.data.mem is mem
 
 
+@standin_only
 def test_dlpack_brings_another_librarys_array_without_a_copy():
     theirs = np.arange(6, dtype=f4)
 
@@ -609,20 +668,27 @@ def test_dlpack_brings_another_librarys_array_without_a_copy():
     assert theirs[0] == 9
     with pytest.raises(RuntimeError, match="different from the backend"):
         cupy.from_dlpack(theirs)
+
+
+def test_dlpack_of_an_array_is_the_same_memory():
+    x = cupy.ones(3)
     assert cupy.from_dlpack(x).data.ptr == x.data.ptr
 
 
 def test_pointers_copy_to_and_from_the_host():
     x, host = cupy.zeros(4, f4), np.arange(4, dtype=f4)
-    with recording() as record:
-        x.data.copy_from_host_async(ctypes.c_void_p(host.ctypes.data), 16)
-        x.data.memset_async(0, 8)
-        out = np.empty(4, f4)
-        x.data.copy_to_host(out.ctypes.data, 16)
-        x.set(host)
+    x.data.copy_from_host_async(ctypes.c_void_p(host.ctypes.data), 16)
+    x.data.memset_async(0, 8)
+    out = np.empty(4, f4)
+    x.data.copy_to_host(out.ctypes.data, 16)
+    x.set(host)
     assert (out.tolist(), x.tolist()) == ([0, 0, 2, 3], [0, 1, 2, 3])
-    assert (record.to_device, record.to_host) == ([16, 16], [16])
     with pytest.raises(ValueError, match="Shape mismatch"):
         x.set(host[:2])
     with pytest.raises(TypeError, match="cannot be set"):
         x.set(host.astype(np.float64))
+    with recording() as record:
+        x.set(host)
+        x.data.copy_from_host_async(host.ctypes.data, 8)
+        x.data.copy_to_host(out.ctypes.data, 16)
+    assert (record.to_device, record.to_host, record.syncs) == ([16, 8], [16], ["copy_to_host"])
