@@ -1,18 +1,24 @@
+import itertools
 import json
+import os
+import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from xpmlp import benchmarks
 from xpmlp.benchmarks import CONTENDERS, Case, report
-from xpmlp.benchmarks.peers import Contender, own
+from xpmlp.benchmarks.peers import Contender, own, torch_cuda
 from xpmlp.benchmarks.worker import calls_for
 from xpmlp.cli import main
-from xpmlp.errors import DataError
+from xpmlp.errors import DataError, DeviceError
 
 MATPLOTLIB = pytest.mark.skipif(not find_spec("matplotlib"), reason="needs matplotlib")
 SMALL = {
@@ -22,26 +28,32 @@ SMALL = {
 }
 
 
-def contenders(kind):
+def contenders(kind, device="cpu"):
     """The contenders that compute something, but for those that only hide a module."""
-    wanted = [c for c in CONTENDERS if c.kind == kind and c.role != "bound" and not c.without]
+    wanted = [c for c in CONTENDERS if (c.kind, c.device) == (kind, device)]
+    wanted = [c for c in wanted if c.role != "bound" and not c.without]
     return [pytest.param(c, id=c.name) for c in wanted]
 
 
 @pytest.fixture
 def make(monkeypatch):
-    """Make a contender's case ready, as its worker does."""
+    """Make a contender's case ready, as its worker does; those of a card on the CPU."""
     monkeypatch.setattr(Case, "stretch", 3)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    undo = []
 
     def make(contender, case, data):
-        for name in contender.needs:
+        on_card = contender.device == "cuda"
+        for name in {*contender.needs} - {"cupy"}:
             module = pytest.importorskip(name)
             if name == "torch":  # compiling takes half a minute, and is not what may be wrong
                 monkeypatch.setattr(module, "compile", lambda **options: lambda f: f)
-        return contender.make(case, data)
+                undo.append((module, module.get_float32_matmul_precision()))
+        return contender.make(case, data, **({"device": "cpu"} if on_card else {}))
 
-    return make
+    yield make
+    for torch, precision in undo:
+        torch.set_float32_matmul_precision(precision)
 
 
 def forward(case, weights, x):
@@ -54,16 +66,17 @@ def forward(case, weights, x):
     return layers
 
 
-def trained(case, data, steps):
-    """The weights after steps on a batch, by the formulas, in float64."""
+def trained(case, data, steps, order=None):
+    """The weights after steps on a batch or on the rows of an order, by formulas in float64."""
     slopes = {"logistic": lambda a: a * (1 - a), "relu": lambda a: a > 0, "identity": np.ones_like}
     weights = [[p.astype(np.float64) for p in layer] for layer in case.weights()]
     m, v = ([[np.zeros_like(p) for p in layer] for layer in weights] for _ in range(2))
     for t in range(1, steps + 1):
-        *inputs, out = forward(case, weights, data[0])
+        x, y = data if order is None else (a[order[(t - 1) % len(order)]] for a in data)
+        *inputs, out = forward(case, weights, x)
         if case.loss == "log_loss":
             out = np.exp(out) / np.exp(out).sum(axis=1, keepdims=True)
-        dz = (out - data[1]) / len(out)
+        dz = (out - y) / len(out)
         dz = dz * (1 if case.loss == "log_loss" else slopes[case.output](out))
         for i in reversed(range(len(weights))):
             grads = inputs[i].T @ dz, dz.sum(axis=0)
@@ -78,10 +91,10 @@ def trained(case, data, steps):
     return weights
 
 
-def assert_same_weights(found, wanted):
+def assert_same_weights(found, wanted, rtol=1e-4, atol=2e-5):
     for layer, other in zip(found, wanted, strict=True):
         for p, q in zip(layer, other, strict=True):
-            np.testing.assert_allclose(p, q, rtol=1e-4, atol=2e-5)
+            np.testing.assert_allclose(p, q, rtol, atol)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -97,8 +110,115 @@ def test_every_contender_takes_the_same_step(make, contender, name):
     assert_same_weights(ready.outcome(), trained(case, data, calls * ready.units))
 
 
+def calls_of_an_epoch(ready, case):
+    assert case.n_steps % ready.units == 0
+    return case.n_steps // ready.units
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("contender", contenders("steps", "cuda"))
+def test_every_contender_on_a_card_takes_the_batches_of_the_order(make, contender, name):
+    case = replace(SMALL[name], rows=50)  # 8 batches, and 2 rows that are left out
+    data = case.data()
+    ready = make(contender, case, data)
+    epochs = 1 if contender.group == "own" else 2  # ours repeats the rates of its first steps
+    ready.run(epochs * calls_of_an_epoch(ready, case))
+    assert_same_weights(ready.outcome(), trained(case, data, 8 * epochs, case.order()))
+
+
+@pytest.mark.parametrize("contender", [
+    c for c in contenders("steps", "cuda") if c.values[0].group != "own"
+])  # fmt: skip
+def test_products_in_bfloat16_train_parameters_in_float32(make, contender):
+    case = replace(SMALL["softmax"], rows=50, precision="medium", rule="sgd", lr=0.1)
+    data = case.data()
+    ready = make(contender, case, data)
+    ready.run(calls_of_an_epoch(ready, case))
+    found, wanted = ready.outcome(), trained(case, data, 8, case.order())
+    assert {p.dtype.name for layer in found for p in layer} == {"float32"}
+    moved = max(abs(p - q).max() for layer in zip(wanted, case.weights()) for p, q in zip(*layer))
+    assert_same_weights(found, wanted, 0, moved / 50)
+    with pytest.raises(AssertionError):  # it was bfloat16
+        assert_same_weights(found, wanted, 0, moved / 10_000)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("contender", contenders("steps", "cuda"))
+def test_on_a_real_card_too(contender, monkeypatch):
+    try:
+        benchmarks.card()
+    except DeviceError as error:
+        pytest.skip(str(error))
+    if contender.slow:
+        pytest.skip("compiling takes half a minute")
+    for name in contender.needs:
+        pytest.importorskip(name)
+    case = replace(SMALL["softmax"], rows=50)
+    data = case.data()
+    ready = contender.make(case, data)
+    calls = calls_of_an_epoch(ready, case)
+    assert (ready.timer(lambda: ready.run(calls)) is None) == (contender.group == "jax")
+    assert_same_weights(ready.outcome(), trained(case, data, 8, case.order()))
+
+
+@pytest.fixture
+def fake_cuda(monkeypatch):
+    """torch.cuda's streams and graphs, which note what is asked of them; the list of notes."""
+    cuda, said = pytest.importorskip("torch").cuda, []
+
+    class Stream:
+        def wait_stream(self, other):
+            said.append("wait")
+
+    @contextmanager
+    def doing(what):
+        said.append(what)
+        yield
+        said.append("end")
+
+    fakes = {
+        "Stream": Stream, "current_stream": Stream, "stream": lambda stream: doing("warm up"),
+        "CUDAGraph": lambda: SimpleNamespace(replay="replay"), "graph": lambda graph: doing("hold"),
+    }  # fmt: skip
+    for name, fake in fakes.items():
+        monkeypatch.setattr(cuda, name, fake)
+    return said
+
+
+def test_a_step_is_captured_after_a_warm_up_beside_and_starts_with_the_first_weights(fake_cuda):
+    case = replace(SMALL["softmax"], rows=50)
+    loop = torch_cuda.Loop(case, case.data(), "cpu")
+    loop.device = "another"
+    step, restart = torch_cuda._capturable(loop)
+
+    def noted(x, y):
+        fake_cuda.append(int(loop.place))
+        step(x, y)
+
+    launch = torch_cuda._launched(loop, noted, restart, at_once=2)
+    two = [1, 2]
+    assert fake_cuda[:10] == ["wait", "warm up", *two, *two, *two, "end", "wait"]
+    assert fake_cuda[10] == "hold" and fake_cuda[-1] == "end" and len(fake_cuda) == 14
+    assert launch == "replay"
+    assert_same_weights(torch_cuda.trained(loop.model), case.weights(), 0, 0)
+    step(*loop.take(loop.order[0]))  # Adam's moments and its count are those of the start
+    assert_same_weights(torch_cuda.trained(loop.model), trained(case, case.data(), 1, case.order()))
+
+
+def test_an_epoch_of_launches_begins_at_the_first_batch():
+    pytest.importorskip("torch")
+    loop = torch_cuda.Loop(replace(SMALL["softmax"], rows=50), SMALL["softmax"].data(), "cpu")
+    places = []
+    call = torch_cuda._from_the_start(
+        loop, lambda: places.append(int(loop.place)) or loop.place.add_(4), at_once=4
+    )
+    for _ in range(5):
+        call()
+    assert places == [0, 4, 0, 4, 0]
+
+
 @pytest.mark.parametrize("name", ["logistic", "softmax"])
-@pytest.mark.parametrize("contender", contenders("fits"))
+@pytest.mark.parametrize("contender", [*contenders("fits"), *contenders("fits", "cuda")])
 def test_every_contender_fits_the_same_network(make, contender, name):
     if contender.group == "sklearn":
         pytest.skip("scikit-learn draws its own weights")
@@ -110,7 +230,10 @@ def test_every_contender_fits_the_same_network(make, contender, name):
     assert_same_weights(ready.outcome(), trained(case, data, 2))
 
 
-@pytest.mark.parametrize("contender", [c for c in contenders("fits") if c.values[0].needs])
+@pytest.mark.parametrize("contender", [
+    c for c in (*contenders("fits"), *contenders("fits", "cuda"))
+    if c.values[0].group not in ("sklearn", "own")
+])  # fmt: skip
 def test_a_fit_takes_the_rows_that_are_left_over(make, contender):
     case = replace(SMALL["softmax"], rows=15, epochs=2)
     data = tuple(np.repeat(a[:1], 15, axis=0) for a in case.data())  # one row: no order
@@ -178,6 +301,29 @@ def test_the_scikit_learn_row_compares_its_fastest_form_with_ours_without_numba(
     assert "scikit-learn / no numba           2.50" in report.table(rows)
 
 
+ON_CARD = {"device": "cuda", "precision": "high", "threads": 16, "floor": 5.5, "goal": 47}
+ON_H100 = [
+    record("xpmlp graph", "own", [], error="no such graph") | ON_CARD,
+    record("xpmlp eager", "own", [44e-6, 44e-6]) | ON_CARD,
+    record("xpmlp generic", "own", [40e-6, 40e-6]) | ON_CARD,
+    record("torch graph", "peer", [66e-6, 66e-6]) | ON_CARD,
+]
+
+
+def test_on_a_card_the_ratios_are_to_the_first_tier_that_works():
+    text = report.table(ON_H100, "NVIDIA A100")
+    assert text.startswith("steps, CUDA, TF32: time a step")
+    assert "44.0 us\n" in text and "40.0 us  0.91\n" in text and "66.0 us  1.50*" in text
+    assert "floor" not in text and "xpmlp graph: no such graph" in text
+
+
+def test_floor_and_goal_are_shown_on_the_card_that_they_are_for():
+    lines = report.table(ON_H100, "NVIDIA H100 80GB HBM3").splitlines()
+    start = lines.index("xpmlp / floor                     8.00")
+    assert lines[start + 1].split() == ["floor", "5.50", "us"]
+    assert lines[start + 2].split() == ["goal", "47.0", "us"]
+
+
 def test_the_memory_of_fits_stands_beside_its_goal():
     (case,) = benchmarks.cases_of("fits", ["seed-mnist"])
     weights, activations = 784 * 30 + 30 + 30 * 10 + 10, 20 * (784 + 30 + 10)
@@ -199,17 +345,18 @@ def test_a_bar_ends_at_the_median_ratio(tmp_path):
     from matplotlib.figure import Figure
 
     axes = Figure().subplots()
-    report.draw(axes, report.grouped(GIVEN)["steps", 1])
+    report.draw(axes, report.grouped(GIVEN)["steps", "1 thread"])
     tops = {b.get_label(): b[0].get_y() + b[0].get_height() for b in axes.containers}
     assert tops == pytest.approx({"slow": 4.0, "quick": 1.0, "matrix products alone": 0.5})
     path = tmp_path / "a.png"
-    report.picture([*GIVEN, record("xpmlp", "own", [1.0], threads=2)], path)
+    report.picture([*GIVEN, record("xpmlp", "own", [1.0], threads=2), *ON_H100], path)
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_calls_of_a_timing_take_about_the_seconds_asked_for():
     ready = benchmarks.peers.Ready(lambda n: time.sleep(n * 1e-3), 1, None)
     assert 10 <= calls_for(ready, 0.05) <= 50  # a sleep is never shorter than asked for
+    assert calls_for(ready._replace(units=4), 0.001, least=30) == 8
 
 
 def test_random_images_are_mostly_black_and_every_class_is_there():
@@ -235,7 +382,8 @@ def measured():
     rivals = [c for c in CONTENDERS if c.kind == "steps" and c.name in names]
     many = replace(SMALL["logistic"], batch=20_000, rows=20_000)  # so that a stretch is 3 steps
     cases = [many, replace(SMALL["softmax"], source="no_such_file")]
-    return benchmarks.measure(cases, [*rivals, lame, absent], 1, rounds=2, seconds=1e-3)
+    found = benchmarks.measure(cases, [*rivals, lame, absent], 1, rounds=2, seconds=1e-3, least=7)
+    return [record for records in found for record in records]
 
 
 def test_workers_take_turns_and_hold_to_their_threads(measured):
@@ -257,7 +405,7 @@ def test_a_contender_that_cannot_start_or_fails_says_why(measured):
 def test_a_fit_says_what_memory_it_took():
     rivals = [c for c in CONTENDERS if c.kind == "fits" and c.name == "xpmlp without numba"]
     case = replace(SMALL["softmax"], rows=200_000, batch=50_000, epochs=1)
-    (found,) = benchmarks.measure([case], rivals, 1, rounds=1)
+    ((found,),) = benchmarks.measure([case], rivals, 1, rounds=1)
     data = case.peak_goal - 4 * 2 * case.batch * sum(case.sizes)
     if sys.platform == "linux":
         assert 0.9 * data < found["peak"] < 20 * data
@@ -284,13 +432,82 @@ def bench(capsys):
         (["--threads", "0"], "'0' is none of 1"),
         (["--threads", "1000"], "'1000' is none of 1"),
         (["--rounds", "0"], "0 is not in the range x>=1"),
-        (["--json", "no/folder.json"], "No such file or directory"),
+        (["predict", "--device", "cuda"], "predict is timed on the CPU only"),
         (["--redraw", "no.json"], "No such file or directory"),
     ],
 )
 def test_bad_options_are_one_sentence(bench, arguments, said):
     code, out, err = bench(*arguments)
     assert code == 2 and said in err and out == ""
+
+
+def test_a_file_that_cannot_be_written_ends_it_before_the_first_timing(bench, tmp_path):
+    code, out, err = bench("--json", tmp_path / "no" / "a.json", "--cells", "planar")
+    assert code == 7 and "a.json: No such file or directory" in err and out == ""
+
+
+def test_what_was_timed_is_kept_when_the_rest_is_interrupted(bench, tmp_path, monkeypatch):
+    def measure(*args, **kwargs):
+        yield [record("xpmlp", "own", [1.0])]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(benchmarks, "measure", measure)
+    code, _, _ = bench("steps", "--json", tmp_path / "a.json")
+    assert code == 130
+    (kept,) = json.loads((tmp_path / "a.json").read_text())["results"]
+    assert kept["seconds"] == [1.0]
+
+
+def test_without_a_card_one_sentence_says_so(bench, monkeypatch):
+    def array_at(where):
+        raise DeviceError("cupy does not work here: no driver")
+
+    monkeypatch.setattr(benchmarks.run, "array_at", array_at)
+    code, out, err = bench("--device", "cuda")
+    assert code == 2 and out == "" and len(err.splitlines()) == 1
+    assert "needs a card that CuPy works on, and cupy does not work here: no driver" in err
+
+
+def test_a_quick_run_on_a_card_has_the_cells_with_a_goal_and_compiles_for_one_of_them():
+    cases = benchmarks.cases_of("steps", device="cuda", quick=True)
+    assert [(c.name, c.precision) for c in cases] == [
+        ("narrow", "highest"), ("tabular", "high"), ("giant", "high"), ("giant", "medium"),
+        ("mnist-512", "high"),
+    ]  # fmt: skip
+    assert [c.name for c in cases if c.compiled] == ["mnist-512"]
+    assert len(benchmarks.cases_of("steps", device="cuda")) == 11
+
+
+ON_THE_STANDIN = """
+import sys
+from xpmlp.benchmarks import Case, cells
+from xpmlp.cli import main
+small = Case("small", (5, 8, 3), 6, "relu", "log_loss", "adam", rows=50, precision="high", goal=1)
+cells.CUDA_KINDS.update(steps=(small,), fits=(cells.replace(small, epochs=2, precision="highest"),))
+main("bench --device cuda --quick --rounds 1 --peers jax --json a.json".split())
+"""
+
+
+def test_the_benchmark_of_a_card_runs_on_the_standin(tmp_path):
+    """All of it in processes that start with the stand-in; the peer says that there is no card."""
+    tests = Path(__file__).parent
+    (tmp_path / "sitecustomize.py").write_text("import cupy_standin\ncupy_standin.install()\n")
+    result = subprocess.run(
+        [sys.executable, "-c", ON_THE_STANDIN], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{tests}"},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    found = json.loads((tmp_path / "a.json").read_text())
+    rows = {(r["kind"], r["name"]): r for r in found["results"]}
+    assert found["machine"]["card"] == "a stand-in, no card"
+    for kind, tier in itertools.product(("steps", "fits"), ("graph", "eager", "generic")):
+        row = rows[kind, f"xpmlp {tier}"]
+        assert "error" not in row and row["engine"] == f"cupy {tier}"
+        assert len(row["seconds"]) == len(row["device_seconds"]) == 1
+    assert rows["steps", "xpmlp eager"]["launches"] > 8 * 5
+    assert all("error" in row for row in rows.values() if row["role"] == "peer")
+    assert "steps, CUDA, TF32" in result.stdout and "fits, CUDA, float32" in result.stdout
+    assert "xpmlp generic: its products are float32" in result.stdout
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", "{}", '{"results": 3}'])
@@ -303,8 +520,10 @@ def test_a_file_that_is_no_record_is_refused(bench, tmp_path, text):
 def test_the_list_names_every_case_and_contender(bench):
     code, out, _ = bench("--list")
     assert code == 0
-    for kind, cases in benchmarks.KINDS.items():
-        assert all(f"  {case.name} " in out for case in cases) and f"{kind}:" in out
+    for device, kinds in benchmarks.DEVICES.items():
+        for kind, cases in kinds.items():
+            assert f"{kind}, --device {device}:" in out
+            assert all(f"  {case.name} " in out for case in cases)
     assert all(f"  {c.name} " in out for c in CONTENDERS)
 
 

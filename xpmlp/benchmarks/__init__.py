@@ -3,12 +3,12 @@
 Rounds are interleaved, threads pinned and counted, ratios taken within a round.
 """
 
-from .cells import KINDS, Case, cases_of
+from .cells import DEVICES, Case, cases_of
 from .peers import CONTENDERS
 from .report import picture, table
-from .run import available_cpus, contenders, import_seconds, machine, measure
+from .run import available_cpus, card, contenders, import_seconds, machine, measure
 
 __all__ = [
-    "CONTENDERS", "KINDS", "Case", "available_cpus", "cases_of", "contenders", "import_seconds",
-    "machine", "measure", "picture", "table",
+    "CONTENDERS", "DEVICES", "Case", "available_cpus", "card", "cases_of", "contenders",
+    "import_seconds", "machine", "measure", "picture", "table",
 ]  # fmt: skip

@@ -1,4 +1,7 @@
-"""What is timed: networks with a batch (steps), with 60 000 images (fits), with rows (predict)."""
+"""What is timed: networks with a batch (steps), with 60 000 images (fits), with rows (predict).
+
+On a card a step gathers its batch out of resident rows; rows, permutation and labels lie there.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -9,7 +12,7 @@ from ..errors import DataError
 
 @dataclass(frozen=True)
 class Case:
-    """A network and what is done with it. Everything is float32, without penalty or dropout.
+    """A network and what is done with it. Parameters are float32, without penalty or dropout.
 
     sizes: units a layer, inputs first; rows: of the data, `batch` of them a step. The learning
     rate of steps is tiny, so that ever more steps on one batch stay those of a young network: one
@@ -26,6 +29,10 @@ class Case:
     lr: float = 1e-6
     epochs: int = 0  # of a fit
     source: str | None = None  # a data set, instead of random rows
+    precision: str = "highest"  # of products: `matmul_precision` of xpmlp
+    floor: float | None = None  # microseconds a step on an H100: products and update at its rates
+    goal: float | None = None  # microseconds for ours, there
+    compiled: bool = False  # also in a quick run by contenders that are slow to make ready
 
     @property
     def output(self):
@@ -38,6 +45,16 @@ class Case:
         """Steps that make an epoch of 60 000 rows, or fewer: so many that a call takes 0.1 s."""
         weights = sum(a * b for a, b in zip(self.sizes, self.sizes[1:]))
         return max(1, min(60_000 // self.batch, 10_000, int(2e10 / (6 * self.batch * weights))))
+
+    @property
+    def n_steps(self):
+        """Steps on gathered batches that a call may make: an epoch or less, a multiple of 8."""
+        return max(8, min(self.rows // self.batch, 500) // 8 * 8)
+
+    def order(self):
+        """Return the rows (n_steps, batch) of such steps: a permutation, repeated where short."""
+        rows = np.random.default_rng(2).permutation(self.rows)
+        return np.resize(rows, (self.n_steps, self.batch))
 
     @property
     def peak_goal(self):
@@ -107,6 +124,14 @@ def _predict(cell, words, rows):
     return replace(cell, name=f"{cell.name} {words}", rows=rows)
 
 
+def _on_card(name, sizes, batch, loss, precision, floor, goal, rows=60_000, compiled=False):
+    return Case(
+        name, sizes, batch, "relu", loss, "adam", rows, precision=precision, floor=floor,
+        goal=goal, compiled=compiled,
+    )  # fmt: skip
+
+
+GIANT = (1024, 4096, 4096, 1000), 4096, "log_loss"
 KINDS = {
     "steps": CELLS,
     "fits": (
@@ -123,12 +148,30 @@ KINDS = {
 }
 
 
-def cases_of(kind: str, cells=(), *, quick=False, source=None) -> list[Case]:
+# Those with a goal first: a time limit cuts off the rest.
+CUDA_KINDS = {
+    "steps": (
+        _on_card("narrow", (784, 30, 10), 20, "log_loss", "highest", 0.3, 25),
+        _on_card("tabular", (100, 256, 256, 1), 1024, "squared_error", "high", 1.8, 41),
+        _on_card("giant", *GIANT, "high", 1680, 1780, rows=32_768),
+        _on_card("giant", *GIANT, "medium", 990, 1180, rows=32_768),
+        _on_card("mnist-512", (784, 512, 512, 10), 256, "log_loss", "high", 5.5, 47, compiled=True),
+        *(replace(cell, rows=60_000) for cell in CELLS),
+    ),
+    "fits": (replace(MEDIUM, rows=60_000, epochs=10, lr=1e-3),),
+}
+DEVICES = {"cpu": KINDS, "cuda": CUDA_KINDS}
+
+
+def cases_of(kind: str, cells=(), *, device="cpu", quick=False, source=None) -> list[Case]:
     """Return the cases of a kind whose networks are asked for; all if none is.
 
-    quick: fits of one epoch, no more than 100 000 rows; source: the data set of the fits.
+    quick: fits of one epoch, no more than 100 000 rows, on a card the cases with a goal;
+    source: the data set of the fits.
     """
-    cases = [c for c in KINDS[kind] if not cells or c.name.partition(" ")[0] in cells]
+    cases = [c for c in DEVICES[device][kind] if not cells or c.name.partition(" ")[0] in cells]
     if quick:
         cases = [replace(c, epochs=min(c.epochs, 1)) for c in cases if c.rows <= 100_000]
+    if quick and device == "cuda" and not cells:
+        cases = [c for c in cases if c.goal or c.epochs]
     return [replace(c, source=source) if c.epochs else c for c in cases]

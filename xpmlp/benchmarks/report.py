@@ -3,6 +3,8 @@
 from statistics import median, quantiles
 
 UNITS = {"steps": "a step", "fits": "an epoch", "predict": "a call"}
+PRODUCTS = {"highest": "float32", "high": "TF32", "medium": "bfloat16"}  # on a card
+GOALS_FOR = "H100"  # the card that the cells' floors and goals are for
 # Rows below the table: the first of a role or name over the second, the fastest of either.
 COMPARISONS = {
     "best peer / xpmlp": ("peer", "own"),
@@ -13,7 +15,7 @@ COMPARISONS = {
 COLOURS = {
     "xpmlp": ("#bbbbbb", "#777777"),
     "scikit": ("#e69f00", "#f0e442"),
-    "torch": ("#d55e00", "#cc79a7"),
+    "torch": ("#d55e00", "#cc79a7", "#882255", "#ddcc77"),
     "JAX": ("#0072b2", "#56b4e9"),
     "onnx": ("#009e73",),
     "matrix": ("#000000",),
@@ -21,18 +23,30 @@ COLOURS = {
 
 
 def grouped(results):
-    """Return the records by (kind, threads), then case, then contender's name."""
+    """Return the records by (kind, setting), then case, then contender's name."""
     found: dict = {}
     for record in results:
-        place = found.setdefault((record["kind"], record["threads"]), {})
+        place = found.setdefault((record["kind"], setting(record)), {})
         place.setdefault(record["case"], {})[record["name"]] = record
     return found
 
 
+def setting(record):
+    """Say on what a record was made: threads of a CPU, or products on a card."""
+    if record.get("device", "cpu") == "cuda":
+        return f"CUDA, {PRODUCTS[record['precision']]}"
+    return f"{record['threads']} thread{'s' * (record['threads'] > 1)}"
+
+
 def fastest(rows, wanted):
-    """Return the fastest record of a role, or of a name or its variants; None if all failed."""
+    """Return the fastest record of a role, or of a name or its variants; None if all failed.
+
+    Of ours it is the first instead: each tier is there for what the one before it cannot do.
+    """
     able = [r for r in rows.values() if r["seconds"] and not r.get("error")]
     able = [r for r in able if r["role"] == wanted or r["name"].split(",")[0] == wanted]
+    if wanted == "own":
+        return able[0] if able else None
     return min(able, key=lambda r: median(r["seconds"]), default=None)
 
 
@@ -46,8 +60,10 @@ def ratio(over, under):
     return tuple(quantiles(values, method="inclusive"))
 
 
-def table(results):
-    """Return the text of a run: a block a kind and number of threads, a column a case.
+def table(results, card=""):
+    """Return the text of a run: a block a kind and setting, a column a case.
+
+    card: the name of the card; the cells' floors and goals are for an H100.
 
     Examples
     --------
@@ -62,13 +78,14 @@ def table(results):
     best peer / xpmlp                 3.50
       quartiles                  3.25-3.75
     """
-    blocks = (_block(kind, n, cases) for (kind, n), cases in grouped(results).items())
-    return "\n\n".join(blocks)
+    goals = GOALS_FOR in card
+    found = grouped(results).items()
+    return "\n\n".join(_block(kind, where, cases, goals) for (kind, where), cases in found)
 
 
-def _block(kind, threads, cases):
+def _block(kind, where, cases, goals):
     said = f"time {UNITS[kind]} and, behind it, as a multiple of xpmlp's; * the best peer"
-    lines = [f"{kind}, {threads} thread{'s' * (threads > 1)}: {said}", _line("", cases)]
+    lines = [f"{kind}, {where}: {said}", _line("", cases)]
     for name in _names(cases):
         lines.append(_line(name, [_cell(rows, name) for rows in cases.values()]))
     for title, (over, under) in COMPARISONS.items():
@@ -77,9 +94,10 @@ def _block(kind, threads, cases):
             spread = [f"{_factor(q[0])}-{_factor(q[2])}" if q else "-" for q in found]
             lines += [_line(title, [_factor(q[1]) if q else "-" for q in found])]
             lines += [_line("  quartiles", spread)]
-    lines += _memory(cases)
+    lines += _memory(cases) + (_goals(cases) if goals else [])
     records = [record for rows in cases.values() for record in rows.values()]
     reasons = {f"{r['name']}: {r['error']}" for r in records if r.get("error")}
+    reasons |= {f"{r['name']}: {text}" for r in records for text in r.get("notes", ())}
     return "\n".join(line.rstrip() for line in [*lines, *sorted(reasons)])
 
 
@@ -94,6 +112,20 @@ def _memory(cases):
         "MiB in a process's first such fit; goal: data + 6 x parameters + 2 batches' activations"
     )
     return [title, _line("  goal", map(_mebibytes, goals)), *rows]
+
+
+def _goals(cases):
+    """Return the lines about floor and goal on the card that they are for."""
+    found = [(next(iter(rows.values())), fastest(rows, "own")) for rows in cases.values()]
+    if not any(record.get("goal") for record, _ in found):
+        return []
+    over = [_factor(median(own["seconds"]) * 1e6 / record["floor"])
+            if own and record.get("floor") else "-" for record, own in found]  # fmt: skip
+    lines = [_line("xpmlp / floor", over)]
+    for key in ("floor", "goal"):
+        known = [record.get(key) for record, _ in found]
+        lines.append(_line(f"  {key}", [duration(1e-6 * t) + " " * 7 if t else "-" for t in known]))
+    return lines
 
 
 def _names(cases):
@@ -132,25 +164,27 @@ def duration(seconds):
 def picture(results, path, title=""):
     """Draw each contender's time as a multiple of xpmlp's: bars over cases, on a log axis.
 
-    A panel a kind and number of threads; a whisker spans the quartiles.
+    A panel a kind and setting; a whisker spans the quartiles.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     blocks = grouped(results)
-    kinds, threads = (sorted({key[i] for key in blocks}) for i in (0, 1))
+    kinds, places = (list(dict.fromkeys(key[i] for key in blocks)) for i in (0, 1))
     kinds.sort(key=list(UNITS).index)
-    figure = Figure(figsize=(6.5 * len(threads) + 1.7, 3.4 * len(kinds)), layout="constrained")
+    figure = Figure(figsize=(6.5 * len(places) + 1.7, 3.4 * len(kinds)), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=9)
-    axes = figure.subplots(len(kinds), len(threads), squeeze=False, sharey="row")
+    axes = figure.subplots(len(kinds), len(places), squeeze=False, sharey="row")
     for i, kind in enumerate(kinds):
-        for j, n in enumerate(threads):
-            if (kind, n) in blocks:
-                draw(axes[i, j], blocks[kind, n])
-            axes[i, j].set_title(f"{kind}, {n} thread{'s' * (n > 1)}")
+        for j, where in enumerate(places):
+            if (kind, where) in blocks:
+                draw(axes[i, j], blocks[kind, where])
+                axes[i, j].set_title(f"{kind}, {where}")
+            else:
+                axes[i, j].set_axis_off()
         axes[i, 0].set_ylabel("time / xpmlp's (log)")
-        shown = next(axes[i, j] for j, n in enumerate(threads) if (kind, n) in blocks)
+        shown = next(axes[i, j] for j, where in enumerate(places) if (kind, where) in blocks)
         handles, labels = shown.get_legend_handles_labels()
         axes[i, -1].legend(
             handles, labels, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False
@@ -162,7 +196,8 @@ def draw(axes, cases):
     """Draw one panel: a bar stands on 1, and hangs from it where a contender is faster."""
     found = {
         name: [ratio(rows.get(name), fastest(rows, "own")) for rows in cases.values()]
-        for name in _names(cases) if name != "xpmlp"
+        for name in _names(cases)
+        if any(rows.get(name) is not fastest(rows, "own") for rows in cases.values())
     }  # fmt: skip
     found = {name: ratios for name, ratios in found.items() if any(ratios)}
     width, colours = 0.84 / max(1, len(found)), {k: list(v) for k, v in COLOURS.items()}

@@ -9,16 +9,23 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..arrays import Home, array_at
+from ..errors import DeviceError
 from .peers import CONTENDERS
+from .report import setting
 
-PACKAGES = ("xpmlp", "numpy", "numba", "mkl", "scikit-learn", "torch", "jax", "onnxruntime")
+PACKAGES = (
+    "xpmlp", "numpy", "numba", "mkl", "scikit-learn", "torch", "triton", "jax", "jaxlib",
+    "onnxruntime", "cupy-cuda12x", "cupy-cuda13x", "nvmath-python", "nvidia-cublas",
+)  # fmt: skip
+QUERY = "name,driver_version,memory.total,clocks.max.sm,clocks.sm,power.limit"  # of nvidia-smi
 
 PINS = hasattr(os, "sched_setaffinity")
 # What a worker runs: first of all, as JAX counts the CPUs that it may use when it is loaded.
@@ -40,9 +47,10 @@ class Worker:
         self.process: Any = subprocess.Popen(
             [sys.executable, "-c", code],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
-            env=os.environ | environment(threads),
+            env=os.environ | environment(threads, contender.device),
         )  # fmt: skip
-        self._send({"contender": [contender.kind, contender.name], "threads": threads})
+        names = [contender.device, contender.kind, contender.name]
+        self._send({"contender": names, "threads": threads})
 
     def _send(self, request):
         with suppress(BrokenPipeError):  # the answer that does not come is told below
@@ -77,76 +85,92 @@ class Absent(NamedTuple):
         """Return the reason."""
         return {"error": self.reason}
 
+    def close(self):
+        """Do nothing."""
+
 
 def available_cpus():
     """Return the numbers of the CPUs that this process may run on."""
     return os.sched_getaffinity(0) if PINS else range(os.cpu_count() or 1)
 
 
-def environment(threads):
-    """Return the variables that hold every library to so many threads."""
+def environment(threads, device="cpu"):
+    """Return the variables that hold every library to so many threads, and JAX to the device."""
     names = ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB")
-    single = "--xla_cpu_multi_thread_eigen=false" if threads == 1 else ""
-    return {f"{name}_NUM_THREADS": str(threads) for name in names} | {
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": single,
+    common = {f"{name}_NUM_THREADS": str(threads) for name in names} | {
+        "JAX_PLATFORMS": device,
         "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no pool of compilers beside the timings
     }
+    if device == "cuda":
+        return common | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # there are others
+    return common | {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false" if threads == 1 else ""}
 
 
-def contenders(kind, groups=(), *, quick=False):
-    """Return xpmlp and the peers of the groups asked for, all if none is; quick: not the slow."""
+def contenders(kind, groups=(), device="cpu"):
+    """Return xpmlp and the peers of the groups asked for, all if none is."""
     wanted = {"own", *groups} if groups else {c.group for c in CONTENDERS}
-    found = [c for c in CONTENDERS if c.kind == kind and c.group in wanted]
-    return [c for c in found if not (quick and c.slow)]
+    return [c for c in CONTENDERS if (c.device, c.kind) == (device, kind) and c.group in wanted]
 
 
-def measure(cases, rivals, threads, *, rounds=9, seconds=0.2, say=lambda text: None):
+def measure(
+    cases, rivals, threads, *, rounds=9, seconds=0.2, least=1, quick=False, say=lambda text: None
+):
     """Time contenders on cases of their kind, one at a time, in turns.
 
-    Returns a record a contender and case: "seconds" (a unit, an entry a round), or "error".
+    least: units that a timing takes at least; quick: slow contenders only where a case wants them.
+    Yields a case's records, one a contender: "seconds" (a unit, an entry a round), or "error".
     """
     # A fit gets fresh processes: memory that an earlier one left behind would hide its own.
     batches = [[case] for case in cases] if rivals[0].kind == "fits" else [cases]
-    results = []
     for batch in batches:
-        with ExitStack() as stack:
-            workers = {contender: _worker(contender, threads, stack) for contender in rivals}
+        workers: dict = {}
+        try:
             for case in batch:
-                say(f"{rivals[0].kind} {case.name}, {threads} thread{'s' * (threads > 1)}")
-                results += _rounds(case, workers, threads, rounds, seconds)
-    return results
+                able = [c for c in rivals if case.compiled or not (quick and c.slow)]
+                for contender in able:
+                    if contender not in workers:
+                        workers[contender] = _worker(contender, threads)
+                where = {"device": rivals[0].device, "precision": case.precision}
+                say(f"{rivals[0].kind} {case.name}, {setting(where | {'threads': threads})}")
+                asked = {contender: workers[contender] for contender in able}
+                found = _rounds(case, asked, threads, rounds, seconds, least)
+                yield list(found.values())
+                for contender, record in found.items():  # an error may have broken its process
+                    if "error" in record:
+                        workers.pop(contender).close()
+        finally:
+            for worker in workers.values():
+                worker.close()
 
 
-def _worker(contender, threads, stack):
-    """Start a contender's process, unless what it needs is missing; the stack ends it."""
+def _worker(contender, threads):
+    """Start a contender's process, unless what it needs is missing."""
     missing = [name for name in contender.needs if find_spec(name) is None]
-    if missing:
-        return Absent(f"{missing[0]} is not installed")
-    worker = Worker(contender, threads)
-    stack.callback(worker.close)
-    return worker
+    return Absent(f"{missing[0]} is not installed") if missing else Worker(contender, threads)
 
 
-def _rounds(case, workers, threads, rounds, seconds):
+def _rounds(case, workers, threads, rounds, seconds, least):
     """Let the workers make a case ready, then time it in turns, in an order that changes."""
-    found, order = {}, random.Random(0)
+    found: dict = {}
+    order, request = random.Random(0), {"seconds": seconds, "least": least}
     for contender, worker in workers.items():
-        answer = worker.ask(case=asdict(case), seconds=seconds)
+        answer = worker.ask(case=asdict(case), **request)
         found[contender] = {
-            "kind": contender.kind, "case": case.name, "threads": threads, "name": contender.name,
-            "role": contender.role, "peak_goal": case.peak_goal if case.epochs else None, **answer,
-            "seconds": [],
+            "kind": contender.kind, "case": case.name, "device": contender.device,
+            "precision": case.precision, "threads": threads, "name": contender.name,
+            "role": contender.role, "floor": case.floor, "goal": case.goal,
+            "peak_goal": case.peak_goal if case.epochs else None, **answer,
+            "seconds": [], "device_seconds": [],
         }  # fmt: skip
     for _ in range(rounds):
         able = [c for c, record in found.items() if "error" not in record]
         for contender in order.sample(able, len(able)):
-            answer = workers[contender].ask(seconds=seconds)
+            record, answer = found[contender], workers[contender].ask(**request)
             if "error" in answer:
-                found[contender]["error"] = answer["error"]
-            else:
-                found[contender]["seconds"].append(answer["seconds"])
-    return list(found.values())
+                record["error"] = answer["error"]
+            for key in ("seconds", "device_seconds"):
+                record[key] += [answer[key]] if answer.get(key) else []
+    return found
 
 
 def import_seconds(rounds=5):
@@ -170,6 +194,36 @@ def machine():
         "cores": os.cpu_count(), "system": platform.system(), "flags": flags,
         "load": os.getloadavg()[0] if PINS else None,  # before the first timing
         "python": platform.python_version(), "versions": versions,
+    }  # fmt: skip
+
+
+def card():
+    """Return what the timings on a card depend on, beside `machine`.
+
+    Raises
+    ------
+    DeviceError
+        Where there is no card that works.
+    """
+    try:
+        array_at(Home("cupy", "cuda:0"))
+    except DeviceError as error:
+        raise DeviceError(
+            f"--device cuda needs a card that CuPy works on, and {error}; `xpmlp doctor` says what "
+            "to install, without --device the CPU is timed."
+        ) from error
+    import cupy
+
+    runtime = cupy.cuda.runtime
+    command = ["nvidia-smi", f"--query-gpu={QUERY}", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=20).stdout
+    except (OSError, subprocess.TimeoutExpired):  # a container may lack it
+        said = ""
+    return {
+        "card": runtime.getDeviceProperties(0)["name"].decode(),
+        "cuda_runtime": runtime.runtimeGetVersion(), "cuda_driver": runtime.driverGetVersion(),
+        "cards": [dict(zip(QUERY.split(","), line.split(", "))) for line in said.splitlines()],
     }  # fmt: skip
 
 

@@ -157,7 +157,8 @@ def _run(kinds, options, keep):
                 found += records
                 record["results"] += records
                 keep(record)
-            click.echo(benchmarks.table(found, about.get("card", "")) + "\n")
+            if found:
+                click.echo(benchmarks.table(found, about.get("card", "")) + "\n")
     return record
 
 

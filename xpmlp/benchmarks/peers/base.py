@@ -8,19 +8,28 @@ from typing import Any, NamedTuple
 import numpy as np
 
 
+def waited(call):
+    """Call what has ended when it returns; no device says how long it took."""
+    call()
+
+
 class Ready(NamedTuple):
     """A case made ready: data, weights and compilation are behind us."""
 
-    run: Callable[[int], Any]  # run(n): n calls, until the last has ended
+    run: Callable[[int], Any]  # run(n): n calls
     units: int  # steps, epochs or predictions a call
     outcome: Callable[[], Any]  # weights [(W, b), ...] on the host, or predictions
+    # timer(call): call, and wait until all that it launched has ended; a card's seconds, or None.
+    timer: Callable[..., float | None] = waited
+    about: Callable[[], dict] = dict  # what the record says of it, after the first run
 
 
 class Contender(NamedTuple):
     """One row of the benchmark.
 
-    role: "own" is what the ratios compare with; "peer" competes; "bound" and "shown" are for
-    information. without: modules that its process must not find.
+    role: "own" is what the ratios compare with, the first that works; "peer" competes; "bound" and
+    "shown" are for information. without: modules that its process must not find. On "cuda",
+    ``make(case, data, device)`` also runs on "cpu", for tests.
     """
 
     name: str
@@ -30,11 +39,13 @@ class Contender(NamedTuple):
     role: str = "peer"
     without: tuple[str, ...] = ()
     slow: bool = False  # to make ready
+    device: str = "cpu"
 
     @property
     def group(self):
-        """The name by which --peers asks for it: its module."""
-        return self.make.__module__.rpartition(".")[2]
+        """The name by which --peers asks for it: its module, which may be for one device."""
+        module = getattr(self.make, "func", self.make).__module__  # of a partial, its function's
+        return module.rpartition(".")[2].partition("_")[0]
 
 
 def repeated(call, *args):

@@ -5,7 +5,7 @@ import numpy as np
 from .base import Contender, Ready
 
 
-def _step(case):
+def step_of(case, dense=lambda x, W, b: x @ W + b):
     """Return (params, state), x, y -> (params, state), loss."""
     import jax
     from jax import numpy as jnp
@@ -15,7 +15,7 @@ def _step(case):
     def loss(params, x, y):
         for i, (W, b) in enumerate(params):
             last = i == len(params) - 1
-            x = acts[case.output if last else case.activation](x @ W + b)
+            x = acts[case.output if last else case.activation](dense(x, W, b))
         if case.loss == "log_loss":
             return jnp.mean(jax.nn.logsumexp(x, axis=1) - jnp.sum(x * y, axis=1))
         return 0.5 * jnp.sum((x - y) ** 2) / len(x)
@@ -40,7 +40,7 @@ def _step(case):
     return step
 
 
-def _start(case):
+def start(case):
     """Return the first carry: arrays that may be donated."""
     import jax
     from jax import numpy as jnp
@@ -50,7 +50,7 @@ def _start(case):
     return params, (*zeros, jnp.zeros(())) if case.rule == "adam" else ()
 
 
-def _ready(advance, carry, units):
+def ready(advance, carry, units):
     """Return run(n) of carry -> (carry, losses): nothing waits but for the last call."""
     import jax
 
@@ -63,7 +63,12 @@ def _ready(advance, carry, units):
         held[0] = jax.block_until_ready(carry)
         losses.block_until_ready()
 
-    return Ready(run, units, lambda: [tuple(map(np.asarray, layer)) for layer in held[0][0]])
+    def outcome():
+        params = held[0][0]  # a carry, or a carry and what draws or counts its batches
+        params = params if isinstance(params, list) else params[0]
+        return [tuple(map(np.asarray, layer)) for layer in params]
+
+    return Ready(run, units, outcome)
 
 
 def steps(case, data):
@@ -71,8 +76,8 @@ def steps(case, data):
     import jax
 
     x, y = map(jax.numpy.asarray, data)
-    compiled = jax.jit(_step(case), donate_argnums=0)
-    return _ready(lambda carry: compiled(carry, x, y), _start(case), 1)
+    compiled = jax.jit(step_of(case), donate_argnums=0)
+    return ready(lambda carry: compiled(carry, x, y), start(case), 1)
 
 
 def scanned(case, data):
@@ -80,13 +85,13 @@ def scanned(case, data):
     import jax
 
     x, y = map(jax.numpy.asarray, data)
-    step = _step(case)
+    step = step_of(case)
 
     def epoch(carry, x, y):
         return jax.lax.scan(lambda c, _: step(c, x, y), carry, length=case.stretch)
 
     compiled = jax.jit(epoch, donate_argnums=0)
-    return _ready(lambda carry: compiled(carry, x, y), _start(case), case.stretch)
+    return ready(lambda carry: compiled(carry, x, y), start(case), case.stretch)
 
 
 def fit(case, data):
@@ -94,7 +99,7 @@ def fit(case, data):
     import jax
 
     x, y = map(jax.numpy.asarray, data)
-    step, rng, n_steps = _step(case), np.random.default_rng(0), len(x) // case.batch
+    step, rng, n_steps = step_of(case), np.random.default_rng(0), len(x) // case.batch
 
     def epoch(carry, order, x, y):
         def body(carry, rows):
@@ -112,7 +117,7 @@ def fit(case, data):
             carry, losses = compiled(carry, rng.permutation(len(x)).astype(np.int32), x, y)
         return carry, losses
 
-    return _ready(advance, _start(case), case.epochs)
+    return ready(advance, start(case), case.epochs)
 
 
 CONTENDERS = (

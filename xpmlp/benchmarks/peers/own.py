@@ -1,38 +1,44 @@
 """xpmlp: stretches of steps through its engine, fits and predictions through its estimators."""
 
+from functools import partial
+
 import numpy as np
 
-from ...engines import Carry, engine_for
+from ...arrays import Home, array_at, counting, from_host, to_host
+from ...engines import DEFAULTS, Carry, Options, engine_for
 from ...estimators import MLPClassifier, MLPRegressor
 from ...nn import Dense, Layout, Network
 from ...nn.losses import LOSSES
 from ...optim import init_state, make_rule
 from ...training import Step
 from ...training.plan import make_plan, to_device
-from .base import Contender, Ready, predicting, quietly, repeated
+from .base import Contender, Ready, predicting, quietly, repeated, waited
+
+HOMES = {"cpu": Home("numpy", "cpu"), "cuda": Home("cupy", "cuda:0")}
 
 
-def _network(case, weights):
+def _network(case, like):
+    """Return the network and its first parameters beside `like`."""
     units, last = case.sizes[1:-1], Dense(case.sizes[-1], case.output)
     network = Network((*(Dense(n, case.activation) for n in units), last))
-    return network, {i: {"W": W.copy(), "b": b[None].copy()} for i, (W, b) in enumerate(weights)}
+    params = {i: {"W": from_host(W, like), "b": from_host(b[None], like)}
+              for i, (W, b) in enumerate(case.weights())}  # fmt: skip
+    return network, params
 
 
-def steps(case, data, length=None):
-    """Prepare stretches of steps on one resident batch, whose rows each step takes in order."""
-    x, _ = data
-    length = length or case.stretch
-    engine, rule = engine_for(x), make_rule(case.rule, momentum=0.0)
-    network, params = _network(case, case.weights())
+def _stretches(case, data, order, options=DEFAULTS):
+    """Return (call, outcome, engine): a call takes the steps of the rows in order."""
+    engine, rule = engine_for(data[0], options), make_rule(case.rule, momentum=0.0)
+    data = tuple(map(engine.resident, data))
+    network, params = _network(case, data[0])
     layout = Layout.of(network, params, contiguous=engine.contiguous)
     store = layout.pack(params, xp=engine.xp)
     step = Step(
         network, LOSSES[case.loss], rule, layout, case.batch, "float32", penalised=False,
         decoupled=False,
     )  # fmt: skip
-    order = np.tile(np.arange(len(x)), length)
     plan = make_plan(rule, order, batch_size=case.batch, lr=case.lr, seed=0)
-    plan, advance = to_device(plan, x, "float32"), engine.run(step)
+    plan, advance = to_device(plan, data[0], "float32"), engine.run(step)
     carry = [Carry(store, {}, init_state(rule, store, xp=engine.xp))]
 
     def call():
@@ -40,8 +46,16 @@ def steps(case, data, length=None):
 
     def outcome():
         trained = layout.unpack(carry[0].params, xp=engine.xp)
-        return [(p["W"], p["b"][0]) for _, p in sorted(trained.items())]
+        return [(to_host(p["W"]), to_host(p["b"])[0]) for _, p in sorted(trained.items())]
 
+    return call, outcome, engine
+
+
+def steps(case, data, length=None):
+    """Prepare stretches of steps on one resident batch, whose rows each step takes in order."""
+    length = length or case.stretch
+    order = np.tile(np.arange(case.rows), length)
+    call, outcome, _ = _stretches(case, data, order)
     return Ready(repeated(call), length, outcome)
 
 
@@ -50,17 +64,71 @@ def one_step(case, data):
     return steps(case, data, 1)
 
 
-def fit(case, data):
-    """Prepare `MLPClassifier.fit`, its checks included."""
-    x, labels = data[0], data[1].argmax(axis=1)
+def by_events(call):
+    """Call, wait for the card, and return its seconds between two events."""
+    import cupy
+
+    start, end = cupy.cuda.Event(), cupy.cuda.Event()
+    start.record()
+    call()
+    end.record()
+    cupy.cuda.Device().synchronize()
+    return cupy.cuda.get_elapsed_time(start, end) / 1e3
+
+
+TIMERS = {"cpu": waited, "cuda": by_events}
+
+
+def gathered(case, data, device="cuda", accelerate="generic"):
+    """Prepare stretches of steps on batches that are gathered on the device."""
+    data = [from_host(a, array_at(HOMES[device])) for a in data]
+    options = Options(case.precision, accelerate)
+    call, outcome, engine = _stretches(case, data, case.order().reshape(-1), options)
+    about = {"engine": engine.name}
+
+    def counted():
+        with counting() as counts:
+            call()
+        about.update(launches=counts.launches, notes=counts.notes + _short(case, accelerate))
+
+    return Ready(repeated(counted), case.n_steps, outcome, TIMERS[device], lambda: about)
+
+
+def _short(case, accelerate):
+    exact = case.precision == "highest" or accelerate != "generic"
+    return [] if exact else ["its products are float32 whatever is asked for."]
+
+
+def _estimator(case, **options):
     coefs, intercepts = map(list, zip(*case.weights()))
-    est = MLPClassifier(
+    return MLPClassifier(
         case.sizes[1:-1], case.activation, solver=case.rule, loss=case.loss, alpha=0.0,
         momentum=0.0, batch_size=case.batch, learning_rate_init=case.lr, max_iter=case.epochs,
-        n_iter_no_change=case.epochs, random_state=0, init=(coefs, intercepts),
+        n_iter_no_change=case.epochs, random_state=0, init=(coefs, intercepts), **options,
     )  # fmt: skip
-    run = repeated(quietly(est.fit), x, labels)
+
+
+def fit(case, data):
+    """Prepare `MLPClassifier.fit`, its checks included."""
+    est = _estimator(case)
+    run = repeated(quietly(est.fit), data[0], data[1].argmax(axis=1))
     return Ready(run, case.epochs, lambda: list(zip(est.coefs_, est.intercepts_)))
+
+
+def fit_on_card(case, data, device="cuda", accelerate="generic"):
+    """Prepare `MLPClassifier.fit` of arrays on the device, its checks included."""
+    like = array_at(HOMES[device])
+    x, labels = from_host(data[0], like), from_host(data[1].argmax(axis=1), like)
+    est = _estimator(case, matmul_precision=case.precision, accelerate=accelerate)
+
+    def outcome():
+        return [(to_host(W), to_host(b)) for W, b in zip(est.coefs_, est.intercepts_)]
+
+    def about():
+        return {key: est.fit_report_[key] for key in ("engine", "launches", "notes")}
+
+    run = repeated(quietly(est.fit), x, labels)
+    return Ready(run, case.epochs, outcome, TIMERS[device], about)
 
 
 def _fitted(case):
@@ -84,6 +152,11 @@ def predictor(case, data):
     return predicting(_fitted(case).predictor(n_rows=case.rows), data[0])
 
 
+def _on_card(tier, kind, make):
+    make = partial(make, accelerate=tier)
+    return Contender(f"xpmlp {tier}", kind, make, ("cupy",), role="own", device="cuda")
+
+
 CONTENDERS = (
     Contender("xpmlp", "steps", steps, role="own"),
     Contender("xpmlp, one step a call", "steps", one_step, role="shown"),
@@ -93,4 +166,7 @@ CONTENDERS = (
     Contender("xpmlp", "predict", predict, role="own"),
     Contender("xpmlp predictor", "predict", predictor, role="shown"),
     Contender("xpmlp without numba", "predict", predict, role="shown", without=("numba",)),
+    # The ratios' base is the first that works.
+    *(_on_card(tier, "steps", gathered) for tier in ("graph", "eager", "generic")),
+    *(_on_card(tier, "fits", fit_on_card) for tier in ("graph", "eager", "generic")),
 )

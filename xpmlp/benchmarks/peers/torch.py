@@ -3,7 +3,7 @@
 from .base import Contender, Ready, predicting, repeated, whole_or_chunks
 
 
-def _parts(case, data):
+def parts(case, data, device="cpu"):
     """Return the model with our first weights, (x, y) as tensors, the loss."""
     import torch
     from torch.nn import functional as F
@@ -17,26 +17,30 @@ def _parts(case, data):
             dense.bias.copy_(torch.from_numpy(b))
         act = case.activation if i < len(case.sizes) - 2 else case.output
         layers += [dense] if act == "identity" else [dense, acts[act]()]
-    x, y = map(torch.from_numpy, data)
+    model = torch.nn.Sequential(*layers).to(device)
+    x, y = (torch.from_numpy(a).to(device) for a in data)
     if case.loss == "log_loss":
-        return torch.nn.Sequential(*layers), (x, y.argmax(dim=1)), F.cross_entropy
+        return model, (x, y.argmax(dim=1)), F.cross_entropy
     half = 0.5 * case.sizes[-1]  # mse_loss is also a mean over the outputs
-    return torch.nn.Sequential(*layers), (x, y), lambda out, y: half * F.mse_loss(out, y)
+    return model, (x, y), lambda out, y: half * F.mse_loss(out, y)
 
 
-def _optimizer(case, model):
+def optimizer(case, model, **options):
+    """Return the fused rule of a case; options: Adam's."""
     import torch
 
-    make = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[case.rule]
-    return make(model.parameters(), lr=case.lr, fused=True)
+    if case.rule == "sgd":
+        return torch.optim.SGD(model.parameters(), lr=case.lr, fused=True)
+    return torch.optim.Adam(model.parameters(), lr=case.lr, fused=True, **options)
 
 
-def _trained(model):
+def trained(model):
+    """Return the weights on the host."""
     dense = [layer for layer in model if hasattr(layer, "bias")]
-    return [(d.weight.detach().numpy().T, d.bias.detach().numpy()) for d in dense]
+    return [tuple(p.detach().cpu().numpy() for p in (d.weight.T, d.bias)) for d in dense]
 
 
-def _stepper(optimizer, value):
+def stepper(optimizer, value):
     """Return (x, y) -> None: one step."""
 
     def step(x, y):
@@ -49,9 +53,9 @@ def _stepper(optimizer, value):
 
 def steps(case, data):
     """Prepare eager steps."""
-    model, (x, y), loss = _parts(case, data)
-    step = _stepper(_optimizer(case, model), lambda x, y: loss(model(x), y))
-    return Ready(repeated(step, x, y), 1, lambda: _trained(model))
+    model, (x, y), loss = parts(case, data)
+    step = stepper(optimizer(case, model), lambda x, y: loss(model(x), y))
+    return Ready(repeated(step, x, y), 1, lambda: trained(model))
 
 
 def compiled(case, data):
@@ -62,17 +66,27 @@ def compiled(case, data):
     """
     import torch
 
-    model, (x, y), loss = _parts(case, data)
+    model, (x, y), loss = parts(case, data)
+    step, _ = pure_step(case, model, lambda model, x, y: loss(model(x), y), lambda: (x, y))
+    return Ready(repeated(torch.compile(fullgraph=True)(step)), 1, lambda: trained(model))
+
+
+def pure_step(case, model, value, batch):
+    """Return a step on batch() without autograd's objects, and the tensors that it changes.
+
+    value(model, x, y) is the loss.
+    """
+    import torch
+
     params = {name: p.detach() for name, p in model.named_parameters()}
     m, v = ({name: torch.zeros_like(p) for name, p in params.items()} for _ in range(2))
-    t = torch.zeros(())
+    t = torch.zeros((), device=next(model.parameters()).device)
 
-    def value(params):
-        return loss(torch.func.functional_call(model, params, x), y)
+    def loss(params, x, y):
+        return value(lambda x: torch.func.functional_call(model, params, x), x, y)
 
-    @torch.compile(fullgraph=True)
     def step():
-        grads, _ = torch.func.grad_and_value(value)(params)
+        grads, _ = torch.func.grad_and_value(loss)(params, *batch())
         if case.rule == "sgd":
             for name, p in params.items():
                 p.sub_(grads[name], alpha=case.lr)
@@ -85,13 +99,13 @@ def compiled(case, data):
             v[name].mul_(0.999).addcmul_(g, g, value=0.001)
             p.sub_(rate * m[name] / (v[name].sqrt() + 1e-8))
 
-    return Ready(repeated(step), 1, lambda: _trained(model))
+    return step, [t, *params.values(), *m.values(), *v.values()]
 
 
 def _fit(case, data, batches_of):
     """Prepare epochs of eager steps over the batches of (x, y)."""
-    model, (x, y), loss = _parts(case, data)
-    step = _stepper(_optimizer(case, model), lambda x, y: loss(model(x), y))
+    model, (x, y), loss = parts(case, data)
+    step = stepper(optimizer(case, model), lambda x, y: loss(model(x), y))
     batches = batches_of(x, y, case.batch)
 
     def call():
@@ -99,7 +113,7 @@ def _fit(case, data, batches_of):
             for xb, yb in batches():
                 step(xb, yb)
 
-    return Ready(repeated(call), case.epochs, lambda: _trained(model))
+    return Ready(repeated(call), case.epochs, lambda: trained(model))
 
 
 def fit_loader(case, data):
@@ -127,7 +141,7 @@ def predict(case, data):
     """Prepare predictions without autograd: whole or in chunks, whichever is faster."""
     import torch
 
-    model, (x, _), _ = _parts(case, data)
+    model, (x, _), _ = parts(case, data)
     finish = (lambda out: out.argmax(dim=1)) if case.loss == "log_loss" else lambda out: out[:, 0]
 
     @torch.inference_mode()
