@@ -23,7 +23,8 @@ from inspect import isfunction
 from types import ModuleType
 
 import numpy as np
-from emulator import errors, kernels, memory, streams
+from emulator import kernels, memory, streams
+from emulator.device import Device, fill_cuda
 from emulator.record import Record, note, recording
 from emulator.streams import backwards
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -47,44 +48,6 @@ METHODS = (
     "mean min nonzero prod put ravel repeat reshape round sort squeeze std sum swapaxes take trace "
     "transpose var view"
 ).split()
-
-
-class Device:
-    """`cupy.cuda.Device`: compared by number, unhashable, a context manager. There is one card."""
-
-    __hash__ = None
-    compute_capability = "90"
-    attributes = {"MultiProcessorCount": 2, "MaxSharedMemoryPerBlockOptin": 227 << 10}  # noqa: RUF012
-
-    def __init__(self, device=None):
-        self.id = 0 if device is None else int(getattr(device, "id", device))
-
-    def __eq__(self, other):
-        return isinstance(other, Device) and self.id == other.id
-
-    def __repr__(self):
-        return f"<CUDA Device {self.id}>"
-
-    def __enter__(self):
-        if self.id:
-            raise RuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def synchronize(self):
-        """Wait for the card."""
-        streams.wait_for("synchronize")
-
-    def use(self):
-        """Make it the current device."""
-        self.__enter__()
-
-    @property
-    def mem_info(self):
-        """Return the bytes that are free, and all of them."""
-        return memory.Card.total - memory.Card.taken, memory.Card.total
 
 
 def _host(x):
@@ -477,40 +440,11 @@ def install():
     vars(cupy).update({f.__name__: f for f in own}, __version__=VERSION)
     cupy.is_available = lambda: True
     cupy.get_default_memory_pool = lambda: memory.default_pool
-    _fill_cuda(cupy.cuda)
+    fill_cuda(cupy.cuda)
     special = modules["cupyx.scipy.special"]
     special.erf = _function("erf", _erf)
     sys.modules.update(modules)
     return cupy
-
-
-def _fill_cuda(cuda):
-    """Give `cupy.cuda` its names, in their modules too."""
-    cuda.Device = cuda.device.Device = Device
-    streaming = ("Stream", "Event", "get_current_stream", "get_elapsed_time")
-    storing = (
-        "MemoryPool", "MemoryPointer", "BaseMemory", "UnownedMemory", "OutOfMemoryError", "alloc",
-        "alloc_pinned_memory", "get_allocator", "set_allocator", "using_allocator", "PinnedMemory",
-        "PinnedMemoryPointer",
-    )  # fmt: skip
-    homes = ((streams, cuda.stream, streaming), (memory, cuda.memory, storing))
-    for source, home, names in (*homes, (streams, cuda.graph, ("Graph",))):
-        for name in names:
-            setattr(home, name, getattr(source, name))
-            setattr(cuda, name, getattr(source, name))
-    del cuda.OutOfMemoryError
-    cuda.compiler.CompileException = kernels.CompileException
-    runtime = cuda.runtime
-    runtime.CUDARuntimeError = errors.CUDARuntimeError
-    cuda.driver.CUDADriverError = errors.CUDADriverError
-    runtime.getDeviceCount, runtime.getDevice = lambda: 1, lambda: 0
-    runtime.getDeviceProperties = lambda i: {
-        "name": b"a stand-in, no card", "major": 9, "minor": 0, "multiProcessorCount": 2,
-        "totalGlobalMem": memory.Card.total,
-    }  # fmt: skip
-    runtime.memGetInfo = lambda: Device().mem_info
-    runtime.driverGetVersion = runtime.runtimeGetVersion = lambda: 0
-    cuda.is_available = lambda: True
 
 
 def _erf(x):

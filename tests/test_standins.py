@@ -25,7 +25,7 @@ def run(*command, **variables):
 
 
 @needs_compiler
-@pytest.mark.parametrize("checks", ["card_checks", "lt_checks"])
+@pytest.mark.parametrize("checks", ["kernel_checks", "card_checks", "lt_checks"])
 def test_the_standins_keep_their_own_rules(checks):
     result = run("-m", "pytest", "--noconftest", "-q", "--tb=short", f"tests/standin/{checks}.py")
     assert result.returncode == 0, f"\n{result.stdout}{result.stderr}"
