@@ -7,7 +7,7 @@ import ctypes
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
@@ -53,6 +53,12 @@ def home(x: Array) -> Home:
     return Home(type(x).__module__.partition(".")[0], getattr(d, "_device", None) or str(d))
 
 
+@cache
+def _first_kernel(cupy, index):
+    """Run a kernel: without a compiler CuPy makes arrays, and fails in the first operation."""
+    return cupy.ones(1, dtype="int8") + 1
+
+
 def array_at(where: Home) -> Array:
     """Make an empty array at a home, to say with `from_host` where others shall go.
 
@@ -66,6 +72,7 @@ def array_at(where: Home) -> Array:
             return xp.empty(0)
         if library == "cupy":
             with xp.cuda.Device(index):
+                _first_kernel(xp, index)
                 return xp.empty(0)
         if library == "jax":
             return xp.empty(0, device=import_module("jax").devices(name.partition(":")[0])[index])
@@ -161,6 +168,22 @@ def copy_to(x: Array, like: Array) -> Array:
     if home(x) == home(like):
         return namespace(x).asarray(detached(x), copy=True)
     return from_host(to_host(x), like)
+
+
+def current_card(x: Any, where: str = "auto"):
+    """Return a context in which the card of `x`, or that of ``device=where``, is CuPy's current.
+
+    CuPy computes on the current card only, and refuses arrays of another.
+    """
+    if type(x) is not np.ndarray and is_cupy(x):
+        return device(x)
+    index = str(where).removeprefix("cuda:")
+    moves = index.isdigit() and index != "0" and not (is_array(x) and not is_numpy(x))
+    if moves and find_spec("cupy"):
+        cuda = import_module("cupy").cuda
+        if int(index) < (cuda.runtime.getDeviceCount() if cuda.is_available() else 0):
+            return cuda.Device(int(index))
+    return nullcontext()  # `place` says what is wrong
 
 
 def detached(x: Array) -> Array:

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from ..arrays import (
@@ -22,15 +21,12 @@ from ..arrays import (
     float_dtype,
     from_host,
     home,
-    is_array,
-    is_numpy,
     namespace,
     place,
-    to_host,
     why_there,
 )  # fmt: skip
 from ..engines import ACCELERATIONS, MATMUL_PRECISIONS, Carry
-from ..errors import DeviceError, DeviceMemoryError
+from ..errors import DeviceError
 from ..nn import Dense, Dropout, Layer, Layout, Loss, Network
 from ..nn.activations import ActivationFunction, get_activation
 from ..nn.initializers import get_initializer
@@ -38,11 +34,12 @@ from ..nn.layout import map_params
 from ..nn.losses import LINKS, match_loss
 from ..optim import RULES, SGD, Rule, make_rule, make_schedule
 from ..randomness import stream
-from ..training import Recipe, Validation, fit_network, fit_report
+from ..training import Recipe, fit_network, fit_report
 from .explaining import Explains
-from .inputs import check_inputs, check_weights, elsewhere, seed_of
+from .inputs import check_inputs, check_weights, elsewhere, on_its_card, seed_of
 from .model_file import save_model
 from .predictor import Predicts
+from .validation import Validates
 from .weights import collect, nested, refresh
 
 
@@ -60,7 +57,7 @@ class Problem(NamedTuple):
 ON_DEVICE = ("coefs_", "intercepts_", "other_params_", "_state")
 
 
-class BaseMLP(Explains, Predicts, BaseEstimator):
+class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
     """The estimators' common part; `MLPClassifier` and `MLPRegressor` are what to use."""
 
     coefs_: list
@@ -133,6 +130,7 @@ class BaseMLP(Explains, Predicts, BaseEstimator):
         resume = self.warm_start and hasattr(self, "coefs_")
         return self._guarded(X, y, sample_weight, (X_val, y_val), resume=resume)
 
+    @on_its_card
     def _guarded(self, X, y, sample_weight, validation, *, resume, one_epoch=False, classes=None):
         """Fit, and leave the estimator as it was if that fails."""
         before, start = dict(vars(self)), perf_counter()
@@ -294,54 +292,6 @@ class BaseMLP(Explains, Predicts, BaseEstimator):
             self.early_stopping and rule is not None, self.max_fun, int(self.verbose),
             self._options(),
         )  # fmt: skip
-
-    def _split(self, x, targets, weights, validation):
-        """Return the training data and weights, and what is held out (a Validation or None)."""
-        X_val, y_val = validation
-        if (X_val is None) != (y_val is None):
-            raise ValueError("X_val and y_val go together: pass both or neither.")
-        if X_val is not None:
-            if home(x).library != "numpy" and not (is_array(X_val) and not is_numpy(X_val)):
-                X_val = from_host(np.asarray(X_val), x)  # everything follows X
-            xv = self._inputs(X_val)
-            held = xv, self._targets(y_val, xv, reset=False)
-            return (x, targets), weights, self._validation(*held, None)
-        if not self.early_stopping or self.solver == "lbfgs":
-            return (x, targets), weights, None
-        strata = to_host(targets).argmax(axis=1) if self._task == "multiclass" else None
-        strata = to_host(targets)[:, 0] if self._task == "binary" else strata
-        try:
-            train, held_out = train_test_split(
-                np.arange(x.shape[0]), test_size=self.validation_fraction,
-                random_state=self.seed_ % 2**32, stratify=strata,
-            )  # fmt: skip
-        except ValueError as error:
-            raise ValueError(
-                f"early_stopping cannot split a validation part off: {error}"
-            ) from error
-        if len(held_out) < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of "
-                "your dataset."
-            )
-        xp = namespace(x)
-        rows = [from_host(part, x, "int32") for part in (train, held_out)]
-        try:
-            (x, xv), (t, tv) = ([xp.take(a, r, axis=0) for r in rows] for a in (x, targets))
-        except MemoryError as error:
-            raise DeviceMemoryError(
-                f"early_stopping copies X to split it, and its device lacks the memory ({error}): "
-                "pass X_val and y_val instead."
-            ) from error
-        own = (None, None) if weights is None else (weights[train], weights[held_out])
-        return (x, t), own[0], self._validation(xv, tv, own[1])
-
-    def _validation(self, x, targets, weights):
-        y = to_host(targets)
-        if weights is not None and not weights.any():
-            raise ValueError("all validation rows have weight 0: pass X_val, or other weights.")
-        w = None if weights is None else weights / weights.sum()
-        return Validation(x, y, w, lambda outputs: self._score_outputs(outputs, y, w))
 
     def _report(self, state, reason, one_epoch):
         """Set the fitted attributes, and warn of what the user should know."""

@@ -17,7 +17,7 @@ from sklearn.utils.validation import column_or_1d
 from ..arrays import from_host, is_array, namespace, to_host
 from ..nn.losses import one_hot
 from .base import BaseMLP
-from .inputs import back, host_targets
+from .inputs import back, host_targets, on_its_card
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -191,6 +191,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 f"{self.classes_.tolist()}."
             )
 
+    @on_its_card
     def predict(self, X):
         """Predict labels.
 
@@ -216,6 +217,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             codes = xp.zeros_like(codes)
         return _labels(self.classes_, back(codes, X))
 
+    @on_its_card
     def predict_proba(self, X):
         """Return probabilities of shape (n_samples, n_classes), columns as in `classes_`.
 
@@ -227,6 +229,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _predict_proba(self, z, X):
         return back(self._probabilities(z), X)
 
+    @on_its_card
     def predict_log_proba(self, X):
         """Return the logarithm of `predict_proba`; 0 becomes -inf."""
         return self._predict_log_proba(self._outputs(X, "predict_log_proba"), X)
@@ -249,6 +252,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return xp.where(total > 0, p / xp.where(total > 0, total, 1.0), 1.0 / p.shape[-1])
         return p
 
+    @on_its_card
     def decision_function(self, X):
         """Return logits: (n_samples,) for two classes, else (n_samples, n_outputs)."""
         return self._decision_function(self._outputs(X, "decision_function"), X)
@@ -256,6 +260,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _decision_function(self, z, X):
         return back(z[:, 0] if self._task == "binary" else z, X)
 
+    @on_its_card
     def score(self, X, y, sample_weight=None):
         """Return the accuracy (multilabel: the share of rows with all labels right)."""
         host = [to_host(a) if is_array(a) else a for a in (y, self.predict(X), sample_weight)]

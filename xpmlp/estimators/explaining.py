@@ -10,11 +10,13 @@ from sklearn.exceptions import DataConversionWarning
 from ..arrays import float_dtype, is_array, is_numpy, place
 from ..inspection import check_shapes, explain, plan_training, shape_of
 from ..nn.losses import match_loss
+from .inputs import on_its_card
 
 
 class Explains:
     """What `BaseMLP` has for looking into a training step, and ahead of it."""
 
+    @on_its_card
     def explain(self: Any, X, y, *, orientation="rows"):
         """Run one training step on X and y, on a copy, and tell what happens in it.
 
@@ -58,6 +60,7 @@ class Explains:
             seed=getattr(self, "seed_", 0), orientation=orientation, notes=notes,
         )  # fmt: skip
 
+    @on_its_card
     def plan(self: Any, X, y=None):
         """Tell what `fit` will take, before anything of its size is allocated.
 

@@ -1,14 +1,35 @@
 """Checks at the door: X, y and weights of any library, in scikit-learn's words."""
 
+from functools import wraps
 from numbers import Integral
 
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, _check_y, validate_data
 
-from ..arrays import detached, float_dtype, from_host, home, is_array, is_numpy, to_host
+from ..arrays import (
+    current_card,
+    detached,
+    float_dtype,
+    from_host,
+    home,
+    is_array,
+    is_numpy,
+    to_host,
+)  # fmt: skip
 
 FLOATS = [np.dtype(np.float64), np.dtype(np.float32)]
+
+
+def on_its_card(method):
+    """Run a method(self, X, ...) with the card of X, or of `device`, as CuPy's current one."""
+
+    @wraps(method)
+    def call(self, X, *args, **kwargs):
+        with current_card(X, self.device):
+            return method(self, X, *args, **kwargs)
+
+    return call
 
 
 def check_inputs(estimator, X, *, reset):

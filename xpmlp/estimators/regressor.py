@@ -11,7 +11,7 @@ from sklearn.utils.validation import column_or_1d
 
 from ..arrays import from_host, is_array, to_host
 from .base import BaseMLP
-from .inputs import back, host_targets
+from .inputs import back, host_targets, on_its_card
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -88,6 +88,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             raise ValueError(f"y holds values too large for {self._dtype}: divide y by its scale.")
         return from_host(y, x, self._dtype)
 
+    @on_its_card
     def predict(self, X):
         """Predict values: (n_samples,), or (n_samples, n_outputs) for several outputs.
 
@@ -101,6 +102,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         y = y if self.scaling_ is None else self.scaling_.restore(y)
         return back(y[:, 0] if y.shape[-1] == 1 else y, X)
 
+    @on_its_card
     def score(self, X, y, sample_weight=None):
         """Return R^2, the mean over outputs."""
         host = [to_host(a) if is_array(a) else a for a in (y, self.predict(X), sample_weight)]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -114,10 +115,11 @@ def run_epochs(step, engine, data, recipe, state, *, sample_weight=None, validat
         best = _weights(state, engine.xp)
     show = Progress(recipe.verbose, recipe.max_iter)
     reason, state.n_iter = "max_iter", 0
+    orders: dict = {}  # by epoch
     with interruptible() as interrupted:
         try:
             for state.n_iter in range(1, recipe.max_iter + 1):
-                finite = _epoch(step, engine, data, recipe, state, sample_weight)
+                finite = _epoch(step, engine, data, recipe, state, sample_weight, orders)
                 if not finite and not (recipe.early_stopping and best is not None):
                     raise divergence(f"epoch {state.n_iter} at learning rate {state.lr:g}")
                 if not finite:
@@ -144,10 +146,11 @@ def run_epochs(step, engine, data, recipe, state, *, sample_weight=None, validat
     return reason
 
 
-def _epoch(step, engine, data, recipe, state, sample_weight):
+def _epoch(step, engine, data, recipe, state, sample_weight, orders):
     """Run one epoch and enter it in the history. Returns whether all is finite."""
     start, n = time.perf_counter(), data[0].shape[0]
-    order = epoch_order(n, seed=recipe.seed, epoch=state.epoch, shuffle=recipe.shuffle)
+    order_of = partial(epoch_order, n, seed=recipe.seed, shuffle=recipe.shuffle)
+    order = orders.pop(state.epoch) if orders else order_of(epoch=state.epoch)
     plan = make_plan(
         step.rule, order, batch_size=step.batch_size, lr=state.lr, seed=recipe.seed,
         first_step=state.step, rule_step=state.rule_step, alpha=recipe.alpha,
@@ -155,6 +158,8 @@ def _epoch(step, engine, data, recipe, state, sample_weight):
     )  # fmt: skip
     carry, losses = engine.run(step)(state.carry, data, to_device(plan, data[0], step.dtype))
     state.carry = carry
+    if state.n_iter < recipe.max_iter:  # while a card still works
+        orders[state.epoch + 1] = order_of(epoch=state.epoch + 1)
     # One host read an epoch: reading the loss in every batch stalls a GPU's queue.
     report = to_host(engine.compile(_summary)(losses, carry.params, carry.buffers))
     report = report.astype(np.float64)
