@@ -74,12 +74,10 @@ def _make(step, lead, tier, options):
     def attempt(n):
         pool = _private_pool()
         with cupy.cuda.using_allocator(pool.malloc):
-            program = Program(
+            return Program(
                 step, lead, n, products_of(), stored, fused=graphs and not options.deterministic,
-                by_time=not options.deterministic,
+                by_time=not options.deterministic, pool=pool,
             )  # fmt: skip
-        program.pool = pool
-        return program
 
     program, _ = fitting(attempt, step.batch_size, free=SHELF.clear)
     return program, Player(program.ops, graphs)

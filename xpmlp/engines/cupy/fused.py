@@ -21,8 +21,8 @@ NONE = (0, 0, 1.0)  # no dropout
 
 def _fits(activation, *arrays):
     """Tell whether a kernel takes an activation and arrays."""
-    known = RECORDS.get(activation.name) is activation and activation.name in ACTIVATIONS
     floats = {a.dtype.name for a in arrays} in ({"float32"}, {"float64"})
+    known = activation in RECORDS.values()
     return known and floats and all(a.flags.c_contiguous and a.ndim in (2, 3) for a in arrays)
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
+from ...nn.activations import ACTIVATIONS as RECORDS
 from ...nn.activations import get_activation
 from ...nn.losses import LOSSES
 from ...optim import SGD, Adagrad, Adam, AdamW, RMSprop
@@ -57,14 +58,14 @@ class Unit(NamedTuple):
 def units_of(step):
     """Return the dropout of the inputs and the units of a step, or None where it is no chain."""
     links = chain_of(step.network, step.layout)
-    known = links and all(leaf.flat for leaf in step.layout.leaves)
-    if not known or step.loss is not LOSSES.get(step.loss.name) or rule_of(step.rule) is None:
+    known = step.loss in LOSSES.values() and rule_of(step.rule)
+    if links is None or not known or not all(leaf.flat for leaf in step.layout.leaves):
         return None
     start, units = (0, 0, 1.0), []
     for i, link in enumerate(links):
         if link.W:
             record = get_activation(link.layer.activation)
-            if record.name not in ACTIVATIONS or record is not get_activation(record.name):
+            if record not in RECORDS.values():
                 return None
             units.append(Unit(link, record.name))
         elif link.layer.rate:
@@ -99,11 +100,13 @@ def rule_of(rule):
 class Program:
     """A step's launches and buffers. What `run` returns are its own buffers, until its next run.
 
-    lead: () or (K,); stored: the dtype of activations; fused: whether products may take epilogues.
+    lead: () or (K,); stored: the dtype of activations; fused: whether products may take epilogues;
+    by_time: whether the faster of two ways is taken; pool: of memory, kept as long as the program.
     """
 
-    def __init__(self, step, lead, n, products, stored, *, fused, by_time):
+    def __init__(self, step, lead, n, products, stored, *, fused, by_time, pool):
         self.step, self.products, self.fused, self.by_time = step, products, fused, by_time
+        self.pool = pool
         self.K, self.N, self.n = (lead or (1,))[0], step.batch_size, n
         self.stored = stored
         self.bind = launcher(step.dtype, stored)

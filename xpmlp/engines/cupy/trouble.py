@@ -66,7 +66,8 @@ def gradient_in_parts(step, carry, data, now, n, *, xp, kernels):
     if n >= step.batch_size:
         batch = gather(data, now, xp=xp)
         return step.gradient(carry.params, carry.buffers, batch, xp=xp, kernels=kernels)
-    value, grads = None, {}
+    grads: dict = {}
+    value = None
     for first in range(0, step.batch_size, n):
         part = slice(first, first + n)
         own = now._replace(rows=now.rows[..., part], weights=now.weights[..., part])
