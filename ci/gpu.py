@@ -1,15 +1,14 @@
-"""What ci/gpu runs: each part in a process of its own, with a time limit; one JSON file at the end.
+"""What ci/gpu runs: each part in a process of its own with a time limit, and one JSON file.
 
-Exit code: 0 all passed, 1 something failed (progress and the file say what), 2 no CuPy or no card.
+The file is written anew after every part. Exit code: 0 all passed, 1 something failed (the table
+and the file say what), 2 no CuPy or no card.
 `--standin` runs the parts on tests/cupy_standin.py with small sizes: a test does that, so that
 this script is known to work when a card comes.
 """
 
 import argparse
-import ast
 import json
 import os
-import platform
 import re
 import signal
 import subprocess
@@ -17,17 +16,52 @@ import sys
 import tempfile
 import time
 import traceback
-from collections import Counter
-from importlib import import_module, metadata
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from xml.etree import ElementTree
+from typing import NamedTuple
+
+from gpu_parts import Found
 
 ROOT = Path(__file__).resolve().parent.parent
+TOTAL = 470  # seconds for all parts together
+TIERS = ("generic", "eager", "graph")
 
 
-def say(*words):
-    print(*words, file=sys.stderr, flush=True)
+class Part(NamedTuple):
+    """A function of gpu_parts, "module.function", and the seconds that it may take."""
+
+    function: str
+    seconds: float
+
+
+# In the order of their value, as the time may run out: of TOTAL the last get what is left.
+PARTS = {
+    "environment": Part("environment.environment", 20),
+    "cold kernels": Part("environment.kernels", 60),
+    "warm kernels": Part("environment.kernels", 20),
+    "conformance": Part("rules.conformance", 25),
+    "generic": Part("tiers.generic", 40),
+    "eager": Part("tiers.eager", 40),
+    "graph": Part("tiers.graph", 60),
+    "engine": Part("outside.engine", 60),
+    "lt": Part("lt.lt", 40),
+    "speeds": Part("speeds.speeds", 30),
+    "fits": Part("fits.fits", 45),
+    "doctor": Part("environment.doctor", 40),
+    "benchmark": Part("outside.benchmark", 150),
+    "scikit-learn": Part("fits.scikit_learn", 30),
+    "parity": Part("outside.parity", 120),
+    "suite": Part("outside.suite", 150),
+}
+NOT_COVERED = (
+    "One network per multiprocessor (gpu.md, line 6), tiny-cuda-nn (line 7), kernels counted by a "
+    "profiler."
+)
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
 
 
 def why_not():
@@ -45,191 +79,150 @@ def why_not():
     return ""
 
 
-# ---- Two of the parts; the others are in gpu_parts.py, which says what a part is
+# ---- Running the parts
 
 
-def environment(standin):
-    """Versions of all that a timing depends on."""
-    cupy = import_module("cupy")
-    runtime = cupy.cuda.runtime
-    names = ("numpy", "array-api-compat", "scikit-learn", "scipy", "torch", "jax", "pytest")
-    query = ["nvidia-smi", "--query-gpu=driver_version,name,memory.total", "--format=csv,noheader"]
+def run_part(name, standin, limit, folder):
+    """Run a part in a process of its own. Returns what it found, and why it did not end well."""
+    say(f"{name} ...")
+    start, path = time.monotonic(), Path(folder, re.sub(r"\W+", "-", name) + ".json")
+    if limit < 5:
+        return {"checks": {}, "error": "no time was left", "passed": False, "seconds": 0.0}
+    command = [sys.executable, __file__, str(path), "--part", name, "--seconds", str(limit)]
+    cache = os.environ if standin else os.environ | {"CUPY_CACHE_DIR": str(Path(folder, "cache"))}
+    child = subprocess.Popen(
+        command + ["--standin"] * standin, start_new_session=True,
+        env=cache | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
+    )  # fmt: skip
     try:
-        smi = subprocess.run(query, capture_output=True, text=True, timeout=20).stdout.strip()
-    except OSError as error:
-        smi = str(error)
-    return {
-        "card": runtime.getDeviceProperties(0)["name"].decode(),
-        "nvidia_smi": smi,
-        "cuda_driver": runtime.driverGetVersion(),
-        "cuda_runtime": runtime.runtimeGetVersion(),
-        "cupy": cupy.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.platform()}, {os.cpu_count()} cores",
-        "versions": {name: _version(name) for name in names},
-        "commit": _commit(),
-    }
-
-
-def _version(name):
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _commit():
-    try:
-        git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-        return subprocess.run(git, capture_output=True, text=True).stdout.strip() or None
-    except OSError:
-        return None
-
-
-def suite(standin):
-    """The test suite with --xp-require cupy; what cannot be collected here is named, with why."""
-    if find_spec("pytest") is None:
-        return {"checks": {"the test suite ran": "pytest is not installed"}}
-    left_out = {} if standin else _uncollectable()
-    # A newer library's deprecations on that machine are no fault of ours.
-    command = [sys.executable, "-m", "pytest", "-q", "--tb=short"]
-    for kind in ("Deprecation", "PendingDeprecation", "Future"):
-        command += ["-W", f"default::{kind}Warning"]
-    if standin:
-        command += ["--noconftest", "tests/test_cupy_standin.py", "-k", "cannot_be_collected"]
-    else:
-        command += ["--xp-require", "cupy", *(f"--ignore={path}" for path in left_out)]
-        command += ["-n", str(min(8, os.cpu_count()))] if find_spec("xdist") else []
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder, "report.xml")
-        search = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-        result = subprocess.run(
-            [*command, f"--junitxml={report}"], cwd=ROOT, capture_output=True, text=True,
-            env=os.environ | {"PYTHONPATH": search},
-        )  # fmt: skip
-        say("  " + (result.stdout.strip().splitlines() or ["pytest said nothing"])[-1])
-        outcome = _outcome(report) if report.exists() else {}
-    passed = "ok" if result.returncode == 0 else (result.stdout + result.stderr)[-6000:]
-    return {"checks": {"the test suite passes": passed}, "files_left_out": left_out, **outcome}
-
-
-def _uncollectable():
-    """Test files that import what is not installed here, each with why."""
-    ours = {p.stem for p in (ROOT / "tests").glob("*.py")} | {"xpmlp"}
-    found = {}
-    for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        names = set()
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.Import):
-                names |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and not node.level:
-                names.add(node.module)
-        roots = {name.partition(".")[0] for name in names} - ours
-        missing = sorted(name for name in roots if find_spec(name) is None)
-        if missing:
-            found[str(path.relative_to(ROOT))] = f"{', '.join(missing)} is not installed"
+        code = child.wait(limit)
+        reason = f"the process ended with code {code}" if code else None
+    except subprocess.TimeoutExpired:
+        reason = f"it took more than {limit:.3g} s"
+    finally:  # its children too, also of one that has ended: they share its group
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        child.wait()
+    found = json.loads(path.read_text()) if path.exists() else {"checks": {}}
+    if reason:
+        found["error"] = reason
+    found["passed"] = not (failed := failures(found))
+    found["seconds"] = round(time.monotonic() - start, 2)
+    for check, why in failed.items():
+        say(f"  FAILED {check}: {why.strip().splitlines()[-1] if why.strip() else why}")
     return found
 
 
-def _outcome(report):
-    """Count a JUnit report: tests, failures by name, skips by reason."""
-    failed, skipped, n = {}, Counter(), 0
-    for case in ElementTree.parse(report).iter("testcase"):
-        n += 1
-        name = f"{case.get('classname')}::{case.get('name')}"
-        for part in case:
-            if part.tag in ("failure", "error"):
-                failed[name] = (part.get("message") or "")[:1000]
-            elif part.tag == "skipped":
-                skipped[part.get("message") or "no reason given"] += 1
-    return {"n_tests": n, "n_failed": len(failed), "failed": failed, "skipped": dict(skipped)}
+def failures(found):
+    """Return the checks of a part that failed, and why; "error" for a part that broke."""
+    failed = {
+        check: why for check, why in found["checks"].items()
+        if why != "ok" and not why.startswith("skipped: ")
+    }  # fmt: skip
+    return failed | ({"error": found["error"]} if "error" in found else {})
 
 
-# ---- Running the parts
-
-# Seconds each may take: 585 together.
-PARTS = {
-    "environment": 30,
-    "latency": 30,
-    "conformance": 30,
-    "parity": 120,
-    "checklist": 75,
-    "timings": 150,
-    "suite": 150,
-}
-
-
-def run_part(name, standin, limit):
-    """Run a part in a process of its own. Returns its outcome, with the reason if it has none."""
-    say(f"{name} ...")
-    start = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "outcome.json")
-        command = [sys.executable, __file__, str(path), "--part", name]
-        child = subprocess.Popen(
-            command + ["--standin"] * standin, start_new_session=True,
-            env=os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
-        )  # fmt: skip
-        try:
-            code = child.wait(limit)
-            reason = f"the process ended with code {code}"
-        except subprocess.TimeoutExpired:
-            reason = f"it took more than {limit} s"
-        finally:
-            if child.poll() is None:  # its children too: they share its group
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
-        outcome = json.loads(path.read_text()) if path.exists() else {"error": reason}
-    checks = outcome.get("checks", {})
-    failed = {check: why for check, why in checks.items() if why != "ok"}
-    outcome["passed"] = not failed and "error" not in outcome
-    outcome["seconds"] = round(time.monotonic() - start, 2)
-    for check, why in (
-        failed | ({"error": outcome["error"]} if "error" in outcome else {})
-    ).items():
-        say(f"  FAILED {check}: {why.strip().splitlines()[-1] if why.strip() else why}")
-    say(f"  {'passed' if outcome['passed'] else 'FAILED'} in {outcome['seconds']} s")
-    return outcome
-
-
-def in_child(name, path, standin):
-    """Run one part here, and write what it found or why it broke."""
-    here = {"environment": environment, "suite": suite}
+def in_child(args):
+    """Run one part here."""
+    module, _, function = PARTS[args.part].function.partition(".")
+    found = Found(args.path, args.seconds)
     try:
-        part = here.get(name) or getattr(import_module("gpu_parts"), name)
-        outcome = part(standin)
+        getattr(import_module(f"gpu_parts.{module}"), function)(found, args.standin)
+        found.note()
     except Exception:
-        outcome = {"error": traceback.format_exc()}
-    path.write_text(json.dumps(outcome, default=str))
+        found.note(error=traceback.format_exc())
+
+
+# ---- What it comes to
+
+
+def verdicts(parts):
+    """Say of each tier "passed", or why it may not be the default yet."""
+    return {tier: "; ".join(_against(tier, parts)) or "passed" for tier in TIERS}
+
+
+def _against(tier, parts):
+    own = parts.get(tier, {"checks": {}, "error": "it did not run"})
+    yield from failures(own)
+    yield from (why for why in own["checks"].values() if why.startswith("skipped: "))
+    tests = parts.get("engine", {"passed": False})
+    if tier != "generic" and not tests["passed"]:
+        yield "the engine's tests did not pass"
+    benchmark = parts.get("benchmark", {})
+    rows = [row for row in benchmark.get("rows", ()) if row["name"] == f"xpmlp {tier}"]
+    if not rows:
+        yield "the benchmark has no row of it"
+    yield from (f"benchmark, {row['case']}: {why}" for row in rows for why in row["trouble"])
+
+
+def summary(parts, tiers):
+    """Return the table for people."""
+    lines = [f"{'part':16}{'passed':10}{'seconds':>8}   checks"]
+    for name, found in parts.items():
+        counted = f"{len(found['checks'])}, {len(failures(found))} failed"
+        passed = "yes" if found["passed"] else "NO"
+        lines.append(f"{name:16}{passed:10}{found['seconds']:8.1f}   {counted}")
+    lines += ["", *(f"tier {tier:8} {verdict}" for tier, verdict in tiers.items()), ""]
+    return "\n".join([*lines, parts.get("benchmark", {}).get("table", "no benchmark")])
 
 
 def main():
     parser = argparse.ArgumentParser(description="Tests and timings of xpmlp on a CUDA card.")
     parser.add_argument("path", nargs="?", type=Path, help="the JSON file to write")
     parser.add_argument("--standin", action="store_true", help="on a stand-in, without a card")
+    parser.add_argument("--parts", help="only these, as a,b")
     parser.add_argument("--part", help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.standin:
         sys.path.insert(0, str(ROOT / "tests"))
         import_module("cupy_standin").install()
+        import_module("nvmath_standin").install()
     if args.part:
-        return in_child(args.part, args.path, args.standin)
-    reason = why_not()
-    if reason:
+        return in_child(args)
+    if reason := why_not():
         say(f"ci/gpu needs CuPy and a CUDA card, and {reason}.")
         return 2
-    parts = {name: run_part(name, args.standin, limit) for name, limit in PARTS.items()}
-    date = time.strftime("%Y-%m-%d")
-    card = re.sub(r"\W+", "-", str(parts["environment"].get("card", "unknown"))).lower()
-    path = args.path or ROOT / "ci" / "benchmarks" / "results" / f"{date}-{card}.json"
-    passed = all(part["passed"] for part in parts.values())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(
-        {"date": date, "standin": args.standin, "passed": passed, "parts": parts}, indent=1
-    )
-    path.write_text(text + "\n")
+    wanted = args.parts.split(",") if args.parts else [*PARTS]
+    if unknown := {*wanted} - {*PARTS}:
+        parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    return run({name: PARTS[name] for name in wanted}, args.standin, args.path)
+
+
+def run(wanted, standin, path=None):
+    """Run parts, write what they find, and say what it comes to."""
+    date, parts, end = time.strftime("%Y-%m-%d"), {}, time.monotonic() + TOTAL
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        for name, part in wanted.items():
+            limit = min(part.seconds, end - time.monotonic())
+            parts[name] = run_part(name, standin, limit, folder)
+            passed = all(part["passed"] for part in parts.values())
+            path = path or _default_path(date, parts)
+            tiers = verdicts(parts)
+            _write(path, {
+                "date": date, "standin": standin, "passed": passed, "tiers": tiers,
+                "not covered": NOT_COVERED, "parts": parts,
+            })  # fmt: skip
+    say("\n" + summary(parts, tiers))
+    if standin:
+        say("On a stand-in: the seconds mean nothing.")
     say(f"{'All passed' if passed else 'Something FAILED'}: {path}")
     return 0 if passed else 1
+
+
+def _default_path(date, parts):
+    card = str(parts.get("environment", {}).get("card", "card"))
+    name = re.sub(r"\W+", "-", card).strip("-").lower()
+    return ROOT / "ci" / "benchmarks" / "results" / f"{date}-{name}.json"
+
+
+def _write(path, record):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(record, indent=1) + "\n")
+    os.replace(new, path)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import pytest
 
 from xpmlp import benchmarks
 from xpmlp.benchmarks import CONTENDERS, Case, report
-from xpmlp.benchmarks.peers import Contender, own, torch_cuda
+from xpmlp.benchmarks.peers import Contender, jax_cuda, own, torch_cuda
 from xpmlp.benchmarks.worker import calls_for
 from xpmlp.cli import main
 from xpmlp.errors import DataError, DeviceError
@@ -142,6 +143,30 @@ def test_products_in_bfloat16_train_parameters_in_float32(make, contender):
         assert_same_weights(found, wanted, 0, moved / 10_000)
 
 
+@pytest.mark.parametrize(
+    "precision, jax_says, dtype, torch_says",
+    [("highest", "HIGHEST", "f32", "highest"), ("high", "HIGH", "f32", "high"),
+     ("medium", "DEFAULT", "bf16", "high")],
+)  # fmt: skip
+def test_every_product_is_as_short_as_the_case_says(make, precision, jax_says, dtype, torch_says):
+    jax = pytest.importorskip("jax")
+    case = replace(SMALL["softmax"], precision=precision)
+    x, y, step = jax_cuda._parts(case, case.data(), "cpu")
+    lowered = jax.jit(step).lower(jax_cuda.start(case), x, y, np.arange(6)).as_text()
+    products = [line for line in lowered.splitlines() if "dot_general" in line]
+    assert len(products) >= 3 + 3 + 2
+    for line in products:
+        assert re.search(rf"\(tensor<\w+x{dtype}>, tensor<\w+x{dtype}>\) -> tensor<\w+xf32>", line)
+        assert f"precision = [{jax_says}, {jax_says}]" in line
+    torch = pytest.importorskip("torch")
+    make(
+        *[c.values[0] for c in contenders("steps", "cuda") if c.id == "torch graph"],
+        case,
+        case.data(),
+    )
+    assert torch.get_float32_matmul_precision() == torch_says
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("contender", contenders("steps", "cuda"))
 def test_on_a_real_card_too(contender, monkeypatch):
@@ -151,6 +176,7 @@ def test_on_a_real_card_too(contender, monkeypatch):
         pytest.skip(str(error))
     if contender.slow:
         pytest.skip("compiling takes half a minute")
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # other tests need the card too
     for name in contender.needs:
         pytest.importorskip(name)
     case = replace(SMALL["softmax"], rows=50)

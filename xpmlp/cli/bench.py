@@ -54,7 +54,8 @@ def _show_list(ctx, param, value):
         for c in DEVICES[device][kind]:
             sizes = "-".join(map(str, c.sizes))
             does = f"{sizes} {c.activation}, {c.loss}, {c.rule}, batch {c.batch}, {c.rows} rows"
-            click.echo(f"  {c.name:12} {does}, products {c.precision}")
+            short = "" if c.precision == "highest" else f", matmul_precision {c.precision}"
+            click.echo(f"  {c.name:12} {does}{short}")
         for contender in CONTENDERS:
             if (contender.device, contender.kind) == (device, kind):
                 click.echo(f"  {contender.name:24} --peers {contender.group} ({contender.role})")
@@ -68,7 +69,7 @@ option = click.option
 @click.command()
 @click.argument("kinds", nargs=-1, type=click.Choice(KINDS), metavar="[KIND]...")
 @option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True,
-        help="cuda: steps and fits on arrays of a card, with CUDA's floors and goals for an H100.")
+        help="cuda: steps and fits on arrays of a card.")
 @option("--cells", callback=_words(_cells), help="Only these networks: planar,medium.")
 @option("--threads", callback=_words(_threads), help="Numbers of a CPU's threads (1,2).")
 @option("--peers", callback=_words(_groups), help="Only these: sklearn,torch,jax,onnx,bound.")
@@ -91,7 +92,9 @@ def bench(kinds, json_file, picture, redraw, **options):
     and the table shows their medians and quartiles. All of it takes about 25 minutes.
 
     With --device cuda, steps gather their batches out of rows that lie on the card, fits are ten
-    epochs of arrays there, and a timing has 200 steps or more, ended by waiting for the card.
+    epochs of arrays there, and a timing has 200 steps or more, ended by waiting for the card. On an
+    H100 the table shows what products and update take at its rates (floor), and our goals; --quick
+    times the networks that have one.
     """
     # fmt: on
     from .. import benchmarks

@@ -7,7 +7,7 @@ from .base import Contender
 from .jax import ready, start, step_of
 
 # Of products of float32. On a card JAX takes TF32 where nothing is said.
-PRECISIONS = {"highest": "float32", "high": "tensorfloat32", "medium": "tensorfloat32"}
+PRECISIONS = {"highest": "float32", "high": "tensorfloat32", "medium": "bfloat16"}
 
 
 def _bfloat16():

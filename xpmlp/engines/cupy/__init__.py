@@ -184,7 +184,8 @@ def torch_through_cupy(xp, options) -> Engine:
 
         return run
 
-    return own._replace(name=f"torch, {ours.name}", run=run_of)
+    resident = torch.Tensor.contiguous
+    return own._replace(name=f"torch, {ours.name}", run=run_of, resident=resident)
 
 
 def _mapped(f, value):
