@@ -41,8 +41,8 @@ class CupyProducts:
 
     name = "cuBLAS"
 
-    def bind(self, a: Matrix, b: Matrix, out, *, accumulate=False):
-        """Return launch(): out = a @ b, or out += a @ b."""
+    def bind(self, a: Matrix, b: Matrix, out, *, accumulate=False, branch=0):
+        """Return launch(): out = a @ b, or out += a @ b. The workspace is CuPy's on any branch."""
         pairs = [(_of_member(a, k), _of_member(b, k), out[k]) for k in range(len(out))]
 
         def launch():

@@ -370,17 +370,15 @@ class Part:
         d = self._view(p.ds[i], link.n_out)
         x = self._view(p.outs[i - 1] if i else p.x, link.n_in)
         dW = p._of(p.grads, link.W, link.n_in, link.n_out)
-        branch = {"branch": 1} if i and p.fused else {}
-        product = self._product(Matrix(x, True), Matrix(d), dW, accumulate=self.start > 0, **branch)
+        operands, branch = (Matrix(x, True), Matrix(d), dW), 1 if i else 0
+        product = self._product(*operands, accumulate=self.start > 0, branch=branch)
         if i < len(p.units) - 1 or link.b is None:
             return [product]
         ways = [[product, self._colsum(i, d, None)]]
         if self.fused:
             epilogue = Epilogue("BGRADA", self._b(i, p.grads)[0])
             with suppress(NoAlgorithm):  # the plain way is there
-                ways.append([
-                    self._product(Matrix(x, True), Matrix(d), dW, epilogue=epilogue, **branch)
-                ])  # fmt: skip
+                ways.append([self._product(*operands, epilogue=epilogue, branch=branch)])
         return self._fastest([(way, []) for way in ways], "dW", self._shape(i))[0]
 
     def _shape(self, i):
