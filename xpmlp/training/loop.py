@@ -6,16 +6,15 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arrays import Array, namespace, to_host
+from ..arrays import Array, is_numpy, namespace, to_host
 from ..engines import Carry, Options
 from ..errors import DivergenceError
 from .outputs import network_outputs
-from .plan import epoch_order, make_plan, to_device
+from .plan import at_rate, epoch_order, make_plan, to_device
 from .progress import Progress
 
 NON_FINITE = (
@@ -115,11 +114,11 @@ def run_epochs(step, engine, data, recipe, state, *, sample_weight=None, validat
         best = _weights(state, engine.xp)
     show = Progress(recipe.verbose, recipe.max_iter)
     reason, state.n_iter = "max_iter", 0
-    orders: dict = {}  # by epoch
+    ahead: list = []  # the next epoch's plan
     with interruptible() as interrupted:
         try:
             for state.n_iter in range(1, recipe.max_iter + 1):
-                finite = _epoch(step, engine, data, recipe, state, sample_weight, orders)
+                finite = _epoch(step, engine, data, recipe, state, sample_weight, ahead)
                 if not finite and not (recipe.early_stopping and best is not None):
                     raise divergence(f"epoch {state.n_iter} at learning rate {state.lr:g}")
                 if not finite:
@@ -146,30 +145,37 @@ def run_epochs(step, engine, data, recipe, state, *, sample_weight=None, validat
     return reason
 
 
-def _epoch(step, engine, data, recipe, state, sample_weight, orders):
-    """Run one epoch and enter it in the history. Returns whether all is finite."""
-    start, n = time.perf_counter(), data[0].shape[0]
-    order_of = partial(epoch_order, n, seed=recipe.seed, shuffle=recipe.shuffle)
-    order = orders.pop(state.epoch) if orders else order_of(epoch=state.epoch)
-    plan = make_plan(
+def _plan(step, recipe, state, n, sample_weight):
+    """Return the host plan of the epoch that the state stands before."""
+    order = epoch_order(n, seed=recipe.seed, epoch=state.epoch, shuffle=recipe.shuffle)
+    return make_plan(
         step.rule, order, batch_size=step.batch_size, lr=state.lr, seed=recipe.seed,
         first_step=state.step, rule_step=state.rule_step, alpha=recipe.alpha,
         weight_decay=recipe.weight_decay, sample_weight=sample_weight,
     )  # fmt: skip
+
+
+def _epoch(step, engine, data, recipe, state, sample_weight, ahead):
+    """Run one epoch and enter it in the history. Returns whether all is finite."""
+    start, n = time.perf_counter(), data[0].shape[0]
+    plan = ahead.pop() if ahead else _plan(step, recipe, state, n, sample_weight)
+    plan = at_rate(
+        plan, step.rule, state.lr, rule_step=state.rule_step, weight_decay=recipe.weight_decay
+    )
     carry, losses = engine.run(step)(state.carry, data, to_device(plan, data[0], step.dtype))
     state.carry = carry
-    if state.n_iter < recipe.max_iter:  # while a card still works
-        orders[state.epoch + 1] = order_of(epoch=state.epoch + 1)
+    state.epoch += 1
+    state.step += len(plan.rows)
+    state.rule_step += len(plan.rows)
+    state.n_seen += n
+    if state.n_iter < recipe.max_iter and not is_numpy(losses):  # while a card still works
+        ahead.append(_plan(step, recipe, state, n, sample_weight))
     # One host read an epoch: reading the loss in every batch stalls a GPU's queue.
     report = to_host(engine.compile(_summary)(losses, carry.params, carry.buffers))
     report = report.astype(np.float64)
     value, penalty = report[: 2 * len(plan.rows)].reshape(2, -1)
     value = value * step.loss.reported(data[1].shape[-1]) + penalty
     loss = float((plan.n_rows * value).sum() / n)
-    state.epoch += 1
-    state.step += len(plan.rows)
-    state.rule_step += len(plan.rows)
-    state.n_seen += n
     history = state.history
     history["loss"].append(loss)
     history["learning_rate"].append(state.lr)

@@ -34,15 +34,23 @@ def make_plan(
     total = weights.sum(axis=-1)
     share = np.divide(1.0, total, out=np.zeros(B), where=total > 0)  # a batch that weighs nothing
     steps = np.arange(B)
-    return Plan(
+    plan = Plan(
         rows=rows.reshape(B, batch_size),
         weights=weights * share[:, None],
         n_rows=np.minimum(batch_size, n - batch_size * steps).astype(np.float64),
         key=step_keys(seed, first_step + steps),
-        rate=rule.rates(lr, rule_step + 1 + steps),
+        rate=steps,
         decay=alpha * share,
-        shrink=np.full(B, lr * weight_decay),
+        shrink=steps,
     )
+    return at_rate(plan, rule, lr, rule_step=rule_step, weight_decay=weight_decay)
+
+
+def at_rate(plan, rule, lr, *, rule_step=0, weight_decay=0.0) -> Plan:
+    """Return a host plan with another learning rate."""
+    B = len(plan.rows)
+    rates = rule.rates(lr, rule_step + 1 + np.arange(B))
+    return plan._replace(rate=rates, shrink=np.full(B, lr * weight_decay))
 
 
 def to_device(plan: Plan, like: Array, dtype: str) -> Plan:
