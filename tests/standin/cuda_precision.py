@@ -1,0 +1,190 @@
+"""Products in TF32, bfloat16 and float16 on the stand-ins, against the plain text in float64."""
+
+import numpy as np
+import pytest
+from conftest import assert_close, relative_error
+from cuda_setting import KINDS, from_card, rounded
+from cuda_training import engine, kept_programs, oracle, outcome, started, training
+
+from xpmlp.engines import cupy as engine_module
+from xpmlp.engines.cupy import products, program
+from xpmlp.nn import Dense, Dropout, Network
+from xpmlp.optim import SGD, Adam
+
+# The rounding of an operand, 2^-11 or for bfloat16 2^-8, a few times over.
+BOUNDS = {"high": 1.5e-3, "medium": 1.2e-2, "float16": 1.5e-3}
+STORED = {"high": "float32", "medium": "bfloat16", "float16": "float16"}
+SEED = 1  # with 0 a sum is so near 0 that its rounding switches a ReLU
+NETWORKS = {
+    "relu": Network([Dense(16, "relu"), Dense(24, "relu"), Dense(3)]),
+    "gelu": Network([Dense(16, "gelu_tanh"), Dense(9, "gelu_tanh"), Dense(3)]),
+    "others, dropout": Network(
+        [Dropout(0.2), Dense(9, "silu"), Dropout(0.5), Dense(7, "tanh"), Dense(3)]
+    ),
+    "one layer": Network([Dense(3, use_bias=False)]),
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch):
+    """Make programs anew, small, untimed."""
+    engine_module.SHELF.items.clear()
+    monkeypatch.setattr(products, "WORKSPACE", 1 << 20)
+    monkeypatch.setattr(products, "seconds", lambda *args, **options: 0.0)
+
+
+@pytest.fixture(params=[0, 1], ids=["kernels", "epilogues"])
+def way(request, monkeypatch):
+    """Which of several ways is taken."""
+    choose = lambda self, ways, *key: ways[request.param % len(ways)]
+    monkeypatch.setattr(program.Part, "_fastest", choose)
+
+
+def moved(made, got):
+    """Return how far training moved the parameters of each leaf."""
+    start = made.step.layout.pack(made.params, xp=np)
+    return {name: got["params"][name] - start[name] for name in start}
+
+
+@pytest.mark.parametrize("tier", ["eager", "graph"])
+@pytest.mark.parametrize("precision", BOUNDS)
+@pytest.mark.parametrize("K", [0, 3])
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_gradients_are_off_by_the_rounding_of_the_products_and_no_more(
+    network, K, precision, tier, way
+):
+    made = training(
+        network, n=24, D=33, K=K, batch_size=24, loss="log_loss", rule=SGD(0.0), epochs=1,
+        dtype="float32", seed=SEED,
+    )  # fmt: skip
+    # Sums far from 0, so that no rounding switches a ReLU: every second unit is off.
+    for layer in made.params.values():
+        for b in layer.values():
+            if b.shape[-2] == 1:
+                b[...] = 5.0 - 10.0 * (np.arange(b.shape[-1]) % 2)
+    got, want = outcome(engine(tier, precision), made), oracle(made)
+    bound = BOUNDS[precision]
+    assert relative_error(got["losses"], want["losses"]) <= bound
+    errors = [relative_error(moved(made, got)[k], m) for k, m in moved(made, want).items()]
+    # They are what was asked for: float32 would be a thousand times closer.
+    assert bound / 300 <= max(errors) <= 2 * bound
+
+
+@pytest.mark.parametrize("tier", ["eager", "graph"])
+@pytest.mark.parametrize("precision", BOUNDS)
+def test_a_training_stays_near_that_of_float64(precision, tier, way):
+    made = training(
+        NETWORKS["relu"], n=60, D=20, batch_size=10, loss="log_loss", dtype="float32", alpha=0.1,
+        rule=Adam(epsilon=1e-2),
+    )  # fmt: skip
+    got, want = outcome(engine(tier, precision), made), oracle(made)
+    assert relative_error(got["losses"], want["losses"]) <= BOUNDS[precision]
+    for name in want["params"]:
+        assert relative_error(got["params"][name], want["params"][name]) <= BOUNDS[precision]
+        assert got["params"][name].dtype == np.float32
+
+
+@pytest.mark.parametrize("tier", ["eager", "graph"])
+@pytest.mark.parametrize("precision", ["medium", "float16"])
+def test_updates_too_small_for_what_products_read_add_up_in_the_weights(precision, tier):
+    made = training(
+        NETWORKS["relu"], n=100, D=20, batch_size=5, loss="log_loss", dtype="float32",
+        lr=2e-4 if precision == "medium" else 2e-5, rule=SGD(0.0),
+    )  # fmt: skip
+    got, want = outcome(engine(tier, precision), made), oracle(made)
+    weights = made.step.layout.pack(made.params, xp=np)["weights"]
+    way, spacing = moved(made, want)["weights"], 2.0**-8 if precision == "medium" else 2.0**-11
+    # A step is a hundredth of a rounding: without weights of float32 nothing would move.
+    assert np.linalg.norm(way) / 40 < 0.02 * spacing * np.linalg.norm(weights)
+    assert relative_error(moved(made, got)["weights"], way) <= 0.05
+    (only,) = kept_programs()
+    assert only.theta.dtype == np.float32
+    np.testing.assert_array_equal(
+        from_card(only.shadow, STORED[precision]), rounded(only.theta.get(), STORED[precision])
+    )
+
+
+@pytest.mark.parametrize("precision", BOUNDS)
+def test_activations_are_stored_as_short_as_was_asked_for(precision):
+    made = training(NETWORKS["relu"], dtype="float32", loss="log_loss")
+    outcome(engine("graph", precision), made)
+    (only,) = kept_programs()
+    dtype = {"bfloat16": "uint16"}.get(STORED[precision], STORED[precision])
+    assert {a.dtype.name for a in (only.x, *only.outs, *only.ds)} == {dtype}
+    assert {a.dtype.name for a in (only.y, only.grad, *only.slots)} == {"float32"}
+    assert KINDS[STORED[precision]][0] == "float32"
+
+
+@pytest.mark.parametrize("tier", ["eager", "graph"])
+@pytest.mark.parametrize("precision", BOUNDS)
+@pytest.mark.parametrize("K", [0, 3])
+def test_float64_is_never_shortened(precision, tier, K):
+    made = training(NETWORKS["relu"], n=40, loss="log_loss", K=K)
+    want = outcome(engine(tier), made)
+    assert_close(outcome(engine(tier, precision), made), want, 0.0)
+    assert_close(want, oracle(made), 1e-12)
+
+
+# ---- Loss scaling
+
+
+def without(made, steps):
+    """Return a training that leaves out the first so many steps."""
+    first, *others = made.plans
+    return made._replace(plans=[type(first)(*(a[steps:] for a in first)), *others])
+
+
+@pytest.mark.parametrize("tier", ["eager", "graph"])
+def test_a_gradient_that_overflows_halves_the_scale_and_is_left_out_and_training_goes_on(tier, way):
+    made = training(
+        NETWORKS["gelu"], n=60, D=20, batch_size=5, dtype="float32", rule=SGD(0.5), alpha=0.1,
+        lr=1e-5,
+    )  # fmt: skip
+    # Targets of some hundreds: gradients of some hundreds times 65536 are beyond float16.
+    made = made._replace(data=(made.data[0], np.round(100 * made.data[1] + 50)))
+    got = outcome(engine(tier, "float16"), made)
+    (only,) = kept_programs()
+    factor, good, overflow = only.scale.get()
+    skipped = int(np.log2(65536 / factor))
+    assert 2 <= skipped <= 10
+    assert (factor, good, overflow) == (65536 / 2**skipped, 24 - skipped, 0)  # over both epochs
+    want = oracle(without(made, skipped))
+    assert np.isfinite(got["losses"]).all()
+    assert relative_error(got["losses"][:, skipped:], want["losses"]) <= BOUNDS["float16"]
+    for part in ("params", "state"):
+        assert_close(got[part], want[part], 2 * BOUNDS["float16"])
+
+
+def test_the_scale_rises_after_2000_steps_without_an_overflow_and_falls_after_the_next():
+    made = training(NETWORKS["one layer"], n=10, batch_size=5, dtype="float32", loss="log_loss")
+    run, (carry, data, plans) = engine("eager", "float16").run(made.step), started(made)
+    carry, _ = run(carry, data, plans[0])
+    (only,) = kept_programs()
+    assert only.scale.get().tolist() == [65536, 2, 0]
+    only.scale[1:2] = 1998.0  # as after so many steps
+    carry, _ = run(carry, data, plans[0])
+    assert only.scale.get().tolist() == [131072, 0, 0]
+    bad = plans[0]._replace(weights=plans[0].weights * np.float32(np.inf))
+    with np.errstate(all="ignore"):
+        before = {name: a.get() for name, a in carry.params.items()}
+        carry, losses = run(carry, data, bad)
+    assert only.scale.get().tolist() == [32768, 0, 0]
+    assert_close({name: a.get() for name, a in carry.params.items()}, before, 0.0)
+    assert not np.isfinite(losses.get()[0]).any()  # so that the epoch's check sees it
+
+
+# ---- Where it cannot be had
+
+
+@pytest.mark.parametrize("tier", ["eager", "graph"])
+@pytest.mark.parametrize("precision", BOUNDS)
+def test_without_nvmath_products_stay_in_float32_and_one_sentence_says_so(
+    precision, tier, monkeypatch
+):
+    made = training(NETWORKS["relu"], n=40, dtype="float32", loss="log_loss")
+    want = outcome(engine("eager"), made)
+    monkeypatch.setattr(engine_module, "cublaslt", lambda: None)
+    with pytest.warns(RuntimeWarning, match=r"products stay in float32.*pip install") as told:
+        got = outcome(engine(tier, precision), made)
+    assert len(told) == 1
+    assert_close(got, want, 0.0)
