@@ -1,0 +1,188 @@
+"""What others run: the engine's tests on the card, the benchmark, the parity suite, the tests."""
+
+import ast
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from xml.etree import ElementTree
+
+from . import needs
+from .environment import ROOT
+
+
+def engine(found, standin):
+    """Run the tests of the CuPy engine, tests/standin/cuda_*.py, on CuPy itself."""
+    files = sorted((ROOT / "tests" / "standin").glob("cuda_*.py"))
+    paths = [str(path.relative_to(ROOT)) for path in files]
+    arguments = ["--noconftest", *paths, *(["-k", "gather and float64"] if standin else [])]
+    found.check(
+        "the tests of the CuPy engine pass", _pytest, found, arguments, 1 if standin else 4,
+        {} if standin else {"XPMLP_CARD": "real"},
+    )  # fmt: skip
+
+
+def suite(found, standin):
+    """Run the tests marked gpu; what cannot be collected here is named, with why."""
+    left_out = {} if standin else uncollectable(ROOT)
+    found.note(files_left_out=left_out)
+    ignored = [f"--ignore={path}" for path in ("tests/test_gpu.py", *left_out)]  # parts of this
+    arguments = ["-m", "gpu", "--xp-require", "cupy", *ignored]
+    if standin:
+        arguments = ["--noconftest", "tests/test_ci_gpu.py", "-k", "cannot_be_collected"]
+    found.check("the tests marked gpu pass", _pytest, found, arguments, 1 if standin else 8, {})
+
+
+def _pytest(found, arguments, workers, variables):
+    """Run pytest, and count what it says; before the time is over it is interrupted."""
+    needs("pytest")
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=short", *arguments]
+    # A newer library's deprecations on that machine are no fault of ours.
+    for kind in ("Deprecation", "PendingDeprecation", "Future"):
+        command += ["-W", f"default::{kind}Warning"]
+    if workers > 1 and find_spec("xdist"):
+        command += ["-n", str(min(workers, os.cpu_count() or 1))]
+    search = [ROOT, ROOT / "tests", *filter(None, [os.environ.get("PYTHONPATH")])]
+    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.xml")
+        code, said = _limited(
+            [*command, f"--junitxml={report}"], found.left - 12,
+            one_thread | variables | {"PYTHONPATH": os.pathsep.join(map(str, search))},
+        )  # fmt: skip
+        found.note(said=said.strip()[-4000:].splitlines(), **counted(report))
+    assert code == 0, f"pytest ended with {code}: {said.strip()[-3000:]}"
+
+
+def _limited(command, seconds, variables):
+    """Run a command; interrupt it when the time is over. Returns its code and what it said."""
+    with tempfile.TemporaryFile("w+", errors="replace") as told:
+        child = subprocess.Popen(
+            command, cwd=ROOT, stdout=told, stderr=told, env=os.environ | variables
+        )
+        try:
+            child.wait(max(seconds, 1))
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGINT)
+            try:
+                child.wait(8)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        told.seek(0)
+        return child.returncode, told.read()
+
+
+def uncollectable(root):
+    """Return the test files that import what is not installed here, each with why."""
+    ours = {p.stem for p in (root / "tests").glob("*.py")} | {"xpmlp"}
+    found = {}
+    for path in sorted((root / "tests").rglob("test_*.py")):
+        names = set()
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add(node.module)
+        roots = {name.partition(".")[0] for name in names} - ours
+        missing = sorted(name for name in roots if find_spec(name) is None)
+        if missing:
+            found[str(path.relative_to(root))] = f"{', '.join(missing)} is not installed"
+    return found
+
+
+def counted(report):
+    """Count a JUnit report: tests, failures by name, skips by reason."""
+    if not report.exists():
+        return {}
+    failed, skipped, n = {}, Counter(), 0
+    for case in ElementTree.parse(report).iter("testcase"):
+        n += 1
+        name = f"{case.get('classname')}::{case.get('name')}"
+        for part in case:
+            if part.tag in ("failure", "error"):
+                failed[name] = (part.get("message") or "")[:1000]
+            elif part.tag == "skipped":
+                skipped[part.get("message") or "no reason given"] += 1
+    return {"n_tests": n, "n_failed": len(failed), "failed": failed, "skipped": dict(skipped)}
+
+
+# ---- The benchmark
+
+
+def benchmark(found, standin):
+    """Keep what `xpmlp bench` measures, as far as it comes: it writes after each network."""
+    for name in ("array_api_compat", "threadpoolctl", "click"):
+        needs(name)
+    options = ["--device", "cuda", "--quick"]
+    if standin:  # what was recorded on a CPU
+        results = ROOT / "ci" / "benchmarks" / "results"
+        options = ["--redraw", str(min(results.glob("*-cpu*.json")))]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "bench.json")
+        command = [sys.executable, "-m", "xpmlp", "bench", *options, "--json", str(path)]
+        code, said = _limited(command, found.left - 10, {})
+        record = json.loads(path.read_text()) if path.exists() else {"results": [], "machine": {}}
+    found.note(record=record, rows=_rows(record), said=said.strip()[-4000:].splitlines())
+    found.check("the benchmark came to its end", _ended, code, said)
+    found.check("the table", _table, found, record)
+
+
+def _rows(record):
+    """Return the timings in short: microseconds, and what there is against them."""
+    return [
+        {
+            **{key: row.get(key) for key in ("kind", "case", "precision", "name", "goal")},
+            "microseconds": row["seconds"] and 1e6 * median(row["seconds"]),
+            "on the card": (own := row.get("device_seconds")) and 1e6 * median(own),
+            "trouble": [*filter(None, [row.get("error")]), *row.get("notes", ())],
+        }
+        for row in record["results"]
+    ]
+
+
+def _ended(code, said):
+    assert code == 0, f"it ended with {code}: {said.strip()[-2000:]}"
+
+
+def _table(found, record):
+    from xpmlp.benchmarks import table
+
+    found.note(table=table(record["results"], record["machine"].get("card", "")))
+
+
+# ---- Parity
+
+
+def parity(found, standin):
+    """Compare every operation on each library that sees the card, as far as the time reaches."""
+    needs("array_api_compat")
+    os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")  # else TF32, which fails
+    from xpmlp.testing.backends import choose
+    from xpmlp.testing.parity import Report, cases, run_operation
+    from xpmlp.testing.parity.operations import operations
+
+    names = ["cupy"] if standin else ["cupy", "torch:cuda", "jax:cuda"]
+    working, broken, _ = choose(names)
+    rows, todo = [], cases(working, list(operations()))
+    for n_done, (op, backend, dtype) in enumerate(todo):
+        if found.left < 5:
+            found.note(error=f"the time was over after {n_done} of {len(todo)} operations")
+            break
+        rows += run_operation(op, backend, dtype)
+        if n_done % 20 == 0:
+            found.note(rows=[[*row] for row in rows])
+    report = Report(rows, broken)
+    found.note(rows=[[*row] for row in rows], report=str(report).splitlines(), broken=broken)
+    found.check("every operation keeps its bound", _parity, report)
+
+
+def _parity(report):
+    assert report.rows, "no library works"
+    assert report.ok, str(report)

@@ -1,0 +1,344 @@
+"""Whether a tier of the CuPy engine is right: by the plain text in float64, and by itself.
+
+What decides which tier may be the default. tests/test_gpu.py runs the same checks.
+"""
+
+import gc
+import time
+import warnings
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+
+import numpy as np
+
+from . import needs
+
+# Norm-wise, after 8 steps: what the tiers have in common is the mathematics, not the order of sums.
+BOUNDS = {"float64": 1e-12, "float32": 1e-5}
+# Of a gradient; TF32 and float16 keep 10 bits of a product's operands, bfloat16 keeps 7.
+PRECISIONS = {"high": 3e-3, "medium": 2e-2, "float16": 3e-3}
+DETERMINISTIC = "two deterministic trainings are equal to the last bit"
+SPIN = """
+extern "C" __global__ void spin(long long n) {
+    long long t = clock64();
+    while (clock64() - t < n);
+}
+"""
+
+
+def generic(found, standin):
+    """Check the tier that runs the step's own text."""
+    _tier("generic", found, standin)
+
+
+def eager(found, standin):
+    """Check the tier that launches fused kernels one by one."""
+    _tier("eager", found, standin)
+
+
+def graph(found, standin):
+    """Check the tier that replays CUDA graphs."""
+    _tier("graph", found, standin)
+
+
+def _tier(tier, found, standin):
+    for sentence, check in checks(tier, standin).items():
+        found.check(sentence, check)
+    if tier != "generic":
+        found.note(decisions=_decisions())
+
+
+def checks(tier, standin):
+    """Return the checks of a tier by sentence: functions that raise, and may return numbers."""
+    from .networks import NETS
+
+    nets = list(NETS.items())[: -1 if standin else None]
+    found = {
+        f"{name}: {dtype} stays near float64 on the host": partial(_agrees, tier, net, dtype)
+        for name, net in nets for dtype in BOUNDS
+    }  # fmt: skip
+    found[DETERMINISTIC] = partial(_deterministic, tier)
+    found["a fit that diverges ends with DivergenceError"] = partial(_diverges, tier)
+    found["NaN shows at an epoch's end, whatever an epilogue makes of it"] = partial(_nan, tier)
+    if tier != "generic":
+        for precision in PRECISIONS:
+            sentence = f"a gradient in matmul_precision={precision!r} keeps its bound"
+            found[sentence] = partial(_precision, tier, precision)
+        found["half the memory: batches are computed in parts, alike"] = partial(_short, tier)
+    if tier == "graph":
+        found |= {
+            "replays equal launches one by one, to the last bit": _replays,
+            "what buffers hold between runs does not matter": _poisoned,
+            "replays write into nothing but their own memory": _canaries,
+            "ten captures take no more memory than one": partial(_captures, standin),
+        }
+    found["the host is back before the card begins"] = partial(_ahead, tier, standin)
+    found["microseconds a step"] = partial(_speed, tier, standin)
+    return found
+
+
+def _on(tier, net, dtype="float32", **options):
+    """Return a training on the card; a tier that falls back to another warns, which is an error."""
+    from xpmlp.engines import Options
+
+    from .networks import training
+
+    if tier == "graph" or options.get("matmul_precision", "highest") != "highest":
+        needs("nvmath", "nvmath-python is not installed")
+    like = import_module("cupy").empty(0)
+    made = training(net, like, dtype, Options(accelerate=tier, **options))
+    assert made.engine.name == f"cupy {tier}", made.engine.name
+    return made
+
+
+def strictly(check):
+    """Run a check with warnings as errors, and without what earlier ones have left."""
+    shelf = import_module("xpmlp.engines.cupy").SHELF
+    shelf.clear()
+    with warnings.catch_warnings(action="error", category=RuntimeWarning):
+        return check()
+
+
+def _agrees(tier, net, dtype):
+    from .networks import error, oracle
+
+    got = strictly(_on(tier, net, dtype).run)
+    worst, of = error(got, oracle(net))
+    assert worst <= BOUNDS[dtype], f"{of} is off by {worst:.2g}"
+    return {"error": worst, "of": of}
+
+
+def _deterministic(tier):
+    from .networks import NETS, differing
+
+    net = next(iter(NETS.values()))
+    first, second = (strictly(_on(tier, net, deterministic=True).run) for _ in range(2))
+    assert not differing(second, first), differing(second, first)
+
+
+def _nan(tier):
+    from .networks import NETS
+
+    relu = next(iter(NETS.values()))
+    for where in ("data", "weights"):
+        made = _on(tier, relu)
+        start = made.start()
+        (made.data[0] if where == "data" else start.params["weights"])[0, 3] = np.nan
+        made.start = lambda start=start: start
+        with np.errstate(all="ignore"):  # of the stand-in
+            got = strictly(made.run)
+        assert not all(np.isfinite(a).all() for a in got.values()), f"NaN in the {where} is gone"
+
+
+def _diverges(tier):
+    from xpmlp import MLPClassifier
+    from xpmlp.errors import DivergenceError
+
+    cupy = import_module("cupy")
+    if tier == "graph":
+        needs("nvmath", "nvmath-python is not installed")
+    X = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
+    made = MLPClassifier(
+        (16, 8), solver="sgd", learning_rate_init=1e30, max_iter=3, batch_size=16, random_state=0,
+        accelerate=tier,
+    )  # fmt: skip
+    try:
+        with np.errstate(all="ignore"):  # of the stand-in
+            made.fit(cupy.asarray(X), cupy.asarray(np.arange(64) % 3))
+    except DivergenceError as error:
+        return {"said": str(error)}
+    raise AssertionError("it ended as if all were well")
+
+
+def _precision(tier, precision):
+    from .networks import PLAIN, error, oracle
+
+    made = _on(tier, PLAIN, matmul_precision=precision)
+    start = {k: a.get().astype(float) for k, a in made.start().params.items()}
+    runs = strictly(partial(made.run, 1)), oracle(PLAIN, 1)
+    moved = [{k: run[f"params {k}"] - a for k, a in start.items()} for run in runs]
+    worst, of = error(*moved)
+    assert 1e-6 < worst <= PRECISIONS[precision], f"{of} is off by {worst:.2g}"
+    return {"error": worst, "of": of}
+
+
+def _short(tier):
+    from xpmlp.arrays import counting
+
+    from .networks import NETS, Net, error, oracle
+
+    cupy, shelf = import_module("cupy"), import_module("xpmlp.engines.cupy").SHELF
+    net = Net(next(iter(NETS.values())).layers, 2000, batch=50)
+    made, pool = _on(tier, net, "float64"), cupy.get_default_memory_pool()
+    made.run(1)
+    taken, start = shelf.items[-1][1].pool.total_bytes(), made.start()
+    made.start = lambda: start
+    gc.collect()
+    shelf.clear()
+    # A third of the inputs' buffer is missing: half a batch at a time will do.
+    pool.set_limit(size=pool.total_bytes() + taken - net.batch * net.n_in * 8 // 3)
+    try:
+        with counting() as counts:
+            got = made.run()
+    finally:
+        pool.set_limit(size=0)
+    assert any("25 rows at a time" in note for note in counts.notes), counts.notes
+    worst, of = error(got, oracle(net))
+    assert worst <= BOUNDS["float64"], f"{of} is off by {worst:.2g}"
+    return {"notes": counts.notes, "bytes of a program": taken, "error": worst}
+
+
+# ---- Graphs
+
+
+def _program(net, dtype="float32", **options):
+    """Return a training, its program and player: what the engine makes when it first meets it."""
+    from xpmlp.engines import Options
+
+    made = _on("graph", net, dtype, **options)
+    engine, lead = import_module("xpmlp.engines.cupy"), (net.members,) if net.members else ()
+    pair = engine._make(made.step, lead, "graph", Options(accelerate="graph", **options))
+    return made, *pair
+
+
+def _play(made, program, player):
+    """Run an epoch from the start by a player, and return host arrays."""
+    from .networks import outcome
+
+    return outcome(*program.run(made.start(), made.data, made.plans[0], player))
+
+
+def _graphed(net):
+    """Return a training, its program, a player that has captured, and what it gives."""
+    made, program, player = strictly(lambda: _program(net))
+    strictly(lambda: _play(made, program, player))  # the first step of this was launched
+    assert player.made, "nothing was captured"
+    return made, program, player, _play(made, program, player)
+
+
+def _replays():
+    from .networks import NETS, differing
+
+    graphs, first = import_module("xpmlp.engines.cupy.graph"), next(iter(NETS.values()))
+    for net in (first, NETS["gelu_tanh and dropout, squared error, nesterov"]):
+        made, program, _, got = _graphed(net)
+        want = _play(made, program, graphs.Player(program.ops, False))
+        assert not differing(got, want), differing(got, want)
+
+
+def _poisoned():
+    from .networks import NETS, differing
+
+    made, program, player, want = _graphed(next(iter(NETS.values())))
+    buffers = [program.x, program.y, program.grad, *program.outs, *program.aux, *program.ds]
+    for a in buffers:
+        a.data.memset_async(0xFF, a.nbytes)  # NaN
+    got = _play(made, program, player)
+    assert not differing(got, want), differing(got, want)
+    return {"buffers": len(buffers)}
+
+
+def _canaries():
+    from .networks import NETS, differing
+
+    cupy = import_module("cupy")
+    made, program, player, want = _graphed(next(iter(NETS.values())))
+    sizes = [128, 1000, 5000, 20_000, 100_000, 2_000_000]
+    birds = [cupy.full(n, 7.25, "float32") for n in sizes for _ in range(3)]
+    for _ in range(3):
+        got = _play(made, program, player)
+        assert not differing(got, want), differing(got, want)
+    dead = [a.size for a in birds if not bool((a == 7.25).all())]
+    assert not dead, f"arrays of {dead} numbers were written to"
+
+
+def _captures(standin):
+    from .networks import NETS
+
+    cupy, free = import_module("cupy"), []
+    net, engine = next(iter(NETS.values())), import_module("xpmlp.engines.cupy")
+    for _ in range(4 if standin else 12):
+        made = _graphed(net)
+        del made
+        gc.collect()
+        engine.SHELF.clear()
+        cupy.get_default_memory_pool().free_all_blocks()
+        free.append(cupy.cuda.Device().mem_info[0])
+    grown = free[1] - free[-1]  # the first loads what stays
+    assert grown <= (0 if standin else 4 << 20), f"{grown:,} bytes in ten captures"
+    return {"bytes free after each": free}
+
+
+# ---- Waiting and time
+
+
+def _ahead(tier, standin):
+    from .networks import NETS
+
+    cupy, made = import_module("cupy"), _on(tier, next(iter(NETS.values())))
+    carry = [made.start()]
+    one = [type(made.plans[0])(*(a[i : i + 1] for a in made.plans[0])) for i in range(2)]
+
+    def step(i):
+        carry[0], _ = made.engine.run(made.step)(carry[0], made.data, one[i])
+
+    for i in (0, 1, 0, 1):
+        step(i)  # compiles, fills pools, captures
+    if standin:
+        with import_module("cupy_standin").recording() as record:
+            step(0)
+        assert (record.syncs, record.to_host) == ([], []), record
+        return {"launches": len(record.launches), "in graphs": len(record.nodes)}
+    return ahead_of(cupy, lambda: step(0))
+
+
+def ahead_of(cupy, step, cycles=100_000_000):
+    """Launch a kernel of some 50 ms, then a step, which must return long before it ends."""
+    spin, wait = cupy.RawKernel(SPIN, "spin"), cupy.cuda.Device().synchronize
+    for n in (1, cycles):  # the first loads it
+        wait()
+        start = time.perf_counter()
+        spin((1,), (1,), (np.int64(n),))
+        launched = time.perf_counter()
+        step()
+        returned = time.perf_counter()
+        wait()
+        total = time.perf_counter() - start
+    took = {"ms of the step": 1e3 * (returned - launched), "ms of the card": 1e3 * total}
+    assert returned - launched < min(5e-3, total / 2), took
+    return took
+
+
+def _speed(tier, standin):
+    """Return microseconds a step of the benchmark's networks: by the clock and by events."""
+    from xpmlp.benchmarks.cells import CUDA_KINDS
+    from xpmlp.benchmarks.peers.own import gathered
+    from xpmlp.benchmarks.worker import timed
+
+    if tier == "graph":
+        needs("nvmath", "nvmath-python is not installed")
+    cases, found = [case for case in CUDA_KINDS["steps"] if case.goal], {}
+    if standin:
+        cases = [replace(cases[0], sizes=(20, 8, 4), batch=8, rows=64)]
+    for case in cases:
+        if tier == "generic" and case.precision != "highest":
+            continue  # it has no other
+        ready = gathered(case, case.data(), accelerate=tier)
+        timed(ready, 2)
+        host, card = min(timed(ready, 1) for _ in range(3))
+        found[f"{case.name}, {case.precision}"] = {
+            "clock": 1e6 * host / ready.units, "events": 1e6 * card / ready.units,
+            "goal": case.goal, "floor": case.floor, **ready.about(),
+        }  # fmt: skip
+    return found
+
+
+def _decisions():
+    """Return which of several ways was fastest, and how many kinds of products were chosen for."""
+    program = import_module("xpmlp.engines.cupy.program")
+    products = import_module("xpmlp.engines.cupy.products")
+    return {
+        "fastest way, 0 the plain one": {str(k): way for k, way in program.FASTEST.items()},
+        "products chosen for": len(products.LtProducts.chosen),
+    }

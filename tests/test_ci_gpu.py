@@ -1,0 +1,236 @@
+"""ci/gpu on the stand-ins for CuPy and cuBLASLt, and how it goes on where a part does not."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import redirect_stderr
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "ci"))
+import gpu  # noqa: E402
+from gpu_parts import outside  # noqa: E402
+
+TIERS = ("generic", "eager", "graph")
+
+
+def run(*command, **variables):
+    one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # the matrices are small
+    return subprocess.run(
+        [sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True,
+        env=os.environ | one_thread | variables,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory):
+    """The JSON of ci/gpu on the stand-in, with small sizes."""
+    if not shutil.which("g++"):
+        pytest.skip("the stand-in compiles kernels with g++")
+    path = tmp_path_factory.mktemp("gpu") / "deep" / "result.json"
+    result = run("ci/gpu.py", "--standin", path)
+    assert path.exists(), result.stderr
+    assert result.returncode == 0, result.stderr
+    return json.loads(path.read_text()) | {"said": result.stderr}
+
+
+def test_every_part_passes_on_the_standin(outcome):
+    parts = outcome["parts"]
+    assert outcome["passed"]
+    assert [*parts] == [*gpu.PARTS]
+    assert parts["environment"]["cupy"] == "14.2.0"
+    least = {"conformance": 90, "generic": 16, "eager": 20, "graph": 24, "fits": 14, "lt": 6}
+    assert all(len(parts[name]["checks"]) >= n for name, n in least.items())
+    assert len(parts["parity"]["rows"]) > 150
+    assert parts["suite"]["n_tests"] == 1
+    assert parts["engine"]["n_tests"] > 10
+
+
+def test_nothing_is_skipped_on_the_standin_but_what_has_a_reason(outcome):
+    reasons = {
+        why.removeprefix("skipped: ")
+        for part in outcome["parts"].values() for why in part["checks"].values() if why != "ok"
+    }  # fmt: skip
+    known = ("torch", "PyTorch", "it asks")
+    assert [why for why in reasons if not why.startswith(known)] == []
+
+
+def test_a_tier_without_a_benchmark_is_not_proven(outcome):
+    assert outcome["tiers"] == dict.fromkeys(TIERS, "the benchmark has no row of it")
+
+
+def test_every_launch_of_a_step_and_every_product_is_timed(outcome):
+    parts = outcome["parts"]
+    step = parts["speeds"]["numbers"]["each launch of a large step, float32"]["launches"]
+    assert [row["launch"] for row in step if row["launch"] != "product"] == [
+        "gather", "bias_act", "bias_act", "loss_grad", "dact_colsum", "dact_colsum", "dact_colsum",
+        "update",
+    ]  # fmt: skip
+    for precision in ("float32", "tf32", "bfloat16", "float16"):
+        products = parts["lt"]["numbers"][f"20-16-24-1, batch 12, {precision}"]
+        assert len(products) == 9
+        assert all(row["plain"] for row in products.values())
+        assert products["layer 1: RELU_AUX_BIAS"]["fused over plain"] > 0
+    assert parts["graph"]["numbers"]["the host is back before the card begins"]["launches"] == 1
+    assert "fastest way" in str(parts["graph"]["decisions"])
+    kernels = parts["warm kernels"]["numbers"]
+    assert [*parts["cold kernels"]["numbers"]] == [*kernels]
+    assert len(kernels) == 4
+
+
+def test_the_end_is_a_table_for_people(outcome):
+    lines = outcome["said"].splitlines()
+    assert sum(line.startswith("cold kernels") for line in lines) == 2  # as it runs, and at the end
+    assert sum(line.startswith("tier ") for line in lines) == 3
+    assert any("torch eager" in line for line in lines)  # of the benchmark
+    assert "On a stand-in: the seconds mean nothing." in lines
+    assert lines[-1].startswith("All passed: ")
+
+
+def test_without_cupy_it_says_so_in_one_sentence():
+    # `-S -E`: a Python without any installed package.
+    result = run("-S", "-E", "ci/gpu.py", "unwritten.json")
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert "ci/gpu needs CuPy and a CUDA card, and CuPy is not installed" in result.stderr
+    assert not (ROOT / "unwritten.json").exists()
+
+
+# ---- Parts that do not end well
+
+BAD = """
+import json, os, subprocess, sys, time
+from gpu_parts import Skip
+
+def lacks(found, standin):
+    raise Skip("it is not installed")
+
+def breaks(found, standin):
+    found.check("the first", lambda: {"of": 1})
+    found.check("the second", lambda: 1 / 0)
+    raise KeyError("lost")
+
+def crashes(found, standin):
+    found.check("the first", lambda: None)
+    os._exit(7)
+
+def hangs(found, standin):
+    children = [subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])]
+    found.check("the first", lambda: None)
+    found.note(child=children[0].pid)
+    time.sleep(600)
+
+def looks(found, standin):
+    before = json.loads(open(os.environ["RESULT"]).read())
+    found.note(before=[*before["parts"]], passed_before=before["passed"])
+"""
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory):
+    """What is written and said of parts that lack, break, crash, hang and go on."""
+    folder, said = tmp_path_factory.mktemp("bad"), io.StringIO()
+    path = folder / "result.json"
+    (folder / "bad_parts.py").write_text(BAD)
+    names = ("lacks", "breaks", "crashes", "hangs", "looks")
+    wanted = {name: gpu.Part(f"bad_parts.{name}", 3 if name == "hangs" else 30) for name in names}
+    with pytest.MonkeyPatch.context() as patch, redirect_stderr(said):
+        patch.setenv("PYTHONPATH", str(folder))
+        patch.setenv("RESULT", str(path))
+        assert gpu.run(wanted, False, path) == 1
+    return json.loads(path.read_text()), said.getvalue()
+
+
+def test_a_part_that_does_not_end_well_loses_nothing_and_stops_nobody(bad):
+    record, said = bad
+    parts = record["parts"]
+    assert not record["passed"]
+    assert [part["passed"] for part in parts.values()] == [True, False, False, False, True]
+    assert parts["lacks"]["checks"] == {"the part ran": "skipped: it is not installed"}
+    assert parts["breaks"]["checks"]["the first"] == "ok"
+    assert "ZeroDivisionError" in parts["breaks"]["checks"]["the second"]
+    assert "KeyError: 'lost'" in parts["breaks"]["error"]
+    assert parts["breaks"]["numbers"] == {"the first": {"of": 1}}
+    assert parts["crashes"]["checks"] == parts["hangs"]["checks"] == {"the first": "ok"}
+    assert parts["crashes"]["error"] == "the process ended with code 7"
+    assert parts["hangs"]["error"] == "it took more than 3 s"
+    assert "FAILED error: KeyError: 'lost'" in said
+    assert "Something FAILED" in said.splitlines()[-1]
+
+
+def test_the_file_is_written_after_each_part(bad):
+    looked = bad[0]["parts"]["looks"]
+    assert looked["before"] == ["lacks", "breaks", "crashes", "hangs"]
+    assert not looked["passed_before"]
+
+
+def test_a_part_that_hangs_ends_with_its_children(bad):
+    child = bad[0]["parts"]["hangs"]["child"]
+    for _ in range(50):
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return
+        stat = Path(f"/proc/{child}/stat")
+        if stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z":
+            return  # ended, and not yet fetched by its new parent
+        time.sleep(0.1)
+    pytest.fail("the child is alive")
+
+
+def test_the_last_parts_get_what_is_left_of_the_time(monkeypatch, tmp_path):
+    monkeypatch.setattr(gpu, "TOTAL", 0.5)
+    gpu.run({"environment": gpu.PARTS["environment"]}, True, tmp_path / "result.json")
+    part = json.loads((tmp_path / "result.json").read_text())["parts"]["environment"]
+    assert part["error"] == "no time was left"
+
+
+def test_parts_are_functions_and_the_most_valuable_have_their_time_for_sure():
+    for name, part in gpu.PARTS.items():
+        module, _, function = part.function.rpartition(".")
+        assert callable(getattr(import_module(module), function)), name
+    names = [*gpu.PARTS]
+    until = names[: names.index("fits")]
+    assert sum(gpu.PARTS[name].seconds for name in until) < gpu.TOTAL < 480
+
+
+# ---- Verdicts
+
+
+def test_a_verdict_says_what_is_against_a_tier():
+    good = {"checks": {"it is right": "ok"}}
+    rows = [
+        {"name": f"xpmlp {tier}", "case": "narrow", "trouble": []} for tier in TIERS
+    ]  # fmt: skip
+    parts = dict.fromkeys((*TIERS, "engine"), good) | {"benchmark": {"rows": rows}}
+    assert gpu.verdicts(parts) == dict.fromkeys(TIERS, "passed")
+    assert gpu.verdicts({})["graph"] == (
+        "error; the engine's tests did not pass; the benchmark has no row of it"
+    )
+    wrong = {"checks": {"it is right": "AssertionError", "it is fast": "skipped: no nvmath"}}
+    broken = {"checks": {}, "error": "it took more than 3 s"}
+    rows[2]["trouble"] = ["no CUDA graph could be captured"]
+    found = gpu.verdicts(parts | {"eager": wrong, "generic": broken})
+    assert found == {
+        "generic": "error",
+        "eager": "it is right; skipped: no nvmath",
+        "graph": "benchmark, narrow: no CUDA graph could be captured",
+    }
+    found = gpu.verdicts(parts | {"engine": wrong})
+    assert found["generic"] == "passed"
+    assert found["eager"] == "the engine's tests did not pass"
+
+
+def test_a_test_file_that_cannot_be_collected_is_named_with_what_it_lacks(tmp_path):
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_a.py").write_text("import json\nimport not_installed_here\n")
+    (tmp_path / "tests" / "test_b.py").write_text("from pathlib import Path\nimport xpmlp\n")
+    wanted = {os.path.join("tests", "test_a.py"): "not_installed_here is not installed"}
+    assert outside.uncollectable(tmp_path) == wanted
