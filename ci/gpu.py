@@ -44,6 +44,7 @@ PARTS = {
     "generic": Part("gpu_parts.tiers.generic", 40),
     "eager": Part("gpu_parts.tiers.eager", 40),
     "graph": Part("gpu_parts.tiers.graph", 60),
+    "stand-ins": Part("gpu_parts.outside.standins", 30),
     "engine": Part("gpu_parts.outside.engine", 60),
     "lt": Part("gpu_parts.lt.lt", 40),
     "speeds": Part("gpu_parts.speeds.speeds", 30),

@@ -27,7 +27,9 @@ def card(request):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("part", ["conformance", *gpu.TIERS, "engine", "fits", "scikit-learn"])
+@pytest.mark.parametrize(
+    "part", ["conformance", "stand-ins", *gpu.TIERS, "engine", "fits", "scikit-learn"]
+)
 def test_a_card_passes_the_part_of_ci_gpu(part, card, tmp_path):
     found = gpu.run_part(part, gpu.PARTS[part].function, False, 300, tmp_path)
     assert gpu.failures(found) == {}

@@ -17,15 +17,25 @@ from . import needs
 from .environment import ROOT
 
 
+def standins(found, standin):
+    """Ask a card what the stand-ins promise of streams, graphs, memory, kernels and cuBLASLt."""
+    arguments = ["*_checks.py", *(["-k", "current_inside"] if standin else [])]
+    found.check("the card keeps the stand-ins' rules", _on_card, found, standin, *arguments)
+
+
 def engine(found, standin):
-    """Run the tests of the CuPy engine, tests/standin/cuda_*.py, on CuPy itself."""
-    files = sorted((ROOT / "tests" / "standin").glob("cuda_*.py"))
+    """Run the tests of the CuPy engine on CuPy itself."""
+    arguments = ["cuda_*.py", *(["-k", "gather and float64"] if standin else [])]
+    found.check("the tests of the CuPy engine pass", _on_card, found, standin, *arguments)
+
+
+def _on_card(found, standin, pattern, *arguments):
+    """Run files of tests/standin, each in a process of its own: an error on the card stays."""
+    files = sorted((ROOT / "tests" / "standin").glob(pattern))
     paths = [str(path.relative_to(ROOT)) for path in files]
-    arguments = ["--noconftest", *paths, *(["-k", "gather and float64"] if standin else [])]
-    found.check(
-        "the tests of the CuPy engine pass", _pytest, found, arguments, 1 if standin else 4,
-        {} if standin else {"XPMLP_CARD": "real"},
-    )  # fmt: skip
+    variables = {} if standin else {"XPMLP_CARD": "real"}
+    workers = 1 if standin else 8
+    _pytest(found, ["--noconftest", *paths, *arguments], workers, variables)
 
 
 def suite(found, standin):
@@ -47,7 +57,7 @@ def _pytest(found, arguments, workers, variables):
     for kind in ("Deprecation", "PendingDeprecation", "Future"):
         command += ["-W", f"default::{kind}Warning"]
     if workers > 1 and find_spec("xdist"):
-        command += ["-n", str(min(workers, os.cpu_count() or 1))]
+        command += ["-n", str(min(workers, os.cpu_count() or 1)), "--dist", "loadfile"]
     search = [ROOT, ROOT / "tests", *filter(None, [os.environ.get("PYTHONPATH")])]
     one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:

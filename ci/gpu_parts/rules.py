@@ -1,22 +1,23 @@
-"""What tests/cupy_standin.py and tests/emulator promise of CuPy, asked of CuPy: arrays.
+"""What tests/cupy_standin.py promises of CuPy's arrays, asked of CuPy.
 
-Each rule is an action with what it must raise, or with what it must give.
+Each rule is an action with what it must raise, or with what it must give. Of streams, graphs,
+memory and kernels tests/standin/*_checks.py ask (outside.py).
 """
 
 from importlib import import_module
 
 import numpy as np
 
-from . import capture
+from . import captured
 
 
 def conformance(found, standin):
-    """Check every rule of arrays, of streams and graphs, of memory and of kernels."""
-    for sentence, rule in (_refusals() | capture.refusals()).items():
+    """Check every rule of arrays, and tell what CuPy does where nothing depends on it."""
+    for sentence, rule in _refusals().items():
         found.check(sentence, _refuses, *rule)
-    for sentence, rule in (_values() | _views() | capture.values()).items():
+    for sentence, rule in (_values() | _views()).items():
         found.check(sentence, _gives, *rule)
-    found.note(facts={sentence: _told(action) for sentence, action in capture.facts().items()})
+    found.note(facts={sentence: _told(action) for sentence, action in _facts().items()})
 
 
 def _refuses(action, errors):
@@ -164,3 +165,59 @@ def _seen_by_view(cupy):
     view = flat[1:3].reshape(1, 2)
     flat += 1
     return view[0].tolist()
+
+
+# ---- What is told
+
+
+def _facts():
+    """Return what is neither right nor wrong, with what is expected."""
+    cupy = import_module("cupy")
+    x = cupy.ones((4, 4), dtype="float32")
+
+    def random():
+        generator, out = cupy.random.default_rng(0), []
+        generator.random(4, dtype="float32")
+        graph = captured(lambda: out.append(generator.random(4, dtype="float32")))
+        both = []
+        for _ in range(2):
+            graph.launch()
+            both.append(out[0].tolist())
+        return both
+
+    def short(*shape):
+        a = cupy.ones(shape, dtype=import_module("ml_dtypes").bfloat16)
+        made = a @ a
+        return made.dtype, float(made.astype("float32").sum())
+
+    return {
+        "default_rng().random in a capture (expected: fresh numbers a launch)": random,
+        "a bfloat16 product of 3-D arrays (expected to fail)": lambda: short(2, 4, 4),
+        "a bfloat16 product of 2-D arrays (expected: 64)": lambda: short(4, 4),
+        "Device.synchronize in a capture, which then ends": lambda: _ended(
+            cupy.cuda.Device().synchronize
+        ),
+        "a new array in a capture, which then ends": lambda: _ended(
+            lambda: cupy.empty(1 << 20).shape
+        ),
+        "x.get() in a capture, which then ends": lambda: _ended(x.get),
+        "stream.done in a capture, which then ends": lambda: _ended(
+            lambda: cupy.cuda.get_current_stream().done
+        ),
+    }
+
+
+def _ended(action):
+    """Tell what an action in a capture does, and how the capture ends."""
+    stream = import_module("cupy").cuda.Stream(non_blocking=True)
+    with stream:
+        stream.begin_capture()
+        try:
+            said = repr(action())
+        except RuntimeError as error:
+            said = str(error)
+        try:
+            stream.end_capture()
+        except RuntimeError as error:
+            return said, str(error)
+    return said, "a graph"
