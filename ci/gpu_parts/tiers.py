@@ -1,6 +1,6 @@
 """Whether a tier of the CuPy engine is right: by the plain text in float64, and by itself.
 
-What decides which tier may be the default. tests/test_gpu.py runs the same checks.
+What decides which tier may be the default.
 """
 
 import gc
@@ -18,7 +18,6 @@ from . import needs
 BOUNDS = {"float64": 1e-12, "float32": 1e-5}
 # Of a gradient; TF32 and float16 keep 10 bits of a product's operands, bfloat16 keeps 7.
 PRECISIONS = {"high": 3e-3, "medium": 2e-2, "float16": 3e-3}
-DETERMINISTIC = "two deterministic trainings are equal to the last bit"
 SPIN = """
 extern "C" __global__ void spin(long long n) {
     long long t = clock64();
@@ -42,40 +41,38 @@ def graph(found, standin):
     _tier("graph", found, standin)
 
 
+def pace(found, standin):
+    """Check and time what wants the card for itself."""
+    for tier in ("generic", "eager", "graph"):
+        sentence = f"{tier}: the host is back before the card begins"
+        found.check(sentence, _ahead, tier, standin)
+        found.check(f"{tier}: microseconds a step", _speed, tier, standin)
+    found.check("graph: ten captures take no more memory than one", _captures, standin)
+
+
 def _tier(tier, found, standin):
-    for sentence, check in checks(tier, standin).items():
-        found.check(sentence, check)
-    if tier != "generic":
-        found.note(decisions=_decisions())
-
-
-def checks(tier, standin):
-    """Return the checks of a tier by sentence: functions that raise, and may return numbers."""
     from .networks import NETS
 
-    nets = list(NETS.items())[: -1 if standin else None]
-    found = {
-        f"{name}: {dtype} stays near float64 on the host": partial(_agrees, tier, net, dtype)
-        for name, net in nets for dtype in BOUNDS
-    }  # fmt: skip
-    found[DETERMINISTIC] = partial(_deterministic, tier)
-    found["a fit that diverges ends with DivergenceError"] = partial(_diverges, tier)
-    found["NaN shows at an epoch's end, whatever an epilogue makes of it"] = partial(_nan, tier)
-    if tier != "generic":
-        for precision in PRECISIONS:
-            sentence = f"a gradient in matmul_precision={precision!r} keeps its bound"
-            found[sentence] = partial(_precision, tier, precision)
-        found["half the memory: batches are computed in parts, alike"] = partial(_short, tier)
+    for name, net in list(NETS.items())[: -1 if standin else None]:
+        for dtype in BOUNDS:
+            sentence = f"{name}: {dtype} stays near float64 on the host"
+            found.check(sentence, _agrees, tier, net, dtype)
+    sentence = "two deterministic trainings are equal to the last bit"
+    found.check(sentence, _deterministic, tier)
+    found.check("a fit that diverges ends with DivergenceError", _diverges, tier)
+    sentence = "NaN shows at an epoch's end, whatever an epilogue makes of it"
+    found.check(sentence, _nan, tier)
+    if tier == "generic":
+        return
+    for precision in PRECISIONS:
+        sentence = f"a gradient in matmul_precision={precision!r} keeps its bound"
+        found.check(sentence, _precision, tier, precision)
+    found.check("half the memory: batches are computed in parts, alike", _short, tier)
     if tier == "graph":
-        found |= {
-            "replays equal launches one by one, to the last bit": _replays,
-            "what buffers hold between runs does not matter": _poisoned,
-            "replays write into nothing but their own memory": _canaries,
-            "ten captures take no more memory than one": partial(_captures, standin),
-        }
-    found["the host is back before the card begins"] = partial(_ahead, tier, standin)
-    found["microseconds a step"] = partial(_speed, tier, standin)
-    return found
+        found.check("replays equal launches one by one, to the last bit", _replays)
+        found.check("what buffers hold between runs does not matter", _poisoned)
+        found.check("replays write into nothing but their own memory", _canaries)
+    found.note(decisions=_decisions())
 
 
 def _on(tier, net, dtype="float32", **options):
@@ -92,7 +89,7 @@ def _on(tier, net, dtype="float32", **options):
     return made
 
 
-def strictly(check):
+def _strictly(check):
     """Run a check with warnings as errors, and without what earlier ones have left."""
     shelf = import_module("xpmlp.engines.cupy").SHELF
     shelf.clear()
@@ -103,7 +100,7 @@ def strictly(check):
 def _agrees(tier, net, dtype):
     from .networks import error, oracle
 
-    got = strictly(_on(tier, net, dtype).run)
+    got = _strictly(_on(tier, net, dtype).run)
     worst, of = error(got, oracle(net))
     assert worst <= BOUNDS[dtype], f"{of} is off by {worst:.2g}"
     return {"error": worst, "of": of}
@@ -113,7 +110,7 @@ def _deterministic(tier):
     from .networks import NETS, differing
 
     net = next(iter(NETS.values()))
-    first, second = (strictly(_on(tier, net, deterministic=True).run) for _ in range(2))
+    first, second = (_strictly(_on(tier, net, deterministic=True).run) for _ in range(2))
     assert not differing(second, first), differing(second, first)
 
 
@@ -127,7 +124,7 @@ def _nan(tier):
         (made.data[0] if where == "data" else start.params["weights"])[0, 3] = np.nan
         made.start = lambda start=start: start
         with np.errstate(all="ignore"):  # of the stand-in
-            got = strictly(made.run)
+            got = _strictly(made.run)
         assert not all(np.isfinite(a).all() for a in got.values()), f"NaN in the {where} is gone"
 
 
@@ -156,7 +153,7 @@ def _precision(tier, precision):
 
     made = _on(tier, PLAIN, matmul_precision=precision)
     start = {k: a.get().astype(float) for k, a in made.start().params.items()}
-    runs = strictly(partial(made.run, 1)), oracle(PLAIN, 1)
+    runs = _strictly(partial(made.run, 1)), oracle(PLAIN, 1)
     moved = [{k: run[f"params {k}"] - a for k, a in start.items()} for run in runs]
     worst, of = error(*moved)
     assert 1e-6 < worst <= PRECISIONS[precision], f"{of} is off by {worst:.2g}"
@@ -211,8 +208,8 @@ def _play(made, program, player):
 
 def _graphed(net):
     """Return a training, its program, a player that has captured, and what it gives."""
-    made, program, player = strictly(lambda: _program(net))
-    strictly(lambda: _play(made, program, player))  # the first step of this was launched
+    made, program, player = _strictly(lambda: _program(net))
+    _strictly(lambda: _play(made, program, player))  # the first step of this was launched
     assert player.made, "nothing was captured"
     return made, program, player, _play(made, program, player)
 
