@@ -166,7 +166,7 @@ def _short(tier):
     from .networks import NETS, Net, error, oracle
 
     cupy, shelf = import_module("cupy"), import_module("xpmlp.engines.cupy").SHELF
-    net = Net(next(iter(NETS.values())).layers, 2000, batch=50)
+    net = Net(next(iter(NETS.values())).layers, 500, batch=50)
     made, pool = _on(tier, net, "float64"), cupy.get_default_memory_pool()
     made.run(1)
     taken, start = shelf.items[-1][1].pool.total_bytes(), made.start()
