@@ -46,7 +46,7 @@ def networks(draw):
     return Network(made)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     network=networks(), loss=st.sampled_from([*LOSSES]), rule=st.sampled_from(RULES),
     dtype=st.sampled_from([*TOLERANCE]), alpha=st.sampled_from([0.0, 0.5]),

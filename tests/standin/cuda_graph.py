@@ -51,10 +51,8 @@ class Always(dict):
 
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch):
-    """Make programs anew, small, with epilogues wherever there is one."""
+    """Make programs anew, with epilogues wherever there is one."""
     engine_module.SHELF.items.clear()
-    monkeypatch.setattr(products, "WORKSPACE", 1 << 20)
-    monkeypatch.setattr(products, "seconds", lambda *args, **options: 0.0)
     monkeypatch.setattr(products.LtProducts, "chosen", {})
     monkeypatch.setattr(program, "FASTEST", Always(1))
 

@@ -7,7 +7,7 @@ from cuda_setting import KINDS, from_card, rounded
 from cuda_training import engine, kept_programs, oracle, outcome, started, training
 
 from xpmlp.engines import cupy as engine_module
-from xpmlp.engines.cupy import products, program
+from xpmlp.engines.cupy import program
 from xpmlp.nn import Dense, Dropout, Network
 from xpmlp.optim import SGD, Adam
 
@@ -26,11 +26,9 @@ NETWORKS = {
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept(monkeypatch):
-    """Make programs anew, small, untimed."""
+def nothing_kept():
+    """Make programs anew."""
     engine_module.SHELF.items.clear()
-    monkeypatch.setattr(products, "WORKSPACE", 1 << 20)
-    monkeypatch.setattr(products, "seconds", lambda *args, **options: 0.0)
 
 
 @pytest.fixture(params=[0, 1], ids=["kernels", "epilogues"])
@@ -111,7 +109,7 @@ def test_activations_are_stored_as_short_as_was_asked_for(precision):
     (only,) = kept_programs()
     dtype = {"bfloat16": "uint16"}.get(STORED[precision], STORED[precision])
     assert {a.dtype.name for a in (only.x, *only.outs, *only.ds)} == {dtype}
-    assert {a.dtype.name for a in (only.y, only.grad, *only.slots)} == {"float32"}
+    assert {a.dtype.name for a in (only.grad, *only.slots)} == {"float32"}
     assert KINDS[STORED[precision]][0] == "float32"
 
 

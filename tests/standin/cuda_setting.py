@@ -80,7 +80,7 @@ class Stretch:
 
     def __init__(self, kind, *, B=3, t=1, K=1, N=1, seed=0, **arrays):
         rng = np.random.default_rng(seed)
-        self.B, self.t, self.K = B, t, K
+        self.kind, self.B, self.t, self.K = kind, B, t, K
         self.key = step_keys(seed, np.arange(B * K)).reshape(B, K, 1, 2)
         host = {
             "x": np.zeros(1), "y": np.zeros(1), "rows": np.zeros((B, K, N), np.int32),
@@ -95,6 +95,17 @@ class Stretch:
         }
         pointers = [a.data.ptr for a in self.arrays.values()]
         self.card = cupy.asarray(np.array([*pointers, B, t], np.uint64))
+
+    def put_targets(self, y, first=0):
+        """Make y (K, n, C) this step's targets from row `first` on, in other rows of the data."""
+        K, n, C = y.shape
+        order = np.random.default_rng(1).permutation(K * n)
+        data, rows = np.empty((K * n, C)), self.arrays["rows"].get()
+        data[order] = y.reshape(-1, C)
+        rows[self.t, :, first : first + n] = order.reshape(K, n)
+        self.arrays |= {"y": of_card(data, self.kind), "rows": cupy.asarray(rows)}
+        pointers = [a.data.ptr for a in self.arrays.values()]
+        self.card = cupy.asarray(np.array([*pointers, self.B, self.t], np.uint64))
 
     def numbers(self, name):
         """This step's numbers, as float64 of what the card holds."""

@@ -1,5 +1,7 @@
 """What the checks of whole trainings share: trainings, the tiers, an oracle."""
 
+import gc
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -7,15 +9,24 @@ from conftest import leaves, map_tree
 from cuda_setting import cupy
 from cupy_standin import recording
 
+from xpmlp import engines
 from xpmlp.arrays import namespace
 from xpmlp.engines import Carry, Options, Plan, generic_engine
 from xpmlp.engines import cupy as engine_module
+from xpmlp.engines.cupy import products, program
 from xpmlp.nn import Layout
 from xpmlp.nn.losses import LOSSES, Loss
 from xpmlp.optim import SGD, Adagrad, Adam, AdamW, RMSprop
 from xpmlp.training import Step
 from xpmlp.training.plan import epoch_order, make_plan, to_device
 
+engines.numpy_engine = engines.generic_engine  # what is compared with runs the plain text
+# Nothing is timed: of several ways and algorithms the last is taken, which are epilogues and what
+# needs a workspace. 32 MiB of it would take 10 ms to make.
+products.WORKSPACE = 1 << 18
+clock = itertools.count()
+products.seconds = program.seconds = lambda *args, **options: -next(clock)
+gc.freeze()  # collecting takes a tenth of a second else
 XP = namespace(cupy.empty(0))
 # Of the norm, after a few steps. Rules that divide by the root of the squares get an epsilon that
 # is not tiny: else a gradient of zero but for its rounding becomes a step of any size.
@@ -116,7 +127,7 @@ def outcome(engine, made, *, fused=True):
             losses.append(more.get())
     ran = {*record.launches, *record.nodes}
     assert fused is None or ({"gather", "loss_grad", "update"} <= ran) == fused, ran
-    return _host({"params": carry.params, "state": carry.state}, losses, made.step.dtype)
+    return host({"params": carry.params, "state": carry.state}, losses, made.step.dtype)
 
 
 def oracle(made, dtype="float64"):
@@ -127,14 +138,14 @@ def oracle(made, dtype="float64"):
     for plan in plans:
         carry, more = run(carry, data, plan)
         losses.append(more)
-    return _host({"params": carry.params, "state": carry.state}, losses, dtype)
+    return host({"params": carry.params, "state": carry.state}, losses, dtype)
 
 
 def _with(step, dtype):
     return Step(*(dtype if f == "dtype" else getattr(step, f) for f in Step.__dataclass_fields__))
 
 
-def _host(tree, losses, dtype):
+def host(tree, losses, dtype):
     tree = map_tree(lambda a: a.get() if isinstance(a, cupy.ndarray) else np.array(a), tree)
     made = tree | {"losses": np.concatenate(losses, axis=1)}
     assert {a.dtype.name for _, a in leaves(made)} == {dtype}

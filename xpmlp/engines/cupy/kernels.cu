@@ -195,19 +195,17 @@ __device__ T sum_of(const T *parts, int n) {
 
 // ---- Kernels of a step
 
-// x (K, n, D) and y (K, n, C): the step's rows of the data, x dropped out.  grid: rows / 8, 1, K
-extern "C" __global__ void gather(const Stretch *s, S *x, T *y, int N, int n, int first, int D,
-                                  int C, unsigned word, int limit, T scale) {
+// x (K, n, D): the step's rows of the data, dropped out.  grid: rows / 8, 1, K
+extern "C" __global__ void gather(const Stretch *s, S *x, int N, int n, int first, int D,
+                                  unsigned word, int limit, T scale) {
     Dropout drop = {s, word, limit, scale};
     const int *key = key_of(drop);
     size_t i = (size_t)blockIdx.x * 8 + threadIdx.y, k = blockIdx.z;
     if (i >= n) return;
     size_t row = s->rows[(s->t * gridDim.z + k) * N + first + i];
     x += (k * n + i) * D;
-    y += (k * n + i) * C;
     for (int j = threadIdx.x; j < D; j += 32)
         store(x + j, s->x[row * D + j] * kept(drop, key, (unsigned)(first + i) * D + j));
-    for (int j = threadIdx.x; j < C; j += 32) y[j] = s->y[row * C + j];
 }
 
 // out = dropout(activation(z + b)); where z is another array it keeps what `slope` takes, z or a.
@@ -247,17 +245,19 @@ __device__ T element_loss(int kind, T a, T y, T *d) {
 }
 
 // z (K, n, C) becomes the gradient before the last activation, times the scale of the loss; the
-// step's data loss is set, or added to (first > 0).  partial: (K, blocks).  grid: rows / 8, 1, K
-extern "C" __global__ void loss_grad(Stretch *s, S *z, const T *b, long long stride, const T *y,
-                                     T *partial, unsigned *counter, const Scale *scaled, int kind,
-                                     int act, int keep_z, int N, int n, int first, int C) {
+// step's data loss is set, or added to (first > 0). The targets are read where the data lie.
+// partial: (K, blocks).  grid: rows / 8, 1, K
+extern "C" __global__ void loss_grad(Stretch *s, S *z, const T *b, long long stride, T *partial,
+                                     unsigned *counter, const Scale *scaled, int kind, int act,
+                                     int keep_z, int N, int n, int first, int C) {
     size_t i = (size_t)blockIdx.x * 8 + threadIdx.y, k = blockIdx.z;
     bool valid = i < n;
     int last_column = valid ? C : 0;
-    T w = valid ? s->weights[(s->t * gridDim.z + k) * N + first + i] : T(0);
+    size_t at = valid ? (s->t * gridDim.z + k) * N + first + i : 0;
+    T w = valid ? s->weights[at] : T(0);
+    const T *y = s->y + (valid ? (size_t)s->rows[at] * C : 0);
     T scale = scaled ? scaled->factor : T(1), value = T(0);
     z += (k * n + i) * C;
-    y += (k * n + i) * C;
     b = b ? b + k * stride : 0;
     if (kind == LOG_LOSS) {
         T top = T(-3e38), sum = T(0), dot = T(0);

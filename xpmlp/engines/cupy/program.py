@@ -111,6 +111,7 @@ class Program:
         self.stored = stored
         self.bind = launcher(step.dtype, stored)
         self.lent: list = []
+        self.kept: dict = {}
         self.drop, self.units = units_of(step)
         sizes = {leaf.name: sum(s.size for s in leaf.slots) for leaf in step.layout.leaves}
         self.weights = next((leaf.name for leaf in step.layout.leaves if leaf.group.decay), None)
@@ -147,8 +148,15 @@ class Program:
         leaf = store[place.leaf].reshape(self.K, -1)
         return leaf[:, place.part].reshape(self.K, rows, columns)
 
-    def _rows(self, width, dtype=None):
-        return cupy.empty(self.K * self.n * width, dtype or STORED[self.stored])
+    def _rows(self, width):
+        return cupy.empty(self.K * self.n * width, STORED[self.stored])
+
+    def scratch(self, key, n_partial, n_counters=1):
+        """Return room for partial sums and counters, which the parts of a batch share."""
+        if key not in self.kept:
+            partial = cupy.empty(n_partial, self.step.dtype)
+            self.kept[key] = partial, cupy.zeros(n_counters, np.uint32)
+        return self.kept[key]
 
     # ---- Launches
 
@@ -161,8 +169,7 @@ class Program:
         self.outs = [out for out, _ in made]
         self.aux = [out if aux is None else aux for out, aux in made]
         self.ds = [self._rows(u.link.n_out) for u in self.units[:-1]] + [self.outs[-1]]
-        first, last = self.units[0].link, self.units[-1].link
-        self.x, self.y = self._rows(first.n_in), self._rows(last.n_out, self.step.dtype)
+        self.x = self._rows(self.units[0].link.n_in)
         ops = []
         for start in range(0, self.N, self.n):
             ops += Part(self, start, min(self.n, self.N - start)).ops
@@ -182,7 +189,7 @@ class Program:
         Pw = self.sizes.get(self.weights, 0)
         Pb = sum(self.sizes.values()) - Pw
         grid = blocks_of(Pw + Pb, self.K)
-        partial, counter = cupy.empty(grid[0] * self.K, self.step.dtype), cupy.zeros(1, np.uint32)
+        partial, counter = self.scratch("update", grid[0] * self.K)
         u, v = (*self.slots, None, None)[:2]
         shadow = None if self.shadow is self.theta else self.shadow
         kind, *factors = rule_of(self.step.rule)
@@ -271,10 +278,10 @@ class Part:
 
     def _gather(self):
         p = self.p
-        D, C = p.units[0].link.n_in, p.units[-1].link.n_out
+        D = p.units[0].link.n_in
         grid = grid_of(self.rows, p.K)
         return Op(p.bind(
-            "gather", grid, p.stretch, p.x, p.y, p.N, self.rows, self.start, D, C, *p.drop
+            "gather", grid, p.stretch, p.x, p.N, self.rows, self.start, D, *p.drop
         ), joins=True)  # fmt: skip
 
     def _W(self, i):
@@ -323,8 +330,7 @@ class Part:
         p, unit = self.p, self.p.units[i]
         H, tiles = unit.link.n_out, -(-unit.link.n_out // 32)
         chunks = max(1, min(-(-self.rows // 64), -(-most_blocks() // (tiles * p.K))))
-        partial = cupy.empty(p.K * chunks * H, p.step.dtype)
-        counters = cupy.zeros(p.K * tiles, np.uint32)
+        partial, counters = p.scratch(i, p.K * chunks * H, p.K * tiles)
         db, stride = self._b(i, p.grads)
         return p.bind(
             "dact_colsum", (tiles, chunks, p.K), p.stretch, d, aux, db, stride, partial, counters,
@@ -356,9 +362,9 @@ class Part:
         z = self._view(p.outs[i], C)
         b, stride = self._b(i, p.params)
         grid = grid_of(self.rows, p.K)
-        partial, counter = cupy.empty(grid[0] * p.K, p.step.dtype), cupy.zeros(1, np.uint32)
+        partial, counter = p.scratch("loss", grid[0] * p.K)
         loss = p.bind(
-            "loss_grad", grid, p.stretch, z, b, stride, p.y, partial, counter, p.scale,
+            "loss_grad", grid, p.stretch, z, b, stride, partial, counter, p.scale,
             LOSS_KINDS.index(p.step.loss.name), ACTIVATIONS.index(unit.act), unit.act in OF_Z,
             p.N, self.rows, self.start, C,
         )  # fmt: skip
