@@ -228,7 +228,7 @@ def _poisoned():
     from .networks import NETS, differing
 
     made, program, player, want = _graphed(next(iter(NETS.values())))
-    buffers = [program.x, program.y, program.grad, *program.outs, *program.aux, *program.ds]
+    buffers = [program.x, program.grad, *program.outs, *program.aux, *program.ds]
     for a in buffers:
         a.data.memset_async(0xFF, a.nbytes)  # NaN
     got = _play(made, program, player)

@@ -5,10 +5,10 @@ from itertools import product
 
 import numpy as np
 import pytest
+from card import backwards, recording
 from conftest import assert_close, leaves
 from cuda_setting import cupy
 from cuda_training import RULES, TOLERANCE, engine, oracle, outcome, started, training
-from cupy_standin import backwards, recording
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning

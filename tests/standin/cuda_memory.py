@@ -8,6 +8,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from card import standin_only
 from conftest import assert_close
 from cuda_setting import cupy
 from cuda_training import engine, kept_programs, oracle, outcome, started, training
@@ -76,6 +77,7 @@ def peak(tier, made):
     return taken
 
 
+@standin_only
 @pytest.mark.parametrize(
     ("tier", "K", "how"),
     [*product(TIERS, [0, 3], ["limit"]), ("generic", 0, "card"), ("eager", 0, "card")],
@@ -208,6 +210,7 @@ def test_an_estimator_is_as_it_was_after_the_error(tier, monkeypatch):
     assert_close(*([a.get() for a in model.coefs_] for model in models), 0.0)
 
 
+@standin_only
 @pytest.mark.parametrize("tier", ["eager", "graph"])
 def test_programs_that_nobody_uses_make_room_before_a_batch_is_halved(tier):
     made, other = (training(NETWORK, n=300, D=5, batch_size=b, epochs=1) for b in (256, 250))

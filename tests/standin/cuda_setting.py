@@ -1,20 +1,16 @@
-"""What the checks of single kernels share: the stand-ins, launches by name, numbers as stored.
+"""What the checks of single kernels share: launches by name, numbers as they are stored.
 
 Each file of checks runs in a process of its own (tests/test_cuda_engine.py): the stand-ins must be
-there before anything asks for CuPy.
+there before anything asks for CuPy. `ci/gpu` runs them on a card.
 """
 
 import zlib
 
 import numpy as np
-import nvmath_standin
-from cupy_standin import backwards, install
+from card import backwards, cupy
 
-cupy = install()
-nvmath_standin.install()
-
-from xpmlp.engines.cupy import kernels  # noqa: E402
-from xpmlp.randomness import at_place, random_bits, step_keys  # noqa: E402
+from xpmlp.engines.cupy import kernels
+from xpmlp.randomness import at_place, random_bits, step_keys
 
 # Of parameters and of activations: each pair of types that the engine compiles kernels for.
 KINDS = {
