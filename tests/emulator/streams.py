@@ -90,6 +90,16 @@ class Stream:
             0,
         )
 
+    @classmethod
+    def from_external(cls, obj):
+        """Return another library's stream, by CUDA's protocol: a version, which is 0, and it."""
+        version, ptr = obj.__cuda_stream__()
+        if version != 0:
+            raise RuntimeError(f"version {version} of __cuda_stream__")
+        stream = cls()
+        stream.ptr = ptr
+        return stream
+
     def __eq__(self, other):
         return isinstance(other, Stream) and self.ptr == other.ptr
 

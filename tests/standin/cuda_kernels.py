@@ -230,15 +230,15 @@ def loss_grad(kind, name, z, y, s, *, act="identity", b=None, N=None, first=0, s
     K, n, C = z.shape
     z, grid = to_card(z, kind), grid_of(n, K)
     s.put_targets(y, first)
-    counter = cupy.zeros(1, np.uint32)
+    counters = cupy.zeros(K, np.uint32)
     launch(
         "loss_grad", grid, kind, s=s.card, z=z, b=None if b is None else of_card(b, kind),
         stride=0 if b is None else C,
-        partial=of_card(np.full(grid[0] * K, np.nan), kind), counter=counter, scaled=scaled,
+        partial=of_card(np.full(grid[0] * K, np.nan), kind), counters=counters, scaled=scaled,
         kind=LOSS_KINDS.index(name), act=ACTIVATIONS.index(act), keep_z=act in OF_Z, N=N or n, n=n,
         first=first, C=C,
     )  # fmt: skip
-    assert counter.get() == 0
+    assert not counters.get().any()
     return from_card(z, kind), s.losses
 
 

@@ -74,15 +74,15 @@ def update(
     s, parameters, *, penalised=True, decoupled=True, scaled=None, shadow=None, grid=None
 ):  # fmt: skip
     own, K = parameters, parameters.K
-    grid, counter = grid or blocks_of(own.Pw + own.Pb, K), cupy.zeros(1, np.uint32)
+    grid, counter = grid or blocks_of(own.Pw + own.Pb, K), cupy.zeros(K + 1, np.uint32)
     u, v = (*own.slots, None, None)[:2]
     launch(
         "update", grid, own.kind, s=s.card, p=own.p, g=own.g, u=u, v=v, shadow=shadow,
-        partial=of_card(np.full(grid[0] * K, np.nan), own.kind), counter=counter, scaled=scaled,
+        partial=of_card(np.full(grid[0] * K, np.nan), own.kind), counters=counter, scaled=scaled,
         Pw=own.Pw, Pb=own.Pb, penalised=penalised, decoupled=decoupled,
         **dict(zip(FACTORS, rule_of(own.rule))),
     )  # fmt: skip
-    assert counter.get() == 0
+    assert not counter.get().any()
     s.t = int(s.card.get()[-1])
 
 
@@ -161,23 +161,26 @@ def test_casts_round_to_the_nearest_ties_to_even_and_overflow_to_infinity(kind):
 
 
 def scale_after(scale, overflows):
-    """Return factor, good steps, overflow after one more step."""
-    factor, good, _ = scale
+    """Return factor, good steps, steps left out, overflow after one more step."""
+    factor, good, left_out, _ = scale
+    if overflows and good < 0:  # none has been good yet
+        return max(factor / 64, np.float32(1e-6)), -1.0, left_out + 1, 0.0
     if overflows:
-        return factor / 2, 0.0, 0.0
+        return max(factor / 2, np.float32(1e-6)), 0.0, left_out + 1, 0.0
     if good + 1 < 2000:
-        return factor, good + 1, 0.0
-    return min(2 * factor, 2.0**24), 0.0, 0.0
+        return factor, max(good, 0.0) + 1, left_out, 0.0
+    return min(2 * factor, 2.0**24), 0.0, left_out, 0.0
 
 
 @pytest.mark.parametrize("overflows", [True, False])
-@pytest.mark.parametrize("good", [0.0, 5.0, 1998.0, 1999.0])
-@pytest.mark.parametrize("factor", [1024.0, 2.0**24, 2.0**23])
+@pytest.mark.parametrize("good", [-1.0, 0.0, 5.0, 1998.0, 1999.0])
+@pytest.mark.parametrize("factor", [1e-6, 1024.0, 2.0**24, 2.0**23])
 def test_the_scale_falls_by_half_at_an_overflow_and_doubles_after_2000_steps_without(
     overflows, good, factor
 ):
     s, own = Stretch("float16", K=1, t=0), Parameters("float16", RULES[3], 1, 300, 7)
-    scale = of_card([factor, good, 0], "float16")
+    factor = float(np.float32(factor))
+    scale = of_card([factor, good, 3, 0], "float16")
     own.g *= np.float32(factor)
     if overflows:
         own.g[17:18] = np.float32(np.nan)
@@ -195,7 +198,7 @@ def test_the_scale_falls_by_half_at_an_overflow_and_doubles_after_2000_steps_wit
         assert_stores(after[2][slot], want[1][slot], bound, before[2][slot])
     assert s.t == 1
     assert relative_error(s.losses[1, 0], want[2]) <= 4 * EPS["float32"]
-    np.testing.assert_array_equal(scale.get(), scale_after((factor, good, 0), overflows))
+    np.testing.assert_array_equal(scale.get(), scale_after((factor, good, 3, 0), overflows))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -207,10 +210,10 @@ def test_an_overflow_is_found_wherever_it_is_whatever_the_grid(kind, bad, n):
             g = np.linspace(-1e30, 1e30, n)
             if at is not None:
                 g[at] = bad
-            scale = of_card([1024, 3, 0], kind)
+            scale = of_card([1024, 3, 5, 0], kind)
             launch("find_overflow", grid, kind, scaled=scale, g=of_card(g, kind), n=n)
-            factor, good, overflow = scale.get()
-            assert (factor, good) == (1024, 3)
+            factor, good, left_out, overflow = scale.get()
+            assert (factor, good, left_out) == (1024, 3, 5)
             assert (overflow != 0) == (at is not None)
 
 

@@ -9,11 +9,12 @@ import threading
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple
 
 import cupy
 
-from ...arrays import namespace
+from ...arrays import namespace, note
 from ...nn import Kernels
 from ...optim import RULES
 from ..base import DEFAULTS, Carry, Engine, Plan
@@ -21,9 +22,10 @@ from ..generic import generic_engine
 from ..torch import torch_engine
 from .fused import KERNELS, FusedRule
 from .graph import Player
-from .products import CupyProducts, LtProducts, cublaslt
-from .program import Program, units_of
-from .trouble import careful_run, fitting, free_pools, tell
+from .products import CupyProducts, LtProducts, NoAlgorithm, cublaslt
+from .program import Program
+from .trouble import careful_run, fitting, free_pools, in_parts, tell
+from .units import units_of
 
 PROVEN = "generic"  # the best tier whose tests and benchmark have passed on a card
 STORED = {"medium": "bfloat16", "float16": "float16"}
@@ -44,8 +46,11 @@ def cupy_engine(xp, options=DEFAULTS) -> Engine:
         careful = careful_run(own, xp=xp, kernels=kernels)
         chain = tier != "generic" and units_of(step)
         chosen = partial(_run_program, step, tier, options) if chain else careful
+        notes = _unheeded(step, tier, options, chain)
 
         def run(carry, data, plan):
+            for text in notes:
+                note(text=text)
             with cupy.cuda.Device(plan.rows.device.id):
                 return chosen(carry, data, plan)
 
@@ -56,9 +61,27 @@ def cupy_engine(xp, options=DEFAULTS) -> Engine:
     return generic._replace(name=f"cupy {tier}", run=run_of, kernels=kernels, resident=resident)
 
 
+def _unheeded(step, tier, options, chain):
+    """Return what was asked for and will not happen, in sentences."""
+    notes = []
+    if tier != "generic" and not chain:
+        notes.append(
+            f"accelerate={tier!r} is for chains of Dense and Dropout with activations, losses and "
+            "rules of ours: this network runs as plain operations, some of them fused"
+        )
+    if options.matmul_precision != "highest" and (step.dtype == "float64" or not chain):
+        why = "float64 is never shortened, pass dtype='float32'" if step.dtype == "float64" else (
+            "the plain operations compute in float32"
+        )  # fmt: skip
+        notes.append(f"matmul_precision={options.matmul_precision!r} changes nothing: {why}")
+    return notes
+
+
 def _run_program(step, tier, options, carry, data, plan):
     lead = tuple(plan.rows.shape[1:-1])
-    key = step, lead, tier, options, cupy.cuda.Device().id
+    # Another stream's work on an idle program may still be under way.
+    place = cupy.cuda.Device().id, cupy.cuda.get_current_stream().ptr
+    key = step, lead, tier, options, place
     program, play = SHELF.take(key, carry, lambda: _make(step, lead, tier, options))
     try:
         return program.run(carry, data, plan, play)
@@ -67,47 +90,82 @@ def _run_program(step, tier, options, carry, data, plan):
         raise
 
 
+class Choice(NamedTuple):
+    """How a program's products are made: by what, with activations stored as, in graphs or not."""
+
+    products: Any  # (by_time) -> products
+    stored: str
+    graphs: bool
+    lacks: str = ""  # what was asked for and is not there
+
+
 def _make(step, lead, tier, options):
     """Return a step's program and its player, for as many rows at once as memory holds."""
-    products_of, stored, graphs = _precision(step, lead, tier, options)
+    choice = _choice(step, lead, tier, options)
+    try:
+        program = _built(step, lead, options, choice)
+    except NoAlgorithm as error:
+        short = f"cuBLASLt has no {choice.stored} product of such shapes on this card ({error})"
+        choice = _plainly(step, tier, options, short)
+        program = _built(step, lead, options, choice)
+    if choice.lacks:
+        tell(choice.lacks)
+        program.notes.append(choice.lacks)
+    return program, Player(program, choice.graphs)
 
+
+def _built(step, lead, options, choice):
     def attempt(n):
-        pool = _private_pool()
+        by_time = not options.deterministic and n == step.batch_size
+        # What a fit takes beside its program: copies of what it trains.
+        room = [cupy.empty(_size(step, lead), step.dtype) for _ in range(2 + len(step.rule.slots))]
+        pool = SHELF.pool()
         with cupy.cuda.using_allocator(pool.malloc):
-            return Program(
-                step, lead, n, products_of(), stored, fused=graphs and not options.deterministic,
-                by_time=not options.deterministic, pool=pool,
+            program = Program(
+                step, lead, n, choice.products(by_time=by_time), choice.stored, by_time=by_time,
+                fused=choice.graphs and not options.deterministic, pool=pool,
             )  # fmt: skip
+        del room
+        return program
 
-    program, _ = fitting(attempt, step.batch_size, free=SHELF.clear)
-    return program, Player(program.ops, graphs)
+    program, n = fitting(attempt, step.batch_size, free=SHELF.clear)
+    if n < step.batch_size:
+        program.notes.append(in_parts(n))
+    return program
 
 
-def _precision(step, lead, tier, options):
-    """Return what makes products, the dtype of activations, and whether graphs can hold them."""
+def _size(step, lead):
+    """Return the number of parameters, of all members."""
+    return prod(lead) * sum(s.size for leaf in step.layout.leaves for s in leaf.slots)
+
+
+def _choice(step, lead, tier, options):
+    """Return how products are made, by what was asked for and what is installed."""
     short = step.dtype == "float32" and options.matmul_precision != "highest"
     if not (short or lead or tier == "graph"):
-        return CupyProducts, step.dtype, False
+        return Choice(_cupy_products, step.dtype, False)
     if cublaslt() is None:
-        lacks = f"products stay in {step.dtype}" if short else "kernels are launched one by one"
-        if short or tier == "graph":
-            tell(
-                f"nvmath-python does not work here, so {lacks}: pip install "
-                '"xpmlp[cuda13]" or "xpmlp[cuda12]"; `xpmlp doctor` says which.'
-            )
-        return CupyProducts, step.dtype, False
+        return _plainly(step, tier, options, "nvmath-python does not work here")
     stored = STORED.get(options.matmul_precision, step.dtype) if short else step.dtype
     compute = "tf32" if short and stored == "float32" else step.dtype
     products = partial(LtProducts, compute, deterministic=options.deterministic)
-    return products, stored, tier == "graph"
+    return Choice(products, stored, tier == "graph")
 
 
-def _private_pool():
-    """Return a memory pool of a program's own, which may take what the user's limit leaves."""
-    pool, shared = cupy.cuda.MemoryPool(), cupy.get_default_memory_pool()
-    if limit := shared.get_limit():
-        pool.set_limit(size=max(1, limit - shared.total_bytes()))
-    return pool
+def _plainly(step, tier, options, reason):
+    """Return CuPy's own products, and what is lost by them."""
+    short = step.dtype == "float32" and options.matmul_precision != "highest"
+    lost = [f"products stay in {step.dtype}"] * short
+    lost += ["kernels are launched one by one"] * (tier == "graph")
+    remedy = "" if cublaslt() else (
+        ': pip install "xpmlp[cuda13]" or "xpmlp[cuda12]", `xpmlp doctor` says which'
+    )  # fmt: skip
+    text = f"{reason}, so {' and '.join(lost)}{remedy}." if lost else ""
+    return Choice(_cupy_products, step.dtype, False, text)
+
+
+def _cupy_products(by_time):
+    return CupyProducts()
 
 
 class Shelf:
@@ -134,11 +192,20 @@ class Shelf:
             self.items.append((key, program, play))
         return program, play
 
+    def pool(self):
+        """Return a memory pool for a program, which may take what the user's limit leaves."""
+        made, shared = cupy.cuda.MemoryPool(), cupy.get_default_memory_pool()
+        if limit := shared.get_limit():
+            with self.lock:
+                taken = sum(p.pool.total_bytes() for _, p, _ in self.items)
+            made.set_limit(size=max(1, limit - shared.total_bytes() - taken))
+        return made
+
     def _trim(self, most):
         kept, total = [], 0
         for item in reversed(self.items):
             if item[1].idle():
-                total += item[1].pool.total_bytes()
+                total += item[1].n_bytes
             if total <= most or not item[1].idle():
                 kept.append(item)
         self.items = kept[::-1]
@@ -156,6 +223,16 @@ class Shelf:
 
 
 SHELF = Shelf()
+
+
+class Borrowed(NamedTuple):
+    """Another library's stream, in CUDA's protocol for it."""
+
+    ptr: int
+
+    def __cuda_stream__(self):
+        """Return the protocol's version and the stream."""
+        return 0, self.ptr
 
 
 def torch_through_cupy(xp, options) -> Engine:
@@ -176,7 +253,9 @@ def torch_through_cupy(xp, options) -> Engine:
         def run(carry, data, plan):
             device = plan.rows.device
             stream = torch.cuda.current_stream(device).cuda_stream
-            on_stream = cupy.cuda.ExternalStream(stream) if stream else nullcontext()
+            on_stream = (
+                cupy.cuda.Stream.from_external(Borrowed(stream)) if stream else nullcontext()
+            )
             with cupy.cuda.Device(device.index), on_stream:
                 carry, data, plan = (_mapped(cupy.from_dlpack, v) for v in (carry, data, plan))
                 carry, losses = inner(carry, data, plan)

@@ -13,8 +13,8 @@ from ...nn import layers as generic
 from ...nn.activations import ACTIVATIONS as RECORDS
 from ...optim import Rule
 from ...randomness import random_bits as plain_bits
-from .kernels import blocks_of, grid_of, launcher, most_blocks
-from .program import ACTIVATIONS, OF_Z, rule_of
+from .kernels import blocks_of, chunks_of, grid_of, launcher
+from .units import ACTIVATIONS, OF_Z, rule_of
 
 NONE = (0, 0, 1.0)  # no dropout
 
@@ -40,7 +40,7 @@ def dense_forward(x, W, b, activation, *, xp):
     bind, K, N, H = _sizes(z)
     of_z = activation.name in OF_Z
     bind(
-        "bias_act", grid_of(N, K), None, z, out, b, H, ACTIVATIONS.index(activation.name), of_z,
+        "bias_act", grid_of(N, K, H), None, z, out, b, H, ACTIVATIONS.index(activation.name), of_z,
         N, 0, H, *NONE,
     )()  # fmt: skip
     return out, (x, z, out)  # z holds the activation where the backward pass does not take z
@@ -57,7 +57,7 @@ def dense_backward(da, cache, W, activation, *, need_dx, need_db, xp):
     bind, K, N, H = _sizes(dz)
     db = xp.empty((*dz.shape[:-2], 1, H), dtype=dz.dtype)
     tiles = -(-H // 32)
-    chunks = max(1, min(-(-N // 64), -(-most_blocks() // (tiles * K))))
+    chunks = chunks_of(N, tiles * K)
     partial = xp.empty(K * chunks * H, dtype=dz.dtype)
     counters = xp.zeros(K * tiles, dtype=xp.uint32)
     bind(

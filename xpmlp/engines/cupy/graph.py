@@ -41,8 +41,9 @@ class Player:
     The first step loads every kernel, which no capture may.
     """
 
-    def __init__(self, ops, graphs):
-        self.ops, self.graphs, self.made = ops, graphs, {}
+    def __init__(self, program, graphs):
+        self.program, self.ops = program, program.ops
+        self.graphs, self.made = graphs, {}
 
     def __call__(self, n):
         """Run n steps on the current stream."""
@@ -69,4 +70,6 @@ class Player:
         except Exception as error:  # whatever a driver refuses, the launches are there
             self.graphs = False
             reason = " ".join(str(error).split())
-            tell(f"no CUDA graph could be captured, so kernels are launched one by one: {reason}")
+            text = f"no CUDA graph could be captured, so kernels are launched one by one: {reason}"
+            tell(text)
+            self.program.notes.append(text)

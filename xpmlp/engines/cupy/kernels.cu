@@ -29,7 +29,8 @@ struct Stretch {
 
 struct Scale {  // of the loss, for float16
     T factor;
-    T good;  // steps since it last changed
+    T good;  // steps since it last changed, -1 before the first good one
+    T left_out;  // steps that overflowed
     int overflow;
 };
 
@@ -195,7 +196,7 @@ __device__ T sum_of(const T *parts, int n) {
 
 // ---- Kernels of a step
 
-// x (K, n, D): the step's rows of the data, dropped out.  grid: rows / 8, 1, K
+// x (K, n, D): the step's rows of the data, dropped out.  grid: rows / 8, column chunks, K
 extern "C" __global__ void gather(const Stretch *s, S *x, int N, int n, int first, int D,
                                   unsigned word, int limit, T scale) {
     Dropout drop = {s, word, limit, scale};
@@ -203,9 +204,11 @@ extern "C" __global__ void gather(const Stretch *s, S *x, int N, int n, int firs
     size_t i = (size_t)blockIdx.x * 8 + threadIdx.y, k = blockIdx.z;
     if (i >= n) return;
     size_t row = s->rows[(s->t * gridDim.z + k) * N + first + i];
-    x += (k * n + i) * D;
-    for (int j = threadIdx.x; j < D; j += 32)
-        store(x + j, s->x[row * D + j] * kept(drop, key, (unsigned)(first + i) * D + j));
+    const T *__restrict__ from = s->x + row * D;
+    S *__restrict__ to = x + (k * n + i) * D;
+#pragma unroll 4
+    for (int j = blockIdx.y * 32 + threadIdx.x; j < D; j += 32 * gridDim.y)
+        store(to + j, from[j] * kept(drop, key, (unsigned)(first + i) * D + j));
 }
 
 // out = dropout(activation(z + b)); where z is another array it keeps what `slope` takes, z or a.
@@ -246,9 +249,9 @@ __device__ T element_loss(int kind, T a, T y, T *d) {
 
 // z (K, n, C) becomes the gradient before the last activation, times the scale of the loss; the
 // step's data loss is set, or added to (first > 0). The targets are read where the data lie.
-// partial: (K, blocks).  grid: rows / 8, 1, K
+// partial: (K, blocks), counters: (K).  grid: rows / 8, 1, K
 extern "C" __global__ void loss_grad(Stretch *s, S *z, const T *b, long long stride, T *partial,
-                                     unsigned *counter, const Scale *scaled, int kind, int act,
+                                     unsigned *counters, const Scale *scaled, int kind, int act,
                                      int keep_z, int N, int n, int first, int C) {
     size_t i = (size_t)blockIdx.x * 8 + threadIdx.y, k = blockIdx.z;
     bool valid = i < n;
@@ -287,13 +290,11 @@ extern "C" __global__ void loss_grad(Stretch *s, S *z, const T *b, long long str
     }
     value = block_sum(valid ? value : T(0));
     if (threadIdx.x == 0 && threadIdx.y == 0) partial[k * gridDim.x + blockIdx.x] = value;
-    if (!last_block(counter, gridDim.x * gridDim.z)) return;
-    for (int m = 0; m < gridDim.z; ++m) {
-        T total = sum_of(partial + (size_t)m * gridDim.x, gridDim.x);
-        if (threadIdx.x == 0 && threadIdx.y == 0) {
-            T *to = s->losses + s->t * gridDim.z + m;
-            *to = first ? *to + total : total;
-        }
+    if (!last_block(counters + k, gridDim.x)) return;
+    T total = sum_of(partial + k * gridDim.x, gridDim.x);
+    if (threadIdx.x == 0 && threadIdx.y == 0) {
+        T *to = s->losses + s->t * gridDim.z + k;
+        *to = first ? *to + total : total;
     }
 }
 
@@ -367,20 +368,22 @@ __device__ __forceinline__ T descend(int rule, T p, T g, T rate, T &u, T &v, T c
 
 // The whole update, penalty included, of all parameters: K x Pw weights, then K x Pb offsets. Sets
 // the step's penalty and goes on to the next step.  Without U or V the rule has no such slot; with
-// `shadow` it gets the new parameters as products read them.  grid: blocks, 1, K
-extern "C" __global__ void update(Stretch *s, T *p, const T *g, T *u, T *v, S *shadow, T *partial,
-                                  unsigned *counter, Scale *scaled, long long Pw, long long Pb,
-                                  int rule, int penalised, int decoupled, T c, T c1, T e, T e1,
-                                  T epsilon) {
+// `shadow` it gets the new parameters as products read them.  counters: (K + 1).
+// grid: blocks, 1, K
+extern "C" __global__ void update(Stretch *s, T *p, const T *__restrict__ g, T *u, T *v, S *shadow,
+                                  T *partial, unsigned *counters, Scale *scaled, long long Pw,
+                                  long long Pb, int rule, int penalised, int decoupled, T c, T c1,
+                                  T e, T e1, T epsilon) {
     long long k = blockIdx.z, K = gridDim.z, t = s->t * K + k;
-    T rate = s->rate[t], decay = s->decay[t], shrink = s->shrink[t], squares = T(0), unused = T(0);
+    T rate = s->rate[t], decay = s->decay[t], shrink = s->shrink[t], squares = T(0);
     T unscale = scaled ? T(1) / scaled->factor : T(1);
     bool skip = scaled && scaled->overflow;
     long long thread = blockIdx.x * 256LL + threadIdx.y * 32 + threadIdx.x;
     for (long long i = thread; i < Pw + Pb; i += 256LL * gridDim.x) {
         bool weight = i < Pw;
         long long at = weight ? k * Pw + i : K * Pw + k * Pb + (i - Pw);
-        T now = p[at], grad = g[at] * unscale;
+        // All are loaded before any is stored: else each would wait for the one before.
+        T now = p[at], grad = g[at] * unscale, a = u ? u[at] : T(0), b = v ? v[at] : T(0);
         if (weight && penalised) {
             T shrunk = decay * now;
             squares += shrunk * now;
@@ -388,26 +391,29 @@ extern "C" __global__ void update(Stretch *s, T *p, const T *g, T *u, T *v, S *s
         }
         if (skip) continue;
         if (weight && decoupled) now -= shrink * now;
-        now = descend(rule, now, grad, rate, u ? u[at] : unused, v ? v[at] : unused, c, c1, e, e1,
-                      epsilon);
+        now = descend(rule, now, grad, rate, a, b, c, c1, e, e1, epsilon);
         p[at] = now;
+        if (u) u[at] = a;
+        if (v) v[at] = b;
         if (shadow) store(shadow + at, now);
     }
     squares = block_sum(squares);
     if (threadIdx.x == 0 && threadIdx.y == 0) partial[k * gridDim.x + blockIdx.x] = squares;
-    if (!last_block(counter, gridDim.x * gridDim.z)) return;
-    for (int m = 0; m < K; ++m) {
-        T total = sum_of(partial + (size_t)m * gridDim.x, gridDim.x);
-        if (threadIdx.x == 0 && threadIdx.y == 0)
-            s->losses[(s->B + s->t) * K + m] = T(0.5) * total;
-    }
-    if (threadIdx.x || threadIdx.y) return;
+    if (!last_block(counters + k, gridDim.x)) return;
+    T total = sum_of(partial + k * gridDim.x, gridDim.x);
+    if (threadIdx.x == 0 && threadIdx.y == 0) s->losses[(s->B + s->t) * K + k] = T(0.5) * total;
+    if (!last_block(counters + K, K) || threadIdx.x || threadIdx.y) return;
     s->t += 1;
     if (!scaled) return;
-    // Halved after an overflow, doubled after 2000 steps without one (Micikevicius et al. 2018).
+    // Halved after an overflow, doubled after 2000 steps without one (Micikevicius et al. 2018);
+    // until a first step is good it falls faster, as large targets want.
     bool rise = !skip && scaled->good >= T(1999);
-    scaled->factor *= skip ? T(0.5) : rise && scaled->factor < T(16777216) ? T(2) : T(1);
-    scaled->good = skip || rise ? T(0) : scaled->good + T(1);
+    T less = scaled->good < T(0) ? T(0.015625) : T(0.5);
+    scaled->factor *= skip ? less : rise && scaled->factor < T(16777216) ? T(2) : T(1);
+    scaled->factor = above(scaled->factor, T(1e-6));
+    if (!skip) scaled->good = rise ? T(0) : above(scaled->good, T(0)) + T(1);
+    if (skip) scaled->good = below(scaled->good, T(0));
+    scaled->left_out += skip ? T(1) : T(0);
     scaled->overflow = 0;
 }
 
@@ -430,12 +436,14 @@ extern "C" __global__ void cast(S *shadow, const T *p, long long n) {
 // One leaf (K, P) after the rule; rate: (K) or one for all.  grid: blocks, 1, K
 extern "C" __global__ void apply_rule(T *p, const T *g, T *u, T *v, const T *rate, int rates,
                                       long long P, int rule, T c, T c1, T e, T e1, T epsilon) {
-    T own = rate[rates > 1 ? blockIdx.z : 0], unused = T(0);
+    T own = rate[rates > 1 ? blockIdx.z : 0];
     long long thread = blockIdx.x * 256LL + threadIdx.y * 32 + threadIdx.x;
     for (long long i = thread; i < P; i += 256LL * gridDim.x) {
         long long at = blockIdx.z * P + i;
-        p[at] = descend(rule, p[at], g[at], own, u ? u[at] : unused, v ? v[at] : unused, c, c1, e,
-                        e1, epsilon);
+        T a = u ? u[at] : T(0), b = v ? v[at] : T(0);
+        p[at] = descend(rule, p[at], g[at], own, a, b, c, c1, e, e1, epsilon);
+        if (u) u[at] = a;
+        if (v) v[at] = b;
     }
 }
 

@@ -68,8 +68,9 @@ def _argument(kind, arg) -> Any:
 
 
 def grid_of(rows: int, K: int = 1, columns: int = 1) -> tuple[int, int, int]:
-    """Return the grid of a row kernel: 8 rows a block, and so many chunks of columns."""
-    return -(-rows // 8), columns, K
+    """Return the grid of a row kernel: 8 rows a block, about 4 elements a thread."""
+    chunks = min(-(-columns // 128), -(-16 * most_blocks() // rows))
+    return -(-rows // 8), chunks, K
 
 
 def blocks_of(n: int, K: int = 1) -> tuple[int, int, int]:
@@ -77,9 +78,14 @@ def blocks_of(n: int, K: int = 1) -> tuple[int, int, int]:
     return max(1, min(-(-n // 256), most_blocks())), 1, K
 
 
+def chunks_of(rows: int, others: int) -> int:
+    """Return into how many chunks rows are cut where so many blocks work on each."""
+    return max(1, min(-(-rows // 16), most_blocks() // others))
+
+
 def most_blocks() -> int:
-    """Return how many blocks fill the current card, each with a loop over what is left."""
-    return 8 * _multiprocessors(cupy.cuda.Device().id)
+    """Return how many blocks the current card runs at once; each loops over what is left."""
+    return 6 * _multiprocessors(cupy.cuda.Device().id)
 
 
 @cache

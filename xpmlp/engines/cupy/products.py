@@ -13,7 +13,8 @@ import cupy
 import numpy as np
 
 WORKSPACE = 32 << 20  # bytes, what cuBLAS recommends for Hopper; 4 MiB would do before it
-REQUESTED = 8  # algorithms to choose from
+REQUESTED = 4  # algorithms to choose from
+GAIN = 0.97  # of the first one's time: less is noise
 
 
 class Matrix(NamedTuple):
@@ -63,48 +64,47 @@ class NoAlgorithm(Exception):
     """cuBLASLt has none for a product: its shapes, types, alignment, epilogue."""
 
 
-@cache
 def cublaslt():
-    """Return nvmath's bindings of cuBLASLt and of cuBLAS, or None where they do not work.
+    """Return nvmath's bindings of cuBLASLt and cuBLAS and a handle, or None where they do not work.
 
     The bindings call the library with a stream and a workspace of ours: CuPy's own products
     refuse to be captured into a graph.
     """
+    return _bindings(cupy.cuda.Device().id)
+
+
+@cache
+def _bindings(device):
     if not find_spec("nvmath"):
         return None
     try:
         from nvmath.bindings import cublas, cublasLt
 
-        cublasLt.get_version()
+        return cublasLt, cublas, cublasLt.create()
     except Exception as error:  # the library is missing, or does not fit the driver
         warnings.warn(f"nvmath-python does not work here: {error}", RuntimeWarning)
         return None
-    return cublasLt, cublas
-
-
-@cache
-def _handle(device):
-    return cublaslt()[0].create()
 
 
 class LtProducts:
     """Products by cuBLASLt.
 
     compute: "float32", "tf32" or "float64". Algorithms are timed once for each kind of product and
-    process; if `deterministic`, the library's first choice is taken instead.
+    process, unless `by_time` is False: then it is the library's first choice that works. If
+    `deterministic`, no algorithm adds in a varying order.
     """
 
     name = "cuBLASLt"
     chosen: dict = {}  # what kind of product -> the algorithm's 64 bytes
 
-    def __init__(self, compute: str, *, deterministic: bool = False):
-        self.lt, cublas = cublaslt()
+    def __init__(self, compute: str, *, deterministic: bool = False, by_time: bool = True):
+        self.lt, cublas, self.handle = cublaslt()
         kinds = {"float32": "32F", "tf32": "32F_FAST_TF32", "float64": "64F"}
         self.compute = int(getattr(cublas.ComputeType, f"COMPUTE_{kinds[compute]}"))
         self.scale = np.float64 if compute == "float64" else np.float32
         self.types = {"float16": 2, "uint16": 14, "float32": 0, "float64": 1}  # cudaDataType_t
-        self.deterministic, self.device = deterministic, cupy.cuda.Device().id
-        self.handle = _handle(self.device)
+        self.deterministic, self.by_time = deterministic, by_time and not deterministic
+        self.device = cupy.cuda.Device().id
         self.workspaces = [cupy.empty(WORKSPACE, np.uint8)]
 
     def bind(self, a: Matrix, b: Matrix, out, *, accumulate=False, epilogue=None, branch=0):
@@ -135,13 +135,28 @@ class LtProducts:
                 cupy.cuda.get_current_stream().ptr,
             )  # fmt: skip
 
-        key = self._key(a, b, out, epilogue, accumulate)
+        key = self._key(a, b, out, epilogue)
         if key not in self.chosen:
             found = self._algorithms(description, (A, B, C), key)
-            timed = not (self.deterministic or accumulate) and len(found) > 1
-            self.chosen[key] = min(found, key=lambda f: seconds(run, f)) if timed else found[0]
+            self.chosen[key] = self._best([f for f in found if self._works(run, f)], run, key)
         algorithm, kept = self.chosen[key], (one, layouts, description, a, b, out, epilogue)
         return lambda kept=kept: run(algorithm)
+
+    def _works(self, run, algorithm):
+        """Tell whether an algorithm runs: that the library offers it does not say so."""
+        try:
+            run(algorithm)
+        except self.lt.cuBLASLtError:
+            return False
+        return True
+
+    def _best(self, works, run, key):
+        if not works:
+            raise NoAlgorithm(f"{key}: none was found")
+        if len(works) == 1 or not self.by_time:
+            return works[0]
+        took = [seconds(run, algorithm) for algorithm in works]
+        return works[int(np.argmin([took[0] * GAIN, *took[1:]]))]
 
     def _layout(self, array):
         K, rows, columns = array.shape
@@ -167,13 +182,12 @@ class LtProducts:
                 made.set("MatmulDescAttribute", EPILOGUE_AUX_LD=epilogue.ld)
         return made
 
-    def _key(self, a, b, out, epilogue, accumulate):
+    def _key(self, a, b, out, epilogue):
         """Return what the choice of an algorithm depends on; the alignments come last."""
         arrays = b.array, a.array, out
         flags = (
             a.transposed,
             b.transposed,
-            accumulate,
             epilogue and epilogue.kind,
             self.deterministic,
         )
@@ -187,8 +201,7 @@ class LtProducts:
         """Return the algorithms that cuBLASLt recommends, the best first."""
         lt, (A, B, C), (*_, aligned) = self.lt, layouts, key
         preference = Handle(lt, "matmul_preference")
-        # Split sums may be kept in the compute type, not in a shorter one, and not be added in
-        # whatever order blocks come.
+        # Split sums may be kept in the compute type, not in a shorter one.
         schemes = int(lt.ReductionScheme.COMPUTE_TYPE)
         preference.set(
             "MatmulPreferenceAttribute", MAX_WORKSPACE_BYTES=WORKSPACE,
@@ -205,10 +218,7 @@ class LtProducts:
         except lt.cuBLASLtError as error:
             raise NoAlgorithm(f"{key}: {error}") from error
         algorithms = found["algo"][: count[0], None].copy()
-        usable = [a for a, state in zip(algorithms, found["state"]) if state == 0]
-        if not usable:
-            raise NoAlgorithm(f"{key}: none was found")
-        return usable
+        return [a for a, state in zip(algorithms, found["state"]) if state == 0]
 
 
 class Handle:

@@ -13,29 +13,21 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
-from ...nn.activations import ACTIVATIONS as RECORDS
-from ...nn.activations import get_activation
-from ...nn.losses import LOSSES
-from ...optim import SGD, Adagrad, Adam, AdamW, RMSprop
-from ...randomness import at_place
+from ...arrays import note, to_host
 from ..base import Carry
-from ..chain import chain_of
-from .kernels import STORED, blocks_of, grid_of, launcher, most_blocks
+from .kernels import STORED, blocks_of, chunks_of, grid_of, launcher
 from .products import Epilogue, Matrix, NoAlgorithm, seconds
+from .units import ACTIVATIONS, LOSS_KINDS, OF_Z, rule_of, units_of
 
-# As kernels.cu counts them; `slope` takes z for the second kind, else the activation.
-ACTIVATIONS = (
-    "identity logistic tanh relu leaky_relu elu selu gelu gelu_tanh silu mish softplus softsign "
-    "hard_tanh"
-).split()
-OF_Z = {"gelu", "gelu_tanh", "silu", "mish", "softplus", "softsign"}
-LOSS_KINDS = ["squared_error", "log_loss", "binary_log_loss", "poisson"]
 # An activation in cuBLASLt's epilogues: forward, backward, whether `aux` is a mask of bits, and
 # what a row of it is filled up to.
 EPILOGUES = {
     "relu": ("RELU_AUX_BIAS", "DRELU", True, 128),
     "gelu_tanh": ("GELU_AUX_BIAS", "DGELU", False, 8),
 }
+# Of the loss, for float16, as kernels.cu has it: factor, good steps (-1: none yet), steps that were
+# left out, whether this one overflowed.
+FIRST_SCALE = 65536, -1, 0, 0
 FASTEST: dict = {}  # which of several ways was faster, by what was asked
 
 
@@ -45,56 +37,6 @@ class Op(NamedTuple):
     launch: Any
     branch: int = 0
     joins: bool = False
-
-
-class Unit(NamedTuple):
-    """A Dense layer, and the dropout of its outputs."""
-
-    link: Any
-    act: str
-    drop: tuple = (0, 0, 1.0)  # the layer's place hashed, the limit, the scale
-
-
-def units_of(step):
-    """Return the dropout of the inputs and the units of a step, or None where it is no chain."""
-    links = chain_of(step.network, step.layout)
-    known = step.loss in LOSSES.values() and rule_of(step.rule)
-    if links is None or not known or not all(leaf.flat for leaf in step.layout.leaves):
-        return None
-    start, units = (0, 0, 1.0), []
-    for i, link in enumerate(links):
-        if link.W:
-            record = get_activation(link.layer.activation)
-            if record not in RECORDS.values():
-                return None
-            units.append(Unit(link, record.name))
-        elif link.layer.rate:
-            before = units[-1].drop if units else start
-            if before[1]:  # two in a row
-                return None
-            word = int(at_place(np.zeros((1, 2), np.int32), (i,))[0, 0])
-            drop = word % 2**32, round(link.layer.rate * 2**24), 1.0 / (1.0 - link.layer.rate)
-            if units:
-                units[-1] = units[-1]._replace(drop=drop)
-            else:
-                start = drop
-    if step.loss.name == "log_loss" and units[-1].act != "identity":
-        return None  # its kernel takes logits as they come
-    return start, units
-
-
-def rule_of(rule):
-    """Return a rule's number in kernels.cu and its five factors, or None for one of a user's."""
-    if type(rule) is SGD:
-        kind = (2 if rule.nesterov else 1) if rule.momentum else 0
-        return kind, rule.momentum, 0.0, 0.0, 0.0, 0.0
-    if type(rule) in (Adam, AdamW):
-        return 3, rule.beta_1, 1.0 - rule.beta_1, rule.beta_2, 1.0 - rule.beta_2, rule.epsilon
-    if type(rule) is RMSprop:
-        return 4, rule.rho, 1.0 - rule.rho, 0.0, 0.0, rule.epsilon
-    if type(rule) is Adagrad:
-        return 5, 0.0, 0.0, 0.0, 0.0, rule.epsilon
-    return None
 
 
 class Program:
@@ -111,6 +53,8 @@ class Program:
         self.stored = stored
         self.bind = launcher(step.dtype, stored)
         self.lent: list = []
+        self.running = False
+        self.left_out, self.notes = 0, []
         self.kept: dict = {}
         self.drop, self.units = units_of(step)
         sizes = {leaf.name: sum(s.size for s in leaf.slots) for leaf in step.layout.leaves}
@@ -118,6 +62,7 @@ class Program:
         self.sizes = dict(sorted(sizes.items(), key=lambda item: item[0] != self.weights))
         self._make_buffers(lead)
         self.ops = self._step()
+        self.n_bytes = pool.total_bytes()
 
     # ---- Buffers
 
@@ -131,8 +76,7 @@ class Program:
         self.read = self._store(self.shadow, lead)  # what products read
         self.state = {name: self._store(a, lead) for name, a in zip(slots, self.slots)}
         self.stretch = cupy.zeros(11, np.uint64)
-        # Of the loss, for float16: the factor, steps since it changed, whether one overflowed.
-        self.scale = cupy.asarray([65536, 0, 0], T) if self.stored == "float16" else None
+        self.scale = cupy.asarray(FIRST_SCALE, T) if self.stored == "float16" else None
 
     def _store(self, flat, lead):
         views, stop = {}, 0
@@ -151,7 +95,7 @@ class Program:
     def _rows(self, width):
         return cupy.empty(self.K * self.n * width, STORED[self.stored])
 
-    def scratch(self, key, n_partial, n_counters=1):
+    def scratch(self, key, n_partial, n_counters):
         """Return room for partial sums and counters, which the parts of a batch share."""
         if key not in self.kept:
             partial = cupy.empty(n_partial, self.step.dtype)
@@ -189,7 +133,7 @@ class Program:
         Pw = self.sizes.get(self.weights, 0)
         Pb = sum(self.sizes.values()) - Pw
         grid = blocks_of(Pw + Pb, self.K)
-        partial, counter = self.scratch("update", grid[0] * self.K)
+        partial, counter = self.scratch("update", grid[0] * self.K, self.K + 1)
         u, v = (*self.slots, None, None)[:2]
         shadow = None if self.shadow is self.theta else self.shadow
         kind, *factors = rule_of(self.step.rule)
@@ -211,11 +155,11 @@ class Program:
 
     def idle(self):
         """Tell whether nobody holds what the last run returned, and none is going on."""
-        return all(ref() is None for ref in self.lent)
+        return not self.running and all(ref() is None for ref in self.lent)
 
     def busy(self):
         """Mark the beginning of a run; its end is marked by what it returns."""
-        self.lent = [lambda: self]
+        self.lent, self.running = [], True
 
     def run(self, carry, data, plan, play):
         """Run a stretch: play(n) runs n steps. Returns the carry and the losses (2, B[, K])."""
@@ -232,8 +176,18 @@ class Program:
         params, state = fresh(self.params), {k: fresh(s) for k, s in self.state.items()}
         stores = (params, *state.values())
         self.lent = [weakref.ref(a) for store in stores for a in store.values()]
+        self.running = False
+        for text in self.notes:
+            note(text=text)
+        if self.scale is not None:
+            self._tell_overflows(B)
         members = plan.rows.ndim == 3
         return Carry(params, carry.buffers, state), losses if members else losses[..., 0]
+
+    def _tell_overflows(self, B):
+        before, self.left_out = self.left_out, int(to_host(self.scale[2]))
+        if more := self.left_out - before:
+            note(text=f"{more} of {B} steps overflowed in float16 and were left out")
 
     def _copy_in(self, carry):
         for mine, theirs in zip(
@@ -245,7 +199,10 @@ class Program:
             P = self.theta.size
             self.bind("cast", blocks_of(P), self.shadow, self.theta, P)()
         if self.scale is not None:
-            self.scale[:] = cupy.asarray([65536, 0, 0], self.step.dtype)
+            # Where it has found none yet it goes on searching, also in calls of one step each.
+            fresh = cupy.asarray(FIRST_SCALE, self.step.dtype)
+            self.scale[:] = cupy.where(self.scale[1] < 0, self.scale, fresh)
+            self.left_out = int(to_host(self.scale[2]))
 
 
 class Part:
@@ -279,7 +236,7 @@ class Part:
     def _gather(self):
         p = self.p
         D = p.units[0].link.n_in
-        grid = grid_of(self.rows, p.K)
+        grid = grid_of(self.rows, p.K, D)
         return Op(p.bind(
             "gather", grid, p.stretch, p.x, p.N, self.rows, self.start, D, *p.drop
         ), joins=True)  # fmt: skip
@@ -308,11 +265,10 @@ class Part:
         H, drop = unit.link.n_out, unit.drop
         z, out = (self._view(a, H) for a in (p.aux[i], p.outs[i]))
         b, stride = self._b(i, p.params)
-        columns = max(1, min(8, H // 512))
         there = [
             self._product(Matrix(x), Matrix(self._W(i)), z),
             p.bind(
-                "bias_act", grid_of(self.rows, p.K, columns), p.stretch, z, out, b, stride,
+                "bias_act", grid_of(self.rows, p.K, H), p.stretch, z, out, b, stride,
                 ACTIVATIONS.index(unit.act), unit.act in OF_Z, self.rows, self.start, H, *drop,
             ),
         ]  # fmt: skip
@@ -329,7 +285,7 @@ class Part:
         """Return the launch of the derivative (None for aux: of none) and the bias gradient."""
         p, unit = self.p, self.p.units[i]
         H, tiles = unit.link.n_out, -(-unit.link.n_out // 32)
-        chunks = max(1, min(-(-self.rows // 64), -(-most_blocks() // (tiles * p.K))))
+        chunks = chunks_of(self.rows, tiles * p.K)
         partial, counters = p.scratch(i, p.K * chunks * H, p.K * tiles)
         db, stride = self._b(i, p.grads)
         return p.bind(
@@ -362,7 +318,7 @@ class Part:
         z = self._view(p.outs[i], C)
         b, stride = self._b(i, p.params)
         grid = grid_of(self.rows, p.K)
-        partial, counter = p.scratch("loss", grid[0] * p.K)
+        partial, counter = p.scratch("loss", grid[0] * p.K, p.K)
         loss = p.bind(
             "loss_grad", grid, p.stretch, z, b, stride, partial, counter, p.scale,
             LOSS_KINDS.index(p.step.loss.name), ACTIVATIONS.index(unit.act), unit.act in OF_Z,

@@ -5,7 +5,7 @@ from functools import partial
 
 import cupy
 
-from ...arrays import note
+from ...arrays import free_memory, note
 from ...errors import DeviceMemoryError
 from ..base import gather
 
@@ -45,24 +45,36 @@ def fitting(attempt, n: int, *, free=free_pools, divisible=True):
             raise DeviceMemoryError(_too_small(reason, divisible))
         if freed:
             n = -(-n // 2)
-            note(text=f"the card's memory is short, so batches are computed {n} rows at a time")
+            note(text=in_parts(n))
         freed = True
 
 
+def in_parts(n: int) -> str:
+    """Say that a batch is computed in parts of n rows."""
+    return f"the card's memory is short, so batches are computed {n} rows at a time"
+
+
 def _too_small(reason, divisible):
-    available, total = cupy.cuda.Device().mem_info
     why = "even one row at a time" if divisible else (
         "and a layer's running statistics (batch normalisation) need all rows of a batch at once"
     )  # fmt: skip
     return (
-        f"The card's memory is too small for this network, {why}: {reason}; {available:,} of "
-        f"{total:,} bytes are free. Take fewer units, a smaller batch_size or dtype='float32', end "
-        "what else uses the card (nvidia-smi), or train with device='cpu'."
+        f"The card's memory is too small for this network, {why}: {reason}; "
+        f"{free_memory(cupy.empty(0)):,} bytes are free. Take fewer units, a smaller batch_size or "
+        "dtype='float32', end what else uses the card (nvidia-smi), or train with device='cpu'."
     )
 
 
 def gradient_in_parts(step, carry, data, now, n, *, xp, kernels):
     """Return `step.gradient` of a batch, summed over parts of n rows: the weights sum to one."""
+    # The update takes about so much more, and must not fail half done.
+    room = [xp.empty_like(p) for p in carry.params.values() for _ in range(4)]
+    made = _in_parts(step, carry, data, now, n, xp, kernels)
+    del room
+    return made
+
+
+def _in_parts(step, carry, data, now, n, xp, kernels):
     if n >= step.batch_size:
         batch = gather(data, now, xp=xp)
         return step.gradient(carry.params, carry.buffers, batch, xp=xp, kernels=kernels)

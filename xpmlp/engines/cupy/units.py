@@ -1,0 +1,70 @@
+"""What kernels.cu knows of networks, losses and rules, in its numbers."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...nn.activations import ACTIVATIONS as RECORDS
+from ...nn.activations import get_activation
+from ...nn.losses import LOSSES
+from ...optim import SGD, Adagrad, Adam, AdamW, RMSprop
+from ...randomness import at_place
+from ..chain import chain_of
+
+# As kernels.cu counts them; `slope` takes z for the second kind, else the activation.
+ACTIVATIONS = (
+    "identity logistic tanh relu leaky_relu elu selu gelu gelu_tanh silu mish softplus softsign "
+    "hard_tanh"
+).split()
+OF_Z = {"gelu", "gelu_tanh", "silu", "mish", "softplus", "softsign"}
+LOSS_KINDS = ["squared_error", "log_loss", "binary_log_loss", "poisson"]
+
+
+class Unit(NamedTuple):
+    """A Dense layer, and the dropout of its outputs."""
+
+    link: Any
+    act: str
+    drop: tuple = (0, 0, 1.0)  # the layer's place hashed, the limit, the scale
+
+
+def units_of(step):
+    """Return the dropout of the inputs and the units of a step, or None where it is no chain."""
+    links = chain_of(step.network, step.layout)
+    known = step.loss in LOSSES.values() and rule_of(step.rule)
+    if links is None or not known or not all(leaf.flat for leaf in step.layout.leaves):
+        return None
+    start, units = (0, 0, 1.0), []
+    for i, link in enumerate(links):
+        if link.W:
+            record = get_activation(link.layer.activation)
+            if record not in RECORDS.values():
+                return None
+            units.append(Unit(link, record.name))
+        elif link.layer.rate:
+            before = units[-1].drop if units else start
+            if before[1]:  # two in a row
+                return None
+            word = int(at_place(np.zeros((1, 2), np.int32), (i,))[0, 0])
+            drop = word % 2**32, round(link.layer.rate * 2**24), 1.0 / (1.0 - link.layer.rate)
+            if units:
+                units[-1] = units[-1]._replace(drop=drop)
+            else:
+                start = drop
+    if step.loss.name == "log_loss" and units[-1].act != "identity":
+        return None  # its kernel takes logits as they come
+    return start, units
+
+
+def rule_of(rule):
+    """Return a rule's number in kernels.cu and its five factors, or None for one of a user's."""
+    if type(rule) is SGD:
+        kind = (2 if rule.nesterov else 1) if rule.momentum else 0
+        return kind, rule.momentum, 0.0, 0.0, 0.0, 0.0
+    if type(rule) in (Adam, AdamW):
+        return 3, rule.beta_1, 1.0 - rule.beta_1, rule.beta_2, 1.0 - rule.beta_2, rule.epsilon
+    if type(rule) is RMSprop:
+        return 4, rule.rho, 1.0 - rule.rho, 0.0, 0.0, rule.epsilon
+    if type(rule) is Adagrad:
+        return 5, 0.0, 0.0, 0.0, 0.0, rule.epsilon
+    return None
