@@ -2,10 +2,22 @@
 
 import warnings
 from dataclasses import dataclass
+from functools import wraps
 from time import perf_counter
 
-from ..arrays import Array, as_float, counting, detached, float_dtype, namespace
+from ..arrays import (
+    Array,
+    as_float,
+    counting,
+    detached,
+    float_dtype,
+    free_memory,
+    home,
+    is_numpy,
+    namespace,
+)  # fmt: skip
 from ..engines import Carry, Options, engine_for
+from ..errors import DeviceMemoryError
 from ..nn import Layout, Network
 from ..nn.layout import map_params
 from ..optim import init_state, make_rule, make_schedule
@@ -23,6 +35,26 @@ from .report import fit_report
 from .step import Step
 
 
+def told_of_memory(fit):
+    """Say in a sentence where a device's memory is too small for a fit."""
+
+    @wraps(fit)
+    def call(network, loss, rule, recipe, data, params, **more):
+        try:
+            return fit(network, loss, rule, recipe, data, params, **more)
+        except MemoryError as error:
+            if isinstance(error, DeviceMemoryError) or is_numpy(data[0]):
+                raise
+            raise DeviceMemoryError(
+                f"The memory of {home(data[0]).device} is too small for this training: {error} "
+                f"{free_memory(data[0]) or 0:,} bytes are free. Take fewer units, a smaller "
+                "batch_size or dtype='float32', end what else uses the card, or use device='cpu'."
+            ) from error
+
+    return call
+
+
+@told_of_memory
 def fit_network(
     network, loss, rule, recipe, data, params, *, state=None, sample_weight=None, validation=None
 ):
@@ -49,6 +81,7 @@ def fit_network(
         state.lr = recipe.lr
     state.rule, state.lr_init = rule, recipe.lr
     state.carry = Carry(store, buffers, kept)
+    del store, kept  # an engine may copy them, so they would stand twice
     n_rows = recipe.batch_size if rule else x.shape[0]
     step = Step(
         network, loss, rule or make_rule("sgd"), layout, n_rows, str(x.dtype).rpartition(".")[2],

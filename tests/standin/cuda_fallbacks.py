@@ -1,0 +1,192 @@
+"""What runs otherwise than asked for: still right, and said in every fit."""
+
+import gc
+import warnings
+import weakref
+
+import numpy as np
+import pytest
+from conftest import assert_close
+from cuda_setting import cupy
+from cuda_training import engine, engine_module, oracle, outcome, products, training
+
+from xpmlp import MLPClassifier, nn, train
+from xpmlp.arrays import counting
+from xpmlp.errors import DeviceMemoryError
+
+LT = products.cublaslt()[0]
+NETWORK = nn.Network([nn.Dense(16, "relu"), nn.Dense(3)])
+X = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+Y = np.arange(60) % 3
+ARGS = {"hidden_layer_sizes": (8,), "batch_size": 20, "max_iter": 2, "tol": 0, "random_state": 0}
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch):
+    monkeypatch.setattr(products.LtProducts, "chosen", {})
+    engine_module.SHELF.clear()
+    yield
+    engine_module.SHELF.clear()
+
+
+def run(made, *args):
+    """Return the outcome, the notes and the warnings of a training."""
+    with counting() as counts, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        got = outcome(engine(*args), made, fused=None)
+    return got, counts.notes, [str(w.message) for w in caught]
+
+
+def without_algorithms_for(kinds, monkeypatch):
+    plain = LT.matmul_algo_get_heuristic
+
+    def heuristic(handle, desc, a, b, c, d, pref, requested, results, count):
+        if made["type"] in kinds:
+            raise LT.cuBLASLtError(15)
+        plain(handle, desc, a, b, c, d, pref, requested, results, count)
+
+    made, create = {}, LT.matrix_layout_create
+
+    def noted(kind, *sizes):
+        made["type"] = kind
+        return create(kind, *sizes)
+
+    monkeypatch.setattr(LT, "matrix_layout_create", noted)
+    monkeypatch.setattr(LT, "matmul_algo_get_heuristic", heuristic)
+
+
+@pytest.mark.parametrize("tier", ["eager", "graph"])
+def test_a_card_without_bfloat16_products_computes_in_float32_and_says_so(tier, monkeypatch):
+    made = training(NETWORK, n=60, D=5, batch_size=20, dtype="float32", loss="log_loss")
+    without_algorithms_for({14}, monkeypatch)  # bfloat16
+    got, notes, warned = run(made, tier, "medium")
+    assert any("cuBLASLt has no bfloat16 product" in text for text in notes), notes
+    assert any("products stay in float32" in text for text in warned), warned
+    assert_close(got, oracle(made), 1e-4)
+
+
+def test_an_algorithm_that_is_offered_and_refused_is_passed_over(monkeypatch):
+    made = training(NETWORK, n=60, D=5, batch_size=20, loss="log_loss")
+    plain, refused = LT.matmul, []
+
+    def matmul(*args):
+        algorithm = args[12]
+        if not refused or algorithm in refused:
+            refused.append(algorithm)
+            raise LT.cuBLASLtError(15)
+        plain(*args)
+
+    monkeypatch.setattr(LT, "matmul", matmul)
+    got, notes, _ = run(made, "graph")
+    assert refused and not notes
+    assert_close(got, oracle(made), 1e-11)
+
+
+def test_what_is_lacking_is_noted_in_each_fit_and_warned_of_in_the_first(monkeypatch):
+    monkeypatch.setattr(engine_module, "cublaslt", lambda: None)
+    made = training(NETWORK, n=60, D=5, batch_size=20, loss="log_loss")
+    for first in (True, False):
+        got, notes, warned = run(made, "graph")
+        assert ["nvmath-python does not work here" in text for text in notes] == [True]
+        assert any("kernels are launched one by one" in text for text in warned) == first
+        assert_close(got, oracle(made), 1e-11)
+
+
+class Scale(nn.Layer):
+    """A layer of one's own."""
+
+    def __eq__(self, other):
+        return type(self) is type(other)
+
+    def __hash__(self):
+        return 1
+
+    def init(self, n_in, stream, x=None):
+        return {"s": np.ones((1, n_in))}, n_in
+
+    def forward(self, params, x, ctx):
+        return x * params["s"], (x,)
+
+    def backward(self, params, dy, cache, ctx):
+        return dy * params["s"], {"s": ctx.xp.sum(dy * cache[0], axis=-2, keepdims=True)}
+
+
+@pytest.mark.parametrize(
+    ("layers", "dtype", "options", "said"),
+    [
+        ([Scale(), nn.Dense(3)], "float32", {"accelerate": "graph"}, "'graph' is for chains of"),
+        ([nn.Dense(3)], "float64", {"accelerate": "eager", "matmul_precision": "medium"},
+         "float64 is never shortened, pass dtype='float32'"),
+        ([nn.Dense(3)], "float32", {"matmul_precision": "high"}, "compute in float32"),
+    ],
+)  # fmt: skip
+def test_what_changes_nothing_is_noted(layers, dtype, options, said):
+    x = cupy.asarray(X.astype(dtype))
+    for _ in range(2):
+        made = train(
+            nn.Network(layers), x, cupy.asarray(np.eye(3, dtype=dtype)[Y]), max_iter=1, tol=0,
+            loss="log_loss", **options,
+        )  # fmt: skip
+        assert [said in text for text in made.report["notes"]] == [True], made.report["notes"]
+
+
+def test_steps_that_overflow_in_float16_are_counted_in_the_report():
+    x, y = cupy.asarray(X), cupy.asarray(np.full((60, 1), 3e5, np.float32))
+    made = train(
+        nn.Network([nn.Dense(4, "relu"), nn.Dense(1)]), x, y, batch_size=60, max_iter=6, tol=0,
+        accelerate="eager", matmul_precision="float16", solver="sgd", learning_rate_init=1e-9,
+    )  # fmt: skip
+    assert any("1 of 1 steps overflowed in float16" in text for text in made.report["notes"])
+    assert made.history["loss"][-1] < made.history["loss"][0]  # until some were not left out
+
+
+def test_calls_of_one_step_each_go_on_searching_for_a_scale():
+    est = MLPClassifier(
+        (4,), batch_size=60, accelerate="eager", matmul_precision="float16", random_state=0,
+        solver="sgd", learning_rate_init=1e-3, loss="squared_error",
+    )  # fmt: skip
+    weights = np.full(60, 1.0, np.float32)
+    x = cupy.asarray(X * np.float32(3e3))
+    before = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(8):
+            est.partial_fit(x, Y, classes=[0, 1, 2], sample_weight=weights)
+            now = est.coefs_[0].get()
+            if before is not None and not np.array_equal(now, before):
+                return
+            before = now
+    pytest.fail("no call of partial_fit changed the weights")
+
+
+def test_an_error_in_a_run_leaves_nothing_of_its_program(monkeypatch):
+    made = training(NETWORK, n=60, D=5, batch_size=20, loss="log_loss")
+    seen = []
+
+    def broken(self, n):
+        seen.append(weakref.ref(self.program))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine_module.Player, "__call__", broken)
+    gc.disable()
+    try:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            outcome(engine("eager"), made, fused=None)
+        del caught
+        assert seen[0]() is None
+    finally:
+        gc.enable()
+
+
+def test_memory_that_ends_outside_of_the_steps_is_told_in_a_sentence(monkeypatch):
+    x, y = cupy.asarray(X), cupy.asarray(Y)
+    model = MLPClassifier(**ARGS)
+    real = cupy.cuda.memory.OutOfMemoryError
+
+    def full(*args, **options):
+        raise real(512, 0, 256)
+
+    monkeypatch.setattr("xpmlp.training.fit.init_state", full)
+    with pytest.raises(DeviceMemoryError, match=r"The memory of cuda:0 is too small .* bytes are"):
+        model.fit(x, y)
+    assert not hasattr(model, "coefs_")
