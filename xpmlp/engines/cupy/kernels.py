@@ -85,7 +85,7 @@ def chunks_of(rows: int, others: int) -> int:
 
 def most_blocks() -> int:
     """Return how many blocks the current card runs at once; each loops over what is left."""
-    return 6 * _multiprocessors(cupy.cuda.Device().id)
+    return 5 * _multiprocessors(cupy.cuda.Device().id)
 
 
 @cache
