@@ -154,6 +154,16 @@ def test_a_gradient_that_overflows_halves_the_scale_and_is_left_out_and_training
         assert_close(got[part], want[part], 2 * BOUNDS["float16"])
 
 
+@pytest.mark.parametrize("tier", ["eager", "graph"])
+def test_a_second_fit_begins_with_the_first_scale_again(tier):
+    made = training(NETWORKS["gelu"], n=60, D=20, batch_size=5, dtype="float32", lr=1e-5)
+    made = made._replace(data=(made.data[0], np.round(100 * made.data[1] + 50)))
+    first = outcome(engine(tier, "float16"), made)
+    assert kept_programs()[0].scale.get()[2] > 0  # steps were left out
+    assert_close(outcome(engine(tier, "float16"), made), first, 0.0)
+    assert len(kept_programs()) == 1
+
+
 def test_the_scale_rises_after_2000_steps_without_an_overflow_and_falls_after_the_next():
     made = training(NETWORKS["one layer"], n=10, batch_size=5, dtype="float32", loss="log_loss")
     run, (carry, data, plans) = engine("eager", "float16").run(made.step), started(made)

@@ -116,6 +116,18 @@ NETWORKS = {
 }
 
 
+def assert_no_race(nodes):
+    """What is not ordered by the graph shares no address that either writes."""
+    overlapping = 0
+    for (i, a), (j, b) in combinations(enumerate(nodes), 2):
+        if i in b.before or j in a.before:
+            continue
+        overlapping += 1
+        both = (a.writes & (b.reads | b.writes)) | (a.reads & b.writes)
+        assert not both, (i, a.name, j, b.name, len(both))
+    assert overlapping  # there are branches
+
+
 @pytest.mark.parametrize("deterministic", [False, True])
 @pytest.mark.parametrize("precision", ["highest", "medium", "float16"])
 @pytest.mark.parametrize("K", [0, 3])
@@ -128,11 +140,16 @@ def test_what_may_run_at_the_same_time_touches_nothing_that_the_other_writes(
     made = training(network, n=5, D=6, K=K, dtype="float32", loss="log_loss", rule=Adam(), epochs=1)
     nodes = captured(made, engine("graph", precision, deterministic))
     assert len(nodes) % 2 == 0
-    overlapping = 0
-    for (i, a), (j, b) in combinations(enumerate(nodes), 2):
-        if i in b.before or j in a.before:
-            continue
-        overlapping += 1
-        both = (a.writes & (b.reads | b.writes)) | (a.reads & b.writes)
-        assert not both, (i, a.name, j, b.name, len(both))
-    assert overlapping  # there are branches
+    assert_no_race(nodes)
+
+
+@pytest.mark.parametrize("K", [0, 3])
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_parts_of_a_batch_do_not_touch_what_the_parts_before_still_read(
+    network, K, captured, monkeypatch
+):
+    monkeypatch.setattr(engine_module, "fitting", lambda attempt, n, **options: (attempt(2), 2))
+    made = training(network, n=5, D=6, K=K, dtype="float32", loss="log_loss", rule=Adam(), epochs=1)
+    nodes = captured(made, engine("graph", "float16"))
+    assert [node.name for node in nodes].count("gather") == 2 * 3
+    assert_no_race(nodes)
