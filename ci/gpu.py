@@ -43,8 +43,8 @@ class Part(NamedTuple):
 # measure have the card for themselves. The last gets what is left of TOTAL.
 PARTS = {
     "environment": Part("gpu_parts.environment.environment", 20),
-    "cold kernels": Part("gpu_parts.environment.kernels", 40),
-    "warm kernels": Part("gpu_parts.environment.kernels", 20),
+    "cold kernels": Part("gpu_parts.environment.kernels", 30),
+    "warm kernels": Part("gpu_parts.environment.kernels", 15),
     "graph": Part("gpu_parts.tiers.graph", 100, True),
     "eager": Part("gpu_parts.tiers.eager", 100, True),
     "generic": Part("gpu_parts.tiers.generic", 100, True),
@@ -56,15 +56,18 @@ PARTS = {
     "parity": Part("gpu_parts.outside.parity", 100, True),
     "doctor": Part("gpu_parts.environment.doctor", 100, True),
     "pace": Part("gpu_parts.tiers.pace", 60),
-    "lt": Part("gpu_parts.lt.lt", 40),
-    "speeds": Part("gpu_parts.speeds.speeds", 30),
-    "benchmark": Part("gpu_parts.outside.benchmark", 150),
+    "lt": Part("gpu_parts.lt.lt", 35),
+    "speeds": Part("gpu_parts.speeds.speeds", 25),
+    "benchmark": Part("gpu_parts.outside.benchmark", 175),
     "suite": Part("gpu_parts.outside.suite", 150),
 }
 NOT_COVERED = (
     "One network per multiprocessor (gpu.md, line 6), tiny-cuda-nn (line 7), kernels counted by a "
     "profiler."
 )
+
+
+RUNNING: set[int] = set()  # processes, each the first of its group
 
 
 def say(text):
@@ -101,17 +104,15 @@ def run_part(name, function, standin, limit, folder):
         command + ["--standin"] * standin, start_new_session=True,
         env=cache | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
     )  # fmt: skip
+    RUNNING.add(child.pid)
     try:
         code = child.wait(limit)
         reason = f"the process ended with code {code}" if code else None
     except subprocess.TimeoutExpired:
         reason = f"it took more than {limit:.3g} s"
-    finally:  # its children too, also of one that has ended: they share its group
-        try:
-            os.killpg(child.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        child.wait()
+    RUNNING.discard(child.pid)
+    end(child.pid)
+    child.wait()
     found = json.loads(path.read_text()) if path.exists() else {"checks": {}}
     if reason:
         found["error"] = reason
@@ -121,6 +122,14 @@ def run_part(name, function, standin, limit, folder):
     for check, why in failed.items():
         say(f"  FAILED {check}: {why.strip().splitlines()[-1] if why.strip() else why}")
     return found
+
+
+def end(pid):
+    """End a process and its children, also of one that has ended: they share its group."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 def failures(found):
@@ -156,9 +165,12 @@ def verdicts(parts):
 
 def _against(tier, parts):
     own = parts.get(tier, {"checks": {}, "error": "it did not run"})
-    yield from failures(own)
     pace = parts.get("pace", {"checks": {f"{tier}: its pace": "skipped: it was not timed"}})
-    yield from (check for check in failures(pace) if check.startswith((f"{tier}: ", "error")))
+    for part, mine in ((own, ""), (pace, f"{tier}: ")):
+        failed = failures(part)
+        if error := failed.pop("error", None):
+            yield error.strip().splitlines()[-1]
+        yield from (check for check in failed if check.startswith(mine))
     said = {**own["checks"], **{c: w for c, w in pace["checks"].items() if c.startswith(tier)}}
     yield from dict.fromkeys(why for why in said.values() if why.startswith("skipped: "))
     tests = parts.get("engine", {"checks": {"they ran": "no"}})
@@ -196,6 +208,7 @@ def main():
         import_module("nvmath_standin").install()
     if args.part:
         return in_child(args)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if reason := why_not():
         say(f"ci/gpu needs CuPy and a CUDA card, and {reason}.")
         return 2
@@ -207,11 +220,11 @@ def main():
 
 def run(wanted, standin, path=None):
     """Run parts, write what they find, and say what it comes to."""
-    date, found, end = time.strftime("%Y-%m-%d"), {}, time.monotonic() + TOTAL
+    date, found, over = time.strftime("%Y-%m-%d"), {}, time.monotonic() + TOTAL
     lock = threading.Lock()
 
     def one(name):
-        limit = min(wanted[name].seconds, end - time.monotonic())
+        limit = min(wanted[name].seconds, over - time.monotonic())
         outcome = run_part(name, wanted[name].function, standin, limit, folder)
         with lock:
             found[name] = outcome
@@ -220,7 +233,12 @@ def run(wanted, standin, path=None):
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         for beside, names in itertools.groupby(wanted, lambda name: wanted[name].beside):
             with ThreadPoolExecutor(min(12, os.cpu_count() or 1) if beside else 1) as pool:
-                list(pool.map(one, names))
+                try:
+                    list(pool.map(one, names))
+                except BaseException:  # Ctrl-C does not reach the parts
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    [*map(end, RUNNING)]
+                    raise
     record = _record(date, standin, wanted, found)
     say("\n" + summary(record["parts"], record["tiers"]))
     if standin:

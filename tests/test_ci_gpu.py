@@ -175,18 +175,53 @@ def test_the_file_is_written_after_each_part(bad):
     assert not looked["passed_before"]
 
 
-def test_a_part_that_hangs_ends_with_its_children(bad):
-    child = bad[0]["parts"]["hangs"]["child"]
+def gone(process):
+    """Tell whether a process has ended, after some seconds at most."""
     for _ in range(50):
         try:
-            os.kill(child, 0)
+            os.kill(process, 0)
         except ProcessLookupError:
-            return
-        stat = Path(f"/proc/{child}/stat")
+            return True
+        stat = Path(f"/proc/{process}/stat")
         if stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z":
-            return  # ended, and not yet fetched by its new parent
+            return True  # not yet fetched by its new parent
         time.sleep(0.1)
-    pytest.fail("the child is alive")
+    return False
+
+
+def test_a_part_that_hangs_ends_with_its_children(bad):
+    assert gone(bad[0]["parts"]["hangs"]["child"])
+
+
+RUN = """
+import sys, threading, time
+from pathlib import Path
+import gpu
+
+def tell():
+    while not gpu.RUNNING:
+        time.sleep(0.01)
+    print(*gpu.RUNNING, flush=True)
+
+threading.Thread(target=tell, daemon=True).start()
+gpu.PARTS = {"hangs": gpu.Part("bad_parts.hangs", 60)}
+gpu.why_not = lambda: ""
+gpu.main()
+"""
+
+
+def test_a_run_that_is_ended_takes_its_parts_along(tmp_path):
+    (tmp_path / "bad_parts.py").write_text(BAD)
+    (tmp_path / "run.py").write_text(RUN)
+    own = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT / "ci")])}
+    command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "result.json")]
+    with subprocess.Popen(
+        command, env=os.environ | own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        part = int(child.stdout.readline())
+        child.terminate()
+        assert child.wait(10) == 143, child.stderr.read()
+    assert gone(part)
 
 
 def test_the_last_parts_get_what_is_left_of_the_time(monkeypatch, tmp_path):
@@ -218,15 +253,15 @@ def test_a_verdict_says_what_is_against_a_tier():
     parts = dict.fromkeys((*TIERS, "pace", "engine"), good) | {"benchmark": {"rows": rows}}
     assert gpu.verdicts(parts) == dict.fromkeys(TIERS, "passed")
     assert gpu.verdicts({})["graph"] == (
-        "error; skipped: it was not timed; the engine's tests did not pass; the benchmark has no "
-        "row of it"
+        "it did not run; skipped: it was not timed; the engine's tests did not pass; the benchmark "
+        "has no row of it"
     )
     wrong = {"checks": {"it is right": "AssertionError", "it is fast": "skipped: no nvmath"}}
     broken = {"checks": {}, "error": "it took more than 3 s"}
     rows[2]["trouble"] = ["no CUDA graph could be captured"]
     found = gpu.verdicts(parts | {"eager": wrong, "generic": broken})
     assert found == {
-        "generic": "error",
+        "generic": "it took more than 3 s",
         "eager": "it is right; skipped: no nvmath",
         "graph": "benchmark, narrow: no CUDA graph could be captured",
     }

@@ -63,14 +63,16 @@ def _pytest(found, arguments, workers, variables):
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
         code, said = _limited(
-            [*command, f"--junitxml={report}"], found.left - 12,
+            [*command, f"--junitxml={report}"], found.left - 20, 15,
             one_thread | variables | {"PYTHONPATH": os.pathsep.join(map(str, search))},
         )  # fmt: skip
-        found.note(said=said.strip()[-4000:].splitlines(), **counted(report))
-    assert code == 0, f"pytest ended with {code}: {said.strip()[-3000:]}"
+        tests = counted(report)
+        found.note(said=said.strip()[-4000:].splitlines(), **tests)
+    failed = f"{tests.get('n_failed', 'some')} of {tests.get('n_tests', 'its')} tests failed"
+    assert code == 0, f"pytest ended with {code}, {failed}"
 
 
-def _limited(command, seconds, variables):
+def _limited(command, seconds, patience, variables):
     """Run a command; interrupt it when the time is over. Returns its code and what it said."""
     with tempfile.TemporaryFile("w+", errors="replace") as told:
         child = subprocess.Popen(
@@ -81,7 +83,7 @@ def _limited(command, seconds, variables):
         except subprocess.TimeoutExpired:
             child.send_signal(signal.SIGINT)
             try:
-                child.wait(8)
+                child.wait(patience)
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
@@ -137,7 +139,7 @@ def benchmark(found, standin):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "bench.json")
         command = [sys.executable, "-m", "xpmlp", "bench", *options, "--json", str(path)]
-        code, said = _limited(command, found.left - 10, {})
+        code, said = _limited(command, found.left - 20, 8, {})
         record = json.loads(path.read_text()) if path.exists() else {"results": [], "machine": {}}
     found.note(record=record, rows=_rows(record), said=said.strip()[-4000:].splitlines())
     found.check("the benchmark came to its end", _ended, code, said)
