@@ -76,7 +76,7 @@ class Program:
         self.read = self._store(self.shadow, lead)  # what products read
         self.state = {name: self._store(a, lead) for name, a in zip(slots, self.slots)}
         self.stretch = cupy.zeros(11, np.uint64)
-        self.scale = cupy.asarray(FIRST_SCALE, T) if self.stored == "float16" else None
+        self.scale: Any = cupy.asarray(FIRST_SCALE, T) if self.stored == "float16" else None
 
     def _store(self, flat, lead):
         views, stop = {}, 0
