@@ -2,7 +2,7 @@
 
 It shows on a machine without a card what CuPy would refuse, launch, copy and wait for, and runs
 CUDA kernels on the CPU (emulator/). It is a model of what the host sees of cupy 14.2: not of speed
-or asynchrony. `ci/gpu` checks its rules against the real one (ci/gpu_parts.py, `conformance`).
+or asynchrony. `ci/gpu` checks its rules against the real one (ci/gpu_parts/rules.py).
 
     import cupy_standin
     cupy = cupy_standin.install()              # in a process of its own, before CuPy is asked for

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -240,6 +241,14 @@ def test_parts_are_functions_and_the_most_valuable_have_their_time_for_sure():
     together = {name: s for name, s in seconds.items() if gpu.PARTS[name].beside}
     alone = sum(seconds.values()) - sum(together.values())
     assert alone + max(together.values()) <= gpu.TOTAL < 480
+
+
+def test_what_ci_gpu_runs_on_a_card_takes_its_cupy_from_there():
+    folder = ROOT / "tests" / "standin"
+    paths = [*folder.glob("cuda_*.py"), *folder.glob("*_checks.py")]
+    assert len(paths) > 8
+    direct = re.compile(r"^\s*(from cupy_standin|import cupy_standin|import nvmath_standin)", re.M)
+    assert [path.name for path in paths if direct.search(path.read_text())] == []
 
 
 # ---- Verdicts

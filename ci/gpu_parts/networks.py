@@ -46,7 +46,7 @@ class Net:
 
 
 NETS = {
-    "relu, log loss, adam": Net((Dense(33, "relu"), Dense(17, "relu"), Dense(5)), 7),
+    "relu, log loss, adam": Net((Dense(33, "relu"), Dense(17, "relu"), Dense(5)), 7, rows=180),
     "gelu_tanh and dropout, squared error, nesterov": Net(
         (Dropout(0.2), Dense(24, "gelu_tanh"), Dense(16, "gelu_tanh"), Dropout(0.3), Dense(3)), 9,
         "squared_error", "sgd", lr=1e-2,
@@ -58,7 +58,7 @@ NETS = {
         (Dense(16, "silu", use_bias=False), Dense(2)), 5, "poisson", "adamw", weight_decay=0.1,
         alpha=0.0,
     ),
-    "one layer, adagrad": Net((Dense(10),), 20, rule="adagrad"),
+    "one layer, adagrad": Net((Dense(10),), 20, rule="adagrad", rows=100, batch=8),
     "three members, relu": Net((Dense(12, "relu"), Dense(4)), 6, members=3),
     "784-256-128-10, batch 128": Net(
         (Dense(256, "relu"), Dense(128, "relu"), Dense(10)), 784, lr=1e-3, rows=300, batch=128

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import needs
 
-# Norm-wise, after 8 steps: what the tiers have in common is the mathematics, not the order of sums.
+# Norm-wise, after some steps: what the tiers have in common is the mathematics, not the order of sums.
 BOUNDS = {"float64": 1e-12, "float32": 1e-5}
 # Of a gradient; TF32 and float16 keep 10 bits of a product's operands, bfloat16 keeps 7.
 PRECISIONS = {"high": 3e-3, "medium": 2e-2, "float16": 3e-3}
