@@ -21,6 +21,12 @@ def needs(module, sentence="{} is not installed"):
         raise Skip(sentence.format(module))
 
 
+def needs_xpmlp():
+    """Skip where something is missing without which xpmlp cannot be imported."""
+    for module in ("array_api_compat", "sklearn", "safetensors", "click", "tqdm"):
+        needs(module)
+
+
 class Found:
     """What a part has found, on disk after each addition: a time limit may end the part.
 

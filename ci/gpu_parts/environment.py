@@ -8,7 +8,7 @@ import time
 from importlib import import_module, metadata
 from pathlib import Path
 
-from . import Skip, needs
+from . import Skip, needs, needs_xpmlp
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
@@ -78,7 +78,7 @@ def doctor(found, standin):
 def _doctor(found, standin):
     if standin:
         raise Skip("it asks CuPy in a process of its own")
-    needs("array_api_compat")
+    needs_xpmlp()
     text = run(sys.executable, "-m", "xpmlp", "doctor", seconds=found.left)
     found.note(text=text.splitlines())
     name = import_module("cupy").cuda.runtime.getDeviceProperties(0)["name"].decode()
@@ -111,7 +111,7 @@ def kernels(found, standin):
 
 
 def _compiled(dtype, stored):
-    needs("array_api_compat")
+    needs_xpmlp()
     cupy, own = import_module("cupy"), import_module("xpmlp.engines.cupy.kernels")
     start = time.perf_counter()
     code = own.SOURCE.read_text()

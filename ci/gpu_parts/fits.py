@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import Skip, needs
+from . import Skip, needs, needs_xpmlp
 from .environment import run
 
 TIERS = ("generic", "eager", "graph")
@@ -20,6 +20,7 @@ ARGS = {"hidden_layer_sizes": (32, 16), "max_iter": 3, "batch_size": 64, "random
 
 def fits(found, standin):
     """Check fits in each tier, and the ways to the card and back."""
+    needs_xpmlp()
     X, y = _data(400 if standin else 2000)
     for tier in TIERS:
         for sentence, check in {
@@ -186,6 +187,7 @@ def _command(found, standin):
 
 def scikit_learn(found, standin):
     """Run scikit-learn's own checks of CuPy's arrays (and torch's), and a search on the card."""
+    needs_xpmlp()
     os.environ["SCIPY_ARRAY_API"] = "1"  # before SciPy is imported
     from sklearn.utils.estimator_checks import estimator_checks_generator
 

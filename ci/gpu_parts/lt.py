@@ -8,7 +8,7 @@ from importlib import import_module
 
 import numpy as np
 
-from . import captured, microseconds, needs
+from . import captured, microseconds, needs, needs_xpmlp
 
 # Compute type and stored type.
 PRECISIONS = {
@@ -24,9 +24,8 @@ EPILOGUES = {
 
 def lt(found, standin):
     """Time the products of the benchmark's networks."""
-    found.check("nvmath-python brings cuBLASLt", needs, "nvmath")
-    if found.outcome["checks"] != {"nvmath-python brings cuBLASLt": "ok"}:
-        return
+    needs_xpmlp()
+    needs("nvmath")
     cells = import_module("xpmlp.benchmarks.cells").CUDA_KINDS["steps"]
     nets = {(20, 16, 24, 1): 12} if standin else {c.sizes: c.batch for c in cells if c.goal}
     for sizes, batch in nets.items():

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from xml.etree import ElementTree
 
-from . import needs
+from . import needs, needs_xpmlp
 from .environment import ROOT
 
 
@@ -51,6 +51,7 @@ def suite(found, standin):
 
 def _pytest(found, arguments, workers, variables):
     """Run pytest, and count what it says; before the time is over it is interrupted."""
+    needs_xpmlp()
     needs("pytest")
     command = [sys.executable, "-m", "pytest", "-q", "--tb=short", *arguments]
     # A newer library's deprecations on that machine are no fault of ours.
@@ -130,8 +131,7 @@ def counted(report):
 
 def benchmark(found, standin):
     """Keep what `xpmlp bench` measures, as far as it comes: it writes after each network."""
-    for name in ("array_api_compat", "threadpoolctl", "click"):
-        needs(name)
+    needs_xpmlp()
     options = ["--device", "cuda", "--quick"]
     if standin:  # what was recorded on a CPU
         results = ROOT / "ci" / "benchmarks" / "results"
@@ -174,7 +174,7 @@ def _table(found, record):
 
 def parity(found, standin):
     """Compare every operation on each library that sees the card, as far as the time reaches."""
-    needs("array_api_compat")
+    needs_xpmlp()
     os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")  # else TF32, which fails
     from xpmlp.testing.backends import choose
     from xpmlp.testing.parity import Report, cases, run_operation

@@ -12,9 +12,9 @@ from importlib import import_module
 
 import numpy as np
 
-from . import needs
+from . import needs, needs_xpmlp
 
-# Norm-wise, after some steps: what the tiers have in common is the mathematics, not the order of sums.
+# Norm-wise: tiers have the mathematics in common, not the order of sums.
 BOUNDS = {"float64": 1e-12, "float32": 1e-5}
 # Of a gradient; TF32 and float16 keep 10 bits of a product's operands, bfloat16 keeps 7.
 PRECISIONS = {"high": 3e-3, "medium": 2e-2, "float16": 3e-3}
@@ -43,6 +43,7 @@ def graph(found, standin):
 
 def pace(found, standin):
     """Check and time what wants the card for itself."""
+    needs_xpmlp()
     for tier in ("generic", "eager", "graph"):
         sentence = f"{tier}: the host is back before the card begins"
         found.check(sentence, _ahead, tier, standin)
@@ -51,6 +52,7 @@ def pace(found, standin):
 
 
 def _tier(tier, found, standin):
+    needs_xpmlp()
     from .networks import NETS
 
     for name, net in list(NETS.items())[: -1 if standin else None]:
