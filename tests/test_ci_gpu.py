@@ -112,8 +112,8 @@ def test_without_a_dependency_of_xpmlp_parts_say_so_and_the_others_run(tmp_path)
     hide = "import sys; sys.modules['array_api_compat'] = None"
     (tmp_path / "sitecustomize.py").write_text(hide)
     path = tmp_path / "result.json"
-    parts = [name for name in gpu.PARTS if name not in ("environment", "doctor", "cold kernels")]
-    result = run("ci/gpu.py", "--standin", "--parts", ",".join(parts), path, PYTHONPATH=tmp_path)
+    parts = "graph,engine,conformance,fits,scikit-learn,parity,pace,lt,speeds,benchmark"
+    result = run("ci/gpu.py", "--standin", "--parts", parts, path, PYTHONPATH=tmp_path)
     made = json.loads(path.read_text())
     assert result.returncode == 0, result.stderr
     said = {name: {*part["checks"].values()} for name, part in made["parts"].items()}
@@ -273,7 +273,7 @@ def test_what_ci_gpu_runs_on_a_card_takes_its_cupy_from_there():
 def test_a_verdict_says_what_is_against_a_tier():
     good = {"checks": {"it is right": "ok"}}
     rows = [
-        {"name": f"xpmlp {tier}", "case": "narrow", "trouble": []} for tier in TIERS
+        {"name": f"xpmlp {tier}", "case": "narrow", "error": None, "notes": []} for tier in TIERS
     ]  # fmt: skip
     parts = dict.fromkeys((*TIERS, "pace", "engine"), good) | {"benchmark": {"rows": rows}}
     assert gpu.verdicts(parts) == dict.fromkeys(TIERS, "passed")
@@ -283,7 +283,8 @@ def test_a_verdict_says_what_is_against_a_tier():
     )
     wrong = {"checks": {"it is right": "AssertionError", "it is fast": "skipped: no nvmath"}}
     broken = {"checks": {}, "error": "it took more than 3 s"}
-    rows[2]["trouble"] = ["no CUDA graph could be captured"]
+    rows[2]["notes"] = ["no CUDA graph could be captured"]
+    rows[0]["notes"] = ["matmul_precision='high' changes nothing"]
     found = gpu.verdicts(parts | {"eager": wrong, "generic": broken})
     assert found == {
         "generic": "it took more than 3 s",
@@ -293,6 +294,9 @@ def test_a_verdict_says_what_is_against_a_tier():
     slow = {"checks": {"eager: it is fast": "AssertionError", "graph: it is fast": "ok"}}
     found = gpu.verdicts(parts | {"pace": slow})
     assert (found["eager"], found["generic"]) == ("eager: it is fast", "passed")
+    rows[0]["error"] = "out of memory"
+    assert gpu.verdicts(parts)["generic"] == "benchmark, narrow: out of memory"
+    rows[0]["error"] = None
     found = gpu.verdicts(parts | {"engine": wrong})
     assert found["generic"] == "passed"
     assert found["eager"] == "the engine's tests did not pass"

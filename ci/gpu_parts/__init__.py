@@ -15,10 +15,10 @@ class Skip(Exception):
     """What a check cannot run without; it is told, and fails nothing."""
 
 
-def needs(module, sentence="{} is not installed"):
+def needs(module):
     """Skip where a module is missing."""
     if find_spec(module) is None:
-        raise Skip(sentence.format(module))
+        raise Skip(f"{module} is not installed")
 
 
 def needs_xpmlp():

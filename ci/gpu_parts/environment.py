@@ -66,7 +66,7 @@ def _smi():
 
 
 def _cublaslt():
-    needs("nvmath", "nvmath-python is not installed, so no product can be part of a CUDA graph")
+    needs("nvmath")
     return {"version": import_module("nvmath.bindings.cublasLt").get_version()}
 
 

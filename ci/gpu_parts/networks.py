@@ -66,7 +66,7 @@ NETS = {
 }  # fmt: skip
 # Its first step moves the weights by the gradient alone; no unit is on or off by a rounding error.
 PLAIN = Net(
-    (Dense(96, "gelu_tanh"), Dense(64, "tanh"), Dense(16)), 128, alpha=0.0, rows=64, batch=64,
+    (Dense(40, "gelu_tanh"), Dense(24, "tanh"), Dense(8)), 48, alpha=0.0, rows=32, batch=32,
     rule=make_rule("sgd", momentum=0.0), lr=1.0,
 )  # fmt: skip
 

@@ -147,13 +147,14 @@ def benchmark(found, standin):
 
 
 def _rows(record):
-    """Return the timings in short: microseconds, and what there is against them."""
+    """Return the timings in short."""
     return [
         {
             **{key: row.get(key) for key in ("kind", "case", "precision", "name", "goal")},
             "microseconds": row["seconds"] and 1e6 * median(row["seconds"]),
             "on the card": (own := row.get("device_seconds")) and 1e6 * median(own),
-            "trouble": [*filter(None, [row.get("error")]), *row.get("notes", ())],
+            "error": row.get("error"),
+            "notes": row.get("notes", []),
         }
         for row in record["results"]
     ]

@@ -116,7 +116,7 @@ def _launches_of_a_step(stored, standin):
     from .networks import Net, training
 
     if stored != "float32":
-        needs("nvmath", "nvmath-python is not installed")
+        needs("nvmath")
     Dense, Options = import_module("xpmlp.nn").Dense, import_module("xpmlp.engines").Options
     D, H, C, batch = (20, 32, 5, 16) if standin else (1024, 4096, 1000, 4096)
     layers = (Dense(H, "tanh"), Dense(H, "relu"), Dense(C))

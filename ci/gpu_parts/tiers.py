@@ -84,7 +84,7 @@ def _on(tier, net, dtype="float32", **options):
     from .networks import training
 
     if tier == "graph" or options.get("matmul_precision", "highest") != "highest":
-        needs("nvmath", "nvmath-python is not installed")
+        needs("nvmath")
     like = import_module("cupy").empty(0)
     made = training(net, like, dtype, Options(accelerate=tier, **options))
     assert made.engine.name == f"cupy {tier}", made.engine.name
@@ -131,20 +131,22 @@ def _nan(tier):
 
 
 def _diverges(tier):
-    from xpmlp import MLPClassifier
+    from xpmlp import train
     from xpmlp.errors import DivergenceError
+    from xpmlp.nn import Network
 
-    cupy = import_module("cupy")
+    from .networks import NETS
+
     if tier == "graph":
-        needs("nvmath", "nvmath-python is not installed")
-    X = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
-    made = MLPClassifier(
-        (16, 8), solver="sgd", learning_rate_init=1e30, max_iter=3, batch_size=16, random_state=0,
-        accelerate=tier,
-    )  # fmt: skip
+        needs("nvmath")
+    net = next(iter(NETS.values()))
+    X, y = (import_module("cupy").asarray(a.astype(np.float32)) for a in net.data())
     try:
         with np.errstate(all="ignore"):  # of the stand-in
-            made.fit(cupy.asarray(X), cupy.asarray(np.arange(64) % 3))
+            train(
+                Network(net.layers), X, y, loss=net.loss, solver="sgd", learning_rate_init=1e30,
+                max_iter=3, batch_size=16, accelerate=tier,
+            )  # fmt: skip
     except DivergenceError as error:
         return {"said": str(error)}
     raise AssertionError("it ended as if all were well")
@@ -325,7 +327,7 @@ def _speed(tier, standin):
     from xpmlp.benchmarks.worker import timed
 
     if tier == "graph":
-        needs("nvmath", "nvmath-python is not installed")
+        needs("nvmath")
     cases, found = [case for case in CUDA_KINDS["steps"] if case.goal], {}
     if standin:
         cases = [replace(cases[0], sizes=(20, 8, 4), batch=8, rows=64)]
