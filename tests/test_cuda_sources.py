@@ -35,9 +35,7 @@ def compiled_by_nvrtc(found, source, options):
     """Returns the machine code and what the assembler says of it."""
     library, headers = found
     program, size = ctypes.c_void_p(), ctypes.c_size_t()
-    library.nvrtcCreateProgram(
-        ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None
-    )
+    library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None)
     given = [o.encode() for o in (*options, "--ptxas-options=-v", f"-I{headers}")]
     code = library.nvrtcCompileProgram(program, len(given), (ctypes.c_char_p * len(given))(*given))
     library.nvrtcGetProgramLogSize(program, ctypes.byref(size))

@@ -5,6 +5,7 @@ K members, each a row-major matrix: arrays are (K, rows, columns), the last axis
 """
 
 import warnings
+import weakref
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -227,6 +228,8 @@ class Handle:
     def __init__(self, lt, kind, *args):
         self.lt, self.kind = lt, kind
         self.value = getattr(lt, f"{kind}_create")(*args)
+        ended = weakref.finalize(self, getattr(lt, f"{kind}_destroy"), self.value)
+        ended.atexit = False  # the process's end takes all
 
     def set(self, attributes, **values):
         """Set attributes of an enumeration by name, in the width that each has."""
@@ -238,9 +241,6 @@ class Handle:
             getattr(self.lt, f"{self.kind}_set_attribute")(
                 self.value, number, a.ctypes.data, a.nbytes
             )
-
-    def __del__(self):
-        getattr(self.lt, f"{self.kind}_destroy")(self.value)
 
 
 def _alignment(array):
