@@ -3,6 +3,7 @@
 import gc
 import warnings
 import weakref
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from cuda_setting import cupy
 from cuda_training import engine, engine_module, oracle, outcome, products, training
 
 from xpmlp import MLPClassifier, nn, train
-from xpmlp.arrays import counting
-from xpmlp.errors import DeviceMemoryError
+from xpmlp.arrays import counting, current_card
+from xpmlp.errors import DeviceError, DeviceMemoryError
 
 LT = products.cublaslt()[0]
 NETWORK = nn.Network([nn.Dense(16, "relu"), nn.Dense(3)])
@@ -190,3 +191,15 @@ def test_memory_that_ends_outside_of_the_steps_is_told_in_a_sentence(monkeypatch
     with pytest.raises(DeviceMemoryError, match=r"The memory of cuda:0 is too small .* bytes are"):
         model.fit(x, y)
     assert not hasattr(model, "coefs_")
+
+
+def test_the_card_of_an_array_or_of_the_argument_is_made_current(monkeypatch):
+    assert current_card(cupy.ones(1)) == cupy.cuda.Device(0)
+    with pytest.raises(DeviceError, match="device='cuda:1' does not work"):
+        MLPClassifier(**ARGS, device="cuda:1").fit(X, Y)
+    monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", lambda: 2)
+    assert current_card(X, "cuda:1") == cupy.cuda.Device(1)
+    for where in ("auto", "cpu", "cuda", "cuda:0", "cuda:7", "tpu"):
+        assert isinstance(current_card(X, where), nullcontext)
+    with pytest.raises(RuntimeError, match="invalid device ordinal"):  # there is but one, to enter
+        MLPClassifier(**ARGS, device="cuda:1").fit(X, Y)
