@@ -230,6 +230,22 @@ def test_programs_that_nobody_uses_make_room_before_a_batch_is_halved(tier):
     assert [p.N for p in kept_programs()] == [256]
 
 
+@standin_only
+@pytest.mark.parametrize("tier", ["eager", "graph"])
+def test_programs_at_work_together_stay_within_the_users_limit(tier):
+    one, two = (training(NETWORK, n=600, D=5, batch_size=b, epochs=1) for b in (512, 500))
+    whole = peak(tier, one)
+    starts = [(engine(tier).run(made.step), *started(made)) for made in (one, two)]
+    with little(int(1.5 * whole), "limit"):
+        limit, held = POOL.get_limit(), []
+        for run_step, carry, data, plans in starts:
+            held.append(run_step(carry, data, plans[0]))
+            assert POOL.total_bytes() + sum(p.pool.total_bytes() for p in kept_programs()) <= limit
+        assert [p.n < p.N for p in kept_programs()] == [False, True]  # the second has the rest
+    for (_, losses), made in zip(held, (one, two)):
+        assert_close(losses.get(), oracle(made)["losses"], 1e-12)
+
+
 @pytest.mark.parametrize("tier", ["eager", "graph"])
 def test_idle_programs_are_kept_up_to_a_bound_the_latest_first(tier, monkeypatch):
     steps = [training(NETWORK, n=20, D=5, batch_size=b, epochs=1) for b in (7, 8, 9, 10)]

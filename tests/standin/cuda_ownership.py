@@ -186,6 +186,17 @@ def test_what_somebody_else_wrote_between_epochs_is_taken(tier, what, precision)
 
 
 @pytest.mark.parametrize("tier", TIERS)
+def test_a_program_is_not_taken_from_a_stream_whose_work_may_still_be_under_way(tier, programs):
+    made = problem(0, epochs=1)
+    want, other = oracle(made), cupy.cuda.Stream(non_blocking=True)
+    for count in (1, 2):
+        assert_close(outcome(engine(tier), made), want, 1e-12)
+        with other:
+            assert_close(outcome(engine(tier), made), want, 1e-12)
+        assert programs == [5] * 2, count  # one for each stream, both taken again
+
+
+@pytest.mark.parametrize("tier", TIERS)
 def test_an_interrupted_run_leaves_nothing_behind_and_the_next_is_right(tier, monkeypatch):
     made = problem(0)
     run, (carry, data, plans) = engine(tier).run(made.step), started(made)
