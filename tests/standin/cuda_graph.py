@@ -91,8 +91,9 @@ def test_replays_equal_launches_to_the_last_bit_and_the_plain_text(
 ):
     monkeypatch.setattr(program, "FASTEST", Always(way))
     made = training(
-        network, n=50, D=9, K=K, dtype=dtype, loss="log_loss", rule=Adam(epsilon=1e-2), alpha=0.5
-    )
+        network, n=50, D=9, K=K, dtype=dtype, loss="log_loss", rule=Adam(epsilon=1e-2), alpha=0.5,
+        epochs=1,
+    )  # fmt: skip
     want = one_by_one(monkeypatch, made)
     assert_close(want, oracle(made), TOLERANCE[dtype])
     assert_close(outcome(engine("graph"), made), want, 0.0)
