@@ -24,7 +24,7 @@ from .fused import KERNELS, FusedRule
 from .graph import Player
 from .products import CupyProducts, LtProducts, NoAlgorithm, cublaslt
 from .program import Program
-from .trouble import careful_run, fitting, free_pools, in_parts, tell
+from .trouble import careful_run, fitting, free_pools, in_parts
 from .units import units_of
 
 PROVEN = "generic"  # the best tier whose tests and benchmark have passed on a card
@@ -109,21 +109,21 @@ def _make(step, lead, tier, options):
         choice = _plainly(step, tier, options, short)
         program = _built(step, lead, options, choice)
     if choice.lacks:
-        tell(choice.lacks)
-        program.notes.append(choice.lacks)
+        program.remark(choice.lacks)
     return program, Player(program, choice.graphs)
 
 
 def _built(step, lead, options, choice):
     def attempt(n):
+        # Parts of a batch are a way out, not worth the timing; epilogues add in an order of theirs.
         by_time = not options.deterministic and n == step.batch_size
         # What a fit takes beside its program: copies of what it trains.
         room = [cupy.empty(_size(step, lead), step.dtype) for _ in range(2 + len(step.rule.slots))]
         pool = SHELF.pool()
         with cupy.cuda.using_allocator(pool.malloc):
             program = Program(
-                step, lead, n, choice.products(by_time=by_time), choice.stored, by_time=by_time,
-                fused=choice.graphs and not options.deterministic, pool=pool,
+                step, lead, n, choice.products(by_time=by_time), choice.stored,
+                fused=choice.graphs and by_time, pool=pool,
             )  # fmt: skip
         del room
         return program
@@ -148,8 +148,7 @@ def _choice(step, lead, tier, options):
         return _plainly(step, tier, options, "nvmath-python does not work here")
     stored = STORED.get(options.matmul_precision, step.dtype) if short else step.dtype
     compute = "tf32" if short and stored == "float32" else step.dtype
-    products = partial(LtProducts, compute, deterministic=options.deterministic)
-    return Choice(products, stored, tier == "graph")
+    return Choice(partial(LtProducts, compute), stored, tier == "graph")
 
 
 def _plainly(step, tier, options, reason):

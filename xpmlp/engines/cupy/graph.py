@@ -5,7 +5,6 @@ from contextlib import suppress
 import cupy
 
 from ...arrays import note
-from .trouble import tell
 
 UNROLLED = 8  # steps in the longer of the two graphs
 
@@ -71,5 +70,4 @@ class Player:
             self.graphs = False
             reason = " ".join(str(error).split())
             text = f"no CUDA graph could be captured, so kernels are launched one by one: {reason}"
-            tell(text)
-            self.program.notes.append(text)
+            self.program.remark(text)

@@ -91,21 +91,19 @@ class LtProducts:
     """Products by cuBLASLt.
 
     compute: "float32", "tf32" or "float64". Algorithms are timed once for each kind of product and
-    process, unless `by_time` is False: then it is the library's first choice that works. If
-    `deterministic`, no algorithm adds in a varying order.
+    process, unless `by_time` is False: then it is the library's first choice that works.
     """
 
     name = "cuBLASLt"
     chosen: dict = {}  # what kind of product -> the algorithm's 64 bytes
 
-    def __init__(self, compute: str, *, deterministic: bool = False, by_time: bool = True):
+    def __init__(self, compute: str, *, by_time: bool = True):
         self.lt, cublas, self.handle = cublaslt()
         kinds = {"float32": "32F", "tf32": "32F_FAST_TF32", "float64": "64F"}
         self.compute = int(getattr(cublas.ComputeType, f"COMPUTE_{kinds[compute]}"))
         self.scale = np.float64 if compute == "float64" else np.float32
         self.types = {"float16": 2, "uint16": 14, "float32": 0, "float64": 1}  # cudaDataType_t
-        self.deterministic, self.by_time = deterministic, by_time and not deterministic
-        self.device = cupy.cuda.Device().id
+        self.by_time, self.device = by_time, cupy.cuda.Device().id
         self.workspaces = [cupy.empty(WORKSPACE, np.uint8)]
 
     def bind(self, a: Matrix, b: Matrix, out, *, accumulate=False, epilogue=None, branch=0):
@@ -186,12 +184,7 @@ class LtProducts:
     def _key(self, a, b, out, epilogue):
         """Return what the choice of an algorithm depends on; the alignments come last."""
         arrays = b.array, a.array, out
-        flags = (
-            a.transposed,
-            b.transposed,
-            epilogue and epilogue.kind,
-            self.deterministic,
-        )
+        flags = a.transposed, b.transposed, epilogue and epilogue.kind, self.by_time
         aligned = [_alignment(x) for x in arrays]
         if epilogue and epilogue.bias is not None:
             aligned[2] = min(aligned[2], _alignment(epilogue.bias))

@@ -6,6 +6,7 @@ same list is a step of the eager tier, and, captured into a CUDA graph, one of t
 K members, N rows a batch, n of them computed at once (fewer than N where memory is short).
 """
 
+import warnings
 import weakref
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -42,13 +43,13 @@ class Op(NamedTuple):
 class Program:
     """A step's launches and buffers. What `run` returns are its own buffers, until its next run.
 
-    lead: () or (K,); stored: the dtype of activations; fused: whether products may take epilogues;
-    by_time: whether the faster of two ways is taken; pool: of memory, kept as long as the program.
+    lead: () or (K,); stored: the dtype of activations; fused: whether products may take epilogues,
+    where that is faster (of whole batches only: a bias gradient is written, never added); pool: of
+    memory, kept as long as the program.
     """
 
-    def __init__(self, step, lead, n, products, stored, *, fused, by_time, pool):
-        self.step, self.products, self.fused, self.by_time = step, products, fused, by_time
-        self.pool = pool
+    def __init__(self, step, lead, n, products, stored, *, fused, pool):
+        self.step, self.products, self.fused, self.pool = step, products, fused, pool
         self.K, self.N, self.n = (lead or (1,))[0], step.batch_size, n
         self.stored = stored
         self.bind = launcher(step.dtype, stored)
@@ -161,6 +162,11 @@ class Program:
         """Mark the beginning of a run; its end is marked by what it returns."""
         self.lent, self.running = [], True
 
+    def remark(self, text):
+        """Warn of what runs otherwise than asked for, and put it in the report of each fit."""
+        warnings.warn(text, RuntimeWarning)
+        self.notes.append(text)
+
     def run(self, carry, data, plan, play):
         """Run a stretch: play(n) runs n steps. Returns the carry and the losses (2, B[, K])."""
         if not self.owns(carry):
@@ -210,8 +216,7 @@ class Part:
 
     def __init__(self, program, start, rows):
         self.p, self.start, self.rows = program, start, rows
-        # A bias gradient of an epilogue is written, never added.
-        self.fused = program.fused and program.K == 1 and rows == program.N
+        self.fused = program.fused and program.K == 1
         units, forward, backward = program.units, [], []
         x = self._view(program.x, units[0].link.n_in)
         for i in range(len(units) - 1):
@@ -354,8 +359,8 @@ class Part:
         )
 
     def _fastest(self, ways, *key):
-        """Return the way whose launches together take least: by time once, or else the first."""
-        if len(ways) == 1 or not self.p.by_time:
+        """Return the way whose launches together take least, timed once."""
+        if len(ways) == 1:
             return ways[0]
         key = cupy.cuda.Device().id, *key
         if key not in FASTEST:

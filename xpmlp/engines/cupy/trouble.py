@@ -1,6 +1,5 @@
-"""What is done and said where a card or a library falls short: memory, missing packages."""
+"""What is done and said where a card's memory falls short."""
 
-import warnings
 from functools import partial
 
 import cupy
@@ -10,12 +9,6 @@ from ...errors import DeviceMemoryError
 from ..base import gather
 
 OutOfMemoryError = cupy.cuda.memory.OutOfMemoryError
-
-
-def tell(text: str) -> None:
-    """Warn of what runs otherwise than asked for, and put it in the fit's report."""
-    note(text=text)
-    warnings.warn(text, RuntimeWarning)
 
 
 def free_pools():
