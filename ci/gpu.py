@@ -19,6 +19,7 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -123,10 +124,8 @@ def run_part(name, function, standin, limit, folder):
 
 def end(pid):
     """End a process and its children, also of one that has ended: they share its group."""
-    try:
+    with suppress(ProcessLookupError):  # all have ended
         os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def failures(found):
