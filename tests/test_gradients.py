@@ -10,7 +10,7 @@ import pytest
 
 from xpmlp import MLPClassifier, MLPRegressor, nn
 from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.nn.layers import LAYERS
+from xpmlp.nn.network import LAYERS
 from xpmlp.nn.losses import LOSSES
 from xpmlp.testing import assert_gradients, check_gradients
 from xpmlp.testing.gradients.report import Mistake

@@ -7,7 +7,8 @@ from conftest import assert_close, assert_derivative, dtype_name, leaves, map_tr
 from xpmlp.errors import ShapeError
 from xpmlp.nn import Activation, ActivationFunction, Ctx, Dense, Dropout, Layer, Layout, Network
 from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.nn.layers import LAYERS, WEIGHTS
+from xpmlp.nn.layers import WEIGHTS
+from xpmlp.nn.network import LAYERS
 from xpmlp.nn.losses import LOSSES
 from xpmlp.randomness import step_keys
 

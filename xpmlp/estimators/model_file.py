@@ -14,9 +14,9 @@ from ..errors import ModelFileError
 from ..files.container import FORMAT_VERSION, MAX_ARRAYS, read_container, write_container
 from ..nn import Dense, Layout, Network, initializers
 from ..nn.activations import get_activation
-from ..nn.layers import LAYERS
 from ..nn.layout import path_name, put
 from ..nn.losses import match_loss
+from ..nn.network import LAYERS
 from ..optim import RULES
 from ..training import State, new_history
 from .scaling import Scaling

@@ -16,10 +16,11 @@ from .layers import (
 )
 from .layout import Layout
 from .losses import Loss
-from .network import Network
+from .network import LAYERS, Network, Residual
+from .normalization import BatchNorm, LayerNorm, RMSNorm
 
 __all__ = [
-    "BUFFERS", "OFFSETS", "WEIGHTS", "Activation", "ActivationFunction", "Ctx", "Dense", "Dropout",
-    "Group", "Kernels", "Layer", "Layout", "Loss", "Network", "activations", "initializers",
-    "losses",
+    "BUFFERS", "LAYERS", "OFFSETS", "WEIGHTS", "Activation", "ActivationFunction", "BatchNorm",
+    "Ctx", "Dense", "Dropout", "Group", "Kernels", "Layer", "LayerNorm", "Layout", "Loss",
+    "Network", "RMSNorm", "Residual", "activations", "initializers", "losses",
 ]  # fmt: skip

@@ -270,6 +270,3 @@ class Dropout(Layer):
     def backward(self, params, dy, cache, ctx):
         """dy: (..., N, D).  Returns dx, of that shape."""
         return dy * cache[0] if cache else dy, {}
-
-
-LAYERS = {layer.__name__: layer for layer in (Dense, Activation, Dropout)}

@@ -7,7 +7,7 @@ value (...,) = sum_i w_i l_i. Outputs are logits where a probability or a rate i
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..arrays import Array, device, namespace
@@ -122,6 +122,176 @@ def _poisson(outputs, y, w, xp):
     return xp.sum(w * (rate - y * outputs + constant), axis=(-2, -1)), w * (rate - y)
 
 
+def _gamma(outputs, y, w, xp):
+    ratio = y * xp.exp(-outputs)
+    constant = -1.0 - xp.log(xp.maximum(y, 1e-30))  # makes the value 0 at exp(output) = y
+    return xp.sum(w * (outputs + ratio + constant), axis=(-2, -1)), w * (1.0 - ratio)
+
+
+def _absolute_error(outputs, y, w, xp):
+    error = outputs - y
+    return xp.sum(w * xp.abs(error), axis=(-2, -1)), w * xp.sign(error)
+
+
+def _log_cosh(outputs, y, w, xp):
+    error = outputs - y
+    size = xp.abs(error)
+    value = size + xp.log1p(xp.exp(-2.0 * size)) - math.log(2.0)
+    return xp.sum(w * value, axis=(-2, -1)), w * xp.tanh(error)
+
+
+@dataclass(frozen=True)
+class _Huber:
+    delta: float = 1.0
+
+    def __call__(self, outputs, y, w, xp):
+        error = outputs - y
+        near = xp.minimum(xp.maximum(error, -self.delta), self.delta)
+        d = w * near
+        return xp.sum(d * (error - 0.5 * near), axis=(-2, -1)), d
+
+
+@dataclass(frozen=True)
+class _Quantile:
+    levels: tuple[float, ...] = (0.5,)
+
+    def __call__(self, outputs, y, w, xp):
+        n_outputs = outputs.shape[-1] // len(self.levels)
+        level = constants(self.levels * n_outputs, outputs, xp)
+        error = y - outputs
+        below = _mask(error < 0, outputs, xp)  # the target lies below the prediction
+        d = w * (below - level)
+        return -xp.sum(d * error, axis=(-2, -1)), d
+
+
+@dataclass(frozen=True)
+class _Focal:
+    gamma: float = 2.0
+
+    def __call__(self, outputs, y, w, xp):
+        z = outputs - xp.max(outputs, axis=-1, keepdims=True)
+        log_p = z - xp.log(xp.sum(xp.exp(z), axis=-1, keepdims=True))
+        p = xp.exp(log_p)
+        q = -xp.expm1(log_p)  # 1 - p, exact where p is near 1
+        easy = y * q ** (self.gamma - 1.0)
+        value = -xp.sum(w * easy * q * log_p, axis=(-2, -1))
+        slope = easy * (self.gamma * p * log_p - q)  # p times the derivative by p
+        return value, w * (slope - p * xp.sum(slope, axis=-1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class _BinaryFocal:
+    gamma: float = 2.0
+
+    def __call__(self, outputs, y, w, xp):
+        value, d = 0.0, 0.0
+        for sign, share in ((1.0, y), (-1.0, 1.0 - y)):
+            z = sign * outputs
+            q, cost = sigmoid(-z, xp), softplus(-z, xp)
+            weight = w * share * q**self.gamma
+            value = value + xp.sum(weight * cost, axis=(-2, -1))
+            d = d - sign * weight * (self.gamma * (1.0 - q) * cost + q)
+        return value, d
+
+
+@dataclass(frozen=True)
+class _ClassWeighted:
+    inner: Callable[..., tuple[Array, Array]]
+    weights: tuple[tuple[float, float], ...]  # of an output's 0 and 1
+
+    def __call__(self, outputs, y, w, xp):
+        of_0, of_1 = (constants(column, outputs, xp) for column in zip(*self.weights))
+        value_1, d_1 = self.inner(outputs, xp.ones_like(y), w * y * of_1, xp)
+        value_0, d_0 = self.inner(outputs, xp.zeros_like(y), w * (1.0 - y) * of_0, xp)
+        return value_0 + value_1, d_0 + d_1
+
+
+def constants(values, like, xp):
+    """Return Python numbers as a row (n,) beside `like`, made there: a step copies nothing."""
+    place = xp.arange(len(values), dtype=like.dtype, device=device(like))
+    row = xp.zeros_like(place) + values[0]
+    for i in range(1, len(values)):
+        if values[i] != values[i - 1]:
+            row = row + (values[i] - values[i - 1]) * _mask(place >= i, like, xp)
+    return row
+
+
+def _mask(condition, like, xp):
+    return xp.astype(condition, like.dtype)
+
+
+def huber(delta: float = 1.0) -> Loss:
+    """Return half the squared error up to `delta`, linear beyond (Huber 1964).
+
+    `delta` is in the units of the targets as the network sees them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value, d = huber(1.0)(np.asarray([[3.0]]), np.asarray([[0.0]]))
+    >>> float(value), d.tolist()
+    (2.5, [[1.0]])
+    """
+    if not delta > 0:
+        raise ValueError(f"huber needs delta > 0, got {delta!r}.")
+    return Loss("huber", _Huber(float(delta)), "identity", mean_over_outputs=True)
+
+
+def quantile(levels=0.5) -> Loss:
+    """Return the pinball loss of one level or several (Koenker & Bassett 1978).
+
+    A network has an output for each level of each target: those of the first target, then those
+    of the second; the targets are repeated alike.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value, d = quantile(0.9)(np.asarray([[0.0]]), np.asarray([[2.0]]))
+    >>> float(value), d.tolist()
+    (1.8, [[-0.9]])
+    """
+    levels = tuple(float(q) for q in (levels if hasattr(levels, "__iter__") else (levels,)))
+    if not levels or not all(0 < q < 1 for q in levels) or sorted({*levels}) != [*levels]:
+        raise ValueError(
+            f"quantiles must be different numbers in rising order between 0 and 1, got {levels}."
+        )
+    return Loss("quantile", _Quantile(levels), "identity", mean_over_outputs=True)
+
+
+def focal(gamma: float = 2.0, *, binary: bool = False) -> Loss:
+    """Return log-loss times (1 - p)^gamma, p the probability of the true class (Lin et al. 2017).
+
+    What is classified well counts less. `binary`: of independent logistic outputs, as for two
+    classes or several labels; else of a softmax.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value, _ = focal()(np.zeros((1, 2)), np.asarray([[1.0, 0.0]]))
+    >>> bool(np.isclose(value, np.log(2) / 4))
+    True
+    """
+    if not gamma >= 1:
+        raise ValueError(f"focal needs gamma >= 1, got {gamma!r}; log_loss is gamma = 0.")
+    if binary:
+        return Loss("binary_focal", _BinaryFocal(float(gamma)), "logistic")
+    return Loss("focal", _Focal(float(gamma)), "softmax")
+
+
+def class_weighted(loss: Loss, weights) -> Loss:
+    """Return a loss of logistic outputs with a weight for each output's 0 and 1: ((w0, w1), ...).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> loss = class_weighted(LOSSES["binary_log_loss"], [(1.0, 3.0)])
+    >>> loss(np.zeros((1, 1)), np.ones((1, 1)))[1].tolist()
+    [[-1.5]]
+    """
+    pairs = tuple((float(a), float(b)) for a, b in weights)
+    return replace(loss, value_and_grad=_ClassWeighted(loss.value_and_grad, pairs))
+
+
 LOSSES = {
     loss.name: loss
     for loss in (
@@ -133,14 +303,26 @@ LOSSES = {
         Loss("binary_log_loss", _binary_log_loss, "logistic"),
         # Half the Poisson deviance, of a rate exp(output).
         Loss("poisson", _poisson, "exp"),
+        # Half the gamma deviance, of a mean exp(output).
+        Loss("gamma", _gamma, "exp"),
+        # The following on activated outputs too, summed over them.
+        Loss("absolute_error", _absolute_error, "identity", mean_over_outputs=True),
+        huber(),
+        Loss("log_cosh", _log_cosh, "identity", mean_over_outputs=True),
+        quantile(),
+        focal(),
+        focal(binary=True),
     )
 }
+MAKERS = {"huber": huber, "quantile": quantile, "focal": focal}  # of losses that have parameters
+BINARY = {"log_loss": "binary_log_loss", "focal": "binary_focal"}  # for logistic outputs
 
 
-def match_loss(loss: str, task: str, out_activation: str = "auto") -> tuple[Loss, str]:
+def match_loss(loss: str | Loss, task: str, out_activation: str = "auto") -> tuple[Loss, str]:
     """Return the loss for a task and the output activation, or refuse the pair in words.
 
-    task: "binary", "multiclass", "multilabel" or "regression".
+    loss: a name, or a Loss of one's own; task: "binary", "multiclass", "multilabel" or
+    "regression".
 
     Examples
     --------
@@ -148,22 +330,24 @@ def match_loss(loss: str, task: str, out_activation: str = "auto") -> tuple[Loss
     >>> record.name, out_activation
     ('binary_log_loss', 'logistic')
     """
-    if loss not in LOSSES:
-        raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}.")
-    record = LOSSES[loss]
-    if loss == "log_loss" and task in ("binary", "multilabel"):
-        record = LOSSES["binary_log_loss"]
-    classes = task != "regression"
-    if loss == "squared_error":
+    if not isinstance(loss, Loss) and loss not in LOSSES:
+        raise ValueError(f"loss must be one of {', '.join(LOSSES)} or a Loss, got {loss!r}.")
+    record, classes = loss if isinstance(loss, Loss) else LOSSES[loss], task != "regression"
+    if task in ("binary", "multilabel") and record.name in BINARY:
+        gamma = getattr(record.value_and_grad, "gamma", None)
+        record = focal(gamma, binary=True) if gamma else LOSSES[BINARY[record.name]]
+    expected, allowed = record.link, (record.link,)
+    if record.link == "identity":
         expected = "logistic" if classes else "identity"
-        allowed: tuple[str, ...] = (
-            (expected,) if classes else ("identity", "logistic", "tanh", "relu")
+        allowed = (expected,) if classes else ("identity", "logistic", "tanh", "relu")
+    elif record.link == "softmax" and task in ("binary", "multilabel"):
+        raise ValueError(
+            f"loss={record.name!r} is of a softmax, and a {task} task has independent outputs: "
+            "give the Loss link='logistic'."
         )
-    else:
-        expected, allowed = record.link, (record.link,)
     if out_activation not in ("auto", *allowed):
         raise ValueError(
-            f"loss={loss!r} for a {task} task goes with out_activation="
+            f"loss={record.name!r} for a {task} task goes with out_activation="
             f"{' or '.join(map(repr, allowed))}, got {out_activation!r}: "
             f"{'a softmax goes with log_loss' if out_activation == 'softmax' else 'use `auto`'}."
         )

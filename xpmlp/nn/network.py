@@ -1,12 +1,15 @@
 """A chain of layers, which is a layer too."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..arrays import namespace
+from ..errors import ShapeError
 from ..randomness import stream
 from .activations import get_activation
-from .layers import Ctx, Dense, Layer
+from .layers import Activation, Ctx, Dense, Dropout, Layer
 from .layout import walk
+from .normalization import NORMALIZATIONS
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,65 @@ class Network(Layer):
         from ..inspection import plan_network
 
         return plan_network(self, X, y, **options)
+
+
+@dataclass(frozen=True)
+class Residual(Layer):
+    """A chain of layers around which its input passes: ``x + layers(x)``.
+
+    References
+    ----------
+    He et al. 2016, eq. 1, without an activation after the sum.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> block = Residual([Dense(2, "relu", use_bias=False)])
+    >>> params = {0: {"W": np.eye(2)}}
+    >>> block.forward(params, np.asarray([[1.0, -1.0]]), Ctx(np))[0].tolist()
+    [[2.0, -1.0]]
+    """
+
+    layers: tuple[Layer, ...]
+
+    def __post_init__(self):
+        object.__setattr__(self, "layers", Network(self.layers).layers)
+
+    @cached_property
+    def chain(self):
+        """The layers as a network."""
+        return Network(self.layers)
+
+    @property
+    def parts(self):
+        """The layers by number."""
+        return self.chain.parts
+
+    def init(self, n_in, stream, x=None):
+        """Draw the layers' parameters."""
+        params, n_out = self.chain.init(n_in, stream, x)
+        if n_out != n_in:
+            raise ShapeError(
+                f"a Residual of {n_in} inputs has {n_out} outputs, which cannot be added to them: "
+                f"its last layer needs {n_in} units."
+            )
+        return params, n_out
+
+    def forward(self, params, x, ctx):
+        """x: (..., N, D).  Returns y, of that shape, and the layers' caches."""
+        y, caches = self.chain.forward(params, x, ctx)
+        return x + y, caches
+
+    def backward(self, params, dy, cache, ctx):
+        """dy: (..., N, D).  Returns dx (None unless needed) and the layers' updates."""
+        dx, updates = self.chain.backward(params, dy, cache, ctx)
+        return dy + dx if ctx.need_dx else None, updates
+
+
+LAYERS = {
+    layer.__name__: layer
+    for layer in (Dense, Activation, Dropout, *NORMALIZATIONS.values(), Residual)
+}
 
 
 def describe(layer, n_in):

@@ -11,9 +11,9 @@ from ... import nn, optim
 from ...arrays import from_host
 from ...nn.activations import ACTIVATIONS
 from ...nn.initializers import INITIALIZERS
-from ...nn.layers import LAYERS
 from ...nn.layout import path_name
 from ...nn.losses import LOSSES, one_hot, softmax
+from ...nn.network import LAYERS
 from ...randomness import step_keys, stream
 from .compare import BITS, EQUAL, Bound, Operation, norm, ulp
 from .trainings import flat, trainings, unflat

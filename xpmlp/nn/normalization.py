@@ -1,0 +1,193 @@
+"""Normalization: batch, layer and root mean square, each a layer with a gain g and an offset b.
+
+x: (..., N, D), h: x normalised, s: what it was multiplied by; g, b: (..., 1, D).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from .layers import BUFFERS, Group, Layer
+
+STATISTICS = "mean", "var"
+
+
+def _gradients(dy, h, xp):
+    """Return dg and db."""
+    return xp.sum(dy * h, axis=-2, keepdims=True), xp.sum(dy, axis=-2, keepdims=True)
+
+
+@dataclass(frozen=True)
+class BatchNorm(Layer):
+    """Normalise each column over the batch's rows; in predictions by running statistics.
+
+    Rows count by their weights: one of weight 0, such as padding, changes nothing, and one of
+    weight 2 is two rows. The variance is that of the batch, divided by the weights' sum.
+
+    Parameters
+    ----------
+    momentum : float, default=0.1
+        Share of a batch in the running statistics.
+    epsilon : float, default=1e-5
+        Added to the variance.
+
+    References
+    ----------
+    Ioffe & Szegedy 2015, algorithm 1. PyTorch's running variance is divided by n - 1, Keras' by n,
+    as here.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpmlp.nn import Ctx
+    >>> layer = BatchNorm(epsilon=0.0)
+    >>> params, _ = layer.init(1, np.random.default_rng(0))
+    >>> layer.forward(params, np.asarray([[1.0], [3.0]]), Ctx(np, training=True))[0].tolist()
+    [[-1.0], [1.0]]
+    """
+
+    momentum: float = 0.1
+    epsilon: float = 1e-5
+    groups: ClassVar[dict[str, Group]] = {"mean": BUFFERS, "var": BUFFERS}
+
+    def __post_init__(self):
+        if not 0 < self.momentum <= 1 or not self.epsilon >= 0:
+            raise ValueError(f"BatchNorm needs 0 < momentum <= 1 and epsilon >= 0, got {self!r}.")
+
+    def init(self, n_in, stream, x=None):
+        """Return a gain of 1, an offset of 0, and statistics of mean 0 and variance 1."""
+        one, zero = np.ones((1, n_in)), np.zeros((1, n_in))
+        return {"g": one, "b": zero, "mean": zero.copy(), "var": one.copy()}, n_in
+
+    def shapes(self, n_in):
+        """Return the shapes of the parameters, and the number of outputs."""
+        return dict.fromkeys(("g", "b", "mean", "var"), (1, n_in)), n_in
+
+    def forward(self, params, x, ctx):
+        """x: (..., N, D).  Returns y, of that shape."""
+        xp, w, seen = ctx.xp, None, ()
+        mean, var = (params[name] for name in STATISTICS)
+        if ctx.training:
+            w = ctx.weights
+            w = xp.ones_like(x[..., 0]) * (1.0 / x.shape[-2]) if w is None else w
+            w = w[..., None]
+            mean = xp.sum(w * x, axis=-2, keepdims=True)
+            c = x - mean
+            var = xp.sum(w * c * c, axis=-2, keepdims=True)
+            # A batch that weighs nothing leaves the statistics alone.
+            share = self.momentum * xp.sum(w, axis=-2, keepdims=True)
+            old = [params[name] for name in STATISTICS]
+            seen = [a + share * (now - a) for a, now in zip(old, (mean, var))]
+        else:
+            c = x - mean
+        s = 1.0 / xp.sqrt(var + self.epsilon)
+        h = c * s
+        return params["g"] * h + params["b"], (h, s, w, *seen)
+
+    def backward(self, params, dy, cache, ctx):
+        """dy: (..., N, D).  Returns dx, of that shape; dg, db and the next statistics."""
+        h, s, w, *seen = cache
+        dg, db = _gradients(dy, h, ctx.xp)
+        dx = dy if w is None else dy - w * db - w * h * dg
+        seen = seen or [ctx.xp.asarray(params[name], copy=True) for name in STATISTICS]
+        return params["g"] * s * dx, {"g": dg, "b": db, **dict(zip(STATISTICS, seen))}
+
+
+@dataclass(frozen=True)
+class LayerNorm(Layer):
+    """Normalise each row over its columns, alike in training and in predictions.
+
+    References
+    ----------
+    Ba, Kiros & Hinton 2016, eq. 3 and 4; epsilon is added to the variance, as in PyTorch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpmlp.nn import Ctx
+    >>> layer = LayerNorm(epsilon=0.0)
+    >>> params, _ = layer.init(2, np.random.default_rng(0))
+    >>> layer.forward(params, np.asarray([[1.0, 3.0]]), Ctx(np))[0].tolist()
+    [[-1.0, 1.0]]
+    """
+
+    epsilon: float = 1e-5
+
+    def __post_init__(self):
+        if not self.epsilon >= 0:
+            raise ValueError(f"LayerNorm needs epsilon >= 0, got {self.epsilon!r}.")
+
+    def init(self, n_in, stream, x=None):
+        """Return a gain of 1 and an offset of 0."""
+        return {"g": np.ones((1, n_in)), "b": np.zeros((1, n_in))}, n_in
+
+    def shapes(self, n_in):
+        """Return the shapes of the parameters, and the number of outputs."""
+        return {"g": (1, n_in), "b": (1, n_in)}, n_in
+
+    def forward(self, params, x, ctx):
+        """x: (..., N, D).  Returns y, of that shape."""
+        xp = ctx.xp
+        c = x - xp.mean(x, axis=-1, keepdims=True)
+        s = 1.0 / xp.sqrt(xp.mean(c * c, axis=-1, keepdims=True) + self.epsilon)
+        h = c * s
+        return params["g"] * h + params["b"], (h, s)
+
+    def backward(self, params, dy, cache, ctx):
+        """dy: (..., N, D).  Returns dx, of that shape, and dg, db."""
+        xp, (h, s) = ctx.xp, cache
+        dg, db = _gradients(dy, h, xp)
+        dh = params["g"] * dy
+        mean, slope = (xp.mean(a, axis=-1, keepdims=True) for a in (dh, dh * h))
+        return s * (dh - mean - h * slope), {"g": dg, "b": db}
+
+
+@dataclass(frozen=True)
+class RMSNorm(Layer):
+    """Divide each row by the root of its mean square: a `LayerNorm` that centres nothing.
+
+    References
+    ----------
+    Zhang & Sennrich 2019, eq. 4; epsilon stands under the root, as in PyTorch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpmlp.nn import Ctx
+    >>> layer = RMSNorm(epsilon=0.0)
+    >>> params, _ = layer.init(2, np.random.default_rng(0))
+    >>> layer.forward(params, np.asarray([[2.0, 2.0]]), Ctx(np))[0].tolist()
+    [[1.0, 1.0]]
+    """
+
+    epsilon: float = 1e-5
+
+    def __post_init__(self):
+        if not self.epsilon >= 0:
+            raise ValueError(f"RMSNorm needs epsilon >= 0, got {self.epsilon!r}.")
+
+    def init(self, n_in, stream, x=None):
+        """Return a gain of 1."""
+        return {"g": np.ones((1, n_in))}, n_in
+
+    def shapes(self, n_in):
+        """Return the shapes of the parameters, and the number of outputs."""
+        return {"g": (1, n_in)}, n_in
+
+    def forward(self, params, x, ctx):
+        """x: (..., N, D).  Returns y, of that shape."""
+        xp = ctx.xp
+        s = 1.0 / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + self.epsilon)
+        h = x * s
+        return params["g"] * h, (h, s)
+
+    def backward(self, params, dy, cache, ctx):
+        """dy: (..., N, D).  Returns dx, of that shape, and dg."""
+        xp, (h, s) = ctx.xp, cache
+        dh = params["g"] * dy
+        slope = xp.mean(dh * h, axis=-1, keepdims=True)
+        return s * (dh - h * slope), {"g": xp.sum(dy * h, axis=-2, keepdims=True)}
+
+
+NORMALIZATIONS = {"batch": BatchNorm, "layer": LayerNorm, "rms": RMSNorm}
