@@ -9,7 +9,13 @@ class ShapeError(ValueError):
 
 
 class DivergenceError(ValueError):
-    """Training produced a loss or a parameter that is not finite."""
+    """Training produced a loss or a parameter that is not finite.
+
+    n_finite: epochs of the call that ended well; the estimator holds the weights after the last of
+    them, and where there was none it is as it was before the call.
+    """
+
+    n_finite = 0
 
 
 class DataError(ValueError):

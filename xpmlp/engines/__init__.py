@@ -3,7 +3,17 @@
 from importlib.util import find_spec
 
 from ..arrays import Array, is_cupy, is_jax, is_numpy, is_torch, namespace
-from .base import DEFAULTS, Batch, Carry, Engine, Options, Plan, gather
+from .base import (
+    DEFAULTS,
+    Batch,
+    Carry,
+    Engine,
+    Options,
+    Plan,
+    copy_carry,
+    copy_store,
+    gather,
+)
 from .generic import generic_engine
 from .jax import jax_engine
 from .numpy import numpy_engine
@@ -17,6 +27,8 @@ __all__ = [
     "Engine",
     "Options",
     "Plan",
+    "copy_carry",
+    "copy_store",
     "engine_for",
     "gather",
     "generic_engine",

@@ -25,6 +25,10 @@ class Plan(NamedTuple):
         """Return the numbers of step i."""
         return Plan(*(a[i, ...] for a in self))
 
+    def part(self, start, stop):
+        """Return the plan of the steps from start to before stop."""
+        return Plan(*(a[start:stop, ...] for a in self))
+
 
 class Batch(NamedTuple):
     """One step's rows, and its numbers from the plan."""
@@ -40,6 +44,17 @@ class Carry(NamedTuple):
     params: dict[str, Array]  # the store of what the rule updates
     buffers: dict[str, Array]  # the store of what layers update
     state: dict[str, dict[str, Array]]  # the rule's: slot -> store
+
+
+def copy_store(store, *, xp):
+    """Copy a store: the next step may overwrite or give away its arrays."""
+    return {name: xp.asarray(a, copy=True) for name, a in store.items()}
+
+
+def copy_carry(carry, *, xp):
+    """Copy a carry."""
+    params, buffers = (copy_store(store, xp=xp) for store in carry[:2])
+    return Carry(params, buffers, {slot: copy_store(s, xp=xp) for slot, s in carry.state.items()})
 
 
 class Options(NamedTuple):

@@ -76,7 +76,7 @@ def _chain_run(step, otherwise):
         grads = {name: np.empty_like(p) for name, p in carry.params.items()}
         dW, db = chain.views(grads)
         # A rule of one's own may look at a whole leaf, as for its norm.
-        known = type(step.rule) in RULES.values()
+        known = step.elementwise and type(step.rule) in RULES.values()
         blocks = list(_blocks(carry, grads, BLOCK if known else sys.maxsize))
         losses = np.zeros((2, len(plan.rows)), step.dtype)
         taken = [np.empty((step.batch_size, a.shape[1]), a.dtype) for a in data]

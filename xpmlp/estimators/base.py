@@ -19,27 +19,25 @@ from ..arrays import (
     as_float,
     counting,
     float_dtype,
-    from_host,
     home,
     namespace,
     place,
     why_there,
 )  # fmt: skip
 from ..engines import ACCELERATIONS, MATMUL_PRECISIONS, Carry
-from ..errors import DeviceError
-from ..nn import Dense, Dropout, Layer, Layout, Loss, Network
-from ..nn.activations import ActivationFunction, get_activation
-from ..nn.initializers import get_initializer
-from ..nn.layout import map_params
+from ..errors import DeviceError, DivergenceError
+from ..nn import BatchNorm, Dropout, Layer, Loss, Network
+from ..nn.activations import ActivationFunction
 from ..nn.losses import LINKS, match_loss
-from ..optim import RULES, SGD, Rule, make_rule, make_schedule
-from ..randomness import stream
+from ..nn.normalization import NORMALIZATIONS
+from ..optim import RULES, SCHEDULES, SGD, Rule, Schedule, make_rule, make_schedule
 from ..training import Recipe, fit_network, fit_report
+from .building import Builds, has_layer
 from .explaining import Explains
 from .inputs import check_inputs, check_weights, elsewhere, on_its_card, seed_of
 from .model_file import save_model
 from .predictor import Predicts
-from .validation import Validates
+from .validation import Rows, Validates
 from .weights import collect, nested, refresh
 
 
@@ -57,7 +55,7 @@ class Problem(NamedTuple):
 ON_DEVICE = ("coefs_", "intercepts_", "other_params_", "_state")
 
 
-class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
+class BaseMLP(Builds, Explains, Predicts, Validates, BaseEstimator):
     """The estimators' common part; `MLPClassifier` and `MLPRegressor` are what to use."""
 
     coefs_: list
@@ -65,11 +63,11 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left"), Layer],
-        "activation": [str, ActivationFunction],
+        "activation": [str, ActivationFunction, "array-like"],
         "solver": [StrOptions({*RULES, "lbfgs"}), Rule],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate": [StrOptions(set(SCHEDULES)), Schedule, callable],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -90,7 +88,13 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
         "init": "no_validation",
         "out_activation": [str],
         "weight_decay": [Interval(Real, 0, None, closed="left"), None],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
+        "normalization": [StrOptions(set(NORMALIZATIONS)), None],
+        "residual": ["boolean"],
+        "max_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "ema_decay": [Interval(Real, 0, 1, closed="neither"), None],
+        "scoring": [str, callable, None],
         "device": [str],
         "dtype": "no_validation",
         "matmul_precision": [StrOptions(set(MATMUL_PRECISIONS))],
@@ -103,7 +107,7 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
         tags.array_api_support = True
         return tags
 
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None):
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network to X and y.
 
         Parameters
@@ -113,7 +117,7 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
         y : array or list of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, a 0/1 column a label, or numbers.
         sample_weight : array of shape (n_samples,), optional
-        X_val, y_val : like X and y, optional
+        X_val, y_val, sample_weight_val : like X, y and sample_weight, optional
             Looked at after each epoch: `history_` gets their loss and score, and early_stopping
             uses them instead of splitting a part off X.
 
@@ -124,11 +128,13 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
         Raises
         ------
         DivergenceError
-            When the loss or a weight is not finite after an epoch. The estimator is then, as after
-            any error, what it was before the call.
+            When the loss or a weight is not finite after an epoch; it says where that began. The
+            estimator then holds the weights after the epoch before; if that was the first, it is,
+            as after any other error, what it was before the call.
         """
         resume = self.warm_start and hasattr(self, "coefs_")
-        return self._guarded(X, y, sample_weight, (X_val, y_val), resume=resume)
+        validation = X_val, y_val, sample_weight_val
+        return self._guarded(X, y, sample_weight, validation, resume=resume)
 
     @on_its_card
     def _guarded(self, X, y, sample_weight, validation, *, resume, one_epoch=False, classes=None):
@@ -137,7 +143,7 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
         try:
             self._validate_params()
             with counting() as counts:
-                self._fit(X, y, sample_weight, validation, resume, one_epoch, classes)
+                error = self._fit(X, y, sample_weight, validation, resume, one_epoch, classes)
             why = why_there(X, self.device)
             self.fit_report_ = fit_report(self.coefs_[0], self._options(), why, counts, start)
             for text in counts.notes if self.verbose else ():
@@ -146,47 +152,99 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
+        if error:
+            raise error
         return self
 
     def _fit(self, X, y, sample_weight, validation, resume, one_epoch, classes):
+        """Fit. Returns the error of a training that diverged after an epoch that ended well."""
         if one_epoch and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        x, targets, weights, loss, params = self._prepared(X, y, sample_weight, resume, classes)
+        if one_epoch and isinstance(getattr(self, "class_weight", None), str):
+            raise ValueError(
+                "partial_fit sees a part of the rows, which class_weight='balanced' cannot be "
+                "computed from: pass the weights as a dict."
+            )
+        x, targets, weights, loss, params, labels = self._prepared(
+            X, y, sample_weight, resume, classes
+        )
         if self.verbose and self.device != "cpu" and not (one_epoch and resume):
             print(f"Training on {self.device_}: {why_there(X, self.device)}")
         state = self._resumed(one_epoch, x) if resume else None
-        data, weights, held_out = self._split(x, targets, weights, validation)
+        rows = Rows(x, targets, labels, weights, check_weights(sample_weight, x.shape[0]))
+        rows, held_out = self._split(rows, validation)
         rule = None if self.solver == "lbfgs" else self._rule()
-        if rule is None and _drops(self.network_):
-            raise ValueError(
-                "solver='lbfgs' needs a fixed objective: leave dropout out, or take 'adam'."
-            )
-        recipe = self._recipe(data[0].shape[0], rule, one_epoch)
+        if rule is None:
+            self._check_objective()
+        recipe = self._recipe(rows.x.shape[0], rule, one_epoch)
         params, state, reason = fit_network(
-            self.network_, loss, rule, recipe, data, params, state=state, sample_weight=weights,
-            validation=held_out,
+            self.network_, loss, rule, recipe, (rows.x, rows.targets), params, state=state,
+            sample_weight=rows.weights, validation=held_out,
         )  # fmt: skip
+        error = reason if isinstance(reason, DivergenceError) else None
+        if error and not state.n_iter:
+            raise error
         collect(self, params)
         self._report(state, reason, one_epoch)
+        if error:
+            error.n_finite = state.n_iter
+            error.args = (f"{error} The estimator holds the weights after epoch {state.n_iter}.",)
+        return error
+
+    def _check_objective(self):
+        """Refuse what L-BFGS cannot do."""
+        if has_layer(self.network_, (Dropout, BatchNorm)):
+            raise ValueError(
+                "solver='lbfgs' needs a fixed objective: leave dropout and batch normalization "
+                "out, or take 'adam'."
+            )
+        given = [k for k in ("max_norm", "max_grad_norm", "ema_decay") if getattr(self, k)]
+        if given:
+            raise ValueError(
+                f"solver='lbfgs' makes no steps that {' and '.join(given)} could act on: leave "
+                "that out, or take 'adam'."
+            )
 
     def _prepared(self, X, y, sample_weight=None, resume=False, classes=None):
-        """Return x, targets, weights, the loss and the parameters, all as the step takes them."""
+        """Return x, targets, weights, the loss and the parameters, all as the step takes them.
+
+        The last is y as checked on the host; weights include those of classes.
+        """
         if not resume:
             self.scaling_ = None
             self.seed_ = seed_of(self.random_state)
         x = self._inputs(X, reset=not resume)
-        targets = self._targets(y, x, reset=not resume, classes=classes)
         weights = check_weights(sample_weight, x.shape[0])
-        loss, self.out_activation_ = match_loss(self.loss, self._task, self.out_activation)
+        labels = self._checked_targets(y, x.shape[0], reset=not resume, classes=classes)
         if not resume:
-            return x, targets, weights, loss, self._initial(x, targets.shape[1], loss)
+            self._measure(labels, weights)
+        targets = self._encoded(labels, x)
+        loss, self.out_activation_ = match_loss(self._loss(), self._task, self.out_activation)
+        loss, weights = self._class_weighted(loss, labels, weights)
+        if not resume:
+            params = self._initial(x, targets.shape[1], loss)
+            return x, targets, weights, loss, params, labels
         params = nested(self, x)
         if self._network(targets.shape[1], loss) != self.network_:
             raise ValueError(
                 f"the arguments of {type(self).__name__} describe another network than the "
                 "fitted one: call fit without warm_start."
             )
-        return x, targets, weights, loss, params
+        return x, targets, weights, loss, params, labels
+
+    def _loss(self):
+        return self.loss
+
+    def _levels(self):
+        """Return the quantiles that are learnt: each takes an output."""
+        return (0.5,)
+
+    def _measure(self, labels, weights):
+        """Take statistics of the targets that the model keeps."""
+
+    def _class_weighted(self, loss, labels, weights):
+        """Return the loss and the rows' weights with those of the classes in them."""
+        return loss, weights
 
     def _problem(self, X, y):
         """Return what a fit to X and y would start from, without touching the estimator.
@@ -196,7 +254,7 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
         twin = copy(self)
         twin._validate_params()
         fitted = hasattr(self, "coefs_")
-        x, targets, _, loss, params = twin._prepared(X, y, resume=fitted)
+        x, targets, _, loss, params, _ = twin._prepared(X, y, resume=fitted)
         return Problem(twin.network_, loss, params, x, targets, float(self.alpha))
 
     def _inputs(self, X, *, reset=False, method="fit"):
@@ -227,46 +285,13 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
             )
         return x
 
-    def _network(self, n_outputs, loss):
-        """Return the network that the arguments describe."""
-        given = self.hidden_layer_sizes
-        given = list(given) if hasattr(given, "__iter__") else [given]
-        auto = self.init == "auto" or _is_pair(self.init)
-        rule = get_activation(self.activation).init if auto else self.init
-        get_initializer(rule)
-        layers: list[Layer] = []
-        for size in given:
-            if isinstance(size, Layer):
-                layers.append(size)
-                continue
-            if not isinstance(size, Integral) or size <= 0:
-                raise ValueError(
-                    f"hidden_layer_sizes must be > 0, whole numbers or layers, got {given}."
-                )
-            layers.append(Dense(int(size), self.activation, initializer=rule))
-            layers += [Dropout(float(self.dropout))] if self.dropout else []
-        last = self.out_activation_ if loss.name == "squared_error" else "identity"
-        return Network((*layers, Dense(n_outputs, last, initializer=rule)))
-
-    def _initial(self, x, n_outputs, loss):
-        """Make the network and draw its parameters. Returns them as nested dicts beside x."""
-        self.network_ = self._network(n_outputs, loss)
-        host, _ = self.network_.init(x.shape[1], stream(self.seed_, "init"))
-        params = map_params(lambda a: from_host(a, x, self._dtype), host)
-        self._layout = Layout.of(self.network_, params, contiguous=False)
-        collect(self, params)
-        if _is_pair(self.init):
-            self.coefs_, self.intercepts_ = map(list, self.init)
-            params = nested(self, x)
-        return params
-
     def _resumed(self, one_epoch, x):
         """Return a copy of the state of the call before; warm_start makes the rule's state anew."""
         old = self._state
         history = {name: list(values) for name, values in old.history.items()}
         rule = old.rule if one_epoch else None  # without a rule its state is made anew
-        kept = refresh(old.carry.state, x) if one_epoch else {}
-        return replace(old, carry=Carry({}, {}, kept), rule=rule, history=history)
+        carry = refresh(old.carry, x) if one_epoch else Carry({}, {}, {})
+        return replace(old, carry=carry, rule=rule, history=history)
 
     def _rule(self):
         return make_rule(
@@ -283,19 +308,21 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
                 "It is going to be clipped."
             )
         decay = rule.weight_decay if rule and self.weight_decay is None else self.weight_decay
-        # scikit-learn's schedules belong to plain gradient descent.
-        schedule = self.learning_rate if isinstance(rule, SGD) else "constant"
+        schedule = self.learning_rate
+        if not isinstance(rule, SGD) and schedule in ("invscaling", "adaptive"):
+            schedule = "constant"  # as scikit-learn has it
         return Recipe(
             make_schedule(schedule, self.power_t), float(self.learning_rate_init),
             min(int(batch_size), n), 1 if one_epoch else self.max_iter, self.shuffle, self.seed_,
             float(self.alpha), float(decay or 0.0), self.tol, self.n_iter_no_change,
             self.early_stopping and rule is not None, self.max_fun, int(self.verbose),
-            self._options(),
+            self._options(), self.max_iter, self.max_grad_norm, self.max_norm,
+            self.ema_decay,
         )  # fmt: skip
 
     def _report(self, state, reason, one_epoch):
         """Set the fitted attributes, and warn of what the user should know."""
-        self._state = replace(state, carry=Carry({}, {}, state.carry.state))
+        self._state = replace(state, batch_losses=None)
         self.history_ = state.history
         self.loss_curve_ = state.history["loss"]
         self.n_iter_, self.t_ = state.n_iter, state.n_seen
@@ -313,7 +340,7 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
             warnings.warn("Training interrupted by user.")
         elif reason == "diverged":
             warnings.warn(
-                f"Training diverged in epoch {state.n_iter}; the weights of the best epoch are "
+                f"Training diverged in epoch {state.n_iter + 1}; the weights of the best epoch are "
                 "restored: lower learning_rate_init or standardise X.",
                 ConvergenceWarning,
             )
@@ -355,14 +382,3 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
                 state = state | {"device": "auto", "device_": "cpu", "_home": home(np.empty(0))}
                 warnings.warn(f"The model stays in NumPy: {error}", stacklevel=2)
         super().__setstate__(state)
-
-
-def _is_pair(init):
-    """Tell whether `init` is (coefs, intercepts)."""
-    lists = tuple | list
-    return isinstance(init, lists) and len(init) == 2 and all(isinstance(a, lists) for a in init)
-
-
-def _drops(layer):
-    """Tell whether a layer, or a part of it, is a Dropout."""
-    return isinstance(layer, Dropout) or any(map(_drops, getattr(layer, "parts", {}).values()))

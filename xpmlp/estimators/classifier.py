@@ -1,11 +1,12 @@
 """The classifier."""
 
+from numbers import Real
 from typing import ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
     _check_partial_fit_first_call,
@@ -15,7 +16,7 @@ from sklearn.utils.multiclass import (
 from sklearn.utils.validation import column_or_1d
 
 from ..arrays import from_host, is_array, namespace, to_host
-from ..nn.losses import one_hot
+from ..nn.losses import Loss, class_weighted, one_hot
 from .base import BaseMLP
 from .inputs import back, host_targets, on_its_card
 
@@ -98,7 +99,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     """
 
     _parameter_constraints: ClassVar[dict] = BaseMLP._parameter_constraints | {
-        "loss": [StrOptions({"log_loss", "binary_log_loss", "squared_error"})]
+        "loss": [StrOptions({"log_loss", "binary_log_loss", "squared_error", "focal"}), Loss],
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
 
     def __init__(
@@ -107,9 +110,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         max_iter=200, shuffle=True, random_state=None, tol=1e-4, verbose=False, warm_start=False,
         momentum=0.9, nesterovs_momentum=True, early_stopping=False, validation_fraction=0.1,
         beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10, max_fun=15000,
-        loss="log_loss", init="auto", out_activation="auto", weight_decay=None, dropout=0.0,
-        device="auto", dtype=None, matmul_precision="highest", accelerate="auto",
-        deterministic=False,
+        loss="log_loss", class_weight=None, label_smoothing=0.0, init="auto", out_activation="auto",
+        weight_decay=None, dropout=0.0, normalization=None, residual=False, max_norm=None,
+        max_grad_norm=None, ema_decay=None, scoring=None, device="auto", dtype=None,
+        matmul_precision="highest", accelerate="auto", deterministic=False,
     ):  # fmt: skip
         self.__dict__.update({k: v for k, v in locals().items() if k not in ("self", "__class__")})
 
@@ -135,7 +139,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         resume = hasattr(self, "coefs_")
         return self._guarded(
-            X, y, sample_weight, (None, None), resume=resume, one_epoch=True, classes=(classes,)
+            X, y, sample_weight, (None,) * 3, resume=resume, one_epoch=True, classes=(classes,)
         )
 
     def _checked_targets(self, y, n, *, reset, classes=None):
@@ -156,15 +160,44 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             self.n_outputs_ = 1 if self._task == "binary" else len(self.classes_)
         return y
 
-    def _targets(self, y, x, *, reset, classes=None):
-        """Return 0/1 targets (n, n_outputs) beside x."""
-        y = self._checked_targets(y, x.shape[0], reset=reset, classes=classes)
+    def _encoded(self, y, x):
+        """Return 0/1 targets (n, n_outputs) beside x, smoothed if asked for."""
         if self._task == "multilabel":
-            return from_host(y, x, self._dtype)
-        codes = np.searchsorted(self.classes_, y)
-        if self._task == "binary":
-            return from_host(codes[:, None], x, self._dtype)
-        return one_hot(from_host(codes, x, "int32"), len(self.classes_), x)
+            targets = from_host(y, x, self._dtype)
+        else:
+            codes = np.searchsorted(self.classes_, y)
+            if self._task == "binary":
+                targets = from_host(codes[:, None], x, self._dtype)
+            else:
+                targets = one_hot(from_host(codes, x, "int32"), len(self.classes_), x)
+        smoothing = float(self.label_smoothing)
+        if not smoothing or len(self.classes_) == 1:
+            return targets
+        n_ways = targets.shape[1] if self._task == "multiclass" else 2
+        return targets * (1.0 - smoothing) + smoothing / n_ways
+
+    def _class_weighted(self, loss, y, weights):
+        """Return the loss and the rows' weights with `class_weight` in them.
+
+        Several labels have a weight for each column's 0 and 1, which only a loss can hold.
+        """
+        given = self.class_weight
+        if given is None:
+            return loss, weights
+        if self._task == "multilabel":
+            each = given if isinstance(given, list) else [given] * y.shape[1]
+            if len(each) != y.shape[1]:
+                raise ValueError(
+                    f"class_weight has {len(each)} entries, y has {y.shape[1]} columns: pass one "
+                    "for each, or one for all."
+                )
+            pairs = [_weights_of(c, (0, 1), y[:, i], weights) for i, c in enumerate(each)]
+            return loss and class_weighted(loss, pairs), weights
+        if isinstance(given, list):
+            raise ValueError("a list as class_weight is for several labels: pass a dict.")
+        of_class = np.asarray(_weights_of(given, self.classes_.tolist(), y, weights))
+        own = of_class[np.searchsorted(self.classes_, y)]
+        return loss, own if weights is None else own * weights
 
     def _set_classes(self, found, multilabel, reset, classes):
         """Set `classes_` and the task, or check what was found against them."""
@@ -273,9 +306,26 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if self._task == "multiclass":
             hits = outputs.argmax(axis=1) == targets.argmax(axis=1)
         else:
-            threshold = 0.5 if self.loss == "squared_error" else 0.0
+            threshold = 0.5 if self.network_.layers[-1].activation == "logistic" else 0.0
             hits = ((outputs > threshold) == (targets > 0.5)).all(axis=1)
         return float(np.average(hits, weights=weights))
+
+
+def _weights_of(given, classes, y, weights):
+    """Return the weight of each class; balanced: n / (n_classes n_of_the_class), rows by weight."""
+    if given is None:
+        return [1.0] * len(classes)
+    if isinstance(given, str):
+        if given != "balanced":
+            raise ValueError(f"class_weight must be 'balanced' or a dict, got {given!r}.")
+        found = [np.average(y == c, weights=weights) for c in classes]
+        return [1.0 / (np.count_nonzero(found) * share) if share else 1.0 for share in found]
+    unknown = [c for c in given if c not in classes]
+    if unknown or not all(isinstance(w, Real) and 0 <= float(w) < np.inf for w in given.values()):
+        raise ValueError(
+            f"class_weight must give classes of {list(classes)} numbers of 0 or more, got {given}."
+        )
+    return [float(given.get(c, 1.0)) for c in classes]
 
 
 def _labels(values, codes):

@@ -98,8 +98,9 @@ class Explains:
                 simplefilter("ignore", DataConversionWarning)  # a note says it
                 twin._checked_targets(y, shape_of(X)[0], reset=not fitted)
         if not fitted:
-            loss, twin.out_activation_ = match_loss(self.loss, twin._task, self.out_activation)
-            twin.network_ = twin._network(twin.n_outputs_, loss)
+            loss, twin.out_activation_ = match_loss(twin._loss(), twin._task, self.out_activation)
+            twin.n_features_in_ = shape_of(X)[1]
+            twin.network_ = twin._network(twin.n_outputs_ * len(twin._levels()), loss)
         known = X[:0, ...] if is_array(X) else np.empty((0, 1))
         dtype = self._dtype if fitted else float_dtype(known, self.dtype)
         like = place(known if is_array(X) and not is_numpy(X) else np.empty((0, 1)), self.device)

@@ -1,17 +1,24 @@
 """The regressor."""
 
+from numbers import Real
 from typing import ClassVar
 
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
-from ..arrays import from_host, is_array, to_host
+from ..arrays import from_host, is_array, namespace, to_host
+from ..nn.losses import Loss, match_loss, quantile
 from .base import BaseMLP
 from .inputs import back, host_targets, on_its_card
+from .scaling import Scaling
+
+NAMES = {
+    "squared_error", "absolute_error", "huber", "log_cosh", "quantile", "poisson", "gamma",
+}  # fmt: skip
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -39,7 +46,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     """
 
     _parameter_constraints: ClassVar[dict] = BaseMLP._parameter_constraints | {
-        "loss": [StrOptions({"squared_error", "poisson"})]
+        "loss": [StrOptions(NAMES), Loss],
+        "quantiles": [Interval(Real, 0, 1, closed="neither"), "array-like", None],
+        "target_scale": [StrOptions({"auto"}), None],
     }
 
     def __init__(
@@ -49,8 +58,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         warm_start=False, momentum=0.9, nesterovs_momentum=True, early_stopping=False,
         validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10,
         max_fun=15000, init="auto", out_activation="auto", weight_decay=None, dropout=0.0,
-        device="auto", dtype=None, matmul_precision="highest", accelerate="auto",
-        deterministic=False,
+        normalization=None, residual=False, max_norm=None, max_grad_norm=None, ema_decay=None,
+        scoring=None, device="auto", dtype=None, matmul_precision="highest", accelerate="auto",
+        deterministic=False, quantiles=None, target_scale=None,
     ):  # fmt: skip
         self.__dict__.update({k: v for k, v in locals().items() if k not in ("self", "__class__")})
 
@@ -58,9 +68,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch over the given data, from where the last call ended."""
         resume = hasattr(self, "coefs_")
-        return self._guarded(X, y, sample_weight, (None, None), resume=resume, one_epoch=True)
+        return self._guarded(X, y, sample_weight, (None,) * 3, resume=resume, one_epoch=True)
 
-    def _checked_targets(self, y, n, *, reset):
+    def _checked_targets(self, y, n, *, reset, classes=None):
         """Return y as float64 (n, n_outputs); sets the task and n_outputs_ on reset."""
         y = host_targets(y, n, numeric=True, name=type(self).__name__)
         if y.ndim == 2 and y.shape[1] == 1:
@@ -73,34 +83,103 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             raise ValueError(
                 f"y has {y.shape[1]} outputs, the model was fitted to {self.n_outputs_}."
             )
-        if self.loss == "poisson" and y.min() < 0:
+        lowest = {"poisson": 0.0, "gamma": np.nextafter(0.0, 1.0)}.get(self._loss_name())
+        if lowest is not None and y.min() < lowest:
             raise ValueError(
-                "loss='poisson' needs y >= 0, got negative values: use 'squared_error'."
+                f"loss={self._loss_name()!r} needs y {'> 0' if lowest else '>= 0'}, got "
+                f"{y.min():g}: use 'squared_error'."
             )
         return y
 
-    def _targets(self, y, x, *, reset, classes=None):
-        """Return targets (n, n_outputs) beside x, standardised if the model has statistics."""
-        y = self._checked_targets(y, x.shape[0], reset=reset)
+    def _loss_name(self):
+        return self.loss if isinstance(self.loss, str) else self.loss.name
+
+    def _loss(self):
+        """Return the loss, with the quantiles in it."""
+        if self.loss != "quantile" and self.quantiles is not None:
+            raise ValueError("quantiles go with loss='quantile': leave them out, or set it.")
+        return quantile(self._levels()) if self.loss == "quantile" else self.loss
+
+    def _levels(self):
+        """Return the quantiles that are learnt, a tuple."""
+        given = 0.5 if self.quantiles is None else self.quantiles
+        return tuple(np.ravel(given).tolist()) if self.loss == "quantile" else (0.5,)
+
+    def _measure(self, y, weights):
+        """Measure the targets, if they are to be standardised."""
+        if self.target_scale is None:
+            return
+        if self.out_activation not in ("auto", "identity"):
+            raise ValueError(
+                f"target_scale={self.target_scale!r} standardises y, which out_activation="
+                f"{self.out_activation!r} bounds: leave one of them out."
+            )
+        by_mean = match_loss(self._loss(), "regression")[1] == "exp"
+        self.scaling_ = Scaling.of_targets(y, weights, by_mean=by_mean)
+
+    def _encoded(self, y, x):
+        """Return targets (n, n_outputs) beside x, standardised, once for each quantile."""
         if self.scaling_ is not None:
             y = self.scaling_.targets(y)
         if not np.isfinite(y.astype(self._dtype)).all():
-            raise ValueError(f"y holds values too large for {self._dtype}: divide y by its scale.")
-        return from_host(y, x, self._dtype)
+            raise ValueError(
+                f"y holds values too large for {self._dtype}: set target_scale='auto', or divide y "
+                "by its scale."
+            )
+        return from_host(np.repeat(y, len(self._levels()), axis=1), x, self._dtype)
 
     @on_its_card
-    def predict(self, X):
-        """Predict values: (n_samples,), or (n_samples, n_outputs) for several outputs.
+    def predict(self, X, quantiles=None):
+        """Predict values.
 
-        X : array of shape (n_samples, n_features). The result is in its library, on its device.
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+        quantiles : float or list of floats, optional
+            With loss="quantile": those wanted of the learnt ones. Without it the prediction is the
+            learnt quantile next to 0.5.
+
+        Returns
+        -------
+        y : array of shape (n_samples,) or (n_samples, n_outputs)
+            In X's library, on its device. A list of quantiles adds an axis at the end; along it
+            the values never fall: where quantiles cross, they are sorted.
+
+        References
+        ----------
+        Chernozhukov, Fernandez-Val & Galichon 2010: sorting brings quantiles nearer to the truth.
         """
-        return self._predict(self._outputs(X, "predict"), X)
+        if quantiles is None:
+            return self._predict(self._outputs(X, "predict"), X)
+        levels, wanted = self._levels(), np.ravel(quantiles).tolist()
+        if self.loss != "quantile" or not {*wanted} <= {*levels}:
+            learnt = f"learnt {list(levels)}" if self.loss == "quantile" else f"loss={self.loss!r}"
+            raise ValueError(f"quantiles={quantiles!r} are not there, the model has {learnt}.")
+        values = self._values(self._outputs(X, "predict"), [levels.index(q) for q in wanted])
+        values = values[:, 0, ...] if self.n_outputs_ == 1 else values
+        return back(values if np.ndim(quantiles) else values[..., 0], X)
 
     def _predict(self, outputs, X):
-        """Return predictions in the units of the targets; a poisson output is linked."""
+        """Return predictions in the units of the targets; an exponential output is linked."""
+        y = self._values(outputs, [self._middle()])[..., 0]
+        return back(y[:, 0] if self.n_outputs_ == 1 else y, X)
+
+    def _middle(self):
+        """Return the place of the learnt quantile next to 0.5."""
+        levels = self._levels()
+        return min(range(len(levels)), key=lambda i: abs(levels[i] - 0.5))
+
+    def _values(self, outputs, wanted):
+        """Return (n, n_outputs, len(wanted)) of the network's outputs, in the targets' units."""
+        xp = np if type(outputs) is np.ndarray else namespace(outputs)
         y = self._link(outputs) if self.out_activation_ == "exp" else outputs
-        y = y if self.scaling_ is None else self.scaling_.restore(y)
-        return back(y[:, 0] if y.shape[-1] == 1 else y, X)
+        n_levels = len(self._levels())
+        y = xp.reshape(y, (y.shape[0], y.shape[1] // n_levels, n_levels))
+        y = xp.sort(y, axis=-1) if n_levels > 1 else y
+        each = [y[..., i] if n_levels > 1 else y[..., 0] for i in wanted]
+        if self.scaling_ is not None:
+            each = [self.scaling_.restore(y) for y in each]
+        return xp.stack(each, axis=-1)
 
     @on_its_card
     def score(self, X, y, sample_weight=None):
@@ -110,7 +189,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _score_outputs(self, outputs, targets, weights):
         """Return R^2 of host outputs of the training network."""
-        predictions = self._link(outputs) if self.loss == "poisson" else outputs
+        every = len(self._levels())
+        outputs, targets = outputs[:, self._middle() :: every], targets[:, ::every]
+        predictions = self._link(outputs) if self.out_activation_ == "exp" else outputs
         if len(targets) < 2:
             return float("nan")  # R^2 is undefined
         return float(r2_score(targets, predictions, sample_weight=weights))

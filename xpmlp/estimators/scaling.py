@@ -17,8 +17,8 @@ class Scaling(NamedTuple):
     array([[1., 1.]])
     """
 
-    x_mean: np.ndarray  # (1, n_features)
-    x_scale: np.ndarray
+    x_mean: np.ndarray | None = None  # (1, n_features)
+    x_scale: np.ndarray | None = None
     y_mean: np.ndarray | None = None  # (1, n_outputs)
     y_scale: np.ndarray | None = None
 
@@ -32,8 +32,25 @@ class Scaling(NamedTuple):
         y = np.asarray(y, np.float64).reshape(len(y), -1)
         return Scaling(x_mean, x_scale, *_statistics(y, 0, y.shape[1]))
 
+    @staticmethod
+    def of_targets(y, weights=None, *, by_mean=False):
+        """Measure targets (n, n_outputs), rows by their weights.
+
+        by_mean: the scale is the mean, and nothing is centred: for targets that are never negative.
+        """
+        y = np.asarray(y, np.float64)
+        mean = np.average(y, axis=0, weights=weights)
+        size = np.abs(y - mean).max(axis=0)  # squares of large numbers would overflow
+        size = np.where(size > 0, size, 1.0)
+        spread = size * np.sqrt(np.average(((y - mean) / size) ** 2, axis=0, weights=weights))
+        scale = np.where((mean if by_mean else spread) > 0, mean if by_mean else spread, 1.0)
+        mean = np.zeros_like(mean) if by_mean else mean
+        return Scaling(None, None, mean[None, :], scale[None, :])
+
     def inputs(self, x):
         """Return x standardised, in its library."""
+        if self.x_mean is None:
+            return x
         return (x - _at(self.x_mean, x)) / _at(self.x_scale, x)
 
     def targets(self, y):

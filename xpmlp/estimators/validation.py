@@ -1,62 +1,119 @@
 """What is held out of a fit, and looked at after each epoch."""
 
-from typing import Any
+from copy import copy
+from inspect import signature
+from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 
-from ..arrays import from_host, home, is_array, is_numpy, namespace, to_host
+from ..arrays import Array, from_host, home, is_array, is_numpy, namespace, to_host
 from ..errors import DeviceMemoryError
 from ..training import Validation
+from .inputs import check_weights
+from .weights import collect
+
+
+class Rows(NamedTuple):
+    """The rows of a fit, or of what is held out of it."""
+
+    x: Array
+    targets: Array
+    labels: Any  # y as checked
+    weights: np.ndarray | None  # in the loss: those of the classes are in them
+    given: np.ndarray | None  # sample_weight
+
+    def take(self, rows):
+        """Return some of the rows."""
+        xp = namespace(self.x)
+        at = from_host(rows, self.x, "int32")
+        x, targets = (xp.take(a, at, axis=0) for a in self[:2])
+        labels, weights, given = (None if a is None else a[rows] for a in self[2:])
+        return Rows(x, targets, labels, weights, given)
 
 
 class Validates:
     """What `BaseMLP` has for validation data, given or split off."""
 
-    def _split(self: Any, x, targets, weights, validation):
-        """Return the training data and weights, and what is held out (a Validation or None)."""
-        X_val, y_val = validation
-        if (X_val is None) != (y_val is None):
-            raise ValueError("X_val and y_val go together: pass both or neither.")
+    def _split(self: Any, rows, validation):
+        """Return the rows to train on, and what is held out (a Validation or None)."""
+        X_val, y_val, sample_weight_val = validation
+        if (X_val is None) != (y_val is None) or (X_val is None and sample_weight_val is not None):
+            raise ValueError(
+                "X_val, y_val and sample_weight_val go together: pass X_val and y_val, or neither."
+            )
         if X_val is not None:
-            if home(x).library != "numpy" and not (is_array(X_val) and not is_numpy(X_val)):
-                X_val = from_host(np.asarray(X_val), x)  # everything follows X
-            xv = self._inputs(X_val)
-            held = xv, self._targets(y_val, xv, reset=False)
-            return (x, targets), weights, self._validation(*held, None)
+            if home(rows.x).library != "numpy" and not (is_array(X_val) and not is_numpy(X_val)):
+                X_val = from_host(np.asarray(X_val), rows.x)  # everything follows X
+            x = self._inputs(X_val)
+            given = check_weights(sample_weight_val, x.shape[0])
+            labels = self._checked_targets(y_val, x.shape[0], reset=False)
+            _, weights = self._class_weighted(None, labels, given)
+            held_out = Rows(x, self._encoded(labels, x), labels, weights, given)
+            return rows, self._validation(held_out)
         if not self.early_stopping or self.solver == "lbfgs":
-            return (x, targets), weights, None
-        strata = to_host(targets).argmax(axis=1) if self._task == "multiclass" else None
-        strata = to_host(targets)[:, 0] if self._task == "binary" else strata
+            return rows, None
         try:
-            train, held_out = train_test_split(
-                np.arange(x.shape[0]), test_size=self.validation_fraction,
-                random_state=self.seed_ % 2**32, stratify=strata,
+            train, test = train_test_split(
+                np.arange(rows.x.shape[0]), test_size=self.validation_fraction,
+                random_state=self.seed_ % 2**32,
+                stratify=rows.labels if self._task in ("binary", "multiclass") else None,
             )  # fmt: skip
         except ValueError as error:
             raise ValueError(
                 f"early_stopping cannot split a validation part off: {error}"
             ) from error
-        if len(held_out) < 2:
+        if len(test) < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of "
                 "your dataset."
             )
-        xp = namespace(x)
-        rows = [from_host(part, x, "int32") for part in (train, held_out)]
         try:
-            (x, xv), (t, tv) = ([xp.take(a, r, axis=0) for r in rows] for a in (x, targets))
+            parts = rows.take(train), rows.take(test)
         except MemoryError as error:
             raise DeviceMemoryError(
                 f"early_stopping copies X to split it, and its device lacks the memory ({error}): "
                 "pass X_val and y_val instead."
             ) from error
-        own = (None, None) if weights is None else (weights[train], weights[held_out])
-        return (x, t), own[0], self._validation(xv, tv, own[1])
+        return parts[0], self._validation(parts[1])
 
-    def _validation(self: Any, x, targets, weights):
-        y = to_host(targets)
-        if weights is not None and not weights.any():
+    def _validation(self: Any, rows):
+        y, w = to_host(rows.targets), rows.weights
+        if w is not None and not w.any():
             raise ValueError("all validation rows have weight 0: pass X_val, or other weights.")
-        w = None if weights is None else weights / weights.sum()
-        return Validation(x, y, w, lambda outputs: self._score_outputs(outputs, y, w))
+        w = None if w is None else w / w.sum()
+        return Validation(rows.x, y, w, self._validation_score(rows, y))
+
+    def _validation_score(self: Any, rows, targets):
+        """Return (outputs, loss, params) -> the score that `scoring` names."""
+        by_loss = self.scoring is None and self.loss == "quantile"  # R^2 says little of it
+        if self.scoring == "loss" or by_loss:
+            return lambda outputs, loss, params: -loss
+        if self.scoring is None:
+            return lambda outputs, loss, params: self._score_outputs(outputs, targets, rows.given)
+        return self._scored(get_scorer(self.scoring), rows)
+
+    def _scored(self: Any, scorer, rows):
+        """Return the score of a scorer, by an estimator that knows the outputs for these rows."""
+        twin, options = copy(self), {}
+        metric = getattr(scorer, "_score_func", None)  # of scikit-learn's own scorers
+        # They read X by predicting only; on the host their metrics know all libraries' results.
+        X = rows.x if is_numpy(rows.x) or metric is None else np.broadcast_to(0.0, rows.x.shape)
+        if metric is not None and rows.given is not None:
+            if "sample_weight" in signature(metric).parameters:
+                options = {"sample_weight": rows.given}
+
+        def score(outputs, loss, params):
+            collect(twin, params)
+            known = twin._network_to_predict() == twin.network_
+
+            def own(x, method):
+                if x is not X:
+                    return type(self)._outputs(twin, x, method)
+                return outputs if known else to_host(type(self)._outputs(twin, rows.x, method))
+
+            twin._outputs = own
+            return float(scorer(twin, X, rows.labels, **options))
+
+        return score

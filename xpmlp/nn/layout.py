@@ -68,6 +68,11 @@ class Layout:
         """The group of each leaf that the update rule trains."""
         return {leaf.name: leaf.group for leaf in self.leaves if leaf.group.trained}
 
+    @cached_property
+    def decayed(self):
+        """The layout of the weights alone: no offsets, gains, statistics."""
+        return Layout(tuple(leaf for leaf in self.leaves if leaf.group.decay))
+
     def pack(self, params, *, xp):
         """Nested dicts -> store. A leaf that is not flat is the parameter itself."""
         store = {}

@@ -336,6 +336,7 @@ def match_loss(loss: str | Loss, task: str, out_activation: str = "auto") -> tup
     if task in ("binary", "multilabel") and record.name in BINARY:
         gamma = getattr(record.value_and_grad, "gamma", None)
         record = focal(gamma, binary=True) if gamma else LOSSES[BINARY[record.name]]
+    allowed: tuple[str, ...]
     expected, allowed = record.link, (record.link,)
     if record.link == "identity":
         expected = "logistic" if classes else "identity"

@@ -66,7 +66,8 @@ class BatchNorm(Layer):
 
     def forward(self, params, x, ctx):
         """x: (..., N, D).  Returns y, of that shape."""
-        xp, w, seen = ctx.xp, None, ()
+        xp, w = ctx.xp, None
+        seen: list = []
         mean, var = (params[name] for name in STATISTICS)
         if ctx.training:
             w = ctx.weights

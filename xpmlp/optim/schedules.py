@@ -1,20 +1,38 @@
-"""Learning-rate schedules: small records of host arithmetic, asked once an epoch."""
+"""Learning-rate schedules: small records of host arithmetic, asked once an epoch.
 
+t, n_epochs: epochs since the schedule began, as a real number, and all that there will be.
+"""
+
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
 
 
-@dataclass(frozen=True)
-class Constant:
-    """Keep the rate; a plateau ends the training.
+class Schedule:
+    """The contract of a schedule. A subclass is a frozen dataclass.
 
-    Examples
-    --------
-    >>> Constant().after_epoch(0.1, 0.1, n_seen=100), Constant().on_plateau(0.1)
-    (0.1, None)
+    rates(lr, epoch, n_batches, n_epochs) -> host array (n_batches,)
+        The learning rate of each step of an epoch, counted from 0; `lr` is what the following two
+        made of `learning_rate_init`.
+    after_epoch(lr_init, lr, n_seen) -> lr
+        Of the next epoch; `n_seen` counts samples so far.
+    on_plateau(lr) -> lr, or None to stop
+    has_end
+        Whether the schedule is to be followed to its end: then a plateau of the training loss does
+        not end the training; one of the validation score does.
     """
 
+    has_end: ClassVar[bool] = False
+
+    def rates(self, lr, epoch, n_batches, n_epochs):
+        """Return the rate of each step of an epoch."""
+        return np.full(n_batches, lr, np.float64)
+
     def after_epoch(self, lr_init, lr, n_seen):
-        """Return the rate of the next epoch; `n_seen` counts samples so far."""
+        """Return the rate of the next epoch."""
         return lr
 
     def on_plateau(self, lr):
@@ -23,7 +41,18 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class InvScaling:
+class Constant(Schedule):
+    """Keep the rate; a plateau ends the training.
+
+    Examples
+    --------
+    >>> Constant().after_epoch(0.1, 0.1, n_seen=100), Constant().on_plateau(0.1)
+    (0.1, None)
+    """
+
+
+@dataclass(frozen=True)
+class InvScaling(Schedule):
     """lr_init in the first epoch, then lr_init / (n_seen + 1)^power, as scikit-learn's.
 
     Examples
@@ -38,13 +67,30 @@ class InvScaling:
         """Return the rate of the next epoch."""
         return lr_init / (n_seen + 1) ** self.power
 
+
+@dataclass(frozen=True)
+class Plateau(Schedule):
+    """Multiply the rate by `factor` on each plateau, and stop on one at `lowest` or below.
+
+    A plateau is `n_iter_no_change` epochs without an improvement of `tol`, of the training loss or,
+    with early stopping, of the validation score.
+
+    Examples
+    --------
+    >>> Plateau().on_plateau(0.5), Plateau().on_plateau(1e-7)
+    (0.25, None)
+    """
+
+    factor: float = 0.5
+    lowest: float = 1e-6
+
     def on_plateau(self, lr):
-        """Return None: stop."""
-        return
+        """Return the rate to go on with, or None to stop."""
+        return lr * self.factor if lr > self.lowest else None
 
 
 @dataclass(frozen=True)
-class Adaptive:
+class Adaptive(Schedule):
     """Divide the rate by 5 on each plateau, and stop on one at 1e-6 or below, as scikit-learn's.
 
     Examples
@@ -53,25 +99,158 @@ class Adaptive:
     (0.1, None)
     """
 
-    def after_epoch(self, lr_init, lr, n_seen):
-        """Return the rate of the next epoch."""
-        return lr
-
     def on_plateau(self, lr):
         """Return the rate to go on with, or None to stop."""
         return lr / 5.0 if lr > 1e-6 else None
 
 
-Schedule = Constant | InvScaling | Adaptive
+@dataclass(frozen=True)
+class Warmup(Schedule):
+    """Raise the rate in equal steps over the first `warmup` epochs, then keep it.
+
+    The schedules below have the same argument, 0 if not said.
+
+    References
+    ----------
+    Goyal et al. 2017, section 2.2.
+
+    Examples
+    --------
+    >>> Warmup(2).rates(0.8, epoch=0, n_batches=2, n_epochs=10).round(3).tolist()
+    [0.1, 0.3]
+    """
+
+    warmup: float = 5.0
+
+    def rates(self, lr, epoch, n_batches, n_epochs):
+        """Return the rate of each step of an epoch, that of the step's middle."""
+        t = epoch + (np.arange(n_batches) + 0.5) / n_batches
+        rise = np.minimum(t / self.warmup, 1.0) if self.warmup else 1.0
+        left = max(n_epochs - self.warmup, 1e-9)
+        after = np.clip(t - self.warmup, 0.0, left)
+        return lr * rise * np.asarray([self.factor(x, left) for x in after])
+
+    def factor(self, t, n_epochs):
+        """Return the rate's factor, both counted after the warm-up."""
+        return 1.0
 
 
-def make_schedule(name: str, power: float = 0.5) -> Schedule:
-    """Return the schedule of a name: "constant", "invscaling" or "adaptive"."""
-    made: dict[str, Schedule] = {
-        "constant": Constant(),
-        "invscaling": InvScaling(power),
-        "adaptive": Adaptive(),
-    }
-    if name not in made:
-        raise ValueError(f"learning_rate must be one of {', '.join(made)}, got {name!r}.")
-    return made[name]
+@dataclass(frozen=True)
+class Cosine(Warmup):
+    """Let the rate fall to `lowest` of itself along half a cosine.
+
+    References
+    ----------
+    Loshchilov & Hutter 2017, eq. 5, without restarts.
+
+    Examples
+    --------
+    >>> Cosine().rates(1.0, epoch=0, n_batches=2, n_epochs=1).round(3).tolist()
+    [0.854, 0.146]
+    """
+
+    warmup: float = 0.0
+    lowest: float = 0.0
+    has_end = True
+
+    def factor(self, t, n_epochs):
+        """Return the rate's factor."""
+        return self.lowest + (1.0 - self.lowest) * 0.5 * (1.0 + math.cos(math.pi * t / n_epochs))
+
+
+@dataclass(frozen=True)
+class StepDecay(Warmup):
+    """Multiply the rate by `decay` after every `every` epochs.
+
+    Examples
+    --------
+    >>> StepDecay(every=10).rates(1.0, epoch=10, n_batches=1, n_epochs=30).tolist()
+    [0.1]
+    """
+
+    warmup: float = 0.0
+    every: float = 30.0
+    decay: float = 0.1
+
+    def __post_init__(self):
+        if not self.every > 0:
+            raise ValueError(f"StepDecay needs every > 0 (epochs), got {self.every!r}.")
+
+    def factor(self, t, n_epochs):
+        """Return the rate's factor."""
+        return self.decay ** int(t / self.every)
+
+
+@dataclass(frozen=True)
+class OneCycle(Warmup):
+    """Rise from lr / 25 to lr in the first `rise` of all epochs, then fall to lr / 10 000.
+
+    Both along half a cosine; momentum stays as it is.
+
+    References
+    ----------
+    Smith & Topin 2019; the numbers are those of fastai and PyTorch.
+
+    Examples
+    --------
+    >>> OneCycle().rates(1.0, epoch=0, n_batches=4, n_epochs=1).round(3).tolist()
+    [0.396, 0.972, 0.556, 0.077]
+    """
+
+    warmup: float = 0.0
+    rise: float = 0.3
+    has_end = True
+
+    def factor(self, t, n_epochs):
+        """Return the rate's factor."""
+        x = t / n_epochs
+        if x < self.rise:
+            return _between(0.04, 1.0, x / self.rise)
+        return _between(1.0, 1e-4, (x - self.rise) / (1.0 - self.rise))
+
+
+@dataclass(frozen=True)
+class ByEpoch(Schedule):
+    """Multiply the rate by ``function(epoch)``; epochs count from 0.
+
+    Examples
+    --------
+    >>> ByEpoch(lambda epoch: 0.5**epoch).rates(1.0, epoch=2, n_batches=1, n_epochs=9).tolist()
+    [0.25]
+    """
+
+    function: Callable[[int], float]
+
+    def rates(self, lr, epoch, n_batches, n_epochs):
+        """Return the rate of each step of an epoch."""
+        return np.full(n_batches, lr * float(self.function(epoch)))
+
+
+def _between(start, end, x):
+    return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * x))
+
+
+SCHEDULES = {
+    "constant": Constant, "invscaling": InvScaling, "adaptive": Adaptive, "plateau": Plateau,
+    "warmup": Warmup, "cosine": Cosine, "one_cycle": OneCycle, "step": StepDecay,
+}  # fmt: skip
+
+
+def make_schedule(schedule, power: float = 0.5) -> Schedule:
+    """Return the schedule of a name or of a function of the epoch, or the schedule itself.
+
+    Examples
+    --------
+    >>> make_schedule("cosine")
+    Cosine(warmup=0.0, lowest=0.0)
+    """
+    if isinstance(schedule, Schedule):
+        return schedule
+    if callable(schedule):
+        return ByEpoch(schedule)
+    if schedule not in SCHEDULES:
+        raise ValueError(
+            f"learning_rate must be one of {', '.join(SCHEDULES)}, a schedule of optim or a "
+            f"function of the epoch, got {schedule!r}."
+        )
+    return InvScaling(power) if schedule == "invscaling" else SCHEDULES[schedule]()

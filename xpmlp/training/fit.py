@@ -15,10 +15,11 @@ from ..arrays import (
     home,
     is_numpy,
     namespace,
+    to_host,
 )  # fmt: skip
-from ..engines import Carry, Options, engine_for
-from ..errors import DeviceMemoryError
-from ..nn import Layout, Network
+from ..engines import Carry, Options, copy_store, engine_for
+from ..errors import DeviceMemoryError, DivergenceError
+from ..nn import Layout, Loss, Network
 from ..nn.layout import map_params
 from ..optim import init_state, make_rule, make_schedule
 from .inputs import (
@@ -29,7 +30,7 @@ from .inputs import (
     starting_params,
 )
 from .lbfgs import run_lbfgs
-from .loop import Recipe, State, copy_store, run_epochs
+from .loop import Recipe, State, predicting, run_epochs
 from .outputs import network_outputs
 from .report import fit_report
 from .step import Step
@@ -63,47 +64,66 @@ def fit_network(
     data: (X, y) in the compute dtype on the device; params: nested dicts of arrays there; rule: an
     update rule, or None for L-BFGS; state: of the call before, or None; sample_weight: (n,) on the
     host. Returns the parameters (nested dicts of new arrays), the state (its arrays new too: what
-    an engine returns it may overwrite in the next run), and why it ended.
+    an engine returns it may overwrite in the next run), and why it ended: text, or (the parameters
+    are the last finite ones) a DivergenceError.
     """
     engine, xp = engine_for(data[0], recipe.options), namespace(data[0])
     x, _ = data = tuple(map(engine.resident, data))
     layout = Layout.of(network, params, contiguous=engine.contiguous)
+    step = Step(
+        network, loss, rule or make_rule("sgd"), layout,
+        recipe.batch_size if rule else x.shape[0], str(x.dtype).rpartition(".")[2],
+        penalised=recipe.alpha > 0, decoupled=recipe.weight_decay > 0,
+        max_grad_norm=recipe.max_grad_norm, max_norm=recipe.max_norm, ema_decay=recipe.ema_decay,
+    )  # fmt: skip
     # The run may give its carry away, so it holds copies.
     store = copy_store(layout.pack(params, xp=xp), xp=xp)
     buffers = {leaf.name: store.pop(leaf.name) for leaf in layout.leaves if not leaf.group.trained}
     state = state or State(Carry({}, {}, {}), recipe.lr)
-    kept = state.carry.state
-    if type(rule) is not type(state.rule) or set(kept) != set(rule.slots if rule else ()):
+    state.carry = _continued(step, state, store, params, rule, recipe, xp=xp)._replace(
+        buffers=buffers
+    )
+    del store  # an engine may copy it, so it would stand twice
+    run = run_epochs if rule else run_lbfgs
+    reason = run(
+        step, engine, data, recipe, state, sample_weight=sample_weight, validation=validation
+    )
+    own, buffers = state.best or predicting(step, state, xp)
+    trained = layout.unpack(own | buffers, xp=xp)
+    raw = {} if state.best or not recipe.ema_decay else state.carry.params
+    kept = {slot: copy_store(s, xp=xp) for slot, s in state.carry.state.items()}
+    state.carry, state.best = Carry(copy_store(raw, xp=xp), {}, kept), None
+    return map_params(lambda a: xp.asarray(a, copy=True), trained), state, reason
+
+
+def _continued(step, state, store, params, rule, recipe, *, xp):
+    """Return the carry of the parameters and of the rule's state, its own or a new one.
+
+    store: the parameters. Where the call before ended with their average, training goes on from
+    what was averaged, if they are still that average.
+    """
+    kept = {
+        k: _laid_out(s, store, step.network, params, xp=xp) for k, s in state.carry.state.items()
+    }
+    raw = _laid_out(state.carry.params, store, step.network, params, xp=xp)
+    if raw:
+        average = step.predicting(Carry(raw, {}, kept), state.rule_step, xp=xp)
+        same = [bool(to_host(xp.all(average[name] == a))) for name, a in store.items()]
+        store, kept = (copy_store(raw, xp=xp), kept) if all(same) else (store, {})
+    if type(rule) is not type(state.rule) or set(kept) != set(step.slots if rule else ()):
         kept = init_state(rule, store, xp=xp) if rule else {}  # none yet, or another rule's
-        state.rule_step, state.lr = 0, recipe.lr
-    kept = {slot: _laid_out(s, store, network, params, xp=xp) for slot, s in kept.items()}
+        if rule and step.ema_decay:
+            kept["ema"] = {name: xp.zeros_like(p) for name, p in store.items()}
+        state.rule_step, state.cycle, state.lr = 0, 0, recipe.lr
     if state.lr_init != recipe.lr:
         state.lr = recipe.lr
     state.rule, state.lr_init = rule, recipe.lr
-    state.carry = Carry(store, buffers, kept)
-    del store, kept  # an engine may copy them, so they would stand twice
-    n_rows = recipe.batch_size if rule else x.shape[0]
-    step = Step(
-        network, loss, rule or make_rule("sgd"), layout, n_rows, str(x.dtype).rpartition(".")[2],
-        penalised=recipe.alpha > 0, decoupled=recipe.weight_decay > 0,
-    )  # fmt: skip
-    if rule is None:
-        reason = run_lbfgs(
-            step, engine, data, recipe, state, sample_weight=sample_weight, validation=validation
-        )
-    else:
-        reason = run_epochs(
-            step, engine, data, recipe, state, sample_weight=sample_weight, validation=validation
-        )
-    trained = layout.unpack(state.carry.params | state.carry.buffers, xp=xp)
-    kept = {slot: copy_store(s, xp=xp) for slot, s in state.carry.state.items()}
-    state.carry = Carry({}, {}, kept)
-    return map_params(lambda a: xp.asarray(a, copy=True), trained), state, reason
+    return Carry(store, {}, kept)
 
 
 def _laid_out(kept, store, network, params, *, xp):
     """Return one slot of a rule's state with the leaves of `store`: it may come from elsewhere."""
-    if kept.keys() == store.keys():
+    if not kept or kept.keys() == store.keys():
         return kept
     flat, split = (
         Layout(tuple(leaf for leaf in layout.leaves if leaf.group.trained))
@@ -146,13 +166,15 @@ class Trained:
 
 
 def train(
-    network: Network, X: Array, y: Array, *, loss: str = "squared_error", solver="adam",
-    learning_rate_init: float = 1e-3, learning_rate: str = "constant", power_t: float = 0.5,
+    network: Network, X: Array, y: Array, *, loss: str | Loss = "squared_error", solver="adam",
+    learning_rate_init: float = 1e-3, learning_rate="constant", power_t: float = 0.5,
     batch_size: int | None = None, max_iter: int = 200, alpha: float = 0.0,
     weight_decay: float | None = None, momentum: float = 0.9, nesterovs_momentum: bool = True,
     beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, shuffle: bool = True,
     random_state: int = 0, tol: float = 1e-4, n_iter_no_change: float = 10, max_fun: int = 15000,
-    sample_weight=None, params: dict | None = None, dtype=None, matmul_precision: str = "highest",
+    sample_weight=None, max_grad_norm: float | None = None, max_norm: float | None = None,
+    ema_decay: float | None = None, params: dict | None = None, dtype=None,
+    matmul_precision: str = "highest",
     accelerate: str = "auto", deterministic: bool = False, verbose: int = 0,
 ) -> Trained:  # fmt: skip
     """Train a bare network on arrays of any library.
@@ -165,13 +187,15 @@ def train(
     X : array (n_samples, n_features)
     y : array (n_samples, n_outputs)
         Targets in the shape of the outputs; for log_loss also integer labels (n_samples,).
-    loss : {"squared_error", "log_loss", "binary_log_loss", "poisson"}
-    solver : {"sgd", "adam", "adamw", "rmsprop", "adagrad", "lbfgs"} or an update rule
+    loss : str or Loss
+        A name of `nn.losses.LOSSES`, or your own record.
+    solver : {"sgd", "adam", "adamw", "nadam", "lion", "rmsprop", "adagrad", "lbfgs"} or a rule
     batch_size : int, default=min(200, n_samples)
     sample_weight : array (n_samples,), optional
     params : dict, optional
         Layer number -> name -> array to start from; else the layers' initializers draw.
-    matmul_precision, accelerate, deterministic
+    learning_rate : str, schedule of `optim` or function, default="constant"
+    max_grad_norm, max_norm, ema_decay, matmul_precision, accelerate, deterministic
         As in `MLPClassifier`.
 
     The others are scikit-learn's, units included: `max_iter` counts epochs.
@@ -214,6 +238,7 @@ def train(
             make_schedule(learning_rate, power_t), learning_rate_init,
             min(batch_size or 200, x.shape[0]), max_iter, shuffle, random_state, alpha,
             weight_decay, tol, n_iter_no_change, max_fun=max_fun, verbose=verbose, options=options,
+            n_epochs=max_iter, max_grad_norm=max_grad_norm, max_norm=max_norm, ema_decay=ema_decay,
         )  # fmt: skip
         params, n_out = starting_params(network, x, params, random_state)
         record, targets = network_loss(loss, n_out), checked_targets(y, x, n_out, loss)
@@ -221,6 +246,8 @@ def train(
         trained, state, reason = fit_network(
             network, record, rule, recipe, (x, targets), params, sample_weight=w
         )
+    if isinstance(reason, DivergenceError):
+        raise reason
     if reason == "interrupted":
         warnings.warn("Training interrupted by user.")
     report = fit_report(x, options, "train computes where X is.", counts, start)

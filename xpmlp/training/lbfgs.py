@@ -5,19 +5,20 @@ from contextlib import closing
 
 import numpy as np
 
-from ..arrays import from_host, to_host
+from ..arrays import from_host, is_numpy, note, to_host
 from ..engines import gather
-from .loop import divergence, interruptible, validate
+from .divergence import divergence, value_range
+from .loop import interruptible, validate
 from .plan import epoch_order, make_plan, to_device
 from .progress import Progress
 from .step import full_gradient
 
 
-def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None, validation=None) -> str:
+def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None, validation=None):
     """Minimise the objective on all rows; `state` holds the outcome.
 
-    Vectors travel to the host and back at each evaluation. Returns "converged", "max_iter" or
-    "interrupted"; raises DivergenceError like `run_epochs`.
+    Vectors travel to the host and back at each evaluation, which a note tells where that is a way.
+    Returns "converged", "max_iter", "interrupted" or a DivergenceError.
 
     References
     ----------
@@ -68,7 +69,15 @@ def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None, validati
         found = minimize(fun, x0, method="L-BFGS-B", jac=True, callback=after, options=options)
         stopped = interrupted()
     if not (np.isfinite(found.x).all() and np.isfinite(found.fun)):
-        raise divergence(f"iteration {found.nit} of L-BFGS")
+        state.n_iter = 0
+        return divergence(
+            f"It happened in iteration {found.nit} of L-BFGS.", *map(value_range, data)
+        )
     state.carry = state.carry._replace(params=unpack(found.x))
     state.n_iter, state.best_loss = found.nit, reported[float(found.fun)]
+    if not is_numpy(data[1]):
+        note(
+            text=f"L-BFGS keeps its vectors on the host: each of its {found.nfev} evaluations "
+            f"copied {found.x.size:,} parameters to the device and as many gradients back"
+        )
     return "interrupted" if stopped else ("max_iter" if found.status == 1 else "converged")

@@ -5,22 +5,17 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..arrays import Array, is_numpy, namespace, to_host
-from ..engines import Carry, Options
-from ..errors import DivergenceError
+from ..engines import Carry, Options, copy_carry, copy_store
+from .divergence import diverged
 from .outputs import network_outputs
 from .plan import at_rate, epoch_order, make_plan, to_device
 from .progress import Progress
-
-NON_FINITE = (
-    "Solver produced non-finite parameter weights. The input data may contain large values and "
-    "need to be preprocessed."
-)
 
 
 @dataclass(frozen=True)
@@ -41,6 +36,10 @@ class Recipe:
     max_fun: int = 15000  # L-BFGS only
     verbose: int = 0
     options: Options = Options()
+    n_epochs: int = 200  # of the schedule, from its begin to its end
+    max_grad_norm: float | None = None
+    max_norm: float | None = None
+    ema_decay: float | None = None
 
 
 @dataclass
@@ -54,12 +53,15 @@ class State:
     epoch: int = 0  # since the weights were initialised: names the order of the rows
     step: int = 0  # since then too: names the dropout masks
     rule_step: int = 0  # since the rule's state was made: Adam's t
+    cycle: int = 0  # epochs since then: the schedule's time
     n_seen: int = 0  # samples since the weights were initialised
     n_iter: int = 0  # epochs of this call
     stale: int = 0  # epochs without improvement
     best_loss: float = np.inf
     best_score: float = -np.inf
     history: dict[str, list] = field(default_factory=lambda: new_history())
+    best: Any = None  # while training: the parameters and buffers to end with
+    batch_losses: Any = None  # while training: of the last epoch, with the penalty
 
 
 def new_history():
@@ -74,7 +76,7 @@ class Validation(NamedTuple):
     x: Array
     y: np.ndarray  # (n, C) targets
     weights: np.ndarray | None  # (n,), summing to one
-    score: Callable[[np.ndarray], float]  # of the outputs
+    score: Callable[[np.ndarray, float, dict], float]  # of the outputs, their loss, the parameters
 
 
 @contextmanager
@@ -97,52 +99,51 @@ def interruptible():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def run_epochs(step, engine, data, recipe, state, *, sample_weight=None, validation=None) -> str:
+def run_epochs(step, engine, data, recipe, state, *, sample_weight=None, validation=None):
     """Train for up to ``recipe.max_iter`` epochs; `state` holds the outcome.
 
     data: (X, y) on the device; sample_weight: (n,) on the host, or None.
-    Returns why it ended: "max_iter", "converged", "interrupted" or "diverged" (the last with
-    early_stopping only, best weights restored).
-
-    Raises
-    ------
-    DivergenceError
-        When the loss or a parameter is not finite after an epoch.
+    Returns why it ended: "max_iter", "finished" (the schedule), "converged", "interrupted",
+    "diverged" (with early_stopping: the best weights are restored), or a DivergenceError: then the
+    last finite weights are.
     """
-    best = None
     if recipe.early_stopping and state.best_score > -np.inf:  # of a call before: these weights
-        best = _weights(state, engine.xp)
+        state.best = predicting(step, state, engine.xp)
     show = Progress(recipe.verbose, recipe.max_iter)
-    reason, state.n_iter = "max_iter", 0
+    reason: Any = "max_iter"
+    state.n_iter = 0
     ahead: list = []  # the next epoch's plan
     with interruptible() as interrupted:
         try:
-            for state.n_iter in range(1, recipe.max_iter + 1):
-                finite = _epoch(step, engine, data, recipe, state, sample_weight, ahead)
-                if not finite and not (recipe.early_stopping and best is not None):
-                    raise divergence(f"epoch {state.n_iter} at learning rate {state.lr:g}")
-                if not finite:
-                    reason = "diverged"
+            while state.n_iter < recipe.max_iter:
+                error = _epoch(step, engine, data, recipe, state, sample_weight, ahead)
+                if error:
+                    reason = "diverged" if recipe.early_stopping and state.best else error
                     break
                 validate(step, engine, state, validation)
                 if _improved(recipe, state) and recipe.early_stopping:
-                    best = _weights(state, engine.xp)
+                    state.best = predicting(step, state, engine.xp)
                 show.epoch(state.n_iter, state.history, early_stopping=recipe.early_stopping)
                 lr = recipe.schedule.after_epoch(recipe.lr, state.lr, state.n_seen)
-                state.lr = (
-                    lr if state.stale <= recipe.n_iter_no_change else _plateau(recipe, state, show)
-                )
-                if state.lr is None:
-                    state.lr, reason = lr, "converged"
+                if state.stale > recipe.n_iter_no_change:
+                    state.lr, lr = lr, _plateau(recipe, state, show)
+                if lr is None:
+                    reason = "converged"
                     break
+                state.lr = lr
                 if interrupted():
                     reason = "interrupted"
                     break
         finally:
             show.close()
-    if best is not None:
-        state.carry = state.carry._replace(params=best[0], buffers=best[1])
-    return reason
+    finished = recipe.schedule.has_end and state.cycle >= recipe.n_epochs
+    return "finished" if reason == "max_iter" and finished else reason
+
+
+def predicting(step, state, xp):
+    """Return copies of what predictions are made with: parameters and buffers."""
+    params = step.predicting(state.carry, state.rule_step, xp=xp)
+    return tuple(copy_store(store, xp=xp) for store in (params, state.carry.buffers))
 
 
 def _plan(step, recipe, state, n, sample_weight):
@@ -156,31 +157,42 @@ def _plan(step, recipe, state, n, sample_weight):
 
 
 def _epoch(step, engine, data, recipe, state, sample_weight, ahead):
-    """Run one epoch and enter it in the history. Returns whether all is finite."""
+    """Run one epoch and enter it in the history. Returns None.
+
+    Where it does not stay finite: the error, and the state is what it was before.
+    """
     start, n = time.perf_counter(), data[0].shape[0]
     plan = ahead.pop() if ahead else _plan(step, recipe, state, n, sample_weight)
-    plan = at_rate(
-        plan, step.rule, state.lr, rule_step=state.rule_step, weight_decay=recipe.weight_decay
-    )
-    carry, losses = engine.run(step)(state.carry, data, to_device(plan, data[0], step.dtype))
-    state.carry = carry
-    state.epoch += 1
-    state.step += len(plan.rows)
-    state.rule_step += len(plan.rows)
-    state.n_seen += n
-    if state.n_iter < recipe.max_iter and not is_numpy(losses):  # while a card still works
-        ahead.append(_plan(step, recipe, state, n, sample_weight))
+    B = len(plan.rows)
+    lr = recipe.schedule.rates(state.lr, state.cycle, B, recipe.n_epochs)
+    plan = at_rate(plan, step.rule, lr, rule_step=state.rule_step, weight_decay=recipe.weight_decay)
+
+    def run(carry, plan):
+        return engine.run(step)(carry, data, to_device(plan, data[0], step.dtype))
+
+    before = copy_carry(state.carry, xp=engine.xp)  # the run may give its carry away
+    carry, losses = run(state.carry, plan)
+    later = replace(
+        state, carry=carry, epoch=state.epoch + 1, step=state.step + B,
+        rule_step=state.rule_step + B, cycle=state.cycle + 1, n_seen=state.n_seen + n,
+        n_iter=state.n_iter + 1,
+    )  # fmt: skip
+    if later.n_iter < recipe.max_iter and not is_numpy(losses):  # while a card still works
+        ahead.append(_plan(step, recipe, later, n, sample_weight))
     # One host read an epoch: reading the loss in every batch stalls a GPU's queue.
     report = to_host(engine.compile(_summary)(losses, carry.params, carry.buffers))
     report = report.astype(np.float64)
-    value, penalty = report[: 2 * len(plan.rows)].reshape(2, -1)
-    value = value * step.loss.reported(data[1].shape[-1]) + penalty
-    loss = float((plan.n_rows * value).sum() / n)
-    history = state.history
-    history["loss"].append(loss)
-    history["learning_rate"].append(state.lr)
-    history["seconds"].append(time.perf_counter() - start)
-    return bool(np.isfinite(report).all() and (report[2 * len(plan.rows) :] == 1.0).all())
+    value, penalty = report[: 2 * B].reshape(2, -1)
+    state.batch_losses = value * step.loss.reported(data[1].shape[-1]) + penalty
+    if not (np.isfinite(report).all() and (report[2 * B :] == 1.0).all()):
+        state.carry = before
+        return diverged(step, engine, data, run, plan, before, later.n_iter)
+    for name in ("carry", "epoch", "step", "rule_step", "cycle", "n_seen", "n_iter"):
+        setattr(state, name, getattr(later, name))
+    state.history["loss"].append(float((plan.n_rows * state.batch_losses).sum() / n))
+    state.history["learning_rate"].append(float(lr[-1]))
+    state.history["seconds"].append(time.perf_counter() - start)
+    return None
 
 
 def _summary(losses, params, buffers):
@@ -191,24 +203,17 @@ def _summary(losses, params, buffers):
     return xp.concat([xp.reshape(losses, (-1,)), xp.astype(finite, losses.dtype)], axis=0)
 
 
-def divergence(where):
-    """Return the error for a loss or weight that is not finite: what, where, what to try."""
-    return DivergenceError(
-        f"{NON_FINITE} It happened in {where}: standardise X (and y in a regression), lower the "
-        "learning rate (learning_rate_init), or raise alpha."
-    )
-
-
 def validate(step, engine, state, validation):
     """Enter validation loss and score in the history; one host read, of the outputs."""
     if validation is None:
         return
-    store = state.carry.params | state.carry.buffers
+    store = step.predicting(state.carry, state.rule_step, xp=engine.xp) | state.carry.buffers
     outputs = to_host(network_outputs(step.network, step.layout, store, validation.x, engine))
     value, _ = step.loss(outputs, validation.y, validation.weights, xp=np)
     loss = float(value) * step.loss.reported(outputs.shape[-1])
     state.history["validation_loss"].append(loss)
-    state.history["validation_score"].append(validation.score(outputs))
+    params = step.layout.unpack(store, xp=engine.xp)
+    state.history["validation_score"].append(validation.score(outputs, loss, params))
 
 
 def _improved(recipe, state):
@@ -229,6 +234,9 @@ def _improved(recipe, state):
 def _plateau(recipe, state, show):
     """Return the rate to go on with, or None to stop."""
     what = "Validation score" if recipe.early_stopping else "Training loss"
+    if recipe.schedule.has_end and not recipe.early_stopping:
+        state.stale = 0
+        return state.lr
     text = (
         f"{what} did not improve more than tol={recipe.tol:f} for {recipe.n_iter_no_change} "
         "consecutive epochs."
@@ -237,13 +245,3 @@ def _plateau(recipe, state, show):
     state.stale = state.stale if lr is None else 0
     show.say(f"{text} " + ("Stopping." if lr is None else f"Setting learning rate to {lr:f}"))
     return lr
-
-
-def _weights(state, xp):
-    """Return copies of what layers hold: parameters and buffers."""
-    return tuple(copy_store(store, xp=xp) for store in state.carry[:2])
-
-
-def copy_store(store, *, xp):
-    """Copy a store: the next step may overwrite or give away its arrays."""
-    return {name: xp.asarray(a, copy=True) for name, a in store.items()}

@@ -47,10 +47,10 @@ def make_plan(
 
 
 def at_rate(plan, rule, lr, *, rule_step=0, weight_decay=0.0) -> Plan:
-    """Return a host plan with another learning rate."""
+    """Return a host plan with another learning rate, one or one a step."""
     B = len(plan.rows)
     rates = rule.rates(lr, rule_step + 1 + np.arange(B))
-    return plan._replace(rate=rates, shrink=np.full(B, lr * weight_decay))
+    return plan._replace(rate=rates, shrink=np.full(B, weight_decay) * lr)
 
 
 def to_device(plan: Plan, like: Array, dtype: str) -> Plan:

@@ -6,7 +6,8 @@ from typing import Any
 
 from ..engines import Carry
 from ..nn import Ctx, Layer, Layout, Loss
-from ..optim import update
+from ..nn.layout import map_params
+from ..optim import bound_weights, clip_gradients, update
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,24 @@ class Step:
     dtype: str
     penalised: bool  # alpha > 0
     decoupled: bool  # weight_decay > 0
+    max_grad_norm: float | None = None  # of all gradients together, the penalty's included
+    max_norm: float | None = None  # of each unit's incoming weights
+    ema_decay: float | None = None  # of the average of the parameters, state["ema"]
+
+    @property
+    def slots(self):
+        """The stores of the carry's state."""
+        return (*self.rule.slots, *(("ema",) if self.ema_decay else ()))
+
+    @property
+    def elementwise(self):
+        """Whether parts of a leaf can be updated by themselves."""
+        return not (self.max_grad_norm or self.max_norm)
+
+    @property
+    def plain(self):
+        """Whether the update is the rule's alone: what engines may have kernels for."""
+        return self.elementwise and not self.ema_decay
 
     def __call__(self, carry, batch, *, xp, kernels):
         """Return the carry after one step, and its data loss and penalty.  Donates carry."""
@@ -65,9 +84,35 @@ class Step:
 
     def update(self, grads, state, params, now, *, xp):
         """Return params and state after the rule.  Donates all three."""
+        if self.max_grad_norm:
+            grads = clip_gradients(grads, self.max_grad_norm, xp=xp)
         shrink = now.shrink if self.decoupled else None
-        groups = self.layout.groups
-        return update(self.rule, grads, state, params, now.rate, shrink, groups, xp=xp)
+        groups, average = self.layout.groups, state.get("ema")
+        params, state = update(self.rule, grads, state, params, now.rate, shrink, groups, xp=xp)
+        if self.max_norm:
+            weights = self.layout.decayed
+            tree = map_params(
+                lambda W: bound_weights(W, self.max_norm, xp=xp), weights.unpack(params, xp=xp)
+            )
+            params = params | weights.pack(tree, xp=xp)
+        if self.ema_decay:
+            state["ema"] = {}
+            for name, a in average.items():
+                a *= self.ema_decay
+                a += (1.0 - self.ema_decay) * params[name]
+                state["ema"][name] = a
+        return params, state
+
+    def predicting(self, carry, n_steps, *, xp):
+        """Return the store that predictions are made with: the average, where there is one.
+
+        The average began at 0; n_steps, those that are in it, say what it lacks, as in Adam
+        (Kingma & Ba 2015, section 7.2).
+        """
+        if not (self.ema_decay and n_steps):
+            return carry.params
+        whole = 1.0 / (1.0 - self.ema_decay**n_steps)
+        return {name: a * whole for name, a in carry.state["ema"].items()}
 
 
 @lru_cache(maxsize=128)

@@ -81,7 +81,7 @@ def compiled_run(step, otherwise):
     table = table_of(step.network, step.layout, dtype)
     flat = all(leaf.flat for leaf in step.layout.leaves)
     codes = kernels.LOSS_CODES.get(step.loss), kernels.RULE_CODES.get(type(step.rule))
-    if table is None or None in codes or not flat:
+    if table is None or None in codes or not (flat and step.plain):
         return None
     numbers = np.array(kernels.numbers_of(step.rule), dtype)
     D, C = table.links[0].n_in, table.links[-1].n_out

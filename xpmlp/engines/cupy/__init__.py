@@ -16,7 +16,6 @@ import cupy
 
 from ...arrays import namespace, note
 from ...nn import Kernels
-from ...optim import RULES
 from ..base import DEFAULTS, Carry, Engine, Plan
 from ..generic import generic_engine
 from ..torch import torch_engine
@@ -25,7 +24,7 @@ from .graph import Player
 from .products import CupyProducts, LtProducts, NoAlgorithm, cublaslt
 from .program import Program
 from .trouble import careful_run, fitting, free_pools, in_parts
-from .units import units_of
+from .units import rule_of, units_of
 
 PROVEN = "generic"  # the best tier whose tests and benchmark have passed on a card
 STORED = {"medium": "bfloat16", "float16": "float16"}
@@ -41,7 +40,7 @@ def cupy_engine(xp, options=DEFAULTS) -> Engine:
     @lru_cache(maxsize=128)
     def run_of(step):
         own = step
-        if tier != "generic" and type(step.rule) in RULES.values():
+        if tier != "generic" and rule_of(step.rule):
             own = replace(step, rule=FusedRule(step.rule))
         careful = careful_run(own, xp=xp, kernels=kernels)
         chain = tier != "generic" and units_of(step)

@@ -18,6 +18,7 @@ ACTIVATIONS = (
 ).split()
 OF_Z = {"gelu", "gelu_tanh", "silu", "mish", "softplus", "softsign"}
 LOSS_KINDS = ["squared_error", "log_loss", "binary_log_loss", "poisson"]
+KNOWN = [LOSSES[name] for name in LOSS_KINDS]
 
 
 class Unit(NamedTuple):
@@ -31,7 +32,7 @@ class Unit(NamedTuple):
 def units_of(step):
     """Return the dropout of the inputs and the units of a step, or None where it is no chain."""
     links = chain_of(step.network, step.layout)
-    known = step.loss in LOSSES.values() and rule_of(step.rule)
+    known = step.loss in KNOWN and step.plain and rule_of(step.rule)
     if links is None or not known or not all(leaf.flat for leaf in step.layout.leaves):
         return None
     start, units = (0, 0, 1.0), []

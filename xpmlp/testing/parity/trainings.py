@@ -11,6 +11,7 @@ from ... import nn
 from ...arrays import from_host
 from ...engines import gather
 from ...estimators import MLPClassifier, MLPRegressor
+from ...estimators.validation import Rows
 from ...estimators.weights import nested
 from ...nn.layout import put, walk
 from ...randomness import stream
@@ -87,12 +88,14 @@ def _posed(est, X, y) -> tuple[Any, tuple, dict, Any]:
     An estimator that is not fitted; the first arguments of `fit_network`; parameters; validation.
     """
     model, wide = clone(est), dtype_name(X) not in FLOATS
-    x, targets, _, loss, params = model._prepared(X.astype(np.float64) if wide else X, y)
+    x, targets, weights, loss, params, labels = model._prepared(
+        X.astype(np.float64) if wide else X, y
+    )
     if wide:
         x, targets = x.astype(X.dtype), targets.astype(X.dtype)
-    data, _, validation = model._split(x, targets, None, (None, None))
-    rule = model._rule()
-    recipe = model._recipe(data[0].shape[0], rule, False)
+    rows, validation = model._split(Rows(x, targets, labels, weights, None), (None,) * 3)
+    data, rule = (rows.x, rows.targets), model._rule()
+    recipe = model._recipe(rows.x.shape[0], rule, False)
     return model, (model.network_, loss, rule, recipe, data), params, validation
 
 

@@ -1,0 +1,111 @@
+"""What went wrong where a training left the finite numbers: the step, the layer, the ranges."""
+
+import numpy as np
+
+from ..arrays import namespace, to_host
+from ..engines import copy_carry, gather
+from ..errors import DivergenceError
+from ..nn import Ctx
+from ..nn.layout import walk
+from ..nn.network import describe
+from .plan import to_device
+
+NON_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and "
+    "need to be preprocessed."
+)
+
+
+def divergence(where, x_range, y_range, rate=None):
+    """Return the error: where it happened, what the data are like, and what to try in turn."""
+    fixes = [
+        "standardise X" + (" (StandardScaler)" if _large(x_range) else ""),
+        f"lower learning_rate_init (the rate was {rate:.3g})" if rate else "raise alpha",
+        "set max_grad_norm=1.0" if rate else "take solver='adam'",
+    ]
+    if _large(y_range):
+        fixes.insert(0, "standardise y (target_scale='auto')")
+        fixes = fixes[:3]
+    return DivergenceError(
+        f"{NON_FINITE} {where} X lies in {_text(x_range)}, y in {_text(y_range)}. "
+        f"Try: {'; '.join(fixes)}."
+    )
+
+
+def diverged(step, engine, data, run, plan, carry, epoch):
+    """Return the error for an epoch from `carry` that did not stay finite, by running it again.
+
+    run: (carry, host plan) -> (carry, losses).
+    """
+    with np.errstate(all="ignore"):
+        at, first = _first_step(run, carry, plan, engine.xp)
+        now = to_device(plan.part(first, first + 1), data[1], step.dtype).at(0)
+        place, gradient = _first_place(step, at, gather(data, now, xp=engine.xp), engine)
+    where = f"In epoch {epoch}, step {first + 1}, {place} went non-finite first"
+    where += f"; the largest gradient there was {gradient:.3g}." if gradient else "."
+    x, y = map(value_range, data)
+    return divergence(where, x, y, rate=float(plan.rate[first]))
+
+
+def value_range(a):
+    """Return the smallest and the largest element."""
+    xp = namespace(a)
+    return float(to_host(xp.min(a))), float(to_host(xp.max(a)))
+
+
+def _large(ends):
+    return max(map(abs, ends)) > 100.0
+
+
+def _text(ends):
+    return f"[{ends[0]:.3g}, {ends[1]:.3g}]"
+
+
+def _first_step(run, carry, plan, xp):
+    """Return the carry before the first step that leaves the finite numbers, and that step.
+
+    Halves the plan, so that all halves together are one epoch.
+    """
+    first = 0
+    while len(plan.rows) > 1:
+        half = len(plan.rows) // 2
+        made, losses = run(copy_carry(carry, xp=xp), plan.part(0, half))
+        if _finite(losses) and all(map(_finite, made.params.values())):
+            carry, plan, first = copy_carry(made, xp=xp), plan.part(half, None), first + half
+        else:
+            plan = plan.part(0, half)
+    return carry, first
+
+
+def _first_place(step, carry, batch, engine):
+    """Return what is not finite first in one step, in words, and the largest gradient found."""
+    xp, now = engine.xp, batch.now
+    ctx = Ctx(xp, True, engine.kernels, now.weights, now.n_rows, now.key, need_dx=False)
+    params = step.layout.unpack(carry.params | carry.buffers, xp=xp)
+    layers, x = getattr(step.network, "layers", (step.network,)), batch.x
+    own = params if hasattr(step.network, "layers") else {0: params}
+    caches, names = [], []
+    for i, layer in enumerate(layers):
+        names.append(f"layer {i + 1} ({describe(layer, x.shape[-1])})")
+        x, cache = layer.forward(own.get(i, {}), x, ctx.part(i))
+        caches.append(cache)
+        if not _finite(x):
+            return f"the outputs of {names[i]}", 0.0
+    value, d = step.loss(x, batch.y, now.weights, xp=xp)
+    if not _finite(value) or not _finite(d):
+        return f"the loss, of outputs in {_text(value_range(x))},", 0.0
+    largest = 0.0
+    for i in reversed(range(len(layers))):
+        d, updates = layers[i].backward(own.get(i, {}), d, caches[i], ctx.part(i, need_dx=True))
+        for path, group, g in walk(layers[i], updates):
+            if not group.trained:
+                continue
+            if not _finite(g):
+                return f"the gradient of {path[-1]} in {names[i]}", largest
+            largest = max(largest, float(to_host(xp.max(xp.abs(g)))))
+    return "the update of the parameters", largest
+
+
+def _finite(a):
+    xp = namespace(a)
+    return bool(to_host(xp.all(xp.isfinite(a))))
