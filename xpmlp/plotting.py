@@ -174,6 +174,33 @@ def plot_curves(x, curves, *, xlabel="", ylabel="", path=None):
     return _finish(figure, path)
 
 
+def plot_learning_rates(found, *, path=None):
+    """Draw the loss against the rising learning rate of a range test, and the suggested rate.
+
+    found: what `find_learning_rate` of an estimator returns.  Returns the Figure.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> found = SimpleNamespace(rates=[1e-3, 1e-2, 1e-1], losses=[2.0, 1.0, 3.0],
+    ...                         smoothed=[2.0, 1.5, 2.0], suggestion=1e-2)
+    >>> plot_learning_rates(found).axes[0].get_title(loc="left")
+    'suggested learning rate 0.01'
+    """
+    figure = _figure(6.0, 3.6)
+    axes = figure.subplots()
+    axes.plot(found.rates, found.losses, color=GREY, lw=0.8, alpha=0.6, label="a batch")
+    axes.plot(found.rates, found.smoothed, color=BLUE, lw=1.8, label="smoothed")
+    axes.axvline(found.suggestion, color=ORANGE, lw=1.4, ls="--")
+    low, high = np.min(found.smoothed), np.max(found.smoothed)
+    axes.set_ylim(low - 0.15 * (high - low) - 1e-12, high + 0.15 * (high - low) + 1e-12)
+    axes.set_xscale("log")
+    axes.legend(frameon=False)
+    axes.set(xlabel="learning rate", ylabel="loss")
+    axes.set_title(f"suggested learning rate {found.suggestion:.2g}", loc="left", fontsize=11)
+    return _finish(figure, path)
+
+
 def _figure(width, height):
     """Make an empty Figure, width and height in inches; the one importer of matplotlib."""
     try:

@@ -1,6 +1,7 @@
-"""The estimators' `explain` and `plan`."""
+"""The estimators' `explain`, `plan` and `find_learning_rate`."""
 
 from copy import copy
+from dataclasses import replace
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
@@ -8,8 +9,10 @@ import numpy as np
 from sklearn.exceptions import DataConversionWarning
 
 from ..arrays import float_dtype, is_array, is_numpy, place
+from ..errors import DivergenceError
 from ..inspection import check_shapes, explain, plan_training, shape_of
 from ..nn.losses import match_loss
+from ..training import LearningRates, Sweep, fit_network
 from .inputs import on_its_card
 
 
@@ -109,6 +112,75 @@ class Explains:
             rule=None if self.solver == "lbfgs" else self._rule(),
             batch_size=200 if self.batch_size == "auto" else int(self.batch_size),
         )  # fmt: skip
+
+    @on_its_card
+    def find_learning_rate(
+        self: Any, X, y, sample_weight=None, *, low=1e-6, high=10.0, n_steps=100
+    ):
+        """Test a range of learning rates: train from new weights while the rate rises.
+
+        The estimator stays as it is, whatever the range does to its copy.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+        low, high : float
+            The first and the last rate.
+        n_steps : int
+            Least number of steps; whole epochs are made.
+
+        Returns
+        -------
+        LearningRates
+            Its `suggestion` is a value for `learning_rate_init`; `plotting.plot_learning_rates`
+            draws it.
+
+        Raises
+        ------
+        ValueError
+            For solver="lbfgs", which has no rate, and where the loss explodes at once.
+
+        References
+        ----------
+        Smith 2017, section 3.3.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from xpmlp import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> found = MLPClassifier(batch_size=32, random_state=0).find_learning_rate(X, y)
+        >>> 1e-4 < found.suggestion < 1.0
+        True
+        """
+        if self.solver == "lbfgs":
+            raise ValueError("solver='lbfgs' has no learning rate to look for: take 'adam'.")
+        if not (0 < low < high and n_steps >= 8):
+            raise ValueError(
+                f"a range of rates needs 0 < low < high and n_steps >= 8, got {low}, {high}, "
+                f"{n_steps}."
+            )
+        twin = copy(self).set_params(early_stopping=False, verbose=0)
+        twin._validate_params()
+        x, targets, weights, loss, params, _ = twin._prepared(X, y, sample_weight)
+        rule = twin._rule()
+        recipe = twin._recipe(x.shape[0], rule, False)
+        n_batches = -(-x.shape[0] // recipe.batch_size)
+        n_epochs = -(-int(n_steps) // n_batches)
+        sweep, losses = Sweep(high / low), []
+        recipe = replace(
+            recipe, schedule=sweep, lr=float(low), max_iter=n_epochs, n_epochs=n_epochs,
+            n_iter_no_change=np.inf,
+        )  # fmt: skip
+        _, state, error = fit_network(
+            twin.network_, loss, rule, recipe, (x, targets), params, sample_weight=weights,
+            on_epoch=lambda state: losses.append(state.batch_losses),
+        )  # fmt: skip
+        if isinstance(error, DivergenceError):
+            losses.append(state.batch_losses)
+        rates = [sweep.rates(float(low), i, n_batches, n_epochs) for i in range(len(losses))]
+        return LearningRates.of(np.concatenate(rates), np.concatenate(losses))
 
     def _shape_notes(self: Any, X, y):
         """Check the shapes of X and y. Returns notes on them."""

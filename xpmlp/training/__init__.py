@@ -3,10 +3,11 @@
 from .fit import Trained, fit_network, train
 from .loop import Recipe, State, Validation, new_history
 from .outputs import network_outputs
+from .rates import LearningRates, Sweep
 from .report import fit_report
 from .step import Step
 
 __all__ = [
-    "Recipe", "State", "Step", "Trained", "Validation", "fit_network", "fit_report",
-    "network_outputs", "new_history", "train",
+    "LearningRates", "Recipe", "State", "Step", "Sweep", "Trained", "Validation", "fit_network",
+    "fit_report", "network_outputs", "new_history", "train",
 ]  # fmt: skip
