@@ -56,14 +56,17 @@ def told_of_memory(fit):
 
 @told_of_memory
 def fit_network(
-    network, loss, rule, recipe, data, params, *, state=None, sample_weight=None, validation=None
-):
+    network, loss, rule, recipe, data, params, *, state=None, sample_weight=None, validation=None,
+    on_epoch=None,
+):  # fmt: skip
     """Train a network; the core of every fit.
 
     data: (X, y) in the compute dtype on the device; params: nested dicts of arrays there; rule: an
     update rule, or None for L-BFGS; state: of the call before, or None; sample_weight: (n,) on the
-    host. Returns the parameters (nested dicts of new arrays), the state (its arrays new too: what
-    an engine returns it may overwrite in the next run), and why it ended.
+    host; on_epoch: called after each epoch with the state and a function that returns a copy of the
+    parameters, stops the training by a true result. Returns the parameters (nested dicts of new
+    arrays), the state (its arrays new too: what an engine returns it may overwrite in the next
+    run), and why it ended.
     """
     engine, xp = engine_for(data[0], recipe.options), namespace(data[0])
     x, _ = data = tuple(map(engine.resident, data))
@@ -87,18 +90,19 @@ def fit_network(
         network, loss, rule or make_rule("sgd"), layout, n_rows, str(x.dtype).rpartition(".")[2],
         penalised=recipe.alpha > 0, decoupled=recipe.weight_decay > 0,
     )  # fmt: skip
-    if rule is None:
-        reason = run_lbfgs(
-            step, engine, data, recipe, state, sample_weight=sample_weight, validation=validation
-        )
-    else:
-        reason = run_epochs(
-            step, engine, data, recipe, state, sample_weight=sample_weight, validation=validation
-        )
-    trained = layout.unpack(state.carry.params | state.carry.buffers, xp=xp)
-    kept = {slot: copy_store(s, xp=xp) for slot, s in state.carry.state.items()}
+
+    def copied():
+        now = layout.unpack(state.carry.params | state.carry.buffers, xp=xp)
+        return map_params(lambda a: xp.asarray(a, copy=True), now)
+
+    run = run_lbfgs if rule is None else run_epochs
+    reason = run(
+        step, engine, data, recipe, state, sample_weight=sample_weight, validation=validation,
+        on_epoch=on_epoch and (lambda state: on_epoch(state, copied)),
+    )  # fmt: skip
+    trained, kept = copied(), {s: copy_store(v, xp=xp) for s, v in state.carry.state.items()}
     state.carry = Carry({}, {}, kept)
-    return map_params(lambda a: xp.asarray(a, copy=True), trained), state, reason
+    return trained, state, reason
 
 
 def _laid_out(kept, store, network, params, *, xp):

@@ -13,11 +13,14 @@ from .progress import Progress
 from .step import full_gradient
 
 
-def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None, validation=None) -> str:
+def run_lbfgs(
+    step, engine, data, recipe, state, *, sample_weight=None, validation=None, on_epoch=None
+) -> str:
     """Minimise the objective on all rows; `state` holds the outcome.
 
-    Vectors travel to the host and back at each evaluation. Returns "converged", "max_iter" or
-    "interrupted"; raises DivergenceError like `run_epochs`.
+    Vectors travel to the host and back at each evaluation. Returns "converged", "max_iter",
+    "stopped" (by on_epoch, called after each iteration) or "interrupted"; raises DivergenceError
+    like `run_epochs`.
 
     References
     ----------
@@ -48,27 +51,29 @@ def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None, validati
         flat = np.concatenate([to_host(grads[k]).ravel() for k in params])
         return total, flat.astype(np.float64)
 
-    start, state.n_iter = time.perf_counter(), 0
-    show = Progress(recipe.verbose, recipe.max_iter)
+    start, state.n_iter, asked = time.perf_counter(), 0, False
+    show = Progress(recipe.verbose, recipe.max_iter, state.history)
     with closing(show), interruptible() as interrupted:
 
         def after(intermediate_result):
+            nonlocal asked
             state.history["loss"].append(reported[float(intermediate_result.fun)])
             state.history["seconds"].append(time.perf_counter() - start)
-            if validation is not None:
+            if validation is not None or on_epoch is not None:
                 state.carry = state.carry._replace(params=unpack(intermediate_result.x))
-                validate(step, engine, state, validation)
+            validate(step, engine, state, validation)
             state.n_iter += 1
             show.epoch(state.n_iter, state.history, early_stopping=False)
-            if interrupted():
+            asked = on_epoch is not None and on_epoch(state)
+            if asked or interrupted():
                 raise StopIteration
 
         x0 = np.concatenate([to_host(p).ravel() for p in params.values()]).astype(np.float64)
         options = {"maxfun": recipe.max_fun, "maxiter": recipe.max_iter, "gtol": recipe.tol}
         found = minimize(fun, x0, method="L-BFGS-B", jac=True, callback=after, options=options)
-        stopped = interrupted()
+        ended = "stopped" if asked else "interrupted" if interrupted() else None
     if not (np.isfinite(found.x).all() and np.isfinite(found.fun)):
         raise divergence(f"iteration {found.nit} of L-BFGS")
     state.carry = state.carry._replace(params=unpack(found.x))
     state.n_iter, state.best_loss = found.nit, reported[float(found.fun)]
-    return "interrupted" if stopped else ("max_iter" if found.status == 1 else "converged")
+    return ended or ("max_iter" if found.status == 1 else "converged")

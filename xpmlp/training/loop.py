@@ -97,12 +97,15 @@ def interruptible():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def run_epochs(step, engine, data, recipe, state, *, sample_weight=None, validation=None) -> str:
+def run_epochs(
+    step, engine, data, recipe, state, *, sample_weight=None, validation=None, on_epoch=None
+) -> str:
     """Train for up to ``recipe.max_iter`` epochs; `state` holds the outcome.
 
-    data: (X, y) on the device; sample_weight: (n,) on the host, or None.
-    Returns why it ended: "max_iter", "converged", "interrupted" or "diverged" (the last with
-    early_stopping only, best weights restored).
+    data: (X, y) on the device; sample_weight: (n,) on the host, or None; on_epoch: called with the
+    state once an epoch is in the history, and stops the training by a true result.
+    Returns why it ended: "max_iter", "converged", "stopped", "interrupted" or "diverged" (the last
+    with early_stopping only, best weights restored).
 
     Raises
     ------
@@ -112,7 +115,7 @@ def run_epochs(step, engine, data, recipe, state, *, sample_weight=None, validat
     best = None
     if recipe.early_stopping and state.best_score > -np.inf:  # of a call before: these weights
         best = _weights(state, engine.xp)
-    show = Progress(recipe.verbose, recipe.max_iter)
+    show = Progress(recipe.verbose, recipe.max_iter, state.history)
     reason, state.n_iter = "max_iter", 0
     ahead: list = []  # the next epoch's plan
     with interruptible() as interrupted:
@@ -128,6 +131,7 @@ def run_epochs(step, engine, data, recipe, state, *, sample_weight=None, validat
                 if _improved(recipe, state) and recipe.early_stopping:
                     best = _weights(state, engine.xp)
                 show.epoch(state.n_iter, state.history, early_stopping=recipe.early_stopping)
+                stop = on_epoch is not None and on_epoch(state)
                 lr = recipe.schedule.after_epoch(recipe.lr, state.lr, state.n_seen)
                 state.lr = (
                     lr if state.stale <= recipe.n_iter_no_change else _plateau(recipe, state, show)
@@ -135,8 +139,8 @@ def run_epochs(step, engine, data, recipe, state, *, sample_weight=None, validat
                 if state.lr is None:
                     state.lr, reason = lr, "converged"
                     break
-                if interrupted():
-                    reason = "interrupted"
+                if stop or interrupted():
+                    reason = "stopped" if stop else "interrupted"
                     break
         finally:
             show.close()
