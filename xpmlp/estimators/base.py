@@ -35,6 +35,7 @@ from ..nn.losses import LINKS, match_loss
 from ..optim import RULES, SGD, Rule, make_rule, make_schedule
 from ..randomness import stream
 from ..training import Recipe, fit_network, fit_report
+from .callbacks import Observed, with_callbacks
 from .explaining import Explains
 from .inputs import check_inputs, check_weights, elsewhere, on_its_card, seed_of
 from .model_file import save_model
@@ -57,7 +58,7 @@ class Problem(NamedTuple):
 ON_DEVICE = ("coefs_", "intercepts_", "other_params_", "_state")
 
 
-class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
+class BaseMLP(Explains, Observed, Predicts, Validates, BaseEstimator):
     """The estimators' common part; `MLPClassifier` and `MLPRegressor` are what to use."""
 
     coefs_: list
@@ -96,6 +97,7 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
         "matmul_precision": [StrOptions(set(MATMUL_PRECISIONS))],
         "accelerate": [StrOptions(set(ACCELERATIONS))],
         "deterministic": ["boolean"],
+        "callbacks": [list, tuple, callable, None],
     }
 
     def __sklearn_tags__(self):
@@ -148,6 +150,7 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
             raise
         return self
 
+    @with_callbacks
     def _fit(self, X, y, sample_weight, validation, resume, one_epoch, classes):
         if one_epoch and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -162,12 +165,16 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
                 "solver='lbfgs' needs a fixed objective: leave dropout out, or take 'adam'."
             )
         recipe = self._recipe(data[0].shape[0], rule, one_epoch)
-        params, state, reason = fit_network(
-            self.network_, loss, rule, recipe, data, params, state=state, sample_weight=weights,
-            validation=held_out,
-        )  # fmt: skip
-        collect(self, params)
-        self._report(state, reason, one_epoch)
+        with self._observed(
+            X, y, sample_weight, state, recipe.max_iter, tasks=not one_epoch
+        ) as on_epoch:
+            params, state, reason = fit_network(
+                self.network_, loss, rule, recipe, data, params, state=state, sample_weight=weights,
+                validation=held_out, on_epoch=on_epoch,
+            )  # fmt: skip
+            collect(self, params)
+            self._set_fitted(replace(state, carry=Carry({}, {}, state.carry.state)))
+        self._tell(state, reason, one_epoch)
 
     def _prepared(self, X, y, sample_weight=None, resume=False, classes=None):
         """Return x, targets, weights, the loss and the parameters, all as the step takes them."""
@@ -293,9 +300,9 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
             self._options(),
         )  # fmt: skip
 
-    def _report(self, state, reason, one_epoch):
-        """Set the fitted attributes, and warn of what the user should know."""
-        self._state = replace(state, carry=Carry({}, {}, state.carry.state))
+    def _set_fitted(self, state):
+        """Set the fitted attributes that follow from the state of a training."""
+        self._state = state
         self.history_ = state.history
         self.loss_curve_ = state.history["loss"]
         self.n_iter_, self.t_ = state.n_iter, state.n_seen
@@ -305,6 +312,9 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
         self.validation_scores_ = state.history["validation_score"] if early else None
         self.best_validation_score_ = state.best_score if early else None
         self.n_layers_ = len(self.coefs_) + 1
+
+    def _tell(self, state, reason, one_epoch):
+        """Say, and warn of, what the user should know."""
         if self.verbose and self._dtype == "float64" and self.dtype is None:
             print(
                 "Computed in float64, as X is: dtype='float32' takes half the memory and less time."
@@ -337,6 +347,12 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
 
     def _link(self, outputs):
         return LINKS[self.out_activation_](outputs, namespace(outputs))
+
+    def __copy__(self):
+        """Return a shallow copy; by way of `__getstate__` a device's arrays would pass the host."""
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(vars(self))
+        return twin
 
     def __getstate__(self):
         """Return host arrays in place of the device's."""

@@ -66,6 +66,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     deterministic : bool, default=False
         On a card choose algorithms by rule, not by time, and none that adds in a varying order, so
         that two fits are equal to the last bit; elsewhere, for one number of threads, they are.
+    callbacks : function or list of functions, default=None
+        Each is called with an `xpmlp.callbacks.Epoch` after every epoch, and stops the training by
+        returning something true; an error in one ends the fit and leaves the estimator as it was.
+        Logs: `CSVLogger`, `JSONLLogger`, `TensorBoard` of `xpmlp.callbacks`. A clone has copies of
+        objects and the same functions; model files leave callbacks out. scikit-learn's callbacks,
+        such as its ProgressBar, go to ``set_callbacks``, and are told of each epoch of a `fit`.
 
     Attributes
     ----------
@@ -109,7 +115,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10, max_fun=15000,
         loss="log_loss", init="auto", out_activation="auto", weight_decay=None, dropout=0.0,
         device="auto", dtype=None, matmul_precision="highest", accelerate="auto",
-        deterministic=False,
+        deterministic=False, callbacks=None,
     ):  # fmt: skip
         self.__dict__.update({k: v for k, v in locals().items() if k not in ("self", "__class__")})
 

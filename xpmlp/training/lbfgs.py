@@ -57,7 +57,8 @@ def run_lbfgs(
 
         def after(intermediate_result):
             nonlocal asked
-            state.history["loss"].append(reported[float(intermediate_result.fun)])
+            state.best_loss = reported[float(intermediate_result.fun)]
+            state.history["loss"].append(state.best_loss)
             state.history["seconds"].append(time.perf_counter() - start)
             if validation is not None or on_epoch is not None:
                 state.carry = state.carry._replace(params=unpack(intermediate_result.x))
