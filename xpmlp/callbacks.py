@@ -7,12 +7,14 @@ import csv
 import io
 import json
 import math
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from time import time
+from typing import Any
 
 COLUMNS = (
     "epoch", "n_iter_total", "loss", "validation_loss", "validation_score", "learning_rate",
@@ -184,7 +186,7 @@ class TensorBoard:
                 "TensorBoard needs tensorboardX, which is not installed: "
                 "pip install xpmlp[tensorboard]"
             ) from error
-        self.folder, self._writer = Path(folder), cast(Any, None)
+        self.folder, self._file = Path(folder), None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -195,28 +197,42 @@ class TensorBoard:
 
     def __call__(self, epoch):
         """Write the numbers of an epoch."""
-        if self._writer is None or epoch.n_iter_total == 1:
-            self._open()
-        for name in COLUMNS[2:]:
-            value = getattr(epoch, name)
-            if value is not None:
-                self._writer.add_scalar(name, value, epoch.n_iter_total)
-        self._writer.flush()
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto.summary_pb2 import Summary
 
-    def _open(self):
-        """Begin a run in the first folder that nobody has."""
-        from tensorboardX import SummaryWriter
-
-        if self._writer is not None:
-            self._writer.close()
-        for k in count(1):
-            try:
-                (self.folder / f"run{k}").mkdir()
-                break
-            except FileExistsError:
-                continue
-        self._writer = SummaryWriter(str(self.folder / f"run{k}"))
+        now, events = time(), []
+        if self._file is None or epoch.n_iter_total == 1:
+            self._file = _new_run(self.folder) / "events.out.tfevents"
+            events.append(Event(wall_time=now, file_version="brain.Event:2"))
+        found = ((name, getattr(epoch, name)) for name in COLUMNS[2:])
+        values = [Summary.Value(tag=k, simple_value=v) for k, v in found if v is not None]
+        events.append(Event(wall_time=now, step=epoch.n_iter_total, summary=Summary(value=values)))
+        with open(self._file, "ab") as file:
+            file.write(b"".join(_record(event.SerializeToString()) for event in events))
 
     def __getstate__(self):
-        """Leave the open file out of copies: each writes runs of its own."""
-        return self.__dict__ | {"_writer": None}
+        """Leave the run out of copies: each begins its own."""
+        return self.__dict__ | {"_file": None}
+
+
+def _new_run(folder):
+    """Make and return the first run's folder that nobody has."""
+    for k in count(1):
+        try:
+            (folder / f"run{k}").mkdir()
+            break
+        except FileExistsError:
+            continue
+    return folder / f"run{k}"
+
+
+def _record(data):
+    """Return bytes as a record of an event file.
+
+    Ours, not SummaryWriter: that keeps a file, a thread and a pipe for each fit until Python ends.
+    """
+    from tensorboardX.record_writer import masked_crc32c
+
+    size = struct.pack("<Q", len(data))
+    checks = (struct.pack("<I", masked_crc32c(part)) for part in (size, data))
+    return size + next(checks) + data + next(checks)
