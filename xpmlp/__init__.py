@@ -13,6 +13,7 @@ _HOME = {
     "load_model": "xpmlp.estimators",
     "train": "xpmlp.training",
     "show_backends": "xpmlp.cli.doctor",
+    "callbacks": None,
     "nn": None,
     "optim": None,
     "plotting": None,

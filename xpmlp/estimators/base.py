@@ -33,6 +33,7 @@ from ..nn.normalization import NORMALIZATIONS
 from ..optim import RULES, SCHEDULES, SGD, Rule, Schedule, make_rule, make_schedule
 from ..training import Recipe, fit_network, fit_report
 from .building import Builds, has_layer
+from .callbacks import Observed, with_callbacks
 from .explaining import Explains
 from .inputs import check_inputs, check_weights, elsewhere, on_its_card, seed_of
 from .model_file import save_model
@@ -55,7 +56,7 @@ class Problem(NamedTuple):
 ON_DEVICE = ("coefs_", "intercepts_", "other_params_", "_state")
 
 
-class BaseMLP(Builds, Explains, Predicts, Validates, BaseEstimator):
+class BaseMLP(Builds, Explains, Observed, Predicts, Validates, BaseEstimator):
     """The estimators' common part; `MLPClassifier` and `MLPRegressor` are what to use."""
 
     coefs_: list
@@ -100,6 +101,7 @@ class BaseMLP(Builds, Explains, Predicts, Validates, BaseEstimator):
         "matmul_precision": [StrOptions(set(MATMUL_PRECISIONS))],
         "accelerate": [StrOptions(set(ACCELERATIONS))],
         "deterministic": ["boolean"],
+        "callbacks": [list, tuple, callable, None],
     }
 
     def __sklearn_tags__(self):
@@ -156,6 +158,7 @@ class BaseMLP(Builds, Explains, Predicts, Validates, BaseEstimator):
             raise error
         return self
 
+    @with_callbacks
     def _fit(self, X, y, sample_weight, validation, resume, one_epoch, classes):
         """Fit. Returns the error of a training that diverged after an epoch that ended well."""
         if one_epoch and self.early_stopping:
@@ -177,15 +180,19 @@ class BaseMLP(Builds, Explains, Predicts, Validates, BaseEstimator):
         if rule is None:
             self._check_objective()
         recipe = self._recipe(rows.x.shape[0], rule, one_epoch)
-        params, state, reason = fit_network(
-            self.network_, loss, rule, recipe, (rows.x, rows.targets), params, state=state,
-            sample_weight=rows.weights, validation=held_out,
-        )  # fmt: skip
-        error = reason if isinstance(reason, DivergenceError) else None
-        if error and not state.n_iter:
-            raise error
-        collect(self, params)
-        self._report(state, reason, one_epoch)
+        with self._observed(
+            X, y, sample_weight, state, recipe.max_iter, tasks=not one_epoch
+        ) as on_epoch:
+            params, state, reason = fit_network(
+                self.network_, loss, rule, recipe, (rows.x, rows.targets), params, state=state,
+                sample_weight=rows.weights, validation=held_out, on_epoch=on_epoch,
+            )  # fmt: skip
+            error = reason if isinstance(reason, DivergenceError) else None
+            if error and not state.n_iter:
+                raise error
+            collect(self, params)
+            self._set_fitted(replace(state, batch_losses=None))
+        self._tell(state, reason, one_epoch)
         if error:
             error.n_finite = state.n_iter
             error.args = (f"{error} The estimator holds the weights after epoch {state.n_iter}.",)
@@ -320,9 +327,9 @@ class BaseMLP(Builds, Explains, Predicts, Validates, BaseEstimator):
             self.ema_decay,
         )  # fmt: skip
 
-    def _report(self, state, reason, one_epoch):
-        """Set the fitted attributes, and warn of what the user should know."""
-        self._state = replace(state, batch_losses=None)
+    def _set_fitted(self, state):
+        """Set the fitted attributes that follow from the state of a training."""
+        self._state = state
         self.history_ = state.history
         self.loss_curve_ = state.history["loss"]
         self.n_iter_, self.t_ = state.n_iter, state.n_seen
@@ -332,6 +339,9 @@ class BaseMLP(Builds, Explains, Predicts, Validates, BaseEstimator):
         self.validation_scores_ = state.history["validation_score"] if early else None
         self.best_validation_score_ = state.best_score if early else None
         self.n_layers_ = len(self.coefs_) + 1
+
+    def _tell(self, state, reason, one_epoch):
+        """Say, and warn of, what the user should know."""
         if self.verbose and self._dtype == "float64" and self.dtype is None:
             print(
                 "Computed in float64, as X is: dtype='float32' takes half the memory and less time."
@@ -364,6 +374,12 @@ class BaseMLP(Builds, Explains, Predicts, Validates, BaseEstimator):
 
     def _link(self, outputs):
         return LINKS[self.out_activation_](outputs, namespace(outputs))
+
+    def __copy__(self):
+        """Return a shallow copy; by way of `__getstate__` a device's arrays would pass the host."""
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(vars(self))
+        return twin
 
     def __getstate__(self):
         """Return host arrays in place of the device's."""

@@ -67,6 +67,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     deterministic : bool, default=False
         On a card choose algorithms by rule, not by time, and none that adds in a varying order, so
         that two fits are equal to the last bit; elsewhere, for one number of threads, they are.
+    callbacks : function or list of functions, default=None
+        Each is called with an `xpmlp.callbacks.Epoch` after every epoch, and stops the training by
+        returning something true; an error in one ends the fit and leaves the estimator as it was.
+        Logs: `CSVLogger`, `JSONLLogger`, `TensorBoard` of `xpmlp.callbacks`. A clone has copies of
+        objects and the same functions; model files leave callbacks out. scikit-learn's callbacks,
+        such as its ProgressBar, go to ``set_callbacks``, and are told of each epoch of a `fit`.
 
     Attributes
     ----------
@@ -113,7 +119,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         loss="log_loss", class_weight=None, label_smoothing=0.0, init="auto", out_activation="auto",
         weight_decay=None, dropout=0.0, normalization=None, residual=False, max_norm=None,
         max_grad_norm=None, ema_decay=None, scoring=None, device="auto", dtype=None,
-        matmul_precision="highest", accelerate="auto", deterministic=False,
+        matmul_precision="highest", accelerate="auto", deterministic=False, callbacks=None,
     ):  # fmt: skip
         self.__dict__.update({k: v for k, v in locals().items() if k not in ("self", "__class__")})
 

@@ -175,7 +175,7 @@ class Explains:
         )  # fmt: skip
         _, state, error = fit_network(
             twin.network_, loss, rule, recipe, (x, targets), params, sample_weight=weights,
-            on_epoch=lambda state: losses.append(state.batch_losses),
+            on_epoch=lambda state, _: losses.append(state.batch_losses),
         )  # fmt: skip
         if isinstance(error, DivergenceError):
             losses.append(state.batch_losses)

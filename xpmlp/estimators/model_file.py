@@ -45,6 +45,7 @@ def save_model(estimator, path):
     params = estimator.get_params(deep=False)
     if isinstance(params["init"], tuple | list):
         params["init"] = "auto"  # the weights themselves are in the file
+    params["callbacks"] = None
     if not isinstance(params["random_state"], int | None):
         params["random_state"] = estimator.seed_
     names = getattr(estimator, "feature_names_in_", None)

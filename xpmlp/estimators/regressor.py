@@ -60,7 +60,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         max_fun=15000, init="auto", out_activation="auto", weight_decay=None, dropout=0.0,
         normalization=None, residual=False, max_norm=None, max_grad_norm=None, ema_decay=None,
         scoring=None, device="auto", dtype=None, matmul_precision="highest", accelerate="auto",
-        deterministic=False, quantiles=None, target_scale=None,
+        deterministic=False, callbacks=None, quantiles=None, target_scale=None,
     ):  # fmt: skip
         self.__dict__.update({k: v for k, v in locals().items() if k not in ("self", "__class__")})
 

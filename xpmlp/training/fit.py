@@ -57,15 +57,17 @@ def told_of_memory(fit):
 
 @told_of_memory
 def fit_network(
-    network, loss, rule, recipe, data, params, *, state=None, sample_weight=None, validation=None
-):
+    network, loss, rule, recipe, data, params, *, state=None, sample_weight=None, validation=None,
+    on_epoch=None,
+):  # fmt: skip
     """Train a network; the core of every fit.
 
     data: (X, y) in the compute dtype on the device; params: nested dicts of arrays there; rule: an
     update rule, or None for L-BFGS; state: of the call before, or None; sample_weight: (n,) on the
-    host. Returns the parameters (nested dicts of new arrays), the state (its arrays new too: what
-    an engine returns it may overwrite in the next run), and why it ended: text, or (the parameters
-    are the last finite ones) a DivergenceError.
+    host; on_epoch: called after each epoch with the state and a function that returns a copy of the
+    parameters, stops the training by a true result. Returns the parameters (nested dicts of new
+    arrays), the state (its arrays new too: what an engine returns it may overwrite in the next
+    run), and why it ended: text, or (the parameters are the last finite ones) a DivergenceError.
     """
     engine, xp = engine_for(data[0], recipe.options), namespace(data[0])
     x, _ = data = tuple(map(engine.resident, data))
@@ -84,16 +86,24 @@ def fit_network(
         buffers=buffers
     )
     del store  # an engine may copy it, so it would stand twice
+
+    def nested(params, buffers):
+        tree = layout.unpack(params | buffers, xp=xp)
+        return map_params(lambda a: xp.asarray(a, copy=True), tree)
+
+    def now():
+        return nested(*predicting(step, state, xp))
+
     run = run_epochs if rule else run_lbfgs
     reason = run(
-        step, engine, data, recipe, state, sample_weight=sample_weight, validation=validation
-    )
-    own, buffers = state.best or predicting(step, state, xp)
-    trained = layout.unpack(own | buffers, xp=xp)
+        step, engine, data, recipe, state, sample_weight=sample_weight, validation=validation,
+        on_epoch=on_epoch and (lambda state: on_epoch(state, now)),
+    )  # fmt: skip
+    trained = nested(*(state.best or predicting(step, state, xp)))
     raw = {} if state.best or not recipe.ema_decay else state.carry.params
     kept = {slot: copy_store(s, xp=xp) for slot, s in state.carry.state.items()}
     state.carry, state.best = Carry(copy_store(raw, xp=xp), {}, kept), None
-    return map_params(lambda a: xp.asarray(a, copy=True), trained), state, reason
+    return trained, state, reason
 
 
 def _continued(step, state, store, params, rule, recipe, *, xp):

@@ -14,11 +14,14 @@ from .progress import Progress
 from .step import full_gradient
 
 
-def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None, validation=None):
+def run_lbfgs(
+    step, engine, data, recipe, state, *, sample_weight=None, validation=None, on_epoch=None
+):
     """Minimise the objective on all rows; `state` holds the outcome.
 
     Vectors travel to the host and back at each evaluation, which a note tells where that is a way.
-    Returns "converged", "max_iter", "interrupted" or a DivergenceError.
+    Returns "converged", "max_iter", "stopped" (by on_epoch, called after each iteration),
+    "interrupted" or a DivergenceError.
 
     References
     ----------
@@ -49,25 +52,28 @@ def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None, validati
         flat = np.concatenate([to_host(grads[k]).ravel() for k in params])
         return total, flat.astype(np.float64)
 
-    start, state.n_iter = time.perf_counter(), 0
-    show = Progress(recipe.verbose, recipe.max_iter)
+    start, state.n_iter, asked = time.perf_counter(), 0, False
+    show = Progress(recipe.verbose, recipe.max_iter, state.history)
     with closing(show), interruptible() as interrupted:
 
         def after(intermediate_result):
-            state.history["loss"].append(reported[float(intermediate_result.fun)])
+            nonlocal asked
+            state.best_loss = reported[float(intermediate_result.fun)]
+            state.history["loss"].append(state.best_loss)
             state.history["seconds"].append(time.perf_counter() - start)
-            if validation is not None:
+            if validation is not None or on_epoch is not None:
                 state.carry = state.carry._replace(params=unpack(intermediate_result.x))
-                validate(step, engine, state, validation)
+            validate(step, engine, state, validation)
             state.n_iter += 1
             show.epoch(state.n_iter, state.history, early_stopping=False)
-            if interrupted():
+            asked = on_epoch is not None and on_epoch(state)
+            if asked or interrupted():
                 raise StopIteration
 
         x0 = np.concatenate([to_host(p).ravel() for p in params.values()]).astype(np.float64)
         options = {"maxfun": recipe.max_fun, "maxiter": recipe.max_iter, "gtol": recipe.tol}
         found = minimize(fun, x0, method="L-BFGS-B", jac=True, callback=after, options=options)
-        stopped = interrupted()
+        ended = "stopped" if asked else "interrupted" if interrupted() else None
     if not (np.isfinite(found.x).all() and np.isfinite(found.fun)):
         state.n_iter = 0
         return divergence(
@@ -80,4 +86,4 @@ def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None, validati
             text=f"L-BFGS keeps its vectors on the host: each of its {found.nfev} evaluations "
             f"copied {found.x.size:,} parameters to the device and as many gradients back"
         )
-    return "interrupted" if stopped else ("max_iter" if found.status == 1 else "converged")
+    return ended or ("max_iter" if found.status == 1 else "converged")

@@ -99,17 +99,20 @@ def interruptible():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def run_epochs(step, engine, data, recipe, state, *, sample_weight=None, validation=None):
+def run_epochs(
+    step, engine, data, recipe, state, *, sample_weight=None, validation=None, on_epoch=None
+):
     """Train for up to ``recipe.max_iter`` epochs; `state` holds the outcome.
 
-    data: (X, y) on the device; sample_weight: (n,) on the host, or None.
-    Returns why it ended: "max_iter", "finished" (the schedule), "converged", "interrupted",
-    "diverged" (with early_stopping: the best weights are restored), or a DivergenceError: then the
-    last finite weights are.
+    data: (X, y) on the device; sample_weight: (n,) on the host, or None; on_epoch: called with the
+    state once an epoch is in the history, and stops the training by a true result.
+    Returns why it ended: "max_iter", "finished" (the schedule), "converged", "stopped",
+    "interrupted", "diverged" (with early_stopping: the best weights are restored), or a
+    DivergenceError: then the last finite weights are.
     """
     if recipe.early_stopping and state.best_score > -np.inf:  # of a call before: these weights
         state.best = predicting(step, state, engine.xp)
-    show = Progress(recipe.verbose, recipe.max_iter)
+    show = Progress(recipe.verbose, recipe.max_iter, state.history)
     reason: Any = "max_iter"
     state.n_iter = 0
     ahead: list = []  # the next epoch's plan
@@ -124,6 +127,7 @@ def run_epochs(step, engine, data, recipe, state, *, sample_weight=None, validat
                 if _improved(recipe, state) and recipe.early_stopping:
                     state.best = predicting(step, state, engine.xp)
                 show.epoch(state.n_iter, state.history, early_stopping=recipe.early_stopping)
+                stop = on_epoch is not None and on_epoch(state)
                 lr = recipe.schedule.after_epoch(recipe.lr, state.lr, state.n_seen)
                 if state.stale > recipe.n_iter_no_change:
                     state.lr, lr = lr, _plateau(recipe, state, show)
@@ -131,8 +135,8 @@ def run_epochs(step, engine, data, recipe, state, *, sample_weight=None, validat
                     reason = "converged"
                     break
                 state.lr = lr
-                if interrupted():
-                    reason = "interrupted"
+                if stop or interrupted():
+                    reason = "stopped" if stop else "interrupted"
                     break
         finally:
             show.close()

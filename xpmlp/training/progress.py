@@ -3,15 +3,25 @@
 import sys
 
 
+def lengths(history: dict[str, list]) -> dict[str, int]:
+    """Return how many entries a history has, for `latest`."""
+    return {name: len(values) for name, values in history.items()}
+
+
+def latest(history: dict[str, list], before: dict[str, int]) -> dict:
+    """Return the last entries, without those of calls before (when it had `before` many)."""
+    return {k: values[-1] for k, values in history.items() if len(values) > before.get(k, 0)}
+
+
 class Progress:
     """Show epochs as they end.
 
     verbose: 0 nothing; 1 a bar on a terminal, else scikit-learn's lines; 2 a bar and a line with
-    the validation loss and score.
+    the validation loss and score, and the learning rate.
     """
 
-    def __init__(self, verbose: int, max_iter: int):
-        self.verbose, self.bar = int(verbose), None
+    def __init__(self, verbose: int, max_iter: int, history: dict[str, list]):
+        self.verbose, self.bar, self.before = int(verbose), None, lengths(history)
         if self.verbose and sys.stderr.isatty():
             from tqdm import tqdm
 
@@ -19,7 +29,7 @@ class Progress:
 
     def epoch(self, n_iter: int, history: dict[str, list], *, early_stopping: bool) -> None:
         """Show the epoch that has ended, the last of `history`."""
-        last = {name: values[-1] for name, values in history.items() if values}
+        last = latest(history, self.before)
         if self.bar is not None:
             shown = {k: f"{last[k]:.4g}" for k in ("loss", "validation_loss") if k in last}
             self.bar.set_postfix(shown, refresh=False)
@@ -29,6 +39,8 @@ class Progress:
             if "validation_loss" in last:
                 line += f"  validation loss {last['validation_loss']:.5f}"
                 line += f"  score {last['validation_score']:.4f}"
+            if "learning_rate" in last:
+                line += f"  learning rate {last['learning_rate']:.3g}"
             self.say(line)
         elif self.verbose and self.bar is None:
             print(f"Iteration {n_iter}, loss = {last['loss']:.8f}")

@@ -1,0 +1,132 @@
+"""What a fit tells after each epoch: to functions, and in scikit-learn's callback protocol."""
+
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from ..callbacks import Epoch
+from ..engines import Carry
+from ..training.progress import latest, lengths
+from .weights import collect
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # experimental in scikit-learn 1.9: its place may change
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stand in for scikit-learn's: without it there is no `set_callbacks`."""
+
+    def with_callbacks(method):  # type: ignore[misc]
+        """Return the method as it is."""
+        return method
+
+
+__all__ = ["Observed", "with_callbacks"]
+
+# scikit-learn's attributes of a running fit: a copy that had them would end the original's tasks.
+RUNNING = "_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx"
+
+
+class Observed(CallbackSupportMixin):
+    """What `BaseMLP` has for callbacks."""
+
+    @contextmanager
+    def _observed(self: Any, X, y, sample_weight, state, max_iter, *, tasks):
+        """Yield what the loop calls after each epoch: None if nobody looks.
+
+        state: what the fit continues, or None; tasks: whether scikit-learn's callbacks are called.
+        """
+        functions, before = _functions(self.callbacks), lengths(state.history) if state else {}
+        fit = None
+        if tasks and hasattr(self, "_skl_callbacks"):
+            fit = _Fit(self, X, y, sample_weight, max_iter)
+
+        def on_epoch(state, weights):
+            view, finish = _while_it_lasts(lambda: self._view(state, weights()))
+            numbers = latest(state.history, before)
+            epoch = Epoch(state.n_iter, max_iter, len(state.history["loss"]), **numbers, _view=view)
+            answers = [bool(function(epoch)) for function in functions]  # each is asked
+            stop = any(answers)
+            if fit is not None:
+                stop |= fit.end_epoch(view)
+                if not stop and state.n_iter < max_iter:
+                    fit.begin_epoch(view)
+            finish()
+            return stop
+
+        yield on_epoch if functions or fit is not None else None
+        if fit is not None:
+            fit.end()
+
+    def _view(self: Any, state, params):
+        """Return a fitted copy that owns `params`, in the middle of a fit."""
+        view = copy(self)
+        for name in RUNNING:
+            vars(view).pop(name, None)
+        collect(view, params)
+        history = {name: list(values) for name, values in state.history.items()}
+        view._set_fitted(replace(state, carry=Carry({}, {}, {}), rule=None, history=history))
+        return view
+
+
+class _Fit:
+    """A fit in scikit-learn's protocol: a task, with a subtask for each epoch."""
+
+    def __init__(self, estimator, X, y, sample_weight, max_iter):
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        self.told = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        self.task = estimator._init_callback_context(max_subtasks=max_iter)
+        self.task.call_on_fit_task_begin(**self.told)
+        self.begin_epoch(lambda: estimator)
+
+    def begin_epoch(self, view):
+        """Begin a subtask; view: returns an estimator at the weights that it starts from."""
+        self.epoch = self.task.subcontext(task_name="epoch")
+        self.epoch.call_on_fit_task_begin(
+            **self.told, reconstruction_attributes=lambda: vars(view())
+        )
+
+    def end_epoch(self, view):
+        """End the subtask. Returns whether a callback asks to stop."""
+        epoch, self.epoch = self.epoch, None
+        return epoch.call_on_fit_task_end(
+            **self.told, reconstruction_attributes=lambda: vars(view())
+        )
+
+    def end(self):
+        """End the fit, and before it the epoch that was begun and did not come."""
+        if self.epoch is not None:
+            self.epoch.call_on_fit_task_end(estimator=self.told["estimator"])
+        self.task.call_on_fit_task_end(**self.told, reconstruction_attributes={})
+
+
+def _functions(callbacks):
+    """Return the argument `callbacks` as a list of functions."""
+    if callbacks is None:
+        return []
+    functions = list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
+    for function in functions:
+        if isinstance(function, type) or not callable(function):
+            raise TypeError(
+                f"callbacks takes functions of one argument, the epoch, got {function!r}: make an "
+                "object of a class first; scikit-learn's callbacks go to set_callbacks."
+            )
+    return functions
+
+
+def _while_it_lasts(make):
+    """Return `make`, called once at most and only before the second function is called."""
+    over: list[bool] = []
+
+    @cache
+    def made():
+        if over:
+            raise RuntimeError(
+                "this epoch is over and its weights are gone: ask for its estimator inside of the "
+                "callback, and keep that."
+            )
+        return make()
+
+    return made, lambda: over.append(True)
