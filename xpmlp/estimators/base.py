@@ -128,7 +128,10 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
             any error, what it was before the call.
         """
         resume = self.warm_start and hasattr(self, "coefs_")
-        return self._guarded(X, y, sample_weight, (X_val, y_val), resume=resume)
+        classes = "same" if resume else None
+        return self._guarded(
+            X, y, sample_weight, (X_val, y_val), resume=resume, classes=classes
+        )
 
     @on_its_card
     def _guarded(self, X, y, sample_weight, validation, *, resume, one_epoch=False, classes=None):

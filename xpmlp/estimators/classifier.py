@@ -176,6 +176,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 self.classes_ = found
             n = len(self.classes_)
             self._task = "multilabel" if multilabel else ("binary" if n <= 2 else "multiclass")
+        elif classes == "same":  # warm_start
+            if not np.array_equal(found, self.classes_):
+                raise ValueError(
+                    "warm_start can only be used where `y` has the same classes as in the previous "
+                    f"call to fit. Previously got {self.classes_}, `y` has {found}: partial_fit "
+                    "goes on with some of the classes."
+                )
         elif classes is not None and classes[0] is not None:
             if not np.array_equal(np.unique(classes[0]), self.classes_):
                 raise ValueError(

@@ -111,6 +111,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _score_outputs(self, outputs, targets, weights):
         """Return R^2 of host outputs of the training network."""
         predictions = self._link(outputs) if self.loss == "poisson" else outputs
-        if len(targets) < 2:
+        if len(targets) < 2 or not np.isfinite(predictions).all():
             return float("nan")  # R^2 is undefined
         return float(r2_score(targets, predictions, sample_weight=weights))

@@ -26,8 +26,9 @@ class Validates:
             return (x, targets), weights, self._validation(*held, None)
         if not self.early_stopping or self.solver == "lbfgs":
             return (x, targets), weights, None
-        strata = to_host(targets).argmax(axis=1) if self._task == "multiclass" else None
-        strata = to_host(targets)[:, 0] if self._task == "binary" else strata
+        codes = to_host(targets).argmax(axis=1) if self._task == "multiclass" else None
+        codes = to_host(targets)[:, 0].astype(int) if self._task == "binary" else codes
+        strata = None if codes is None else self.classes_[codes]  # an error then names labels
         try:
             train, held_out = train_test_split(
                 np.arange(x.shape[0]), test_size=self.validation_fraction,
