@@ -129,9 +129,7 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
         """
         resume = self.warm_start and hasattr(self, "coefs_")
         classes = "same" if resume else None
-        return self._guarded(
-            X, y, sample_weight, (X_val, y_val), resume=resume, classes=classes
-        )
+        return self._guarded(X, y, sample_weight, (X_val, y_val), resume=resume, classes=classes)
 
     @on_its_card
     def _guarded(self, X, y, sample_weight, validation, *, resume, one_epoch=False, classes=None):
@@ -301,7 +299,7 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
         self._state = replace(state, carry=Carry({}, {}, state.carry.state))
         self.history_ = state.history
         self.loss_curve_ = state.history["loss"]
-        self.n_iter_, self.t_ = state.n_iter, state.n_seen
+        self.n_iter_, self.n_iter_total_, self.t_ = state.n_iter, state.epoch, state.n_seen
         early = self.early_stopping and self.solver != "lbfgs"
         self.loss_ = state.best_loss if self.solver == "lbfgs" else self.loss_curve_[-1]
         self.best_loss_ = None if early else state.best_loss

@@ -80,6 +80,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Of the last `fit` or `partial_fit`: device, why (it was chosen), engine, matmul_precision,
         dtype; bytes_to_device, bytes_to_host, host_reads (the host waited for a device's numbers),
         launches (of kernels; None where not counted), notes (of what was not as asked), seconds.
+    n_iter_total_ : int
+        Epochs (lbfgs: iterations) since the weights were initialised; `n_iter_`: of the last call.
     network_ : Network
     device_ : str
         Where the model lives.

@@ -71,4 +71,5 @@ def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None, validati
         raise divergence(f"iteration {found.nit} of L-BFGS")
     state.carry = state.carry._replace(params=unpack(found.x))
     state.n_iter, state.best_loss = found.nit, reported[float(found.fun)]
+    state.epoch += found.nit
     return "interrupted" if stopped else ("max_iter" if found.status == 1 else "converged")
