@@ -250,6 +250,7 @@ def test_weights_are_routed_through_searches_and_cross_validation(routing):
     found = cross_validate(est, X, Y, cv=folds, params=given, return_estimator=True)
     for (train, test), model, score in zip(folds, found["estimator"], found["test_score"]):
         assert same(model, fast().fit(X[train], Y[train], sample_weight=WEIGHTS[train]))
+        assert not same(model, fast().fit(X[train], Y[train]))
         assert score == model.score(X[test], Y[test], sample_weight=WEIGHTS[test])
 
 
