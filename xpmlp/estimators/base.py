@@ -136,7 +136,8 @@ class BaseMLP(Builds, Explains, Observed, Predicts, Validates, BaseEstimator):
         """
         resume = self.warm_start and hasattr(self, "coefs_")
         validation = X_val, y_val, sample_weight_val
-        return self._guarded(X, y, sample_weight, validation, resume=resume)
+        classes = "same" if resume else None
+        return self._guarded(X, y, sample_weight, validation, resume=resume, classes=classes)
 
     @on_its_card
     def _guarded(self, X, y, sample_weight, validation, *, resume, one_epoch=False, classes=None):
@@ -332,7 +333,7 @@ class BaseMLP(Builds, Explains, Observed, Predicts, Validates, BaseEstimator):
         self._state = state
         self.history_ = state.history
         self.loss_curve_ = state.history["loss"]
-        self.n_iter_, self.t_ = state.n_iter, state.n_seen
+        self.n_iter_, self.n_iter_total_, self.t_ = state.n_iter, state.epoch, state.n_seen
         early = self.early_stopping and self.solver != "lbfgs"
         self.loss_ = state.best_loss if self.solver == "lbfgs" else self.loss_curve_[-1]
         self.best_loss_ = None if early else state.best_loss

@@ -87,6 +87,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Of the last `fit` or `partial_fit`: device, why (it was chosen), engine, matmul_precision,
         dtype; bytes_to_device, bytes_to_host, host_reads (the host waited for a device's numbers),
         launches (of kernels; None where not counted), notes (of what was not as asked), seconds.
+    n_iter_total_ : int
+        Epochs (lbfgs: iterations) since the weights were initialised; `n_iter_`: of the last call.
     network_ : Network
     device_ : str
         Where the model lives.
@@ -215,6 +217,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 self.classes_ = found
             n = len(self.classes_)
             self._task = "multilabel" if multilabel else ("binary" if n <= 2 else "multiclass")
+        elif classes == "same":  # warm_start
+            if not np.array_equal(found, self.classes_):
+                raise ValueError(
+                    "warm_start can only be used where `y` has the same classes as in the previous "
+                    f"call to fit. Previously got {self.classes_}, `y` has {found}: partial_fit "
+                    "goes on with some of the classes."
+                )
         elif classes is not None and classes[0] is not None:
             if not np.array_equal(np.unique(classes[0]), self.classes_):
                 raise ValueError(

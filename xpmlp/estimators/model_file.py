@@ -157,13 +157,14 @@ def _rebuild(arrays, meta, kinds):
         k: [float("nan" if x is None else x) for x in v] for k, v in meta["history"].items()
     }
     estimator.loss_curve_ = estimator.history_["loss"]
+    estimator.n_iter_total_ = len(estimator.loss_curve_)
     estimator.n_layers_, estimator.n_outputs_ = len(estimator.coefs_) + 1, n_outputs
     early = estimator.early_stopping and estimator.solver != "lbfgs"
     estimator.validation_scores_ = estimator.history_["validation_score"] if early else None
     estimator._home = home(np.empty(0))
     estimator.device_ = estimator._home.device
     estimator._state = State(
-        Carry({}, {}, {}), estimator.learning_rate_init, epoch=len(estimator.loss_curve_),
+        Carry({}, {}, {}), estimator.learning_rate_init, epoch=estimator.n_iter_total_,
         step=_count(meta["step"]), best_loss=_either(estimator.best_loss_, np.inf),
         best_score=_either(estimator.best_validation_score_, -np.inf),
         n_seen=estimator.t_, n_iter=estimator.n_iter_, history=estimator.history_,

@@ -192,6 +192,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         every = len(self._levels())
         outputs, targets = outputs[:, self._middle() :: every], targets[:, ::every]
         predictions = self._link(outputs) if self.out_activation_ == "exp" else outputs
-        if len(targets) < 2:
+        if len(targets) < 2 or not np.isfinite(predictions).all():
             return float("nan")  # R^2 is undefined
         return float(r2_score(targets, predictions, sample_weight=weights))

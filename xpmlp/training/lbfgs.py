@@ -81,6 +81,7 @@ def run_lbfgs(
         )
     state.carry = state.carry._replace(params=unpack(found.x))
     state.n_iter, state.best_loss = found.nit, reported[float(found.fun)]
+    state.epoch += found.nit
     if not is_numpy(data[1]):
         note(
             text=f"L-BFGS keeps its vectors on the host: each of its {found.nfev} evaluations "

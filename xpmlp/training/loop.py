@@ -50,7 +50,7 @@ class State:
     lr: float
     lr_init: float | None = None  # the recipe's, to notice another
     rule: Any = None  # whose state the carry holds
-    epoch: int = 0  # since the weights were initialised: names the order of the rows
+    epoch: int = 0  # or iteration, since the weights were initialised: names the order of the rows
     step: int = 0  # since then too: names the dropout masks
     rule_step: int = 0  # since the rule's state was made: Adam's t
     cycle: int = 0  # epochs since then: the schedule's time
