@@ -1,9 +1,9 @@
 """A chain of layers, which is a layer too."""
 
+import math
 from dataclasses import dataclass
 
 from ..arrays import namespace
-from ..randomness import stream
 from .activations import get_activation
 from .layers import Ctx, Dense, Layer
 from .layout import walk
@@ -62,6 +62,13 @@ class Network(Layer):
             n_in = n_out
         return params, n_in
 
+    def shapes(self, n_in):
+        """Return the shapes of every layer's parameters, and the number of outputs."""
+        shapes = {}
+        for i, layer in enumerate(self.layers):
+            shapes[i], n_in = layer.shapes(n_in)
+        return shapes, n_in
+
     def forward(self, params, x, ctx):
         """x: (..., N, D).  Returns the outputs (..., N, C) and the layers' caches."""
         caches = []
@@ -84,8 +91,8 @@ class Network(Layer):
         """Return a table of layers, output shapes and numbers of parameters."""
         rows, total, n_in = [], 0, n_features
         for i, layer in enumerate(self.layers):
-            params, n_out = layer.init(n_in, stream(0, "init"))
-            n = sum(a.size for _, _, a in walk(layer, params))
+            shapes, n_out = layer.shapes(n_in)
+            n = sum(math.prod(shape) for _, _, shape in walk(layer, shapes))
             rows.append((f"{i + 1} {describe(layer, n_in)}", f"(n, {n_out})", f"{n:,}"))
             total, n_in = total + n, n_out
         rows = [("layer", "output", "parameters"), *rows, ("total", "", f"{total:,}")]
