@@ -3,6 +3,7 @@
 import warnings
 from copy import copy
 from dataclasses import replace
+from itertools import accumulate
 from numbers import Integral, Real
 from time import perf_counter
 from typing import Any, ClassVar, NamedTuple
@@ -39,6 +40,7 @@ from .explaining import Explains
 from .inputs import check_inputs, check_weights, elsewhere, on_its_card, seed_of
 from .model_file import save_model
 from .predictor import Predicts
+from .transforming import Transforms
 from .validation import Validates
 from .weights import collect, nested, refresh
 
@@ -57,7 +59,7 @@ class Problem(NamedTuple):
 ON_DEVICE = ("coefs_", "intercepts_", "other_params_", "_state")
 
 
-class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
+class BaseMLP(Explains, Predicts, Transforms, Validates, BaseEstimator):
     """The estimators' common part; `MLPClassifier` and `MLPRegressor` are what to use."""
 
     coefs_: list
@@ -247,6 +249,13 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
             layers += [Dropout(float(self.dropout))] if self.dropout else []
         last = self.out_activation_ if loss.name == "squared_error" else "identity"
         return Network((*layers, Dense(n_outputs, last, initializer=rule)))
+
+    def _ends(self):
+        """Return how many layers the network has up to each entry of hidden_layer_sizes."""
+        given = self.hidden_layer_sizes
+        given = list(given) if hasattr(given, "__iter__") else [given]
+        drops = bool(self.dropout)
+        return list(accumulate(1 + (drops and not isinstance(a, Layer)) for a in given))
 
     def _initial(self, x, n_outputs, loss):
         """Make the network and draw its parameters. Returns them as nested dicts beside x."""
