@@ -337,6 +337,9 @@ class BaseMLP(Explains, Predicts, Transforms, Validates, BaseEstimator):
     def save(self, path):
         """Write the model to one safetensors file, atomically; `xpmlp.load_model` reads it.
 
+        Functions and objects in `callbacks`, `scoring` and `learning_rate`, which predictions do
+        not need, stay out of the file: the loaded model has these arguments' defaults.
+
         Raises
         ------
         TypeError
