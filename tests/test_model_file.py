@@ -129,6 +129,16 @@ def test_a_regressor_comes_back_with_its_arguments_and_predicts_bit_for_bit(tmp_
     assert_same(model.predict(X), twin.predict(X), "predict")
 
 
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_layer_comes_back_on_its_own_and_inside_a_network(tmp_path, name):
+    sizes = (6, EXAMPLES[name], nn.Network([nn.Dense(6), EXAMPLES[name]]))
+    twin = saved(model := regressor(hidden_layer_sizes=sizes), tmp_path / "m")
+    assert twin.hidden_layer_sizes == sizes and twin.network_ == model.network_
+    assert_same(model.other_params_, twin.other_params_, "other_params_")
+    assert_same(model.predict(X), twin.predict(X), "predict")
+    assert_same(model.transform(X, 1), twin.transform(X, 1), "transform")
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation_comes_back(tmp_path, activation):
     for given in (activation, ACTIVATIONS[activation]):
