@@ -287,3 +287,17 @@ def test_packing_and_unpacking_a_store_gives_the_parameters_back(contiguous, mem
     }
     back = map_tree(xp.host, layout.unpack(store, xp=xp.xp))
     assert_close(back, map_tree(lambda a: a.astype(np.float32), host), 0.0)
+
+
+@EVERY
+def test_shapes_are_those_of_the_parameters_that_init_draws(case):
+    params, n_out = CASES[case].init(D, np.random.default_rng(0))
+    assert CASES[case].shapes(D) == (map_tree(lambda a: a.shape, params), n_out)
+
+
+@pytest.mark.parametrize("layer", [*LAYERS.values(), Network], ids=lambda layer: layer.__name__)
+def test_a_layer_of_ours_says_its_shapes_without_drawing(layer, monkeypatch):
+    monkeypatch.setattr(layer, "init", None)
+    for case in CASES.values():
+        if type(case) is layer:
+            case.shapes(D)

@@ -4,7 +4,8 @@ import copy
 import json
 import pickle
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,10 +13,19 @@ import pytest
 from xpmlp import MLPClassifier, MLPRegressor, load_model, nn
 from xpmlp.errors import ModelFileError
 from xpmlp.estimators import Scaling
+from xpmlp.estimators.model_file import (
+    MAX_DEPTH,
+    ONLY_FIT_USES,
+    _arguments,
+    _decode,
+    _encode,
+)
 from xpmlp.files.container import read_container, write_container
-from xpmlp.nn import initializers
 from xpmlp.nn.activations import ACTIVATIONS, ActivationFunction
-from xpmlp.optim import SGD, Adam
+from xpmlp.nn.initializers import INITIALIZERS, Normal, Orthogonal
+from xpmlp.nn.losses import LOSSES
+from xpmlp.optim import RULES, SGD, Adam, make_schedule
+from xpmlp.testing.parity.operations import EXAMPLES
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Maximum iterations")
 
@@ -26,6 +36,7 @@ NOT_STORED = {"_state", "fit_report_", "network_", "_layout"}
 USER_INIT = ([np.ones((3, 4)), np.full((4, 1), 0.5)], [np.zeros(4), np.ones(1)])
 
 
+BLOCK = nn.Network([nn.Dense(4, "tanh"), nn.Network([nn.Dropout(0.5), nn.Dense(2)])])
 SMALL = {"hidden_layer_sizes": (4,), "max_iter": 2, "random_state": 0}
 
 
@@ -96,10 +107,12 @@ def test_a_classifier_comes_back_with_its_labels_and_predicts_bit_for_bit(tmp_pa
         (X[:, 0], {"hidden_layer_sizes": [nn.Dense(4, "tanh"), nn.Dropout(0.25)]}),
         (X[:, 0], {"hidden_layer_sizes": [3, nn.Dense(2, use_bias=False)]}),
         (X[:, 0], {"hidden_layer_sizes": [nn.Dense(3), nn.Activation("gelu")]}),
+        (X[:, 0], {"hidden_layer_sizes": [nn.Network([nn.Dense(5, "elu"), BLOCK]), 3]}),
+        (X[:, 0], {"hidden_layer_sizes": BLOCK}),
         (X[:, 0], {"hidden_layer_sizes": ()}),
         (X[:, 0], {"solver": SGD(0.5, False)}),
-        (X[:, 0], {"solver": Adam(beta_1=0.5), "init": initializers.Normal(0.1)}),
-        (X[:, 0], {"init": initializers.Orthogonal(2.0)}),
+        (X[:, 0], {"solver": Adam(beta_1=0.5), "init": Normal(0.1)}),
+        (X[:, 0], {"init": Orthogonal(2.0)}),
         (X[:, 0], {"dtype": np.float32}),
         (X[:, 0], {"dtype": "float32", "out_activation": "tanh"}),
     ],
@@ -109,18 +122,29 @@ def test_a_regressor_comes_back_with_its_arguments_and_predicts_bit_for_bit(tmp_
     twin = saved(model, tmp_path / "m")
     for name in vars(model).keys() - NOT_STORED - arguments.keys():
         assert_same(getattr(model, name), getattr(twin, name), name)
-    for name, value in arguments.items():  # lists become tuples, np.float32 its name
-        value = tuple(value) if isinstance(value, list) else value
+    for name, value in arguments.items():  # np.float32 becomes its name
         value = value.__name__ if isinstance(value, type) else value
-        assert getattr(twin, name) == value
+        assert getattr(twin, name) == value and isinstance(getattr(twin, name), type(value))
     assert model.network_ == twin.network_
     assert_same(model.predict(X), twin.predict(X), "predict")
 
 
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_layer_comes_back_on_its_own_and_inside_a_network(tmp_path, name):
+    sizes = (6, EXAMPLES[name], nn.Network([nn.Dense(6), EXAMPLES[name]]))
+    twin = saved(model := regressor(hidden_layer_sizes=sizes), tmp_path / "m")
+    assert twin.hidden_layer_sizes == sizes and twin.network_ == model.network_
+    assert_same(model.other_params_, twin.other_params_, "other_params_")
+    assert_same(model.predict(X), twin.predict(X), "predict")
+    assert_same(model.transform(X, 1), twin.transform(X, 1), "transform")
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation_comes_back(tmp_path, activation):
-    model = regressor(activation=activation)
-    assert_same(model.predict(X), saved(model, tmp_path / "m").predict(X), activation)
+    for given in (activation, ACTIVATIONS[activation]):
+        twin = saved(model := regressor(activation=given), tmp_path / "m")
+        assert twin.activation == activation
+        assert_same(model.predict(X), twin.predict(X), activation)
 
 
 def test_weights_that_the_user_gave_or_wrote_are_the_ones_saved(tmp_path):
@@ -196,6 +220,35 @@ def test_what_could_not_be_loaded_is_not_saved_and_the_old_file_stays(
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        *EXAMPLES.values(), *INITIALIZERS.values(), *(make() for make in RULES.values()),
+        *map(make_schedule, ("constant", "invscaling", "adaptive")), BLOCK,
+        "balanced", {0: 1.0, 1: 2.5}, {"a": 1, "b": np.inf}, [{0: 1.0}, {1: 2.0}], [0.5, (1, [2])],
+        {True: 0.5, 2.5: None}, [], (), {},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_records_of_ours_and_plain_arguments_come_back_as_they_were(value):
+    assert_same(_decode(json.loads(json.dumps(_encode(value, "it")))), value, "it")
+
+
+def test_code_that_only_a_fit_runs_stays_out_of_the_file_and_all_else_is_in_it(tmp_path):
+    model = regressor(momentum=0.5)
+    for name in ONLY_FIT_USES:
+        setattr(model, name, own := [lambda *a: None])
+        assert dict(_arguments({name: own, "alpha": 1.0})) == {"alpha": 1.0}
+        assert dict(_arguments({name: "constant"})) == {name: "constant"}
+    twin = saved(model, tmp_path / "m")
+    assert (twin.learning_rate, twin.momentum) == ("constant", 0.5)
+    assert_same(model.predict(X), twin.predict(X), "predict")
+    for loss in LOSSES.values():
+        assert dict(_arguments({"loss": loss})) == {"loss": loss.name}
+        with pytest.raises(TypeError, match="the argument loss holds"):
+            dict(_arguments({"loss": replace(loss, value_and_grad=print)}))
+
+
 def put(value, *path):
     """An edit that sets one entry of the metadata."""
 
@@ -225,10 +278,25 @@ def dense(n_out=3, activation="identity", **fields):
     return {"record": "Dense", "fields": own | fields}
 
 
-def nested_lists(depth):
+def nested(depth, kind=None):
     value = []
     for _ in range(depth):
-        value = [value]
+        value = {kind: [value]} if kind else [value]
+    return value
+
+
+def record(name, **own):
+    return {"record": name, "fields": own}
+
+
+def network(*layers):
+    return record("Network", layers=list(layers))
+
+
+def nested_networks(depth):
+    value = dense()
+    for _ in range(depth):
+        value = network(value)
     return value
 
 
@@ -246,8 +314,24 @@ HOSTILE = {
     "record without fields": put({"record": "Dense"}, "layers", 1),
     "layers without end": put([0] * 250_000, "layers"),
     "no layer": put([], "layers"),
-    "deep nesting": put(nested_lists(900), "params", "hidden_layer_sizes"),
+    "deep nesting": put(nested(900), "params", "hidden_layer_sizes"),
+    "networks 250 deep": put(nested_networks(250), "layers", 0),
+    "networks 250 deep in an argument": put(nested_networks(250), "params", "hidden_layer_sizes"),
+    "networks beyond the limit": put(nested_networks(MAX_DEPTH // 2 + 1), "layers", 0),
+    "lists in lists": put(nested(MAX_DEPTH + 1, "list"), "params", "hidden_layer_sizes"),
+    "dicts of lists": put({"dict": [1]}, "params", "hidden_layer_sizes"),
+    "a dict of no pairs": put({"dict": "ab"}, "params", "hidden_layer_sizes"),
+    "a key that is a list": put({"dict": [[{"list": []}, 1]]}, "params", "hidden_layer_sizes"),
+    "network of numbers": put(network(1, 2), "layers", 0),
+    "network of records that are no layers": put(network(record("SGD")), "layers", 0),
+    "a layer in place of layers": put(record("Network", layers=dense()), "layers", 0),
+    "arrays of a layer inside missing": put(network(dense(4)), "layers", 0),
+    "a loss of its own": put(record("Loss"), "params", "loss"),
+    "a module's function": put(record("make_schedule"), "params", "learning_rate"),
+    "the last layer no Dense": put(record("Activation", activation="tanh"), "layers", 1),
+    "the last layer a network": put(network(dense()), "layers", 1),
     "a billion units": put(dense(10**9), "layers", 0),
+    "a billion units inside": put(network(dense(10**9), dense(10**9)), "layers", 0),
     "units beyond int64": put(dense(10**30), "layers", 1),
     "negative units": put(dense(-3), "layers", 1),
     "units a float": put(dense(3.0), "layers", 1),
@@ -319,6 +403,41 @@ def test_hostile_metadata_are_refused_in_words_and_at_once(stored, tmp_path, edi
     assert time.process_time() - start < 0.1
     assert "\n" not in str(error.value) and len(str(error.value)) < 1000
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        arrays_with(**{"0_0_W": np.zeros((4, 3))}),
+        arrays_with(**{"0_1_1_b": np.zeros((1, 4), np.float32)}),
+        arrays_with(**{"0_1_1_b": None}),
+        arrays_with(**{"0_1_0_W": np.zeros((4, 4))}),
+        put(dense(10**12), "layers", 0, "fields", "layers", 0),
+        put(network(), "layers", 0, "fields", "layers", 1),
+        put(nested_networks(200), "layers", 0, "fields", "layers", 1),
+    ],
+    ids="shape dtype missing extra huge emptied deep".split(),
+)
+def test_hostile_networks_in_networks_are_refused(tmp_path, edit):
+    regressor(hidden_layer_sizes=BLOCK).save(tmp_path / "m")
+    path = tmp_path / "hostile"
+    edited(read_container(tmp_path / "m"), path, edit)
+    with pytest.raises(ModelFileError, match="hostile") as error:
+        load_model(path)
+    assert len(str(error.value)) < 1000
+    edited(read_container(tmp_path / "m"), path, lambda meta, arrays: None)
+    assert load_model(path).network_.layers[0] == BLOCK
+
+
+def test_a_network_a_thousand_deep_is_refused_where_its_text_is_read(stored, tmp_path, monkeypatch):
+    text, dumps = '{"record":"Network","fields":{"layers":[' * 1000 + "]}}" * 1000, json.dumps
+    deep = SimpleNamespace(dumps=lambda *a, **k: dumps(*a, **k).replace('"DEEP"', text))
+    monkeypatch.setattr("xpmlp.files.container.json", deep)
+    arrays, meta = stored
+    write_container(tmp_path / "hostile", arrays, meta | {"layers": "DEEP"})
+    monkeypatch.undo()
+    with pytest.raises(ModelFileError, match="hostile"):
+        load_model(tmp_path / "hostile")
 
 
 def test_the_unedited_file_is_accepted(stored, tmp_path):

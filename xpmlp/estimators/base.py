@@ -38,6 +38,7 @@ from .explaining import Explains
 from .inputs import check_inputs, check_weights, elsewhere, on_its_card, seed_of
 from .model_file import save_model
 from .predictor import Predicts
+from .transforming import Transforms
 from .validation import Rows, Validates
 from .weights import collect, nested, refresh
 
@@ -56,7 +57,7 @@ class Problem(NamedTuple):
 ON_DEVICE = ("coefs_", "intercepts_", "other_params_", "_state")
 
 
-class BaseMLP(Builds, Explains, Observed, Predicts, Validates, BaseEstimator):
+class BaseMLP(Builds, Explains, Observed, Predicts, Transforms, Validates, BaseEstimator):
     """The estimators' common part; `MLPClassifier` and `MLPRegressor` are what to use."""
 
     coefs_: list
@@ -365,6 +366,9 @@ class BaseMLP(Builds, Explains, Observed, Predicts, Validates, BaseEstimator):
 
     def save(self, path):
         """Write the model to one safetensors file, atomically; `xpmlp.load_model` reads it.
+
+        Functions and objects in `callbacks`, `scoring` and `learning_rate`, which predictions do
+        not need, stay out of the file: the loaded model has these arguments' defaults.
 
         Raises
         ------

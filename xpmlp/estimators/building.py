@@ -9,6 +9,7 @@ from ..nn import Activation, Dense, Dropout, Layer, Layout, Network, Residual
 from ..nn.activations import ActivationFunction, get_activation
 from ..nn.initializers import get_initializer
 from ..nn.layout import map_params
+from ..nn.network import shapes_of
 from ..nn.normalization import NORMALIZATIONS
 from ..randomness import stream
 from .weights import collect, nested
@@ -33,7 +34,7 @@ class Builds:
         for entry, activation, rate in zip(given, activations, rates):
             if isinstance(entry, Layer):
                 blocks.append([entry])
-                width = entry.init(width, stream(0, "init"))[1] if self.residual else None
+                width = shapes_of(entry, width)[1]
                 continue
             layers = self._layers(int(entry), activation) + ([Dropout(rate)] if rate else [])
             skips = self.residual and width == entry

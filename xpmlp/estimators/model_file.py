@@ -1,7 +1,6 @@
 """A fitted estimator as a model file, and back: tensors and plain JSON, no code, no pickle."""
 
 from dataclasses import fields, is_dataclass
-from typing import cast
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -12,12 +11,11 @@ from ..arrays import home
 from ..engines import Carry
 from ..errors import ModelFileError
 from ..files.container import FORMAT_VERSION, MAX_ARRAYS, read_container, write_container
-from ..nn import Dense, Layout, Network, initializers
-from ..nn.activations import get_activation
-from ..nn.layout import path_name, put
-from ..nn.losses import match_loss
-from ..nn.network import LAYERS
-from ..optim import RULES
+from ..nn import LAYERS, Dense, Layout, Loss, Network, initializers
+from ..nn.activations import ACTIVATIONS, ActivationFunction, get_activation
+from ..nn.layout import path_name, put, walk
+from ..nn.losses import LOSSES, MAKERS, match_loss
+from ..optim import RULES, schedules
 from ..training import State, new_history
 from .scaling import Scaling
 from .weights import collect, nested
@@ -28,11 +26,22 @@ FITTED = {
     "t_": (int,), "n_features_in_": (int,), "out_activation_": (str,), "seed_": (int,),
     "_task": (str,), "_dtype": (str,),
 }  # fmt: skip
-_INITIALIZERS = (
-    initializers.VarianceScaling, initializers.Normal, initializers.Uniform, initializers.Zeros,
-    initializers.Orthogonal,
-)  # fmt: skip
-RECORDS = {c.__name__: c for c in (*LAYERS.values(), *_INITIALIZERS, *RULES.values())}
+ONLY_FIT_USES = ("callbacks", "scoring", "learning_rate")  # a file may lack them
+MAX_DEPTH = 64  # of lists and records in one another
+
+
+def _dataclasses(module):
+    classes = [c for c in vars(module).values() if isinstance(c, type) and is_dataclass(c)]
+    return [c for c in classes if c.__module__ == module.__name__]
+
+
+RECORDS = {  # what a file may name: records of numbers, names and other records
+    c.__name__: c
+    for c in (
+        *LAYERS.values(), Network, *RULES.values(), *_dataclasses(initializers),
+        *_dataclasses(schedules),
+    )
+}  # fmt: skip
 
 
 def save_model(estimator, path):
@@ -54,7 +63,7 @@ def save_model(estimator, path):
         "format_version": FORMAT_VERSION,
         "xpmlp": __version__,
         "estimator": type(estimator).__name__,
-        "params": {k: _encode(v, f"the argument {k}") for k, v in params.items()},
+        "params": dict(_arguments(params)),
         "layers": [_encode(layer, "the network") for layer in estimator.network_.layers],
         "fitted": {k: _encode(getattr(estimator, k), k) for k in FITTED},
         "history": {k: [_number(x) for x in v] for k, v in estimator.history_.items()},
@@ -85,6 +94,16 @@ def _number(x):
     return float(x) if np.isfinite(x) else None
 
 
+def _arguments(params):
+    """Yield the arguments as JSON can hold them, without code that only a fit would run."""
+    for name, value in params.items():
+        try:
+            yield name, _encode(value, f"the argument {name}")
+        except TypeError:
+            if name not in ONLY_FIT_USES:
+                raise
+
+
 def _encode(value, where):
     """Return a value as JSON can hold it, or refuse it in words."""
     if isinstance(value, np.generic):
@@ -93,8 +112,19 @@ def _encode(value, where):
         return {"float": str(value)}
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_encode(v, where) for v in value]
+    if isinstance(value, ActivationFunction | Loss):
+        if (ACTIVATIONS | LOSSES).get(value.name) == value:
+            return value.name
+        if value.name in MAKERS and is_dataclass(value.value_and_grad):
+            own = vars(value.value_and_grad)
+            if MAKERS[value.name](**own) == value:
+                own = {k: _encode(v, where) for k, v in own.items()}
+                return {"loss": value.name, "fields": own}
+    elif isinstance(value, list | tuple | np.ndarray):
+        items = [_encode(v, where) for v in value]
+        return {"list": items} if isinstance(value, list) else items
+    if isinstance(value, dict):
+        return {"dict": [[_encode(k, where), _encode(v, where)] for k, v in value.items()]}
     if isinstance(value, type | np.dtype):  # dtype=np.float32
         return np.dtype(value).name
     if is_dataclass(value) and type(value) is RECORDS.get(type(value).__name__):
@@ -106,14 +136,21 @@ def _encode(value, where):
     )
 
 
-def _decode(value):
+def _decode(value, depth=0):
+    if depth > MAX_DEPTH:
+        raise ValueError(f"it nests lists and records more than {MAX_DEPTH} deep")
     if isinstance(value, list):
-        return tuple(_decode(v) for v in value)
-    if isinstance(value, dict) and "float" in value:
+        return tuple(_decode(v, depth + 1) for v in value)
+    if not isinstance(value, dict):
+        return value
+    if "float" in value:
         return float(value["float"])
-    if isinstance(value, dict):
-        return RECORDS[value["record"]](**{k: _decode(v) for k, v in value["fields"].items()})
-    return value
+    if "list" in value:
+        return list(_decode(value["list"], depth + 1))
+    if "dict" in value:
+        return dict(_decode(value["dict"], depth + 1))
+    made = {k: _decode(v, depth + 1) for k, v in value["fields"].items()}
+    return MAKERS[value["loss"]](**made) if "loss" in value else RECORDS[value["record"]](**made)
 
 
 def read_model(path, kinds):
@@ -134,7 +171,9 @@ def _rebuild(arrays, meta, kinds):
     estimator = kinds[meta["estimator"]](**(params | {"device": "auto"}))
     tasks = ("binary", "multiclass", "multilabel") if is_classifier(estimator) else ("regression",)
     estimator._validate_params()
-    get_activation(estimator.activation)
+    given = estimator.activation
+    for activation in given if isinstance(given, list | tuple) else [given]:
+        get_activation(activation)
     for name, kinds in FITTED.items():
         value = _decode(meta["fitted"][name])
         if type(value) not in kinds:
@@ -142,14 +181,19 @@ def _rebuild(arrays, meta, kinds):
         setattr(estimator, name, value)
     if estimator._dtype not in ("float32", "float64") or estimator._task not in tasks:
         raise ValueError(f"its task is {estimator._task!r}, its dtype {estimator._dtype!r}")
-    match_loss(estimator.loss, estimator._task, estimator.out_activation_)
+    match_loss(estimator._loss(), estimator._task, estimator.out_activation_)
     if len(meta["layers"]) > MAX_ARRAYS:
         raise ValueError(f"it has {len(meta['layers'])} layers")
     network = Network(tuple(_decode(layer) for layer in meta["layers"]))
-    n_outputs = cast(Dense, network.layers[-1]).n_out
+    last = network.layers[-1]
+    if type(last) is not Dense:
+        raise ValueError(f"its last layer is {last!r}, expected a Dense")
+    n_outputs, rest = divmod(last.n_out, len(estimator._levels()))
+    if rest:
+        raise ValueError(f"it has {last.n_out} outputs for quantiles {estimator._levels()}")
     stats = {k: arrays.pop(k) for k in Scaling._fields if k in arrays}
     estimator.scaling_ = Scaling(**stats) if stats else None
-    tree = _checked(network, arrays, estimator)
+    tree = _checked(network, arrays, estimator, n_outputs)
     estimator.network_ = network
     estimator._layout = Layout.of(network, tree, contiguous=False)
     collect(estimator, tree)
@@ -180,32 +224,25 @@ def _rebuild(arrays, meta, kinds):
     return estimator
 
 
-def _checked(network, arrays, estimator):
+def _checked(network, arrays, estimator, n_outputs):
     """Return the parameters as nested dicts, each of the shape that the layers say."""
-    tree: dict = {i: {} for i in range(len(network.layers))}
-    n_in = estimator.n_features_in_
-    if n_in < 1:
-        raise ValueError(f"n_features_in_ is {n_in!r}")
-    for i, layer in enumerate(network.layers):
-        n_out = getattr(layer, "n_out", n_in)
-        wanted = {"W": (n_in, n_out)} | (
-            {"b": (1, n_out)} if getattr(layer, "use_bias", False) else {}
-        )
-        for name, shape in wanted.items() if hasattr(layer, "n_out") else ():
-            a = arrays.pop(path_name((i, name)))
-            if a.shape != shape or a.dtype != estimator._dtype:
-                raise ValueError(
-                    f"array {i}.{name} is {a.dtype} {a.shape}, expected {estimator._dtype} {shape}"
-                )
-            put(tree, (i, name), a)
-        n_in = n_out
+    tree: dict = {}
+    if estimator.n_features_in_ < 1:
+        raise ValueError(f"n_features_in_ is {estimator.n_features_in_!r}")
+    shapes, _ = network.shapes(estimator.n_features_in_)
+    for path, _, shape in walk(network, shapes):
+        name, dtype = path_name(path), estimator._dtype
+        a = arrays.pop(name)
+        if a.shape != shape or a.dtype != dtype:
+            raise ValueError(f"array {name} is {a.dtype} {a.shape}, expected {dtype} {shape}")
+        put(tree, path, a)
     if arrays:
         raise ValueError(f"it holds arrays that no layer has: {sorted(arrays)}")
     if estimator.scaling_ is not None:
         if (estimator.scaling_.y_mean is None) != (estimator.scaling_.y_scale is None):
             raise ValueError("y_mean and y_scale go together")
         for name, a in estimator.scaling_._asdict().items():
-            d = n_in if name.startswith("y") else estimator.n_features_in_
+            d = n_outputs if name.startswith("y") else estimator.n_features_in_
             if a is not None and (
                 a.shape != (1, d) or (name.endswith("scale") and not (a > 0).all())
             ):

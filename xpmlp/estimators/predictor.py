@@ -79,15 +79,16 @@ class Predicts:
         """Return how steps and predictions run, as an engine takes it."""
         return Options(self.matmul_precision, self.accelerate, bool(self.deterministic))
 
-    def _outputs(self: Any, X, method):
-        """Return the outputs of `_network_to_predict` for X, at home."""
+    def _outputs(self: Any, X, method, prefix=None):
+        """Return outputs for X, at home: of `_network_to_predict`, or of (network, layout)."""
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)
         x = self._checked(X, method=method)
-        network, engine = self._network_to_predict(), engine_for(x, self._options())
-        store = self._layout.pack(nested(self, x), xp=engine.xp)
+        network, layout = prefix or (self._network_to_predict(), self._layout)
+        engine = engine_for(x, self._options())
+        store = layout.pack(nested(self, x), xp=engine.xp)
         made = [
-            network_outputs(network, self._layout, store, self._computed(part), engine)
+            network_outputs(network, layout, store, self._computed(part), engine)
             for part in self._parts(x)
         ]
         return made[0] if len(made) == 1 else engine.xp.concat(made)

@@ -1,5 +1,6 @@
 """What a training will take, told before anything runs: shapes, FLOPs, bytes."""
 
+import math
 from dataclasses import dataclass
 from numbers import Integral
 from typing import NamedTuple
@@ -12,7 +13,6 @@ from ..nn.layout import walk
 from ..nn.losses import check_targets
 from ..nn.network import describe
 from ..optim import make_rule
-from ..randomness import stream
 from ..training.inputs import network_loss
 from .shapes import check_shapes, shape_of
 from .text import aligned
@@ -172,9 +172,6 @@ def _costs(network, n_in, rows, size, number, layers):
 
 def _parameters(layer, n_in):
     """Return a layer's numbers of parameters, of those in matrix products, and of outputs."""
-    if isinstance(layer, Dense):  # without drawing them
-        n = n_in * layer.n_out
-        return n + layer.n_out * layer.use_bias, n, layer.n_out
-    params, n_out = layer.init(n_in, stream(0, "init"))
-    found = [(a.size, group) for _, group, a in walk(layer, params) if group.trained]
+    shapes, n_out = layer.shapes(n_in)
+    found = [(math.prod(shape), group) for _, group, shape in walk(layer, shapes) if group.trained]
     return sum(n for n, _ in found), sum(n for n, group in found if group.decay), n_out

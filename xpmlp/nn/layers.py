@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from ..arrays import Array
 from ..errors import ShapeError
-from ..randomness import at_place, random_bits
+from ..randomness import at_place, random_bits, stream
 from .activations import ActivationFunction, get_activation
 from .initializers import Initializer, get_initializer
 
@@ -93,6 +93,8 @@ class Layer:
     backward(params, dy, cache, ctx) -> (dx, updates)
         `updates` has the keys of params: for a parameter its gradient, a fresh array; for a buffer
         its next value. Where ``ctx.need_dx`` is False dx may be None.
+    shapes(n_in) -> (shapes, n_out)
+        As `init`, with a shape in each array's place. Unless a layer says it, an `init` tells.
 
     Examples
     --------
@@ -126,6 +128,11 @@ class Layer:
         """Return the initial parameters and the number of outputs."""
         raise NotImplementedError(f"{type(self).__name__} has no method init(n_in, stream, x=None)")
 
+    def shapes(self, n_in):
+        """Return the shapes of the parameters and the number of outputs."""
+        params, n_out = self.init(n_in, stream(0, "init"))
+        return _shapes(params), n_out
+
     def forward(self, params, x, ctx):
         """Return the output and the cache for `backward`."""
         raise NotImplementedError(f"{type(self).__name__} has no method forward(params, x, ctx)")
@@ -135,6 +142,10 @@ class Layer:
         raise NotImplementedError(
             f"{type(self).__name__} has no method backward(params, dy, cache, ctx)"
         )
+
+
+def _shapes(params):
+    return {k: _shapes(p) if isinstance(p, dict) else tuple(p.shape) for k, p in params.items()}
 
 
 @dataclass(frozen=True)
@@ -178,6 +189,11 @@ class Dense(Layer):
         W, b = get_initializer(rule).draw(n_in, self.n_out, stream)
         return {"W": W} | ({"b": b} if self.use_bias else {}), self.n_out
 
+    def shapes(self, n_in):
+        """Return the shapes of W and b, and the number of units."""
+        b = {"b": (1, self.n_out)} if self.use_bias else {}
+        return {"W": (n_in, self.n_out)} | b, self.n_out
+
     def forward(self, params, x, ctx):
         """x: (..., N, D).  Returns a (..., N, H)."""
         W = params["W"]
@@ -219,6 +235,10 @@ class Activation(Layer):
         """Return no parameters."""
         return {}, n_in
 
+    def shapes(self, n_in):
+        """Return no shapes."""
+        return {}, n_in
+
     def forward(self, params, x, ctx):
         """x: (..., N, D).  Returns a, of that shape."""
         a = get_activation(self.activation).forward(x, ctx.xp)
@@ -255,6 +275,10 @@ class Dropout(Layer):
 
     def init(self, n_in, stream, x=None):
         """Return no parameters."""
+        return {}, n_in
+
+    def shapes(self, n_in):
+        """Return no shapes."""
         return {}, n_in
 
     def forward(self, params, x, ctx):

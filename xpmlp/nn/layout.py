@@ -106,10 +106,11 @@ def path_name(path):
 
 
 def walk(layer, params, path=()):
-    """Yield (path, group, array) for every parameter of a layer, in order."""
+    """Yield (path, group, array or shape) for every parameter of a layer, in order."""
+    parts = getattr(layer, "parts", {})  # once: it is made anew each time
     for name, p in params.items():
         if isinstance(p, dict):
-            yield from walk(layer.parts[name], p, (*path, name))
+            yield from walk(parts[name], p, (*path, name))
         else:
             yield (*path, name), layer.groups.get(name, OFFSETS), p
 

@@ -1,11 +1,11 @@
 """A chain of layers, which is a layer too."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 from ..arrays import namespace
 from ..errors import ShapeError
-from ..randomness import stream
 from .activations import get_activation
 from .layers import Activation, Ctx, Dense, Dropout, Layer
 from .layout import walk
@@ -65,6 +65,13 @@ class Network(Layer):
             n_in = n_out
         return params, n_in
 
+    def shapes(self, n_in):
+        """Return the shapes of every layer's parameters, and the number of outputs."""
+        shapes = {}
+        for i, layer in enumerate(self.layers):
+            shapes[i], n_in = shapes_of(layer, n_in)
+        return shapes, n_in
+
     def forward(self, params, x, ctx):
         """x: (..., N, D).  Returns the outputs (..., N, C) and the layers' caches."""
         caches = []
@@ -87,8 +94,8 @@ class Network(Layer):
         """Return a table of layers, output shapes and numbers of parameters."""
         rows, total, n_in = [], 0, n_features
         for i, layer in enumerate(self.layers):
-            params, n_out = layer.init(n_in, stream(0, "init"))
-            n = sum(a.size for _, _, a in walk(layer, params))
+            shapes, n_out = shapes_of(layer, n_in)
+            n = sum(math.prod(shape) for _, _, shape in walk(layer, shapes))
             rows.append((f"{i + 1} {describe(layer, n_in)}", f"(n, {n_out})", f"{n:,}"))
             total, n_in = total + n, n_out
         rows = [("layer", "output", "parameters"), *rows, ("total", "", f"{total:,}")]
@@ -205,12 +212,20 @@ class Residual(Layer):
     def init(self, n_in, stream, x=None):
         """Draw the layers' parameters."""
         params, n_out = self.chain.init(n_in, stream, x)
+        return params, self._checked(n_in, n_out)
+
+    def shapes(self, n_in):
+        """Return the shapes of the layers' parameters, and the number of outputs."""
+        shapes, n_out = self.chain.shapes(n_in)
+        return shapes, self._checked(n_in, n_out)
+
+    def _checked(self, n_in, n_out):
         if n_out != n_in:
             raise ShapeError(
                 f"a Residual of {n_in} inputs has {n_out} outputs, which cannot be added to them: "
                 f"its last layer needs {n_in} units."
             )
-        return params, n_out
+        return n_out
 
     def forward(self, params, x, ctx):
         """x: (..., N, D).  Returns y, of that shape, and the layers' caches."""
@@ -227,6 +242,11 @@ LAYERS = {
     layer.__name__: layer
     for layer in (Dense, Activation, Dropout, *NORMALIZATIONS.values(), Residual)
 }
+
+
+def shapes_of(layer, n_in):
+    """Return what ``layer.shapes(n_in)`` does; a layer of one's own may lack it."""
+    return getattr(layer, "shapes", lambda n_in: Layer.shapes(layer, n_in))(n_in)
 
 
 def describe(layer, n_in):
