@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, Options, StrOptions
@@ -34,9 +35,17 @@ from ..nn.layout import map_params
 from ..nn.losses import LINKS, match_loss
 from ..optim import RULES, SGD, Rule, make_rule, make_schedule
 from ..randomness import stream
-from ..training import Recipe, fit_network, fit_report
+from ..training import Recipe, SparseRows, fit_network, fit_report, like_of
 from .explaining import Explains
-from .inputs import check_inputs, check_weights, elsewhere, on_its_card, seed_of
+from .inputs import (
+    check_inputs,
+    check_weights,
+    dense_to_look_into,
+    elsewhere,
+    on_its_card,
+    seed_of,
+    sparse_rows,
+)
 from .model_file import save_model
 from .predictor import Predicts
 from .validation import Validates
@@ -101,6 +110,7 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.array_api_support = True
+        tags.input_tags.sparse = True
         return tags
 
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None):
@@ -108,8 +118,9 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
 
         Parameters
         ----------
-        X : array, DataFrame or list of shape (n_samples, n_features)
-            Training runs in its library and on its device (see `device`).
+        X : array, DataFrame, list or SciPy sparse matrix of shape (n_samples, n_features)
+            Training runs in its library and on its device (see `device`). Of a sparse matrix only
+            a few batches at a time are made dense, with the same result.
         y : array or list of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, a 0/1 column a label, or numbers.
         sample_weight : array of shape (n_samples,), optional
@@ -154,7 +165,7 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
         x, targets, weights, loss, params = self._prepared(X, y, sample_weight, resume, classes)
         if self.verbose and self.device != "cpu" and not (one_epoch and resume):
             print(f"Training on {self.device_}: {why_there(X, self.device)}")
-        state = self._resumed(one_epoch, x) if resume else None
+        state = self._resumed(one_epoch, like_of(x)) if resume else None
         data, weights, held_out = self._split(x, targets, weights, validation)
         rule = None if self.solver == "lbfgs" else self._rule()
         if rule is None and _drops(self.network_):
@@ -175,12 +186,13 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
             self.scaling_ = None
             self.seed_ = seed_of(self.random_state)
         x = self._inputs(X, reset=not resume)
-        targets = self._targets(y, x, reset=not resume, classes=classes)
+        like = like_of(x)
+        targets = self._targets(y, like, reset=not resume, classes=classes)
         weights = check_weights(sample_weight, x.shape[0])
         loss, self.out_activation_ = match_loss(self.loss, self._task, self.out_activation)
         if not resume:
-            return x, targets, weights, loss, self._initial(x, targets.shape[1], loss)
-        params = nested(self, x)
+            return x, targets, weights, loss, self._initial(like, targets.shape[1], loss)
+        params = nested(self, like)
         if self._network(targets.shape[1], loss) != self.network_:
             raise ValueError(
                 f"the arguments of {type(self).__name__} describe another network than the "
@@ -196,7 +208,7 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
         twin = copy(self)
         twin._validate_params()
         fitted = hasattr(self, "coefs_")
-        x, targets, _, loss, params = twin._prepared(X, y, resume=fitted)
+        x, targets, _, loss, params = twin._prepared(dense_to_look_into(X), y, resume=fitted)
         return Problem(twin.network_, loss, params, x, targets, float(self.alpha))
 
     def _inputs(self, X, *, reset=False, method="fit"):
@@ -204,24 +216,29 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
         return self._computed(self._checked(X, reset=reset, method=method))
 
     def _checked(self, X, *, reset=False, method="fit"):
-        """Return X as an array of the right shape, at home."""
+        """Return X as an array or SparseRows of the right shape, at home."""
         x, dtype = check_inputs(self, X, reset=reset)
         dtype = dtype if reset else self._dtype
         with np.errstate(over="ignore"):  # the check for finite numbers says it
-            x = place(x, self.device, dtype if self.scaling_ is None else None)
+            if issparse(x):
+                x = sparse_rows(self, x, dtype, reset=reset)
+            else:
+                x = place(x, self.device, dtype if self.scaling_ is None else None)
+        at = home(like_of(x))
         if reset:
-            self._dtype, self._home, self.device_ = dtype, home(x), home(x).device
-        elif home(x) != self._home:
+            self._dtype, self._home, self.device_ = dtype, at, at.device
+        elif at != self._home:
             raise ValueError(elsewhere(self, method, X))
         return x
 
     def _computed(self, x):
         """Return x standardised if the model is, in the compute dtype, and finite."""
+        sparse = isinstance(x, SparseRows)
         if self.scaling_ is not None:  # in X's own floats: float32 would lose a column of 1.7e9 + t
             x = self.scaling_.inputs(as_float(x, float_dtype(x)))
         with np.errstate(over="ignore"):
-            x = as_float(x, self._dtype)
-        if not all_finite(x):
+            x = x if sparse else as_float(x, self._dtype)
+        if not all_finite(x.csr.data if sparse else x):
             raise ValueError(
                 f"Input X contains NaN, infinity or a value too large for dtype('{self._dtype}')."
             )
@@ -251,7 +268,7 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
     def _initial(self, x, n_outputs, loss):
         """Make the network and draw its parameters. Returns them as nested dicts beside x."""
         self.network_ = self._network(n_outputs, loss)
-        host, _ = self.network_.init(x.shape[1], stream(self.seed_, "init"))
+        host, _ = self.network_.init(self.n_features_in_, stream(self.seed_, "init"))
         params = map_params(lambda a: from_host(a, x, self._dtype), host)
         self._layout = Layout.of(self.network_, params, contiguous=False)
         collect(self, params)

@@ -3,11 +3,12 @@
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.model_selection import train_test_split
 
 from ..arrays import from_host, home, is_array, is_numpy, namespace, to_host
 from ..errors import DeviceMemoryError
-from ..training import Validation
+from ..training import SparseRows, Validation, like_of
 
 
 class Validates:
@@ -19,10 +20,11 @@ class Validates:
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val go together: pass both or neither.")
         if X_val is not None:
-            if home(x).library != "numpy" and not (is_array(X_val) and not is_numpy(X_val)):
-                X_val = from_host(np.asarray(X_val), x)  # everything follows X
+            on_host = not issparse(X_val) and not (is_array(X_val) and not is_numpy(X_val))
+            if on_host and home(like_of(x)).library != "numpy":
+                X_val = from_host(np.asarray(X_val), like_of(x))  # everything follows X
             xv = self._inputs(X_val)
-            held = xv, self._targets(y_val, xv, reset=False)
+            held = xv, self._targets(y_val, like_of(xv), reset=False)
             return (x, targets), weights, self._validation(*held, None)
         if not self.early_stopping or self.solver == "lbfgs":
             return (x, targets), weights, None
@@ -42,10 +44,9 @@ class Validates:
                 "The validation set is too small. Increase 'validation_fraction' or the size of "
                 "your dataset."
             )
-        xp = namespace(x)
-        rows = [from_host(part, x, "int32") for part in (train, held_out)]
+        rows = [(part, from_host(part, targets, "int32")) for part in (train, held_out)]
         try:
-            (x, xv), (t, tv) = ([xp.take(a, r, axis=0) for r in rows] for a in (x, targets))
+            (x, xv), (t, tv) = ([_taken(a, *r) for r in rows] for a in (x, targets))
         except MemoryError as error:
             raise DeviceMemoryError(
                 f"early_stopping copies X to split it, and its device lacks the memory ({error}): "
@@ -60,3 +61,9 @@ class Validates:
             raise ValueError("all validation rows have weight 0: pass X_val, or other weights.")
         w = None if weights is None else weights / weights.sum()
         return Validation(x, y, w, lambda outputs: self._score_outputs(outputs, y, w))
+
+
+def _taken(a, rows, on_device):
+    """Return rows of an array or of SparseRows."""
+    sparse = isinstance(a, SparseRows)
+    return a.taken(rows) if sparse else namespace(a).take(a, on_device, axis=0)

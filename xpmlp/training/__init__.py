@@ -4,9 +4,10 @@ from .fit import Trained, fit_network, train
 from .loop import Recipe, State, Validation, new_history
 from .outputs import network_outputs
 from .report import fit_report
+from .rows import SparseRows, like_of
 from .step import Step
 
 __all__ = [
-    "Recipe", "State", "Step", "Trained", "Validation", "fit_network", "fit_report",
-    "network_outputs", "new_history", "train",
+    "Recipe", "SparseRows", "State", "Step", "Trained", "Validation", "fit_network", "fit_report",
+    "like_of", "network_outputs", "new_history", "train",
 ]  # fmt: skip

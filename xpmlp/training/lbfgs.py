@@ -6,10 +6,10 @@ from contextlib import closing
 import numpy as np
 
 from ..arrays import from_host, to_host
-from ..engines import gather
 from .loop import divergence, interruptible, validate
-from .plan import epoch_order, make_plan, to_device
+from .plan import epoch_order, make_plan
 from .progress import Progress
+from .rows import batches_of
 from .step import full_gradient
 
 
@@ -30,7 +30,7 @@ def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None, validati
         step.rule, order, batch_size=step.batch_size, lr=0.0, seed=recipe.seed, alpha=recipe.alpha,
         sample_weight=sample_weight,
     )  # fmt: skip
-    batch = gather(data, to_device(plan, data[0], step.dtype).at(0), xp=engine.xp)
+    batches = batches_of(data, plan, step.dtype, xp=engine.xp)
     objective = engine.compile(full_gradient(step, xp=engine.xp, kernels=engine.kernels))
     params, buffers = state.carry.params, state.carry.buffers
     extra = step.loss.reported(data[1].shape[-1]) - 1.0
@@ -42,7 +42,7 @@ def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None, validati
         return {k: from_host(v.reshape(tuple(p.shape)), p, step.dtype) for (k, p), v in parts}
 
     def fun(vector):
-        total, value, grads = objective(unpack(vector), buffers, batch)
+        total, value, grads = _summed(objective, unpack(vector), buffers, batches())
         total, value = float(to_host(total)), float(to_host(value))
         reported[total] = total + extra * value
         flat = np.concatenate([to_host(grads[k]).ravel() for k in params])
@@ -72,3 +72,16 @@ def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None, validati
     state.carry = state.carry._replace(params=unpack(found.x))
     state.n_iter, state.best_loss = found.nit, reported[float(found.fun)]
     return "interrupted" if stopped else ("max_iter" if found.status == 1 else "converged")
+
+
+def _summed(objective, params, buffers, batches):
+    """Return the objective, the data loss and the gradient of all rows."""
+    sums = None
+    for batch in batches:
+        made = objective(params, buffers, batch)
+        del batch  # before the next stretch of rows is made dense
+        if sums is not None:
+            (total, value, grads), (T, V, G) = sums, made
+            made = total + T, value + V, {name: g + G[name] for name, g in grads.items()}
+        sums = made
+    return sums

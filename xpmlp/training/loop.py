@@ -14,8 +14,9 @@ from ..arrays import Array, is_numpy, namespace, to_host
 from ..engines import Carry, Options
 from ..errors import DivergenceError
 from .outputs import network_outputs
-from .plan import at_rate, epoch_order, make_plan, to_device
+from .plan import at_rate, epoch_order, make_plan
 from .progress import Progress
+from .rows import SparseRows, run_plan
 
 NON_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and "
@@ -71,7 +72,7 @@ def new_history():
 class Validation(NamedTuple):
     """Data that are looked at after each epoch: x on the device, the rest on the host."""
 
-    x: Array
+    x: Array | SparseRows
     y: np.ndarray  # (n, C) targets
     weights: np.ndarray | None  # (n,), summing to one
     score: Callable[[np.ndarray], float]  # of the outputs
@@ -162,7 +163,7 @@ def _epoch(step, engine, data, recipe, state, sample_weight, ahead):
     plan = at_rate(
         plan, step.rule, state.lr, rule_step=state.rule_step, weight_decay=recipe.weight_decay
     )
-    carry, losses = engine.run(step)(state.carry, data, to_device(plan, data[0], step.dtype))
+    carry, losses = run_plan(engine.run(step), state.carry, data, plan, step.dtype)
     state.carry = carry
     state.epoch += 1
     state.step += len(plan.rows)
