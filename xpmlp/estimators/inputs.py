@@ -20,7 +20,7 @@ from ..arrays import (
     place,
     to_host,
 )  # fmt: skip
-from ..training.rows import STRETCH, SparseRows
+from ..training.rows import SparseRows, at_once
 
 FLOATS = [np.dtype(np.float64), np.dtype(np.float32)]
 
@@ -83,10 +83,10 @@ def dense_to_look_into(X):
     """Return X as it is, or as an array if it is sparse and small."""
     if not issparse(X):
         return X
-    if X.shape[0] * X.shape[1] > STRETCH:
+    if X.shape[0] > at_once(X.shape[1]):
         raise ValueError(
             f"X is sparse and {X.shape}, too large to be made dense for a look into one step: pass "
-            f"rows of it, {max(1, STRETCH // X.shape[1])} at most."
+            f"rows of it, {at_once(X.shape[1])} at most."
         )
     return X.toarray()
 

@@ -37,8 +37,13 @@ class SparseRows:
 
     def cuts(self, n: int, size: int = 1) -> list[slice]:
         """Cut n groups of `size` rows into stretches, equal but for the last, as slices."""
-        at_once = max(1, STRETCH // (size * self.shape[1]))
-        return [slice(i, min(i + at_once, n)) for i in range(0, n, at_once)]
+        step = max(1, at_once(self.shape[1]) // size)
+        return [slice(i, min(i + step, n)) for i in range(0, n, step)]
+
+
+def at_once(n_features: int) -> int:
+    """Return how many rows are dense at once."""
+    return max(1, STRETCH // n_features)
 
 
 def like_of(x) -> Array:
