@@ -3,6 +3,7 @@
 import itertools
 import tracemalloc
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from conftest import relative_error
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
-from xpmlp import MLPClassifier, MLPRegressor, nn
-from xpmlp.arrays import home, to_host
+from xpmlp import MLPClassifier, MLPRegressor, engines
+from xpmlp.arrays import home, namespace, to_host
 from xpmlp.errors import DeviceError
+from xpmlp.nn.layers import BUFFERS, Layer
 from xpmlp.testing.backends import find
 from xpmlp.training import rows
 
@@ -46,6 +48,18 @@ def fitted(make, X, y, sample_weight=None, *, validation=None, **changes):
         return model.fit(X, y, sample_weight, X_val=x_val, y_val=y_val)
 
 
+@pytest.fixture(params=["compiled", "blocks", "generic"])
+def numpy_engine(request, monkeypatch):
+    """Let NumPy arrays be computed on by one engine after the other."""
+    made = engines.generic_engine
+    if request.param != "generic":
+        made = engines.numpy_engine.__wrapped__
+        if request.param == "blocks":
+            monkeypatch.setattr("xpmlp.engines.numpy._compiled", lambda: None)
+    kept = made(namespace(X))
+    monkeypatch.setattr(engines, "numpy_engine", lambda xp: kept)
+
+
 def assert_same(sparse, dense, tolerance=0.0):
     """The two models have the same weights and history."""
     for a, b in zip((*sparse.coefs_, *sparse.intercepts_), (*dense.coefs_, *dense.intercepts_)):
@@ -60,6 +74,7 @@ def assert_same(sparse, dense, tolerance=0.0):
     ("solver", "shuffle", "batch_size", "task"),
     list(itertools.product(["adam", "sgd"], [True, False], [10, 7, 103], TARGETS)),
 )
+@pytest.mark.usefixtures("numpy_engine")
 def test_a_sparse_fit_is_the_dense_fit_to_the_last_bit(solver, shuffle, batch_size, task):
     make, y = TARGETS[task]
     changes = {"solver": solver, "shuffle": shuffle, "batch_size": batch_size}
@@ -227,7 +242,36 @@ def test_a_model_that_standardises_refuses_sparse_x_in_a_sentence():
         model.predict(CSR)
 
 
-def test_a_hand_made_layer_runs_on_the_generic_engine_with_sparse_rows():
-    layers = (nn.Dense(6, "tanh"), nn.Network((nn.Dense(5, "relu"),)))
-    models = [fitted(MLPRegressor, x, Z[:, 0], hidden_layer_sizes=layers) for x in (CSR, X)]
-    assert_same(*models)
+def test_a_plan_counts_the_rows_that_are_dense_at_a_time_and_the_dtype_of_x():
+    make, y = TARGETS["regression"]
+    model = make(**ARGS)
+    assert model.plan(CSR.astype(np.float32), y).memory["data"] == 4 * (103 + 20 * 30) + 12 * 103
+    assert model.plan(CSR, y).layers == model.plan(X, y).layers
+    lbfgs = make(**ARGS | {"solver": "lbfgs"}).plan(CSR, y)
+    assert lbfgs.layers[0].output == (30, 9)
+
+
+@dataclass(frozen=True)
+class Centred(Layer):
+    """A layer that looks at all rows of a batch."""
+
+    groups = {"mean": BUFFERS}
+
+    def init(self, n_in, stream, x=None):
+        return {"mean": np.zeros((1, n_in))}, n_in
+
+    def forward(self, params, x, ctx):
+        mean = ctx.xp.mean(x, axis=-2, keepdims=True) if ctx.training else params["mean"]
+        return x - mean, (mean,)
+
+    def backward(self, params, dy, cache, ctx):
+        return dy - ctx.xp.mean(dy, axis=-2, keepdims=True), {"mean": cache[0]}
+
+
+def test_a_layer_that_looks_at_all_rows_sees_them_or_is_refused_under_lbfgs():
+    changes = {"hidden_layer_sizes": (6, Centred()), "batch_size": 10}
+    assert_same(*(fitted(MLPRegressor, x, Z[:, 0], **changes) for x in (CSR, X)))
+    with pytest.raises(ValueError, match="needs all rows at once"):
+        fitted(MLPRegressor, CSR, Z[:, 0], solver="lbfgs", **changes)
+    few = (fitted(MLPRegressor, x[:30], Z[:30, 0], solver="lbfgs", **changes) for x in (CSR, X))
+    assert_same(*few)

@@ -9,7 +9,7 @@ from ..arrays import from_host, to_host
 from .loop import divergence, interruptible, validate
 from .plan import epoch_order, make_plan
 from .progress import Progress
-from .rows import batches_of
+from .rows import SparseRows, batches_of
 from .step import full_gradient
 
 
@@ -33,6 +33,11 @@ def run_lbfgs(step, engine, data, recipe, state, *, sample_weight=None, validati
     batches = batches_of(data, plan, step.dtype, xp=engine.xp)
     objective = engine.compile(full_gradient(step, xp=engine.xp, kernels=engine.kernels))
     params, buffers = state.carry.params, state.carry.buffers
+    if buffers and isinstance(data[0], SparseRows) and len(data[0].cuts(step.batch_size)) > 1:
+        raise ValueError(
+            "solver='lbfgs' makes a sparse X dense a part at a time, and a layer such as batch "
+            "normalization needs all rows at once: take 'adam', or pass X.toarray()."
+        )
     extra = step.loss.reported(data[1].shape[-1]) - 1.0
     reported: dict[float, float] = {}  # scikit-learn's loss_ by objective
 
