@@ -11,6 +11,7 @@ from cuda_setting import cupy
 from cuda_training import RULES, TOLERANCE, engine, oracle, outcome, started, training
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 
 from xpmlp import MLPClassifier, MLPRegressor
@@ -19,6 +20,7 @@ from xpmlp.nn import Dense, Dropout, Network
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.losses import LOSSES
 from xpmlp.optim import Adam
+from xpmlp.training import rows
 
 X = np.random.default_rng(0).normal(size=(90, 6)).astype(np.float32)
 Y = np.argmax(X[:, :3], axis=1)
@@ -210,6 +212,19 @@ def test_an_estimators_weights_are_its_own_and_may_be_written_between_calls():
         model.coefs_[0] *= 0.5
         model.partial_fit(data, Y)
     assert_same_model(card, host)
+
+
+@pytest.mark.parametrize("tier", ["generic", "eager", "graph"])
+@pytest.mark.parametrize("changes", [{}, {"early_stopping": True}, {"solver": "lbfgs"}])
+def test_sparse_rows_train_as_on_numpy_with_one_read_an_epoch(tier, changes, monkeypatch):
+    monkeypatch.setattr(rows, "STRETCH", 2 * ARGS["batch_size"] * X.shape[1])
+    sparse = csr_array(X.astype(float) * (X > 0))
+    host = fitted(MLPClassifier, sparse.toarray(), Y, **changes)
+    card = fitted(MLPClassifier, sparse, Y, device="cuda", accelerate=tier, **changes)
+    assert_same_model(card, host, 1e-6 if "solver" in changes else 1e-9)
+    np.testing.assert_allclose(card.predict_proba(sparse), host.predict_proba(sparse), rtol=1e-6)
+    if not changes:
+        assert card.fit_report_["host_reads"] == ARGS["max_iter"]
 
 
 # ---- Budgets

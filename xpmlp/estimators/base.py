@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, Options, StrOptions
@@ -31,11 +32,19 @@ from ..nn.activations import ActivationFunction
 from ..nn.losses import LINKS, match_loss
 from ..nn.normalization import NORMALIZATIONS
 from ..optim import RULES, SCHEDULES, SGD, Rule, Schedule, make_rule, make_schedule
-from ..training import Recipe, fit_network, fit_report
+from ..training import Recipe, SparseRows, fit_network, fit_report, like_of
 from .building import Builds, has_layer
 from .callbacks import Observed, with_callbacks
 from .explaining import Explains
-from .inputs import check_inputs, check_weights, elsewhere, on_its_card, seed_of
+from .inputs import (
+    check_inputs,
+    check_weights,
+    dense_to_look_into,
+    elsewhere,
+    on_its_card,
+    seed_of,
+    sparse_rows,
+)
 from .model_file import save_model
 from .predictor import Predicts
 from .transforming import Transforms
@@ -108,6 +117,7 @@ class BaseMLP(Builds, Explains, Observed, Predicts, Transforms, Validates, BaseE
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.array_api_support = True
+        tags.input_tags.sparse = True
         return tags
 
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
@@ -115,8 +125,9 @@ class BaseMLP(Builds, Explains, Observed, Predicts, Transforms, Validates, BaseE
 
         Parameters
         ----------
-        X : array, DataFrame or list of shape (n_samples, n_features)
-            Training runs in its library and on its device (see `device`).
+        X : array, DataFrame, list or SciPy sparse matrix of shape (n_samples, n_features)
+            Training runs in its library and on its device (see `device`). Of a sparse matrix only
+            a few batches at a time are made dense, with the same result.
         y : array or list of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, a 0/1 column a label, or numbers.
         sample_weight : array of shape (n_samples,), optional
@@ -175,7 +186,7 @@ class BaseMLP(Builds, Explains, Observed, Predicts, Transforms, Validates, BaseE
         )
         if self.verbose and self.device != "cpu" and not (one_epoch and resume):
             print(f"Training on {self.device_}: {why_there(X, self.device)}")
-        state = self._resumed(one_epoch, x) if resume else None
+        state = self._resumed(one_epoch, like_of(x)) if resume else None
         rows = Rows(x, targets, labels, weights, check_weights(sample_weight, x.shape[0]))
         rows, held_out = self._split(rows, validation)
         rule = None if self.solver == "lbfgs" else self._rule()
@@ -223,17 +234,18 @@ class BaseMLP(Builds, Explains, Observed, Predicts, Transforms, Validates, BaseE
             self.scaling_ = None
             self.seed_ = seed_of(self.random_state)
         x = self._inputs(X, reset=not resume)
+        like = like_of(x)
         weights = check_weights(sample_weight, x.shape[0])
         labels = self._checked_targets(y, x.shape[0], reset=not resume, classes=classes)
         if not resume:
             self._measure(labels, weights)
-        targets = self._encoded(labels, x)
+        targets = self._encoded(labels, like)
         loss, self.out_activation_ = match_loss(self._loss(), self._task, self.out_activation)
         loss, weights = self._class_weighted(loss, labels, weights)
         if not resume:
-            params = self._initial(x, targets.shape[1], loss)
+            params = self._initial(like, targets.shape[1], loss)
             return x, targets, weights, loss, params, labels
-        params = nested(self, x)
+        params = nested(self, like)
         if self._network(targets.shape[1], loss) != self.network_:
             raise ValueError(
                 f"the arguments of {type(self).__name__} describe another network than the "
@@ -263,7 +275,7 @@ class BaseMLP(Builds, Explains, Observed, Predicts, Transforms, Validates, BaseE
         twin = copy(self)
         twin._validate_params()
         fitted = hasattr(self, "coefs_")
-        x, targets, _, loss, params, _ = twin._prepared(X, y, resume=fitted)
+        x, targets, _, loss, params, _ = twin._prepared(dense_to_look_into(X), y, resume=fitted)
         return Problem(twin.network_, loss, params, x, targets, float(self.alpha))
 
     def _inputs(self, X, *, reset=False, method="fit"):
@@ -271,24 +283,29 @@ class BaseMLP(Builds, Explains, Observed, Predicts, Transforms, Validates, BaseE
         return self._computed(self._checked(X, reset=reset, method=method))
 
     def _checked(self, X, *, reset=False, method="fit"):
-        """Return X as an array of the right shape, at home."""
+        """Return X as an array or SparseRows of the right shape, at home."""
         x, dtype = check_inputs(self, X, reset=reset)
         dtype = dtype if reset else self._dtype
         with np.errstate(over="ignore"):  # the check for finite numbers says it
-            x = place(x, self.device, dtype if self.scaling_ is None else None)
+            if issparse(x):
+                x = sparse_rows(self, x, dtype, reset=reset)
+            else:
+                x = place(x, self.device, dtype if self.scaling_ is None else None)
+        at = home(like_of(x))
         if reset:
-            self._dtype, self._home, self.device_ = dtype, home(x), home(x).device
-        elif home(x) != self._home:
+            self._dtype, self._home, self.device_ = dtype, at, at.device
+        elif at != self._home:
             raise ValueError(elsewhere(self, method, X))
         return x
 
     def _computed(self, x):
         """Return x standardised if the model is, in the compute dtype, and finite."""
+        sparse = isinstance(x, SparseRows)
         if self.scaling_ is not None:  # in X's own floats: float32 would lose a column of 1.7e9 + t
             x = self.scaling_.inputs(as_float(x, float_dtype(x)))
         with np.errstate(over="ignore"):
-            x = as_float(x, self._dtype)
-        if not all_finite(x):
+            x = x if sparse else as_float(x, self._dtype)
+        if not all_finite(x.csr.data if sparse else x):
             raise ValueError(
                 f"Input X contains NaN, infinity or a value too large for dtype('{self._dtype}')."
             )

@@ -6,6 +6,7 @@ from typing import Any
 from warnings import catch_warnings, simplefilter
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.exceptions import DataConversionWarning
 
 from ..arrays import float_dtype, is_array, is_numpy, place
@@ -104,7 +105,7 @@ class Explains:
             loss, twin.out_activation_ = match_loss(twin._loss(), twin._task, self.out_activation)
             twin.n_features_in_ = shape_of(X)[1]
             twin.network_ = twin._network(twin.n_outputs_ * len(twin._levels()), loss)
-        known = X[:0, ...] if is_array(X) else np.empty((0, 1))
+        known = X[:0, ...] if is_array(X) else np.empty((0, 1), X.dtype if issparse(X) else None)
         dtype = self._dtype if fitted else float_dtype(known, self.dtype)
         like = place(known if is_array(X) and not is_numpy(X) else np.empty((0, 1)), self.device)
         return plan_training(

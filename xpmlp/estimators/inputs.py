@@ -4,10 +4,12 @@ from functools import wraps
 from numbers import Integral
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, _check_y, validate_data
 
 from ..arrays import (
+    array_at,
     current_card,
     detached,
     float_dtype,
@@ -15,8 +17,10 @@ from ..arrays import (
     home,
     is_array,
     is_numpy,
+    place,
     to_host,
 )  # fmt: skip
+from ..training.rows import SparseRows, at_once
 
 FLOATS = [np.dtype(np.float64), np.dtype(np.float32)]
 
@@ -33,9 +37,10 @@ def on_its_card(method):
 
 
 def check_inputs(estimator, X, *, reset):
-    """Return X as an array (n_samples, n_features) and the dtype to compute in.
+    """Return X as an array or CSR matrix (n_samples, n_features), and the dtype to compute in.
 
-    Device arrays are checked where they are; everything else becomes NumPy by scikit-learn's rules.
+    Device arrays are checked where they are; everything else becomes NumPy, and a SciPy sparse
+    matrix CSR, by scikit-learn's rules.
     """
     if is_array(X) and not is_numpy(X):
         _check_shape(estimator, X, reset)
@@ -49,9 +54,41 @@ def check_inputs(estimator, X, *, reset):
         raise ValueError("X is a masked array, whose mask would be lost: fill it, X.filled(value).")
     if kind in "mM":
         raise ValueError(f"X holds dates or durations ({X.dtype}): turn them into numbers first.")
+    if hasattr(X, "tocsr") and not issparse(X):
+        raise TypeError(
+            f"X is a {type(X).__name__} of {type(X).__module__}, expected an array or a SciPy "
+            "sparse matrix: pass X.get() where it lies on a card."
+        )
     short = getattr(X, "dtype", None) == np.float16
-    x = validate_data(estimator, X, dtype=FLOATS, reset=reset, ensure_all_finite=False)
-    return x, "float32" if short and estimator.dtype is None else float_dtype(x, estimator.dtype)
+    x = validate_data(
+        estimator, X, accept_sparse="csr", dtype=FLOATS, reset=reset, ensure_all_finite=False
+    )
+    if short and estimator.dtype is None:
+        return x, "float32"
+    return x, float_dtype(x.data if issparse(x) else x, estimator.dtype)
+
+
+def sparse_rows(estimator, x, dtype, *, reset):
+    """Return the rows of a CSR matrix, to be made dense where `device` says or the model lives."""
+    if estimator.scaling_ is not None:
+        raise ValueError(
+            "the model standardises its inputs, and centring would make a sparse X dense: pass "
+            "X.toarray(), a part of the rows at a time."
+        )
+    at = place(np.empty((0, 1)), estimator.device) if reset else array_at(estimator._home)
+    return SparseRows(x.astype(dtype, copy=False), at)
+
+
+def dense_to_look_into(X):
+    """Return X as it is, or as an array if it is sparse and small."""
+    if not issparse(X):
+        return X
+    if X.shape[0] > at_once(X.shape[1]):
+        raise ValueError(
+            f"X is sparse and {X.shape}, too large to be made dense for a look into one step: pass "
+            f"rows of it, {at_once(X.shape[1])} at most."
+        )
+    return X.toarray()
 
 
 def _check_shape(estimator, X, reset):

@@ -115,7 +115,7 @@ def _encode(value, where):
     if isinstance(value, ActivationFunction | Loss):
         if (ACTIVATIONS | LOSSES).get(value.name) == value:
             return value.name
-        if value.name in MAKERS and is_dataclass(value.value_and_grad):
+        if isinstance(value, Loss) and value.name in MAKERS and is_dataclass(value.value_and_grad):
             own = vars(value.value_and_grad)
             if MAKERS[value.name](**own) == value:
                 own = {k: _encode(v, where) for k, v in own.items()}

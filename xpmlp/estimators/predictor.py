@@ -13,7 +13,7 @@ from ..arrays import array_at, is_numpy
 from ..engines import Options, engine_for
 from ..errors import ShapeError
 from ..nn import Network
-from ..training import network_outputs
+from ..training import like_of, network_outputs
 from .weights import nested, refresh
 
 PART = 2**19  # elements of X that are converted at once: 2 MB of float32
@@ -84,9 +84,10 @@ class Predicts:
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)
         x = self._checked(X, method=method)
+        like = like_of(x)
         network, layout = prefix or (self._network_to_predict(), self._layout)
-        engine = engine_for(x, self._options())
-        store = layout.pack(nested(self, x), xp=engine.xp)
+        engine = engine_for(like, self._options())
+        store = layout.pack(nested(self, like), xp=engine.xp)
         made = [
             network_outputs(network, layout, store, self._computed(part), engine)
             for part in self._parts(x)

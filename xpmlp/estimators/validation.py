@@ -5,12 +5,13 @@ from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 
 from ..arrays import Array, from_host, home, is_array, is_numpy, namespace, to_host
 from ..errors import DeviceMemoryError
-from ..training import Validation
+from ..training import SparseRows, Validation, like_of
 from .inputs import check_weights
 from .weights import collect
 
@@ -18,7 +19,7 @@ from .weights import collect
 class Rows(NamedTuple):
     """The rows of a fit, or of what is held out of it."""
 
-    x: Array
+    x: Array | SparseRows
     targets: Array
     labels: Any  # y as checked
     weights: np.ndarray | None  # in the loss: those of the classes are in them
@@ -26,11 +27,11 @@ class Rows(NamedTuple):
 
     def take(self, rows):
         """Return some of the rows."""
-        xp = namespace(self.x)
-        at = from_host(rows, self.x, "int32")
-        x, targets = (xp.take(a, at, axis=0) for a in self[:2])
+        at, xp = from_host(rows, self.targets, "int32"), namespace(self.targets)
+        sparse = isinstance(self.x, SparseRows)
+        x = self.x.taken(rows) if sparse else xp.take(self.x, at, axis=0)
         labels, weights, given = (None if a is None else a[rows] for a in self[2:])
-        return Rows(x, targets, labels, weights, given)
+        return Rows(x, xp.take(self.targets, at, axis=0), labels, weights, given)
 
 
 class Validates:
@@ -44,13 +45,14 @@ class Validates:
                 "X_val, y_val and sample_weight_val go together: pass X_val and y_val, or neither."
             )
         if X_val is not None:
-            if home(rows.x).library != "numpy" and not (is_array(X_val) and not is_numpy(X_val)):
-                X_val = from_host(np.asarray(X_val), rows.x)  # everything follows X
+            on_host = not issparse(X_val) and not (is_array(X_val) and not is_numpy(X_val))
+            if on_host and home(rows.targets).library != "numpy":
+                X_val = from_host(np.asarray(X_val), rows.targets)  # everything follows X
             x = self._inputs(X_val)
             given = check_weights(sample_weight_val, x.shape[0])
             labels = self._checked_targets(y_val, x.shape[0], reset=False)
             _, weights = self._class_weighted(None, labels, given)
-            held_out = Rows(x, self._encoded(labels, x), labels, weights, given)
+            held_out = Rows(x, self._encoded(labels, like_of(x)), labels, weights, given)
             return rows, self._validation(held_out)
         if not self.early_stopping or self.solver == "lbfgs":
             return rows, None
@@ -98,8 +100,9 @@ class Validates:
         """Return the score of a scorer, by an estimator that knows the outputs for these rows."""
         twin, options = copy(self), {}
         metric = getattr(scorer, "_score_func", None)  # of scikit-learn's own scorers
+        x = rows.x.csr if isinstance(rows.x, SparseRows) else rows.x
         # They read X by predicting only; on the host their metrics know all libraries' results.
-        X = rows.x if is_numpy(rows.x) or metric is None else np.broadcast_to(0.0, rows.x.shape)
+        X = x if metric is None or is_numpy(x) else np.broadcast_to(0.0, x.shape)
         if metric is not None and rows.given is not None:
             if "sample_weight" in signature(metric).parameters:
                 options = {"sample_weight": rows.given}
@@ -108,10 +111,10 @@ class Validates:
             collect(twin, params)
             known = twin._network_to_predict() == twin.network_
 
-            def own(x, method):
-                if x is not X:
-                    return type(self)._outputs(twin, x, method)
-                return outputs if known else to_host(type(self)._outputs(twin, rows.x, method))
+            def own(given, method):
+                if given is not X:
+                    return type(self)._outputs(twin, given, method)
+                return outputs if known else to_host(type(self)._outputs(twin, x, method))
 
             twin._outputs = own
             return float(scorer(twin, X, rows.labels, **options))

@@ -14,6 +14,7 @@ from ..nn.losses import check_targets
 from ..nn.network import describe
 from ..optim import make_rule
 from ..training.inputs import network_loss
+from ..training.rows import at_once
 from .shapes import check_shapes, shape_of
 from .text import aligned
 
@@ -106,7 +107,8 @@ def plan_training(network, X, *, dtype, rule, batch_size, like, notes=()):
     rule: an update rule, or None for lbfgs; like: an array on the device that trains.
     """
     (n, d), size = shape_of(X), np.dtype(dtype).itemsize
-    rows = min(batch_size, n) if rule else n
+    most = at_once(d) if hasattr(X, "tocsr") else n  # of a sparse X so many rows are dense
+    rows = min(batch_size if rule else most, n)
     held = is_array(X) and home(X) == home(like) and str(X.dtype).rpartition(".")[2] == dtype
     layers: list[LayerCost] = []
     n_out = _costs(network, d, rows, size, "", layers)
@@ -116,7 +118,8 @@ def plan_training(network, X, *, dtype, rule, batch_size, like, notes=()):
     state = len(rule.slots) * n_params * size if rule else 8 * LBFGS_VECTORS * n_params
     widest = max(c.output[1] for c in layers)
     memory = {
-        "data": n * size * (n_out + (0 if held else d)) + 12 * n,  # and the order, the weights
+        # The last are the order and the weights.
+        "data": size * (n * n_out + (0 if held else d * min(n, max(rows, most)))) + 12 * n,
         "parameters": n_params * size,
         "gradients": 3 * n_params * size,  # a layer's, packed, and the update's work
         type(rule).__name__ if rule else "L-BFGS on the host": state,

@@ -5,9 +5,10 @@ from .loop import Recipe, State, Validation, new_history
 from .outputs import network_outputs
 from .rates import LearningRates, Sweep
 from .report import fit_report
+from .rows import SparseRows, like_of
 from .step import Step
 
 __all__ = [
-    "LearningRates", "Recipe", "State", "Step", "Sweep", "Trained", "Validation", "fit_network",
-    "fit_report", "network_outputs", "new_history", "train",
+    "LearningRates", "Recipe", "SparseRows", "State", "Step", "Sweep", "Trained", "Validation",
+    "fit_network", "fit_report", "like_of", "network_outputs", "new_history", "train",
 ]  # fmt: skip

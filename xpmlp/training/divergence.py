@@ -3,12 +3,12 @@
 import numpy as np
 
 from ..arrays import namespace, to_host
-from ..engines import copy_carry, gather
+from ..engines import copy_carry
 from ..errors import DivergenceError
 from ..nn import Ctx
 from ..nn.layout import walk
 from ..nn.network import describe
-from .plan import to_device
+from .rows import batch_of, value_range
 
 NON_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and "
@@ -39,18 +39,12 @@ def diverged(step, engine, data, run, plan, carry, epoch):
     """
     with np.errstate(all="ignore"):
         at, first = _first_step(run, carry, plan, engine.xp)
-        now = to_device(plan.part(first, first + 1), data[1], step.dtype).at(0)
-        place, gradient = _first_place(step, at, gather(data, now, xp=engine.xp), engine)
+        batch = batch_of(data, plan.part(first, first + 1), step.dtype, xp=engine.xp)
+        place, gradient = _first_place(step, at, batch, engine)
     where = f"In epoch {epoch}, step {first + 1}, {place} went non-finite first"
     where += f"; the largest gradient there was {gradient:.3g}." if gradient else "."
     x, y = map(value_range, data)
     return divergence(where, x, y, rate=float(plan.rate[first]))
-
-
-def value_range(a):
-    """Return the smallest and the largest element."""
-    xp = namespace(a)
-    return float(to_host(xp.min(a))), float(to_host(xp.max(a)))
 
 
 def _large(ends):

@@ -33,6 +33,7 @@ from .lbfgs import run_lbfgs
 from .loop import Recipe, State, predicting, run_epochs
 from .outputs import network_outputs
 from .report import fit_report
+from .rows import SparseRows, like_of
 from .step import Step
 
 
@@ -44,11 +45,12 @@ def told_of_memory(fit):
         try:
             return fit(network, loss, rule, recipe, data, params, **more)
         except MemoryError as error:
-            if isinstance(error, DeviceMemoryError) or is_numpy(data[0]):
+            like = like_of(data[0])
+            if isinstance(error, DeviceMemoryError) or is_numpy(like):
                 raise
             raise DeviceMemoryError(
-                f"The memory of {home(data[0]).device} is too small for this training: {error} "
-                f"{free_memory(data[0]) or 0:,} bytes are free. Take fewer units, a smaller "
+                f"The memory of {home(like).device} is too small for this training: {error} "
+                f"{free_memory(like) or 0:,} bytes are free. Take fewer units, a smaller "
                 "batch_size or dtype='float32', end what else uses the card, or use device='cpu'."
             ) from error
 
@@ -62,15 +64,17 @@ def fit_network(
 ):  # fmt: skip
     """Train a network; the core of every fit.
 
-    data: (X, y) in the compute dtype on the device; params: nested dicts of arrays there; rule: an
-    update rule, or None for L-BFGS; state: of the call before, or None; sample_weight: (n,) on the
-    host; on_epoch: called after each epoch with the state and a function that returns a copy of the
-    parameters, stops the training by a true result. Returns the parameters (nested dicts of new
-    arrays), the state (its arrays new too: what an engine returns it may overwrite in the next
-    run), and why it ended: text, or (the parameters are the last finite ones) a DivergenceError.
+    data: (X, y) in the compute dtype on the device, X an array or SparseRows; params: nested dicts
+    of arrays there; rule: an update rule, or None for L-BFGS; state: of the call before, or None;
+    sample_weight: (n,) on the host; on_epoch: called after each epoch with the state and a function
+    that returns a copy of the parameters, stops the training by a true result. Returns the
+    parameters (nested dicts of new arrays), the state (its arrays new too: what an engine returns
+    it may overwrite in the next run), and why it ended: text, or (the parameters are the last
+    finite ones) a DivergenceError.
     """
-    engine, xp = engine_for(data[0], recipe.options), namespace(data[0])
-    x, _ = data = tuple(map(engine.resident, data))
+    like = like_of(data[0])
+    engine, xp = engine_for(like, recipe.options), namespace(like)
+    x, _ = data = tuple(a if isinstance(a, SparseRows) else engine.resident(a) for a in data)
     layout = Layout.of(network, params, contiguous=engine.contiguous)
     step = Step(
         network, loss, rule or make_rule("sgd"), layout,

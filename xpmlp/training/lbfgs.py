@@ -6,11 +6,11 @@ from contextlib import closing
 import numpy as np
 
 from ..arrays import from_host, is_numpy, note, to_host
-from ..engines import gather
-from .divergence import divergence, value_range
+from .divergence import divergence
 from .loop import interruptible, validate
-from .plan import epoch_order, make_plan, to_device
+from .plan import epoch_order, make_plan
 from .progress import Progress
+from .rows import SparseRows, batches_of, value_range
 from .step import full_gradient
 
 
@@ -34,9 +34,14 @@ def run_lbfgs(
         step.rule, order, batch_size=step.batch_size, lr=0.0, seed=recipe.seed, alpha=recipe.alpha,
         sample_weight=sample_weight,
     )  # fmt: skip
-    batch = gather(data, to_device(plan, data[0], step.dtype).at(0), xp=engine.xp)
+    batches = batches_of(data, plan, step.dtype, xp=engine.xp)
     objective = engine.compile(full_gradient(step, xp=engine.xp, kernels=engine.kernels))
     params, buffers = state.carry.params, state.carry.buffers
+    if buffers and isinstance(data[0], SparseRows) and len(data[0].cuts(step.batch_size)) > 1:
+        raise ValueError(
+            "solver='lbfgs' makes a sparse X dense a part at a time, and a layer such as batch "
+            "normalization needs all rows at once: take 'adam', or pass X.toarray()."
+        )
     extra = step.loss.reported(data[1].shape[-1]) - 1.0
     reported: dict[float, float] = {}  # scikit-learn's loss_ by objective
 
@@ -46,7 +51,7 @@ def run_lbfgs(
         return {k: from_host(v.reshape(tuple(p.shape)), p, step.dtype) for (k, p), v in parts}
 
     def fun(vector):
-        total, value, grads = objective(unpack(vector), buffers, batch)
+        total, value, grads = _summed(objective, unpack(vector), buffers, batches())
         total, value = float(to_host(total)), float(to_host(value))
         reported[total] = total + extra * value
         flat = np.concatenate([to_host(grads[k]).ravel() for k in params])
@@ -88,3 +93,16 @@ def run_lbfgs(
             f"copied {found.x.size:,} parameters to the device and as many gradients back"
         )
     return ended or ("max_iter" if found.status == 1 else "converged")
+
+
+def _summed(objective, params, buffers, batches):
+    """Return the objective, the data loss and the gradient of all rows."""
+    sums = None
+    for batch in batches:
+        made = objective(params, buffers, batch)
+        del batch  # before the next stretch of rows is made dense
+        if sums is not None:
+            (total, value, grads), (T, V, G) = sums, made
+            made = total + T, value + V, {name: g + G[name] for name, g in grads.items()}
+        sums = made
+    return sums

@@ -14,8 +14,9 @@ from ..arrays import Array, is_numpy, namespace, to_host
 from ..engines import Carry, Options, copy_carry, copy_store
 from .divergence import diverged
 from .outputs import network_outputs
-from .plan import at_rate, epoch_order, make_plan, to_device
+from .plan import at_rate, epoch_order, make_plan
 from .progress import Progress
+from .rows import SparseRows, run_plan
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def new_history():
 class Validation(NamedTuple):
     """Data that are looked at after each epoch: x on the device, the rest on the host."""
 
-    x: Array
+    x: Array | SparseRows
     y: np.ndarray  # (n, C) targets
     weights: np.ndarray | None  # (n,), summing to one
     score: Callable[[np.ndarray, float, dict], float]  # of the outputs, their loss, the parameters
@@ -172,7 +173,7 @@ def _epoch(step, engine, data, recipe, state, sample_weight, ahead):
     plan = at_rate(plan, step.rule, lr, rule_step=state.rule_step, weight_decay=recipe.weight_decay)
 
     def run(carry, plan):
-        return engine.run(step)(carry, data, to_device(plan, data[0], step.dtype))
+        return run_plan(engine.run(step), carry, data, plan, step.dtype)
 
     before = copy_carry(state.carry, xp=engine.xp)  # the run may give its carry away
     carry, losses = run(state.carry, plan)

@@ -5,6 +5,7 @@ from functools import lru_cache
 from ..arrays import Array
 from ..engines import Engine
 from ..nn import Ctx
+from .rows import SparseRows
 
 CHUNK = 4096  # rows: bounds the memory of the layers' outputs
 
@@ -17,9 +18,15 @@ def _forward(network, layout, xp, kernels):
     return forward
 
 
-def network_outputs(network, layout, store, x: Array, engine: Engine) -> Array:
-    """Return the outputs (n, C) for x (n, D), in x's library, with a store of parameters."""
+def network_outputs(network, layout, store, x, engine: Engine) -> Array:
+    """Return the outputs (n, C) for x (n, D) in x's library, with a store of parameters.
+
+    x: an array or SparseRows.
+    """
     xp, n = engine.xp, x.shape[0]
+    if isinstance(x, SparseRows):
+        made = [network_outputs(network, layout, store, x.dense(cut), engine) for cut in x.cuts(n)]
+        return made[0] if len(made) == 1 else xp.concat(made, axis=0)
     own = engine.outputs(network, layout, str(x.dtype).rpartition(".")[2])
     outputs = own(store, n) if own and x.ndim == 2 else None
     if outputs:
