@@ -13,16 +13,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from ..arrays import (
+    HOST,
     Array,
     all_finite,
     array_at,
     as_float,
-    counting,
     float_dtype,
     from_host,
     home,
     namespace,
-    place,
     why_there,
 )  # fmt: skip
 from ..engines import ACCELERATIONS, MATMUL_PRECISIONS, Carry
@@ -33,14 +32,17 @@ from ..nn.initializers import get_initializer
 from ..nn.layout import map_params
 from ..nn.losses import LINKS, match_loss
 from ..optim import RULES, SGD, Rule, make_rule, make_schedule
+from ..placing import place
 from ..randomness import stream
 from ..training import Recipe, fit_network, fit_report
+from ..transfers import counting
 from .explaining import Explains
-from .inputs import check_inputs, check_weights, elsewhere, on_its_card, seed_of
+from .inputs import check_inputs, check_weights, on_its_card, seed_of
 from .model_file import save_model
+from .moving import Moves
 from .predictor import Predicts
 from .validation import Validates
-from .weights import collect, nested, refresh
+from .weights import ON_DEVICE, collect, nested, refresh
 
 
 class Problem(NamedTuple):
@@ -54,10 +56,7 @@ class Problem(NamedTuple):
     alpha: float  # the L2 penalty
 
 
-ON_DEVICE = ("coefs_", "intercepts_", "other_params_", "_state")
-
-
-class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
+class BaseMLP(Explains, Moves, Predicts, Validates, BaseEstimator):
     """The estimators' common part; `MLPClassifier` and `MLPRegressor` are what to use."""
 
     coefs_: list
@@ -138,7 +137,7 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
             self._validate_params()
             with counting() as counts:
                 self._fit(X, y, sample_weight, validation, resume, one_epoch, classes)
-            why = why_there(X, self.device)
+            why = why_there(X, self._placed)
             self.fit_report_ = fit_report(self.coefs_[0], self._options(), why, counts, start)
             for text in counts.notes if self.verbose else ():
                 print(f"Note: {text}")
@@ -152,8 +151,8 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
         if one_epoch and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         x, targets, weights, loss, params = self._prepared(X, y, sample_weight, resume, classes)
-        if self.verbose and self.device != "cpu" and not (one_epoch and resume):
-            print(f"Training on {self.device_}: {why_there(X, self.device)}")
+        if self.verbose and self._placed != "cpu" and not (one_epoch and resume):
+            print(f"Training on {self.device_}: {why_there(X, self._placed)}")
         state = self._resumed(one_epoch, x) if resume else None
         data, weights, held_out = self._split(x, targets, weights, validation)
         rule = None if self.solver == "lbfgs" else self._rule()
@@ -206,13 +205,12 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
     def _checked(self, X, *, reset=False, method="fit"):
         """Return X as an array of the right shape, at home."""
         x, dtype = check_inputs(self, X, reset=reset)
-        dtype = dtype if reset else self._dtype
         with np.errstate(over="ignore"):  # the check for finite numbers says it
+            if not reset:
+                return self._at_home(x, method, X)
             x = place(x, self.device, dtype if self.scaling_ is None else None)
-        if reset:
-            self._dtype, self._home, self.device_ = dtype, home(x), home(x).device
-        elif home(x) != self._home:
-            raise ValueError(elsewhere(self, method, X))
+        self._dtype, self._home, self.device_ = dtype, home(x), home(x).device
+        self._placed = self.device
         return x
 
     def _computed(self, x):
@@ -352,7 +350,8 @@ class BaseMLP(Explains, Predicts, Validates, BaseEstimator):
                 like = array_at(state["_home"])
                 state = state | {k: refresh(state[k], like) for k in ON_DEVICE}
             except DeviceError as error:
-                state = state | {"device": "auto", "device_": "cpu", "_home": home(np.empty(0))}
+                stays = {"device": "auto", "_placed": "auto", "device_": "cpu", "_home": HOST}
+                state = state | stays
                 warnings.warn(f"The model stays in NumPy: {error}", stacklevel=2)
         super().__setstate__(state)
 

@@ -18,15 +18,17 @@ from ..arrays import (
     to_host,
 )  # fmt: skip
 
+NO_SCORE = "compare predict(X) with y on the device, by the library's own operations"
 FLOATS = [np.dtype(np.float64), np.dtype(np.float32)]
 
 
 def on_its_card(method):
-    """Run a method(self, X, ...) with the card of X, or of `device`, as CuPy's current one."""
+    """Run a method(self, X, ...) with the card of X, or of the model, as CuPy's current one."""
 
     @wraps(method)
     def call(self, X, *args, **kwargs):
-        with current_card(X, self.device):
+        goes_on = kwargs.get("resume", hasattr(self, "_home"))  # only a new fit heeds `device`
+        with current_card(X, self._placed if goes_on else self.device):
             return method(self, X, *args, **kwargs)
 
     return call
@@ -85,8 +87,9 @@ def elsewhere(estimator, method, X):
     return (
         f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and "
         f"the same device as those passed to fit(). The model is in {at.library} on {at.device}, X "
-        f"in {found.library} on {found.device}: pass X from there, or fit with device= to have "
-        "host arrays moved."
+        f"in {found.library} on {found.device}: pass X from there, move the model by "
+        f".to({'X' if is_array(X) else 'numpy.empty(0)'}), or fit with device= or move it by "
+        ".to('cpu') or .to('cuda') to have host arrays brought to it."
     )
 
 

@@ -7,6 +7,7 @@ from sklearn.model_selection import train_test_split
 
 from ..arrays import from_host, home, is_array, is_numpy, namespace, to_host
 from ..errors import DeviceMemoryError
+from ..placing import check_transfer
 from ..training import Validation
 
 
@@ -20,7 +21,9 @@ class Validates:
             raise ValueError("X_val and y_val go together: pass both or neither.")
         if X_val is not None:
             if home(x).library != "numpy" and not (is_array(X_val) and not is_numpy(X_val)):
-                X_val = from_host(np.asarray(X_val), x)  # everything follows X
+                X_val = np.asarray(X_val)
+                check_transfer(X_val, home(x), "X_val", "pass X_val from where X is")
+                X_val = from_host(X_val, x)  # everything follows X
             xv = self._inputs(X_val)
             held = xv, self._targets(y_val, xv, reset=False)
             return (x, targets), weights, self._validation(*held, None)

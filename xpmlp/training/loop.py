@@ -13,6 +13,7 @@ import numpy as np
 from ..arrays import Array, is_numpy, namespace, to_host
 from ..engines import Carry, Options
 from ..errors import DivergenceError
+from ..placing import rows_to_host
 from .outputs import network_outputs
 from .plan import at_rate, epoch_order, make_plan, to_device
 from .progress import Progress
@@ -21,6 +22,8 @@ NON_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and "
     "need to be preprocessed."
 )
+
+NO_VALIDATION = "leave X_val and early_stopping away, or fit outside of that block"
 
 
 @dataclass(frozen=True)
@@ -204,7 +207,8 @@ def validate(step, engine, state, validation):
     if validation is None:
         return
     store = state.carry.params | state.carry.buffers
-    outputs = to_host(network_outputs(step.network, step.layout, store, validation.x, engine))
+    outputs = network_outputs(step.network, step.layout, store, validation.x, engine)
+    outputs = rows_to_host(outputs, "the outputs for validation rows", NO_VALIDATION)
     value, _ = step.loss(outputs, validation.y, validation.weights, xp=np)
     loss = float(value) * step.loss.reported(outputs.shape[-1])
     state.history["validation_loss"].append(loss)

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import cupy
 
-from ...arrays import namespace, note
+from ...arrays import namespace
 from ...nn import Kernels
 from ...optim import RULES
+from ...transfers import note
 from ..base import DEFAULTS, Carry, Engine, Plan
 from ..generic import generic_engine
 from ..torch import torch_engine
