@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -19,9 +21,12 @@ def run(*command, **variables):
     )  # fmt: skip
 
 
-def test_all_checks_pass_on_standin_cupy_arrays():
+@pytest.mark.parametrize(
+    ("checks", "variables"), [("checks", {}), ("transfer_checks", {"SCIPY_ARRAY_API": "1"})]
+)
+def test_all_checks_pass_on_standin_cupy_arrays(checks, variables):
     result = run(
-        "-m", "pytest", "--noconftest", "-q", "--tb=short",
-        "tests/standin/checks.py", PYTHONPATH=f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+        "-m", "pytest", "--noconftest", "-q", "--tb=short", f"tests/standin/{checks}.py",
+        PYTHONPATH=f"{ROOT}{os.pathsep}{ROOT / 'tests'}", **variables,
     )  # fmt: skip
     assert result.returncode == 0, f"\n{result.stdout}{result.stderr}"

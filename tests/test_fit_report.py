@@ -12,10 +12,11 @@ from conftest import find
 from sklearn.base import clone
 
 from xpmlp import MLPClassifier, MLPRegressor, arrays, load_model, nn, train
-from xpmlp.arrays import counting, from_host, note, to_host
+from xpmlp.arrays import from_host, to_host
 from xpmlp.cli import main
 from xpmlp.engines import ACCELERATIONS, MATMUL_PRECISIONS, engine_for
 from xpmlp.errors import DeviceError, DeviceMemoryError, DivergenceError
+from xpmlp.transfers import counting, note
 
 X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
 Y = X[:, 0] - X[:, 1]

@@ -14,6 +14,8 @@ import xpmlp
 ROOT = Path(xpmlp.__file__).parent
 FLOORS = {
     "arrays": 0,
+    "transfers": 0,
+    "placing": 0,
     "randomness": 0,
     "errors": 0,
     "nn": 1,

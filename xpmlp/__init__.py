@@ -12,6 +12,7 @@ _HOME = {
     "MLPRegressor": "xpmlp.estimators",
     "load_model": "xpmlp.estimators",
     "train": "xpmlp.training",
+    "forbid_transfers": "xpmlp.transfers",
     "show_backends": "xpmlp.cli.doctor",
     "callbacks": None,
     "nn": None,

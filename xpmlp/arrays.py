@@ -6,10 +6,7 @@ The only importer of array_api_compat. Nothing here imports a library that the c
 import ctypes
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from contextlib import nullcontext
 from functools import cache
 from glob import glob
 from importlib import import_module
@@ -19,7 +16,8 @@ from typing import Any, NamedTuple
 import array_api_compat as compat
 import numpy as np
 
-from .errors import DeviceError, DeviceMemoryError
+from .errors import DeviceError
+from .transfers import passed
 
 Array = Any
 
@@ -39,10 +37,13 @@ class Home(NamedTuple):
     device: str
 
 
+HOST = Home("numpy", "cpu")
+
+
 def home(x: Array) -> Home:
     """Return the library and device of `x`, as names that can be stored."""
     if is_numpy(x):
-        return Home("numpy", "cpu")
+        return HOST
     d = device(x)
     if is_cupy(x):
         return Home("cupy", f"cuda:{d.id}")
@@ -83,54 +84,21 @@ def array_at(where: Home) -> Array:
         raise DeviceError(f"{library} does not work {place}: {reason}") from error
 
 
-@dataclass
-class Counts:
-    """What passed between NumPy and a device, and what an engine tells of its work."""
-
-    bytes_to_device: int = 0
-    bytes_to_host: int = 0
-    host_reads: int = 0  # for each the host waits until the device has come so far
-    launches: int | None = None  # of kernels and graphs; None where nobody counts them
-    notes: list[str] = field(default_factory=list)
-
-
-_counts: ContextVar[Counts | None] = ContextVar("counts", default=None)
-
-
-@contextmanager
-def counting() -> Iterator[Counts]:
-    """Count what passes in this block and this thread; a block in it counts by itself."""
-    counts = Counts()
-    token = _counts.set(counts)
-    try:
-        yield counts
-    finally:
-        _counts.reset(token)
-
-
-def note(*, launches: int = 0, text: str = "") -> None:
-    """Add launches to what is being counted, and a sentence that is not there yet."""
-    counts = _counts.get()
-    if counts is not None and launches:
-        counts.launches = (counts.launches or 0) + launches
-    if counts is not None and text and text not in counts.notes:
-        counts.notes.append(text)
-
-
-def _passed(x, *, to_device=0, to_host=0):
+def count_pass(x, *, to_device=0, to_host=0):
     """Count the bytes of one copy to or from the device of `x`, if that is none of the host's."""
-    counts = _counts.get()
-    if counts is None or is_numpy(x) or home(x).device.lower().startswith("cpu"):
-        return
-    counts.bytes_to_device += to_device
-    counts.bytes_to_host += to_host
-    counts.host_reads += to_host > 0
+    if not (is_numpy(x) or in_host(home(x))):
+        passed(to_device=to_device, to_host=to_host)
+
+
+def in_host(where):
+    """Tell whether arrays at a home lie in the host's memory."""
+    return where.device.lower().startswith("cpu")
 
 
 def to_host(x: Array) -> np.ndarray:
     """Copy an array of any library to a NumPy array of its own."""
     a = _to_host(x)
-    _passed(x, to_host=a.nbytes)
+    count_pass(x, to_host=a.nbytes)
     return a
 
 
@@ -155,7 +123,7 @@ def from_host(a: np.ndarray, like: Array, dtype: str | None = None) -> Array:
     a = np.array(a, dtype=dtype)
     if is_numpy(like):
         return a
-    _passed(like, to_device=a.nbytes)
+    count_pass(like, to_device=a.nbytes)
     xp = namespace(like)
     # Devices of JAX stay out: in a traced function an array has none.
     return xp.asarray(
@@ -189,77 +157,6 @@ def current_card(x: Any, where: str = "auto"):
 def detached(x: Array) -> Array:
     """Return a torch tensor without its graph, anything else as it is."""
     return x.detach() if compat.is_torch_array(x) else x
-
-
-def place(x: Array, where: str, dtype: str | None = None) -> Array:
-    """Return `x` where ``device=`` says: "auto" (where it is), "cpu", "cuda", "cuda:1".
-
-    NumPy rows go to a card in one copy, in `dtype` if given; what its memory cannot hold goes to
-    pinned memory of the host, where the card reads it.
-
-    Raises
-    ------
-    ValueError
-        For another string.
-    DeviceError
-        When the device does not work; the message says what to install.
-    DeviceMemoryError
-        When neither the card nor the host has the memory.
-    """
-    kind, _, index = str(where).partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdigit())):
-        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:1', got {where!r}.")
-    x, (library, name) = detached(x), home(x)
-    on_cuda = name.startswith(("cuda", "gpu"))
-    if kind == "auto" or (kind == "cpu" and not on_cuda):
-        return x
-    if kind == "cpu":
-        return to_host(x)
-    if on_cuda and (not index or name.endswith(":" + index)):
-        return x
-    try:
-        like = array_at(Home("cupy" if is_numpy(x) else library, f"cuda:{index or 0}"))
-    except DeviceError as error:
-        raise DeviceError(
-            f"device={where!r} does not work: {error}; `xpmlp doctor` says what to install, "
-            "device='cpu' runs without a card."
-        ) from error
-    if not is_numpy(x):
-        return from_host(to_host(x), like)
-    return _on_card(np.asarray(x, dtype), like)
-
-
-def _on_card(a, like):
-    """Copy a host array to the card of `like`, or to pinned memory that the card reads."""
-    cupy = import_module("cupy")
-    with device(like):
-        for _ in range(2):
-            try:
-                x = cupy.empty(a.shape, dtype=a.dtype)
-                x.set(a)  # asarray would copy all of it to pinned memory first
-                _passed(x, to_device=a.nbytes)
-                return x
-            except MemoryError:
-                cupy.get_default_memory_pool().free_all_blocks()
-        return _pinned(a, like, cupy)
-
-
-def _pinned(a, like, cupy):
-    """Copy a host array to pinned memory, which has one address for host and card."""
-    free, cuda = free_memory(like) or 0, cupy.cuda
-    trouble = f"X ({a.nbytes / 1e9:.1f} GB) does not fit the card ({free / 1e9:.1f} GB free)"
-    try:
-        # Not from CuPy's pool, which would keep it, and lend it while the card still reads.
-        memory = cuda.PinnedMemoryPointer(cuda.PinnedMemory(a.nbytes), 0)
-    except (MemoryError, RuntimeError) as error:
-        raise DeviceMemoryError(
-            f"{trouble}, and the host cannot pin as much ({error}): pass dtype='float32', fit "
-            "parts of X by partial_fit, or use device='cpu'."
-        ) from error
-    np.frombuffer(memory, a.dtype, a.size).reshape(a.shape)[...] = a
-    note(text=f"{trouble}: it stays in pinned host memory, which the card reads batch by batch.")
-    owned = cuda.UnownedMemory(memory.ptr, a.nbytes, memory, device(like).id)
-    return cupy.ndarray(a.shape, dtype=a.dtype, memptr=cuda.MemoryPointer(owned, 0))
 
 
 def why_there(X: Any, where: str) -> str:

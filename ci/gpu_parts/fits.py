@@ -81,8 +81,10 @@ def _same_bits(tier, X, y):
 
 def _pinned(tier, X, y):
     """Train on the first rows of an X that is larger than what a limit leaves."""
-    from xpmlp.arrays import counting, home, place
+    from xpmlp.arrays import home
     from xpmlp.engines import Options
+    from xpmlp.placing import place
+    from xpmlp.transfers import counting
 
     from .networks import NETS, differing, training
 
@@ -142,7 +144,7 @@ def _round_trips(X, y):
 
 
 def _moved(X, y):
-    from xpmlp.arrays import counting
+    from xpmlp.transfers import counting
 
     with counting() as counts:
         model = _fit(X, y, device="cuda")

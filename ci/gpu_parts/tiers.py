@@ -166,8 +166,8 @@ def _precision(tier, precision):
 
 def _short(tier):
     """Take memory away until a batch is halved: what it makes stays the same."""
-    from xpmlp.arrays import counting
     from xpmlp.nn import Dense
+    from xpmlp.transfers import counting
 
     from .networks import Net, error, oracle
 

@@ -19,9 +19,11 @@ cupy = install()
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 
 from xpmlp import MLPClassifier, MLPRegressor, engines, load_model, nn  # noqa: E402
-from xpmlp.arrays import counting, free_memory, home, namespace, place  # noqa: E402
+from xpmlp.arrays import free_memory, home, namespace  # noqa: E402
 from xpmlp.errors import DeviceMemoryError  # noqa: E402
+from xpmlp.placing import place  # noqa: E402
 from xpmlp.randomness import step_keys  # noqa: E402
+from xpmlp.transfers import counting  # noqa: E402
 
 # The stand-in's arrays run the plain text, so what they are compared with bit by bit does too.
 engines.numpy_engine = engines.generic_engine

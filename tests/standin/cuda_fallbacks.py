@@ -12,8 +12,9 @@ from cuda_setting import cupy
 from cuda_training import engine, engine_module, oracle, outcome, products, training
 
 from xpmlp import MLPClassifier, MLPRegressor, nn, train
-from xpmlp.arrays import counting, current_card
+from xpmlp.arrays import current_card
 from xpmlp.errors import DeviceError, DeviceMemoryError
+from xpmlp.transfers import counting
 
 LT = products.cublaslt()[0]
 NETWORK = nn.Network([nn.Dense(16, "relu"), nn.Dense(3)])

@@ -17,7 +17,6 @@ from emulator import memory
 from sklearn.exceptions import ConvergenceWarning
 
 from xpmlp import MLPClassifier
-from xpmlp.arrays import counting
 from xpmlp.engines import Carry
 from xpmlp.engines import cupy as engine_module
 from xpmlp.engines.cupy import products, trouble
@@ -26,6 +25,7 @@ from xpmlp.nn import Dense, Dropout, Layer, Layout, Network
 from xpmlp.nn.layers import BUFFERS
 from xpmlp.optim import SGD, Adam
 from xpmlp.training.step import Step
+from xpmlp.transfers import counting
 
 POOL = cupy.get_default_memory_pool()
 TIERS = ["generic", "eager", "graph"]

@@ -16,23 +16,22 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from ..arrays import (
     Array,
     all_finite,
-    array_at,
     as_float,
-    counting,
     float_dtype,
     home,
     namespace,
-    place,
     why_there,
 )  # fmt: skip
 from ..engines import ACCELERATIONS, MATMUL_PRECISIONS, Carry
-from ..errors import DeviceError, DivergenceError
+from ..errors import DivergenceError
 from ..nn import BatchNorm, Dropout, Layer, Loss, Network
 from ..nn.activations import ActivationFunction
 from ..nn.losses import LINKS, match_loss
 from ..nn.normalization import NORMALIZATIONS
 from ..optim import RULES, SCHEDULES, SGD, Rule, Schedule, make_rule, make_schedule
+from ..placing import place
 from ..training import Recipe, SparseRows, fit_network, fit_report, like_of
+from ..transfers import counting
 from .building import Builds, has_layer
 from .callbacks import Observed, with_callbacks
 from .explaining import Explains
@@ -40,12 +39,12 @@ from .inputs import (
     check_inputs,
     check_weights,
     dense_to_look_into,
-    elsewhere,
     on_its_card,
     seed_of,
     sparse_rows,
 )
 from .model_file import save_model
+from .moving import Moves
 from .predictor import Predicts
 from .transforming import Transforms
 from .validation import Rows, Validates
@@ -63,10 +62,7 @@ class Problem(NamedTuple):
     alpha: float  # the L2 penalty
 
 
-ON_DEVICE = ("coefs_", "intercepts_", "other_params_", "_state")
-
-
-class BaseMLP(Builds, Explains, Observed, Predicts, Transforms, Validates, BaseEstimator):
+class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates, BaseEstimator):
     """The estimators' common part; `MLPClassifier` and `MLPRegressor` are what to use."""
 
     coefs_: list
@@ -159,7 +155,7 @@ class BaseMLP(Builds, Explains, Observed, Predicts, Transforms, Validates, BaseE
             self._validate_params()
             with counting() as counts:
                 error = self._fit(X, y, sample_weight, validation, resume, one_epoch, classes)
-            why = why_there(X, self.device)
+            why = why_there(X, self._placed)
             self.fit_report_ = fit_report(self.coefs_[0], self._options(), why, counts, start)
             for text in counts.notes if self.verbose else ():
                 print(f"Note: {text}")
@@ -184,8 +180,8 @@ class BaseMLP(Builds, Explains, Observed, Predicts, Transforms, Validates, BaseE
         x, targets, weights, loss, params, labels = self._prepared(
             X, y, sample_weight, resume, classes
         )
-        if self.verbose and self.device != "cpu" and not (one_epoch and resume):
-            print(f"Training on {self.device_}: {why_there(X, self.device)}")
+        if self.verbose and self._placed != "cpu" and not (one_epoch and resume):
+            print(f"Training on {self.device_}: {why_there(X, self._placed)}")
         state = self._resumed(one_epoch, like_of(x)) if resume else None
         rows = Rows(x, targets, labels, weights, check_weights(sample_weight, x.shape[0]))
         rows, held_out = self._split(rows, validation)
@@ -285,23 +281,30 @@ class BaseMLP(Builds, Explains, Observed, Predicts, Transforms, Validates, BaseE
     def _checked(self, X, *, reset=False, method="fit"):
         """Return X as an array or SparseRows of the right shape, at home."""
         x, dtype = check_inputs(self, X, reset=reset)
-        dtype = dtype if reset else self._dtype
         with np.errstate(over="ignore"):  # the check for finite numbers says it
             if issparse(x):
-                x = sparse_rows(self, x, dtype, reset=reset)
+                x = sparse_rows(self, x, dtype if reset else self._dtype, reset=reset)
+            elif not reset:
+                return self._at_home(x, method, X)
             else:
-                x = place(x, self.device, dtype if self.scaling_ is None else None)
-        at = home(like_of(x))
+                x = place(x, self.device, None if self._standardises else dtype)
         if reset:
+            at = home(like_of(x))
             self._dtype, self._home, self.device_ = dtype, at, at.device
-        elif at != self._home:
-            raise ValueError(elsewhere(self, method, X))
+            self._placed = self.device
         return x
+
+    @property
+    def _standardises(self):
+        """Whether the model standardises its inputs."""
+        return self.scaling_ is not None and self.scaling_.x_mean is not None
 
     def _computed(self, x):
         """Return x standardised if the model is, in the compute dtype, and finite."""
         sparse = isinstance(x, SparseRows)
-        if self.scaling_ is not None:  # in X's own floats: float32 would lose a column of 1.7e9 + t
+        if (
+            self.scaling_ is not None and self._standardises
+        ):  # in X's own floats: float32 would lose a column of 1.7e9 + t
             x = self.scaling_.inputs(as_float(x, float_dtype(x)))
         with np.errstate(over="ignore"):
             x = x if sparse else as_float(x, self._dtype)
@@ -402,21 +405,3 @@ class BaseMLP(Builds, Explains, Observed, Predicts, Transforms, Validates, BaseE
         twin = type(self).__new__(type(self))
         twin.__dict__.update(vars(self))
         return twin
-
-    def __getstate__(self):
-        """Return host arrays in place of the device's."""
-        state = super().__getstate__()
-        if "coefs_" in state and self._home.library != "numpy":
-            state = state | {k: refresh(state[k], np.empty(0)) for k in ON_DEVICE}
-        return state
-
-    def __setstate__(self, state):
-        """Bring the arrays back home, or say that they stay on the host."""
-        if "coefs_" in state and state["_home"].library != "numpy":
-            try:
-                like = array_at(state["_home"])
-                state = state | {k: refresh(state[k], like) for k in ON_DEVICE}
-            except DeviceError as error:
-                state = state | {"device": "auto", "device_": "cpu", "_home": home(np.empty(0))}
-                warnings.warn(f"The model stays in NumPy: {error}", stacklevel=2)
-        super().__setstate__(state)

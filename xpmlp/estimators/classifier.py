@@ -17,8 +17,9 @@ from sklearn.utils.validation import column_or_1d
 
 from ..arrays import from_host, is_array, namespace, to_host
 from ..nn.losses import Loss, class_weighted, one_hot
+from ..placing import rows_to_host
 from .base import BaseMLP
-from .inputs import back, host_targets, on_its_card
+from .inputs import NO_SCORE, back, host_targets, on_its_card
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -311,7 +312,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     @on_its_card
     def score(self, X, y, sample_weight=None):
         """Return the accuracy (multilabel: the share of rows with all labels right)."""
-        host = [to_host(a) if is_array(a) else a for a in (y, self.predict(X), sample_weight)]
+        made = rows_to_host(self.predict(X), "the predictions", NO_SCORE)
+        host = [to_host(a) if is_array(a) else a for a in (y, made, sample_weight)]
         return float(accuracy_score(host[0], host[1], sample_weight=host[2]))
 
     def _score_outputs(self, outputs, targets, weights):
@@ -346,12 +348,18 @@ def _weights_of(given, classes, y, weights):
 def _labels(values, codes):
     """Return values[codes]: in the library of codes if it has such values, else in NumPy."""
     if isinstance(codes, np.ndarray) or values.dtype.kind not in "biuf":
-        return values[codes if isinstance(codes, np.ndarray) else to_host(codes)]
+        return values[codes if isinstance(codes, np.ndarray) else _host_codes(codes)]
     if values.dtype.kind == "u" and int(values.max()) < 2**63:
         values = values.astype(np.int64)  # torch does arithmetic on few unsigned types
     moved = from_host(values, codes)
     name = str(moved.dtype).rpartition(".")[2]
     if not np.array_equal(values.astype(name), values):  # JAX without x64: 2**40 would become 0
-        return values[to_host(codes)]
+        return values[_host_codes(codes)]
     xp = namespace(codes)
     return xp.reshape(xp.take(moved, xp.reshape(codes, (-1,)), axis=0), codes.shape)
+
+
+def _host_codes(codes):
+    return rows_to_host(
+        codes, "the predicted labels", "fit small numbers as labels, or call predict_proba"
+    )

@@ -9,10 +9,11 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.exceptions import DataConversionWarning
 
-from ..arrays import float_dtype, is_array, is_numpy, place
+from ..arrays import array_at, float_dtype, is_array, is_numpy
 from ..errors import DivergenceError
 from ..inspection import check_shapes, explain, plan_training, shape_of
 from ..nn.losses import match_loss
+from ..placing import place
 from ..training import LearningRates, Sweep, fit_network
 from .inputs import on_its_card
 
@@ -107,7 +108,8 @@ class Explains:
             twin.network_ = twin._network(twin.n_outputs_ * len(twin._levels()), loss)
         known = X[:0, ...] if is_array(X) else np.empty((0, 1), X.dtype if issparse(X) else None)
         dtype = self._dtype if fitted else float_dtype(known, self.dtype)
-        like = place(known if is_array(X) and not is_numpy(X) else np.empty((0, 1)), self.device)
+        given = known if is_array(X) and not is_numpy(X) else np.empty((0, 1))
+        like = array_at(self._home) if fitted else place(given, self.device)
         return plan_training(
             twin.network_, X, dtype=dtype, like=like, notes=notes,
             rule=None if self.solver == "lbfgs" else self._rule(),

@@ -17,20 +17,22 @@ from ..arrays import (
     home,
     is_array,
     is_numpy,
-    place,
     to_host,
 )  # fmt: skip
+from ..placing import place
 from ..training.rows import SparseRows, at_once
 
+NO_SCORE = "compare predict(X) with y on the device, by the library's own operations"
 FLOATS = [np.dtype(np.float64), np.dtype(np.float32)]
 
 
 def on_its_card(method):
-    """Run a method(self, X, ...) with the card of X, or of `device`, as CuPy's current one."""
+    """Run a method(self, X, ...) with the card of X, or of the model, as CuPy's current one."""
 
     @wraps(method)
     def call(self, X, *args, **kwargs):
-        with current_card(X, self.device):
+        goes_on = kwargs.get("resume", hasattr(self, "_home"))  # only a new fit heeds `device`
+        with current_card(X, self._placed if goes_on else self.device):
             return method(self, X, *args, **kwargs)
 
     return call
@@ -70,7 +72,7 @@ def check_inputs(estimator, X, *, reset):
 
 def sparse_rows(estimator, x, dtype, *, reset):
     """Return the rows of a CSR matrix, to be made dense where `device` says or the model lives."""
-    if estimator.scaling_ is not None:
+    if estimator._standardises:
         raise ValueError(
             "the model standardises its inputs, and centring would make a sparse X dense: pass "
             "X.toarray(), a part of the rows at a time."
@@ -122,8 +124,9 @@ def elsewhere(estimator, method, X):
     return (
         f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and "
         f"the same device as those passed to fit(). The model is in {at.library} on {at.device}, X "
-        f"in {found.library} on {found.device}: pass X from there, or fit with device= to have "
-        "host arrays moved."
+        f"in {found.library} on {found.device}: pass X from there, move the model by "
+        f".to({'X' if is_array(X) else 'numpy.empty(0)'}), or fit with device= or move it by "
+        ".to('cpu') or .to('cuda') to have host arrays brought to it."
     )
 
 

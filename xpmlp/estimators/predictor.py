@@ -97,7 +97,7 @@ class Predicts:
     def _parts(self: Any, x):
         """Cut host rows that have to be converted, so that they are never copied as a whole."""
         fit = is_numpy(x) and x.dtype == self._dtype and x.flags.c_contiguous
-        if not is_numpy(x) or (fit and self.scaling_ is None):
+        if not is_numpy(x) or (fit and not self._standardises):
             yield x
             return
         rows = max(1, PART // x.shape[1])

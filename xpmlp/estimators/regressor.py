@@ -12,8 +12,9 @@ from sklearn.utils.validation import column_or_1d
 
 from ..arrays import from_host, is_array, namespace, to_host
 from ..nn.losses import Loss, match_loss, quantile
+from ..placing import rows_to_host
 from .base import BaseMLP
-from .inputs import back, host_targets, on_its_card
+from .inputs import NO_SCORE, back, host_targets, on_its_card
 from .scaling import Scaling
 
 NAMES = {
@@ -184,7 +185,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     @on_its_card
     def score(self, X, y, sample_weight=None):
         """Return R^2, the mean over outputs."""
-        host = [to_host(a) if is_array(a) else a for a in (y, self.predict(X), sample_weight)]
+        made = rows_to_host(self.predict(X), "the predictions", NO_SCORE)
+        host = [to_host(a) if is_array(a) else a for a in (y, made, sample_weight)]
         return float(r2_score(host[0], host[1], sample_weight=host[2]))
 
     def _score_outputs(self, outputs, targets, weights):

@@ -11,6 +11,7 @@ from sklearn.model_selection import train_test_split
 
 from ..arrays import Array, from_host, home, is_array, is_numpy, namespace, to_host
 from ..errors import DeviceMemoryError
+from ..placing import check_transfer
 from ..training import SparseRows, Validation, like_of
 from .inputs import check_weights
 from .weights import collect
@@ -47,7 +48,9 @@ class Validates:
         if X_val is not None:
             on_host = not issparse(X_val) and not (is_array(X_val) and not is_numpy(X_val))
             if on_host and home(rows.targets).library != "numpy":
-                X_val = from_host(np.asarray(X_val), rows.targets)  # everything follows X
+                X_val, at = np.asarray(X_val), home(rows.targets)
+                check_transfer(X_val, at, "X_val", "pass X_val from where X is")
+                X_val = from_host(X_val, rows.targets)  # everything follows X
             x = self._inputs(X_val)
             given = check_weights(sample_weight_val, x.shape[0])
             labels = self._checked_targets(y_val, x.shape[0], reset=False)

@@ -12,6 +12,8 @@ from ..errors import ShapeError
 from ..nn.layout import get, path_name, put
 from ..training import State
 
+# What lives where the model does.
+ON_DEVICE = "coefs_", "intercepts_", "other_params_", "_state"
 LISTS = {"W": "coefs_", "b": "intercepts_"}  # where a parameter of that name stands
 
 
@@ -82,13 +84,18 @@ def _beside(a, like, dtype):
 
 def refresh(value, like):
     """Copy every array in lists, tuples, dicts and a State to where `like` is."""
+    return map_arrays(value, lambda a: copy_to(a, like))
+
+
+def map_arrays(value, f):
+    """Return lists, tuples, dicts and a State with f of every array in them."""
     if isinstance(value, dict):
-        return {k: refresh(v, like) for k, v in value.items()}
+        return {k: map_arrays(v, f) for k, v in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(refresh(v, like) for v in value))
+        return type(value)(*(map_arrays(v, f) for v in value))
     if isinstance(value, list | tuple):
-        return type(value)(refresh(v, like) for v in value)
+        return type(value)(map_arrays(v, f) for v in value)
     if isinstance(value, State):
-        own = {f.name: refresh(getattr(value, f.name), like) for f in fields(value)}
+        own = {k.name: map_arrays(getattr(value, k.name), f) for k in fields(value)}
         return replace(value, **own)
-    return copy_to(value, like) if is_array(value) else value
+    return f(value) if is_array(value) else value

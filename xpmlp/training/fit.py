@@ -8,7 +8,6 @@ from time import perf_counter
 from ..arrays import (
     Array,
     as_float,
-    counting,
     detached,
     float_dtype,
     free_memory,
@@ -22,6 +21,7 @@ from ..errors import DeviceMemoryError, DivergenceError
 from ..nn import Layout, Loss, Network
 from ..nn.layout import map_params
 from ..optim import init_state, make_rule, make_schedule
+from ..transfers import counting
 from .inputs import (
     checked_inputs,
     checked_targets,

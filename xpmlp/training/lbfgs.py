@@ -5,7 +5,8 @@ from contextlib import closing
 
 import numpy as np
 
-from ..arrays import from_host, is_numpy, note, to_host
+from ..arrays import from_host, is_numpy, to_host
+from ..transfers import note
 from .divergence import divergence
 from .loop import interruptible, validate
 from .plan import epoch_order, make_plan

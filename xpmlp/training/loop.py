@@ -12,11 +12,14 @@ import numpy as np
 
 from ..arrays import Array, is_numpy, namespace, to_host
 from ..engines import Carry, Options, copy_carry, copy_store
+from ..placing import rows_to_host
 from .divergence import diverged
 from .outputs import network_outputs
 from .plan import at_rate, epoch_order, make_plan
 from .progress import Progress
 from .rows import SparseRows, run_plan
+
+NO_VALIDATION = "leave X_val and early_stopping away, or fit outside of that block"
 
 
 @dataclass(frozen=True)
@@ -213,7 +216,8 @@ def validate(step, engine, state, validation):
     if validation is None:
         return
     store = step.predicting(state.carry, state.rule_step, xp=engine.xp) | state.carry.buffers
-    outputs = to_host(network_outputs(step.network, step.layout, store, validation.x, engine))
+    outputs = network_outputs(step.network, step.layout, store, validation.x, engine)
+    outputs = rows_to_host(outputs, "the outputs for validation rows", NO_VALIDATION)
     value, _ = step.loss(outputs, validation.y, validation.weights, xp=np)
     loss = float(value) * step.loss.reported(outputs.shape[-1])
     state.history["validation_loss"].append(loss)

@@ -3,8 +3,9 @@
 from dataclasses import asdict
 from time import perf_counter
 
-from ..arrays import Array, Counts, home
+from ..arrays import Array, home
 from ..engines import Options, engine_for
+from ..transfers import Counts
 
 
 def fit_report(x: Array, options: Options, why: str, counts: Counts, start: float) -> dict:

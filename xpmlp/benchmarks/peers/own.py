@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from ...arrays import Home, array_at, counting, from_host, to_host
+from ...arrays import Home, array_at, from_host, to_host
 from ...engines import DEFAULTS, Carry, Options, engine_for
 from ...estimators import MLPClassifier, MLPRegressor
 from ...nn import Dense, Layout, Network
@@ -12,6 +12,7 @@ from ...nn.losses import LOSSES
 from ...optim import init_state, make_rule
 from ...training import Step
 from ...training.plan import make_plan, to_device
+from ...transfers import counting
 from .base import Contender, Ready, predicting, quietly, repeated, waited
 
 HOMES = {"cpu": Home("numpy", "cpu"), "cuda": Home("cupy", "cuda:0")}

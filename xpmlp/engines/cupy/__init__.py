@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import cupy
 
-from ...arrays import namespace, note
+from ...arrays import namespace
 from ...nn import Kernels
+from ...transfers import note
 from ..base import DEFAULTS, Carry, Engine, Plan
 from ..generic import generic_engine
 from ..torch import torch_engine

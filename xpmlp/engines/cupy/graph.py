@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import cupy
 
-from ...arrays import note
+from ...transfers import note
 
 UNROLLED = 8  # steps in the longer of the two graphs
 

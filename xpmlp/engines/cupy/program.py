@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
-from ...arrays import note, to_host
+from ...arrays import to_host
+from ...transfers import note
 from ..base import Carry
 from .kernels import STORED, blocks_of, chunks_of, grid_of, launcher
 from .products import Epilogue, Matrix, NoAlgorithm, seconds

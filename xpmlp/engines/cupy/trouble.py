@@ -4,8 +4,9 @@ from functools import partial
 
 import cupy
 
-from ...arrays import free_memory, note
+from ...arrays import free_memory
 from ...errors import DeviceMemoryError
+from ...transfers import note
 from ..base import gather
 
 OutOfMemoryError = cupy.cuda.memory.OutOfMemoryError

@@ -1,0 +1,144 @@
+"""Where a user's rows are brought: to a device by its name, and never in secret if so asked."""
+
+import math
+from importlib import import_module
+
+import numpy as np
+
+from .arrays import (
+    HOST,
+    Array,
+    Home,
+    array_at,
+    count_pass,
+    detached,
+    device,
+    free_memory,
+    from_host,
+    home,
+    in_host,
+    is_cupy,
+    is_numpy,
+    to_host,
+)
+from .errors import DeviceError, DeviceMemoryError, TransferError
+from .transfers import forbidden, note, users_line
+
+
+def place(x: Array, where: str, dtype: str | None = None) -> Array:
+    """Return `x` where ``device=`` says: "auto" (where it is), or as in `destination`.
+
+    NumPy rows go to a card in one copy, in `dtype` if given; what its memory cannot hold goes to
+    pinned memory of the host, where the card reads it.
+
+    Raises
+    ------
+    ValueError
+        For a string that names no device.
+    DeviceError
+        When the device does not work; the message says what to install.
+    DeviceMemoryError
+        When neither the card nor the host has the memory.
+    TransferError
+        When `forbid_transfers` forbids the copy.
+    """
+    x = detached(x)
+    if str(where) == "auto":
+        return x
+    to = destination(home(x), where)
+    if to == home(x):
+        return x
+    try:
+        like = array_at(to)
+    except DeviceError as error:
+        raise DeviceError(
+            f"device={where!r} does not work: {error}; `xpmlp doctor` says what to install, "
+            "device='cpu' runs without a card."
+        ) from error
+    there = f"pass an array of {to.library} on {to.device}"
+    check_transfer(x, home(like), "X", f"{there}, or leave device={where!r} away")
+    return moved(x, like, dtype)
+
+
+def destination(now: Home, where: str) -> Home:
+    """Return the home that "cpu", "cuda" or "cuda:1" names for what lives at `now`.
+
+    It is one of the same library, whose other devices' names do too; for NumPy and CuPy, which
+    have one device each, they are these two.
+    """
+    kind, _, index = str(where).partition(":")
+    own = now.library not in ("numpy", "cupy")
+    if kind == "cuda" and (index.isdigit() or where == kind):
+        if now.device.startswith(("cuda", "gpu")) and (
+            not index or now.device.endswith(f":{index}")
+        ):
+            return now
+        return Home(now.library if own else "cupy", f"cuda:{index or 0}")
+    if where == "cpu":
+        names = {"array_api_strict": "CPU_DEVICE"}
+        there = Home(now.library, names.get(now.library, where)) if own else HOST
+        return now if in_host(now) else there
+    if not own or not where:
+        raise ValueError(
+            f"device must be 'cpu', 'cuda' or 'cuda:1' (or 'auto' as an argument of the estimator) "
+            f"for arrays of {now.library}, got {where!r}."
+        )
+    return Home(now.library, where)
+
+
+def moved(x: Array, like: Array, dtype: str | None = None) -> Array:
+    """Copy rows to where `like` is; NumPy's go to a card in `dtype`, as `place` says."""
+    if is_numpy(x) and is_cupy(like):
+        return _on_card(np.asarray(x, dtype), like)
+    return to_host(x) if is_numpy(like) else from_host(to_host(x), like)
+
+
+def _on_card(a, like):
+    """Copy a host array to the card of `like`, or to pinned memory that the card reads."""
+    cupy = import_module("cupy")
+    with device(like):
+        for _ in range(2):
+            try:
+                x = cupy.empty(a.shape, dtype=a.dtype)
+                x.set(a)  # asarray would copy all of it to pinned memory first
+                count_pass(x, to_device=a.nbytes)
+                return x
+            except MemoryError:
+                cupy.get_default_memory_pool().free_all_blocks()
+        return _pinned(a, like, cupy)
+
+
+def _pinned(a, like, cupy):
+    """Copy a host array to pinned memory, which has one address for host and card."""
+    free, cuda = free_memory(like) or 0, cupy.cuda
+    trouble = f"X ({a.nbytes / 1e9:.1f} GB) does not fit the card ({free / 1e9:.1f} GB free)"
+    try:
+        # Not from CuPy's pool, which would keep it, and lend it while the card still reads.
+        memory = cuda.PinnedMemoryPointer(cuda.PinnedMemory(a.nbytes), 0)
+    except (MemoryError, RuntimeError) as error:
+        raise DeviceMemoryError(
+            f"{trouble}, and the host cannot pin as much ({error}): pass dtype='float32', fit "
+            "parts of X by partial_fit, or use device='cpu'."
+        ) from error
+    np.frombuffer(memory, a.dtype, a.size).reshape(a.shape)[...] = a
+    note(text=f"{trouble}: it stays in pinned host memory, which the card reads batch by batch.")
+    owned = cuda.UnownedMemory(memory.ptr, a.nbytes, memory, device(like).id)
+    return cupy.ndarray(a.shape, dtype=a.dtype, memptr=cuda.MemoryPointer(owned, 0))
+
+
+def check_transfer(x: Array, to: Home, what: str, remedy: str) -> None:
+    """Refuse a copy of a user's rows to another device where `forbid_transfers` forbids it."""
+    at = home(x)
+    if not forbidden() or at == to or (in_host(at) and in_host(to)):
+        return
+    size = math.prod(x.shape) * to_host(x[:0, ...]).itemsize
+    raise TransferError(
+        f"forbid_transfers: {users_line()} makes a hidden copy of {what} ({size} bytes) from "
+        f"{at.library} on {at.device} to {to.library} on {to.device}: {remedy}."
+    )
+
+
+def rows_to_host(x: Array, what: str, remedy: str) -> np.ndarray:
+    """Copy a user's rows to NumPy, unless `forbid_transfers` forbids it."""
+    check_transfer(x, HOST, what, remedy)
+    return to_host(x)

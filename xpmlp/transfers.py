@@ -1,0 +1,100 @@
+"""What passes between the host and devices: counted, noted, or forbidden."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Counts:
+    """What passed between NumPy and a device, and what an engine tells of its work."""
+
+    bytes_to_device: int = 0
+    bytes_to_host: int = 0
+    host_reads: int = 0  # for each the host waits until the device has come so far
+    launches: int | None = None  # of kernels and graphs; None where nobody counts them
+    notes: list[str] = field(default_factory=list)
+
+
+_counts: ContextVar[Counts | None] = ContextVar("counts", default=None)
+_forbidden: ContextVar[bool] = ContextVar("forbidden", default=False)
+
+
+@contextmanager
+def counting() -> Iterator[Counts]:
+    """Count what passes in this block and this thread; a block in it counts by itself."""
+    counts = Counts()
+    token = _counts.set(counts)
+    try:
+        yield counts
+    finally:
+        _counts.reset(token)
+
+
+def note(*, launches: int = 0, text: str = "") -> None:
+    """Add launches to what is being counted, and a sentence that is not there yet."""
+    counts = _counts.get()
+    if counts is not None and launches:
+        counts.launches = (counts.launches or 0) + launches
+    if counts is not None and text and text not in counts.notes:
+        counts.notes.append(text)
+
+
+def passed(*, to_device: int = 0, to_host: int = 0) -> None:
+    """Count the bytes of one copy."""
+    counts = _counts.get()
+    if counts is not None:
+        counts.bytes_to_device += to_device
+        counts.bytes_to_host += to_host
+        counts.host_reads += to_host > 0
+
+
+@contextmanager
+def forbid_transfers() -> Iterator[None]:
+    """Make an error of every hidden copy of rows between the host and a device.
+
+    In this block and this thread, estimators copy neither the rows of X and X_val nor predictions
+    from one device or library to another; what lies in the host's memory (NumPy, torch's CPU
+    tensors) may change its library there. Always allowed is what training itself exchanges: the
+    initial weights, y and sample weights, the plan of an epoch, and one read of its losses.
+
+    Raises
+    ------
+    TransferError
+        Where such a copy would begin: what, how many bytes, from where to where, which line of
+        yours asks for it, and what to write instead.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpmlp import MLPRegressor, forbid_transfers
+    >>> x = np.linspace(-1, 1, 50)[:, None]
+    >>> with forbid_transfers():
+    ...     reg = MLPRegressor(solver="lbfgs", random_state=0).fit(x, x[:, 0])
+    >>> reg.fit_report_["bytes_to_device"]
+    0
+    """
+    token = _forbidden.set(True)
+    try:
+        yield
+    finally:
+        _forbidden.reset(token)
+
+
+def forbidden() -> bool:
+    """Tell whether copies of rows are forbidden here."""
+    return _forbidden.get()
+
+
+# What may stand between a user's line and the copy that it makes.
+BETWEEN = {"xpmlp", "sklearn", "joblib", "contextlib"}
+
+
+def users_line() -> str:
+    """Return "file:line" of the innermost caller outside this package and scikit-learn."""
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in BETWEEN:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
