@@ -10,8 +10,8 @@ import pytest
 
 from xpmlp import MLPClassifier, MLPRegressor, nn
 from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.nn.network import LAYERS
 from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.network import LAYERS
 from xpmlp.testing import assert_gradients, check_gradients
 from xpmlp.testing.gradients.report import Mistake
 

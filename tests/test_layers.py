@@ -8,8 +8,8 @@ from xpmlp.errors import ShapeError
 from xpmlp.nn import Activation, ActivationFunction, Ctx, Dense, Dropout, Layer, Layout, Network
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.layers import WEIGHTS
-from xpmlp.nn.network import LAYERS
 from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.network import LAYERS
 from xpmlp.randomness import step_keys
 
 N, D = 5, 3  # rows, inputs

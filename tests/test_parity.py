@@ -17,8 +17,8 @@ from xpmlp.engines import engine_for
 from xpmlp.errors import DeviceError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS
-from xpmlp.nn.network import LAYERS
 from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.network import LAYERS
 from xpmlp.optim import RULES
 from xpmlp.testing import assert_same_trajectory, check_parity, plugin
 from xpmlp.testing.backends import choose, find

@@ -108,7 +108,7 @@ class Moves:
 
     def __getstate__(self: Any):
         """Return host arrays in place of the device's."""
-        state = super().__getstate__()
+        state: Any = super().__getstate__()
         if "coefs_" in state and self._home.library != "numpy":
             state = state | {k: refresh(state[k], np.empty(0)) for k in ON_DEVICE}
         return state
@@ -120,13 +120,7 @@ class Moves:
                 like = array_at(state["_home"])
                 state = state | {k: refresh(state[k], like) for k in ON_DEVICE}
             except DeviceError as error:
-                stays = {
-                    "device": "auto",
-                    "_placed": "auto",
-                    "device_": "cpu",
-                    "_home": home(np.empty(0)),
-                }
-                state = state | stays
+                state = state | {"device": "auto"} | _place_of(np.empty(0), "auto")
                 warnings.warn(f"The model stays in NumPy: {error}", stacklevel=2)
         super().__setstate__(state)  # type: ignore[misc]
 
