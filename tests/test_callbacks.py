@@ -367,6 +367,15 @@ def test_tensorboard_gets_a_run_for_each_fit(tmp_path):
     assert len(list(scalars(board.folder / "run3"))) == 2 * 3  # no validation
 
 
+def test_a_record_of_an_event_file_is_tensorboardxs_own(tmp_path):
+    writer = pytest.importorskip("tensorboardX", reason="it needs tensorboardX").RecordWriter(
+        str(tmp_path / "theirs")
+    )
+    writer.write(b"some bytes")
+    writer.close()
+    assert callbacks._record(b"some bytes") == (tmp_path / "theirs").read_bytes()
+
+
 def test_tensorboard_says_which_extra_it_needs(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(ImportError, match=r"pip install xpmlp\[tensorboard\]"):
