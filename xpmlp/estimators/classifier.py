@@ -52,7 +52,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     device : {"auto", "cpu", "cuda", "cuda:1", ...}, default="auto"
         "auto" trains where X is, so host arrays on the CPU; "cuda" moves these to a card (CuPy),
         once, and results come back as NumPy arrays. Rows that do not fit the card stay in pinned
-        host memory, where it reads them.
+        host memory, where it reads them. A fitted model stays where it is until `to` moves it.
     dtype : {"float32", "float64"}, default=None
         Compute dtype; None is that of X. float32 is about twice as fast.
     matmul_precision : {"highest", "high", "medium", "float16"}, default="highest"
