@@ -123,10 +123,17 @@ def run_epochs(
     with interruptible() as interrupted:
         try:
             while state.n_iter < recipe.max_iter:
-                error = _epoch(step, engine, data, recipe, state, sample_weight, ahead)
-                if error:
-                    reason = "diverged" if recipe.early_stopping and state.best else error
-                    break
+                look_into = _epoch(step, engine, data, recipe, state, sample_weight, ahead)
+                if look_into:
+                    lr = recipe.schedule.after_divergence(state.lr)
+                    if lr is None:
+                        early = recipe.early_stopping and state.best
+                        reason = "diverged" if early else look_into()
+                        break
+                    show.say(f"Epoch {state.n_iter + 1} diverged, again at learning rate {lr:g}")
+                    state.lr = lr
+                    ahead.clear()
+                    continue
                 validate(step, engine, state, validation)
                 if _improved(recipe, state) and recipe.early_stopping:
                     state.best = predicting(step, state, engine.xp)
@@ -167,7 +174,7 @@ def _plan(step, recipe, state, n, sample_weight):
 def _epoch(step, engine, data, recipe, state, sample_weight, ahead):
     """Run one epoch and enter it in the history. Returns None.
 
-    Where it does not stay finite: the error, and the state is what it was before.
+    Where it does not stay finite: a function that returns the error; the state is what it was.
     """
     start, n = time.perf_counter(), data[0].shape[0]
     plan = ahead.pop() if ahead else _plan(step, recipe, state, n, sample_weight)
@@ -194,7 +201,7 @@ def _epoch(step, engine, data, recipe, state, sample_weight, ahead):
     state.batch_losses = value * step.loss.reported(data[1].shape[-1]) + penalty
     if not (np.isfinite(report).all() and (report[2 * B :] == 1.0).all()):
         state.carry = before
-        return diverged(step, engine, data, run, plan, before, later.n_iter)
+        return lambda: diverged(step, engine, data, run, plan, before, later.n_iter)
     for name in ("carry", "epoch", "step", "rule_step", "cycle", "n_seen", "n_iter"):
         setattr(state, name, getattr(later, name))
     state.history["loss"].append(float((plan.n_rows * state.batch_losses).sum() / n))
