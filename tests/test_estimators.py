@@ -597,3 +597,15 @@ def test_breast_cancer_in_a_pipeline_and_a_search():
     pipe = make_pipeline(StandardScaler(), MLPClassifier((8,), max_iter=60, random_state=0))
     search = GridSearchCV(pipe, {"mlpclassifier__alpha": [1e-4, 1.0]}, cv=3).fit(Xb, yb)
     assert search.best_score_ > 0.94
+
+
+def test_a_plateau_schedule_takes_a_diverged_epoch_back_at_half_the_rate(capsys):
+    x = np.random.default_rng(0).normal(size=(2000, 4))
+    reg = MLPRegressor(
+        hidden_layer_sizes=(20,), solver="sgd", learning_rate="plateau", learning_rate_init=30.0,
+        batch_size=10, max_iter=20, random_state=0, verbose=1,
+    ).fit(x, 3 * x[:, 0])  # fmt: skip
+    halvings = np.log2(30.0 / reg.history_["learning_rate"][0])
+    assert halvings >= 3 and halvings == round(halvings)
+    assert capsys.readouterr().out.count("Epoch 1 diverged, again at learning rate") == halvings
+    assert reg.score(x, 3 * x[:, 0]) > 0.99 and reg.n_iter_ == len(reg.loss_curve_)

@@ -235,6 +235,8 @@ def _checked(network, arrays, estimator, n_outputs):
         a = arrays.pop(name)
         if a.shape != shape or a.dtype != dtype:
             raise ValueError(f"array {name} is {a.dtype} {a.shape}, expected {dtype} {shape}")
+        if path[-1] == "var" and not (a >= 0).all():
+            raise ValueError(f"array {name} holds variances below 0")
         put(tree, path, a)
     if arrays:
         raise ValueError(f"it holds arrays that no layer has: {sorted(arrays)}")
