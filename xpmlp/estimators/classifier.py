@@ -86,8 +86,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         an iteration, without learning_rate; validation: with X_val or early_stopping).
     fit_report_ : dict
         Of the last `fit` or `partial_fit`: device, why (it was chosen), engine, matmul_precision,
-        dtype, seed, versions; bytes_to_device, bytes_to_host, host_reads (the host waited for a device's numbers),
-        launches (of kernels; None where not counted), notes (of what was not as asked), seconds.
+        dtype, seed, versions; bytes_to_device, bytes_to_host, host_reads (the host waited for a
+        device's numbers), launches (of kernels; None where not counted), notes (of what was not as
+        asked), seconds.
     n_iter_total_ : int
         Epochs (lbfgs: iterations) since the weights were initialised; `n_iter_`: of the last call.
     network_ : Network
