@@ -6,6 +6,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import warnings
 from copy import copy
 
 import numpy as np
@@ -103,10 +104,10 @@ def test_the_estimator_of_an_epoch_can_be_saved_and_trained_further(tmp_path):
         if epoch.epoch == 2:
             epoch.estimator.partial_fit(X, LABELS).save(tmp_path / "two")
 
-    monitor = ScoringMonitor(scoring="accuracy")
-    est = fast(callbacks=further).set_callbacks(monitor).fit(X, LABELS)
+    recorder = Recorder()
+    est = fast(callbacks=further).set_callbacks(recorder).fit(X, LABELS)
     assert load_model(tmp_path / "two").loss_curve_[:2] == est.loss_curve_[:2]
-    assert len(monitor.get_logs().data) == 6  # five epochs and the fit: none is lost
+    assert [call[0] for call in recorder.calls].count("teardown") == 1  # by the fit alone
 
 
 def test_no_estimator_is_made_that_nobody_asks_for(monkeypatch):
@@ -121,12 +122,12 @@ def test_an_epoch_that_is_over_gives_no_estimator():
         seen[-1].estimator  # noqa: B018
 
 
-@pytest.mark.filterwarnings("error")  # a stop that was asked for is none to warn of
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_a_true_result_stops_and_every_callback_is_still_called(solver):
     seen = []
     both = [lambda epoch: epoch.epoch == 3, seen.append]
-    est = fast(MLPRegressor, solver=solver, max_iter=50, callbacks=both).fit(X, VALUES)
+    with warnings.catch_warnings(action="error"):  # a stop that was asked for is none to warn of
+        est = fast(MLPRegressor, solver=solver, max_iter=50, callbacks=both).fit(X, VALUES)
     assert est.n_iter_ == len(seen) == len(est.loss_curve_) == 3
 
 

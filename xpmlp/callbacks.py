@@ -211,10 +211,6 @@ class TensorBoard:
         with open(self._file, "ab") as file:
             file.write(b"".join(_record(event.SerializeToString()) for event in events))
 
-    def __getstate__(self):
-        """Leave the run out of copies: each begins its own."""
-        return self.__dict__ | {"_file": None}
-
 
 def _new_run(folder):
     """Make and return the first run's folder that nobody has."""

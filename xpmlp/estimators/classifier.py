@@ -68,6 +68,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     deterministic : bool, default=False
         On a card choose algorithms by rule, not by time, and none that adds in a varying order, so
         that two fits are equal to the last bit; elsewhere, for one number of threads, they are.
+    verbose : bool or {0, 1, 2}, default=False
+        1 shows a bar with losses and the time left on a terminal, else scikit-learn's lines; 2 adds
+        a line an epoch: losses, validation score, learning rate.
     callbacks : function or list of functions, default=None
         Each is called with an `xpmlp.callbacks.Epoch` after every epoch, and stops the training by
         returning something true; an error in one ends the fit and leaves the estimator as it was.
