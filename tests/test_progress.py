@@ -60,10 +60,10 @@ def test_verbose_2_shows_only_what_this_call_has(capsys):
     est = fast(verbose=2, solver="lbfgs", max_iter=1, warm_start=True)
     first = printed(capsys, est, X_val=X, y_val=LABELS)
     assert re.fullmatch(
-        rf"epoch +1  train loss {NUMBER}  validation loss .* score {NUMBER}", *first
+        rf"iteration +1  train loss {NUMBER}  validation loss .* score {NUMBER}", *first
     )
     second = printed(capsys, est)
-    assert re.fullmatch(rf"epoch +1  train loss {NUMBER}", *second)
+    assert re.fullmatch(rf"iteration +1  train loss {NUMBER}", *second)
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
