@@ -16,9 +16,8 @@ clf = MLPClassifier(
 ).fit(X, y)  # fmt: skip
 Z, Z_test = clf.transform(X), clf.transform(X_test)  # the last hidden layer's outputs
 print(f"{X_test.shape} -> {Z_test.shape}: {', '.join(clf.get_feature_names_out())}")
-print(
-    f"{KNeighborsClassifier().fit(Z, y).score(Z_test, y_test):.1%} right by neighbours in the plane"
-)
+right = KNeighborsClassifier().fit(Z, y).score(Z_test, y_test)
+print(f"neighbours in the plane: {right:.1%} right")
 
 
 def output_layer(Z):

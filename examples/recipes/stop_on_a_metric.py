@@ -15,9 +15,7 @@ clf = MLPClassifier(
     learning_rate_init=0.003, batch_size=32, dropout=0.3, random_state=0,
 ).fit(X, y)  # fmt: skip
 scores = clf.history_["validation_score"]
-best = scores.index(max(scores)) + 1
-print(
-    f"{clf.n_iter_} epochs; F1 was best after epoch {best}, {max(scores):.4f}; its weights are kept"
-)
+best = scores.index(max(scores)) + 1  # the weights kept are of this epoch
+print(f"{clf.n_iter_} epochs; F1 was best after epoch {best}: {max(scores):.4f}")
 print(f"F1 of rows never seen: {f1_score(y_test, clf.predict(X_test), average='macro'):.4f}")
 plot_history(clf.history_, path="stop.png")
