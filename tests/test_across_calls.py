@@ -1,11 +1,12 @@
 """What one call of fit or partial_fit leaves to the next."""
 
 import pickle
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from xpmlp import MLPClassifier, MLPRegressor, load_model
+from xpmlp import MLPClassifier, MLPRegressor, load_model, nn
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Maximum iterations")
 
@@ -43,6 +44,42 @@ def test_partial_fit_is_an_unshuffled_epoch_of_fit_to_the_last_bit(target, solve
     assert parts.loss_curve_ == whole.loss_curve_ and parts.t_ == whole.t_ == 3 * len(X)
     for a, b in zip(host(whole.coefs_ + whole.intercepts_), host(parts.coefs_ + parts.intercepts_)):
         np.testing.assert_array_equal(a, b)
+
+
+@dataclass(frozen=True)
+class Shift(nn.Layer):
+    """A user's layer without weights."""
+
+    def init(self, n_in, stream, x=None):
+        return {"s": np.zeros((1, n_in))}, n_in
+
+    def forward(self, params, x, ctx):
+        return x + params["s"], ()
+
+    def backward(self, params, dy, cache, ctx):
+        return dy, {"s": ctx.xp.sum(dy, axis=-2, keepdims=True)}
+
+
+OPTIONS = {
+    "batch normalization": {"normalization": "batch", "hidden_layer_sizes": (8, 8)},
+    "residual blocks": {"normalization": "layer", "hidden_layer_sizes": (8, 8), "residual": True},
+    "a layer without weights in front": {"hidden_layer_sizes": [Shift(), 8]},
+    "averaged weights": {"ema_decay": 0.9},
+    "bounds": {"max_norm": 1.0, "max_grad_norm": 0.1},
+    "a schedule": {"learning_rate": "warmup"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+@pytest.mark.parametrize("option", OPTIONS)
+def test_whatever_a_step_does_partial_fit_goes_on_with_it(option, library):
+    x, y = pytest.importorskip(library).asarray(X), TARGETS["multiclass"]
+    whole, parts = (fast(**{"max_iter": 3} | OPTIONS[option]) for _ in range(2))
+    whole.fit(x, y)
+    for _ in range(3):
+        parts.partial_fit(x, y, classes=[0, 1, 2])
+    assert parts.loss_curve_ == whole.loss_curve_
+    np.testing.assert_array_equal(host([whole.predict_proba(x)]), host([parts.predict_proba(x)]))
 
 
 def test_n_iter_counts_a_call_and_n_iter_total_all_since_the_weights_were_made(tmp_path):

@@ -440,7 +440,7 @@ def test_validation_data_are_watched_without_touching_the_training():
 
     expected = log_loss(LABELS[:20], watched.predict_proba(X[:20]))
     assert watched.history_["validation_loss"][-1] == pytest.approx(expected)
-    with pytest.raises(ValueError, match="X_val and y_val go together"):
+    with pytest.raises(ValueError, match="X_val, y_val and sample_weight_val go together"):
         fast().fit(X, LABELS, X_val=X)
 
 
@@ -597,3 +597,15 @@ def test_breast_cancer_in_a_pipeline_and_a_search():
     pipe = make_pipeline(StandardScaler(), MLPClassifier((8,), max_iter=60, random_state=0))
     search = GridSearchCV(pipe, {"mlpclassifier__alpha": [1e-4, 1.0]}, cv=3).fit(Xb, yb)
     assert search.best_score_ > 0.94
+
+
+def test_a_plateau_schedule_takes_a_diverged_epoch_back_at_half_the_rate(capsys):
+    x = np.random.default_rng(0).normal(size=(2000, 4))
+    reg = MLPRegressor(
+        hidden_layer_sizes=(20,), solver="sgd", learning_rate="plateau", learning_rate_init=30.0,
+        batch_size=10, max_iter=20, random_state=0, verbose=1,
+    ).fit(x, 3 * x[:, 0])  # fmt: skip
+    halvings = np.log2(30.0 / reg.history_["learning_rate"][0])
+    assert halvings >= 3 and halvings == round(halvings)
+    assert capsys.readouterr().out.count("Epoch 1 diverged, again at learning rate") == halvings
+    assert reg.score(x, 3 * x[:, 0]) > 0.99 and reg.n_iter_ == len(reg.loss_curve_)

@@ -11,6 +11,7 @@ import pytest
 from conftest import find
 from sklearn.base import clone
 
+import xpmlp
 from xpmlp import MLPClassifier, MLPRegressor, arrays, load_model, nn, train
 from xpmlp.arrays import from_host, to_host
 from xpmlp.cli import main
@@ -23,7 +24,7 @@ Y = X[:, 0] - X[:, 1]
 ARGS = {"hidden_layer_sizes": (6,), "batch_size": 10, "random_state": 0}
 KEYS = {
     "device", "why", "engine", "matmul_precision", "dtype", "bytes_to_device", "bytes_to_host",
-    "host_reads", "launches", "notes", "seconds",
+    "host_reads", "launches", "notes", "seconds", "seed", "versions",
 }  # fmt: skip
 # Rows and weights of 10 a step, its key of two, and four numbers, each of four bytes.
 PLAN = 4 * 4 * (10 + 10 + 2 + 4)
@@ -77,9 +78,11 @@ def test_a_fit_on_the_host_reports_that_nothing_passed():
     assert set(report) == KEYS
     assert 0 < report.pop("seconds") < 60
     assert report.pop("why").startswith("X is a host array, ")
+    assert report.pop("versions") == {"xpmlp": xpmlp.__version__, "numpy": np.__version__}
     assert report == {
         "device": "cpu", "engine": "numpy", "matmul_precision": "high", "dtype": "float32",
         "bytes_to_device": 0, "bytes_to_host": 0, "host_reads": 0, "launches": None, "notes": [],
+        "seed": 0,
     }  # fmt: skip
 
 

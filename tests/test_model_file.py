@@ -285,7 +285,7 @@ def nested(depth, kind=None):
     return value
 
 
-def record(name, **own):
+def record(name, /, **own):
     return {"record": name, "fields": own}
 
 
@@ -326,10 +326,7 @@ HOSTILE = {
     "network of records that are no layers": put(network(record("SGD")), "layers", 0),
     "a layer in place of layers": put(record("Network", layers=dense()), "layers", 0),
     "arrays of a layer inside missing": put(network(dense(4)), "layers", 0),
-    "a loss of its own": put(record("Loss"), "params", "loss"),
     "a module's function": put(record("make_schedule"), "params", "learning_rate"),
-    "the last layer no Dense": put(record("Activation", activation="tanh"), "layers", 1),
-    "the last layer a network": put(network(dense()), "layers", 1),
     "a billion units": put(dense(10**9), "layers", 0),
     "a billion units inside": put(network(dense(10**9), dense(10**9)), "layers", 0),
     "units beyond int64": put(dense(10**30), "layers", 1),
@@ -427,6 +424,23 @@ def test_hostile_networks_in_networks_are_refused(tmp_path, edit):
     assert len(str(error.value)) < 1000
     edited(read_container(tmp_path / "m"), path, lambda meta, arrays: None)
     assert load_model(path).network_.layers[0] == BLOCK
+
+
+@pytest.mark.parametrize(
+    "edit, words",
+    [
+        (put(network(dense()), "layers", 1), "expected a Dense"),
+        (put(record("Activation", activation="tanh"), "layers", 1), "expected a Dense"),
+        (
+            put(record("Loss", name="x", value_and_grad="print", link="exp"), "params", "loss"),
+            "unknown or missing 'Loss'",
+        ),
+    ],
+)
+def test_what_makes_no_model_is_named(stored, tmp_path, edit, words):
+    edited(stored, tmp_path / "m", edit)
+    with pytest.raises(ModelFileError, match=words):
+        load_model(tmp_path / "m")
 
 
 def test_a_network_a_thousand_deep_is_refused_where_its_text_is_read(stored, tmp_path, monkeypatch):

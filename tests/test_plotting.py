@@ -49,6 +49,21 @@ def test_history_without_validation_has_one_panel_and_one_line(score):
     assert line.get_marker() == "o"  # one epoch draws no line, its dot must show
 
 
+@pytest.mark.parametrize("rate", [[0.1, 0.1, 0.05, 0.05, 0.01], [0.1] * 5])
+def test_history_shows_a_learning_rate_that_changes(rate):
+    figure = plotting.plot_history(HISTORY | {"learning_rate": rate})
+    panels = {axes.get_ylabel(): axes for axes in figure.axes}
+    assert list(panels) == ["loss", "validation score"] + ["learning rate"] * (rate[-1] < 0.1)
+    if rate[-1] < 0.1:
+        assert panels["learning rate"].lines[0].get_ydata().tolist() == rate
+        assert panels["learning rate"].get_ylim()[0] == 0
+
+
+def test_history_of_lbfgs_is_counted_in_iterations():
+    figure = plotting.plot_history(HISTORY | {"learning_rate": []})
+    assert {axes.get_xlabel() for axes in figure.axes} == {"iteration"}
+
+
 @pytest.mark.parametrize("n_classes", [2, 10, 30])
 def test_confusion_writes_the_counts_of_scikit_learn(n_classes):
     rng = np.random.default_rng(n_classes)

@@ -170,8 +170,8 @@ def test_sparse_rows_are_made_dense_where_the_model_lives(library, solver):
     assert relative_error(got, to_host(dense.predict(backend.asarray(one.toarray())))) < 1e-5
 
 
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_a_wide_x_is_never_dense_as_a_whole(monkeypatch, solver):
+@pytest.mark.parametrize(("solver", "stretches"), [("adam", 1.6), ("lbfgs", 2.3)])
+def test_a_wide_x_is_never_dense_as_a_whole(monkeypatch, solver, stretches):
     monkeypatch.undo()
     wide = sp.random_array((4000, 20000), density=0.001, rng=np.random.default_rng(1))
     y = np.arange(4000) % 2
@@ -183,7 +183,7 @@ def test_a_wide_x_is_never_dense_as_a_whole(monkeypatch, solver):
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 2.5 * 8 * rows.STRETCH < 0.15 * 8 * 4000 * 20000
+    assert peak < stretches * 8 * rows.STRETCH < 0.15 * 8 * 4000 * 20000
 
 
 def test_bad_sparse_x_is_refused_in_a_sentence_and_changes_nothing():

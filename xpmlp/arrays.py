@@ -134,7 +134,8 @@ def from_host(a: np.ndarray, like: Array, dtype: str | None = None) -> Array:
 def copy_to(x: Array, like: Array) -> Array:
     """Copy `x` to the library and device of `like`; not by way of the host if it is there."""
     if home(x) == home(like):
-        return namespace(x).asarray(detached(x), copy=True)
+        with current_card(x):
+            return namespace(x).asarray(detached(x), copy=True)
     return from_host(to_host(x), like)
 
 

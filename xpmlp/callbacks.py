@@ -110,11 +110,12 @@ class CSVLogger(_File):
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> from xpmlp import MLPRegressor
     >>> from xpmlp.callbacks import CSVLogger
     >>> X, y = [[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0]
     >>> reg = MLPRegressor(n_iter_no_change=1, tol=1.0, callbacks=CSVLogger("log.csv")).fit(X, y)
-    >>> len(open("log.csv").readlines()) == 1 + reg.n_iter_
+    >>> Path("log.csv").read_text().count("\\n") == 1 + reg.n_iter_
     True
     """
 
@@ -209,10 +210,6 @@ class TensorBoard:
         events.append(Event(wall_time=now, step=epoch.n_iter_total, summary=Summary(value=values)))
         with open(self._file, "ab") as file:
             file.write(b"".join(_record(event.SerializeToString()) for event in events))
-
-    def __getstate__(self):
-        """Leave the run out of copies: each begins its own."""
-        return self.__dict__ | {"_file": None}
 
 
 def _new_run(folder):

@@ -14,10 +14,11 @@ BLUE, ORANGE, GREY = "#2f6db3", "#e0762b", "#8a8a8a"
 
 
 def plot_history(history, *, path=None):
-    """Draw the loss after each epoch, and the validation score beside it where there is one.
+    """Draw the loss after each epoch; beside it the validation score and a rate that changes.
 
-    history: dict of lists, one number per epoch: "loss" and, optionally, "validation_loss" and
-    "validation_score".  Returns the Figure.
+    history: dict of lists, one number per epoch, such as `history_`: "loss" and, optionally,
+    "validation_loss", "validation_score" and "learning_rate" (empty under lbfgs, whose entries are
+    iterations).  Returns the Figure.
 
     Examples
     --------
@@ -26,17 +27,23 @@ def plot_history(history, *, path=None):
     ['loss', 'validation score']
     """
     validation, score = history.get("validation_loss"), history.get("validation_score")
-    n_panels = 2 if score else 1
+    rate = history.get("learning_rate")
+    unit = "iteration" if rate is not None and not len(rate) else "epoch"
+    rate = rate if rate and min(rate) < max(rate) else None
+    n_panels = 1 + bool(score) + bool(rate)
     figure = _figure(4.8 * n_panels, 3.6)
     axes = figure.subplots(1, n_panels, squeeze=False)[0]
-    _curve(axes[0], history["loss"], BLUE, "training")
+    _curve(axes[0], history["loss"], BLUE, "training", unit)
     if validation:
-        _curve(axes[0], validation, ORANGE, "validation")
+        _curve(axes[0], validation, ORANGE, "validation", unit)
         axes[0].legend(frameon=False)
     axes[0].set_ylabel("loss")
     if score:
-        _curve(axes[1], score, ORANGE, "validation")
+        _curve(axes[1], score, ORANGE, "validation", unit)
         axes[1].set_ylabel("validation score")
+    if rate:
+        _curve(axes[-1], rate, GREY, "learning rate", unit)
+        axes[-1].set(ylabel="learning rate", ylim=(0, None))
     return _finish(figure, path)
 
 
@@ -211,12 +218,12 @@ def _figure(width, height):
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _curve(axes, values, color, label):
+def _curve(axes, values, color, label, unit):
     """One curve against epochs 1, 2, ...; few epochs get dots, so that a single one shows."""
     epochs = range(1, len(values) + 1)
     dots = "o" if len(values) < 4 else None
     axes.plot(epochs, values, color=color, lw=1.8, marker=dots, label=label)
-    axes.set_xlabel("epoch")
+    axes.set_xlabel(unit)
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 

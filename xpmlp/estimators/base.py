@@ -156,7 +156,9 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
             with counting() as counts:
                 error = self._fit(X, y, sample_weight, validation, resume, one_epoch, classes)
             why = why_there(X, self._placed)
-            self.fit_report_ = fit_report(self.coefs_[0], self._options(), why, counts, start)
+            self.fit_report_ = fit_report(
+                self.coefs_[0], self._options(), why, counts, start, self.seed_
+            )
             for text in counts.notes if self.verbose else ():
                 print(f"Note: {text}")
         except BaseException:

@@ -52,7 +52,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     device : {"auto", "cpu", "cuda", "cuda:1", ...}, default="auto"
         "auto" trains where X is, so host arrays on the CPU; "cuda" moves these to a card (CuPy),
         once, and results come back as NumPy arrays. Rows that do not fit the card stay in pinned
-        host memory, where it reads them.
+        host memory, where it reads them. A fitted model stays where it is until `to` moves it.
     dtype : {"float32", "float64"}, default=None
         Compute dtype; None is that of X. float32 is about twice as fast.
     matmul_precision : {"highest", "high", "medium", "float16"}, default="highest"
@@ -68,6 +68,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     deterministic : bool, default=False
         On a card choose algorithms by rule, not by time, and none that adds in a varying order, so
         that two fits are equal to the last bit; elsewhere, for one number of threads, they are.
+    verbose : bool or {0, 1, 2}, default=False
+        1 shows a bar with losses and the time left on a terminal, else scikit-learn's lines; 2 adds
+        a line an epoch: losses, validation score, learning rate.
     callbacks : function or list of functions, default=None
         Each is called with an `xpmlp.callbacks.Epoch` after every epoch, and stops the training by
         returning something true; an error in one ends the fit and leaves the estimator as it was.
@@ -86,8 +89,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         an iteration, without learning_rate; validation: with X_val or early_stopping).
     fit_report_ : dict
         Of the last `fit` or `partial_fit`: device, why (it was chosen), engine, matmul_precision,
-        dtype; bytes_to_device, bytes_to_host, host_reads (the host waited for a device's numbers),
-        launches (of kernels; None where not counted), notes (of what was not as asked), seconds.
+        dtype, seed, versions; bytes_to_device, bytes_to_host, host_reads (the host waited for a
+        device's numbers), launches (of kernels; None where not counted), notes (of what was not as
+        asked), seconds.
     n_iter_total_ : int
         Epochs (lbfgs: iterations) since the weights were initialised; `n_iter_`: of the last call.
     network_ : Network

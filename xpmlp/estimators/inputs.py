@@ -124,9 +124,9 @@ def elsewhere(estimator, method, X):
     return (
         f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and "
         f"the same device as those passed to fit(). The model is in {at.library} on {at.device}, X "
-        f"in {found.library} on {found.device}: pass X from there, move the model by "
-        f".to({'X' if is_array(X) else 'numpy.empty(0)'}), or fit with device= or move it by "
-        ".to('cpu') or .to('cuda') to have host arrays brought to it."
+        f"in {found.library} on {found.device}: pass X from there, or move the model to X by "
+        f".to({'X' if is_array(X) else 'numpy.empty(0)'}); where a string chose its device, "
+        "device= at fit or .to('cuda'), host arrays are brought to it."
     )
 
 

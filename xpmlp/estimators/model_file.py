@@ -235,12 +235,15 @@ def _checked(network, arrays, estimator, n_outputs):
         a = arrays.pop(name)
         if a.shape != shape or a.dtype != dtype:
             raise ValueError(f"array {name} is {a.dtype} {a.shape}, expected {dtype} {shape}")
+        if path[-1] == "var" and not (a >= 0).all():
+            raise ValueError(f"array {name} holds variances below 0")
         put(tree, path, a)
     if arrays:
         raise ValueError(f"it holds arrays that no layer has: {sorted(arrays)}")
     if estimator.scaling_ is not None:
-        if (estimator.scaling_.y_mean is None) != (estimator.scaling_.y_scale is None):
-            raise ValueError("y_mean and y_scale go together")
+        x_mean, x_scale, y_mean, y_scale = (a is None for a in estimator.scaling_)
+        if x_mean != x_scale or y_mean != y_scale:
+            raise ValueError("a mean and its scale go together")
         for name, a in estimator.scaling_._asdict().items():
             d = n_outputs if name.startswith("y") else estimator.n_features_in_
             if a is not None and (

@@ -4,13 +4,11 @@ import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from ..arrays import (
     array_at,
     copy_to,
-    current_card,
     detached,
     float_dtype,
     home,
@@ -77,14 +75,13 @@ class Moves:
                 "`xpmlp doctor` says what to install."
             ) from error
         float_dtype(like, self._dtype)
-        with current_card(like):
-            arrays = _arrays_of(self, lambda a: copy_to(a, like))
+        arrays = _arrays_of(self, lambda a: copy_to(a, like))
         vars(self).update(arrays | _place_of(like, "auto" if is_array(device) else device))
         return self
 
     def __sklearn_array_api_convert__(self: Any, converter):
         """Return a copy whose arrays are `converter`'s, for scikit-learn's `move_estimator_to`."""
-        twin = clone(self)
+        twin = object.__new__(type(self))
         vars(twin).update(vars(self))
         if hasattr(self, "coefs_"):
             # A converter may lend the memory of what it is given.

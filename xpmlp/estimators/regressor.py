@@ -162,7 +162,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _predict(self, outputs, X):
         """Return predictions in the units of the targets; an exponential output is linked."""
-        y = self._values(outputs, [self._middle()])[..., 0]
+        if self.loss == "quantile":
+            y = self._values(outputs, [self._middle()])[..., 0]
+        else:
+            y = self._link(outputs) if self.out_activation_ == "exp" else outputs
+            y = y if self.scaling_ is None else self.scaling_.restore(y)
         return back(y[:, 0] if self.n_outputs_ == 1 else y, X)
 
     def _middle(self):
@@ -171,13 +175,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return min(range(len(levels)), key=lambda i: abs(levels[i] - 0.5))
 
     def _values(self, outputs, wanted):
-        """Return (n, n_outputs, len(wanted)) of the network's outputs, in the targets' units."""
+        """Return quantiles (n, n_outputs, len(wanted)) in the units of the targets."""
         xp = np if type(outputs) is np.ndarray else namespace(outputs)
-        y = self._link(outputs) if self.out_activation_ == "exp" else outputs
-        n_levels = len(self._levels())
-        y = xp.reshape(y, (y.shape[0], y.shape[1] // n_levels, n_levels))
-        y = xp.sort(y, axis=-1) if n_levels > 1 else y
-        each = [y[..., i] if n_levels > 1 else y[..., 0] for i in wanted]
+        y = xp.reshape(outputs, (outputs.shape[0], self.n_outputs_, len(self._levels())))
+        y = xp.sort(y, axis=-1)
+        each = [y[..., i] for i in wanted]
         if self.scaling_ is not None:
             each = [self.scaling_.restore(y) for y in each]
         return xp.stack(each, axis=-1)

@@ -106,9 +106,14 @@ def path_name(path):
 
 
 def walk(layer, params, path=()):
-    """Yield (path, group, array or shape) for every parameter of a layer, in order."""
+    """Yield (path, group, array or shape) for every parameter of a layer.
+
+    The order is the layers', whatever that of the dicts: a rule's state is kept in it.
+    """
     parts = getattr(layer, "parts", {})  # once: it is made anew each time
-    for name, p in params.items():
+    own = sorted(params.keys() - parts.keys(), key=str)
+    for name in (*own, *(k for k in parts if k in params)):
+        p = params[name]
         if isinstance(p, dict):
             yield from walk(parts[name], p, (*path, name))
         else:

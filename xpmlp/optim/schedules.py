@@ -20,6 +20,7 @@ class Schedule:
     after_epoch(lr_init, lr, n_seen) -> lr
         Of the next epoch; `n_seen` counts samples so far.
     on_plateau(lr) -> lr, or None to stop
+    after_divergence(lr) -> lr to repeat the epoch with, or None to end with an error
     has_end
         Whether the schedule is to be followed to its end: then a plateau of the training loss does
         not end the training; one of the validation score does.
@@ -37,6 +38,10 @@ class Schedule:
 
     def on_plateau(self, lr):
         """Return the rate to go on with, or None to stop."""
+        return
+
+    def after_divergence(self, lr):
+        """Return the rate to repeat an epoch with that left the finite numbers, or None."""
         return
 
 
@@ -73,7 +78,8 @@ class Plateau(Schedule):
     """Multiply the rate by `factor` on each plateau, and stop on one at `lowest` or below.
 
     A plateau is `n_iter_no_change` epochs without an improvement of `tol`, of the training loss or,
-    with early stopping, of the validation score.
+    with early stopping, of the validation score. An epoch that diverges is taken back and repeated
+    with the lower rate.
 
     Examples
     --------
@@ -87,6 +93,8 @@ class Plateau(Schedule):
     def on_plateau(self, lr):
         """Return the rate to go on with, or None to stop."""
         return lr * self.factor if lr > self.lowest else None
+
+    after_divergence = on_plateau
 
 
 @dataclass(frozen=True)

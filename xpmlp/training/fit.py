@@ -264,7 +264,7 @@ def train(
         raise reason
     if reason == "interrupted":
         warnings.warn("Training interrupted by user.")
-    report = fit_report(x, options, "train computes where X is.", counts, start)
+    report = fit_report(x, options, "train computes where X is.", counts, start, random_state)
     return Trained(network, trained, state.history, report, options)
 
 

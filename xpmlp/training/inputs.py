@@ -23,7 +23,8 @@ from ..randomness import stream
 def checked_inputs(X, dtype=None) -> Array:
     """Return X (n_samples, n_features) as finite numbers in the compute dtype."""
     if not is_array(X):
-        raise ShapeError(f"X is a {type(X).__name__}, expected an array: pass np.asarray(X).")
+        dense = "X.toarray()" if hasattr(X, "toarray") else "np.asarray(X)"
+        raise ShapeError(f"X is a {type(X).__name__}, expected an array: pass {dense}.")
     if X.ndim != 2 or 0 in X.shape:
         raise ShapeError(
             f"X is {tuple(X.shape)}, expected (n_samples, n_features) of one row or more."

@@ -59,14 +59,15 @@ def run_lbfgs(
         return total, flat.astype(np.float64)
 
     start, state.n_iter, asked = time.perf_counter(), 0, False
-    show = Progress(recipe.verbose, recipe.max_iter, state.history)
+    show = Progress(recipe.verbose, recipe.max_iter, state.history, "iteration")
     with closing(show), interruptible() as interrupted:
 
         def after(intermediate_result):
-            nonlocal asked
+            nonlocal asked, start
             state.best_loss = reported[float(intermediate_result.fun)]
             state.history["loss"].append(state.best_loss)
             state.history["seconds"].append(time.perf_counter() - start)
+            start = time.perf_counter()
             if validation is not None or on_epoch is not None:
                 state.carry = state.carry._replace(params=unpack(intermediate_result.x))
             validate(step, engine, state, validation)

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -123,10 +123,17 @@ def run_epochs(
     with interruptible() as interrupted:
         try:
             while state.n_iter < recipe.max_iter:
-                error = _epoch(step, engine, data, recipe, state, sample_weight, ahead)
-                if error:
-                    reason = "diverged" if recipe.early_stopping and state.best else error
-                    break
+                look_into = _epoch(step, engine, data, recipe, state, sample_weight, ahead)
+                if look_into:
+                    lr = recipe.schedule.after_divergence(state.lr)
+                    if lr is None:
+                        early = recipe.early_stopping and state.best
+                        reason = "diverged" if early else look_into()
+                        break
+                    show.say(f"Epoch {state.n_iter + 1} diverged, again at learning rate {lr:g}")
+                    state.lr = lr
+                    ahead.clear()
+                    continue
                 validate(step, engine, state, validation)
                 if _improved(recipe, state) and recipe.early_stopping:
                     state.best = predicting(step, state, engine.xp)
@@ -154,11 +161,11 @@ def predicting(step, state, xp):
     return tuple(copy_store(store, xp=xp) for store in (params, state.carry.buffers))
 
 
-def _plan(step, recipe, state, n, sample_weight):
-    """Return the host plan of the epoch that the state stands before."""
+def _plan(step, recipe, state, n, sample_weight, lr):
+    """Return the host plan of the epoch that the state stands before; lr: one, or one a step."""
     order = epoch_order(n, seed=recipe.seed, epoch=state.epoch, shuffle=recipe.shuffle)
     return make_plan(
-        step.rule, order, batch_size=step.batch_size, lr=state.lr, seed=recipe.seed,
+        step.rule, order, batch_size=step.batch_size, lr=lr, seed=recipe.seed,
         first_step=state.step, rule_step=state.rule_step, alpha=recipe.alpha,
         weight_decay=recipe.weight_decay, sample_weight=sample_weight,
     )  # fmt: skip
@@ -167,40 +174,47 @@ def _plan(step, recipe, state, n, sample_weight):
 def _epoch(step, engine, data, recipe, state, sample_weight, ahead):
     """Run one epoch and enter it in the history. Returns None.
 
-    Where it does not stay finite: the error, and the state is what it was before.
+    Where it does not stay finite: a function that returns the error; the state is what it was.
     """
     start, n = time.perf_counter(), data[0].shape[0]
-    plan = ahead.pop() if ahead else _plan(step, recipe, state, n, sample_weight)
-    B = len(plan.rows)
+    B = -(-n // step.batch_size)
     lr = recipe.schedule.rates(state.lr, state.cycle, B, recipe.n_epochs)
-    plan = at_rate(plan, step.rule, lr, rule_step=state.rule_step, weight_decay=recipe.weight_decay)
+    if ahead:
+        rest = {"rule_step": state.rule_step, "weight_decay": recipe.weight_decay}
+        plan = at_rate(ahead.pop(), step.rule, lr, **rest)
+    else:
+        plan = _plan(step, recipe, state, n, sample_weight, lr)
 
     def run(carry, plan):
         return run_plan(engine.run(step), carry, data, plan, step.dtype)
 
     before = copy_carry(state.carry, xp=engine.xp)  # the run may give its carry away
-    carry, losses = run(state.carry, plan)
-    later = replace(
-        state, carry=carry, epoch=state.epoch + 1, step=state.step + B,
-        rule_step=state.rule_step + B, cycle=state.cycle + 1, n_seen=state.n_seen + n,
-        n_iter=state.n_iter + 1,
-    )  # fmt: skip
-    if later.n_iter < recipe.max_iter and not is_numpy(losses):  # while a card still works
-        ahead.append(_plan(step, recipe, later, n, sample_weight))
+    state.carry, losses = run(state.carry, plan)
+    _count(state, 1, B, n)
+    if state.n_iter < recipe.max_iter and not is_numpy(losses):  # while a card still works
+        ahead.append(_plan(step, recipe, state, n, sample_weight, state.lr))
     # One host read an epoch: reading the loss in every batch stalls a GPU's queue.
-    report = to_host(engine.compile(_summary)(losses, carry.params, carry.buffers))
-    report = report.astype(np.float64)
+    summary = engine.compile(_summary)(losses, state.carry.params, state.carry.buffers)
+    report = to_host(summary).astype(np.float64)
     value, penalty = report[: 2 * B].reshape(2, -1)
     state.batch_losses = value * step.loss.reported(data[1].shape[-1]) + penalty
     if not (np.isfinite(report).all() and (report[2 * B :] == 1.0).all()):
         state.carry = before
-        return diverged(step, engine, data, run, plan, before, later.n_iter)
-    for name in ("carry", "epoch", "step", "rule_step", "cycle", "n_seen", "n_iter"):
-        setattr(state, name, getattr(later, name))
+        _count(state, -1, -B, -n)
+        return lambda: diverged(step, engine, data, run, plan, before, state.n_iter + 1)
     state.history["loss"].append(float((plan.n_rows * state.batch_losses).sum() / n))
     state.history["learning_rate"].append(float(lr[-1]))
     state.history["seconds"].append(time.perf_counter() - start)
     return None
+
+
+def _count(state, n_epochs, n_steps, n):
+    """Count epochs, steps and samples, or take them back."""
+    for name in ("epoch", "cycle", "n_iter"):
+        setattr(state, name, getattr(state, name) + n_epochs)
+    state.step += n_steps
+    state.rule_step += n_steps
+    state.n_seen += n
 
 
 def _summary(losses, params, buffers):

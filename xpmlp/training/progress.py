@@ -20,12 +20,13 @@ class Progress:
     the validation loss and score, and the learning rate.
     """
 
-    def __init__(self, verbose: int, max_iter: int, history: dict[str, list]):
+    def __init__(self, verbose: int, max_iter: int, history: dict[str, list], unit="epoch"):
         self.verbose, self.bar, self.before = int(verbose), None, lengths(history)
+        self.unit = unit
         if self.verbose and sys.stderr.isatty():
             from tqdm import tqdm
 
-            self.bar = tqdm(total=max_iter, unit="epoch", file=sys.stderr, dynamic_ncols=True)
+            self.bar = tqdm(total=max_iter, unit=unit, file=sys.stderr, dynamic_ncols=True)
 
     def epoch(self, n_iter: int, history: dict[str, list], *, early_stopping: bool) -> None:
         """Show the epoch that has ended, the last of `history`."""
@@ -35,7 +36,7 @@ class Progress:
             self.bar.set_postfix(shown, refresh=False)
             self.bar.update()
         if self.verbose >= 2:
-            line = f"epoch {n_iter:4d}  train loss {last['loss']:.5f}"
+            line = f"{self.unit} {n_iter:4d}  train loss {last['loss']:.5f}"
             if "validation_loss" in last:
                 line += f"  validation loss {last['validation_loss']:.5f}"
                 line += f"  score {last['validation_score']:.4f}"

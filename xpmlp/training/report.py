@@ -1,16 +1,21 @@
 """What a training took: where it ran and why, what passed there, how long it was."""
 
 from dataclasses import asdict
+from importlib import import_module
 from time import perf_counter
 
+from .. import __version__
 from ..arrays import Array, home
 from ..engines import Options, engine_for
 from ..transfers import Counts
 
 
-def fit_report(x: Array, options: Options, why: str, counts: Counts, start: float) -> dict:
+def fit_report(x: Array, options: Options, why: str, counts: Counts, start: float, seed) -> dict:
     """Return the report of a training that began at `start` and computed on arrays such as `x`."""
+    library = home(x).library
+    versions = {"xpmlp": __version__, library: import_module(library).__version__}
+    drawn = {"seed": seed, "versions": versions}
     where = {"device": home(x).device, "why": why, "engine": engine_for(x, options).name}
     dtype = str(x.dtype).rpartition(".")[2]
     precision = {"matmul_precision": options.matmul_precision, "dtype": dtype}
-    return where | precision | asdict(counts) | {"seconds": perf_counter() - start}
+    return where | precision | drawn | asdict(counts) | {"seconds": perf_counter() - start}
