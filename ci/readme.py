@@ -3,7 +3,7 @@
     python ci/readme.py
 
 In blocks of kind `console` each `$ command` gets what it prints now, except those of ci/, which are
-long. The MNIST table comes from the newest record in ci/benchmarks/results;
+long. Blocks that begin with `# examples/...py` get that file's code. The MNIST table comes from the newest record in ci/benchmarks/results;
 examples/mnist_by_hand.py, whose data are not in the package, is run by hand.
 """
 
@@ -38,6 +38,12 @@ def shown(block, folder):
     return "```console\n" + "\n".join(line.rstrip() for line in lines) + "\n```"
 
 
+def code_of(name):
+    """Return a block with the code of a script of the examples, without its docstring."""
+    text = (ROOT / name).read_text().partition('"""\n\n')[2]
+    return f"```python\n# {name}\n{text}```"
+
+
 def mnist_table():
     """Return the newest MNIST record as a table."""
     newest = sorted((ROOT / "ci/benchmarks/results").glob("*-mnist.json"))[-1]
@@ -52,8 +58,10 @@ def mnist_table():
 
 
 def refreshed(text, folder):
-    """Return a README with its commands' present output, and the present MNIST table."""
+    """Return a README with its commands' present output, the examples' code, the MNIST table."""
     text = re.sub(r"^```console\n(.*?)^```", lambda m: shown(m[1], folder), text, flags=re.S | re.M)
+    code = r"^```python\n# (examples/\S+)\n.*?^```"
+    text = re.sub(code, lambda m: code_of(m[1]), text, flags=re.S | re.M)
     table = f"<!-- mnist table -->\n{mnist_table()}\n\n## "
     return re.sub(r"<!-- mnist table -->.*?## ", lambda m: table, text, count=1, flags=re.S)
 
@@ -64,7 +72,7 @@ def main():
             os.symlink(ROOT / name, Path(folder) / name)
         for readme in (ROOT / "README.md", ROOT / "examples/README.md"):
             readme.write_text(refreshed(readme.read_text(), folder))
-        for picture in (ROOT / "examples").glob("*.png"):
+        for picture in (ROOT / "examples").rglob("*.png"):
             drawn = Path(folder) / picture.name
             if drawn.exists():
                 shutil.copy(drawn, picture)

@@ -1,7 +1,11 @@
 """The examples run, and print the figures that they are there to show."""
 
 import importlib.util
+import os
 import re
+import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +107,106 @@ def test_the_sine_is_fitted_by_8_units_from_ten_seeds_and_by_3_only_sometimes(ou
     assert right > 85 > 60 > fewer and lost == 0 < gone and 4 * error < larger
     assert "use loss='log_loss', or a 0/1 column for each class" in out
     assert pictures == ["sine-classes.png", "sine.png"]
+
+
+# Recipes of the README ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def recipe(tmp_path, monkeypatch, capfd):
+    """Run a recipe in a folder; return what it prints and the pictures it draws there."""
+
+    def run(name):
+        monkeypatch.chdir(tmp_path)
+        runpy.run_path(str(FOLDER / "recipes" / f"{name}.py"), run_name="__main__")
+        pictures = {path.name for path in tmp_path.glob("*.png") if path.stat().st_size > 10_000}
+        return capfd.readouterr().out, pictures
+
+    return run
+
+
+def test_weights_of_classes_find_more_of_the_rare_class_and_focal_loss_some_more(recipe):
+    out, pictures = recipe("imbalanced_classes")
+    found, right, accuracy = numbers(r"(\d+)% +(\d+)% +(\S+)", out).T
+    assert np.all(np.diff(found) > 0) and found[-1] > 2 * found[0]
+    assert np.all(np.diff(right) < 0) and accuracy.argmax() == 3
+    assert pictures == {"imbalanced.png"}
+
+
+def test_the_band_of_quantiles_holds_nine_of_ten_and_grows_with_the_noise(recipe):
+    out, pictures = recipe("quantile_bands")
+    ((share, wide, narrow),) = numbers(r"(\S+)% of new[^\n]*\n.* (\d+) wide .* (\d+) where", out)
+    assert 86 < share < 94
+    assert wide > 8 * narrow  # the noise: 20 times
+    assert pictures == {"quantiles.png"}
+
+
+def test_early_stopping_on_f1_ends_early_and_keeps_the_best_epoch(recipe):
+    out, pictures = recipe("stop_on_a_metric")
+    ((epochs, best, score, new),) = numbers(r"(\d+) ep.* (\d+): (\S+)\n.* (\S+)\n", out)
+    assert epochs == best + 16 < 500
+    assert score > 0.97 and new > 0.95
+    assert pictures == {"stop.png"}
+
+
+def test_a_loss_of_ones_own_is_right_and_moves_the_fit_to_its_quantile(recipe):
+    out, pictures = recipe("own_loss")
+    assert RIGHT in out
+    short = numbers(r": (\d+)% of the pred", out)[:, 0]
+    assert abs(short[0] - 50) < 5 and short[1] < 30
+    assert pictures == {"own_loss.png"}
+
+
+def test_a_search_over_a_pipeline_stays_on_tensors():
+    pytest.importorskip("torch")
+    # SciPy reads the switch when it is imported: a process of its own.
+    done = subprocess.run(
+        [sys.executable, FOLDER / "recipes/search_on_tensors.py"], capture_output=True, text=True,
+        env=os.environ | {"SCIPY_ARRAY_API": "1"}, timeout=300,
+    )  # fmt: skip
+    assert not done.stderr
+    assert "<class 'torch.Tensor'> cpu" in done.stdout
+    assert numbers(r"\n(\S+) right", done.stdout) > 0.9
+
+
+def test_two_hidden_units_tell_the_digits_apart(recipe):
+    out, pictures = recipe("hidden_features")
+    assert "(450, 64) -> (450, 2): mlpclassifier0, mlpclassifier1\n" in out
+    assert numbers(r"plane: (\S+)% right", out) > 85
+    assert pictures == {"hidden.png"}
+
+
+def test_sparse_rows_of_words_tell_the_module(recipe):
+    out, _ = recipe("sparse_text")
+    ((sparse, dense, right),) = numbers(r": (\S+) MB, dense (\d+) MB\n(\d+)%", out)
+    assert dense > 100 * sparse
+    assert right > 70
+
+
+def test_the_suggested_learning_rate_beats_the_default_and_a_large_one(recipe):
+    out, pictures = recipe("learning_rate")
+    default, suggested, large = numbers(r"loss (\S+) after 20", out)[:, 0]
+    assert suggested < 0.2 * default < large
+    assert pictures == {"rates.png"}
+
+
+def test_a_callback_ends_the_training_once_its_rule_holds(recipe):
+    out, _ = recipe("callbacks")
+    epochs = numbers(r"(\d+),\d+,\S+?,(\S+?),(\S+)", out)
+    assert epochs[-1, 0] < 200
+    good = (epochs[:, 1] < 0.2) & (epochs[:, 2] > 0.95)
+    assert good.tolist() == [False, False, True]
+
+
+def test_a_model_moves_and_a_hidden_copy_is_named(recipe):
+    pytest.importorskip("torch")
+    out, _ = recipe("moving")
+    assert out.startswith("cpu tensor([") and "\ndevice1 [" in out
+    assert "moving.py:20 makes a hidden copy of X (4800 bytes) from numpy on cpu to " in out
+
+
+def test_a_divergence_says_where_and_what_helps_and_that_helps(recipe):
+    out, _ = recipe("divergence")
+    assert "In epoch 1, step " in out and " went non-finite first" in out
+    assert "Try: standardise y (target_scale='auto'); standardise X (StandardScaler); lower" in out
+    assert numbers(r"R\^2 (\S+)", out) > 0.99

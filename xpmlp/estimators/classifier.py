@@ -25,21 +25,60 @@ from .inputs import NO_SCORE, back, host_targets, on_its_card
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multilayer perceptron classifier on arrays of any library.
 
-    Arguments, defaults and fitted attributes are scikit-learn's where it has them; these are ours
-    or take more.
+    Arguments, defaults and fitted attributes are scikit-learn's where it has them; they may take
+    more here. The README says where each comes from, and why its default is what it is.
 
     Parameters
     ----------
     hidden_layer_sizes : int, or sequence of int and layers, default=(100,)
         Units of each hidden layer, or layers such as ``nn.Dense(30, "tanh")``; the output layer is
         added.
-    activation : str or ActivationFunction, default="relu"
+    activation : str, ActivationFunction, or list with one for each hidden layer, default="relu"
         identity, logistic, tanh, relu, leaky_relu, elu, selu, gelu, gelu_tanh, silu, mish,
         softplus, softsign, hard_tanh, or your own.
-    solver : {"adam", "sgd", "adamw", "rmsprop", "adagrad", "lbfgs"} or an update rule of `optim`
-    loss : {"log_loss", "binary_log_loss", "squared_error"}, default="log_loss"
+    solver : str or an update rule of `optim`, default="adam"
+        adam, sgd, adamw, nadam, lion, rmsprop, adagrad, or lbfgs: batches of all rows.
+    alpha : float, default=1e-4
+        L2 penalty: half of alpha times the sum of the squared weights, over the batch's rows.
+    batch_size : int or "auto", default="auto"
+        Rows of a step; "auto" is min(200, n_samples).
+    learning_rate : str, schedule of `optim`, or function, default="constant"
+        constant, invscaling, adaptive (these two for sgd); plateau, cosine, one_cycle, step,
+        warmup; or the function of the epoch, from 0, that learning_rate_init is multiplied by.
+    learning_rate_init : float, default=1e-3
+    power_t : float, default=0.5
+        For invscaling: the rate is divided by the count of samples to this power.
+    max_iter : int, default=200
+        Epochs of one call at most (lbfgs: iterations); schedules with an end reach it there.
+    shuffle : bool, default=True
+        Whether each epoch has an order of rows of its own.
+    random_state : int, RandomState or None, default=None
+        The seed of weights, order, masks and split; None draws one (`fit_report_`).
+    tol, n_iter_no_change : float, default=1e-4; int or inf, default=10
+        Training ends after more than n_iter_no_change epochs in a row in which the loss (with
+        early_stopping: the validation score) did not improve by tol.
+    verbose : bool or {0, 1, 2}, default=False
+        1 shows a bar with losses and the time left on a terminal, else scikit-learn's lines; 2 adds
+        a line an epoch: losses, validation score, learning rate.
+    warm_start : bool, default=False
+        Whether `fit` starts from the weights of the last one.
+    momentum, nesterovs_momentum : float, default=0.9; bool, default=True
+        Of sgd.
+    early_stopping : bool, default=False
+        Whether the validation score ends the training, and the best weights are restored.
+    validation_fraction : float, default=0.1
+        Share of the rows held out for early_stopping where no X_val is given.
+    beta_1, beta_2, epsilon : float, default=0.9, 0.999, 1e-8
+        Of adam, adamw and nadam: decay of the two averages, and what is added to the root.
+    max_fun : int, default=15000
+        Evaluations of the loss at most, for lbfgs.
+    loss : {"log_loss", "binary_log_loss", "squared_error", "focal"} or Loss, default="log_loss"
         Softmax cross-entropy (logistic for two classes and multilabel); independent sigmoids; half
-        the squared error of logistic outputs.
+        the squared error of logistic outputs; cross-entropy times (1 - p)^2; or your own record.
+    class_weight : dict, "balanced", or list with one for each label, default=None
+        Weights of classes, times the rows'; "balanced" is n_samples / (n_classes n_in_the_class).
+    label_smoothing : float, default=0.0
+        Share of each target that is spread evenly over all classes.
     init : str, initializer or (coefs, intercepts), default="auto"
         "auto" belongs to the activation (scikit-learn's rule for its four); "normal" is N(0, 1),
         weights and biases.
@@ -47,8 +86,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Output activation; only what the loss goes with.
     weight_decay : float, default=None
         Decoupled decay of the weights, times the learning rate; None is 0.01 for adamw, else 0.
-    dropout : float, default=0.0
+    dropout : float, or list with one for each hidden layer (and the input, first), default=0.0
         Share of the outputs of hidden layers given by size that is dropped while training.
+    normalization : {"batch", "layer", "rms"}, default=None
+        Between the units and the activation of hidden layers given by size.
+    residual : bool, default=False
+        Whether a hidden layer given by size adds its input to its output where widths agree.
+    max_norm : float, default=None
+        Bound of the norm of each unit's incoming weights, after each step.
+    max_grad_norm : float, default=None
+        Bound of the norm of all gradients together, which are scaled down to it.
+    ema_decay : float, default=None
+        Predict with a moving average of the parameters; the share that stays in each step.
+    scoring : str or callable, default=None
+        Validation score: "loss", a scorer's name in scikit-learn, ``f(estimator, X, y)``, or None:
+        accuracy (regressor: R^2, for quantiles the loss).
     device : {"auto", "cpu", "cuda", "cuda:1", ...}, default="auto"
         "auto" trains where X is, so host arrays on the CPU; "cuda" moves these to a card (CuPy),
         once, and results come back as NumPy arrays. Rows that do not fit the card stay in pinned
@@ -68,9 +120,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     deterministic : bool, default=False
         On a card choose algorithms by rule, not by time, and none that adds in a varying order, so
         that two fits are equal to the last bit; elsewhere, for one number of threads, they are.
-    verbose : bool or {0, 1, 2}, default=False
-        1 shows a bar with losses and the time left on a terminal, else scikit-learn's lines; 2 adds
-        a line an epoch: losses, validation score, learning rate.
     callbacks : function or list of functions, default=None
         Each is called with an `xpmlp.callbacks.Epoch` after every epoch, and stops the training by
         returning something true; an error in one ends the fit and leaves the estimator as it was.

@@ -25,13 +25,20 @@ NAMES = {
 class MLPRegressor(RegressorMixin, BaseMLP):
     """Multilayer perceptron regressor on arrays of any library.
 
-    Arguments, defaults and fitted attributes are scikit-learn's where it has them; what is ours is
-    described at `MLPClassifier`.
+    Arguments, defaults and fitted attributes are those of `MLPClassifier`, but for class_weight
+    and label_smoothing; these are its own or differ.
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson"}, default="squared_error"
-        Half the squared error; half the Poisson deviance with an exponential output (y >= 0).
+    loss : str or Loss, default="squared_error"
+        squared_error (half of it), absolute_error, huber (``nn.losses.huber(delta)``, delta 1),
+        log_cosh; quantile; poisson (y >= 0) and gamma (y > 0): half the deviance with an
+        exponential output; or your own record.
+    quantiles : float or list of floats, default=None
+        Which ones loss="quantile" learns at once, in rising order; None is the median.
+    target_scale : {"auto"}, default=None
+        "auto" trains on targets of mean 0 and standard deviation 1 (poisson, gamma: of mean 1), by
+        sample_weight; predictions and `score` are in y's units, `loss_` is not.
     out_activation : str, default="auto"
         For squared_error: identity, logistic, tanh or relu.
 
