@@ -263,6 +263,10 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
         """Return the loss and the rows' weights with those of the classes in them."""
         return loss, weights
 
+    def _row_weights(self, labels, weights, trained):
+        """Return the weights of other rows with those of the classes in them."""
+        return weights
+
     def _problem(self, X, y):
         """Return what a fit to X and y would start from, without touching the estimator.
 

@@ -201,12 +201,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                     "for each, or one for all."
                 )
             pairs = [_weights_of(c, (0, 1), y[:, i], weights) for i, c in enumerate(each)]
-            return loss and class_weighted(loss, pairs), weights
+            return class_weighted(loss, pairs), weights
         if isinstance(given, list):
             raise ValueError("a list as class_weight is for several labels: pass a dict.")
-        of_class = np.asarray(_weights_of(given, self.classes_.tolist(), y, weights))
-        own = of_class[np.searchsorted(self.classes_, y)]
-        return loss, own if weights is None else own * weights
+        return loss, self._row_weights(y, weights, (y, weights))
+
+    def _row_weights(self, y, weights, trained):
+        """Return the weights of rows with those of their classes, as `trained` rows have them."""
+        if self.class_weight is None or self._task == "multilabel":
+            return weights
+        of_class = _weights_of(self.class_weight, self.classes_.tolist(), *trained)
+        own = np.asarray(of_class)[np.searchsorted(self.classes_, y)]
+        return own if weights is None else own * weights
 
     def _set_classes(self, found, multilabel, reset, classes):
         """Set `classes_` and the task, or check what was found against them."""

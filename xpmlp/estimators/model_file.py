@@ -239,8 +239,9 @@ def _checked(network, arrays, estimator, n_outputs):
     if arrays:
         raise ValueError(f"it holds arrays that no layer has: {sorted(arrays)}")
     if estimator.scaling_ is not None:
-        if (estimator.scaling_.y_mean is None) != (estimator.scaling_.y_scale is None):
-            raise ValueError("y_mean and y_scale go together")
+        given = [a is not None for a in estimator.scaling_]
+        if given[0] != given[1] or given[2] != given[3]:
+            raise ValueError("the mean and the scale of the inputs or targets go together")
         for name, a in estimator.scaling_._asdict().items():
             d = n_outputs if name.startswith("y") else estimator.n_features_in_
             if a is not None and (

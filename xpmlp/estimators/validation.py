@@ -54,7 +54,7 @@ class Validates:
             x = self._inputs(X_val)
             given = check_weights(sample_weight_val, x.shape[0])
             labels = self._checked_targets(y_val, x.shape[0], reset=False)
-            _, weights = self._class_weighted(None, labels, given)
+            weights = self._row_weights(labels, given, (rows.labels, rows.given))
             held_out = Rows(x, self._encoded(labels, like_of(x)), labels, weights, given)
             return rows, self._validation(held_out)
         if not self.early_stopping or self.solver == "lbfgs":

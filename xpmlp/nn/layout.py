@@ -106,9 +106,14 @@ def path_name(path):
 
 
 def walk(layer, params, path=()):
-    """Yield (path, group, array or shape) for every parameter of a layer, in order."""
+    """Yield (path, group, array or shape) for every parameter of a layer, by number and name.
+
+    The dicts' own order would change where they are taken apart and put together again, and a flat
+    leaf of a rule's state would no longer fit.
+    """
     parts = getattr(layer, "parts", {})  # once: it is made anew each time
-    for name, p in params.items():
+    for name in sorted(params, key=lambda name: (isinstance(name, str), name)):
+        p = params[name]
         if isinstance(p, dict):
             yield from walk(parts[name], p, (*path, name))
         else:
