@@ -1,4 +1,4 @@
-"""Normalization layers against PyTorch's, and what the rows' weights mean to a batch's statistics."""
+"""Normalization layers against PyTorch's, and what rows' weights mean to a batch's statistics."""
 
 import numpy as np
 import pytest

@@ -99,12 +99,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """Return the loss, with the quantiles in it."""
         if self.loss != "quantile" and self.quantiles is not None:
             raise ValueError("quantiles go with loss='quantile': leave them out, or set it.")
-        return quantile(self._levels()) if self.loss == "quantile" else self.loss
+        if self.loss != "quantile":
+            return self.loss
+        return quantile(0.5 if self.quantiles is None else np.ravel(self.quantiles).tolist())
 
     def _levels(self):
-        """Return the quantiles that are learnt, a tuple."""
-        given = 0.5 if self.quantiles is None else self.quantiles
-        return tuple(np.ravel(given).tolist()) if self.loss == "quantile" else (0.5,)
+        """Return the quantiles that are learnt, a tuple; another loss has one output alike."""
+        function = getattr(self._loss(), "value_and_grad", None)
+        return getattr(function, "levels", (0.5,))
 
     def _measure(self, y, weights):
         """Measure the targets, if they are to be standardised."""
@@ -122,7 +124,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """Return targets (n, n_outputs) beside x, standardised, once for each quantile."""
         if self.scaling_ is not None:
             y = self.scaling_.targets(y)
-        if not np.isfinite(y.astype(self._dtype)).all():
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(y.astype(self._dtype)).all()
+        if not finite:
             raise ValueError(
                 f"y holds values too large for {self._dtype}: set target_scale='auto', or divide y "
                 "by its scale."
@@ -153,8 +157,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         if quantiles is None:
             return self._predict(self._outputs(X, "predict"), X)
         levels, wanted = self._levels(), np.ravel(quantiles).tolist()
-        if self.loss != "quantile" or not {*wanted} <= {*levels}:
-            learnt = f"learnt {list(levels)}" if self.loss == "quantile" else f"loss={self.loss!r}"
+        name = self._loss_name()
+        if name != "quantile" or not {*wanted} <= {*levels}:
+            learnt = f"learnt {list(levels)}" if name == "quantile" else f"loss={name!r}"
             raise ValueError(f"quantiles={quantiles!r} are not there, the model has {learnt}.")
         values = self._values(self._outputs(X, "predict"), [levels.index(q) for q in wanted])
         values = values[:, 0, ...] if self.n_outputs_ == 1 else values

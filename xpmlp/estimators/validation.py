@@ -92,7 +92,8 @@ class Validates:
 
     def _validation_score(self: Any, rows, targets):
         """Return (outputs, loss, params) -> the score that `scoring` names."""
-        by_loss = self.scoring is None and self.loss == "quantile"  # R^2 says little of it
+        # R^2 says little of quantiles.
+        by_loss = self.scoring is None and getattr(self.loss, "name", self.loss) == "quantile"
         if self.scoring == "loss" or by_loss:
             return lambda outputs, loss, params: -loss
         if self.scoring is None:
