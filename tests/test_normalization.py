@@ -1,4 +1,4 @@
-"""Normalization layers against PyTorch's, and what the rows' weights mean to a batch's statistics."""
+"""Normalization layers against PyTorch's, and what rows' weights mean to a batch's statistics."""
 
 import numpy as np
 import pytest
@@ -150,11 +150,12 @@ ARGS = {"hidden_layer_sizes": (6,), "max_iter": 1, "random_state": 0, "normaliza
 def test_running_statistics_of_a_fit_are_the_batches_own_with_a_short_last_one():
     clf = MLPClassifier(**ARGS, batch_size=30, shuffle=False, learning_rate_init=1e-12).fit(X, Y)
     start = MLPClassifier(**ARGS, batch_size=30, shuffle=False, learning_rate_init=1e-12)
-    W = start.partial_fit(X[:1], Y[:1], classes=[0, 1]).coefs_[0]
+    W = start.partial_fit(X[:2], Y[:2], classes=[0, 1]).coefs_[0]
     mean, var = np.zeros(6), np.ones(6)
-    for rows in (slice(0, 30), slice(30, 50)):
+    for rows, share in ((slice(0, 30), 0.1), (slice(30, 50), 0.1 * 20 / 30)):
         z = X[rows] @ W
-        mean, var = 0.9 * mean + 0.1 * z.mean(axis=0), 0.9 * var + 0.1 * z.var(axis=0)
+        mean += share * (z.mean(axis=0) - mean)
+        var += share * (z.var(axis=0) - var)
     found = {k.rpartition(".")[2]: a for k, a in statistics(clf).items()}
     assert relative_error(found["mean"][0], mean) < 1e-8
     assert relative_error(found["var"][0], var) < 1e-8

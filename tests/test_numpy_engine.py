@@ -162,7 +162,8 @@ def networks(draw):
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 @given(
-    network=networks(), loss=st.sampled_from(sorted({*LOSSES} - {*PLAIN["loss"]})), rule=st.sampled_from(RULES),
+    network=networks(), loss=st.sampled_from(sorted({*LOSSES} - {*PLAIN["loss"]})),
+    rule=st.sampled_from(RULES),
     dtype=st.sampled_from([*TOLERANCE]), alpha=st.sampled_from([0.0, 0.5]),
     weight_decay=st.sampled_from([0.0, 0.1]), weighted=st.booleans(), shuffle=st.booleans(),
     n=st.sampled_from([1, 2, 21, 22]), batch_size=st.sampled_from([1, 5, 20, 40]),

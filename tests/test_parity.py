@@ -143,7 +143,7 @@ FAULTS = {
     ),
     "root": (
         "sqrt", then(lambda x: x * (1 + 1e-12)), "float64",
-        "update rule adam: parameters", "eps, bound",
+        "layer BatchNorm: forward", "eps, bound",
     ),
     "labels": (
         "argmax", then(lambda x: x * 0), "float32",

@@ -14,10 +14,12 @@ from ..placing import rows_to_host
 class Classes:
     """What `MLPClassifier` has for its classes."""
 
+    _class_weights: Any = None  # (n_classes,), or of several labels (n_outputs, 2)
+
     def _weigh_classes(self: Any, y, weights):
         """Compute the weight of each class, or of each label's 0 and 1; validation has the same."""
         given, classes = self.class_weight, self.classes_.tolist()
-        self._class_weights = None
+        vars(self).pop("_class_weights", None)
         if given is None:
             return
         if self._task != "multilabel":

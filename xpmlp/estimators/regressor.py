@@ -136,7 +136,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """Return targets (n, n_outputs) beside x, standardised, once for each quantile."""
         if self.scaling_ is not None:
             y = self.scaling_.targets(y)
-        if not np.isfinite(y.astype(self._dtype)).all():
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(y.astype(self._dtype)).all()
+        if not finite:
             raise ValueError(
                 f"y holds values too large for {self._dtype}: set target_scale='auto', or divide y "
                 "by its scale."

@@ -39,6 +39,8 @@ class Scaling(NamedTuple):
         by_mean: the scale is the mean, and nothing is centred: for targets that are never negative.
         """
         y = np.asarray(y, np.float64)
+        if weights is not None:
+            y, weights = y[weights > 0], weights[weights > 0]
         mean = np.average(y, axis=0, weights=weights)
         size = np.abs(y - mean).max(axis=0)  # squares of large numbers would overflow
         size = np.where(size > 0, size, 1.0)

@@ -136,7 +136,8 @@ class _TracedLayer(Layer):
             trace.line(notes.forward, y, EQUATIONS["dropout"], y, x=x, **self._mask(x))
         elif y is not x:
             trace.name(y, "H", notes.number)
-            own = {f"p{i}": a for i, a in enumerate(params.values()) if not isinstance(a, dict)}
+            known = [a for at, group, a in walk(layer, params) if len(at) == 1 and group.trained]
+            own = {f"p{i}": a for i, a in enumerate(known)}
             call = f"{{f}}({', '.join(f'{{{role}}}' for role in ('x', *own))})"
             trace.line(notes.forward, y, call, y, f=kind.__name__, x=x, **own)
         return y, (x, y, cache)

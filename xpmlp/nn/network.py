@@ -95,7 +95,7 @@ class Network(Layer):
         rows, total, n_in = [], 0, n_features
         for i, layer in enumerate(self.layers):
             shapes, n_out = shapes_of(layer, n_in)
-            n = sum(math.prod(shape) for _, _, shape in walk(layer, shapes))
+            n = sum(math.prod(shape) for _, group, shape in walk(layer, shapes) if group.trained)
             rows.append((f"{i + 1} {describe(layer, n_in)}", f"(n, {n_out})", f"{n:,}"))
             total, n_in = total + n, n_out
         rows = [("layer", "output", "parameters"), *rows, ("total", "", f"{total:,}")]

@@ -120,11 +120,12 @@ def _continued(step, state, store, params, rule, recipe, *, xp):
         k: _laid_out(s, store, step.network, params, xp=xp) for k, s in state.carry.state.items()
     }
     raw = _laid_out(state.carry.params, store, step.network, params, xp=xp)
-    if raw:
+    fits = type(rule) is type(state.rule) and set(kept) == set(step.slots if rule else ())
+    if raw and fits:
         average = step.predicting(Carry(raw, {}, kept), state.rule_step, xp=xp)
-        same = [bool(to_host(xp.all(average[name] == a))) for name, a in store.items()]
-        store, kept = (copy_store(raw, xp=xp), kept) if all(same) else (store, {})
-    if type(rule) is not type(state.rule) or set(kept) != set(step.slots if rule else ()):
+        fits = all(bool(to_host(xp.all(average[name] == a))) for name, a in store.items())
+        store = copy_store(raw, xp=xp) if fits else store
+    if not fits:
         kept = init_state(rule, store, xp=xp) if rule else {}  # none yet, or another rule's
         if rule and step.ema_decay:
             kept["ema"] = {name: xp.zeros_like(p) for name, p in store.items()}
