@@ -23,6 +23,10 @@ EXAMPLES = {
     "Dense": nn.Dense(4, "tanh"),
     "Activation": nn.Activation("silu"),
     "Dropout": nn.Dropout(0.4),
+    "BatchNorm": nn.BatchNorm(),
+    "LayerNorm": nn.LayerNorm(),
+    "RMSNorm": nn.RMSNorm(),
+    "Residual": nn.Residual([nn.Dense(4, "tanh"), nn.LayerNorm(), nn.Dense(3)]),
 }
 WIDEST = {"float64": 1e-6, "float32": 0.1}  # a bound as wide as the gradient would pass anything
 

@@ -71,6 +71,9 @@ EVERYTHING = nn.Network(
 )
 
 
+UNWRITTEN = {"huber", "quantile", "focal", "binary_focal"}
+
+
 def data(n=40, d=2, seed=0):
     return np.random.default_rng(seed).normal(size=(n, d))
 
@@ -100,6 +103,7 @@ class Reader:
         row = ACTIVATIONS[activation]
         slope = lambda z: row.backward(np.ones_like(z), z, row.forward(z, np), np)
         self.known |= {activation: lambda z: row.forward(z, np), f"{activation}_slope": slope}
+        self.known |= {name: getattr(np, name) for name in ("abs", "sign", "cosh", "tanh")}
         self.known |= {"log": lambda a: np.log(np.maximum(a, 1e-300)), "sum": self.sum}
 
     @staticmethod
@@ -119,12 +123,16 @@ class Reader:
 def test_every_printed_equation_is_true(activation, loss, orientation):
     network = nn.Network([nn.Dense(4, activation), nn.Dense(5, activation), nn.Dense(3)])
     x, y = data(), np.eye(3)[np.arange(40) % 3]
+    y = y + 0.5 if loss == "gamma" else y
     explanation = network.explain(
         x, y, params=drawn(network, 2), loss=nn.losses.LOSSES[loss], orientation=orientation
     )
     reader = Reader(activation, x, y, explanation.parameters, orientation == "columns")
     lines = list(lines_of(explanation))
     assert "dX" not in {str(line.left) for line in lines}  # nobody reads it
+    if loss in UNWRITTEN:  # the reader has no text to follow
+        assert [f"L = {loss}(" in line.formula for line in lines].count(True) == 1
+        return
     assert len(lines) == 5 + (2 if LOSSES[loss].link == "identity" else 3) + 3 * 2 + 4
     for line in lines:
         found = reader.run(line)

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from conftest import assert_close, assert_derivative, dtype_name, leaves, map_tree
 
+from xpmlp import nn
 from xpmlp.errors import ShapeError
 from xpmlp.nn import Activation, ActivationFunction, Ctx, Dense, Dropout, Layer, Layout, Network
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.layers import WEIGHTS
+from xpmlp.nn.layout import put, walk
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.network import LAYERS
 from xpmlp.randomness import step_keys
@@ -62,6 +64,10 @@ CASES = {
     "Dense with an activation of one's own": Dense(4, SQUARE),
     "Activation": Activation("silu"),
     "Dropout": Dropout(0.4),
+    "BatchNorm": nn.BatchNorm(momentum=0.3),
+    "LayerNorm": nn.LayerNorm(),
+    "RMSNorm": nn.RMSNorm(epsilon=0.1),
+    "Residual": nn.Residual([Dense(4, use_bias=False), nn.BatchNorm(), Dropout(0.2), Dense(3)]),
     "a user's layer": Scale(),
     "a user's layer of layers": Residual(Dense(3, "tanh")),
     "Network of two": Network([Dense(4, "tanh"), Dense(2)]),
@@ -113,8 +119,10 @@ def test_backward_is_the_derivative_of_forward(case):
     def value(where):
         return float((at["dy"] * layer.forward(where["params"], where["x"], ctx)[0]).sum())
 
-    where = {"params": at["params"], "x": at["x"]}
-    assert_derivative(value, where, {"params": made["updates"], "x": made["dx"]})
+    where, gradients = {"params": at["params"], "x": at["x"]}, {}
+    for path, group, a in walk(layer, made["updates"]):  # statistics are not read while training
+        put(gradients, path, a if group.trained else np.zeros_like(a))
+    assert_derivative(value, where, {"params": gradients, "x": made["dx"]})
 
 
 @EVERY

@@ -1,11 +1,24 @@
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from conftest import assert_derivative, dtype_name, relative_error
 from scipy import special
-from sklearn.metrics import mean_poisson_deviance
+from sklearn.metrics import mean_gamma_deviance, mean_pinball_loss, mean_poisson_deviance
 
 from xpmlp.errors import ShapeError
-from xpmlp.nn.losses import LINKS, LOSSES, match_loss, one_hot, softmax
+from xpmlp.nn.losses import (
+    LINKS,
+    LOSSES,
+    class_weighted,
+    focal,
+    huber,
+    match_loss,
+    one_hot,
+    quantile,
+    softmax,
+)
 
 N, C = 6, 4
 EVERY = pytest.mark.parametrize("name", LOSSES)
@@ -28,6 +41,22 @@ ORACLES = {
     "poisson": lambda z, y: np.asarray(
         [C * mean_poisson_deviance(b, np.exp(a)) / 2 for a, b in zip(z, y)]
     ),
+    "gamma": lambda z, y: np.asarray(
+        [C * mean_gamma_deviance(b, np.exp(a)) / 2 for a, b in zip(z, y)]
+    ),
+    "absolute_error": lambda z, y: np.abs(z - y).sum(-1),
+    "huber": lambda z, y: special.huber(1.0, z - y).sum(-1),
+    "log_cosh": lambda z, y: np.log(np.cosh(z - y)).sum(-1),
+    "quantile": lambda z, y: np.asarray(
+        [C * mean_pinball_loss(b, a, alpha=0.5) for a, b in zip(z, y)]
+    ),
+    "focal": lambda z, y: (
+        -(y * (1 - special.softmax(z, -1)) ** 2 * special.log_softmax(z, -1)).sum(-1)
+    ),
+    "binary_focal": lambda z, y: (
+        -y * special.expit(-z) ** 2 * special.log_expit(z)
+        - (1 - y) * special.expit(z) ** 2 * special.log_expit(-z)
+    ).sum(-1),
 }
 TORCH = {
     "squared_error": lambda F, z, y: F.mse_loss(z, y, reduction="none").sum(-1) / 2,
@@ -37,6 +66,15 @@ TORCH = {
     ).sum(-1),
     "poisson": lambda F, z, y: (
         F.poisson_nll_loss(z, y, log_input=True, reduction="none") + y * y.log() - y
+    ).sum(-1),
+    "gamma": lambda F, z, y: (z - y.log() + y / z.exp() - 1).sum(-1),
+    "absolute_error": lambda F, z, y: F.l1_loss(z, y, reduction="none").sum(-1),
+    "huber": lambda F, z, y: F.huber_loss(z, y, reduction="none").sum(-1),
+    "log_cosh": lambda F, z, y: (z - y).cosh().log().sum(-1),
+    "quantile": lambda F, z, y: F.l1_loss(z, y, reduction="none").sum(-1) / 2,
+    "focal": lambda F, z, y: -(y * (1 - z.softmax(-1)) ** 2 * z.log_softmax(-1)).sum(-1),
+    "binary_focal": lambda F, z, y: (
+        -y * F.sigmoid(-z) ** 2 * F.logsigmoid(z) - (1 - y) * F.sigmoid(z) ** 2 * F.logsigmoid(-z)
     ).sum(-1),
 }
 
@@ -110,7 +148,7 @@ def test_a_batch_that_weighs_nothing_has_value_and_gradient_zero(name, xp):
     assert not xp.host(d).any()
 
 
-# The rate of a Poisson loss at 1e4 is exp(1e4), which no float holds: its upper row is left out.
+# exp(1e4), a rate of Poisson and the inverse of one of gamma, no float holds: those are left out.
 EXTREMES = [
     ("squared_error", [-1e4, 1e4], [0.0, 1.0], 0.5 * (1e8 + 9999.0**2), [-1e4, 9999.0]),
     ("log_loss", [-1e4, 1e4], [1.0, 0.0], 2e4, [-1.0, 1.0]),
@@ -120,6 +158,15 @@ EXTREMES = [
     ("binary_log_loss", [-1e4, 1e4], [0.0, 1.0], 0.0, [0.0, 0.0]),
     ("poisson", [-1e4, -1e4], [0.0, 0.0], 0.0, [0.0, 0.0]),
     ("poisson", [-1e4, -1e4], [0.0, 1.0], 1e4 - 1.0, [0.0, -1.0]),
+    ("gamma", [1e4, 1e4], [1.0, 1.0], 2 * 9999.0, [1.0, 1.0]),
+    ("absolute_error", [-1e4, 1e4], [0.0, 1.0], 19999.0, [-1.0, 1.0]),
+    ("huber", [-1e4, 1e4], [0.0, 1.0], 19998.0, [-1.0, 1.0]),
+    ("log_cosh", [-1e4, 1e4], [0.0, 1.0], 19999.0 - 2 * np.log(2.0), [-1.0, 1.0]),
+    ("quantile", [-1e4, 1e4], [0.0, 1.0], 19999.0 / 2, [-0.5, 0.5]),
+    ("focal", [-1e4, 1e4], [1.0, 0.0], 2e4, [-1.0, 1.0]),
+    ("focal", [-1e4, 1e4], [0.0, 1.0], 0.0, [0.0, 0.0]),
+    ("binary_focal", [-1e4, 1e4], [1.0, 0.0], 2e4, [-1.0, 1.0]),
+    ("binary_focal", [-1e4, 1e4], [0.0, 1.0], 0.0, [0.0, 0.0]),
 ]
 
 
@@ -168,11 +215,16 @@ PAIRS = {
     ("squared_error", "binary"): ("squared_error", {"logistic"}),
     ("squared_error", "multilabel"): ("squared_error", {"logistic"}),
     ("squared_error", "multiclass"): ("squared_error", {"logistic"}),
-    ("squared_error", "regression"): (
-        "squared_error",
-        {"identity", "logistic", "tanh", "relu"},
-    ),
+    ("focal", "binary"): ("binary_focal", {"logistic"}),
+    ("focal", "multilabel"): ("binary_focal", {"logistic"}),
+    ("focal", "multiclass"): ("focal", {"softmax"}),
+    ("binary_focal", "multiclass"): ("binary_focal", {"logistic"}),
+    **{
+        (name, "regression"): (name, {"identity", "logistic", "tanh", "relu"})
+        for name in ("squared_error", "absolute_error", "huber", "log_cosh", "quantile")
+    },
     ("poisson", "regression"): ("poisson", {"exp"}),
+    ("gamma", "regression"): ("gamma", {"exp"}),
 }
 
 
@@ -181,7 +233,7 @@ PAIRS = {
 def test_a_loss_goes_with_its_output_activations_and_refuses_the_others_in_words(loss, task, out):
     name, allowed = PAIRS[loss, task]
     record, auto = match_loss(loss, task)
-    assert record is LOSSES[name] and auto in allowed
+    assert record == LOSSES[name] and auto in allowed
     if out in allowed:
         assert match_loss(loss, task, out) == (record, out)
         return
@@ -195,7 +247,8 @@ def test_every_loss_stands_in_the_pairs_and_an_unknown_one_is_refused():
         match_loss("hinge", "binary")
 
 
-@EVERY
+# A quantile's gradient jumps at the targets, and a focal loss is least elsewhere.
+@pytest.mark.parametrize("name", LOSSES.keys() - {"quantile", "focal", "binary_focal"})
 def test_a_link_inverts_the_loss(name):
     """Where the gradient is zero the link of the outputs is the targets."""
     _, y, _ = setting()
@@ -216,7 +269,90 @@ def test_one_hot_has_a_one_in_the_column_of_the_code(xp):
     assert xp.host(got).tolist() == [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
 
 
-def test_the_reported_squared_error_is_the_mean_over_outputs_and_no_other_loss_is():
+def test_the_reported_loss_is_a_mean_over_outputs_for_errors_of_values_and_for_no_other():
     factors = {name: loss.reported(4) for name, loss in LOSSES.items()}
-    assert factors.pop("squared_error") == 0.25
-    assert set(factors.values()) == {1.0}
+    means = {name for name, factor in factors.items() if factor == 0.25}
+    assert means == {"squared_error", "absolute_error", "huber", "log_cosh", "quantile"}
+    assert {factors[name] for name in factors.keys() - means} == {1.0}
+
+
+def pinball(F, z, y, levels):
+    """The mean over levels, times their number; targets repeat for each level."""
+    level = z.new_tensor(levels).repeat(z.shape[-1] // len(levels))
+    return F.relu((y - z) * level) + F.relu((z - y) * (1 - level))
+
+
+# Losses with parameters -> their rows' losses in PyTorch
+PARAMETERS = {
+    "huber 0.3": (huber(0.3), lambda F, z, y: F.huber_loss(z, y, reduction="none", delta=0.3)),
+    "huber 5": (huber(5.0), lambda F, z, y: F.huber_loss(z, y, reduction="none", delta=5.0)),
+    "one quantile": (quantile(0.9), lambda F, z, y: pinball(F, z, y, [0.9])),
+    "two quantiles": (quantile([0.1, 0.8]), lambda F, z, y: pinball(F, z, y, [0.1, 0.8])),
+    "four quantiles": (
+        quantile([0.1, 0.2, 0.5, 0.9]), lambda F, z, y: pinball(F, z, y, [0.1, 0.2, 0.5, 0.9])
+    ),
+    **{
+        f"focal {gamma}": (
+            focal(gamma),
+            lambda F, z, y, g=gamma: -y * (1 - z.softmax(-1)) ** g * z.log_softmax(-1),
+        )
+        for gamma in (1.0, 1.5, 3.0)
+    },
+    "binary focal 1.5": (
+        focal(1.5, binary=True),
+        lambda F, z, y: (
+            -y * F.sigmoid(-z) ** 1.5 * F.logsigmoid(z)
+            - (1 - y) * F.sigmoid(z) ** 1.5 * F.logsigmoid(-z)
+        ),
+    ),
+    "class weights": (
+        class_weighted(LOSSES["binary_log_loss"], [(1.0, 3.0), (1.0, 0.0), (1.0, 1.0), (1.0, 7.0)]),
+        lambda F, z, y: F.binary_cross_entropy_with_logits(
+            z, y, reduction="none", pos_weight=z.new_tensor([3.0, 0.0, 1.0, 7.0])
+        ),
+    ),
+    "weights of both classes": (
+        class_weighted(LOSSES["binary_focal"], [(0.5, 3.0)] * C),
+        lambda F, z, y: (
+            -3 * y * F.sigmoid(-z) ** 2 * F.logsigmoid(z)
+            - 0.5 * (1 - y) * F.sigmoid(z) ** 2 * F.logsigmoid(-z)
+        ),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_loss_with_parameters_equals_torchs_and_is_the_same_everywhere(name, xp_eager):
+    torch = pytest.importorskip("torch", reason="compares with torch")
+    loss, theirs = PARAMETERS[name]
+    z, y, w = (torch.asarray(a) for a in setting())
+    z.requires_grad_()
+    value = (w * theirs(torch.nn.functional, z, y).sum(-1)).sum()
+    value.backward()
+    for dtype in xp_eager.floats:
+        got, d = loss(*(xp_eager.asarray(a, dtype) for a in setting()))
+        assert [dtype_name(a) for a in (got, d)] == [dtype, dtype]
+        assert relative_error(xp_eager.host(got), value.item()) < 10 * TOLERANCE[dtype]
+        assert relative_error(xp_eager.host(d), z.grad.numpy()) < 10 * TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("made", [loss for loss, _ in PARAMETERS.values()], ids=PARAMETERS)
+def test_a_loss_with_parameters_has_members_a_derivative_and_equal_twins(made):
+    alone = [setting(seed) for seed in range(C)]
+    value, d = made(*map(np.stack, zip(*alone)))
+    want = [made(*given) for given in alone]
+    assert relative_error(value, np.stack([v for v, _ in want])) < 1e-14
+    assert relative_error(d, np.stack([d for _, d in want])) < 1e-14
+    assert pickle.loads(pickle.dumps(made)) == made and len({made, copy.deepcopy(made)}) == 1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: huber(0.0), lambda: huber(float("nan")), lambda: focal(0.5), lambda: quantile([]),
+        lambda: quantile(1.0), lambda: quantile([0.9, 0.1]), lambda: quantile([0.5, 0.5]),
+    ],
+)  # fmt: skip
+def test_parameters_without_sense_are_refused_in_a_sentence(make):
+    with pytest.raises(ValueError, match=r"(needs|must be) .*got .*"):
+        make()

@@ -13,6 +13,8 @@ from xpmlp.optim import (
     Adaptive,
     Constant,
     InvScaling,
+    Lion,
+    Nadam,
     RMSprop,
     Rule,
     init_state,
@@ -94,8 +96,60 @@ def test_a_rule_equals_torchs(name):
     assert_close(got["params"], {k: p.numpy() for k, p in params.items()}, 1e-14)
 
 
-def test_every_rule_is_compared_with_torch():
-    assert {type(rule) for rule, _ in TORCH.values()} == set(RULES.values())
+def nadam(p, gradients, lr, beta_1, beta_2, epsilon):
+    """Dozat's look-ahead, with one correction for the momentum's and the gradient's share."""
+    m = v = 0.0
+    for t, g in enumerate(gradients, start=1):
+        m, v = beta_1 * m + (1 - beta_1) * g, beta_2 * v + (1 - beta_2) * g**2
+        ahead = (beta_1 * m + (1 - beta_1) * g) / (1 - beta_1 ** (t + 1))
+        p = p - lr * ahead / (np.sqrt(v / (1 - beta_2**t)) + epsilon)
+    return p
+
+
+def lion(p, gradients, lr, beta_1, beta_2, decay):
+    """Chen et al. 2023, algorithm 2."""
+    m = 0.0
+    for g in gradients:
+        p = p - lr * (np.sign(beta_1 * m + (1 - beta_1) * g) + decay * p)
+        m = beta_2 * m + (1 - beta_2) * g
+    return p
+
+
+def test_nadam_and_lion_follow_their_formulas_step_by_step():
+    start, gradients = setting()
+    rule = Nadam(0.8, 0.95, 1e-30)  # ours adds epsilon to the uncorrected root
+    got = run(rule, start, gradients, rates_of(rule))["params"]
+    assert_close(got, {k: nadam(p, [g[k] for g in gradients], 0.1, 0.8, 0.95, 1e-30)
+                       for k, p in start.items()}, 1e-13)  # fmt: skip
+    rule = Lion()
+    got = run(rule, start, gradients, rates_of(rule), 0.1 * 0.3)["params"]
+    decays = {"weights": 0.3, "offsets": 0.0}
+    assert_close(got, {k: lion(p, [g[k] for g in gradients], 0.1, 0.9, 0.99, decays[k])
+                       for k, p in start.items()}, 1e-13)  # fmt: skip
+
+
+def test_late_in_a_training_nadam_is_torchs_with_constant_momentum():
+    torch = pytest.importorskip("torch", reason="compares with torch")
+    start, gradients = setting()
+    params = [torch.asarray(a.copy()) for a in start.values()]
+    optimizer = torch.optim.NAdam(params, 0.1, (0.5, 0.9), 1e-30, momentum_decay=1e9)
+    gradients *= 10
+    for grads in gradients:
+        for p, g in zip(params, grads.values()):
+            p.grad = torch.asarray(g)
+        before = [p.numpy().copy() for p in params]
+        optimizer.step()
+    theirs = [p.numpy() - old for p, old in zip(params, before)]
+    rule = Nadam(0.5, 0.9, 1e-30)
+    rates = rule.rates(0.1, np.arange(1, len(gradients) + 1))
+    ends = [run(rule, start, gradients[:n], rates)["params"] for n in (len(gradients) - 1, None)]
+    ours = [ends[1][k] - ends[0][k] for k in start]
+    assert max(relative_error(a, b) for a, b in zip(ours, theirs)) < 1e-12
+
+
+def test_every_rule_is_compared_with_torch_or_its_formula():
+    rules = {type(rule) for rule, _ in TORCH.values()}
+    assert rules | {Nadam, Lion} == set(RULES.values())  # torch's NAdam differs; it has no Lion
 
 
 @pytest.mark.parametrize(
@@ -235,13 +289,15 @@ def test_make_rule_hands_over_what_a_rule_uses_and_refuses_unknown_names():
     assert make_rule("adamw", beta_1=0.5, beta_2=0.6, epsilon=0.1) == AdamW(0.5, 0.6, 0.1)
     assert make_rule("rmsprop", epsilon=0.1) == RMSprop(epsilon=0.1)
     assert make_rule("adagrad", epsilon=0.1) == Adagrad(0.1)
+    assert make_rule("nadam", beta_1=0.5, beta_2=0.6, epsilon=0.1) == Nadam(0.5, 0.6, 0.1)
+    assert make_rule("lion", beta_1=0.5, beta_2=0.6) == Lion()  # its paper's
     own = type("Own", (Rule,), {})()
     assert make_rule(own) is own
     assert Adam() != AdamW()  # an engine compiles equal records once
     with pytest.raises(ValueError, match="sgd, adam.*got 'newton'"):
         make_rule("newton")
-    with pytest.raises(ValueError, match="constant, invscaling.*got 'cosine'"):
-        make_schedule("cosine")
+    with pytest.raises(ValueError, match="constant, invscaling.*got 'linear'"):
+        make_schedule("linear")
 
 
 def test_a_rule_of_ones_own_needs_only_its_apply():

@@ -12,6 +12,7 @@ import threading
 import numpy as np
 import pytest
 from conftest import find
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
@@ -240,6 +241,10 @@ HIDDEN = {
     "X that a moved model takes": (
         lambda x: fitted(x=x).to("device1").predict(X),
         rf"X \({SIZE} bytes\) from numpy on cpu to array_api_strict on device1: .*\.to\(X\)",
+    ),
+    "a sparse X": (
+        lambda x: fitted(x=x).to("device1").predict(csr_array(X)),
+        r"rows of the sparse X \(960 bytes\) from numpy .*: pass X dense, from there",
     ),
     "X_val from the host": (
         lambda x: MLPClassifier(**ARGS).fit(x, Y, X_val=X[:10], y_val=Y[:10]),

@@ -13,7 +13,11 @@ from cuda_training import engine, engine_module, oracle, outcome, products, trai
 
 from xpmlp import MLPClassifier, MLPRegressor, nn, train
 from xpmlp.arrays import current_card
+from xpmlp.engines.cupy.units import LOSS_KINDS
 from xpmlp.errors import DeviceError, DeviceMemoryError
+from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.normalization import NORMALIZATIONS
+from xpmlp.optim import RULES
 from xpmlp.transfers import counting
 
 LT = products.cublaslt()[0]
@@ -130,6 +134,29 @@ def test_what_changes_nothing_is_noted(layers, dtype, options, said):
             loss="log_loss", **options,
         )  # fmt: skip
         assert [said in text for text in made.report["notes"]] == [True], made.report["notes"]
+
+
+BLOCK = nn.Residual([nn.Dense(5, "tanh"), nn.RMSNorm()])
+UNFUSED = {
+    **{name: {"loss": name} for name in {*LOSSES} - {*LOSS_KINDS}},
+    **{name: {"rule": RULES[name]()} for name in ("nadam", "lion")},
+    "max_grad_norm": {"max_grad_norm": 0.01},
+    "max_norm": {"max_norm": 0.5},
+    "ema_decay": {"ema_decay": 0.9},
+    **{kind.__name__: {"network": nn.Network([nn.Dense(6), kind(), nn.Dense(3)])}
+       for kind in NORMALIZATIONS.values()},
+    "Residual": {"network": nn.Network([BLOCK, nn.Dense(3)])},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tier", ["eager", "graph"])
+@pytest.mark.parametrize("name", sorted(UNFUSED))
+def test_what_has_no_kernels_runs_as_plain_operations_and_says_so(name, tier):
+    made = training(**{"network": NETWORK, "n": 22, "D": 5, "alpha": 0.1} | UNFUSED[name])
+    with counting() as counts:
+        got = outcome(engine(tier), made, fused=False)
+    assert any("runs as plain operations" in text for text in counts.notes), counts.notes
+    assert_close(got, oracle(made), 1e-11)
 
 
 def test_steps_that_overflow_in_float16_are_counted_in_the_report():

@@ -260,7 +260,7 @@ def loss_targets(name, shape, rng):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("K", [1, 3])
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", LOSS_KINDS)
 @pytest.mark.parametrize(("n", "C"), [(1, 1), (5, 2), (20, 10), (17, 33), (9, 1000)])
 def test_losses_and_their_gradients_are_those_of_the_plain_text(kind, K, name, n, C):
     rng, s = seeded(kind, name, n), Stretch(kind, K=K, N=n, seed=n)
@@ -300,7 +300,7 @@ LOGITS = {
 
 
 @pytest.mark.parametrize("kind", ["float64", "float32"])
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", LOSS_KINDS)
 def test_extreme_logits_give_the_plain_texts_numbers_without_overflow(kind, name):
     z = np.asarray([LOGITS[name]])
     y = np.zeros(z.shape)
@@ -313,7 +313,7 @@ def test_extreme_logits_give_the_plain_texts_numbers_without_overflow(kind, name
     assert relative_error(got, d) <= 8 * EPS[kind]
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", LOSS_KINDS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_in_the_outputs_reaches_the_loss(name, bad):
     z, y = np.zeros((1, 40, 3)), np.full((1, 40, 3), 1 / 3)
@@ -323,7 +323,7 @@ def test_what_is_not_finite_in_the_outputs_reaches_the_loss(name, bad):
     assert np.isfinite(got[0, :37]).all()
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", LOSS_KINDS)
 def test_a_batch_that_weighs_nothing_has_loss_and_gradient_0(name):
     z, y = np.full((1, 9, 3), 5.0), np.full((1, 9, 3), 1 / 3)
     got, losses = loss_grad(
@@ -334,7 +334,7 @@ def test_a_batch_that_weighs_nothing_has_loss_and_gradient_0(name):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", LOSS_KINDS)
 def test_a_batch_in_parts_has_the_sum_of_its_losses(kind, name):
     rng, K, n, C = seeded(name), 2, 21, 4
     z, y = rounded(rng.normal(size=(K, n, C)), kind), loss_targets(name, (K, n, C), rng)
@@ -348,7 +348,7 @@ def test_a_batch_in_parts_has_the_sum_of_its_losses(kind, name):
     assert relative_error(got[-1][1][0, 1], losses[0, 1]) <= 8 * EPS[KINDS[kind][0]]
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", LOSS_KINDS)
 def test_the_scale_of_the_loss_is_in_its_gradient_and_not_in_its_value(name):
     rng = seeded(name)
     z, y = rounded(rng.normal(size=(1, 9, 3)), "float16"), loss_targets(name, (1, 9, 3), rng)

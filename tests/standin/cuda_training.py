@@ -47,8 +47,12 @@ class Training(NamedTuple):
 def training(
     network, *, n=22, D=4, dtype="float64", loss="squared_error", rule=None, batch_size=5,
     alpha=0.0, weight_decay=0.0, weights=None, shuffle=True, epochs=2, seed=0, K=0, lr=0.05,
+    **bounds,
 ):  # fmt: skip
-    """Return a training of a network, or (K > 0) of K members with their own starts and plans."""
+    """Return a training of a network, or (K > 0) of K members with their own starts and plans.
+
+    bounds: max_grad_norm and so on.
+    """
     rng, rule = np.random.default_rng(seed), rule or SGD(0.9)
     starts = [network.init(D, np.random.default_rng(seed + k))[0] for k in range(max(K, 1))]
     C = network.init(D, rng)[1]
@@ -57,7 +61,9 @@ def training(
     params = map_tree(_short, members(starts) if K else starts[0])
     layout = Layout.of(network, params, contiguous=True)
     B = -(-n // batch_size)
-    step = Step(network, record, rule, layout, batch_size, dtype, alpha > 0, weight_decay > 0)
+    step = Step(
+        network, record, rule, layout, batch_size, dtype, alpha > 0, weight_decay > 0, **bounds
+    )
 
     def plan(epoch, k):
         return make_plan(
@@ -107,11 +113,13 @@ def started(made, asarray=cupy.asarray):
     dtype = made.step.dtype
     own = lambda a: asarray(np.array(a, dtype))
     store = {name: own(a) for name, a in made.step.layout.pack(made.params, xp=np).items()}
+    groups = made.step.layout.groups
+    buffers = {name: store.pop(name) for name in [*store] if name not in groups}
     state = {slot: {k: own(np.zeros(a.shape)) for k, a in store.items()}
-             for slot in made.step.rule.slots}  # fmt: skip
+             for slot in made.step.slots}  # fmt: skip
     like = own(0)
     plans = [to_device(plan, like, dtype) for plan in made.plans]
-    return Carry(store, {}, state), tuple(map(own, made.data)), plans
+    return Carry(store, buffers, state), tuple(map(own, made.data)), plans
 
 
 def outcome(engine, made, *, fused=True):

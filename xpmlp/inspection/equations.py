@@ -19,7 +19,13 @@ EQUATIONS = {
     "log_loss": "-sum({y} * log({p})) / n",
     "binary_log_loss": "-sum({y} * log({p}) + (1 - {y}) * log(1 - {p})) / n",
     "poisson": "sum({p} - {y} + {y} * log({y} / {p})) / n",
+    "gamma": "sum({y} / {p} - log({y} / {p}) - 1) / n",
+    "absolute_error": "sum(abs({p} - {y})) / n",
+    "log_cosh": "sum(log(cosh({p} - {y}))) / n",
     "loss": "{f}({p}, {y})",
+    "dgamma": "(1 - {y} / {p}) / n",
+    "dabsolute_error": "sign({p} - {y}) / n",
+    "dlog_cosh": "tanh({p} - {y}) / n",
     "dloss": "({p} - {y}) / n",
     "own dloss": "{f}'({p}, {y})",
 }

@@ -96,8 +96,10 @@ class Trace:
             if loss.link != "identity":
                 p = self.name(LINKS[loss.link](outputs, xp), "P")
                 self.line(lines, p, EQUATIONS["function"], p, f=loss.link, z=outputs)
-            known = LOSSES.get(loss.name) == loss  # else it is the user's own
-            text, d_text = (loss.name, "dloss") if known else ("loss", "own dloss")
+            text, d_text = "loss", "own dloss"
+            if LOSSES.get(loss.name) == loss and loss.name in EQUATIONS:
+                text = loss.name
+                d_text = f"d{text}" if f"d{text}" in EQUATIONS else "dloss"
             bare = {role: self.terms[id(a)]._replace(shape=()) for role, a in (("p", p), ("y", y))}
             self.line(lines, Term("L"), EQUATIONS[text], value, f=loss.name, **bare)
             self.line(lines, self.d(outputs), EQUATIONS[d_text], d, f=loss.name, p=p, y=y)

@@ -336,6 +336,7 @@ def match_loss(loss: str | Loss, task: str, out_activation: str = "auto") -> tup
     if task in ("binary", "multilabel") and record.name in BINARY:
         gamma = getattr(record.value_and_grad, "gamma", None)
         record = focal(gamma, binary=True) if gamma else LOSSES[BINARY[record.name]]
+    name = loss.name if isinstance(loss, Loss) else loss
     allowed: tuple[str, ...]
     expected, allowed = record.link, (record.link,)
     if record.link == "identity":
@@ -343,12 +344,12 @@ def match_loss(loss: str | Loss, task: str, out_activation: str = "auto") -> tup
         allowed = (expected,) if classes else ("identity", "logistic", "tanh", "relu")
     elif record.link == "softmax" and task in ("binary", "multilabel"):
         raise ValueError(
-            f"loss={record.name!r} is of a softmax, and a {task} task has independent outputs: "
+            f"loss={name!r} is of a softmax, and a {task} task has independent outputs: "
             "give the Loss link='logistic'."
         )
     if out_activation not in ("auto", *allowed):
         raise ValueError(
-            f"loss={record.name!r} for a {task} task goes with out_activation="
+            f"loss={name!r} for a {task} task goes with out_activation="
             f"{' or '.join(map(repr, allowed))}, got {out_activation!r}: "
             f"{'a softmax goes with log_loss' if out_activation == 'softmax' else 'use `auto`'}."
         )

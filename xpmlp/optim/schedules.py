@@ -191,13 +191,13 @@ class StepDecay(Warmup):
 
 @dataclass(frozen=True)
 class OneCycle(Warmup):
-    """Rise from lr / 25 to lr in the first `rise` of all epochs, then fall to lr / 10 000.
+    """Rise from lr / 25 to lr in the first `rise` of all epochs, then fall to lr / 250 000.
 
     Both along half a cosine; momentum stays as it is.
 
     References
     ----------
-    Smith & Topin 2019; the numbers are those of fastai and PyTorch.
+    Smith & Topin 2019; the numbers are PyTorch's.
 
     Examples
     --------
@@ -214,7 +214,7 @@ class OneCycle(Warmup):
         x = t / n_epochs
         if x < self.rise:
             return _between(0.04, 1.0, x / self.rise)
-        return _between(1.0, 1e-4, (x - self.rise) / (1.0 - self.rise))
+        return _between(1.0, 4e-6, (x - self.rise) / (1.0 - self.rise))
 
 
 @dataclass(frozen=True)

@@ -201,7 +201,7 @@ def _epoch(step, engine, data, recipe, state, sample_weight, ahead):
     if not (np.isfinite(report).all() and (report[2 * B :] == 1.0).all()):
         state.carry = before
         _count(state, -1, -B, -n)
-        return lambda: diverged(step, engine, data, run, plan, before, state.n_iter + 1)
+        return lambda: diverged(step, engine, data, run, plan, lr, before, state.n_iter + 1)
     state.history["loss"].append(float((plan.n_rows * state.batch_losses).sum() / n))
     state.history["learning_rate"].append(float(lr[-1]))
     state.history["seconds"].append(time.perf_counter() - start)

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from ..arrays import Array, from_host, is_numpy, namespace, to_host
+from ..arrays import Array, from_host, home, is_numpy, namespace, to_host
 from ..engines import Batch, Plan, gather
+from ..placing import check_transfer
 from .plan import to_device
 
 STRETCH = 2**22  # elements that are dense at once, 32 MB of float64; at least one batch
@@ -33,7 +34,10 @@ class SparseRows:
     def dense(self, rows) -> Array:
         """Return rows, a slice or their numbers, as an array beside `like`."""
         a = self.csr[rows].toarray()
-        return a if is_numpy(self.like) else from_host(a, self.like)
+        if is_numpy(self.like):
+            return a
+        check_transfer(a, home(self.like), "rows of the sparse X", "pass X dense, from there")
+        return from_host(a, self.like)
 
     def cuts(self, n: int, size: int = 1) -> list[slice]:
         """Cut n groups of `size` rows into stretches, equal but for the last, as slices."""

@@ -14,6 +14,7 @@ from ...nn.initializers import INITIALIZERS
 from ...nn.layout import path_name
 from ...nn.losses import LOSSES, one_hot, softmax
 from ...nn.network import LAYERS
+from ...nn.normalization import NORMALIZATIONS
 from ...randomness import step_keys, stream
 from .compare import BITS, EQUAL, Bound, Operation, norm, ulp
 from .trainings import flat, trainings, unflat
@@ -28,6 +29,8 @@ EXAMPLES: dict[str, nn.Layer] = {
     "Dense": nn.Dense(H, "tanh"),
     "Activation": nn.Activation("gelu"),
     "Dropout": nn.Dropout(0.3),
+    **{kind.__name__: kind() for kind in NORMALIZATIONS.values()},
+    "Residual": nn.Residual([nn.Dense(H, "tanh"), nn.Dense(D)]),
 }
 # Forward and backward, about four times the worst seen on NumPy, PyTorch, JAX and dpnp; what is the
 # difference of terms of size 1 is counted at that size.
@@ -45,6 +48,8 @@ def operations() -> Iterator[Operation]:
     yield from map(activation, ACTIVATIONS.values())
     yield from map(loss, LOSSES.values())
     yield from (layer(EXAMPLES[name], f"layer {name}") for name in LAYERS)
+    for name in (kind.__name__ for kind in NORMALIZATIONS.values()):
+        yield layer(EXAMPLES[name], f"layer {name} in predictions", training=False)
     three = nn.Network((nn.Dense(H, "relu"), nn.Dropout(0.2), nn.Dense(5)))
     yield layer(three, "network of three layers", 6)
     yield from (_initializer(name, row) for name, row in INITIALIZERS.items())
@@ -117,15 +122,15 @@ def loss(record: nn.Loss) -> Operation:
     return Operation(f"loss {record.name}", (z, y, w / w.sum()), compute, bounds)
 
 
-def layer(record: nn.Layer, name: str, passes: int = 2) -> Operation:
-    """Return a layer's training pass: output, input gradient, updates of its parameters."""
+def layer(record: nn.Layer, name: str, passes: int = 2, *, training: bool = True) -> Operation:
+    """Return a layer's pass: output, input gradient, updates of its parameters."""
     made = record.init(D, stream(0, "init"), normal(N, D))
     params, n_out = _two(made, "init", "(params, n_out)")
     paths, arrays = flat(record, params)
 
     def compute(place, key, weights, n_rows, x, dy, *arrays):
         params = unflat(paths, arrays)
-        ctx = nn.Ctx(place.xp, True, place.engine.kernels, weights, n_rows, key)
+        ctx = nn.Ctx(place.xp, training, place.engine.kernels, weights, n_rows, key)
         y, cache = _two(record.forward(params, x, ctx), "forward", "(y, cache)")
         dx, updates = _two(record.backward(params, dy, cache, ctx), "backward", "(dx, updates)")
         found = dict(zip(*flat(record, updates)))

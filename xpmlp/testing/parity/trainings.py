@@ -32,9 +32,22 @@ def trainings() -> Iterator[Operation]:
     labels, bound = np.argmax(X @ W, axis=1), norm(16, 32)
     yield training(MLPClassifier(**options), X, labels, predict_proba=bound, predict=EQUAL)
     yield training(MLPRegressor(**options), X, X @ W, predict=bound)
+    both = options | {
+        "hidden_layer_sizes": (12, 12), "dropout": [0.1, 0.0, 0.2], "residual": True,
+        "max_grad_norm": 0.5, "max_norm": 1.5, "ema_decay": 0.8, "learning_rate": "cosine",
+    }  # fmt: skip
+    everything = MLPClassifier(
+        **both, normalization="batch", label_smoothing=0.1, class_weight="balanced", solver="nadam"
+    )
+    yield training(everything, X, labels, "with every option", predict_proba=bound, predict=EQUAL)
+    bands = MLPRegressor(
+        **both, normalization="layer", loss="quantile", quantiles=[0.1, 0.5, 0.9],
+        target_scale="auto",
+    )  # fmt: skip
+    yield training(bands, X, 1e4 * (X @ W[:, 0]), "of quantiles", predict=bound)
 
 
-def training(est, X, y, **predictions: Bound) -> Operation:
+def training(est, X, y, what: str = "", **predictions: Bound) -> Operation:
     """Return the fit of an estimator as an operation: what it draws, and where it ends."""
     if est.solver == "lbfgs":
         raise ValueError("solver='lbfgs' draws neither batches nor masks: take another, as 'adam'.")
@@ -63,9 +76,9 @@ def training(est, X, y, **predictions: Bound) -> Operation:
 
     def core(place, X, y, *given):
         """The same by `fit_network`, as the estimators know float32 and float64 only."""
-        model, problem, _, validation = _posed(est, X, y)
+        model, problem, _, more = _posed(est, X, y)
         start = unflat(paths, given)
-        end, state, _ = fit_network(*(*problem, start), validation=validation)
+        end, state, _ = fit_network(*(*problem, start), **more)
         layout = nn.Layout.of(network, end, contiguous=False)
         store = layout.pack(end, xp=place.xp)
         outputs = network_outputs(network, layout, store, X, place.engine)
@@ -77,7 +90,7 @@ def training(est, X, y, **predictions: Bound) -> Operation:
     bound = norm(longest, len(arrays) * steps)  # a product or a sum for each, forward or backward
     drawn = dict.fromkeys(("initial weights", "rows of the batches", "dropout masks"), EQUAL)
     bounds = drawn | {"loss curve": bound, "weights": bound} | predictions
-    name = f"{type(est).__name__}, {steps} steps"
+    name = f"{type(est).__name__}{' ' * bool(what)}{what}, {steps} steps"
     inputs = X, y, *arrays
     return Operation(name, inputs, fitted, bounds, traced=False, oracle=core, dtypes=dtypes)
 
@@ -85,7 +98,7 @@ def training(est, X, y, **predictions: Bound) -> Operation:
 def _posed(est, X, y) -> tuple[Any, tuple, dict, Any]:
     """Return what a fit has before its first step, in the dtype of X, however wide.
 
-    An estimator that is not fitted; the first arguments of `fit_network`; parameters; validation.
+    An estimator that is not fitted; the first arguments of `fit_network`; parameters; the options.
     """
     model, wide = clone(est), dtype_name(X) not in FLOATS
     x, targets, weights, loss, params, labels = model._prepared(
@@ -96,7 +109,8 @@ def _posed(est, X, y) -> tuple[Any, tuple, dict, Any]:
     rows, validation = model._split(Rows(x, targets, labels, weights, None), (None,) * 3)
     data, rule = (rows.x, rows.targets), model._rule()
     recipe = model._recipe(rows.x.shape[0], rule, False)
-    return model, (model.network_, loss, rule, recipe, data), params, validation
+    more = {"sample_weight": rows.weights, "validation": validation}  # the weights of classes
+    return model, (model.network_, loss, rule, recipe, data), params, more
 
 
 def _draws(place, problem, params, n_epochs):
