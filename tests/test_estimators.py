@@ -270,7 +270,8 @@ def test_a_validation_part_that_weighs_nothing_is_refused_and_a_nan_score_ends_t
     with pytest.raises(ValueError, match="validation rows have weight 0"):
         fast(early_stopping=True).fit(X, LABELS, sample_weight=w)
     est = fast(MLPRegressor, early_stopping=True, max_iter=100, n_iter_no_change=4)
-    est.fit(X, VALUES, X_val=X[:1], y_val=VALUES[:1])
+    with pytest.warns(UserWarning, match="scoring gave no number for the validation rows"):
+        est.fit(X, VALUES, X_val=X[:1], y_val=VALUES[:1])
     assert np.isnan(est.validation_scores_).all() and est.n_iter_ == 5
 
 

@@ -1,20 +1,19 @@
 """What the classifier and the regressor share: arguments, fit, state across calls, predict."""
 
 import warnings
-from copy import copy
 from dataclasses import replace
 from numbers import Integral, Real
 from time import perf_counter
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import get_scorer
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from ..arrays import (
-    Array,
     all_finite,
     as_float,
     float_dtype,
@@ -24,9 +23,9 @@ from ..arrays import (
 )  # fmt: skip
 from ..engines import ACCELERATIONS, MATMUL_PRECISIONS, Carry
 from ..errors import DivergenceError
-from ..nn import BatchNorm, Dropout, Layer, Loss, Network
+from ..nn import BatchNorm, Dropout, Layer
 from ..nn.activations import ActivationFunction
-from ..nn.losses import LINKS, match_loss
+from ..nn.losses import LINKS, levels_of, match_loss
 from ..nn.normalization import NORMALIZATIONS
 from ..optim import RULES, SCHEDULES, SGD, Rule, Schedule, make_rule, make_schedule
 from ..placing import place
@@ -38,7 +37,6 @@ from .explaining import Explains
 from .inputs import (
     check_inputs,
     check_weights,
-    dense_to_look_into,
     on_its_card,
     seed_of,
     sparse_rows,
@@ -49,17 +47,6 @@ from .predictor import Predicts
 from .transforming import Transforms
 from .validation import Rows, Validates
 from .weights import collect, nested, refresh
-
-
-class Problem(NamedTuple):
-    """What a training step works on: a network and its parameters, a loss, and data."""
-
-    network: Network
-    loss: Loss
-    params: dict  # nested dicts of arrays
-    x: Array  # (n_samples, n_features), in the compute dtype, at home
-    targets: Array  # (n_samples, n_outputs)
-    alpha: float  # the L2 penalty
 
 
 class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates, BaseEstimator):
@@ -153,6 +140,8 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
         before, start = dict(vars(self)), perf_counter()
         try:
             self._validate_params()
+            if isinstance(self.scoring, str) and self.scoring != "loss":
+                get_scorer(self.scoring)  # which says what names there are
             with counting() as counts:
                 error = self._fit(X, y, sample_weight, validation, resume, one_epoch, classes)
             why = why_there(X, self._placed)
@@ -174,7 +163,8 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
         """Fit. Returns the error of a training that diverged after an epoch that ended well."""
         if one_epoch and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        if one_epoch and isinstance(getattr(self, "class_weight", None), str):
+        weighed = getattr(self, "class_weight", None)
+        if one_epoch and (weighed == "balanced" or "balanced" in (weighed or ())):
             raise ValueError(
                 "partial_fit sees a part of the rows, which class_weight='balanced' cannot be "
                 "computed from: pass the weights as a dict."
@@ -191,6 +181,11 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
         if rule is None:
             self._check_objective()
         recipe = self._recipe(rows.x.shape[0], rule, one_epoch)
+        if recipe.batch_size == 1 and has_layer(self.network_, BatchNorm):
+            raise ValueError(
+                "batch normalization needs batches of two rows or more, each row alone is its own "
+                "mean: raise batch_size, or take normalization='layer'."
+            )
         with self._observed(
             X, y, sample_weight, state, recipe.max_iter, tasks=not one_epoch
         ) as on_epoch:
@@ -203,7 +198,7 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
                 raise error
             collect(self, params)
             self._set_fitted(replace(state, batch_losses=None))
-        self._tell(state, reason, one_epoch)
+        self._tell(state, reason, one_epoch, recipe)
         if error:
             error.n_finite = state.n_iter
             error.args = (f"{error} The estimator holds the weights after epoch {state.n_iter}.",)
@@ -216,7 +211,8 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
                 "solver='lbfgs' needs a fixed objective: leave dropout and batch normalization "
                 "out, or take 'adam'."
             )
-        given = [k for k in ("max_norm", "max_grad_norm", "ema_decay") if getattr(self, k)]
+        steps = ("weight_decay", "max_norm", "max_grad_norm", "ema_decay")
+        given = [name for name in steps if getattr(self, name)]
         if given:
             raise ValueError(
                 f"solver='lbfgs' makes no steps that {' and '.join(given)} could act on: leave "
@@ -235,10 +231,12 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
         like = like_of(x)
         weights = check_weights(sample_weight, x.shape[0])
         labels = self._checked_targets(y, x.shape[0], reset=not resume, classes=classes)
+        loss, self.out_activation_ = match_loss(self._loss(), self._task, self.out_activation)
         if not resume:
+            self.quantiles_ = levels_of(loss)
             self._measure(labels, weights)
         targets = self._encoded(labels, like)
-        loss, self.out_activation_ = match_loss(self._loss(), self._task, self.out_activation)
+        self._weigh_classes(labels, weights)
         loss, weights = self._class_weighted(loss, labels, weights)
         if not resume:
             params = self._initial(like, targets.shape[1], loss)
@@ -254,27 +252,19 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
     def _loss(self):
         return self.loss
 
-    def _levels(self):
-        """Return the quantiles that are learnt: each takes an output."""
-        return (0.5,)
+    def _n_levels(self):
+        """Return how many outputs a target has: one for each quantile that is learnt."""
+        return len(self.quantiles_ or (0.5,))
 
     def _measure(self, labels, weights):
         """Take statistics of the targets that the model keeps."""
 
+    def _weigh_classes(self, labels, weights):
+        """Compute the weights of the classes, if they have any."""
+
     def _class_weighted(self, loss, labels, weights):
         """Return the loss and the rows' weights with those of the classes in them."""
         return loss, weights
-
-    def _problem(self, X, y):
-        """Return what a fit to X and y would start from, without touching the estimator.
-
-        A fitted estimator stands where it is, another one at its initial weights.
-        """
-        twin = copy(self)
-        twin._validate_params()
-        fitted = hasattr(self, "coefs_")
-        x, targets, _, loss, params, _ = twin._prepared(dense_to_look_into(X), y, resume=fitted)
-        return Problem(twin.network_, loss, params, x, targets, float(self.alpha))
 
     def _inputs(self, X, *, reset=False, method="fit"):
         """Return X checked, in the compute dtype, at home, standardised if the model is."""
@@ -321,8 +311,9 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
         old = self._state
         history = {name: list(values) for name, values in old.history.items()}
         rule = old.rule if one_epoch else None  # without a rule its state is made anew
+        own = {} if one_epoch else {"stale": 0, "best_loss": np.inf, "best_score": -np.inf}
         carry = refresh(old.carry, x) if one_epoch else Carry({}, {}, {})
-        return replace(old, carry=carry, rule=rule, history=history)
+        return replace(old, carry=carry, rule=rule, history=history, **own)
 
     def _rule(self):
         return make_rule(
@@ -364,7 +355,7 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
         self.best_validation_score_ = state.best_score if early else None
         self.n_layers_ = len(self.coefs_) + 1
 
-    def _tell(self, state, reason, one_epoch):
+    def _tell(self, state, reason, one_epoch, recipe):
         """Say, and warn of, what the user should know."""
         if self.verbose and self._dtype == "float64" and self.dtype is None:
             print(
@@ -377,6 +368,16 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
                 f"Training diverged in epoch {state.n_iter + 1}; the weights of the best epoch are "
                 "restored: lower learning_rate_init or standardise X.",
                 ConvergenceWarning,
+            )
+        elif self.early_stopping and self.solver != "lbfgs" and state.best_score == -np.inf:
+            warnings.warn(
+                "scoring gave no number for the validation rows in any epoch, so the last weights "
+                "are kept: pass more rows, or another scoring."
+            )
+        elif one_epoch and recipe.schedule.has_end and state.cycle > recipe.n_epochs:
+            warnings.warn(
+                f"The schedule of learning_rate ended after max_iter={self.max_iter} epochs, and "
+                "its rate stays where it ended: pass a larger max_iter."
             )
         elif reason == "max_iter" and not one_epoch:
             name = "lbfgs failed to converge" if self.solver == "lbfgs" else "Stochastic Optimizer"

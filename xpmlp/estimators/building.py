@@ -70,13 +70,14 @@ class Builds:
     def _activations(self: Any):
         """Return the activation of each hidden layer; if there is none, the argument's."""
         given, n = self.activation, len(self._hidden())
-        if isinstance(given, list | tuple) and not isinstance(given, ActivationFunction):
+        if hasattr(given, "__iter__") and not isinstance(given, str | ActivationFunction):
+            given = [*given]
             if len(given) != n:
                 raise ValueError(
                     f"activation must be one, or a list of {n}, one for each hidden layer, got "
                     f"{len(given)}."
                 )
-            activations = [*given]
+            activations = given or ["identity"]
         else:
             activations = [given] * max(n, 1)
         for activation in activations:

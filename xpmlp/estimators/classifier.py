@@ -9,20 +9,20 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import (
-    _check_partial_fit_first_call,
     check_classification_targets,
     type_of_target,
 )
 from sklearn.utils.validation import column_or_1d
 
 from ..arrays import from_host, is_array, namespace, to_host
-from ..nn.losses import Loss, class_weighted, one_hot
+from ..nn.losses import Loss, one_hot
 from ..placing import rows_to_host
 from .base import BaseMLP
+from .classes import Classes, labels_of
 from .inputs import NO_SCORE, back, host_targets, on_its_card
 
 
-class MLPClassifier(ClassifierMixin, BaseMLP):
+class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
     """Multilayer perceptron classifier on arrays of any library.
 
     Arguments, defaults and fitted attributes are scikit-learn's where it has them; they may take
@@ -238,61 +238,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         n_ways = targets.shape[1] if self._task == "multiclass" else 2
         return targets * (1.0 - smoothing) + smoothing / n_ways
 
-    def _class_weighted(self, loss, y, weights):
-        """Return the loss and the rows' weights with `class_weight` in them.
-
-        Several labels have a weight for each column's 0 and 1, which only a loss can hold.
-        """
-        given = self.class_weight
-        if given is None:
-            return loss, weights
-        if self._task == "multilabel":
-            each = given if isinstance(given, list) else [given] * y.shape[1]
-            if len(each) != y.shape[1]:
-                raise ValueError(
-                    f"class_weight has {len(each)} entries, y has {y.shape[1]} columns: pass one "
-                    "for each, or one for all."
-                )
-            pairs = [_weights_of(c, (0, 1), y[:, i], weights) for i, c in enumerate(each)]
-            return loss and class_weighted(loss, pairs), weights
-        if isinstance(given, list):
-            raise ValueError("a list as class_weight is for several labels: pass a dict.")
-        of_class = np.asarray(_weights_of(given, self.classes_.tolist(), y, weights))
-        own = of_class[np.searchsorted(self.classes_, y)]
-        return loss, own if weights is None else own * weights
-
-    def _set_classes(self, found, multilabel, reset, classes):
-        """Set `classes_` and the task, or check what was found against them."""
-        if reset:
-            if classes is not None and not (multilabel and classes[0] is None):
-                self.__dict__.pop("classes_", None)
-                _check_partial_fit_first_call(self, classes[0])
-            else:
-                self.classes_ = found
-            n = len(self.classes_)
-            self._task = "multilabel" if multilabel else ("binary" if n <= 2 else "multiclass")
-        elif classes == "same":  # warm_start
-            if not np.array_equal(found, self.classes_):
-                raise ValueError(
-                    "warm_start can only be used where `y` has the same classes as in the previous "
-                    f"call to fit. Previously got {self.classes_}, `y` has {found}: partial_fit "
-                    "goes on with some of the classes."
-                )
-        elif classes is not None and classes[0] is not None:
-            if not np.array_equal(np.unique(classes[0]), self.classes_):
-                raise ValueError(
-                    f"`classes={classes[0]}` is not the same as on last call to partial_fit, was: "
-                    f"{self.classes_}"
-                )
-        if (self._task == "multilabel") != multilabel:
-            raise ValueError(f"y is not of the kind that the model was fitted to ({self._task}).")
-        unknown = np.setdiff1d(found, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"`y` has classes not in `self.classes_`: {unknown.tolist()}; `self.classes_` has "
-                f"{self.classes_.tolist()}."
-            )
-
     @on_its_card
     def predict(self, X):
         """Predict labels.
@@ -312,12 +257,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """Return the labels for logits z; those for X, where these belong."""
         xp = np if type(z) is np.ndarray else namespace(z)
         if self._task == "multilabel":
-            return _labels(np.arange(2), back(xp.astype(z > 0, xp.int32), X))
+            return labels_of(np.arange(2), back(xp.astype(z > 0, xp.int32), X))
         many = z.shape[-1] > 1
         codes = xp.argmax(z, axis=-1) if many else xp.astype(z[:, 0] > 0, xp.int32)
         if len(self.classes_) == 1:
             codes = xp.zeros_like(codes)
-        return _labels(self.classes_, back(codes, X))
+        return labels_of(self.classes_, back(codes, X))
 
     @on_its_card
     def predict_proba(self, X):
@@ -379,40 +324,3 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             threshold = 0.5 if self.network_.layers[-1].activation == "logistic" else 0.0
             hits = ((outputs > threshold) == (targets > 0.5)).all(axis=1)
         return float(np.average(hits, weights=weights))
-
-
-def _weights_of(given, classes, y, weights):
-    """Return the weight of each class; balanced: n / (n_classes n_of_the_class), rows by weight."""
-    if given is None:
-        return [1.0] * len(classes)
-    if isinstance(given, str):
-        if given != "balanced":
-            raise ValueError(f"class_weight must be 'balanced' or a dict, got {given!r}.")
-        found = [np.average(y == c, weights=weights) for c in classes]
-        return [1.0 / (np.count_nonzero(found) * share) if share else 1.0 for share in found]
-    unknown = [c for c in given if c not in classes]
-    if unknown or not all(isinstance(w, Real) and 0 <= float(w) < np.inf for w in given.values()):
-        raise ValueError(
-            f"class_weight must give classes of {list(classes)} numbers of 0 or more, got {given}."
-        )
-    return [float(given.get(c, 1.0)) for c in classes]
-
-
-def _labels(values, codes):
-    """Return values[codes]: in the library of codes if it has such values, else in NumPy."""
-    if isinstance(codes, np.ndarray) or values.dtype.kind not in "biuf":
-        return values[codes if isinstance(codes, np.ndarray) else _host_codes(codes)]
-    if values.dtype.kind == "u" and int(values.max()) < 2**63:
-        values = values.astype(np.int64)  # torch does arithmetic on few unsigned types
-    moved = from_host(values, codes)
-    name = str(moved.dtype).rpartition(".")[2]
-    if not np.array_equal(values.astype(name), values):  # JAX without x64: 2**40 would become 0
-        return values[_host_codes(codes)]
-    xp = namespace(codes)
-    return xp.reshape(xp.take(moved, xp.reshape(codes, (-1,)), axis=0), codes.shape)
-
-
-def _host_codes(codes):
-    return rows_to_host(
-        codes, "the predicted labels", "fit small numbers as labels, or call predict_proba"
-    )

@@ -2,20 +2,32 @@
 
 from copy import copy
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 from warnings import catch_warnings, simplefilter
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.exceptions import DataConversionWarning
 
-from ..arrays import array_at, float_dtype, is_array, is_numpy
+from ..arrays import Array, array_at, float_dtype, is_array, is_numpy
 from ..errors import DivergenceError
 from ..inspection import check_shapes, explain, plan_training, shape_of
-from ..nn.losses import match_loss
+from ..nn import Loss, Network
+from ..nn.losses import levels_of, match_loss
 from ..placing import place
 from ..training import LearningRates, Sweep, fit_network
-from .inputs import on_its_card
+from .inputs import dense_to_look_into, on_its_card
+
+
+class Problem(NamedTuple):
+    """What a training step works on: a network and its parameters, a loss, and data."""
+
+    network: Network
+    loss: Loss
+    params: dict  # nested dicts of arrays
+    x: Array  # (n_samples, n_features), in the compute dtype, at home
+    targets: Array  # (n_samples, n_outputs)
+    alpha: float  # the L2 penalty
 
 
 class Explains:
@@ -105,7 +117,7 @@ class Explains:
         if not fitted:
             loss, twin.out_activation_ = match_loss(twin._loss(), twin._task, self.out_activation)
             twin.n_features_in_ = shape_of(X)[1]
-            twin.network_ = twin._network(twin.n_outputs_ * len(twin._levels()), loss)
+            twin.network_ = twin._network(twin.n_outputs_ * len(levels_of(loss) or (0.5,)), loss)
         known = X[:0, ...] if is_array(X) else np.empty((0, 1), X.dtype if issparse(X) else None)
         dtype = self._dtype if fitted else float_dtype(known, self.dtype)
         given = known if is_array(X) and not is_numpy(X) else np.empty((0, 1))
@@ -159,9 +171,9 @@ class Explains:
         """
         if self.solver == "lbfgs":
             raise ValueError("solver='lbfgs' has no learning rate to look for: take 'adam'.")
-        if not (0 < low < high and n_steps >= 8):
+        if not (0 < 10 * low <= high and n_steps >= 30):
             raise ValueError(
-                f"a range of rates needs 0 < low < high and n_steps >= 8, got {low}, {high}, "
+                f"a range of rates needs 0 < 10 low <= high and n_steps >= 30, got {low}, {high}, "
                 f"{n_steps}."
             )
         twin = copy(self).set_params(early_stopping=False, verbose=0)
@@ -184,6 +196,17 @@ class Explains:
             losses.append(state.batch_losses)
         rates = [sweep.rates(float(low), i, n_batches, n_epochs) for i in range(len(losses))]
         return LearningRates.of(np.concatenate(rates), np.concatenate(losses))
+
+    def _problem(self: Any, X, y):
+        """Return what a fit to X and y would start from, without touching the estimator.
+
+        A fitted estimator stands where it is, another one at its initial weights.
+        """
+        twin = copy(self)
+        twin._validate_params()
+        fitted = hasattr(self, "coefs_")
+        x, targets, _, loss, params, _ = twin._prepared(dense_to_look_into(X), y, resume=fitted)
+        return Problem(twin.network_, loss, params, x, targets, float(self.alpha))
 
     def _shape_notes(self: Any, X, y):
         """Check the shapes of X and y. Returns notes on them."""

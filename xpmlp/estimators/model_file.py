@@ -14,7 +14,7 @@ from ..files.container import FORMAT_VERSION, MAX_ARRAYS, read_container, write_
 from ..nn import LAYERS, Dense, Layout, Loss, Network, initializers
 from ..nn.activations import ACTIVATIONS, ActivationFunction, get_activation
 from ..nn.layout import path_name, put, walk
-from ..nn.losses import LOSSES, MAKERS, match_loss
+from ..nn.losses import LOSSES, MAKERS, match_loss, quantile
 from ..optim import RULES, schedules
 from ..training import State, new_history
 from .scaling import Scaling
@@ -24,7 +24,7 @@ _SCORE = (float, type(None))
 FITTED = {
     "loss_": _SCORE, "best_loss_": _SCORE, "best_validation_score_": _SCORE, "n_iter_": (int,),
     "t_": (int,), "n_features_in_": (int,), "out_activation_": (str,), "seed_": (int,),
-    "_task": (str,), "_dtype": (str,),
+    "_task": (str,), "_dtype": (str,), "quantiles_": (tuple, type(None)),
 }  # fmt: skip
 ONLY_FIT_USES = ("callbacks", "scoring", "learning_rate")  # a file may lack them
 MAX_DEPTH = 64  # of lists and records in one another
@@ -182,15 +182,17 @@ def _rebuild(arrays, meta, kinds):
     if estimator._dtype not in ("float32", "float64") or estimator._task not in tasks:
         raise ValueError(f"its task is {estimator._task!r}, its dtype {estimator._dtype!r}")
     match_loss(estimator._loss(), estimator._task, estimator.out_activation_)
+    if estimator.quantiles_ is not None:
+        quantile(estimator.quantiles_)
     if len(meta["layers"]) > MAX_ARRAYS:
         raise ValueError(f"it has {len(meta['layers'])} layers")
     network = Network(tuple(_decode(layer) for layer in meta["layers"]))
     last = network.layers[-1]
     if type(last) is not Dense:
         raise ValueError(f"its last layer is {last!r}, expected a Dense")
-    n_outputs, rest = divmod(last.n_out, len(estimator._levels()))
+    n_outputs, rest = divmod(last.n_out, estimator._n_levels())
     if rest:
-        raise ValueError(f"it has {last.n_out} outputs for quantiles {estimator._levels()}")
+        raise ValueError(f"it has {last.n_out} outputs for quantiles {estimator.quantiles_}")
     stats = {k: arrays.pop(k) for k in Scaling._fields if k in arrays}
     estimator.scaling_ = Scaling(**stats) if stats else None
     tree = _checked(network, arrays, estimator, n_outputs)

@@ -8,10 +8,10 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ..arrays import from_host, is_array, namespace, to_host
-from ..nn.losses import Loss, match_loss, quantile
+from ..nn.losses import LOSSES, Loss, match_loss, quantile
 from ..placing import rows_to_host
 from .base import BaseMLP
 from .inputs import NO_SCORE, back, host_targets, on_its_card
@@ -20,6 +20,10 @@ from .scaling import Scaling
 NAMES = {
     "squared_error", "absolute_error", "huber", "log_cosh", "quantile", "poisson", "gamma",
 }  # fmt: skip
+
+
+def _same(a, b):
+    return isinstance(b, Real) and abs(a - float(b)) < 1e-6
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -91,27 +95,21 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             raise ValueError(
                 f"y has {y.shape[1]} outputs, the model was fitted to {self.n_outputs_}."
             )
-        lowest = {"poisson": 0.0, "gamma": np.nextafter(0.0, 1.0)}.get(self._loss_name())
-        if lowest is not None and y.min() < lowest:
-            raise ValueError(
-                f"loss={self._loss_name()!r} needs y {'> 0' if lowest else '>= 0'}, got "
-                f"{y.min():g}: use 'squared_error'."
-            )
+        for name, positive in (("poisson", False), ("gamma", True)):
+            if self.loss in (name, LOSSES[name]) and (y.min() < 0 or (positive and not y.all())):
+                raise ValueError(
+                    f"loss={name!r} needs y {'> 0' if positive else '>= 0'}, got {y.min():g}: use "
+                    "'squared_error'."
+                )
         return y
-
-    def _loss_name(self):
-        return self.loss if isinstance(self.loss, str) else self.loss.name
 
     def _loss(self):
         """Return the loss, with the quantiles in it."""
-        if self.loss != "quantile" and self.quantiles is not None:
+        if self.loss == "quantile":
+            return quantile(0.5 if self.quantiles is None else self.quantiles)
+        if self.quantiles is not None:
             raise ValueError("quantiles go with loss='quantile': leave them out, or set it.")
-        return quantile(self._levels()) if self.loss == "quantile" else self.loss
-
-    def _levels(self):
-        """Return the quantiles that are learnt, a tuple."""
-        given = 0.5 if self.quantiles is None else self.quantiles
-        return tuple(np.ravel(given).tolist()) if self.loss == "quantile" else (0.5,)
+        return self.loss
 
     def _measure(self, y, weights):
         """Measure the targets, if they are to be standardised."""
@@ -124,6 +122,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             )
         by_mean = match_loss(self._loss(), "regression")[1] == "exp"
         self.scaling_ = Scaling.of_targets(y, weights, by_mean=by_mean)
+        _, _, mean, scale = self.scaling_
+        known = np.finfo(self._dtype)
+        if not (np.abs(y).max() < known.max and np.isfinite(mean + scale).all()):
+            raise ValueError(f"y holds values too large for {self._dtype}: divide y by its scale.")
+        if (known.eps * np.abs(mean) > 1e-3 * scale)[np.ptp(y, axis=0)[None, :] > 0].any():
+            raise ValueError(
+                f"y varies by {scale.min():.2g} around {np.abs(mean).max():.3g}, which predictions "
+                f"in {self._dtype} cannot tell apart: pass dtype='float64', or subtract the mean."
+            )
 
     def _encoded(self, y, x):
         """Return targets (n, n_outputs) beside x, standardised, once for each quantile."""
@@ -134,7 +141,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
                 f"y holds values too large for {self._dtype}: set target_scale='auto', or divide y "
                 "by its scale."
             )
-        return from_host(np.repeat(y, len(self._levels()), axis=1), x, self._dtype)
+        return from_host(np.repeat(y, self._n_levels(), axis=1), x, self._dtype)
 
     @on_its_card
     def predict(self, X, quantiles=None):
@@ -159,32 +166,41 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """
         if quantiles is None:
             return self._predict(self._outputs(X, "predict"), X)
-        levels, wanted = self._levels(), np.ravel(quantiles).tolist()
-        if self.loss != "quantile" or not {*wanted} <= {*levels}:
-            learnt = f"learnt {list(levels)}" if self.loss == "quantile" else f"loss={self.loss!r}"
-            raise ValueError(f"quantiles={quantiles!r} are not there, the model has {learnt}.")
-        values = self._values(self._outputs(X, "predict"), [levels.index(q) for q in wanted])
+        check_is_fitted(self)
+        levels = self.quantiles_ or ()
+        at = [[i for i, q in enumerate(levels) if _same(q, w)] for w in np.ravel(quantiles)]
+        if not at or not all(at):
+            raise ValueError(
+                f"quantiles={quantiles!r} are not there: the model has learnt "
+                f"{list(levels) or 'no quantiles'}."
+            )
+        values = self._values(self._outputs(X, "predict"), [found[0] for found in at])
         values = values[:, 0, ...] if self.n_outputs_ == 1 else values
         return back(values if np.ndim(quantiles) else values[..., 0], X)
 
     def _predict(self, outputs, X):
-        """Return predictions in the units of the targets; an exponential output is linked."""
-        if self.loss == "quantile":
+        """Return predictions in the units of the targets."""
+        if self.quantiles_:
             y = self._values(outputs, [self._middle()])[..., 0]
         else:
-            y = self._link(outputs) if self.out_activation_ == "exp" else outputs
+            y = self._linked(outputs)
             y = y if self.scaling_ is None else self.scaling_.restore(y)
         return back(y[:, 0] if self.n_outputs_ == 1 else y, X)
 
     def _middle(self):
         """Return the place of the learnt quantile next to 0.5."""
-        levels = self._levels()
+        levels = self.quantiles_ or (0.5,)
         return min(range(len(levels)), key=lambda i: abs(levels[i] - 0.5))
+
+    def _linked(self, outputs):
+        """Return what the outputs stand for: the last layer has the link, or the loss has."""
+        inside = self.network_.layers[-1].activation == "identity"
+        return self._link(outputs) if inside and self.out_activation_ != "identity" else outputs
 
     def _values(self, outputs, wanted):
         """Return quantiles (n, n_outputs, len(wanted)) in the units of the targets."""
         xp = np if type(outputs) is np.ndarray else namespace(outputs)
-        y = xp.reshape(outputs, (outputs.shape[0], self.n_outputs_, len(self._levels())))
+        y = xp.reshape(outputs, (outputs.shape[0], self.n_outputs_, self._n_levels()))
         y = xp.sort(y, axis=-1)
         each = [y[..., i] for i in wanted]
         if self.scaling_ is not None:
@@ -200,9 +216,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _score_outputs(self, outputs, targets, weights):
         """Return R^2 of host outputs of the training network."""
-        every = len(self._levels())
-        outputs, targets = outputs[:, self._middle() :: every], targets[:, ::every]
-        predictions = self._link(outputs) if self.out_activation_ == "exp" else outputs
+        every = self._n_levels()
+        targets, predictions = (
+            targets[:, ::every],
+            self._linked(outputs[:, self._middle() :: every]),
+        )
         if len(targets) < 2 or not np.isfinite(predictions).all():
             return float("nan")  # R^2 is undefined
         return float(r2_score(targets, predictions, sample_weight=weights))

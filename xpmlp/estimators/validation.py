@@ -2,11 +2,12 @@
 
 from copy import copy
 from inspect import signature
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.metrics import get_scorer
+from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
 from ..arrays import Array, from_host, home, is_array, is_numpy, namespace, to_host
@@ -92,12 +93,12 @@ class Validates:
 
     def _validation_score(self: Any, rows, targets):
         """Return (outputs, loss, params) -> the score that `scoring` names."""
-        by_loss = self.scoring is None and self.loss == "quantile"  # R^2 says little of it
+        by_loss = self.scoring is None and self.quantiles_  # R^2 says little of them
         if self.scoring == "loss" or by_loss:
             return lambda outputs, loss, params: -loss
         if self.scoring is None:
             return lambda outputs, loss, params: self._score_outputs(outputs, targets, rows.given)
-        return self._scored(get_scorer(self.scoring), rows)
+        return self._scored(check_scoring(self, self.scoring), rows)
 
     def _scored(self: Any, scorer, rows):
         """Return the score of a scorer, by an estimator that knows the outputs for these rows."""
@@ -114,12 +115,17 @@ class Validates:
             collect(twin, params)
             known = twin._network_to_predict() == twin.network_
 
-            def own(given, method):
+            def own(given, method, prefix=None):
                 if given is not X:
-                    return type(self)._outputs(twin, given, method)
-                return outputs if known else to_host(type(self)._outputs(twin, x, method))
+                    return type(self)._outputs(twin, given, method, prefix)
+                if known and prefix is None:
+                    return outputs
+                return to_host(type(self)._outputs(twin, x, method, prefix))
 
             twin._outputs = own
-            return float(scorer(twin, X, rows.labels, **options))
+            made = scorer(twin, X, rows.labels, **options)
+            if not isinstance(made, Real):
+                raise TypeError(f"scoring must return a number, got {made!r}.")
+            return float(made)
 
         return score

@@ -315,7 +315,12 @@ LOSSES = {
     )
 }
 MAKERS = {"huber": huber, "quantile": quantile, "focal": focal}  # of losses that have parameters
-BINARY = {"log_loss": "binary_log_loss", "focal": "binary_focal"}  # for logistic outputs
+
+
+def levels_of(loss: Loss) -> tuple[float, ...] | None:
+    """Return the quantiles that a loss is of, or None."""
+    made = loss.value_and_grad
+    return made.levels if isinstance(made, _Quantile) else None
 
 
 def match_loss(loss: str | Loss, task: str, out_activation: str = "auto") -> tuple[Loss, str]:
@@ -333,9 +338,13 @@ def match_loss(loss: str | Loss, task: str, out_activation: str = "auto") -> tup
     if not isinstance(loss, Loss) and loss not in LOSSES:
         raise ValueError(f"loss must be one of {', '.join(LOSSES)} or a Loss, got {loss!r}.")
     record, classes = loss if isinstance(loss, Loss) else LOSSES[loss], task != "regression"
-    if task in ("binary", "multilabel") and record.name in BINARY:
-        gamma = getattr(record.value_and_grad, "gamma", None)
-        record = focal(gamma, binary=True) if gamma else LOSSES[BINARY[record.name]]
+    if task in ("binary", "multilabel"):
+        if record == LOSSES["log_loss"]:
+            record = LOSSES["binary_log_loss"]
+        elif isinstance(record.value_and_grad, _Focal):
+            record = focal(record.value_and_grad.gamma, binary=True)
+    if classes and (levels_of(record) or record.link == "exp"):
+        raise ValueError(f"loss={record.name!r} is for regression: take 'log_loss'.")
     name = loss.name if isinstance(loss, Loss) else loss
     allowed: tuple[str, ...]
     expected, allowed = record.link, (record.link,)

@@ -23,7 +23,8 @@ class BatchNorm(Layer):
     """Normalise each column over the batch's rows; in predictions by running statistics.
 
     Rows count by their weights: one of weight 0, such as padding, changes nothing, and one of
-    weight 2 is two rows. The variance is that of the batch, divided by the weights' sum.
+    weight 2 is two rows. The variance is that of the batch, divided by the weights' sum; a batch
+    that was padded has less of a share in the running statistics.
 
     Parameters
     ----------
@@ -76,8 +77,11 @@ class BatchNorm(Layer):
             mean = xp.sum(w * x, axis=-2, keepdims=True)
             c = x - mean
             var = xp.sum(w * c * c, axis=-2, keepdims=True)
-            # A batch that weighs nothing leaves the statistics alone.
+            # A batch that weighs nothing leaves the statistics alone, and a short one, which is
+            # padded, counts by its rows: the last of an epoch may be a single row.
             share = self.momentum * xp.sum(w, axis=-2, keepdims=True)
+            if ctx.n_rows is not None:
+                share = share * (ctx.n_rows[..., None, None] / x.shape[-2])
             old = [params[name] for name in STATISTICS]
             seen = [a + share * (now - a) for a, now in zip(old, (mean, var))]
         else:

@@ -6,6 +6,7 @@ t, n_epochs: epochs since the schedule began, as a real number, and all that the
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar
 
 import numpy as np
@@ -231,7 +232,13 @@ class ByEpoch(Schedule):
 
     def rates(self, lr, epoch, n_batches, n_epochs):
         """Return the rate of each step of an epoch."""
-        return np.full(n_batches, lr * float(self.function(epoch)))
+        factor = self.function(epoch)
+        if not isinstance(factor, Real):
+            raise TypeError(
+                f"learning_rate's function must return a number, the rate's factor in epoch "
+                f"{epoch}, got {factor!r}."
+            )
+        return np.full(n_batches, lr * float(factor))
 
 
 def _between(start, end, x):

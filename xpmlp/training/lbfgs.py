@@ -8,7 +8,7 @@ import numpy as np
 from ..arrays import from_host, is_numpy, to_host
 from ..transfers import note
 from .divergence import divergence
-from .loop import interruptible, validate
+from .loop import enter, interruptible, validate
 from .plan import epoch_order, make_plan
 from .progress import Progress
 from .rows import SparseRows, batches_of, value_range
@@ -65,8 +65,7 @@ def run_lbfgs(
         def after(intermediate_result):
             nonlocal asked, start
             state.best_loss = reported[float(intermediate_result.fun)]
-            state.history["loss"].append(state.best_loss)
-            state.history["seconds"].append(time.perf_counter() - start)
+            enter(state.history, loss=state.best_loss, seconds=time.perf_counter() - start)
             start = time.perf_counter()
             if validation is not None or on_epoch is not None:
                 state.carry = state.carry._replace(params=unpack(intermediate_result.x))

@@ -69,9 +69,19 @@ class State:
 
 
 def new_history():
-    """Return an empty history: one list a quantity, one entry an epoch."""
+    """Return an empty history: one list a quantity, one entry an epoch, or none at all."""
     names = ("loss", "validation_loss", "validation_score", "learning_rate", "seconds")
     return {name: [] for name in names}
+
+
+def enter(history, **numbers):
+    """Enter an epoch's numbers; NaN where an epoch lacks what others have."""
+    n = len(history["loss"])
+    for name, values in history.items():
+        if name in numbers:
+            values += [float("nan")] * (n - len(values)) + [numbers[name]]
+        elif values:
+            values.append(float("nan"))
 
 
 class Validation(NamedTuple):
@@ -114,7 +124,9 @@ def run_epochs(
     "interrupted", "diverged" (with early_stopping: the best weights are restored), or a
     DivergenceError: then the last finite weights are.
     """
-    if recipe.early_stopping and state.best_score > -np.inf:  # of a call before: these weights
+    if recipe.early_stopping and state.epoch:  # the weights to begin with may stay the best
+        _, score = measure(step, engine, state, validation)
+        state.best_score = score if score == score else -np.inf
         state.best = predicting(step, state, engine.xp)
     show = Progress(recipe.verbose, recipe.max_iter, state.history)
     reason: Any = "max_iter"
@@ -179,6 +191,11 @@ def _epoch(step, engine, data, recipe, state, sample_weight, ahead):
     start, n = time.perf_counter(), data[0].shape[0]
     B = -(-n // step.batch_size)
     lr = recipe.schedule.rates(state.lr, state.cycle, B, recipe.n_epochs)
+    if not (np.isfinite(lr).all() and (lr >= 0).all()):
+        raise ValueError(
+            f"learning_rate gave a rate of {lr[np.argmin(lr)]:g} in epoch {state.n_iter + 1}, "
+            "expected finite numbers of 0 or more."
+        )
     if ahead:
         rest = {"rule_step": state.rule_step, "weight_decay": recipe.weight_decay}
         plan = at_rate(ahead.pop(), step.rule, lr, **rest)
@@ -202,9 +219,9 @@ def _epoch(step, engine, data, recipe, state, sample_weight, ahead):
         state.carry = before
         _count(state, -1, -B, -n)
         return lambda: diverged(step, engine, data, run, plan, lr, before, state.n_iter + 1)
-    state.history["loss"].append(float((plan.n_rows * state.batch_losses).sum() / n))
-    state.history["learning_rate"].append(float(lr[-1]))
-    state.history["seconds"].append(time.perf_counter() - start)
+    loss = float((plan.n_rows * state.batch_losses).sum() / n)
+    seconds = time.perf_counter() - start
+    enter(state.history, loss=loss, learning_rate=float(lr[-1]), seconds=seconds)
     return None
 
 
@@ -226,17 +243,24 @@ def _summary(losses, params, buffers):
 
 
 def validate(step, engine, state, validation):
-    """Enter validation loss and score in the history; one host read, of the outputs."""
+    """Put validation loss and score into the history's last epoch."""
     if validation is None:
         return
+    loss, score = measure(step, engine, state, validation)
+    n = len(state.history["loss"])
+    for name, value in (("validation_loss", loss), ("validation_score", score)):
+        values = state.history[name][: n - 1]
+        state.history[name][:] = values + [float("nan")] * (n - 1 - len(values)) + [value]
+
+
+def measure(step, engine, state, validation):
+    """Return the validation loss and score; one host read, of the outputs."""
     store = step.predicting(state.carry, state.rule_step, xp=engine.xp) | state.carry.buffers
     outputs = network_outputs(step.network, step.layout, store, validation.x, engine)
     outputs = rows_to_host(outputs, "the outputs for validation rows", NO_VALIDATION)
     value, _ = step.loss(outputs, validation.y, validation.weights, xp=np)
     loss = float(value) * step.loss.reported(outputs.shape[-1])
-    state.history["validation_loss"].append(loss)
-    params = step.layout.unpack(store, xp=engine.xp)
-    state.history["validation_score"].append(validation.score(outputs, loss, params))
+    return loss, validation.score(outputs, loss, step.layout.unpack(store, xp=engine.xp))
 
 
 def _improved(recipe, state):

@@ -10,7 +10,8 @@ def lengths(history: dict[str, list]) -> dict[str, int]:
 
 def latest(history: dict[str, list], before: dict[str, int]) -> dict:
     """Return the last entries, without those of calls before (when it had `before` many)."""
-    return {k: values[-1] for k, values in history.items() if len(values) > before.get(k, 0)}
+    new = {k: values[-1] for k, values in history.items() if len(values) > before.get(k, 0)}
+    return {k: value for k, value in new.items() if value == value or k == "loss"}
 
 
 class Progress:

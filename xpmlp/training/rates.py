@@ -24,8 +24,9 @@ class Sweep(Schedule):
 class LearningRates(NamedTuple):
     """What a range test found: `rates`, the batches' `losses`, these `smoothed`, a `suggestion`.
 
-    The suggestion is the rate at which the smoothed loss falls most steeply against the logarithm
-    of the rate; all end where the loss has grown to four times its least value.
+    All end where the smoothed loss has grown to four times its least value. The suggestion is the
+    middle of the decade of rates over which the loss falls most steeply: by the least-squares line
+    through the losses against the logarithm of the rate, as single batches are too noisy to tell.
     """
 
     rates: np.ndarray
@@ -45,11 +46,16 @@ class LearningRates(NamedTuple):
                 smoothed.pop()
                 break
         n = len(smoothed)
-        rates, losses, smooth = np.asarray(rates[:n]), np.asarray(losses[:n]), np.asarray(smoothed)
-        if n < 8:
+        rates, losses = np.asarray(rates[:n]), np.asarray(losses[:n])
+        logs = np.log10(rates)
+        if n < 8 or logs[-1] < logs[0] + 1:
             raise ValueError(
-                f"the loss exploded after {n} steps: begin at a lower rate (low), or standardise X."
+                f"the loss exploded after {n} steps, before the rate had risen tenfold: begin at a "
+                "lower rate (low), or standardise X."
             )
-        last = max(int(np.argmin(smooth)), 2)
-        slopes = np.gradient(smooth, np.log(rates))[: last + 1]
-        return LearningRates(rates, losses, smooth, float(rates[int(np.argmin(slopes))]))
+        capped = np.minimum(losses, 1.5 * np.median(losses[: max(n // 3, 1)]))  # the last explode
+        starts = logs[logs <= logs[-1] - 1]
+        inside = [(logs >= start) & (logs <= start + 1) for start in starts]
+        slopes = [np.polyfit(logs[part], capped[part], 1)[0] for part in inside]
+        suggestion = 10.0 ** (starts[int(np.argmin(slopes))] + 0.5)
+        return LearningRates(rates, losses, np.asarray(smoothed), float(suggestion))

@@ -30,7 +30,7 @@ EXAMPLES: dict[str, nn.Layer] = {
     "Activation": nn.Activation("gelu"),
     "Dropout": nn.Dropout(0.3),
     **{kind.__name__: kind() for kind in NORMALIZATIONS.values()},
-    "Residual": nn.Residual([nn.Dense(H, "tanh"), nn.Dense(D)]),
+    "Residual": nn.Residual((nn.Dense(H, "tanh"), nn.Dense(D))),
 }
 # Forward and backward, about four times the worst seen on NumPy, PyTorch, JAX and dpnp; what is the
 # difference of terms of size 1 is counted at that size.
