@@ -3,8 +3,9 @@
     python ci/readme.py
 
 In blocks of kind `console` each `$ command` gets what it prints now, except those of ci/, which are
-long. Blocks that begin with `# examples/...py` get that file's code. The MNIST table comes from the newest record in ci/benchmarks/results;
-examples/mnist_by_hand.py, whose data are not in the package, is run by hand.
+long. Blocks that begin with `# examples/NAME.py` get that file's code. The MNIST table comes from
+the newest record in ci/benchmarks/results; examples/mnist_by_hand.py, whose data are not in the
+package, is run by hand.
 """
 
 import json

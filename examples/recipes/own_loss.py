@@ -21,7 +21,7 @@ x = np.linspace(-3, 3, 600)[:, None]
 y = np.sin(x[:, 0]) + 0.3 * rng.normal(size=600)
 curves = {"sin(x)": np.sin(x)}
 for loss in ("squared_error", short_is_dear):
-    reg = MLPRegressor(loss, (8,), "tanh", solver="lbfgs", max_iter=2000, random_state=0).fit(x, y)
+    reg = MLPRegressor(loss, (4,), "tanh", solver="lbfgs", max_iter=2000, random_state=0).fit(x, y)
     name = loss if isinstance(loss, str) else loss.name
     curves[name] = reg.predict(x)
     print(f"{name}: {np.mean(curves[name] < y):.0%} of the predictions are short")
