@@ -42,9 +42,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Which ones loss="quantile" learns at once, in rising order; None is the median.
     target_scale : {"auto"}, default=None
         "auto" trains on targets of mean 0 and standard deviation 1 (poisson, gamma: of mean 1), by
-        sample_weight; predictions and `score` are in y's units, `loss_` is not.
+        sample_weight, of the first call's rows in `partial_fit`; predictions and `score` are in y's
+        units, `loss_` is not.
     out_activation : str, default="auto"
-        For squared_error: identity, logistic, tanh or relu.
+        Identity, logistic, tanh or relu, but for poisson and gamma, whose is the exponential.
+
+    Attributes
+    ----------
+    quantiles_ : tuple of floats, or None
+        The quantiles that were learnt.
 
     Examples
     --------
