@@ -440,7 +440,7 @@ def test_validation_data_are_watched_without_touching_the_training():
 
     expected = log_loss(LABELS[:20], watched.predict_proba(X[:20]))
     assert watched.history_["validation_loss"][-1] == pytest.approx(expected)
-    with pytest.raises(ValueError, match="X_val and y_val go together"):
+    with pytest.raises(ValueError, match="X_val, y_val and sample_weight_val go together"):
         fast().fit(X, LABELS, X_val=X)
 
 

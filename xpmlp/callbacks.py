@@ -110,11 +110,12 @@ class CSVLogger(_File):
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> from xpmlp import MLPRegressor
     >>> from xpmlp.callbacks import CSVLogger
     >>> X, y = [[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0]
     >>> reg = MLPRegressor(n_iter_no_change=1, tol=1.0, callbacks=CSVLogger("log.csv")).fit(X, y)
-    >>> len(open("log.csv").readlines()) == 1 + reg.n_iter_
+    >>> len(Path("log.csv").read_text().splitlines()) == 1 + reg.n_iter_
     True
     """
 

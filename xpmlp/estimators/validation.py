@@ -104,6 +104,8 @@ class Validates:
         """Return the score of a scorer, by an estimator that knows the outputs for these rows."""
         twin, options = copy(self), {}
         metric = getattr(scorer, "_score_func", None)  # of scikit-learn's own scorers
+        # As predictions are: y - predictions of (n, 1) and (n,) would be (n, n).
+        y = rows.labels[:, 0] if rows.labels.shape[1:] == (1,) else rows.labels
         x = rows.x.csr if isinstance(rows.x, SparseRows) else rows.x
         # They read X by predicting only; on the host their metrics know all libraries' results.
         X = x if metric is None or is_numpy(x) else np.broadcast_to(0.0, x.shape)
@@ -121,6 +123,6 @@ class Validates:
                 return outputs if known else to_host(type(self)._outputs(twin, x, method))
 
             twin._outputs = own
-            return float(scorer(twin, X, rows.labels, **options))
+            return float(scorer(twin, X, y, **options))
 
         return score

@@ -51,5 +51,6 @@ class LearningRates(NamedTuple):
                 f"the loss exploded after {n} steps: begin at a lower rate (low), or standardise X."
             )
         last = max(int(np.argmin(smooth)), 2)
-        slopes = np.gradient(smooth, np.log(rates))[: last + 1]
-        return LearningRates(rates, losses, smooth, float(rates[int(np.argmin(slopes))]))
+        first = min(10, last - 1)  # the average of a few losses is noise
+        slopes = np.gradient(smooth, np.log(rates))[first : last + 1]
+        return LearningRates(rates, losses, smooth, float(rates[first + int(np.argmin(slopes))]))
