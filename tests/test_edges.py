@@ -178,3 +178,43 @@ def test_scorers_may_use_hidden_features_and_attributes():
         est = made().set_params(scoring=norm).fit(X, Y, X_val=X, y_val=Y)
     want = float((est.transform(X) ** 2).mean())
     assert est.history_["validation_score"][-1] == pytest.approx(want)
+
+
+def test_a_fit_that_goes_on_keeps_the_meaning_of_the_outputs():
+    est = made(MLPRegressor, loss="quantile", quantiles=[0.1, 0.9]).fit(X, V)
+    want = est.predict(X)
+    for changes in ({"quantiles": [0.2, 0.8]}, {"quantiles": None, "loss": "poisson"}):
+        est.set_params(warm_start=True, **changes)
+        for go_on in (est.fit, est.partial_fit):
+            with pytest.raises(ValueError, match="others than those that the model was fitted"):
+                go_on(X, np.abs(V))
+    np.testing.assert_array_equal(est.predict(X), want)
+
+
+def test_a_constant_target_with_the_noise_of_rounding_is_a_constant():
+    y = np.where(X[:, 0] > 0, 0.1 + 0.2, 0.3)
+    assert np.ptp(y) > 0
+    est = made(MLPRegressor, target_scale="auto").fit(X, y)
+    assert est.scaling_.y_scale == 1.0 and est.loss_ < 1.0
+
+
+def test_targets_below_the_range_of_the_dtype_are_refused():
+    with pytest.raises(ValueError, match="too small for float32"):
+        made(MLPRegressor, target_scale="auto", dtype="float32").fit(X, 1e-60 * V)
+
+
+def test_a_class_may_be_called_balanced():
+    y = np.asarray(["balanced", "other"])[(X[:, 0] > 0).astype(int)]
+    est = made(class_weight={"balanced": 2.0}).partial_fit(X, y, classes=["balanced", "other"])
+    assert est.n_iter_ == 1
+
+
+@pytest.mark.parametrize("kind", [np.asarray, np.float32, lambda x: x])
+def test_a_scorer_may_return_any_number(kind):
+    est = made(scoring=lambda e, X, y: kind(0.5)).fit(X, Y, X_val=X, y_val=Y)
+    assert est.history_["validation_score"] == [0.5] * 5
+
+
+def test_a_narrow_range_of_rates_is_refused_at_the_door():
+    with pytest.raises(ValueError, match="needs 0 < 100 low <= high"):
+        made().find_learning_rate(X, Y, low=1e-3, high=5e-3)

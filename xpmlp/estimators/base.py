@@ -53,6 +53,8 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
     """The estimators' common part; `MLPClassifier` and `MLPRegressor` are what to use."""
 
     coefs_: list
+    out_activation_: str
+    quantiles_: tuple[float, ...] | None
     _dtype: str
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -164,7 +166,7 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
         if one_epoch and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         weighed = getattr(self, "class_weight", None)
-        if one_epoch and (weighed == "balanced" or "balanced" in (weighed or ())):
+        if one_epoch and "balanced" in (weighed if isinstance(weighed, list) else [weighed]):
             raise ValueError(
                 "partial_fit sees a part of the rows, which class_weight='balanced' cannot be "
                 "computed from: pass the weights as a dict."
@@ -231,9 +233,15 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
         like = like_of(x)
         weights = check_weights(sample_weight, x.shape[0])
         labels = self._checked_targets(y, x.shape[0], reset=not resume, classes=classes)
-        loss, self.out_activation_ = match_loss(self._loss(), self._task, self.out_activation)
+        loss, out_activation = match_loss(self._loss(), self._task, self.out_activation)
+        learnt = out_activation, levels_of(loss)
+        if resume and learnt != (self.out_activation_, self.quantiles_):
+            raise ValueError(
+                "loss, quantiles or out_activation are others than those that the model was fitted "
+                "with, so its outputs would mean something else: call fit without warm_start."
+            )
+        self.out_activation_, self.quantiles_ = learnt
         if not resume:
-            self.quantiles_ = levels_of(loss)
             self._measure(labels, weights)
         targets = self._encoded(labels, like)
         self._weigh_classes(labels, weights)

@@ -171,9 +171,9 @@ class Explains:
         """
         if self.solver == "lbfgs":
             raise ValueError("solver='lbfgs' has no learning rate to look for: take 'adam'.")
-        if not (0 < 10 * low <= high and n_steps >= 30):
+        if not (0 < 100 * low <= high and n_steps >= 30):
             raise ValueError(
-                f"a range of rates needs 0 < 10 low <= high and n_steps >= 30, got {low}, {high}, "
+                f"a range of rates needs 0 < 100 low <= high and n_steps >= 30, got {low}, {high}, "
                 f"{n_steps}."
             )
         twin = copy(self).set_params(early_stopping=False, verbose=0)

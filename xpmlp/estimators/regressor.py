@@ -129,13 +129,20 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         by_mean = match_loss(self._loss(), "regression")[1] == "exp"
         self.scaling_ = Scaling.of_targets(y, weights, by_mean=by_mean)
         _, _, mean, scale = self.scaling_
-        known = np.finfo(self._dtype)
-        if not (np.abs(y).max() < known.max and np.isfinite(mean + scale).all()):
-            raise ValueError(f"y holds values too large for {self._dtype}: divide y by its scale.")
-        if (known.eps * np.abs(mean) > 1e-3 * scale)[np.ptp(y, axis=0)[None, :] > 0].any():
+        known, found = np.finfo(self._dtype), "too large" if np.abs(y).max() > 1 else "too small"
+        if (
+            not (np.isfinite(mean + scale).all() and np.abs(y).max() < known.max)
+            or (scale < known.tiny).any()
+        ):
+            raise ValueError(f"y holds values {found} for {self._dtype}: divide y by its scale.")
+        varies = np.ptp(y, axis=0) > 8 * np.finfo(np.float64).eps * np.abs(mean[0])
+        lost = (known.eps * np.abs(mean) > 1e-3 * scale)[0] & varies
+        if lost.any():
+            k = int(np.argmax(lost))
+            wider = "pass dtype='float64', or " if self._dtype == "float32" else ""
             raise ValueError(
-                f"y varies by {scale.min():.2g} around {np.abs(mean).max():.3g}, which predictions "
-                f"in {self._dtype} cannot tell apart: pass dtype='float64', or subtract the mean."
+                f"column {k} of y varies by {scale[0, k]:.2g} around {mean[0, k]:.3g}, which "
+                f"predictions in {self._dtype} cannot tell apart: {wider}subtract the mean."
             )
 
     def _encoded(self, y, x):

@@ -45,7 +45,9 @@ class Scaling(NamedTuple):
         size = np.abs(y - mean).max(axis=0)  # squares of large numbers would overflow
         size = np.where(size > 0, size, 1.0)
         spread = size * np.sqrt(np.average(((y - mean) / size) ** 2, axis=0, weights=weights))
-        scale = np.where((mean if by_mean else spread) > 0, mean if by_mean else spread, 1.0)
+        noise = 8 * np.finfo(np.float64).eps * np.abs(mean)  # what rounding makes of a constant
+        scale = mean if by_mean else spread
+        scale = np.where(scale > (0.0 if by_mean else noise), scale, 1.0)
         mean = np.zeros_like(mean) if by_mean else mean
         return Scaling(None, None, mean[None, :], scale[None, :])
 

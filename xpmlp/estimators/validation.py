@@ -2,7 +2,6 @@
 
 from copy import copy
 from inspect import signature
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,6 +103,8 @@ class Validates:
         """Return the score of a scorer, by an estimator that knows the outputs for these rows."""
         twin, options = copy(self), {}
         metric = getattr(scorer, "_score_func", None)  # of scikit-learn's own scorers
+        # As predictions are: y - predictions of (n, 1) and (n,) would be (n, n).
+        y = rows.labels[:, 0] if rows.labels.shape[1:] == (1,) else rows.labels
         x = rows.x.csr if isinstance(rows.x, SparseRows) else rows.x
         # They read X by predicting only; on the host their metrics know all libraries' results.
         X = x if metric is None or is_numpy(x) else np.broadcast_to(0.0, x.shape)
@@ -123,9 +124,10 @@ class Validates:
                 return to_host(type(self)._outputs(twin, x, method, prefix))
 
             twin._outputs = own
-            made = scorer(twin, X, rows.labels, **options)
-            if not isinstance(made, Real):
-                raise TypeError(f"scoring must return a number, got {made!r}.")
-            return float(made)
+            made = scorer(twin, X, y, **options)
+            try:
+                return float(to_host(made) if is_array(made) else made)
+            except (TypeError, ValueError) as error:
+                raise TypeError(f"scoring must return a number, got {made!r}.") from error
 
         return score

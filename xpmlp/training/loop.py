@@ -249,8 +249,9 @@ def validate(step, engine, state, validation):
     loss, score = measure(step, engine, state, validation)
     n = len(state.history["loss"])
     for name, value in (("validation_loss", loss), ("validation_score", score)):
-        values = state.history[name][: n - 1]
-        state.history[name][:] = values + [float("nan")] * (n - 1 - len(values)) + [value]
+        values = state.history[name]
+        values += [float("nan")] * (n - len(values))
+        values[-1] = value
 
 
 def measure(step, engine, state, validation):
