@@ -32,10 +32,10 @@ def divergence(where, x_range, y_range, rate=None):
     )
 
 
-def diverged(step, engine, data, run, plan, carry, epoch):
+def diverged(step, engine, data, run, plan, carry, epoch, lr):
     """Return the error for an epoch from `carry` that did not stay finite, by running it again.
 
-    run: (carry, host plan) -> (carry, losses).
+    run: (carry, host plan) -> (carry, losses); lr: of each step, without a rule's corrections.
     """
     with np.errstate(all="ignore"):
         at, first = _first_step(run, carry, plan, engine.xp)
@@ -44,7 +44,7 @@ def diverged(step, engine, data, run, plan, carry, epoch):
     where = f"In epoch {epoch}, step {first + 1}, {place} went non-finite first"
     where += f"; the largest gradient there was {gradient:.3g}." if gradient else "."
     x, y = map(value_range, data)
-    return divergence(where, x, y, rate=float(plan.rate[first]))
+    return divergence(where, x, y, rate=float(lr[first]))
 
 
 def _large(ends):

@@ -194,7 +194,7 @@ def _epoch(step, engine, data, recipe, state, sample_weight, ahead):
     state.batch_losses = value * step.loss.reported(data[1].shape[-1]) + penalty
     if not (np.isfinite(report).all() and (report[2 * B :] == 1.0).all()):
         state.carry = before
-        return diverged(step, engine, data, run, plan, before, later.n_iter)
+        return diverged(step, engine, data, run, plan, before, later.n_iter, lr)
     for name in ("carry", "epoch", "step", "rule_step", "cycle", "n_seen", "n_iter"):
         setattr(state, name, getattr(later, name))
     state.history["loss"].append(float((plan.n_rows * state.batch_losses).sum() / n))
