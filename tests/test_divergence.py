@@ -51,6 +51,13 @@ def test_it_is_the_same_place_on_every_library(xp64):
     assert texts[0] == texts[1]
 
 
+@pytest.mark.parametrize("solver", ["sgd", "adam", "nadam"])
+def test_the_rate_that_is_told_is_the_one_that_was_given_without_a_rules_corrections(solver):
+    reg = MLPRegressor(**ARGS | {"solver": solver}, learning_rate_init=1e200)
+    with np.errstate(all="ignore"), pytest.raises(DivergenceError, match=r"rate was 1e\+200"):
+        reg.fit(X, Y)
+
+
 PLANTED = {
     "outputs": (lambda z, xp: xp.log(z - 1e3), lambda da, z, a, xp: da,
                 "the outputs of layer 2 (Activation"),

@@ -251,6 +251,8 @@ def shapes_of(layer, n_in):
 
 def describe(layer, n_in):
     """Say a layer in a few words."""
+    if type(layer) in NORMALIZATIONS.values():
+        return type(layer).__name__
     if not isinstance(layer, Dense):
         n = len(layer.parts) if isinstance(layer, Layer) else 0
         return f"{type(layer).__name__} of {n} layers" if n else str(layer)
