@@ -218,3 +218,22 @@ def test_a_scorer_may_return_any_number(kind):
 def test_a_narrow_range_of_rates_is_refused_at_the_door():
     with pytest.raises(ValueError, match="needs 0 < 100 low <= high"):
         made().find_learning_rate(X, Y, low=1e-3, high=5e-3)
+
+
+def test_smoothed_targets_of_independent_outputs_go_half_way():
+    est = made(loss="binary_log_loss", label_smoothing=0.2).fit(X, Y, X_val=X, y_val=Y)
+    z, y = est.decision_function(X), 0.8 * np.eye(3)[Y] + 0.1
+    want = (np.logaddexp(0.0, z) - y * z).sum(axis=1).mean()
+    assert est.history_["validation_loss"][-1] == pytest.approx(want)
+
+
+def test_a_score_that_cannot_be_says_which_rows_it_lacks():
+    some = Y != 2
+    with pytest.raises(ValueError, match="scoring='roc_auc_ovr' failed on the validation rows"):
+        made(scoring="roc_auc_ovr").fit(X, Y, X_val=X[some], y_val=Y[some])
+
+
+def test_validation_rows_from_elsewhere_are_called_so():
+    xs = pytest.importorskip("array_api_strict")
+    with pytest.raises(ValueError, match="X_val is in array_api_strict .* pass X_val from where X"):
+        made().fit(X, Y, X_val=xs.asarray(X), y_val=Y)

@@ -140,7 +140,8 @@ def test_partial_fit_walks_over_as_many_calls_as_fit_has_epochs(learning_rate):
         assert np.array_equal(a, b)
     if learning_rate == "cosine":  # at its end it stays
         before = parts.coefs_[0].copy()
-        parts.partial_fit(X, Y)
+        with pytest.warns(UserWarning, match="ended after max_iter=6 epochs"):
+            parts.partial_fit(X, Y)
         assert parts.history_["learning_rate"][-1] == pytest.approx(0.0, abs=1e-15)
         assert np.abs(parts.coefs_[0] - before).max() < 1e-15
 

@@ -7,7 +7,7 @@ import ctypes
 import math
 import os
 from contextlib import nullcontext
-from functools import cache
+from functools import cache, lru_cache
 from glob import glob
 from importlib import import_module
 from importlib.util import find_spec
@@ -238,6 +238,19 @@ def as_float(x: Array, dtype: str) -> Array:
     """Return `x` in the float dtype of that name, itself if it is in it already."""
     xp = namespace(x)
     return xp.astype(x, getattr(xp, dtype), copy=False)
+
+
+def constants(values: tuple[float, ...], like: Array) -> Array:
+    """Return numbers that never change as an array (n,) beside `like`, copied there once."""
+    xp = namespace(like)
+    if is_jax(like):  # traced, where it is a constant anyway, and would leak
+        return xp.asarray(values, dtype=like.dtype)
+    return _constants(values, xp, like.dtype, device(like))
+
+
+@lru_cache(maxsize=128)
+def _constants(values, xp, dtype, place):
+    return xp.asarray(values, dtype=dtype, device=place)
 
 
 def erf(x: Array, xp: Any) -> Array:

@@ -235,7 +235,7 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
         smoothing = float(self.label_smoothing)
         if not smoothing or len(self.classes_) == 1:
             return targets
-        n_ways = targets.shape[1] if self._task == "multiclass" else 2
+        n_ways = targets.shape[1] if self.out_activation_ == "softmax" else 2
         return targets * (1.0 - smoothing) + smoothing / n_ways
 
     @on_its_card

@@ -85,6 +85,10 @@ class Transforms(  # type: ignore[call-arg]
                 f"the arguments of {type(self).__name__} describe another network than the fitted "
                 "one: call fit before transform."
             )
+        if len(ends) == 1 and layer == -2:
+            raise ValueError(
+                "there is no hidden layer: transform(X, layer=-1) gives the output layer's outputs."
+            )
         n, whole = len(ends), isinstance(layer, Integral) and not isinstance(layer, bool)
         if not whole or not -n <= layer < n:
             raise ValueError(

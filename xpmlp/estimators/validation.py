@@ -46,6 +46,13 @@ class Validates:
                 "X_val, y_val and sample_weight_val go together: pass X_val and y_val, or neither."
             )
         if X_val is not None:
+            known = home(X_val) if is_array(X_val) else home(rows.targets)
+            if self._placed == "auto" and known != home(rows.targets) and not is_numpy(X_val):
+                raise ValueError(
+                    f"X_val is in {known.library} on {known.device}, X in "
+                    f"{home(rows.targets).library} on {home(rows.targets).device}: pass X_val from "
+                    "where X is."
+                )
             on_host = not issparse(X_val) and not (is_array(X_val) and not is_numpy(X_val))
             if on_host and home(rows.targets).library != "numpy":
                 X_val, at = np.asarray(X_val), home(rows.targets)
@@ -124,7 +131,13 @@ class Validates:
                 return to_host(type(self)._outputs(twin, x, method, prefix))
 
             twin._outputs = own
-            made = scorer(twin, X, y, **options)
+            try:
+                made = scorer(twin, X, y, **options)
+            except ValueError as error:
+                raise ValueError(
+                    f"scoring={self.scoring!r} failed on the validation rows, which need rows of "
+                    f"every class for some scores: {error}"
+                ) from error
             try:
                 return float(to_host(made) if is_array(made) else made)
             except (TypeError, ValueError) as error:

@@ -235,10 +235,6 @@ class Activation(Layer):
         """Return no parameters."""
         return {}, n_in
 
-    def shapes(self, n_in):
-        """Return no shapes."""
-        return {}, n_in
-
     def forward(self, params, x, ctx):
         """x: (..., N, D).  Returns a, of that shape."""
         a = get_activation(self.activation).forward(x, ctx.xp)
@@ -275,10 +271,6 @@ class Dropout(Layer):
 
     def init(self, n_in, stream, x=None):
         """Return no parameters."""
-        return {}, n_in
-
-    def shapes(self, n_in):
-        """Return no shapes."""
         return {}, n_in
 
     def forward(self, params, x, ctx):

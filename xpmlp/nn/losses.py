@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..arrays import Array, device, namespace
+from ..arrays import Array, constants, device, namespace
 from ..errors import ShapeError
 from .activations import sigmoid, softplus
 
@@ -156,11 +156,11 @@ class _Quantile:
     levels: tuple[float, ...] = (0.5,)
 
     def __call__(self, outputs, y, w, xp):
-        n_outputs = outputs.shape[-1] // len(self.levels)
-        level = constants(self.levels * n_outputs, outputs, xp)
         error = y - outputs
-        below = _mask(error < 0, outputs, xp)  # the target lies below the prediction
-        d = w * (below - level)
+        each = xp.reshape(error, (*error.shape[:-1], -1, len(self.levels)))
+        # 1 where the target lies below the prediction, minus the level.
+        slope = _mask(each < 0, outputs, xp) - constants(self.levels, outputs)
+        d = w * xp.reshape(slope, error.shape)
         return -xp.sum(d * error, axis=(-2, -1)), d
 
 
@@ -200,20 +200,10 @@ class _ClassWeighted:
     weights: tuple[tuple[float, float], ...]  # of an output's 0 and 1
 
     def __call__(self, outputs, y, w, xp):
-        of_0, of_1 = (constants(column, outputs, xp) for column in zip(*self.weights))
+        of_0, of_1 = (constants(column, outputs) for column in zip(*self.weights))
         value_1, d_1 = self.inner(outputs, xp.ones_like(y), w * y * of_1, xp)
         value_0, d_0 = self.inner(outputs, xp.zeros_like(y), w * (1.0 - y) * of_0, xp)
         return value_0 + value_1, d_0 + d_1
-
-
-def constants(values, like, xp):
-    """Return Python numbers as a row (n,) beside `like`, made there: a step copies nothing."""
-    place = xp.arange(len(values), dtype=like.dtype, device=device(like))
-    row = xp.zeros_like(place) + values[0]
-    for i in range(1, len(values)):
-        if values[i] != values[i - 1]:
-            row = row + (values[i] - values[i - 1]) * _mask(place >= i, like, xp)
-    return row
 
 
 def _mask(condition, like, xp):

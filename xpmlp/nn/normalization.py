@@ -18,8 +18,22 @@ def _gradients(dy, h, xp):
     return xp.sum(dy * h, axis=-2, keepdims=True), xp.sum(dy, axis=-2, keepdims=True)
 
 
+class Normalization(Layer):
+    """What the three share: the parameters, one row of each name."""
+
+    names: ClassVar[tuple[str, ...]]
+
+    def init(self, n_in, stream, x=None):
+        """Return gains and variances of 1, offsets and means of 0."""
+        return {k: np.full((1, n_in), 1.0 * (k in ("g", "var"))) for k in self.names}, n_in
+
+    def shapes(self, n_in):
+        """Return the shapes of the parameters, and the number of outputs."""
+        return dict.fromkeys(self.names, (1, n_in)), n_in
+
+
 @dataclass(frozen=True)
-class BatchNorm(Layer):
+class BatchNorm(Normalization):
     """Normalise each column over the batch's rows; in predictions by running statistics.
 
     Rows count by their weights: one of weight 0, such as padding, changes nothing, and one of
@@ -50,20 +64,12 @@ class BatchNorm(Layer):
 
     momentum: float = 0.1
     epsilon: float = 1e-5
-    groups: ClassVar[dict[str, Group]] = {"mean": BUFFERS, "var": BUFFERS}
+    names = "g", "b", *STATISTICS
+    groups: ClassVar[dict[str, Group]] = dict.fromkeys(STATISTICS, BUFFERS)
 
     def __post_init__(self):
         if not 0 < self.momentum <= 1 or not self.epsilon >= 0:
             raise ValueError(f"BatchNorm needs 0 < momentum <= 1 and epsilon >= 0, got {self!r}.")
-
-    def init(self, n_in, stream, x=None):
-        """Return a gain of 1, an offset of 0, and statistics of mean 0 and variance 1."""
-        one, zero = np.ones((1, n_in)), np.zeros((1, n_in))
-        return {"g": one, "b": zero, "mean": zero.copy(), "var": one.copy()}, n_in
-
-    def shapes(self, n_in):
-        """Return the shapes of the parameters, and the number of outputs."""
-        return dict.fromkeys(("g", "b", "mean", "var"), (1, n_in)), n_in
 
     def forward(self, params, x, ctx):
         """x: (..., N, D).  Returns y, of that shape."""
@@ -100,7 +106,7 @@ class BatchNorm(Layer):
 
 
 @dataclass(frozen=True)
-class LayerNorm(Layer):
+class LayerNorm(Normalization):
     """Normalise each row over its columns, alike in training and in predictions.
 
     References
@@ -118,18 +124,11 @@ class LayerNorm(Layer):
     """
 
     epsilon: float = 1e-5
+    names = "g", "b"
 
     def __post_init__(self):
         if not self.epsilon >= 0:
             raise ValueError(f"LayerNorm needs epsilon >= 0, got {self.epsilon!r}.")
-
-    def init(self, n_in, stream, x=None):
-        """Return a gain of 1 and an offset of 0."""
-        return {"g": np.ones((1, n_in)), "b": np.zeros((1, n_in))}, n_in
-
-    def shapes(self, n_in):
-        """Return the shapes of the parameters, and the number of outputs."""
-        return {"g": (1, n_in), "b": (1, n_in)}, n_in
 
     def forward(self, params, x, ctx):
         """x: (..., N, D).  Returns y, of that shape."""
@@ -149,7 +148,7 @@ class LayerNorm(Layer):
 
 
 @dataclass(frozen=True)
-class RMSNorm(Layer):
+class RMSNorm(Normalization):
     """Divide each row by the root of its mean square: a `LayerNorm` that centres nothing.
 
     References
@@ -167,18 +166,11 @@ class RMSNorm(Layer):
     """
 
     epsilon: float = 1e-5
+    names = ("g",)
 
     def __post_init__(self):
         if not self.epsilon >= 0:
             raise ValueError(f"RMSNorm needs epsilon >= 0, got {self.epsilon!r}.")
-
-    def init(self, n_in, stream, x=None):
-        """Return a gain of 1."""
-        return {"g": np.ones((1, n_in))}, n_in
-
-    def shapes(self, n_in):
-        """Return the shapes of the parameters, and the number of outputs."""
-        return {"g": (1, n_in)}, n_in
 
     def forward(self, params, x, ctx):
         """x: (..., N, D).  Returns y, of that shape."""

@@ -99,7 +99,7 @@ class Plateau(Schedule):
 
 
 @dataclass(frozen=True)
-class Adaptive(Schedule):
+class Adaptive(Plateau):
     """Divide the rate by 5 on each plateau, and stop on one at 1e-6 or below, as scikit-learn's.
 
     Examples
@@ -108,9 +108,8 @@ class Adaptive(Schedule):
     (0.1, None)
     """
 
-    def on_plateau(self, lr):
-        """Return the rate to go on with, or None to stop."""
-        return lr / 5.0 if lr > 1e-6 else None
+    factor: float = 0.2
+    after_divergence = Schedule.after_divergence
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,12 @@ def diverged(step, engine, data, run, plan, lr, carry, epoch):
         at, first = _first_step(run, carry, plan, engine.xp)
         batch = batch_of(data, plan.part(first, first + 1), step.dtype, xp=engine.xp)
         place, gradient = _first_place(step, at, batch, engine)
+        when = "there"
+        if not gradient and first:  # none there: of the epoch's first step
+            batch, when = batch_of(data, plan.part(0, 1), step.dtype, xp=engine.xp), "before"
+            gradient = _first_place(step, carry, batch, engine)[1]
     where = f"In epoch {epoch}, step {first + 1}, {place} went non-finite first"
-    where += f"; the largest gradient there was {gradient:.3g}." if gradient else "."
+    where += f"; the largest gradient {when} was {gradient:.3g}." if gradient else "."
     x, y = map(value_range, data)
     return divergence(where, x, y, rate=float(lr[first]))
 
@@ -86,18 +90,18 @@ def _first_place(step, carry, batch, engine):
         if not _finite(x):
             return f"the outputs of {names[i]}", 0.0
     value, d = step.loss(x, batch.y, now.weights, xp=xp)
+    found, largest = None, 0.0
     if not _finite(value) or not _finite(d):
-        return f"the loss, of outputs in {_text(value_range(x))},", 0.0
-    largest = 0.0
-    for i in reversed(range(len(layers))):
+        found = f"the loss, of outputs in {_text(value_range(x))},"
+    for i in reversed(range(len(layers) if _finite(d) else 0)):
         d, updates = layers[i].backward(own.get(i, {}), d, caches[i], ctx.part(i, need_dx=True))
         for path, group, g in walk(layers[i], updates):
             if not group.trained:
                 continue
             if not _finite(g):
-                return f"the gradient of {path[-1]} in {names[i]}", largest
+                return found or f"the gradient of {path[-1]} in {names[i]}", largest
             largest = max(largest, float(to_host(xp.max(xp.abs(g)))))
-    return "the update of the parameters", largest
+    return found or "the update of the parameters", largest
 
 
 def _finite(a):

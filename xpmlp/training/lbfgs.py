@@ -72,7 +72,10 @@ def run_lbfgs(
             validate(step, engine, state, validation)
             state.n_iter += 1
             show.epoch(state.n_iter, state.history, early_stopping=False)
-            asked = on_epoch is not None and on_epoch(state)
+            try:
+                asked = on_epoch is not None and on_epoch(state)
+            except StopIteration as error:  # which the solver would take for an end
+                raise RuntimeError("a callback raised StopIteration") from error
             if asked or interrupted():
                 raise StopIteration
 
