@@ -45,6 +45,9 @@ REFUSED = {
     "an offset beyond float32": (
         made(MLPRegressor, target_scale="auto", dtype="float32"), 1e9 + V, "pass dtype='float64'",
     ),
+    "text as quantiles": (
+        made(MLPRegressor, loss="quantile", quantiles=["a"]), V, "must be different numbers",
+    ),
     "a scale beyond float32": (
         made(MLPRegressor, target_scale="auto", dtype="float32"), 1e200 * V, "too large for",
     ),
@@ -237,3 +240,8 @@ def test_validation_rows_from_elsewhere_are_called_so():
     xs = pytest.importorskip("array_api_strict")
     with pytest.raises(ValueError, match="X_val is in array_api_strict .* pass X_val from where X"):
         made().fit(X, Y, X_val=xs.asarray(X), y_val=Y)
+
+
+def test_one_row_says_nothing_of_the_targets_scale():
+    with pytest.raises(ValueError, match="cannot be measured on one row"):
+        made(MLPRegressor, target_scale="auto").partial_fit(X[:1], V[:1])

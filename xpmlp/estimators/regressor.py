@@ -126,6 +126,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
                 f"target_scale={self.target_scale!r} standardises y, which out_activation="
                 f"{self.out_activation!r} bounds: leave one of them out."
             )
+        if len(y) < 2:
+            raise ValueError(
+                "target_scale='auto' cannot be measured on one row: pass more in the first call."
+            )
         by_mean = match_loss(self._loss(), "regression")[1] == "exp"
         self.scaling_ = Scaling.of_targets(y, weights, by_mean=by_mean)
         _, _, mean, scale = self.scaling_

@@ -8,6 +8,7 @@ value (...,) = sum_i w_i l_i. Outputs are logits where a probability or a rate i
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 from ..arrays import Array, constants, device, namespace
@@ -240,10 +241,12 @@ def quantile(levels=0.5) -> Loss:
     >>> float(value), d.tolist()
     (1.8, [[-0.9]])
     """
-    levels = tuple(float(q) for q in (levels if hasattr(levels, "__iter__") else (levels,)))
-    if not levels or not all(0 < q < 1 for q in levels) or sorted({*levels}) != [*levels]:
+    given = (*levels,) if hasattr(levels, "__iter__") else (levels,)
+    numbers = all(isinstance(q, Real) and 0 < float(q) < 1 for q in given)
+    levels = tuple(map(float, given)) if numbers else ()
+    if not levels or sorted({*levels}) != [*levels]:
         raise ValueError(
-            f"quantiles must be different numbers in rising order between 0 and 1, got {levels}."
+            f"quantiles must be different numbers in rising order between 0 and 1, got {given}."
         )
     return Loss("quantile", _Quantile(levels), "identity", mean_over_outputs=True)
 
