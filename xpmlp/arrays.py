@@ -245,12 +245,12 @@ def constants(values: tuple[float, ...], like: Array) -> Array:
     xp = namespace(like)
     if is_jax(like):  # traced, where it is a constant anyway, and would leak
         return xp.asarray(values, dtype=like.dtype)
-    return _constants(values, xp, like.dtype, device(like))
+    return _constants(values, xp, like.dtype, home(like))  # a device of CuPy has no hash
 
 
 @lru_cache(maxsize=128)
-def _constants(values, xp, dtype, place):
-    return xp.asarray(values, dtype=dtype, device=place)
+def _constants(values, xp, dtype, where):
+    return xp.asarray(values, dtype=dtype, device=device(array_at(where)))
 
 
 def erf(x: Array, xp: Any) -> Array:

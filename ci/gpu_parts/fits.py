@@ -25,6 +25,7 @@ def fits(found, standin):
     for tier in TIERS:
         for sentence, check in {
             "a training with dropout takes NumPy's course": _course,
+            "one with every option at once does": _all_options,
             "three fits with one seed give the same bits": _same_bits,
             "X that does not fit the card trains from pinned memory": _pinned,
             "torch's tensors on the card train without a copy, as CuPy's": _torch,
@@ -32,6 +33,7 @@ def fits(found, standin):
             found.check(f"{tier}: {sentence}", _in_tier, check, tier, X, y)
     found.check("a file and a pickle give the model back", _round_trips, X, y)
     found.check("host arrays go to the card by device='cuda', and answers come back", _moved, X, y)
+    found.check("a model goes to the card and back, and rows only when told to", _travels, X, y)
     found.check("dropout's bits are NumPy's, generic and fused", _bits)
     found.check("xpmlp train uses the card", _command, found, standin)
 
@@ -69,6 +71,44 @@ def _course(tier, X, y):
     model = MLPClassifier(dropout=0.2, accelerate=tier, **ARGS)
     made = assert_same_trajectory(model, X, y, "cupy")
     return {f"{row.operation}, {row.dtype}: {row.unit}": row.error for row in made.rows}
+
+
+def _all_options(tier, X, y):
+    from xpmlp import MLPClassifier
+    from xpmlp.testing import assert_same_trajectory
+
+    options = {
+        "hidden_layer_sizes": (24, 24), "activation": ["relu", "tanh"], "dropout": [0.1, 0.2, 0.1],
+        "normalization": "batch", "residual": True, "label_smoothing": 0.1,
+        "class_weight": "balanced", "max_grad_norm": 1.0, "max_norm": 3.0, "ema_decay": 0.9,
+        "solver": "nadam", "learning_rate": "cosine", "loss": "focal",
+    }  # fmt: skip
+    model = MLPClassifier(accelerate=tier, **ARGS | options)
+    made = assert_same_trajectory(model, X, y, "cupy")
+    return {f"{row.operation}, {row.dtype}: {row.unit}": row.error for row in made.rows}
+
+
+def _travels(X, y):
+    from xpmlp import forbid_transfers
+    from xpmlp.errors import TransferError
+
+    cupy = import_module("cupy")
+    model = _fit(X, y)
+    before = model.predict_proba(X)
+    moved = model.to("cuda").predict_proba(cupy.asarray(X)).get()
+    x = cupy.asarray(X)
+    with forbid_transfers():
+        _fit(x, cupy.asarray(y)).predict(x)
+        try:
+            model.predict(X)
+        except TransferError:
+            refused = True
+    back = model.to("cpu").predict_proba(X)
+    assert refused
+    assert (before == back).all()
+    error = float(np.abs(moved - before).max())
+    assert error < 1e-5, error
+    return {"largest difference of a probability": error}
 
 
 def _same_bits(tier, X, y):
