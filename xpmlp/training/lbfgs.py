@@ -5,7 +5,7 @@ from contextlib import closing
 
 import numpy as np
 
-from ..arrays import from_host, is_numpy, to_host
+from ..arrays import from_host, home, in_host, to_host
 from ..transfers import note
 from .divergence import divergence
 from .loop import enter, interruptible, validate
@@ -91,7 +91,7 @@ def run_lbfgs(
     state.carry = state.carry._replace(params=unpack(found.x))
     state.n_iter, state.best_loss = found.nit, reported[float(found.fun)]
     state.epoch += found.nit
-    if not is_numpy(data[1]):
+    if not in_host(home(data[1])):
         note(
             text=f"L-BFGS keeps its vectors on the host: each of its {found.nfev} evaluations "
             f"copied {found.x.size:,} parameters to the device and as many gradients back"
