@@ -136,7 +136,7 @@ class Warmup(Schedule):
         rise = np.minimum(t / self.warmup, 1.0) if self.warmup else 1.0
         left = max(n_epochs - self.warmup, 1e-9)
         after = np.clip(t - self.warmup, 0.0, left)
-        return lr * rise * np.asarray([self.factor(x, left) for x in after])
+        return _checked(lr * rise * np.asarray([self.factor(x, left) for x in after]), epoch)
 
     def factor(self, t, n_epochs):
         """Return the rate's factor, both counted after the warm-up."""
@@ -237,7 +237,16 @@ class ByEpoch(Schedule):
                 f"learning_rate's function must return a number, the rate's factor in epoch "
                 f"{epoch}, got {factor!r}."
             )
-        return np.full(n_batches, lr * float(factor))
+        return _checked(np.full(n_batches, lr * float(factor)), epoch)
+
+
+def _checked(rates, epoch):
+    if not (np.isfinite(rates).all() and (rates >= 0).all()):
+        raise ValueError(
+            f"learning_rate gave a rate of {rates[np.argmin(rates)]:g} in epoch {epoch + 1}, "
+            "expected finite numbers of 0 or more."
+        )
+    return rates
 
 
 def _between(start, end, x):

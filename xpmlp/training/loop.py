@@ -191,11 +191,6 @@ def _epoch(step, engine, data, recipe, state, sample_weight, ahead):
     start, n = time.perf_counter(), data[0].shape[0]
     B = -(-n // step.batch_size)
     lr = recipe.schedule.rates(state.lr, state.cycle, B, recipe.n_epochs)
-    if not (np.isfinite(lr).all() and (lr >= 0).all()):
-        raise ValueError(
-            f"learning_rate gave a rate of {lr[np.argmin(lr)]:g} in epoch {state.n_iter + 1}, "
-            "expected finite numbers of 0 or more."
-        )
     if ahead:
         rest = {"rule_step": state.rule_step, "weight_decay": recipe.weight_decay}
         plan = at_rate(ahead.pop(), step.rule, lr, **rest)
