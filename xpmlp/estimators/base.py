@@ -302,9 +302,8 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
     def _computed(self, x):
         """Return x standardised if the model is, in the compute dtype, and finite."""
         sparse = isinstance(x, SparseRows)
-        if (
-            self.scaling_ is not None and self._standardises
-        ):  # in X's own floats: float32 would lose a column of 1.7e9 + t
+        if self.scaling_ is not None and self._standardises:
+            # In X's own floats: float32 would lose a column of 1.7e9 + t.
             x = self.scaling_.inputs(as_float(x, float_dtype(x)))
         with np.errstate(over="ignore"):
             x = x if sparse else as_float(x, self._dtype)
