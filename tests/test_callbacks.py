@@ -112,7 +112,9 @@ def test_the_estimator_of_an_epoch_can_be_saved_and_trained_further(tmp_path):
 
 def test_no_estimator_is_made_that_nobody_asks_for(monkeypatch):
     monkeypatch.setattr(Observed, "_view", None)
-    fast(callbacks=lambda epoch: epoch.loss < 0).fit(X, LABELS)
+    losses = []
+    est = fast(callbacks=lambda epoch: losses.append(epoch.loss)).fit(X, LABELS)
+    assert losses == est.loss_curve_
 
 
 def test_an_epoch_that_is_over_gives_no_estimator():

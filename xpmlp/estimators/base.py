@@ -171,13 +171,10 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
                 "partial_fit sees a part of the rows, which class_weight='balanced' cannot be "
                 "computed from: pass the weights as a dict."
             )
-        x, targets, weights, loss, params, labels = self._prepared(
-            X, y, sample_weight, resume, classes
-        )
+        rows, loss, params = self._prepared(X, y, sample_weight, resume, classes)
         if self.verbose and self._placed != "cpu" and not (one_epoch and resume):
             print(f"Training on {self.device_}: {why_there(X, self._placed)}")
-        state = self._resumed(one_epoch, like_of(x)) if resume else None
-        rows = Rows(x, targets, labels, weights, check_weights(sample_weight, x.shape[0]))
+        state = self._resumed(one_epoch, rows.targets) if resume else None
         rows, held_out = self._split(rows, validation)
         rule = None if self.solver == "lbfgs" else self._rule()
         if rule is None:
@@ -222,16 +219,12 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
             )
 
     def _prepared(self, X, y, sample_weight=None, resume=False, classes=None):
-        """Return x, targets, weights, the loss and the parameters, all as the step takes them.
-
-        The last is y as checked on the host; weights include those of classes.
-        """
+        """Return the rows, the loss and the parameters, all as the step takes them."""
         if not resume:
             self.scaling_ = None
             self.seed_ = seed_of(self.random_state)
         x = self._inputs(X, reset=not resume)
-        like = like_of(x)
-        weights = check_weights(sample_weight, x.shape[0])
+        given = check_weights(sample_weight, x.shape[0])
         labels = self._checked_targets(y, x.shape[0], reset=not resume, classes=classes)
         loss, out_activation = match_loss(self._loss(), self._task, self.out_activation)
         learnt = out_activation, levels_of(loss)
@@ -242,20 +235,20 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
             )
         self.out_activation_, self.quantiles_ = learnt
         if not resume:
-            self._measure(labels, weights)
-        targets = self._encoded(labels, like)
-        self._weigh_classes(labels, weights)
-        loss, weights = self._class_weighted(loss, labels, weights)
+            self._measure(labels, given)
+        targets = self._encoded(labels, like_of(x))
+        self._weigh_classes(labels, given)
+        loss, weights = self._class_weighted(loss, labels, given)
+        rows = Rows(x, targets, labels, weights, given)
         if not resume:
-            params = self._initial(like, targets.shape[1], loss)
-            return x, targets, weights, loss, params, labels
-        params = nested(self, like)
+            return rows, loss, self._initial(targets, targets.shape[1], loss)
+        params = nested(self, targets)
         if self._network(targets.shape[1], loss) != self.network_:
             raise ValueError(
                 f"the arguments of {type(self).__name__} describe another network than the "
                 "fitted one: call fit without warm_start."
             )
-        return x, targets, weights, loss, params, labels
+        return rows, loss, params
 
     def _loss(self):
         return self.loss

@@ -178,10 +178,10 @@ class Explains:
             )
         twin = copy(self).set_params(early_stopping=False, verbose=0)
         twin._validate_params()
-        x, targets, weights, loss, params, _ = twin._prepared(X, y, sample_weight)
-        rule = twin._rule()
-        recipe = twin._recipe(x.shape[0], rule, False)
-        n_batches = -(-x.shape[0] // recipe.batch_size)
+        rows, loss, params = twin._prepared(X, y, sample_weight)
+        n, rule = rows.x.shape[0], twin._rule()
+        recipe = twin._recipe(n, rule, False)
+        n_batches = -(-n // recipe.batch_size)
         n_epochs = -(-int(n_steps) // n_batches)
         sweep, losses = Sweep(high / low), []
         recipe = replace(
@@ -189,7 +189,7 @@ class Explains:
             n_iter_no_change=np.inf,
         )  # fmt: skip
         _, state, error = fit_network(
-            twin.network_, loss, rule, recipe, (x, targets), params, sample_weight=weights,
+            twin.network_, loss, rule, recipe, rows[:2], params, sample_weight=rows.weights,
             on_epoch=lambda state, _: losses.append(state.batch_losses),
         )  # fmt: skip
         if isinstance(error, DivergenceError):
@@ -205,8 +205,8 @@ class Explains:
         twin = copy(self)
         twin._validate_params()
         fitted = hasattr(self, "coefs_")
-        x, targets, _, loss, params, _ = twin._prepared(dense_to_look_into(X), y, resume=fitted)
-        return Problem(twin.network_, loss, params, x, targets, float(self.alpha))
+        rows, loss, params = twin._prepared(dense_to_look_into(X), y, resume=fitted)
+        return Problem(twin.network_, loss, params, rows.x, rows.targets, float(self.alpha))
 
     def _shape_notes(self: Any, X, y):
         """Check the shapes of X and y. Returns notes on them."""

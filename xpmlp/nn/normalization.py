@@ -22,6 +22,11 @@ class Normalization(Layer):
     """What the three share: the parameters, one row of each name."""
 
     names: ClassVar[tuple[str, ...]]
+    epsilon: float
+
+    def __post_init__(self):
+        if not self.epsilon >= 0:
+            raise ValueError(f"{type(self).__name__} needs epsilon >= 0, got {self.epsilon!r}.")
 
     def init(self, n_in, stream, x=None):
         """Return gains and variances of 1, offsets and means of 0."""
@@ -68,8 +73,9 @@ class BatchNorm(Normalization):
     groups: ClassVar[dict[str, Group]] = dict.fromkeys(STATISTICS, BUFFERS)
 
     def __post_init__(self):
-        if not 0 < self.momentum <= 1 or not self.epsilon >= 0:
-            raise ValueError(f"BatchNorm needs 0 < momentum <= 1 and epsilon >= 0, got {self!r}.")
+        super().__post_init__()
+        if not 0 < self.momentum <= 1:
+            raise ValueError(f"BatchNorm needs 0 < momentum <= 1, got {self.momentum!r}.")
 
     def forward(self, params, x, ctx):
         """x: (..., N, D).  Returns y, of that shape."""
@@ -126,10 +132,6 @@ class LayerNorm(Normalization):
     epsilon: float = 1e-5
     names = "g", "b"
 
-    def __post_init__(self):
-        if not self.epsilon >= 0:
-            raise ValueError(f"LayerNorm needs epsilon >= 0, got {self.epsilon!r}.")
-
     def forward(self, params, x, ctx):
         """x: (..., N, D).  Returns y, of that shape."""
         xp = ctx.xp
@@ -167,10 +169,6 @@ class RMSNorm(Normalization):
 
     epsilon: float = 1e-5
     names = ("g",)
-
-    def __post_init__(self):
-        if not self.epsilon >= 0:
-            raise ValueError(f"RMSNorm needs epsilon >= 0, got {self.epsilon!r}.")
 
     def forward(self, params, x, ctx):
         """x: (..., N, D).  Returns y, of that shape."""

@@ -11,7 +11,6 @@ from ... import nn
 from ...arrays import from_host
 from ...engines import gather
 from ...estimators import MLPClassifier, MLPRegressor
-from ...estimators.validation import Rows
 from ...estimators.weights import nested
 from ...nn.layout import put, walk
 from ...randomness import stream
@@ -101,12 +100,10 @@ def _posed(est, X, y) -> tuple[Any, tuple, dict, Any]:
     An estimator that is not fitted; the first arguments of `fit_network`; parameters; the options.
     """
     model, wide = clone(est), dtype_name(X) not in FLOATS
-    x, targets, weights, loss, params, labels = model._prepared(
-        X.astype(np.float64) if wide else X, y
-    )
+    rows, loss, params = model._prepared(X.astype(np.float64) if wide else X, y)
     if wide:
-        x, targets = x.astype(X.dtype), targets.astype(X.dtype)
-    rows, validation = model._split(Rows(x, targets, labels, weights, None), (None,) * 3)
+        rows = rows._replace(x=rows.x.astype(X.dtype), targets=rows.targets.astype(X.dtype))
+    rows, validation = model._split(rows, (None,) * 3)
     data, rule = (rows.x, rows.targets), model._rule()
     recipe = model._recipe(rows.x.shape[0], rule, False)
     more = {"sample_weight": rows.weights, "validation": validation}  # the weights of classes
