@@ -64,6 +64,7 @@ CASES = {
     "Dense with an activation of one's own": Dense(4, SQUARE),
     "Activation": Activation("silu"),
     "Dropout": Dropout(0.4),
+    "Embedding": nn.Embedding((3, 2), 4),
     "BatchNorm": nn.BatchNorm(momentum=0.3),
     "LayerNorm": nn.LayerNorm(),
     "RMSNorm": nn.RMSNorm(epsilon=0.1),

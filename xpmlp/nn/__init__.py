@@ -2,6 +2,7 @@
 
 from . import activations, initializers, losses
 from .activations import ActivationFunction
+from .embedding import Embedding
 from .layers import (
     BUFFERS,
     OFFSETS,
@@ -21,6 +22,6 @@ from .normalization import BatchNorm, LayerNorm, RMSNorm
 
 __all__ = [
     "BUFFERS", "LAYERS", "OFFSETS", "WEIGHTS", "Activation", "ActivationFunction", "BatchNorm",
-    "Ctx", "Dense", "Dropout", "Group", "Kernels", "Layer", "LayerNorm", "Layout", "Loss",
+    "Ctx", "Dense", "Dropout", "Embedding", "Group", "Kernels", "Layer", "LayerNorm", "Layout", "Loss",
     "Network", "RMSNorm", "Residual", "activations", "initializers", "losses",
 ]  # fmt: skip

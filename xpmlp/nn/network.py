@@ -7,6 +7,7 @@ from functools import cached_property
 from ..arrays import namespace
 from ..errors import ShapeError
 from .activations import get_activation
+from .embedding import Embedding
 from .layers import Activation, Ctx, Dense, Dropout, Layer
 from .layout import walk
 from .normalization import NORMALIZATIONS
@@ -240,7 +241,7 @@ class Residual(Layer):
 
 LAYERS = {
     layer.__name__: layer
-    for layer in (Dense, Activation, Dropout, *NORMALIZATIONS.values(), Residual)
+    for layer in (Dense, Activation, Dropout, Embedding, *NORMALIZATIONS.values(), Residual)
 }
 
 

@@ -29,6 +29,7 @@ EXAMPLES: dict[str, nn.Layer] = {
     "Dense": nn.Dense(H, "tanh"),
     "Activation": nn.Activation("gelu"),
     "Dropout": nn.Dropout(0.3),
+    "Embedding": nn.Embedding((3, 2)),
     **{kind.__name__: kind() for kind in NORMALIZATIONS.values()},
     "Residual": nn.Residual((nn.LayerNorm(), nn.Activation("tanh"))),
 }

@@ -1,0 +1,94 @@
+"""Embedding: learnt vectors in the place of categories."""
+
+from dataclasses import dataclass
+from itertools import accumulate
+from numbers import Integral
+from typing import ClassVar
+
+import numpy as np
+
+from ..arrays import device
+from ..errors import ShapeError
+from .layers import WEIGHTS, Group, Layer
+
+
+@dataclass(frozen=True)
+class Embedding(Layer):
+    """Replace the last columns, which hold codes of categories, by a learnt vector each.
+
+    The columns before them pass through. A code counts from 0; what is no code (such as -1 or one
+    too large) becomes zeros. The Array API adds nowhere by index, so both directions are products
+    with 0/1 columns.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Number of categories of each column of codes.
+    n_dim : int, default=8
+        Length of the vectors.
+
+    References
+    ----------
+    Guo & Berkhahn 2016. Vectors start from N(0, 1), those of code 0, which stands for values
+    missing or unknown, from 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpmlp.nn import Ctx
+    >>> params = {"E": np.asarray([[0.0, 0.0], [1.0, 2.0], [3.0, 4.0]])}
+    >>> Embedding((3,), 2).forward(params, np.asarray([[0.5, 2.0]]), Ctx(np))[0].tolist()
+    [[0.5, 3.0, 4.0]]
+    """
+
+    sizes: tuple[int, ...]
+    n_dim: int = 8
+    groups: ClassVar[dict[str, Group]] = {"E": WEIGHTS}
+
+    def __post_init__(self):
+        object.__setattr__(self, "sizes", tuple(self.sizes))
+        numbers = (*self.sizes, self.n_dim)
+        if not self.sizes or not all(isinstance(n, Integral) and n > 0 for n in numbers):
+            raise ValueError(
+                f"Embedding needs numbers of categories and a length of vectors, all 1 or more, "
+                f"got {self.sizes} and {self.n_dim!r}."
+            )
+
+    def init(self, n_in, stream, x=None):
+        """Draw E (sum of sizes, n_dim), a row a category."""
+        shapes, n_out = self.shapes(n_in)
+        E = stream.normal(size=shapes["E"])
+        E[[start for start, _ in self._rows()]] = 0.0
+        return {"E": E}, n_out
+
+    def shapes(self, n_in):
+        """Return the shape of E, and the number of outputs."""
+        k = len(self.sizes)
+        if n_in < k:
+            raise ShapeError(f"an Embedding of {k} columns of codes got {n_in} columns.")
+        return {"E": (sum(self.sizes), self.n_dim)}, n_in - k + k * self.n_dim
+
+    def _rows(self):
+        """Return the first row of E and the one past the last, for each column."""
+        stops = [*accumulate(self.sizes)]
+        return list(zip([0, *stops], stops))
+
+    def forward(self, params, x, ctx):
+        """x: (..., N, D).  Returns y (..., N, D - k + k n_dim), k: columns of codes."""
+        xp, E, n = ctx.xp, params["E"], x.shape[-1] - len(self.sizes)
+        hots = []
+        for i, size in enumerate(self.sizes):
+            codes = xp.arange(size, dtype=x.dtype, device=device(x))
+            hots.append(xp.astype(xp.round(x[..., n + i, None]) == codes, x.dtype))
+        vectors = [hot @ E[..., i:j, :] for hot, (i, j) in zip(hots, self._rows())]
+        return xp.concat([x[..., :n], *vectors], axis=-1), tuple(hots)
+
+    def backward(self, params, dy, cache, ctx):
+        """dy: (..., N, D - k + k n_dim).  Returns dx (0 for the codes) and dE."""
+        xp, k = ctx.xp, len(self.sizes)
+        n = dy.shape[-1] - k * self.n_dim
+        parts = [dy[..., n + i * self.n_dim : n + (i + 1) * self.n_dim] for i in range(k)]
+        dE = xp.concat([hot.mT @ part for hot, part in zip(cache, parts)], axis=-2)
+        if not ctx.need_dx:
+            return None, {"E": dE}
+        return xp.concat([dy[..., :n], xp.zeros_like(dy[..., :k])], axis=-1), {"E": dE}
