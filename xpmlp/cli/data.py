@@ -1,0 +1,196 @@
+"""What the commands share: data by name or path, its rows in parts, whether they fit a model."""
+
+import os
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import click
+
+from ..errors import DataError
+from .command import section
+from .options import Pairs
+
+READING = ("on_bad_row", "max_bad_rows", "quarantine")  # what becomes of rows that cannot be read
+
+
+class Data(NamedTuple):
+    """Rows as a command takes them; X: a host array, or a frame whose columns may lie in a file.
+
+    sheet: the open table file, or None; own_test: (X, y) where the data have a test part, or None.
+    """
+
+    name: str
+    X: Any
+    y: Any
+    task: str
+    feature_names: tuple[str, ...] | None
+    target_name: str | None
+    image: bool = False
+    own_test: tuple[Any, Any] | None = None
+    sheet: Any = None
+
+    @property
+    def left_out(self):
+        """How many rows could not be read."""
+        return 0 if self.sheet is None else len(self.sheet.bad_rows)
+
+
+class Limit(click.ParamType):
+    """A number of rows, or a share of them."""
+
+    name = "n|share"
+
+    def convert(self, value, param, ctx):
+        """Return an int, or a float below 1."""
+        try:
+            number = int(value) if str(value).isdigit() else float(value)
+        except ValueError:
+            number = -1.0
+        if isinstance(number, float) and not 0 <= number < 1:
+            self.fail(f"{value!r} is neither a number of rows nor a share such as 0.01.", param, ctx)
+        return number
+
+
+def reading_options(command):
+    """Give a command the options that say what becomes of the bad rows of a table."""
+    data = section("Data")
+    for option in (
+        data("--quarantine", type=click.Path(dir_okay=False),
+             help="CSV file for them (DATA.bad.csv), by --on-bad-row quarantine."),
+        data("--max-bad-rows", type=Limit(), help="More of them are an error."),
+        data("--on-bad-row", type=click.Choice(["error", "skip", "quarantine"]), default="error",
+             show_default=True, help="Rows of a CSV or Parquet file that cannot be read."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def type_options(command):
+    """Give a command the options that say what the columns of a table are."""
+    data = section("Data")
+    for option in (
+        data("--types", type=Pairs(click.STRING), multiple=True,
+             help="Type of a column of a table, COL=number, category, date or date:%d/%m/%Y "
+             "(by what its cells hold)."),
+        data("--categorical", metavar="COL,...", help="Columns of a table that are categories."),
+        data("--task", type=click.Choice(["classification", "regression"]), help="By the target."),
+        data("--target", help="Column to predict, for CSV and Parquet (the last one)."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def is_table(path):
+    """Tell whether a path is of a CSV or Parquet file, which has named columns."""
+    from ..files.datasets import BUILT_IN, TABULAR
+
+    return path not in BUILT_IN and path.lower().endswith(TABULAR) and os.path.isfile(path)
+
+
+def how_to_read(path, options):
+    """Return what the options say about bad rows, as the reader of tables takes it."""
+    found = {name: options[name] for name in READING}
+    if found["quarantine"] and found["on_bad_row"] != "quarantine":
+        raise click.UsageError("--quarantine goes with --on-bad-row quarantine.")
+    if found["on_bad_row"] == "quarantine":
+        found["quarantine"] = found["quarantine"] or f"{path}.bad.csv"
+    return found
+
+
+def types_of(options):
+    """Return the types of columns that the options name."""
+    found = {k: v for pairs in options["types"] for k, v in pairs.items()}
+    names = (options["categorical"] or "").split(",")
+    return found | {name.strip(): "category" for name in names if name.strip()}
+
+
+@contextmanager
+def opened_data(path, target=None, *, task=None, **how):
+    """Yield the Data of a name or path; how: arguments of `open_table`, for tables only."""
+    if is_table(path):
+        from ..files.tables import open_table
+
+        with open_table(path, target=target, **how) as sheet:
+            y, task = _as_task(path, sheet.y, task or sheet.task)
+            X, names = sheet.features, tuple(sheet.features.names)
+            yield Data(sheet.name, X, y, task, names, sheet.target_name, sheet=sheet)
+        return
+    from ..files.datasets import load_dataset
+
+    table = load_dataset(path, target)
+    if how.get("types") or how.get("on_bad_row", "error") != "error":
+        raise click.UsageError(f"{path} is no CSV or Parquet file: leave out what concerns columns.")
+    y, task = _as_task(path, table.y, task or table.task)
+    own = None if table.X_test is None else (table.X_test, _as_task(path, table.y_test, task)[0])
+    yield Data(
+        table.name, table.X, y, task, table.feature_names, table.target_name, table.image, own
+    )
+
+
+def _as_task(path, y, task):
+    """Return the targets as a task has them, and the task."""
+    if task == "regression":
+        if y.dtype.kind not in "iufb":
+            raise DataError(f"{path}: the target is text such as {y[0]!s}, expected numbers.")
+        return y.astype("float64"), task
+    if y.dtype.kind == "f":
+        if (y % 1 != 0).any():
+            odd = y[y % 1 != 0][0]
+            raise DataError(f"{path}: the target holds {odd:g}, expected whole numbers or text.")
+        y = y.astype("int64")
+    return y, task
+
+
+def held_out(place, rows, labels, share, seed):
+    """Split off a share of the rows, of each label alike (None: there are none)."""
+    import numpy as np
+    from sklearn.model_selection import train_test_split
+
+    if labels is not None:
+        classes, counts = np.unique(labels, return_counts=True)
+        if counts.min() < 2:
+            raise DataError(
+                f"{place} cannot be split to hold rows out: there is only 1 row of the label "
+                f"{classes[counts.argmin()]!s}, expected two or more: drop it, or find more."
+            )
+    try:
+        return train_test_split(rows, test_size=share, random_state=seed, stratify=labels)
+    except ValueError as error:
+        reason = str(error).partition(". ")[0].rstrip(".")
+        raise DataError(f"{place} cannot be split to hold rows out: {reason}.") from error
+
+
+def check_range(X, dtype):
+    """Refuse numbers of an array that the dtype to compute in cannot hold."""
+    import numpy as np
+
+    if not np.abs(X).max() <= np.finfo(dtype).max:
+        raise DataError(f"the features hold numbers too large for {dtype}: divide them first.")
+
+
+def check_targets(place, y, classes):
+    """Refuse targets that a model of these classes (None: a regression) cannot have predicted."""
+    import numpy as np
+
+    if classes is None and y.dtype.kind not in "iufb":
+        raise DataError(f"{place}: the target is text such as {y[0]!s}, expected numbers.")
+    unknown = [] if classes is None else np.setdiff1d(y, classes).tolist()
+    if unknown:
+        known = ", ".join(map(str, classes))
+        raise DataError(f"{place} holds the label {unknown[0]!r}, the model knows only {known}.")
+
+
+def check_memory(name, X, dtype):
+    """Refuse rows that surely do not fit the memory, before it is full."""
+    import numpy as np
+
+    from ..arrays import free_memory
+
+    free = free_memory(np.empty(0))
+    needed = X.shape[0] * X.shape[1] * np.dtype(dtype).itemsize
+    if free is not None and needed > free:
+        raise MemoryError(
+            f"{name} has {X.shape[0]:,} rows to train on, which take {needed / 1e9:.1f} GB of "
+            f"memory, and {free / 1e9:.1f} GB are free: train on fewer with --rows, or take "
+            "columns out."
+        )
