@@ -44,12 +44,15 @@ from .inputs import (
 from .model_file import save_model
 from .moving import Moves
 from .predictor import Predicts
+from .tables import Encodes
 from .transforming import Transforms
 from .validation import Rows, Validates
 from .weights import collect, nested, refresh
 
 
-class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates, BaseEstimator):
+class BaseMLP(
+    Builds, Encodes, Explains, Moves, Observed, Predicts, Transforms, Validates, BaseEstimator
+):
     """The estimators' common part; `MLPClassifier` and `MLPRegressor` are what to use."""
 
     coefs_: list
@@ -91,6 +94,8 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
         "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
         "ema_decay": [Interval(Real, 0, 1, closed="neither"), None],
         "scoring": [str, callable, None],
+        "categorical_features": ["array-like", StrOptions({"auto", "from_dtype"}), None],
+        "feature_scale": [StrOptions({"auto", "robust"}), None],
         "device": [str],
         "dtype": "no_validation",
         "matmul_precision": [StrOptions(set(MATMUL_PRECISIONS))],
@@ -273,7 +278,10 @@ class BaseMLP(Builds, Explains, Moves, Observed, Predicts, Transforms, Validates
 
     def _checked(self, X, *, reset=False, method="fit"):
         """Return X as an array or SparseRows of the right shape, at home."""
-        x, dtype = check_inputs(self, X, reset=reset)
+        dtype = float_dtype(np.empty(0), self.dtype) if reset else self._dtype
+        x = self._encoded_rows(X, dtype, reset=reset)
+        if x is None:
+            x, dtype = check_inputs(self, X, reset=reset)
         with np.errstate(over="ignore"):  # the check for finite numbers says it
             if issparse(x):
                 x = sparse_rows(self, x, dtype if reset else self._dtype, reset=reset)

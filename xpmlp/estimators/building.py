@@ -29,8 +29,11 @@ class Builds:
         """Return the layers before the first hidden layer, and those of each hidden layer."""
         given = self._hidden()
         activations, (rate, *rates) = self._activations(), self._dropouts()
-        blocks: list[list[Layer]] = [[Dropout(rate)] if rate else []]
-        width = self.n_features_in_
+        width, embedding = self._n_inputs, self.encoder_ and self.encoder_.layer()
+        blocks: list[list[Layer]] = [[embedding] if embedding else []]
+        if embedding:
+            width = embedding.shapes(width)[1]
+        blocks[0] += [Dropout(rate)] if rate else []
         for entry, activation, rate in zip(given, activations, rates):
             if isinstance(entry, Layer):
                 blocks.append([entry])
@@ -109,7 +112,7 @@ class Builds:
     def _initial(self: Any, x, n_outputs, loss):
         """Make the network and draw its parameters. Returns them as nested dicts beside x."""
         self.network_ = self._network(n_outputs, loss)
-        host, _ = self.network_.init(self.n_features_in_, stream(self.seed_, "init"))
+        host, _ = self.network_.init(self._n_inputs, stream(self.seed_, "init"))
         params = map_params(lambda a: from_host(a, x, self._dtype), host)
         self._layout = Layout.of(self.network_, params, contiguous=False)
         collect(self, params)

@@ -101,6 +101,16 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
     scoring : str or callable, default=None
         Validation score: "loss", a scorer's name in scikit-learn, ``f(estimator, X, y)``, or None:
         accuracy (regressor: R^2, for quantiles the loss).
+    categorical_features : {"auto", "from_dtype"}, list or None, default="auto"
+        Columns of categories, by names, indices or a mask; "auto" (the same as "from_dtype"): those
+        of a data frame (pandas, polars, pyarrow) that hold text or a categorical type. Up to 8
+        values become 0/1 columns, more a learnt vector each; what is missing or unknown has a place
+        of its own. A data frame with text, dates or missing values is encoded by the model
+        (`encoder_`), and `predict` takes the same columns in the same order.
+    feature_scale : {"auto", "robust"} or None, default="auto"
+        How numbers are scaled: "robust" by median and quartiles, then clipped smoothly to (-3, 3);
+        "auto" does that to tables that have to be encoded, and leaves numbers alone as they are;
+        None never does. Missing numbers become the median, with an indicator.
     device : {"auto", "cpu", "cuda", "cuda:1", ...}, default="auto"
         "auto" trains where X is, so host arrays on the CPU; "cuda" moves these to a card (CuPy),
         once, and results come back as NumPy arrays. Rows that do not fit the card stay in pinned
@@ -174,8 +184,9 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
         beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10, max_fun=15000,
         loss="log_loss", class_weight=None, label_smoothing=0.0, init="auto", out_activation="auto",
         weight_decay=None, dropout=0.0, normalization=None, residual=False, max_norm=None,
-        max_grad_norm=None, ema_decay=None, scoring=None, device="auto", dtype=None,
-        matmul_precision="highest", accelerate="auto", deterministic=False, callbacks=None,
+        max_grad_norm=None, ema_decay=None, scoring=None, categorical_features="auto",
+        feature_scale="auto", device="auto", dtype=None, matmul_precision="highest",
+        accelerate="auto", deterministic=False, callbacks=None,
     ):  # fmt: skip
         self.__dict__.update({k: v for k, v in locals().items() if k not in ("self", "__class__")})
 

@@ -17,6 +17,7 @@ from ..nn.layout import path_name, put, walk
 from ..nn.losses import LOSSES, MAKERS, match_loss, quantile
 from ..optim import RULES, schedules
 from ..training import State, new_history
+from .encoding import Column, Encoder, Scales
 from .scaling import Scaling
 from .weights import collect, nested
 
@@ -51,6 +52,9 @@ def save_model(estimator, path):
     scaling = estimator.scaling_
     if scaling is not None:
         arrays |= {k: v for k, v in scaling._asdict().items() if v is not None}
+    encoder = estimator.encoder_
+    if encoder is not None:
+        arrays |= {f"encoder.{k}": v for k, v in encoder.scales._asdict().items()}
     params = estimator.get_params(deep=False)
     if isinstance(params["init"], tuple | list):
         params["init"] = "auto"  # the weights themselves are in the file
@@ -69,6 +73,10 @@ def save_model(estimator, path):
         "history": {k: [_number(x) for x in v] for k, v in estimator.history_.items()},
         "step": estimator._state.step,
         "target_name": getattr(estimator, "target_name_", None),
+        "table_types": getattr(estimator, "table_types_", None),
+        "encoder": encoder if encoder is None
+        else {"columns": [list(vars(c).values()) for c in encoder.columns],
+              "robust": encoder.robust, "named": encoder.named},
         "feature_names": None if names is None else [str(n) for n in names],
         "classes": classes if classes is None
         else {"dtype": classes.dtype.str, "values": classes.tolist()},
@@ -195,6 +203,7 @@ def _rebuild(arrays, meta, kinds):
         raise ValueError(f"it has {last.n_out} outputs for quantiles {estimator.quantiles_}")
     stats = {k: arrays.pop(k) for k in Scaling._fields if k in arrays}
     estimator.scaling_ = Scaling(**stats) if stats else None
+    estimator.encoder_ = _encoder(meta.get("encoder"), arrays, estimator.n_features_in_)
     tree = _checked(network, arrays, estimator, n_outputs)
     estimator.network_ = network
     estimator._layout = Layout.of(network, tree, contiguous=False)
@@ -217,6 +226,8 @@ def _rebuild(arrays, meta, kinds):
     )  # fmt: skip
     if meta["target_name"] is not None:
         estimator.target_name_ = str(meta["target_name"])
+    if meta.get("table_types") is not None:
+        estimator.table_types_ = {str(k): str(v) for k, v in meta["table_types"].items()}
     if meta["feature_names"] is not None:
         if len(meta["feature_names"]) != estimator.n_features_in_:
             raise ValueError(f"it names {len(meta['feature_names'])} features")
@@ -226,12 +237,33 @@ def _rebuild(arrays, meta, kinds):
     return estimator
 
 
+def _encoder(stored, arrays, n_features):
+    """Return the encoder of a table, whose arrays are taken out of `arrays`, or None."""
+    if stored is None:
+        return None
+    columns = []
+    for name, kind, missing, categories, times in stored["columns"]:
+        if kind not in ("number", "category", "date"):
+            raise ValueError(f"column {name!r} is a {kind!r}")
+        if not all(isinstance(c, str) for c in (name, *categories)):
+            raise ValueError(f"the categories of column {name!r} are not text")
+        if len({*categories}) < len(categories):
+            raise ValueError(f"column {name!r} has the same category twice")
+        columns.append(Column(name, kind, bool(missing), tuple(categories), bool(times)))
+    if len(columns) != n_features:
+        raise ValueError(f"it has {len(columns)} columns for {n_features} features")
+    scales = Scales(*(arrays.pop(f"encoder.{name}") for name in Scales._fields))
+    if any(a.dtype != np.float64 for a in scales):
+        raise ValueError("the scales of its table are not float64")
+    return Encoder(tuple(columns), scales, bool(stored["robust"]), bool(stored["named"]))
+
+
 def _checked(network, arrays, estimator, n_outputs):
     """Return the parameters as nested dicts, each of the shape that the layers say."""
     tree: dict = {}
     if estimator.n_features_in_ < 1:
         raise ValueError(f"n_features_in_ is {estimator.n_features_in_!r}")
-    shapes, _ = network.shapes(estimator.n_features_in_)
+    shapes, _ = network.shapes(estimator._n_inputs)
     for path, _, shape in walk(network, shapes):
         name, dtype = path_name(path), estimator._dtype
         a = arrays.pop(name)

@@ -97,7 +97,11 @@ class Moves:
         if here == self._home:
             return x
         pair = {here.library, self._home.library}
-        if self._placed == "auto" or not (is_numpy(x) or len(pair) == 1 or pair == CARD_AND_HOST):
+        if (
+            self.encoder_ is None
+            and self._placed == "auto"
+            or not (is_numpy(x) or len(pair) == 1 or pair == CARD_AND_HOST)
+        ):
             raise ValueError(elsewhere(self, method, X))
         name = type(self).__name__
         check_transfer(x, self._home, "X", f"pass X from there, or move the model: {name}.to(X)")

@@ -130,7 +130,7 @@ def _repeated(model, shape, method):
 
 def _prepared(model, n_rows):
     """Return x -> outputs with all that can be made ahead, or None where nothing can."""
-    if model._home.library != "numpy":
+    if model._home.library != "numpy" or model.encoder_ is not None:
         return None
     like = np.empty(0)
     own = engine_for(like).outputs(model._network_to_predict(), model._layout, model._dtype)

@@ -74,7 +74,7 @@ class Transforms(  # type: ignore[call-arg]
     def _n_features_out(self: Any):
         """The number of columns of `transform(X)`, for get_feature_names_out."""
         network, _ = self._prefix(-2)
-        return network.shapes(self.n_features_in_)[1]
+        return network.shapes(self._n_inputs)[1]
 
     def _prefix(self: Any, layer):
         """Return the network up to a layer of units, and the layout of its parameters."""

@@ -54,7 +54,7 @@ class Validates:
                     "where X is."
                 )
             on_host = not issparse(X_val) and not (is_array(X_val) and not is_numpy(X_val))
-            if on_host and home(rows.targets).library != "numpy":
+            if self.encoder_ is None and on_host and home(rows.targets).library != "numpy":
                 X_val, at = np.asarray(X_val), home(rows.targets)
                 check_transfer(X_val, at, "X_val", "pass X_val from where X is")
                 X_val = from_host(X_val, rows.targets)  # everything follows X

@@ -58,7 +58,7 @@ class Frame:
     def select(self, names: Sequence[str]) -> "Frame":
         """Return some of the columns, in this order."""
         at = [self.names.index(name) for name in names]
-        kinds, columns = (tuple(a[i] for i in at) for a in (self.kinds, self.columns))
+        kinds, columns = tuple(self.kinds[i] for i in at), tuple(self.columns[i] for i in at)
         return Frame(tuple(names), kinds, columns)
 
 
@@ -94,12 +94,13 @@ def frame_of_array(X: Any) -> Frame:
     return _frame(names, made)
 
 
-def _frame(names, made):
+def _frame(names: tuple[str, ...], made: list) -> Frame:
     for name, (kind, values) in zip(names, made):
         if kind == "number" and np.isinf(values).any():
             row = int(np.flatnonzero(np.isinf(values))[0])
             raise DataError(f"column {name!r} holds infinity in row {row}: drop or mend that row.")
-    return Frame(names, tuple(kind for kind, _ in made), tuple(values for _, values in made))
+    kinds, columns = zip(*made) if made else ((), ())
+    return Frame(names, kinds, columns)
 
 
 def as_text(value: Any) -> str | None:
@@ -137,6 +138,8 @@ def _column(name: str, series: Any) -> tuple[str, np.ndarray]:
         return "category", np.asarray([as_text(v) for v in series.to_list()], object)
     if dtype == nw.Object:
         return _objects(name, series.to_list())
+    if dtype == nw.Unknown and (values := np.asarray(series.to_numpy())).dtype.kind in "iuf":
+        return "number", values.astype(np.float64)  # of another byte order
     raise DataError(f"column {name!r} holds {dtype}, expected numbers, text or dates.")
 
 

@@ -22,6 +22,6 @@ from .normalization import BatchNorm, LayerNorm, RMSNorm
 
 __all__ = [
     "BUFFERS", "LAYERS", "OFFSETS", "WEIGHTS", "Activation", "ActivationFunction", "BatchNorm",
-    "Ctx", "Dense", "Dropout", "Embedding", "Group", "Kernels", "Layer", "LayerNorm", "Layout", "Loss",
-    "Network", "RMSNorm", "Residual", "activations", "initializers", "losses",
+    "Ctx", "Dense", "Dropout", "Embedding", "Group", "Kernels", "Layer", "LayerNorm", "Layout",
+    "Loss", "Network", "RMSNorm", "Residual", "activations", "initializers", "losses",
 ]  # fmt: skip

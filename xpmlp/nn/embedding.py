@@ -5,8 +5,6 @@ from itertools import accumulate
 from numbers import Integral
 from typing import ClassVar
 
-import numpy as np
-
 from ..arrays import device
 from ..errors import ShapeError
 from .layers import WEIGHTS, Group, Layer

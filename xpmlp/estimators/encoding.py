@@ -1,0 +1,303 @@
+"""What turns a raw table into numbers for the network, measured by `fit` and kept in the model."""
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..arrays import free_memory
+from ..errors import DataError
+from ..files.frames import as_text
+from ..nn import Embedding
+
+SMALL = 8  # categories that become 0/1 columns; more become learnt vectors
+MOST = 1000  # categories of a column that are told apart, the most frequent; the others are unknown
+CLIP = 3.0  # scaled numbers end up between -3 and 3
+YEAR, WEEK, DAY = 365.2425, 7.0, 1.0  # days
+EPOCH, ONE_DAY = np.datetime64(0, "us"), np.timedelta64(1, "D") / np.timedelta64(1, "us")
+
+
+@dataclass(frozen=True)
+class Column:
+    """How one column of a table is encoded.
+
+    missing: whether values were missing when it was measured, which then have an indicator.
+    categories: in order of their slots, from 1; slot 0 is for what is missing or unknown.
+    times: whether dates have times of day.
+    """
+
+    name: str
+    kind: str  # "number", "category" or "date"
+    missing: bool = False
+    categories: tuple[str, ...] = ()
+    times: bool = False
+
+    @property
+    def embedded(self):
+        """Whether a learnt vector stands for each category."""
+        return len(self.categories) > SMALL
+
+    @property
+    def periods(self):
+        """The periods, in days, in which dates have a phase."""
+        return (YEAR, WEEK, DAY) if self.times else (YEAR, WEEK)
+
+    def value(self, values):
+        """Return numbers, or days since 1970, (n,) float64, NaN where missing; None of text."""
+        if self.kind == "date":
+            days = (values - EPOCH).astype(np.float64) / ONE_DAY
+            return np.where(np.isnat(values), np.nan, days)
+        return values if self.kind == "number" else None
+
+    def slots(self, values):
+        """Return the slots (n,) of categories, 0 for missing and unknown ones."""
+        slot = {category: i for i, category in enumerate(self.categories, 1)}
+        return np.fromiter((slot.get(v, 0) for v in values.tolist()), np.int64, len(values))
+
+    def others(self, values):
+        """Return the other columns, each (n,): indicators, phases, 0/1 columns."""
+        if self.kind == "category":
+            slots = self.slots(values)
+            n = 0 if self.embedded else len(self.categories) + 1
+            return [slots == i for i in range(not self.missing, n)]
+        value = self.value(values)
+        gone = [np.isnan(value)] if self.missing else []
+        if self.kind == "number":
+            return gone
+        waves = [2 * np.pi / period * value for period in self.periods]
+        return gone + [np.nan_to_num(f(wave)) for wave in waves for f in (np.sin, np.cos)]
+
+    @property
+    def names_of_others(self):
+        """The names of `others`."""
+        if self.kind == "category":
+            known = () if self.embedded else self.categories
+            first = [f"{self.name} missing"] if self.missing and not self.embedded else []
+            return first + [f"{self.name}={category}" for category in known]
+        waves = ("year", "week", "day")[: len(self.periods)] if self.kind == "date" else ()
+        gone = [f"{self.name} missing"] if self.missing else []
+        return gone + [f"{self.name} {f} {wave}" for wave in waves for f in ("sin", "cos")]
+
+
+class Scales(NamedTuple):
+    """The numbers of an encoder, host arrays of float64."""
+
+    fill: np.ndarray  # (1, n_values) in the place of missing numbers and dates: medians
+    center: np.ndarray  # (1, n_dense)
+    scale: np.ndarray  # (1, n_dense)
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """A measured table: columns, and the numbers they are scaled by.
+
+    Encoded rows are [values of numbers and dates | indicators, phases, 0/1 columns | codes of
+    embedded categories]. All but the codes are centred and scaled by median and quartiles, then
+    clipped smoothly, if `robust`.
+
+    References
+    ----------
+    Holzmueller, Grinsztajn & Steinwart 2024, section 3 and appendix A.2 (robust scaling and smooth
+    clipping).
+
+    Examples
+    --------
+    >>> from xpmlp.files.frames import Frame
+    >>> frame = Frame(("age", "city"), ("number", "category"), (
+    ...     np.asarray([20.0, 30.0, 40.0]), np.asarray(["Rome", None, "Oslo"], object)))
+    >>> encoder = Encoder.of(frame)
+    >>> encoder.names
+    ('age', 'city missing', 'city=Oslo', 'city=Rome')
+    >>> encoder.encode(frame[[0]]).round(2)
+    array([[-0.95,  0.  ,  0.  ,  1.66]])
+    """
+
+    columns: tuple[Column, ...]
+    scales: Scales
+    robust: bool = True
+    named: bool = True  # False where columns are known by place, those of an array
+
+    def __post_init__(self):
+        others = sum(len(c.names_of_others) for c in self.columns)
+        n = sum(c.kind != "category" for c in self.columns)
+        if [a.shape for a in self.scales] != [(1, n), (1, n + others), (1, n + others)]:
+            raise ValueError(f"the scales of a table fit {n} numbers and {others} other columns")
+
+    @staticmethod
+    def of(frame, *, robust=True, named=True):
+        """Measure a table, a column at a time."""
+        columns, values, others = [], [], []
+        for i, (name, kind) in enumerate(zip(frame.names, frame.kinds)):
+            given = frame.column(i)
+            column = _measured(name, kind, given)
+            columns.append(column)
+            value = column.value(given)
+            if value is not None:
+                values.append(_statistics(name, value[~np.isnan(value)], robust))
+            others += [_statistics(name, a, robust) for a in column.others(given)]
+        fills = [fill for fill, _, _ in values]
+        centers, scales = ([s[k] for s in (*values, *others)] for k in (1, 2))
+        made = (np.asarray(a, np.float64).reshape(1, -1) for a in (fills, centers, scales))
+        encoder = Encoder(tuple(columns), Scales(*made), robust, named)
+        if not encoder.width:
+            raise DataError("the table has no column with two different values to learn from.")
+        return encoder
+
+    @property
+    def names(self):
+        """The names of the encoded columns."""
+        values = [c.name for c in self.columns if c.kind != "category"]
+        others = [name for c in self.columns for name in c.names_of_others]
+        return (*values, *others, *(c.name for c in self.columns if c.embedded))
+
+    @property
+    def width(self):
+        """The number of encoded columns."""
+        return self.scales.center.shape[1] + len(self.sizes)
+
+    @property
+    def n_values(self):
+        """How many encoded columns are values of numbers and dates; they come first."""
+        return self.scales.fill.shape[1]
+
+    @property
+    def sizes(self):
+        """The numbers of slots of the embedded categories."""
+        return tuple(len(c.categories) + 1 for c in self.columns if c.embedded)
+
+    def layer(self):
+        """Return the layer that the codes are for, or None where there are none."""
+        return Embedding(self.sizes) if self.sizes else None
+
+    def encode(self, frame, dtype="float64"):
+        """Return a table's rows as numbers (n, width), a block of rows at a time.
+
+        What memory does not hold goes to a temporary file.
+
+        Raises
+        ------
+        DataError
+            The table has other columns, or columns of another kind, than the one measured.
+        """
+        frame = self._checked(frame)
+        made, start = _empty((len(frame), self.width), dtype), 0
+        for block in frame.blocks():
+            made[start : start + len(block)] = self._block(block)
+            start += len(block)
+        return made
+
+    def _block(self, block):
+        values, others, codes = [], [], []
+        for i, column in enumerate(self.columns):
+            given = _as_kind(block.column(i), block.kinds[i], column)
+            if column.kind != "category":
+                values.append(column.value(given))
+            elif column.embedded:
+                codes.append(column.slots(given))
+            others += column.others(given)
+        fills = zip(values, self.scales.fill[0])
+        values = [np.where(np.isnan(value), fill, value) for value, fill in fills]
+        dense = np.empty((len(block), len(values) + len(others)))
+        for k, a in enumerate((*values, *others)):
+            dense[:, k] = a
+        with np.errstate(over="ignore", invalid="ignore"):  # far outside is at the bound
+            z = (dense - self.scales.center) * self.scales.scale
+            if self.robust:
+                z = z / np.sqrt(1.0 + (z / CLIP) ** 2)
+        z = np.where(np.isfinite(z), z, CLIP * np.sign(dense - self.scales.center))
+        return np.column_stack([z, *codes])
+
+    def _checked(self, frame):
+        """Return a frame with the columns of this table in their order, or name what differs."""
+        expected, found = [c.name for c in self.columns], list(frame.names)
+        if not self.named:
+            if len(found) != len(expected):
+                raise DataError(f"X has {len(found)} columns, the model expects {len(expected)}.")
+            return frame
+        lacking = [name for name in expected if name not in found]
+        extra = [name for name in found if name not in expected]
+        if lacking or extra:
+            parts = [f"it lacks {_listed(lacking)}"] * bool(lacking)
+            parts += [f"the model does not know {_listed(extra)}"] * bool(extra)
+            raise DataError(f"X has other columns than the table of fit: {', and '.join(parts)}.")
+        if found != expected:
+            k = next(k for k, pair in enumerate(zip(found, expected)) if pair[0] != pair[1])
+            raise DataError(
+                f"X has the columns of fit in another order, {found[k]!r} in the place of "
+                f"{expected[k]!r}: pass X[model.feature_names_in_]."
+            )
+        return frame
+
+
+def _measured(name, kind, values):
+    """Return how a column is encoded."""
+    if kind == "category":
+        counts = Counter(values.tolist())
+        missing, known = bool(counts.pop(None, 0)), [*counts]
+        if len(counts) > SMALL:  # what occurs once teaches nothing but how the unknown behaves
+            known = [text for text, n in counts.most_common(MOST) if n > 1]
+            missing |= len(known) < len(counts)
+        return Column(name, kind, missing, tuple(sorted(known)))
+    if kind == "date":
+        known = values[~np.isnat(values)]
+        times = bool((known != known.astype("datetime64[D]")).any())
+        return Column(name, kind, len(known) < len(values), times=times)
+    return Column(name, kind, bool(np.isnan(values).any()))
+
+
+def _statistics(name, a, robust):
+    """Return the median of a column, and by what it is centred and scaled."""
+    a = np.asarray(a, np.float64)
+    if not len(a):
+        return 0.0, 0.0, 0.0
+    low, median, high = np.quantile(a, [0.25, 0.5, 0.75])
+    if not robust:
+        return median, 0.0, 1.0
+    with np.errstate(over="ignore", divide="ignore"):
+        scale = 1.0 / (high - low)
+        if not np.isfinite(scale) or not scale:
+            scale = 2.0 / np.ptp(a)
+    if a.min() == a.max():
+        scale = 0.0
+    elif not np.isfinite(scale) or not scale:
+        raise DataError(f"column {name!r} holds numbers too large or too near: change its unit.")
+    return median, median, scale
+
+
+def _as_kind(values, kind, column):
+    """Return a column's values as the kind that the model was fitted to."""
+    if kind == column.kind:
+        return values
+    if column.kind == "category" and kind == "number":
+        return np.asarray([as_text(v) for v in values.tolist()], object)
+    known = [v for v in values.tolist() if as_text(v) is not None]
+    if known:
+        example = f"{known[0]!r}" if kind != "date" else "a date"
+        raise DataError(
+            f"column {column.name!r} holds {KINDS[kind]} such as {example}, the model was fitted "
+            f"to {KINDS[column.kind]} there."
+        )
+    missing = "NaT" if column.kind == "date" else np.nan
+    return np.full(len(values), missing, "M8[us]" if column.kind == "date" else np.float64)
+
+
+KINDS = {"number": "numbers", "category": "text", "date": "dates"}
+
+
+def _empty(shape, dtype):
+    """Return an array to be filled, in a temporary file where it would take the memory."""
+    size, free = int(np.prod(shape)) * np.dtype(dtype).itemsize, free_memory(np.empty(0))
+    if free is None or size < 0.5 * free:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile() as file:
+        os.posix_fallocate(file.fileno(), 0, size)  # a full disk is an error now, not later
+        return np.memmap(file, dtype, "r+", shape=shape)
+
+
+def _listed(names: Iterable[Any]) -> str:
+    names = [repr(name) for name in names]
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
