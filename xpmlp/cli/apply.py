@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import click
 
 from ..errors import DataError
-from .command import Command, section
+from .command import Command
 from .data import (
     check_range,
     check_targets,
@@ -133,13 +133,67 @@ def features(model, data, options):
 
 def types_known(model):
     """Return the types of the columns that a model was trained on, or None: it took an array."""
-    return getattr(model, "table_types_", None)
+    encoder = model.encoder_
+    by_kind = {c.name: c.kind for c in encoder.columns} if encoder and encoder.named else None
+    return getattr(model, "table_types_", by_kind)
 
 
 def _tell(model, sheet):
-    """Say which rows were left out, and which categories the model has never seen."""
+    """Say which rows were left out, and how many categories the model does not know."""
     if sheet.bad_rows:
         click.echo(sheet.summary_of_bad_rows(), err=True)
+    counts: dict[str, Counter] = {
+        c.name: Counter() for c in model.encoder_.columns if c.kind == "category"
+    }
+    for block in sheet.features.select(tuple(counts)).blocks() if counts else ():
+        for i, name in enumerate(counts):
+            counts[name].update(block.column(i).tolist())
+    for column in model.encoder_.columns:
+        found = counts.get(column.name, Counter())
+        unknown = [text for text in found if text is not None and text not in column.categories]
+        if unknown:
+            n = sum(found[text] for text in unknown)
+            shown = ", ".join(map(repr, unknown[:3])) + (", ..." if len(unknown) > 3 else "")
+            click.echo(
+                f"Note: column {column.name!r} holds {shown} in {n:,} rows, which the model does "
+                "not know and takes as missing.", err=True,
+            )  # fmt: skip
+
+
+@contextmanager
+def opened_rows(model, data, target, options, *, test):
+    """Yield the name, features and targets of DATA as a model takes them; `test`: a test part."""
+    known, classes = types_known(model), getattr(model, "classes_", None)
+    if target is None and is_table(data):
+        target = getattr(model, "target_name_", None)  # the one it was trained on
+    if known is not None and is_table(data):
+        task = "regression" if classes is None else "classification"
+        how = how_to_read(data, options) | {"known": known}
+        with opened_data(data, target, task=task, **how) as found:
+            _tell(model, found.sheet)
+            check_targets(data, found.y, classes)
+            yield found.name, found.X, found.y
+        return
+    yield _of_array(model, data, target, test)
+
+
+def _of_array(model, data, target, test):
+    """Return the name, features and targets for a model that was trained on an array."""
+    from ..files.datasets import load_dataset, load_features
+
+    table, names = load_dataset(data, target), getattr(model, "feature_names_in_", None)
+    X, y = table.X, table.y
+    if test and table.X_test is not None and table.y_test is not None:
+        X, y = table.X_test, table.y_test
+    elif table.feature_names is not None:
+        columns = None if names is None else names.tolist()
+        X = load_features(data, columns, model.n_features_in_, table.target_name)
+    if X.shape[1] != model.n_features_in_:
+        raise DataError(
+            f"{data} has {X.shape[1]} features, the model expects {model.n_features_in_}."
+        )
+    check_targets(data, y, getattr(model, "classes_", None))
+    return table.name, X, y
 
 
 @click.command(cls=Command)

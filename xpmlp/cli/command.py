@@ -31,9 +31,9 @@ class Command(click.Command):
         records: dict[str, list] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record:
+            if record and isinstance(param, click.Option):
                 records.setdefault(getattr(param, "section", "Options"), []).append(record)
-        for title, rows in records.items():
+        for title, rows in sorted(records.items(), key=lambda item: item[0] == "Options"):
             with formatter.section(title):
                 formatter.write_dl(rows)
 

@@ -1,6 +1,8 @@
 """What the commands share: data by name or path, its rows in parts, whether they fit a model."""
 
 import os
+import shutil
+import tempfile
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -47,7 +49,9 @@ class Limit(click.ParamType):
         except ValueError:
             number = -1.0
         if isinstance(number, float) and not 0 <= number < 1:
-            self.fail(f"{value!r} is neither a number of rows nor a share such as 0.01.", param, ctx)
+            self.fail(
+                f"{value!r} is neither a number of rows nor a share such as 0.01.", param, ctx
+            )
         return number
 
 
@@ -119,7 +123,9 @@ def opened_data(path, target=None, *, task=None, **how):
 
     table = load_dataset(path, target)
     if how.get("types") or how.get("on_bad_row", "error") != "error":
-        raise click.UsageError(f"{path} is no CSV or Parquet file: leave out what concerns columns.")
+        raise click.UsageError(
+            f"{path} is no CSV or Parquet file: leave out what concerns columns."
+        )
     y, task = _as_task(path, table.y, task or table.task)
     own = None if table.X_test is None else (table.X_test, _as_task(path, table.y_test, task)[0])
     yield Data(
@@ -181,16 +187,16 @@ def check_targets(place, y, classes):
 
 
 def check_memory(name, X, dtype):
-    """Refuse rows that surely do not fit the memory, before it is full."""
+    """Refuse rows that surely fit neither memory nor the disk, before these are full."""
     import numpy as np
 
     from ..arrays import free_memory
 
-    free = free_memory(np.empty(0))
+    memory, disk = free_memory(np.empty(0)), shutil.disk_usage(tempfile.gettempdir()).free
     needed = X.shape[0] * X.shape[1] * np.dtype(dtype).itemsize
-    if free is not None and needed > free:
+    if memory is not None and needed > max(memory, disk):
         raise MemoryError(
-            f"{name} has {X.shape[0]:,} rows to train on, which take {needed / 1e9:.1f} GB of "
-            f"memory, and {free / 1e9:.1f} GB are free: train on fewer with --rows, or take "
-            "columns out."
+            f"{name} has {X.shape[0]:,} rows to train on, which take {needed / 1e9:.1f} GB, but "
+            f"{memory / 1e9:.1f} GB of memory and {disk / 1e9:.1f} GB in {tempfile.gettempdir()} "
+            "are free: train on fewer with --rows, or free some space."
         )

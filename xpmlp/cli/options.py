@@ -24,10 +24,10 @@ TIERS = ("auto", "generic", "eager", "graph")
 
 # What `xpmlp train` passes to the estimator where nothing is said; the rest are its own defaults.
 ARRAYS = {
-    "hidden_layer_sizes": (100,), "activation": "relu", "solver": "adam", "learning_rate_init": 1e-3,
-    "learning_rate": "constant", "batch_size": 32, "max_iter": 100, "alpha": 1e-4, "dropout": 0.0,
-    "n_iter_no_change": 10, "early_stopping": False, "target_scale": "auto", "random_state": 0,
-    "dtype": "float32",
+    "hidden_layer_sizes": (100,), "activation": "relu", "solver": "adam",
+    "learning_rate_init": 1e-3, "learning_rate": "constant", "batch_size": 32,
+    "max_iter": 100, "alpha": 1e-4, "dropout": 0.0, "n_iter_no_change": 10,
+    "early_stopping": False, "target_scale": "auto", "random_state": 0, "dtype": "float32",
 }  # fmt: skip
 TABLES = ARRAYS | {"feature_scale": "robust"}
 DEFAULTS = {  # a recipe for each kind of data, and of task
@@ -164,7 +164,10 @@ MODEL = {  # section -> option, argument of the estimator, type (bool: a flag), 
     ),
 }  # fmt: skip
 ROWS = [row for rows in MODEL.values() for row in rows]
-ARGUMENTS = {flag.strip("-").replace("-", "_"): argument for flag, argument, *_ in ROWS}
+ARGUMENTS = {flag[2:].replace("-", "_"): argument for flag, argument, *_ in ROWS}
+KINDS = {
+    flag[2:].replace("-", "_"): click.BOOL if kind is bool else kind for flag, _, kind, _ in ROWS
+}
 
 
 def model_options(command):
@@ -182,7 +185,7 @@ def _defaults(argument):
     """Return what stands in the help for the defaults of an argument."""
     found = {kind: recipe.get(argument) for kind, recipe in DEFAULTS.items()}
     texts = {
-        kind: "/".join(dict.fromkeys(_shown(v) for k, v in found.items() if k[0] == kind))
+        kind: "/".join(dict.fromkeys(shown(v) for k, v in found.items() if k[0] == kind))
         for kind in ("array", "table")
     }
     if texts["array"] == texts["table"]:
@@ -190,12 +193,12 @@ def _defaults(argument):
     return f"[{texts['array'] or 'no'}; tables: {texts['table'] or 'no'}]"
 
 
-def _shown(value):
-    """Return a value as one writes it on the command line."""
+def shown(value, mark=","):
+    """Return a value as one writes it on the command line; what is not said or off is empty."""
     if isinstance(value, tuple | list):
-        return ",".join(map(_shown, value))
+        return mark.join(map(shown, value))
     if isinstance(value, dict):
-        return ",".join(f"{k}={_shown(v)}" for k, v in value.items())
+        return ",".join(f"{k}={shown(v)}" for k, v in value.items())
     if isinstance(value, bool):
         return "yes" if value else ""
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
@@ -208,7 +211,7 @@ def given(options):
 
 
 def estimator_of(task, table, options, y):
-    """Return the estimator that the options describe, and what was set, as text.
+    """Return the estimator that the options describe.
 
     table: the features are named columns, which have defaults of their own; y: the targets.
     """
@@ -229,6 +232,14 @@ def estimator_of(task, table, options, y):
     if isinstance(params.get("class_weight"), dict):  # labels were written as text
         labels = {str(label): label for label in y.tolist()}
         params["class_weight"] = {labels.get(k, k): v for k, v in params["class_weight"].items()}
-    own = {name: flag[2:] for flag, name, *_ in ROWS}
-    told = {own[k]: v for k, v in params.items() if v != known[k].default}
-    return kind(**params), ", ".join(f"{k} {_shown(v) or v}" for k, v in told.items())
+    return kind(**params)
+
+
+def settings_of(model, but=()):
+    """Return as text how the arguments of an estimator differ from its own defaults."""
+    from inspect import signature
+
+    known, given = signature(type(model)).parameters, model.get_params(deep=False)
+    rows = [(flag[2:], given[k], known[k].default) for flag, k, *_ in ROWS
+            if k in known and k not in but]  # fmt: skip
+    return ", ".join(f"{name} {shown(v) or 'none'}" for name, v, own in rows if v != own)

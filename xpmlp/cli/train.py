@@ -25,7 +25,7 @@ from .data import (
     type_options,
     types_of,
 )
-from .options import estimator_of, model_options
+from .options import estimator_of, model_options, settings_of
 
 
 class Validation(click.ParamType):
@@ -39,7 +39,9 @@ class Validation(click.ParamType):
             share = float(value)
         except ValueError:
             if value != "test" and not os.path.exists(value):
-                self.fail(f"{value!r} is no share of the rows, no file, and not 'test'.", param, ctx)
+                self.fail(
+                    f"{value!r} is no share of the rows, no file, and not 'test'.", param, ctx
+                )
             return value
         if not 0 <= share < 1:
             self.fail(f"{value!r} is no share from 0 to below 1.", param, ctx)
@@ -186,9 +188,9 @@ def _fit(source, part, watched, options):
     from ..estimators import Scaling
 
     (X, y), table = part, source.sheet is not None
-    model, settings = estimator_of(source.task, table, options, y)
+    model = estimator_of(source.task, table, options, y)
     if table:
-        click.echo(f"Settings: {settings}.")
+        click.echo(f"Settings: {settings_of(model)}.")
     model.set_params(
         batch_size=min(model.batch_size, len(y)), verbose=0 if options["quiet"] else 2,
     )  # fmt: skip
