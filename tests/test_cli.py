@@ -466,6 +466,7 @@ def test_help_doctor_and_version_say_something(xpmlp, monkeypatch):
 # A shell's background job ignores SIGINT, and what it starts inherits that.
 RUN = """import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
+from xpmlp.cli import main
 main()"""
 
 
