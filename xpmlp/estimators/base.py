@@ -96,6 +96,7 @@ class BaseMLP(
         "scoring": [str, callable, None],
         "categorical_features": ["array-like", StrOptions({"auto", "from_dtype"}), None],
         "feature_scale": [StrOptions({"auto", "robust"}), None],
+        "n_bins": [Interval(Integral, 2, None, closed="left"), None],
         "device": [str],
         "dtype": "no_validation",
         "matmul_precision": [StrOptions(set(MATMUL_PRECISIONS))],

@@ -111,6 +111,9 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
         How numbers are scaled: "robust" by median and quartiles, then clipped smoothly to (-3, 3);
         "auto" does that to tables that have to be encoded, and leaves numbers alone as they are;
         None never does. Missing numbers become the median, with an indicator.
+    n_bins : int, default=None
+        Encode each number also by its place among so many bins, of quantiles of its values, which
+        lets a network follow steps and bends that it hardly finds in one number.
     device : {"auto", "cpu", "cuda", "cuda:1", ...}, default="auto"
         "auto" trains where X is, so host arrays on the CPU; "cuda" moves these to a card (CuPy),
         once, and results come back as NumPy arrays. Rows that do not fit the card stay in pinned
@@ -185,7 +188,7 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
         loss="log_loss", class_weight=None, label_smoothing=0.0, init="auto", out_activation="auto",
         weight_decay=None, dropout=0.0, normalization=None, residual=False, max_norm=None,
         max_grad_norm=None, ema_decay=None, scoring=None, categorical_features="auto",
-        feature_scale="auto", device="auto", dtype=None, matmul_precision="highest",
+        feature_scale="auto", n_bins=None, device="auto", dtype=None, matmul_precision="highest",
         accelerate="auto", deterministic=False, callbacks=None,
     ):  # fmt: skip
         self.__dict__.update({k: v for k, v in locals().items() if k not in ("self", "__class__")})

@@ -95,14 +95,15 @@ class Scales(NamedTuple):
 class Encoder:
     """A measured table: columns, and the numbers they are scaled by.
 
-    Encoded rows are [values of numbers and dates | indicators, phases, 0/1 columns | codes of
-    embedded categories]. All but the codes are centred and scaled by median and quartiles, then
-    clipped smoothly, if `robust`.
+    Encoded rows are [values of numbers and dates | indicators, phases, 0/1 columns | bins of the
+    values | codes of embedded categories]. The first two are centred and scaled by median and
+    quartiles, then clipped smoothly, if `robust`. The bins of a value, between neighbouring
+    `edges`, are -1 below it, 1 above it, and rise through the one that it is in.
 
     References
     ----------
-    Holzmueller, Grinsztajn & Steinwart 2024, section 3 and appendix A.2 (robust scaling and smooth
-    clipping).
+    Holzmueller, Grinsztajn & Steinwart 2024, appendix A.2 (robust scaling and smooth clipping);
+    Gorishniy, Rubachev & Babenko 2022, eq. 1 (piecewise-linear encoding, there from 0 to 1).
 
     Examples
     --------
@@ -118,6 +119,7 @@ class Encoder:
 
     columns: tuple[Column, ...]
     scales: Scales
+    edges: tuple[np.ndarray, ...] = ()  # (n + 1,) rising, of the n bins of each value; or none
     robust: bool = True
     named: bool = True  # False where columns are known by place, those of an array
 
@@ -126,23 +128,27 @@ class Encoder:
         n = sum(c.kind != "category" for c in self.columns)
         if [a.shape for a in self.scales] != [(1, n), (1, n + others), (1, n + others)]:
             raise ValueError(f"the scales of a table fit {n} numbers and {others} other columns")
+        if len(self.edges) not in (0, n) or any((np.diff(a) <= 0).any() for a in self.edges):
+            raise ValueError(f"the edges of bins are {n} rows of rising numbers")
 
     @staticmethod
-    def of(frame, *, robust=True, named=True):
+    def of(frame, *, robust=True, named=True, n_bins=None):
         """Measure a table, a column at a time."""
-        columns, values, others = [], [], []
+        columns, values, others, edges = [], [], [], []
         for i, (name, kind) in enumerate(zip(frame.names, frame.kinds)):
             given = frame.column(i)
             column = _measured(name, kind, given)
             columns.append(column)
             value = column.value(given)
             if value is not None:
-                values.append(_statistics(name, value[~np.isnan(value)], robust))
+                value = value[~np.isnan(value)]
+                values.append(_statistics(name, value, robust))
+                edges += [_edges(value, n_bins)] if n_bins else []
             others += [_statistics(name, a, robust) for a in column.others(given)]
         fills = [fill for fill, _, _ in values]
         centers, scales = ([s[k] for s in (*values, *others)] for k in (1, 2))
         made = (np.asarray(a, np.float64).reshape(1, -1) for a in (fills, centers, scales))
-        encoder = Encoder(tuple(columns), Scales(*made), robust, named)
+        encoder = Encoder(tuple(columns), Scales(*made), tuple(edges), robust, named)
         if not encoder.width:
             raise DataError("the table has no column with two different values to learn from.")
         return encoder
@@ -152,12 +158,18 @@ class Encoder:
         """The names of the encoded columns."""
         values = [c.name for c in self.columns if c.kind != "category"]
         others = [name for c in self.columns for name in c.names_of_others]
-        return (*values, *others, *(c.name for c in self.columns if c.embedded))
+        bins = [
+            f"{name} in {low:.4g} ... {high:.4g}"
+            for name, edges in zip(values, self.edges)
+            for low, high in zip(edges, edges[1:])
+        ]
+        return (*values, *others, *bins, *(c.name for c in self.columns if c.embedded))
 
     @property
     def width(self):
         """The number of encoded columns."""
-        return self.scales.center.shape[1] + len(self.sizes)
+        n_bins = sum(len(edges) - 1 for edges in self.edges)
+        return self.scales.center.shape[1] + n_bins + len(self.sizes)
 
     @property
     def n_values(self):
@@ -209,7 +221,8 @@ class Encoder:
             if self.robust:
                 z = z / np.sqrt(1.0 + (z / CLIP) ** 2)
         z = np.where(np.isfinite(z), z, CLIP * np.sign(dense - self.scales.center))
-        return np.column_stack([z, *codes])
+        bins = [_binned(value, edges) for value, edges in zip(values, self.edges)]
+        return np.column_stack([z, *bins, *codes])
 
     def _checked(self, frame):
         """Return a frame with the columns of this table in their order, or name what differs."""
@@ -266,6 +279,19 @@ def _statistics(name, a, robust):
     elif not np.isfinite(scale) or not scale:
         raise DataError(f"column {name!r} holds numbers too large or too near: change its unit.")
     return median, median, scale
+
+
+def _edges(a, n_bins):
+    """Return the edges of at most n_bins bins: quantiles, or every value if there are few."""
+    known = np.unique(a) if len(a) else np.zeros(1)
+    if len(known) <= n_bins:
+        return known
+    return np.unique(np.quantile(a, np.linspace(0.0, 1.0, n_bins + 1)))
+
+
+def _binned(value, edges):
+    """Return the bins (n, len(edges) - 1) of a value (n,)."""
+    return 2.0 * np.clip((value[:, None] - edges[:-1]) / np.diff(edges), 0.0, 1.0) - 1.0
 
 
 def _as_kind(values, kind, column):

@@ -55,6 +55,7 @@ def save_model(estimator, path):
     encoder = estimator.encoder_
     if encoder is not None:
         arrays |= {f"encoder.{k}": v for k, v in encoder.scales._asdict().items()}
+        arrays |= {f"encoder.edges.{i}": v for i, v in enumerate(encoder.edges)}
     params = estimator.get_params(deep=False)
     if isinstance(params["init"], tuple | list):
         params["init"] = "auto"  # the weights themselves are in the file
@@ -253,9 +254,11 @@ def _encoder(stored, arrays, n_features):
     if len(columns) != n_features:
         raise ValueError(f"it has {len(columns)} columns for {n_features} features")
     scales = Scales(*(arrays.pop(f"encoder.{name}") for name in Scales._fields))
-    if any(a.dtype != np.float64 for a in scales):
+    n = scales.fill.size if "encoder.edges.0" in arrays else 0
+    edges = tuple(arrays.pop(f"encoder.edges.{i}") for i in range(n))
+    if any(a.dtype != np.float64 or a.ndim > 2 for a in (*scales, *edges)):
         raise ValueError("the scales of its table are not float64")
-    return Encoder(tuple(columns), scales, bool(stored["robust"]), bool(stored["named"]))
+    return Encoder(tuple(columns), scales, edges, bool(stored["robust"]), bool(stored["named"]))
 
 
 def _checked(network, arrays, estimator, n_outputs):

@@ -77,9 +77,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10,
         max_fun=15000, init="auto", out_activation="auto", weight_decay=None, dropout=0.0,
         normalization=None, residual=False, max_norm=None, max_grad_norm=None, ema_decay=None,
-        scoring=None, categorical_features="auto", feature_scale="auto", device="auto", dtype=None,
-        matmul_precision="highest", accelerate="auto", deterministic=False, callbacks=None,
-        quantiles=None, target_scale=None,
+        scoring=None, categorical_features="auto", feature_scale="auto", n_bins=None,
+        device="auto", dtype=None, matmul_precision="highest", accelerate="auto",
+        deterministic=False, callbacks=None, quantiles=None, target_scale=None,
     ):  # fmt: skip
         self.__dict__.update({k: v for k, v in locals().items() if k not in ("self", "__class__")})
 

@@ -44,7 +44,7 @@ class Encodes:
             )
         if reset:
             robust, named = self.feature_scale is not None, is_table(X)
-            self.encoder_ = Encoder.of(frame, robust=robust, named=named)
+            self.encoder_ = Encoder.of(frame, robust=robust, named=named, n_bins=self.n_bins)
             self.n_features_in_ = frame.shape[1]
             vars(self).pop("feature_names_in_", None)
             if named:
@@ -55,15 +55,15 @@ class Encodes:
         """Return X as a frame, or None where its numbers are to stay as they are."""
         given = self.categorical_features
         chosen = given is not None and not isinstance(given, str)
-        wanted = chosen or self.feature_scale == "robust"
+        wanted = chosen or self.feature_scale == "robust" or self.n_bins is not None
         table = is_table(X)
         if reset and not (table or wanted):
             return None
         if issparse(X) or (is_array(X) and not is_numpy(X)):
             raise ValueError(
-                "a table is encoded on the host, so categorical_features and feature_scale want a "
-                "data frame or a NumPy array, whose encoded rows device='cuda' brings to a card; "
-                f"got {type(X).__name__}."
+                "a table is encoded on the host, so categorical_features, feature_scale and n_bins "
+                "want a data frame or a NumPy array, whose encoded rows device='cuda' brings to a "
+                f"card, got {type(X).__name__}."
             )
         if not table:
             X = np.asarray(X)
