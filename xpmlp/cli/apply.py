@@ -167,8 +167,12 @@ def opened_rows(model, data, target, options, *, test):
     if target is None and is_table(data):
         target = getattr(model, "target_name_", None)  # the one it was trained on
     if known is not None and is_table(data):
+        if target is None:
+            raise click.UsageError("the model does not say what it predicts: give --target.")
         task = "regression" if classes is None else "classification"
+        text = classes is not None and classes.dtype.kind not in "iufb"
         how = how_to_read(data, options) | {"known": known}
+        how |= {"types": {target: "category"}} if text else {}
         with opened_data(data, target, task=task, **how) as found:
             _tell(model, found.sheet)
             check_targets(data, found.y, classes)

@@ -32,6 +32,11 @@ class Data(NamedTuple):
     sheet: Any = None
 
     @property
+    def types(self):
+        """The types of a table's features, by name."""
+        return {name: self.sheet.types[name] for name in self.feature_names}
+
+    @property
     def left_out(self):
         """How many rows could not be read."""
         return 0 if self.sheet is None else len(self.sheet.bad_rows)
@@ -76,6 +81,7 @@ def type_options(command):
         data("--types", type=Pairs(click.STRING), multiple=True,
              help="Type of a column of a table, COL=number, category, date or date:%d/%m/%Y "
              "(by what its cells hold)."),
+        data("--drop", metavar="COL,...", help="Columns of a table to leave out."),
         data("--categorical", metavar="COL,...", help="Columns of a table that are categories."),
         data("--task", type=click.Choice(["classification", "regression"]), help="By the target."),
         data("--target", help="Column to predict, for CSV and Parquet (the last one)."),
@@ -101,28 +107,35 @@ def how_to_read(path, options):
     return found
 
 
-def types_of(options):
-    """Return the types of columns that the options name."""
-    found = {k: v for pairs in options["types"] for k, v in pairs.items()}
-    names = (options["categorical"] or "").split(",")
-    return found | {name.strip(): "category" for name in names if name.strip()}
+def columns_of(options):
+    """Return what the options say about the columns of a table, as `opened_data` takes it."""
+    types = {k: v for pairs in options["types"] for k, v in pairs.items()}
+    named, drop = (
+        [name.strip() for name in (options[k] or "").split(",") if name.strip()]
+        for k in ("categorical", "drop")
+    )
+    return {"types": types | dict.fromkeys(named, "category"), "drop": tuple(drop)}
 
 
 @contextmanager
-def opened_data(path, target=None, *, task=None, **how):
-    """Yield the Data of a name or path; how: arguments of `open_table`, for tables only."""
+def opened_data(path, target=None, *, task=None, types=None, drop=(), **how):
+    """Yield the Data of a name or path; for tables: how to read them, `drop` columns left out."""
     if is_table(path):
         from ..files.tables import open_table
 
-        with open_table(path, target=target, **how) as sheet:
+        types = (types or {}) | dict.fromkeys(drop, "category")  # which every cell is
+        with open_table(path, target=target or "", types=types, **how) as sheet:
             y, task = _as_task(path, sheet.y, task or sheet.task)
-            X, names = sheet.features, tuple(sheet.features.names)
+            names = tuple(name for name in sheet.features.names if name not in drop)
+            if not names:
+                raise DataError(f"{path} has no columns but its target and those to --drop.")
+            X = sheet.features.select(names)
             yield Data(sheet.name, X, y, task, names, sheet.target_name, sheet=sheet)
         return
     from ..files.datasets import load_dataset
 
     table = load_dataset(path, target)
-    if how.get("types") or how.get("on_bad_row", "error") != "error":
+    if types or drop or how.get("on_bad_row", "error") != "error":
         raise click.UsageError(
             f"{path} is no CSV or Parquet file: leave out what concerns columns."
         )

@@ -120,6 +120,7 @@ MODEL = {  # section -> option, argument of the estimator, type (bool: a flag), 
     "Features": (
         ("--feature-scale", "feature_scale", click.Choice(["auto", "robust", "none"]),
          "robust: by median and quartiles, far values drawn in; none: numbers as they are."),
+        ("--bins", "n_bins", OrNone(click.IntRange(2)), "Bins of a number, columns of their own."),
     ),
     "Training": (
         ("--solver", "solver", click.Choice(SOLVERS), ""),

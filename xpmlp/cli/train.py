@@ -18,12 +18,12 @@ from .data import (
     check_memory,
     check_range,
     check_targets,
+    columns_of,
     held_out,
     how_to_read,
     opened_data,
     reading_options,
     type_options,
-    types_of,
 )
 from .options import estimator_of, model_options, settings_of
 
@@ -130,8 +130,8 @@ def _parts(data, options, stack):
     import numpy as np
 
     how, task = how_to_read(data, options), options["task"]
-    types, target = types_of(options), options["target"]
-    source = stack.enter_context(opened_data(data, target, task=task, types=types, **how))
+    target, columns = options["target"], columns_of(options)
+    source = stack.enter_context(opened_data(data, target, task=task, **columns, **how))
     if source.sheet is not None:
         click.echo(source.sheet.describe())
         if source.left_out:
@@ -139,7 +139,7 @@ def _parts(data, options, stack):
 
     def other(path):
         """Return (X, y) of another file with the same columns."""
-        same = {} if source.sheet is None else how | {"known": source.sheet.types}
+        same = {} if source.sheet is None else how | {"known": source.types}
         name = target if source.sheet is None else source.target_name
         found = stack.enter_context(opened_data(path, name, task=source.task, **same))
         if found.X.shape[1] != source.X.shape[1] or found.feature_names != source.feature_names:
@@ -222,7 +222,7 @@ def _fit(source, part, watched, options):
             y_mean=own.y_mean, y_scale=own.y_scale
         )  # fmt: skip
     if table:
-        model.table_types_ = source.sheet.types
+        model.table_types_ = source.types
     elif source.feature_names is not None:
         model.feature_names_in_ = np.asarray(source.feature_names, object)
     model.target_name_ = source.target_name

@@ -13,7 +13,14 @@ from click.core import ParameterSource
 
 from ..errors import DataError
 from .command import Command, config_option, section
-from .data import check_memory, how_to_read, opened_data, reading_options, type_options, types_of
+from .data import (
+    check_memory,
+    columns_of,
+    how_to_read,
+    opened_data,
+    reading_options,
+    type_options,
+)  # fmt: skip
 from .options import ARGUMENTS, COUNT, KINDS, estimator_of, model_options, settings_of, shown
 
 SPACE = {  # what is tried where nothing is said, as --try has it
@@ -63,7 +70,7 @@ def tune(ctx, data, **options):
     out = Path(options["out"])
     if not out.parent.is_dir():
         raise click.UsageError(f"--out {out}: there is no folder {out.parent}.")
-    how = how_to_read(data, options) | {"types": types_of(options)}
+    how = how_to_read(data, options) | columns_of(options)
     with opened_data(data, options["target"], task=options["task"], **how) as source:
         if source.sheet is not None:
             click.echo(source.sheet.describe())
