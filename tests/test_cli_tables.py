@@ -167,8 +167,10 @@ def test_a_training_that_fails_leaves_no_file_of_bad_rows(xpmlp):
 
 def test_predictions_say_which_lines_they_are_of_where_rows_are_left_out(trained, xpmlp):
     trained()
-    write("new.csv", [["30", "Rome", "2001-02-03", "011"], ["x", "", "", ""], ["40", "", "?", "012"],
-                      ["40", "Oslo", "soon", "012"], ["41", "Oslo", "2002-01-01", ""]], HEAD[:-1])  # fmt: skip
+    Path("new.csv").write_text(
+        "age,city,since,zip\n30,Rome,2001-02-03,011\nx,,,\n40,,?,012\n40,Oslo,soon,012\n"
+        "41,Oslo,2002-01-01,\n"
+    )
     before = sorted(os.listdir())
     code, out, err = xpmlp("predict", "m", "new.csv", "--out", "p.csv")
     assert (code, out, is_one_sentence(err), sorted(os.listdir())) == (3, "", True, before)
@@ -272,7 +274,7 @@ BAD = {
     ),
     "an array to test": (lambda: write("d.csv", people()), ["--test", "iris"], ["iris", "columns"]),
     "all rows bad": (
-        lambda: write("d.csv", [[*row[:4]] for row in people()]), ["--on-bad-row", "skip"], ["d.csv"],
+        lambda: write("d.csv", [row[:4] for row in people()]), ["--on-bad-row", "skip"], ["d.csv"],
     ),
 }  # fmt: skip
 

@@ -160,25 +160,6 @@ def _as_task(path, y, task):
     return y, task
 
 
-def held_out(place, rows, labels, share, seed):
-    """Split off a share of the rows, of each label alike (None: there are none)."""
-    import numpy as np
-    from sklearn.model_selection import train_test_split
-
-    if labels is not None:
-        classes, counts = np.unique(labels, return_counts=True)
-        if counts.min() < 2:
-            raise DataError(
-                f"{place} cannot be split to hold rows out: there is only 1 row of the label "
-                f"{classes[counts.argmin()]!s}, expected two or more: drop it, or find more."
-            )
-    try:
-        return train_test_split(rows, test_size=share, random_state=seed, stratify=labels)
-    except ValueError as error:
-        reason = str(error).partition(". ")[0].rstrip(".")
-        raise DataError(f"{place} cannot be split to hold rows out: {reason}.") from error
-
-
 def check_range(X, dtype):
     """Refuse numbers of an array that the dtype to compute in cannot hold."""
     import numpy as np

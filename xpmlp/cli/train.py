@@ -14,18 +14,9 @@ import click
 from ..errors import DataError
 from .apply import metrics, predictions, show_metrics
 from .command import Command, config_option, section
-from .data import (
-    check_memory,
-    check_range,
-    check_targets,
-    columns_of,
-    held_out,
-    how_to_read,
-    opened_data,
-    reading_options,
-    type_options,
-)
+from .data import check_memory, check_range, how_to_read, reading_options, type_options
 from .options import estimator_of, model_options, settings_of
+from .parts import parts_of
 
 
 class Validation(click.ParamType):
@@ -81,7 +72,7 @@ def train(data, **options):
     if options["plot"] and find_spec("matplotlib") is None:
         raise click.UsageError("--plot needs matplotlib: pip install 'xpmlp[plot]'.")
     with ExitStack() as stack:
-        source, train_part, test_part, watched = _parts(data, options, stack)
+        source, train_part, test_part, watched = parts_of(data, options, stack)
         model, notes = _fit(source, train_part, watched, options)
         for note in notes:
             click.echo(f"Warning: {note}", err=True)
@@ -95,6 +86,8 @@ def train(data, **options):
         click.echo(f"Model: {out}")
         if options["plot"]:
             _draw(model, test_part, out)
+    if source.left_out and options["on_bad_row"] == "quarantine":
+        click.echo(f"Bad rows: {how_to_read(data, options)['quarantine']}")
     if options["as_json"]:
         scores_by_epoch = model.history_["validation_score"]
         found = {
@@ -123,62 +116,6 @@ def _writable(out, data):
     if os.path.exists(data) and os.path.exists(out) and os.path.samefile(out, data):
         raise click.UsageError(f"--out {out} would overwrite the data.")
     return out
-
-
-def _parts(data, options, stack):
-    """Return the Data and its training, test and watched rows, each (X, y) or None."""
-    import numpy as np
-
-    how, task = how_to_read(data, options), options["task"]
-    target, columns = options["target"], columns_of(options)
-    source = stack.enter_context(opened_data(data, target, task=task, **columns, **how))
-    if source.sheet is not None:
-        click.echo(source.sheet.describe())
-        if source.left_out:
-            click.echo(source.sheet.summary_of_bad_rows(), err=True)
-
-    def other(path):
-        """Return (X, y) of another file with the same columns."""
-        same = {} if source.sheet is None else how | {"known": source.types}
-        name = target if source.sheet is None else source.target_name
-        found = stack.enter_context(opened_data(path, name, task=source.task, **same))
-        if found.X.shape[1] != source.X.shape[1] or found.feature_names != source.feature_names:
-            raise DataError(f"{path} has other columns than {data}.")
-        return found.X, found.y
-
-    def part(rows):
-        if source.sheet is not None:
-            rows = np.sort(rows)  # a file is read in its order
-        return source.X[rows], source.y[rows]
-
-    def split(rows, share):
-        labels = source.y[rows] if source.task == "classification" else None
-        return held_out(data, rows, labels, share, options["seed"])
-
-    rows, test = np.arange(len(source.y)), source.own_test
-    if options["test_file"]:
-        test = other(options["test_file"])
-    elif test is None:
-        rows, tested = split(rows, 0.2)
-        test = part(tested)
-    rows = rows[: options["rows"]]
-    classes = np.unique(source.y[rows]) if source.task == "classification" else None
-    check_targets(options["test_file"] or f"the test part of {data}", test[1], classes)
-    watched, validation = None, options["validation"]
-    if validation == "test":
-        watched = test
-    elif isinstance(validation, str):
-        watched = other(validation)
-        check_targets(validation, watched[1], classes)
-    elif validation:
-        rows, seen = split(rows, validation)
-        watched = part(seen)
-    train = part(rows)
-    left_out = f", {source.left_out:,} left out" if source.left_out else ""
-    shape = f"{len(rows):,} rows{left_out}, {source.X.shape[1]} features, {source.task}"
-    watched_text = "no validation" if watched is None else f"validation on {len(watched[1]):,}"
-    click.echo(f"{source.name}: {shape}; {watched_text}, test on {len(test[1]):,} rows.")
-    return source, train, test, watched
 
 
 def _fit(source, part, watched, options):

@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from math import ceil, floor, isnan, log, prod
 from pathlib import Path
 
@@ -13,15 +13,9 @@ from click.core import ParameterSource
 
 from ..errors import DataError
 from .command import Command, config_option, section
-from .data import (
-    check_memory,
-    columns_of,
-    how_to_read,
-    opened_data,
-    reading_options,
-    type_options,
-)  # fmt: skip
+from .data import check_memory, reading_options, type_options
 from .options import ARGUMENTS, COUNT, KINDS, estimator_of, model_options, settings_of, shown
+from .parts import opened_source
 
 SPACE = {  # what is tried where nothing is said, as --try has it
     "lr": "0.0003..0.03",
@@ -70,10 +64,8 @@ def tune(ctx, data, **options):
     out = Path(options["out"])
     if not out.parent.is_dir():
         raise click.UsageError(f"--out {out}: there is no folder {out.parent}.")
-    how = how_to_read(data, options) | columns_of(options)
-    with opened_data(data, options["target"], task=options["task"], **how) as source:
-        if source.sheet is not None:
-            click.echo(source.sheet.describe())
+    with ExitStack() as stack:
+        source = opened_source(data, options, stack)
         model = estimator_of(source.task, source.sheet is not None, options, source.y)
         check_memory(source.name, source.X, model.dtype)
         X, y = _in_memory(source, options["rows"])
