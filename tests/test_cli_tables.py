@@ -64,9 +64,9 @@ def trained(xpmlp):
 
 def test_a_raw_table_trains_and_its_types_are_shown_and_kept(trained):
     found, out, err = trained("--epochs", 60, "--lr", 0.01)
-    assert (err, found["n_left_out"], found["n_train"] + found["n_test"]) == ("", 0, 108)
+    assert (err, found["n_left_out"], found["n_train"] + found["n_test"]) == ("", 0, 110)
     assert found["metrics"]["accuracy"] > 0.7
-    for name, kind in zip(HEAD, ("number", "category", "date", "category", "category")):
+    for name, kind in zip(HEAD, ("number", "category", "date", "category", "(target)")):
         assert any(line.split()[:2] == [name, kind] for line in out.splitlines()), name
     assert "Settings: hidden 5" in out and "feature-scale robust" in out
     model = load_model("m")
@@ -156,7 +156,7 @@ def test_too_many_bad_rows_are_an_error_and_leave_no_file(xpmlp, limit):
     limits = ["--on-bad-row", "quarantine", "--max-bad-rows", limit]
     code, _, err = xpmlp("train", "people.csv", *QUICK, *limits)
     assert (code, is_one_sentence(err), os.listdir()) == (3, True, ["people.csv"])
-    assert "3 " in err and str(limit).rstrip("0") in err
+    assert "3 of 120 rows" in err and "--max-bad-rows" in err
 
 
 def test_a_training_that_fails_leaves_no_file_of_bad_rows(xpmlp):
@@ -204,7 +204,7 @@ def test_columns_are_what_the_options_say(trained, xpmlp):
     kinds = {"age": "category", "since": "date:%d/%m/%Y", "zip": "category"}
     assert load_model("m").table_types_ == kinds
     assert xpmlp("evaluate", "m", "people.csv")[0] == 0
-    trained("--types", "since=category", "--target", "zip", "--task", "classification")
+    trained("--types", "since=category,zip=category", "--target", "zip", "--task", "classification")
     assert load_model("m").classes_.tolist() == ["010", "011", "012", "013", "014"]
 
 
@@ -223,7 +223,7 @@ def test_a_model_trained_on_a_data_frame_predicts_a_file(xpmlp):
     write("people.csv", people())
     frame = pd.read_csv("people.csv", dtype={"zip": str}, na_values="?", parse_dates=["since"])
     y = frame.pop("income")
-    model = MLPClassifier((5,), max_iter=300, random_state=0).fit(frame, y)
+    model = MLPClassifier((5,), max_iter=20, tol=1.0, random_state=0).fit(frame, y)
     model.save("m")
     code, out, err = xpmlp("predict", "m", "people.csv")
     assert (code, err) == (0, "")

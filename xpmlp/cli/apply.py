@@ -155,8 +155,8 @@ def _tell(model, sheet):
             n = sum(found[text] for text in unknown)
             shown = ", ".join(map(repr, unknown[:3])) + (", ..." if len(unknown) > 3 else "")
             click.echo(
-                f"Note: column {column.name!r} holds {shown} in {n:,} rows, which the model does "
-                "not know and takes as missing.", err=True,
+                f"Note: column {column.name!r} holds {shown} in {n:,} row{'s' * (n > 1)}, which "
+                "the model does not know and takes as missing.", err=True,
             )  # fmt: skip
 
 

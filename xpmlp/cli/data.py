@@ -34,7 +34,7 @@ class Data(NamedTuple):
     @property
     def types(self):
         """The types of a table's features, by name."""
-        return {name: self.sheet.types[name] for name in self.feature_names}
+        return {name: self.sheet.types[name] for name in self.X.names}
 
     @property
     def left_out(self):
@@ -118,9 +118,12 @@ def columns_of(options):
 
 
 @contextmanager
-def opened_data(path, target=None, *, task=None, types=None, drop=(), **how):
-    """Yield the Data of a name or path; for tables: how to read them, `drop` columns left out."""
-    if is_table(path):
+def opened_data(path, target=None, *, task=None, types=None, drop=(), arrays=False, **how):
+    """Yield the Data of a name or path; for tables: how to read them, `drop` columns left out.
+
+    arrays: a table is wanted as an array, of numbers.
+    """
+    if is_table(path) and not arrays:
         from ..files.tables import open_table
 
         types = (types or {}) | dict.fromkeys(drop, "category")  # which every cell is

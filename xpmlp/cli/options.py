@@ -50,7 +50,7 @@ class Several(click.ParamType):
         """Return a tuple, or one value."""
         if isinstance(value, tuple):
             return value
-        parts = re.split("[,x]" if self.numbers else ",", str(value))
+        parts = re.split(r",|(?<=\d)x(?=\d)" if self.numbers else ",", str(value))
         try:
             found = tuple(self.each.convert(v.strip(), param, ctx) for v in parts if v.strip())
         except click.BadParameter as error:

@@ -3,7 +3,7 @@
 import click
 
 from ..errors import DataError
-from .data import check_targets, columns_of, how_to_read, opened_data
+from .data import check_targets, columns_of, how_to_read, is_table, opened_data
 
 
 def parts_of(data, options, stack):
@@ -48,15 +48,18 @@ def opened_source(data, options, stack):
 def _other(path, source, data, options, stack):
     """Return (X, y) of another file with the same columns."""
     how, target = how_to_read(path, options | {"quarantine": None}), options["target"]
+    different = DataError(f"{path} has other columns than {data}.")
     if source.sheet is not None:
-        text = source.y.dtype.kind not in "iufb"
-        how |= {"known": source.types}
+        if not is_table(path):
+            raise different
         target = source.target_name
-        how |= {"types": {target: "category"}} if text else {}
-    found = stack.enter_context(opened_data(path, target, task=source.task, **how))
-    same = found.feature_names == source.feature_names and found.X.shape[1] == source.X.shape[1]
-    if not same or (found.sheet is None) != (source.sheet is None):
-        raise DataError(f"{path} has other columns than {data}.")
+        text = source.y.dtype.kind not in "iufb"
+        how |= {"known": source.types, "types": {target: "category"} if text else {}}
+    arrays = source.sheet is None
+    opened = opened_data(path, target, task=source.task, arrays=arrays, **how)
+    found = stack.enter_context(opened)
+    if found.feature_names != source.feature_names or found.X.shape[1] != source.X.shape[1]:
+        raise different
     return found.X, found.y
 
 
