@@ -16,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_data import is_one_sentence, rows, write_csv
 
 from xpmlp import load_model
-from xpmlp.cli import main
 from xpmlp.files.datasets import BUILT_IN
 
 QUICK = ["--epochs", "2", "--hidden", "5", "--quiet"]
 KEYS = {
-    "task", "n_train", "n_test", "metrics", "seconds", "device", "why", "model",
+    "task", "n_train", "n_test", "n_left_out", "metrics", "seconds", "device", "why", "model",
     "validation_scores",
 }  # fmt: skip
 REGRESSIONS = {"diabetes", "sine"}
@@ -32,19 +32,6 @@ REGRESSIONS = {"diabetes", "sine"}
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def xpmlp(capsys):
-    """Run the command in this process. Returns the exit code, stdout and stderr."""
-
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit:
-            main([str(argument) for argument in arguments])
-        return exit.value.code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture
@@ -59,24 +46,6 @@ def train(xpmlp):
         return found
 
     return run
-
-
-def is_one_sentence(err):
-    """The last line is the error, and before it stands at most click's usage."""
-    *usage, last = err.splitlines()
-    assert last.startswith("Error: ") and len(last) > 20 and "Traceback" not in err
-    assert usage == [] or usage[0].startswith("Usage: ")
-    return True
-
-
-def rows(n=60, target=lambda a, b: a + 2 * b):
-    return [(a, b, target(a, b)) for a, b in np.random.default_rng(0).normal(size=(n, 2)).tolist()]
-
-
-def write_csv(name, rows, head=("a", "b", "y")):
-    with open(name, "w", newline="") as file:
-        csv.writer(file).writerows([head, *rows])
-    return name
 
 
 def parquet(name, rows):
