@@ -1,5 +1,6 @@
 """The options of a training: a table of them, what they are where nothing is said, their types."""
 
+import math
 import re
 
 import click
@@ -29,7 +30,12 @@ ARRAYS = {
     "max_iter": 100, "alpha": 1e-4, "dropout": 0.0, "n_iter_no_change": 10,
     "early_stopping": False, "target_scale": "auto", "random_state": 0, "dtype": "float32",
 }  # fmt: skip
-TABLES = ARRAYS | {"feature_scale": "robust"}
+TABLES = ARRAYS | {  # found on adult, California housing and diamonds: ci/benchmarks/tables.py
+    "feature_scale": "robust", "n_bins": 64, "hidden_layer_sizes": (256, 256, 256),
+    "activation": "selu", "dropout": 0.15, "alpha": 0.0, "weight_decay": 0.3, "beta_2": 0.95,
+    "learning_rate": "cosine", "learning_rate_init": 3e-3, "max_iter": 32, "batch_size": None,
+    "early_stopping": True, "n_iter_no_change": math.inf,
+}  # fmt: skip
 DEFAULTS = {  # a recipe for each kind of data, and of task
     ("array", "classification"): ARRAYS,
     ("array", "regression"): ARRAYS,
@@ -128,7 +134,8 @@ MODEL = {  # section -> option, argument of the estimator, type (bool: a flag), 
         ("--learning-rate", "learning_rate", click.Choice(SCHEDULES),
          "Its schedule (invscaling, adaptive: for sgd)."),
         ("--power-t", "power_t", at_least(0), "For invscaling."),
-        ("--batch-size", "batch_size", COUNT, "Rows a step."),
+        ("--batch-size", "batch_size", COUNT, 
+         "Rows a step (tables: for about 100 steps an epoch, from 32 to 1024)."),
         ("--epochs", "max_iter", COUNT, "At most."),
         ("--early-stopping", "early_stopping", bool, "Keep the epoch of best validation score."),
         ("--scoring", "scoring", click.STRING,
@@ -230,6 +237,8 @@ def estimator_of(task, table, options, y):
     if not options.get("standardise", True):
         defaults = defaults | {"target_scale": None, "feature_scale": None}
     params = {k: v for k, v in (defaults | mine).items() if k in known}
+    if params["batch_size"] is None:
+        params["batch_size"] = 2 ** min(max(round(math.log2(len(y) / 100)), 5), 10)
     if isinstance(params.get("class_weight"), dict):  # labels were written as text
         labels = {str(label): label for label in y.tolist()}
         params["class_weight"] = {labels.get(k, k): v for k, v in params["class_weight"].items()}

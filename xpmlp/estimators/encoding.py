@@ -14,9 +14,10 @@ from ..errors import DataError
 from ..files.frames import as_text
 from ..nn import Embedding
 
-SMALL = 8  # categories that become 0/1 columns; more become learnt vectors
+SMALL = 64  # categories that become 0/1 columns, which compiled code runs; more: learnt vectors
 MOST = 1000  # categories of a column that are told apart, the most frequent; the others are unknown
 CLIP = 3.0  # scaled numbers end up between -3 and 3
+FAR = 1e150  # whose square is finite
 YEAR, WEEK, DAY = 365.2425, 7.0, 1.0  # days
 EPOCH, ONE_DAY = np.datetime64(0, "us"), np.timedelta64(1, "D") / np.timedelta64(1, "us")
 
@@ -46,29 +47,25 @@ class Column:
         """The periods, in days, in which dates have a phase."""
         return (YEAR, WEEK, DAY) if self.times else (YEAR, WEEK)
 
-    def value(self, values):
-        """Return numbers, or days since 1970, (n,) float64, NaN where missing; None of text."""
+    def read(self, values):
+        """Return numbers, or days since 1970, NaN where missing; or slots of categories; (n,)."""
         if self.kind == "date":
             days = (values - EPOCH).astype(np.float64) / ONE_DAY
             return np.where(np.isnat(values), np.nan, days)
-        return values if self.kind == "number" else None
-
-    def slots(self, values):
-        """Return the slots (n,) of categories, 0 for missing and unknown ones."""
+        if self.kind == "number":
+            return values
         slot = {category: i for i, category in enumerate(self.categories, 1)}
         return np.fromiter((slot.get(v, 0) for v in values.tolist()), np.int64, len(values))
 
-    def others(self, values):
-        """Return the other columns, each (n,): indicators, phases, 0/1 columns."""
+    def others(self, a):
+        """Return the other columns for what was read, each (n,): indicators, phases, 0/1."""
         if self.kind == "category":
-            slots = self.slots(values)
             n = 0 if self.embedded else len(self.categories) + 1
-            return [slots == i for i in range(not self.missing, n)]
-        value = self.value(values)
-        gone = [np.isnan(value)] if self.missing else []
+            return [a == i for i in range(not self.missing, n)]
+        gone = [np.isnan(a)] if self.missing else []
         if self.kind == "number":
             return gone
-        waves = [2 * np.pi / period * value for period in self.periods]
+        waves = [2 * np.pi / period * a for period in self.periods]
         return gone + [np.nan_to_num(f(wave)) for wave in waves for f in (np.sin, np.cos)]
 
     @property
@@ -98,7 +95,7 @@ class Encoder:
     Encoded rows are [values of numbers and dates | indicators, phases, 0/1 columns | bins of the
     values | codes of embedded categories]. The first two are centred and scaled by median and
     quartiles, then clipped smoothly, if `robust`. The bins of a value, between neighbouring
-    `edges`, are -1 below it, 1 above it, and rise through the one that it is in.
+    `edges`, are -1/2 below it, 1/2 above it, and rise through the one that it is in.
 
     References
     ----------
@@ -139,12 +136,12 @@ class Encoder:
             given = frame.column(i)
             column = _measured(name, kind, given)
             columns.append(column)
-            value = column.value(given)
-            if value is not None:
-                value = value[~np.isnan(value)]
+            read = column.read(given)
+            if kind != "category":
+                value = read[~np.isnan(read)]
                 values.append(_statistics(name, value, robust))
                 edges += [_edges(value, n_bins)] if n_bins else []
-            others += [_statistics(name, a, robust) for a in column.others(given)]
+            others += [_statistics(name, a, robust) for a in column.others(read)]
         fills = [fill for fill, _, _ in values]
         centers, scales = ([s[k] for s in (*values, *others)] for k in (1, 2))
         made = (np.asarray(a, np.float64).reshape(1, -1) for a in (fills, centers, scales))
@@ -203,26 +200,27 @@ class Encoder:
         return made
 
     def _block(self, block):
-        values, others, codes = [], [], []
-        for i, column in enumerate(self.columns):
-            given = _as_kind(block.column(i), block.kinds[i], column)
-            if column.kind != "category":
-                values.append(column.value(given))
-            elif column.embedded:
-                codes.append(column.slots(given))
-            others += column.others(given)
+        given = [_as_kind(block.column(i), block.kinds[i], c) for i, c in enumerate(self.columns)]
+        return self.assemble([c.read(values) for c, values in zip(self.columns, given)])
+
+    def assemble(self, read):
+        """Return the encoded rows (n, width) for what was read of each column, (n,)."""
+        pairs = list(zip(self.columns, read))
+        values = [a for column, a in pairs if column.kind != "category"]
+        others = [b for column, a in pairs for b in column.others(a)]
+        codes = [a[:, None] for column, a in pairs if column.embedded]
         fills = zip(values, self.scales.fill[0])
         values = [np.where(np.isnan(value), fill, value) for value, fill in fills]
-        dense = np.empty((len(block), len(values) + len(others)))
-        for k, a in enumerate((*values, *others)):
-            dense[:, k] = a
-        with np.errstate(over="ignore", invalid="ignore"):  # far outside is at the bound
-            z = (dense - self.scales.center) * self.scales.scale
+        parts = [_binned(value, edges) for value, edges in zip(values, self.edges)]
+        if values or others:
+            dense = np.stack([*values, *others], axis=-1)
+            with np.errstate(over="ignore", invalid="ignore"):
+                z = (dense - self.scales.center) * self.scales.scale
             if self.robust:
+                z = np.clip(z, -FAR, FAR)
                 z = z / np.sqrt(1.0 + (z / CLIP) ** 2)
-        z = np.where(np.isfinite(z), z, CLIP * np.sign(dense - self.scales.center))
-        bins = [_binned(value, edges) for value, edges in zip(values, self.edges)]
-        return np.column_stack([z, *bins, *codes])
+            parts.insert(0, z)
+        return np.concatenate([*parts, *codes], axis=1)
 
     def _checked(self, frame):
         """Return a frame with the columns of this table in their order, or name what differs."""
@@ -282,16 +280,21 @@ def _statistics(name, a, robust):
 
 
 def _edges(a, n_bins):
-    """Return the edges of at most n_bins bins: quantiles, or every value if there are few."""
+    """Return the edges of at most n_bins bins: every value, if there are few, or quantiles.
+
+    Half of these are of the different values, so that a value that most rows share, such as 0,
+    does not take all edges.
+    """
     known = np.unique(a) if len(a) else np.zeros(1)
     if len(known) <= n_bins:
         return known
-    return np.unique(np.quantile(a, np.linspace(0.0, 1.0, n_bins + 1)))
+    at = np.linspace(0.0, 1.0, n_bins // 2 + 1)
+    return np.unique(np.quantile(a, at).tolist() + np.quantile(known, at).tolist())
 
 
 def _binned(value, edges):
     """Return the bins (n, len(edges) - 1) of a value (n,)."""
-    return 2.0 * np.clip((value[:, None] - edges[:-1]) / np.diff(edges), 0.0, 1.0) - 1.0
+    return np.clip((value[:, None] - edges[:-1]) / np.diff(edges), 0.0, 1.0) - 0.5
 
 
 def _as_kind(values, kind, column):

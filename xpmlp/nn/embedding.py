@@ -5,7 +5,6 @@ from itertools import accumulate
 from numbers import Integral
 from typing import ClassVar
 
-from ..arrays import device
 from ..errors import ShapeError
 from .layers import WEIGHTS, Group, Layer
 
@@ -74,12 +73,12 @@ class Embedding(Layer):
     def forward(self, params, x, ctx):
         """x: (..., N, D).  Returns y (..., N, D - k + k n_dim), k: columns of codes."""
         xp, E, n = ctx.xp, params["E"], x.shape[-1] - len(self.sizes)
-        hots = []
-        for i, size in enumerate(self.sizes):
-            codes = xp.arange(size, dtype=x.dtype, device=device(x))
-            hots.append(xp.astype(xp.round(x[..., n + i, None]) == codes, x.dtype))
-        vectors = [hot @ E[..., i:j, :] for hot, (i, j) in zip(hots, self._rows())]
-        return xp.concat([x[..., :n], *vectors], axis=-1), tuple(hots)
+        each = (
+            ctx.kernels.embedding_forward(x[..., n + k], E[..., i:j, :], xp=xp)
+            for k, (i, j) in enumerate(self._rows())
+        )
+        vectors, hots = zip(*each)
+        return xp.concat([x[..., :n], *vectors], axis=-1), hots
 
     def backward(self, params, dy, cache, ctx):
         """dy: (..., N, D - k + k n_dim).  Returns dx (0 for the codes) and dE."""

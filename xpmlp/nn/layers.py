@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any, ClassVar, NamedTuple
 
-from ..arrays import Array
+from ..arrays import Array, device
 from ..errors import ShapeError
 from ..randomness import at_place, random_bits, stream
 from .activations import ActivationFunction, get_activation
@@ -57,12 +57,24 @@ def dense_backward(da, cache, W, activation, *, need_dx, need_db, xp):
     return dx, x.mT @ dz, db
 
 
+def embedding_forward(codes, E, *, xp):
+    """Vectors for codes, zeros for what is no code, by a product with 0/1 columns.
+
+    codes: (..., N), whole numbers as floats; E: (..., S, H).  Returns them (..., N, H), and the
+    columns (..., N, S).
+    """
+    known = xp.arange(E.shape[-2], dtype=codes.dtype, device=device(codes))
+    hot = xp.astype(xp.round(codes[..., None]) == known, codes.dtype)
+    return hot @ E, hot
+
+
 class Kernels(NamedTuple):
     """The functions an engine may replace; a replacement has the signature of what it replaces."""
 
     dense_forward: Any = dense_forward
     dense_backward: Any = dense_backward
     random_bits: Any = random_bits
+    embedding_forward: Any = embedding_forward
 
 
 class Ctx(NamedTuple):
