@@ -104,7 +104,10 @@ def test_a_file_is_predicted_block_by_block_to_the_same(trained, xpmlp, monkeypa
     monkeypatch.setattr(
         MLPClassifier, "predict", lambda m, X: (sizes.append(len(X)), plain(m, X))[1]
     )
-    assert xpmlp("predict", "m", "people.csv", "--proba") == whole
+    blocks = xpmlp("predict", "m", "people.csv", "--proba")
+    for row, expected in zip(table_of(blocks[1]), table_of(whole[1]), strict=True):
+        assert row["prediction"] == expected["prediction"]
+        assert float(row["low"]) == pytest.approx(float(expected["low"]), rel=1e-5)
     assert sizes == [7] * 17 + [1]
     again = xpmlp("evaluate", "m", "people.csv", "--json")[1]
     assert json.loads(again)["metrics"] == pytest.approx(json.loads(scores)["metrics"])
@@ -206,6 +209,11 @@ def test_columns_are_what_the_options_say(trained, xpmlp):
     assert xpmlp("evaluate", "m", "people.csv")[0] == 0
     trained("--types", "since=category,zip=category", "--target", "zip", "--task", "classification")
     assert load_model("m").classes_.tolist() == ["010", "011", "012", "013", "014"]
+
+
+def test_lbfgs_trains_on_a_table_without_what_it_has_no_steps_for(trained):
+    trained("--solver", "lbfgs")
+    assert load_model("m").dropout == 0
 
 
 def test_numbers_as_labels_and_as_quantities_follow_the_task(trained):

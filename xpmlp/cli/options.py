@@ -134,7 +134,7 @@ MODEL = {  # section -> option, argument of the estimator, type (bool: a flag), 
         ("--learning-rate", "learning_rate", click.Choice(SCHEDULES),
          "Its schedule (invscaling, adaptive: for sgd)."),
         ("--power-t", "power_t", at_least(0), "For invscaling."),
-        ("--batch-size", "batch_size", COUNT, 
+        ("--batch-size", "batch_size", COUNT,
          "Rows a step (tables: for about 100 steps an epoch, from 32 to 1024)."),
         ("--epochs", "max_iter", COUNT, "At most."),
         ("--early-stopping", "early_stopping", bool, "Keep the epoch of best validation score."),
@@ -190,15 +190,15 @@ def model_options(command):
 
 
 def _defaults(argument):
-    """Return what stands in the help for the defaults of an argument."""
-    found = {kind: recipe.get(argument) for kind, recipe in DEFAULTS.items()}
-    texts = {
-        kind: "/".join(dict.fromkeys(shown(v) for k, v in found.items() if k[0] == kind))
-        for kind in ("array", "table")
-    }
-    if texts["array"] == texts["table"]:
-        return f"[{texts['array']}]" if texts["array"] else ""
-    return f"[{texts['array'] or 'no'}; tables: {texts['table'] or 'no'}]"
+    """Return what the help says of the defaults of an argument, if `train` has any of its own."""
+    found: dict[str, list[str]] = {"array": [], "table": []}
+    for (kind, _), recipe in DEFAULTS.items():
+        value = recipe.get(argument)
+        text = "no" if value is False else shown(value)
+        found[kind] += [text] * (text != "" and text not in found[kind])
+    arrays, tables = map("/".join, found.values())
+    texts = [arrays] * bool(arrays) + [f"tables: {tables}"] * (tables not in ("", arrays))
+    return f"[{'; '.join(texts)}]" if texts and texts != ["no"] else ""
 
 
 def shown(value, mark=","):
@@ -236,6 +236,8 @@ def estimator_of(task, table, options, y):
     defaults = DEFAULTS["table" if table else "array", task]
     if not options.get("standardise", True):
         defaults = defaults | {"target_scale": None, "feature_scale": None}
+    if mine.get("solver") == "lbfgs":  # it makes no steps that these act on
+        defaults = {k: v for k, v in defaults.items() if k not in ("dropout", "weight_decay")}
     params = {k: v for k, v in (defaults | mine).items() if k in known}
     if params["batch_size"] is None:
         params["batch_size"] = 2 ** min(max(round(math.log2(len(y) / 100)), 5), 10)

@@ -19,9 +19,9 @@ from .parts import opened_source
 
 SPACE = {  # what is tried where nothing is said, as --try has it
     "lr": "0.0003..0.03",
-    "hidden": "100,256,100x100,256x256,256x256x256",
+    "hidden": "100,100x100,256x256,256x256x256",
     "dropout": "0,0.1,0.2,0.4",
-    "weight-decay": "0,0.001,0.01,0.1",
+    "weight-decay": "0,0.01,0.1,0.3",
     "batch-size": "32,64,128,256",
 }
 FACTOR = 3  # a third of the candidates goes on, with three times the epochs or rows
