@@ -103,7 +103,7 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
         accuracy (regressor: R^2, for quantiles the loss).
     categorical_features : {"auto", "from_dtype"}, list or None, default="auto"
         Columns of categories, by names, indices or a mask; "auto" (the same as "from_dtype"): those
-        of a data frame (pandas, polars, pyarrow) that hold text or a categorical type. Up to 8
+        of a data frame (pandas, polars, pyarrow) that hold text or a categorical type. Up to 64
         values become 0/1 columns, more a learnt vector each; what is missing or unknown has a place
         of its own. A data frame with text, dates or missing values is encoded by the model
         (`encoder_`), and `predict` takes the same columns in the same order.

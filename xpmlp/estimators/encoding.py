@@ -14,7 +14,7 @@ from ..errors import DataError
 from ..files.frames import as_text
 from ..nn import Embedding
 
-SMALL = 8  # categories that become 0/1 columns; more become learnt vectors
+SMALL = 64  # categories that become 0/1 columns, which compiled code runs; more: learnt vectors
 MOST = 1000  # categories of a column that are told apart, the most frequent; the others are unknown
 CLIP = 3.0  # scaled numbers end up between -3 and 3
 FAR = 1e150  # whose square is finite
@@ -96,7 +96,7 @@ class Encoder:
     Encoded rows are [values of numbers and dates | indicators, phases, 0/1 columns | bins of the
     values | codes of embedded categories]. The first two are centred and scaled by median and
     quartiles, then clipped smoothly, if `robust`. The bins of a value, between neighbouring
-    `edges`, are -1 below it, 1 above it, and rise through the one that it is in.
+    `edges`, are -1/2 below it, 1/2 above it, and rise through the one that it is in.
 
     References
     ----------
@@ -281,16 +281,21 @@ def _statistics(name, a, robust):
 
 
 def _edges(a, n_bins):
-    """Return the edges of at most n_bins bins: quantiles, or every value if there are few."""
+    """Return the edges of at most n_bins bins: every value, if there are few, or quantiles.
+
+    Half of these are of the different values, so that a value that most rows share, such as 0,
+    does not take all edges.
+    """
     known = np.unique(a) if len(a) else np.zeros(1)
     if len(known) <= n_bins:
         return known
-    return np.unique(np.quantile(a, np.linspace(0.0, 1.0, n_bins + 1)))
+    at = np.linspace(0.0, 1.0, n_bins // 2 + 1)
+    return np.unique(np.quantile(a, at).tolist() + np.quantile(known, at).tolist())
 
 
 def _binned(value, edges):
     """Return the bins (n, len(edges) - 1) of a value (n,)."""
-    return 2.0 * np.clip((value[:, None] - edges[:-1]) / np.diff(edges), 0.0, 1.0) - 1.0
+    return np.clip((value[:, None] - edges[:-1]) / np.diff(edges), 0.0, 1.0) - 0.5
 
 
 def _as_kind(values, kind, column):
