@@ -90,14 +90,15 @@ def tables_table():
 
 
 def refreshed(text, folder):
-    """Return a README with its commands' present output, the examples' code, the measured tables."""
+    """Return a README with its commands' present output, the examples' code, measured tables."""
     text = re.sub(r"^```console\n(.*?)^```", lambda m: shown(m[1], folder), text, flags=re.S | re.M)
     code = r"^```python\n# (examples/\S+)\n.*?^```"
     text = re.sub(code, lambda m: code_of(m[1]), text, flags=re.S | re.M)
     for name, table in (("mnist", mnist_table), ("tables", tables_table)):
         start = f"<!-- {name} table -->"
-        made = f"{start}\n{table()}\n\n## "
-        text = re.sub(f"{start}.*?## ", lambda m: made, text, count=1, flags=re.S)
+        if start in text:
+            before, _, rest = text.partition(start)
+            text = f"{before}{start}\n{table()}\n\n## " + rest.partition("## ")[2]
     return text
 
 
