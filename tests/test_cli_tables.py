@@ -153,6 +153,15 @@ def test_bad_rows_are_an_error_or_skipped_or_kept_apart(trained, xpmlp):
     assert Path("q.csv").read_text() == Path("people.csv.bad.csv").read_text()
 
 
+@pytest.mark.parametrize("place", ["people.csv", "m", "nowhere/q.csv"])
+def test_bad_rows_are_not_written_over_the_data_or_the_model_or_nowhere(xpmlp, place):
+    before = Path(broken()).read_text()
+    apart = ["--on-bad-row", "quarantine", "--quarantine", place, "--out", "m"]
+    code, _, err = xpmlp("train", "people.csv", *QUICK, *apart)
+    assert (code, is_one_sentence(err), os.listdir()) == (2, True, ["people.csv"])
+    assert (Path("people.csv").read_text(), place in err) == (before, True)
+
+
 @pytest.mark.parametrize("limit", [2, 0.01])
 def test_too_many_bad_rows_are_an_error_and_leave_no_file(xpmlp, limit):
     broken()

@@ -108,7 +108,7 @@ def test_ctrl_c_tells_what_was_found_so_far(xpmlp, monkeypatch):
         (["--try", "lr=0.1"], 2, ["one combination"]),
         (["--try", "epochs=1,2"], 2, ["--resource rows"]),
         (["--try", "lr=1e28,1e29", "--solver", "sgd"], 3, ["no combination", "1e+2"]),
-        (["--folds", "60"], 2, ["60"]),
+        (["--folds", "60"], 3, ["iris", "only 50 rows", "60"]),
         (["--out", "nowhere/b.toml"], 2, ["nowhere"]),
         (["--plot"], 2, ["--plot"]),
         (["--candidates", "1"], 2, ["--candidates"]),

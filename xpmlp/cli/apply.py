@@ -21,6 +21,8 @@ from .data import (
     is_table,
     opened_data,
     reading_options,
+    tell_quarantine,
+    writable,
 )
 
 MAX_BYTES = 1 << 26  # of predictions to print that are kept in memory
@@ -75,10 +77,12 @@ def predict(model, data, proba, out, **options):
     from ..estimators import load_model
     from ..files.atomic import atomic_file
 
+    if out:
+        writable("--out", out, data, model)
     estimator = load_model(model)
     if proba and not hasattr(estimator, "classes_"):
         raise click.UsageError(f"--proba needs a classifier, {model} is a regressor.")
-    with features(estimator, data, options) as (X, sheet):
+    with features(estimator, data, options | {"out": out}) as (X, sheet):
         if out:
             with atomic_file(out) as file:
                 n = _write(file, estimator, X, sheet, proba)
@@ -129,6 +133,7 @@ def features(model, data, options):
     with open_table(data, known=known, target=None, **how_to_read(data, options)) as sheet:
         _tell(model, sheet)
         yield sheet.features, sheet
+    tell_quarantine(data, options, len(sheet.bad_rows))
 
 
 def types_known(model):
@@ -177,6 +182,7 @@ def opened_rows(model, data, target, options, *, test):
             _tell(model, found.sheet)
             check_targets(data, found.y, classes)
             yield found.name, found.X, found.y
+        tell_quarantine(data, options, found.left_out)
         return
     yield _of_array(model, data, target, test)
 

@@ -103,8 +103,26 @@ def how_to_read(path, options):
     if found["quarantine"] and found["on_bad_row"] != "quarantine":
         raise click.UsageError("--quarantine goes with --on-bad-row quarantine.")
     if found["on_bad_row"] == "quarantine":
-        found["quarantine"] = found["quarantine"] or f"{path}.bad.csv"
+        name = found["quarantine"] or f"{path}.bad.csv"
+        found["quarantine"] = writable("--quarantine", name, path, options.get("out"))
     return found
+
+
+def writable(option, path, *others):
+    """Return the path of a file to write; what stands against it is told before all work."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise click.UsageError(f"{option} {path}: there is no folder {folder}.")
+    for other in filter(None, others):
+        if os.path.realpath(path) == os.path.realpath(other):
+            raise click.UsageError(f"{option} {path} would overwrite {other}.")
+    return path
+
+
+def tell_quarantine(path, options, n):
+    """Say where the bad rows are, if they are kept."""
+    if n and options["on_bad_row"] == "quarantine":
+        click.echo(f"Bad rows: {how_to_read(path, options)['quarantine']}", err=True)
 
 
 def columns_of(options):

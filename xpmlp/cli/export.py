@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from .data import writable
+
 
 @click.command()
 @click.argument("model")
@@ -12,6 +14,6 @@ def export(model, out):
     """Write MODEL as ONNX: encoding, scaling and network in one graph."""
     from ..estimators import load_model
 
-    out = out or str(Path(model).with_suffix(".onnx"))
+    out = writable("--out", out or str(Path(model).with_suffix(".onnx")), model)
     load_model(model).export(out)
     click.echo(f"ONNX: {out}")

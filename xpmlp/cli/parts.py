@@ -96,18 +96,25 @@ def _check_labels(source, rows, place, part):
     check_targets(place, part[1], classes)
 
 
+def check_enough(place, labels, least):
+    """Refuse labels one of which stands in too few rows to hold some of them out."""
+    import numpy as np
+
+    classes, counts = np.unique(labels, return_counts=True)
+    if counts.min() < least:
+        n, label = int(counts.min()), classes[counts.argmin()]
+        raise DataError(
+            f"{place} cannot be split to hold rows out: only {n} row{'s' * (n > 1)} of the label "
+            f"{label!s}, expected {least} or more: drop the label, or find more rows of it."
+        )
+
+
 def _held_out(place, rows, labels, share, seed):
     """Split off a share of the rows, of each label alike (None: there are none)."""
-    import numpy as np
     from sklearn.model_selection import train_test_split
 
     if labels is not None:
-        classes, counts = np.unique(labels, return_counts=True)
-        if counts.min() < 2:
-            raise DataError(
-                f"{place} cannot be split to hold rows out: there is only 1 row of the label "
-                f"{classes[counts.argmin()]!s}, expected two or more: drop it, or find more."
-            )
+        check_enough(place, labels, 2)
     try:
         return train_test_split(rows, test_size=share, random_state=seed, stratify=labels)
     except ValueError as error:

@@ -14,7 +14,14 @@ import click
 from ..errors import DataError
 from .apply import metrics, predictions, show_metrics
 from .command import Command, config_option, section
-from .data import check_memory, check_range, how_to_read, reading_options, type_options
+from .data import (
+    check_memory,
+    check_range,
+    reading_options,
+    tell_quarantine,
+    type_options,
+    writable,
+)
 from .options import estimator_of, model_options, settings_of
 from .parts import parts_of
 
@@ -68,7 +75,8 @@ def train(data, **options):
     """
     # fmt: on
     start = time.perf_counter()
-    out = _writable(options["out"] or f"{_stem(data)}.safetensors", data)
+    out = options["out"] = options["out"] or f"{_stem(data)}.safetensors"
+    writable("--out", out, data, options["test_file"], str(options["validation"]))
     if options["plot"] and find_spec("matplotlib") is None:
         raise click.UsageError("--plot needs matplotlib: pip install 'xpmlp[plot]'.")
     with ExitStack() as stack:
@@ -86,8 +94,7 @@ def train(data, **options):
         click.echo(f"Model: {out}")
         if options["plot"]:
             _draw(model, test_part, out)
-    if source.left_out and options["on_bad_row"] == "quarantine":
-        click.echo(f"Bad rows: {how_to_read(data, options)['quarantine']}")
+    tell_quarantine(data, options, source.left_out)
     if options["as_json"]:
         scores_by_epoch = model.history_["validation_score"]
         found = {
@@ -106,16 +113,6 @@ def _stem(data):
     for suffix in (".gz", ".csv", ".tsv", ".parquet", ".pq", ".npz", ".pkl", ".pickle"):
         name = name.removesuffix(suffix)
     return name
-
-
-def _writable(out, data):
-    """Return where the model goes; what stands against that is told before the training."""
-    out = Path(out)
-    if not os.path.isdir(out.parent):
-        raise click.UsageError(f"--out {out}: there is no folder {out.parent}.")
-    if os.path.exists(data) and os.path.exists(out) and os.path.samefile(out, data):
-        raise click.UsageError(f"--out {out} would overwrite the data.")
-    return out
 
 
 def _fit(source, part, watched, options):

@@ -6,16 +6,21 @@ import sys
 import threading
 from contextlib import ExitStack, contextmanager
 from math import ceil, floor, isnan, log, prod
-from pathlib import Path
 
 import click
 from click.core import ParameterSource
 
 from ..errors import DataError
 from .command import Command, config_option, section
-from .data import check_memory, reading_options, type_options
+from .data import (
+    check_memory,
+    reading_options,
+    tell_quarantine,
+    type_options,
+    writable,
+)
 from .options import ARGUMENTS, COUNT, KINDS, estimator_of, model_options, settings_of, shown
-from .parts import opened_source
+from .parts import check_enough, opened_source
 
 SPACE = {  # what is tried where nothing is said, as --try has it
     "lr": "0.0003..0.03",
@@ -61,17 +66,16 @@ def tune(ctx, data, **options):
     """
     # fmt: on
     space = _space(options)
-    out = Path(options["out"])
-    if not out.parent.is_dir():
-        raise click.UsageError(f"--out {out}: there is no folder {out.parent}.")
+    out = writable("--out", options["out"], data)
     with ExitStack() as stack:
         source = opened_source(data, options, stack)
         model = estimator_of(source.task, source.sheet is not None, options, source.y)
         check_memory(source.name, source.X, model.dtype)
         X, y = _in_memory(source, options["rows"])
+    tell_quarantine(data, options, source.left_out)
     click.echo(f"{source.name}: {len(y):,} rows, {X.shape[1]} features, {source.task}.")
     click.echo(f"Settings: {settings_of(model, space)}.")
-    trials, whole = _searched(model, space, X, y, options)
+    trials, whole = _searched(source.name, model, space, X, y, options)
     ranked = _ranked(trials, options["folds"])
     if ranked:
         click.echo(_table(ranked, options["resource"]))
@@ -144,7 +148,7 @@ def _in_memory(source, n):
     return Scaling.of(X, shared=source.image).inputs(X).astype(np.float64, copy=False), y
 
 
-def _searched(model, space, X, y, options):
+def _searched(name, model, space, X, y, options):
     """Return (epochs or rows, score) of every fit by combination, and whether the search ended."""
     from joblib import parallel_config
     from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -166,6 +170,8 @@ def _searched(model, space, X, y, options):
         return value
 
     classes = len(set(y.tolist())) if hasattr(model, "class_weight") else 0
+    if classes:
+        check_enough(name, y, folds)
     splitter = (StratifiedKFold if classes else KFold)(folds, shuffle=True, random_state=seed)
     search = HalvingRandomSearchCV(
         model, space, n_candidates=options["candidates"], factor=FACTOR, cv=splitter,
