@@ -188,3 +188,18 @@ def assert_derivative(f, at, gradient, *, seed=0, h=1e-5, tolerance=1e-8):
         numeric, analytic = (ahead - behind) / (2 * h), float((g * u).sum())
         size = np.linalg.norm(g) * np.linalg.norm(u)
         assert abs(numeric - analytic) <= tolerance * max(size, 1e-3), (path, numeric, analytic)
+
+
+@pytest.fixture
+def xpmlp(capsys):
+    """Run the command in this process. Returns the exit code, stdout and stderr."""
+
+    from xpmlp.cli import main
+
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit:
+            main([str(argument) for argument in arguments])
+        return exit.value.code, *capsys.readouterr()
+
+    return run

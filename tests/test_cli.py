@@ -15,15 +15,16 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from cli_data import is_one_sentence, rows, write_csv
 
 from xpmlp import load_model
-from xpmlp.cli import main
 from xpmlp.files.datasets import BUILT_IN
 
 QUICK = ["--epochs", "2", "--hidden", "5", "--quiet"]
 KEYS = {
-    "task", "n_train", "n_test", "metrics", "seconds", "device", "why", "model",
+    "task", "n_train", "n_test", "n_left_out", "metrics", "seconds", "device", "why", "model",
     "validation_scores",
 }  # fmt: skip
 REGRESSIONS = {"diabetes", "sine"}
@@ -32,19 +33,6 @@ REGRESSIONS = {"diabetes", "sine"}
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def xpmlp(capsys):
-    """Run the command in this process. Returns the exit code, stdout and stderr."""
-
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit:
-            main([str(argument) for argument in arguments])
-        return exit.value.code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture
@@ -59,24 +47,6 @@ def train(xpmlp):
         return found
 
     return run
-
-
-def is_one_sentence(err):
-    """The last line is the error, and before it stands at most click's usage."""
-    *usage, last = err.splitlines()
-    assert last.startswith("Error: ") and len(last) > 20 and "Traceback" not in err
-    assert usage == [] or usage[0].startswith("Usage: ")
-    return True
-
-
-def rows(n=60, target=lambda a, b: a + 2 * b):
-    return [(a, b, target(a, b)) for a, b in np.random.default_rng(0).normal(size=(n, 2)).tolist()]
-
-
-def write_csv(name, rows, head=("a", "b", "y")):
-    with open(name, "w", newline="") as file:
-        csv.writer(file).writerows([head, *rows])
-    return name
 
 
 def parquet(name, rows):
@@ -197,9 +167,10 @@ def test_predictions_need_no_target_and_probabilities_get_a_column_a_class(train
     outputs = [xpmlp("predict", "d.safetensors", name, "--proba") for name in (data, "x.csv")]
     assert outputs[0] == outputs[1]
     table = list(csv.DictReader(io.StringIO(outputs[0][1])))
-    model = load_model("d.safetensors")
-    X = np.array([row[:2] for row in rows()], np.float32)
-    model.__dict__.pop("feature_names_in_")
+    model, X = (
+        load_model("d.safetensors"),
+        pd.DataFrame([row[:2] for row in rows()], columns=["a", "b"]),
+    )
     assert [row["prediction"] for row in table] == model.predict(X).tolist()
     assert list(table[0]) == ["prediction", "no", "yes"]
     found = [[float(row["no"]), float(row["yes"])] for row in table]
@@ -237,11 +208,6 @@ def test_a_score_that_does_not_exist_is_null_in_the_json(xpmlp):
     assert (exit_code, found["validation_scores"]) == (0, [None, None])
 
 
-def test_one_class_trains_and_is_always_predicted(train):
-    found = train(write_csv("d.csv", rows(target=lambda a, b: "only")))
-    assert found["metrics"] == {"accuracy": 1.0, "log_loss": 0.0}
-
-
 def bad(name, data, mode="wb"):
     with open(name, mode) as file:
         file.write(data)
@@ -265,22 +231,21 @@ BAD_DATA = {
     "only a head": (lambda: bad("d.csv", b"a,b,y\n"), ["d.csv", "no rows"]),
     "ragged": (lambda: bad("d.csv", b"a,b,y\n1,2,3\n4,5\n"), ["d.csv", "line 3"]),
     "too long": (lambda: bad("d.csv", b"a,b,y\n1,2,3\n4,5,6,7\n"), ["d.csv", "line 3"]),
-    "text": (lambda: bad("d.csv", b"a,b,y\n1,2,3\n4,five,6\n"), ["line 3", "'b'", "'five'"]),
-    "NaN": (lambda: bad("d.csv", b"a,b,y\n1,2,3\nnan,5,6\n"), ["line 3", "'a'", "'nan'"]),
-    "no cell": (lambda: bad("d.csv", b"a,b,y\n1,,3\n4,5,6\n"), ["line 2", "'b'", "empty"]),
-    "too large": (
-        lambda: write_csv("d.csv", [(a * 1e39, b, y) for a, b, y in rows()]),
-        ["too large"],
+    "text": (
+        lambda: write_csv("d.csv", [*rows(), (1, "five", 2)]),
+        ["line 62", "'b'", "'five'"],
     ),
+    "no target": (lambda: write_csv("d.csv", [*rows(), (1, 2, "")]), ["line 62", "'y'"]),
+    "too large": (lambda: npz("d.npz", [(a * 1e39, b, y) for a, b, y in rows()]), ["too large"]),
     "targets too large": (
         lambda: write_csv("d.csv", [(a, b, y * 1e300) for a, b, y in rows()]),
         ["d.csv", "too large"],
     ),
-    "one row": (lambda: write_csv("d.csv", rows(1)), ["d.csv", "hold rows out"]),
+    "one row": (lambda: write_csv("d.csv", rows(1)), ["d.csv", "every row holds"]),
     "two rows": (lambda: write_csv("d.csv", rows(2)), ["d.csv", "hold rows out"]),
     "rare class": (
         lambda: write_csv("d.csv", [*rows(target=label), (1, 2, "rare")]),
-        ["d.csv", "hold rows out", "only 1 member"],
+        ["d.csv", "hold rows out", "only 1 row", "rare"],
     ),
     "wrong magic": (lambda: broken_idx(magic=b"\x00\x00\x07\x03"), ["train-images", "byte 0"]),
     "truncated": (lambda: broken_idx(300), ["train-images", "ends at byte 300"]),
@@ -314,7 +279,7 @@ def test_bad_data_get_one_sentence_with_the_place_and_leave_no_file(xpmlp, write
         (["d.csv", "--target", "nope"], ["d.csv", "no column 'nope'"]),
         (["iris", "--target", "nope"], ["iris"]),
         (["d.csv", "--test", "missing.csv"], ["missing.csv"]),
-        (["d.csv", "--test", "other.csv"], ["other.csv has other columns than d.csv"]),
+        (["d.csv", "--test", "other.csv"], ["other.csv", "'b'", "'c'"]),
         (["d.csv", "--test", "iris"], ["iris has other columns"]),
         (["d.csv", "--test", "unseen.csv"], ["unseen.csv", "'maybe'", "no, yes"]),
         (["d.csv", "--test", "numbers.csv"], ["numbers.csv holds the label"]),
@@ -438,13 +403,16 @@ def test_what_is_no_model_file_has_its_own_exit_code(train, xpmlp, content, word
 @pytest.mark.parametrize(
     "command, arguments, exit_code, words",
     [
-        ("predict", ["c", "x.csv"], 3, "expected also the model's 'b'"),
+        ("predict", ["c", "x.csv"], 3, "lacks the model's 'b'"),
         ("predict", ["c", "iris"], 3, "expected the model's 2"),
-        ("predict", ["c", "huge.csv"], 3, "too large"),
+        ("predict", ["n", "huge.npz"], 3, "too large"),
         ("predict", ["c", "missing.csv"], 3, "missing.csv"),
         ("predict", ["r", "c.csv", "--proba"], 2, "--proba needs a classifier"),
-        ("predict", ["c", "c.csv", "--out", "nowhere/p.csv"], 7, "nowhere/p.csv"),
-        ("evaluate", ["c", "x.csv"], 3, "no column 'y'"),
+        ("predict", ["c", "c.csv", "--out", "nowhere/p.csv"], 2, "nowhere/p.csv"),
+        ("predict", ["c", "c.csv", "--out", "./c.csv"], 2, "overwrite c.csv"),
+        ("predict", ["c", "c.csv", "--out", "c"], 2, "overwrite c"),
+        ("evaluate", ["c", "x.csv"], 3, "lacks the model's 'b'"),
+        ("evaluate", ["c", "z.csv"], 3, "no column 'y'"),
         ("evaluate", ["c", "r.csv"], 3, "r.csv holds the label"),
         ("evaluate", ["r", "c.csv"], 3, "c.csv: the target is text"),
         ("evaluate", ["c", "c.csv", "--target", "nope"], 3, "no column 'nope'"),
@@ -455,7 +423,9 @@ def test_data_that_do_not_fit_the_model_are_told(
     train, xpmlp, command, arguments, exit_code, words
 ):
     write_csv("x.csv", [(a, b) for a, b, _ in rows()], ("a", "q"))
-    write_csv("huge.csv", [(1e39, b, "yes") for _, b, _ in rows()])
+    write_csv("z.csv", [(a, b) for a, b, _ in rows()], ("a", "b"))
+    train(npz("huge.npz", rows(target=code)), "--out", "n")
+    npz("huge.npz", [(1e39, b, 1) for _, b, _ in rows()])
     train(write_csv("c.csv", rows(target=label)), "--out", "c")
     train(write_csv("r.csv", rows()), "--out", "r")
     before = sorted(os.listdir())

@@ -7,7 +7,7 @@ import click
 
 from .. import __version__
 from ..errors import DataError, DeviceError, DivergenceError, ModelFileError
-from . import apply, bench, doctor, explain, parity, train
+from . import apply, bench, doctor, explain, export, parity, train, tune
 
 EXIT_CODES = {
     DataError: 3,
@@ -40,7 +40,8 @@ def _doctor(warm):
 
 
 for command in (
-    train.train, apply.predict, apply.evaluate, explain.explain, bench.bench, parity.parity,
+    train.train, tune.tune, apply.predict, apply.evaluate, explain.explain, export.export,
+    bench.bench, parity.parity,
 ):  # fmt: skip
     cli.add_command(command)
 

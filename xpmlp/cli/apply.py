@@ -3,37 +3,44 @@
 import csv
 import io
 import json
+import shutil
+import sys
+import tempfile
 import time
+from collections import Counter
+from contextlib import contextmanager
 
 import click
 
 from ..errors import DataError
+from .command import Command
+from .data import (
+    check_range,
+    check_targets,
+    how_to_read,
+    is_table,
+    opened_data,
+    reading_options,
+    tell_quarantine,
+    writable,
+)
+
+MAX_BYTES = 1 << 26  # of predictions to print that are kept in memory
+
+
+def blocks_of(X):
+    """Return X in blocks of a bounded number of rows, if it is a table."""
+    return X.blocks() if hasattr(X, "blocks") else [X]
 
 
 def predictions(model, X, method="predict"):
     """Return what a method of the model says about the rows of a table, (n,) or (n, n_classes)."""
+    import numpy as np
+
+    if hasattr(X, "blocks"):
+        return np.concatenate([getattr(model, method)(block) for block in X.blocks()])
     check_range(X if model.scaling_ is None else model.scaling_.inputs(X), model._dtype)
     return getattr(model, method)(X)
-
-
-def check_range(X, dtype):
-    """Refuse numbers that the dtype to compute in cannot hold."""
-    import numpy as np
-
-    if not np.abs(X).max() <= np.finfo(dtype).max:
-        raise DataError(f"the features hold numbers too large for {dtype}: divide them first.")
-
-
-def check_targets(place, y, classes):
-    """Refuse targets that a model of these classes (None: a regression) cannot have predicted."""
-    import numpy as np
-
-    if classes is None and y.dtype.kind not in "iufb":
-        raise DataError(f"{place}: the target is text such as {y[0]!s}, expected numbers.")
-    unknown = [] if classes is None else np.setdiff1d(y, classes).tolist()
-    if unknown:
-        known = ", ".join(map(str, classes))
-        raise DataError(f"{place} holds the label {unknown[0]!r}, the model knows only {known}.")
 
 
 def metrics(model, X, y):
@@ -55,79 +62,169 @@ def show_metrics(scores):
     return ", ".join(f"{k} {'undefined' if v is None else f'{v:.4f}'}" for k, v in scores.items())
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model")
 @click.argument("data")
 @click.option("--proba", is_flag=True, help="Add a column of probabilities for each class.")
 @click.option("--out", type=click.Path(dir_okay=False), help="File to write, instead of printing.")
-def predict(model, data, proba, out):
-    """Write a CSV with the predictions of MODEL for the rows of DATA."""
-    from ..estimators import load_model
-    from ..files.atomic import atomic_write
-    from ..files.datasets import load_features
+@reading_options
+def predict(model, data, proba, out, **options):
+    """Write a CSV with the predictions of MODEL for the rows of DATA.
 
+    Where rows of a table could not be read and were left out, a first column holds the line of the
+    file that each prediction is of.
+    """
+    from ..estimators import load_model
+    from ..files.atomic import atomic_file
+
+    if out:
+        writable("--out", out, data, model)
     estimator = load_model(model)
     if proba and not hasattr(estimator, "classes_"):
         raise click.UsageError(f"--proba needs a classifier, {model} is a regressor.")
-    names = getattr(estimator, "feature_names_in_", None)
-    X = load_features(
-        data, None if names is None else names.tolist(), estimator.n_features_in_,
-        getattr(estimator, "target_name_", None),
-    )  # fmt: skip
-    header, columns = ["prediction"], [predictions(estimator, X)]
-    if proba:
-        header += [str(label) for label in estimator.classes_]
-        columns += list(predictions(estimator, X, "predict_proba").T)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(zip(*(map(str, column) for column in columns)))
+    with features(estimator, data, options | {"out": out}) as (X, sheet):
+        if out:
+            with atomic_file(out) as file:
+                n = _write(file, estimator, X, sheet, proba)
+        else:
+            with tempfile.SpooledTemporaryFile(MAX_BYTES) as file:
+                _write(file, estimator, X, sheet, proba)
+                file.seek(0)
+                shutil.copyfileobj(io.TextIOWrapper(file, "utf-8", newline=""), sys.stdout)
     if out:
-        atomic_write(out, text.getvalue().encode())
-        click.echo(f"{len(X):,} predictions on {estimator.device_}: {out}", err=True)
-    else:
-        click.echo(text.getvalue(), nl=False)
+        click.echo(f"{n:,} predictions on {estimator.device_}: {out}", err=True)
 
 
-@click.command()
-@click.argument("model")
-@click.argument("data")
-@click.option("--target", help="Column to compare with, for CSV and Parquet (the model's).")
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
-def evaluate(model, data, target, as_json):
-    """Compare the predictions of MODEL with the targets in DATA (its test part, if it has one)."""
-    from ..estimators import load_model
+def _write(file, model, X, sheet, proba):
+    """Write the predictions for X to a binary file, block by block. Returns how many there are."""
+    import numpy as np
 
-    start = time.perf_counter()
-    estimator = load_model(model)
-    name, X, y = load_rows(estimator, data, target, test=True)
-    scores = metrics(estimator, X, y)
-    if as_json:
-        task = "classification" if hasattr(estimator, "classes_") else "regression"
-        seconds = round(time.perf_counter() - start, 3)
-        found = {"task": task, "n_test": len(X), "metrics": scores, "seconds": seconds}
-        click.echo(json.dumps(found | {"device": estimator.device_, "model": str(model)}))
-    else:
-        place = f"{len(X):,} rows, computed on {estimator.device_}"
-        click.echo(f"{name}: {show_metrics(scores)} on {place}.")
+    text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
+    writer, n = csv.writer(text, lineterminator="\n"), 0
+    numbered = sheet is not None and len(sheet.bad_rows) > 0
+    classes = [str(label) for label in model.classes_] if proba else []
+    writer.writerow([*(["line"] if numbered else []), "prediction", *classes])
+    for block in blocks_of(X):
+        columns = [predictions(model, block)]
+        if numbered:
+            columns.insert(0, sheet.lines(np.arange(n, n + len(block))))
+        if proba:
+            columns += list(predictions(model, block, "predict_proba").T)
+        writer.writerows(zip(*(map(str, column) for column in columns)))
+        n += len(block)
+    text.detach()
+    return n
 
 
-def load_rows(estimator, data, target, *, test):
-    """Return the name, features and targets of DATA as a model takes them; `test`: a test part."""
-    from ..files.datasets import BUILT_IN, TABULAR, load_dataset, load_features
+@contextmanager
+def features(model, data, options):
+    """Yield the features of DATA as a model takes them, and the open file where it is a table."""
+    known = types_known(model)
+    if known is None or not is_table(data):
+        from ..files.datasets import load_features
 
-    if target is None and data not in BUILT_IN and data.lower().endswith(TABULAR):
-        target = getattr(estimator, "target_name_", None)  # the one it was trained on
-    table, names = load_dataset(data, target), getattr(estimator, "feature_names_in_", None)
+        names = getattr(model, "feature_names_in_", None)
+        target = getattr(model, "target_name_", None)
+        names = None if names is None else names.tolist()
+        yield load_features(data, names, model.n_features_in_, target), None
+        return
+    from ..files.tables import open_table
+
+    with open_table(data, known=known, target=None, **how_to_read(data, options)) as sheet:
+        _tell(model, sheet)
+        yield sheet.features, sheet
+    tell_quarantine(data, options, len(sheet.bad_rows))
+
+
+def types_known(model):
+    """Return the types of the columns that a model was trained on, or None: it took an array."""
+    encoder = model.encoder_
+    by_kind = {c.name: c.kind for c in encoder.columns} if encoder and encoder.named else None
+    return getattr(model, "table_types_", by_kind)
+
+
+def _tell(model, sheet):
+    """Say which rows were left out, and how many categories the model does not know."""
+    if sheet.bad_rows:
+        click.echo(sheet.summary_of_bad_rows(), err=True)
+    counts: dict[str, Counter] = {
+        c.name: Counter() for c in model.encoder_.columns if c.kind == "category"
+    }
+    for block in sheet.features.select(tuple(counts)).blocks() if counts else ():
+        for i, name in enumerate(counts):
+            counts[name].update(block.column(i).tolist())
+    for column in model.encoder_.columns:
+        found = counts.get(column.name, Counter())
+        unknown = [text for text in found if text is not None and text not in column.categories]
+        if unknown:
+            n = sum(found[text] for text in unknown)
+            shown = ", ".join(map(repr, unknown[:3])) + (", ..." if len(unknown) > 3 else "")
+            click.echo(
+                f"Note: column {column.name!r} holds {shown} in {n:,} row{'s' * (n > 1)}, which "
+                "the model does not know and takes as missing.", err=True,
+            )  # fmt: skip
+
+
+@contextmanager
+def opened_rows(model, data, target, options, *, test):
+    """Yield the name, features and targets of DATA as a model takes them; `test`: a test part."""
+    known, classes = types_known(model), getattr(model, "classes_", None)
+    if target is None and is_table(data):
+        target = getattr(model, "target_name_", None)  # the one it was trained on
+    if known is not None and is_table(data):
+        if target is None:
+            raise click.UsageError("the model does not say what it predicts: give --target.")
+        task = "regression" if classes is None else "classification"
+        text = classes is not None and classes.dtype.kind not in "iufb"
+        how = how_to_read(data, options) | {"known": known}
+        how |= {"types": {target: "category"}} if text else {}
+        with opened_data(data, target, task=task, **how) as found:
+            _tell(model, found.sheet)
+            check_targets(data, found.y, classes)
+            yield found.name, found.X, found.y
+        tell_quarantine(data, options, found.left_out)
+        return
+    yield _of_array(model, data, target, test)
+
+
+def _of_array(model, data, target, test):
+    """Return the name, features and targets for a model that was trained on an array."""
+    from ..files.datasets import load_dataset, load_features
+
+    table, names = load_dataset(data, target), getattr(model, "feature_names_in_", None)
     X, y = table.X, table.y
     if test and table.X_test is not None and table.y_test is not None:
         X, y = table.X_test, table.y_test
     elif table.feature_names is not None:
         columns = None if names is None else names.tolist()
-        X = load_features(data, columns, estimator.n_features_in_, table.target_name)
-    if X.shape[1] != estimator.n_features_in_:
+        X = load_features(data, columns, model.n_features_in_, table.target_name)
+    if X.shape[1] != model.n_features_in_:
         raise DataError(
-            f"{data} has {X.shape[1]} features, the model expects {estimator.n_features_in_}."
+            f"{data} has {X.shape[1]} features, the model expects {model.n_features_in_}."
         )
-    check_targets(data, y, getattr(estimator, "classes_", None))
+    check_targets(data, y, getattr(model, "classes_", None))
     return table.name, X, y
+
+
+@click.command(cls=Command)
+@click.argument("model")
+@click.argument("data")
+@click.option("--target", help="Column to compare with, for CSV and Parquet (the model's).")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+@reading_options
+def evaluate(model, data, target, as_json, **options):
+    """Compare the predictions of MODEL with the targets in DATA (its test part, if it has one)."""
+    from ..estimators import load_model
+
+    start = time.perf_counter()
+    estimator = load_model(model)
+    with opened_rows(estimator, data, target, options, test=True) as (name, X, y):
+        scores = metrics(estimator, X, y)
+    if as_json:
+        task = "classification" if hasattr(estimator, "classes_") else "regression"
+        seconds = round(time.perf_counter() - start, 3)
+        found = {"task": task, "n_test": len(y), "metrics": scores, "seconds": seconds}
+        click.echo(json.dumps(found | {"device": estimator.device_, "model": str(model)}))
+    else:
+        place = f"{len(y):,} rows, computed on {estimator.device_}"
+        click.echo(f"{name}: {show_metrics(scores)} on {place}.")

@@ -5,29 +5,32 @@ from functools import partial
 import click
 from click.core import ParameterSource
 
-from .train import LOSSES, sizes_of
+from .command import Command, section
+from .data import reading_options
+from .options import COUNT, LOSSES, SEED, Several
 
-option = partial(click.option, show_default=True)
+option = partial(section("Options"), show_default=True)
 OF_SIZES = ("activation", "loss", "batch", "seed")
 
 
 # fmt: off
-@click.command()
+@click.command(cls=Command)
 @click.argument("model", required=False)
 @click.argument("data", required=False)
-@option("--sizes", callback=lambda ctx, param, value: value and sizes_of(ctx, param, value),
-        metavar="D,H,...,C", help="Instead of MODEL: features, units of each layer; random data.")
+@option("--sizes", type=Several(COUNT, unpacked=False), metavar="D,H,...,C",
+        help="Instead of MODEL: features, units of each layer; random data.")
 @option("--activation", default="logistic", help="With --sizes: of the hidden layers.")
 @option("--loss", type=click.Choice(LOSSES), default="squared_error", help="With --sizes.")
-@option("--batch", type=click.IntRange(1), default=32, help="With --sizes: rows of random data.")
-@option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="With --sizes.")
+@option("--batch", type=COUNT, default=32, help="With --sizes: rows of random data.")
+@option("--seed", type=SEED, default=0, help="With --sizes.")
 @option("--target", help="Column of the targets, for CSV and Parquet (the model's).")
-@option("--rows", type=click.IntRange(1), help="Take the first so many rows of DATA only.")
+@option("--rows", type=COUNT, help="Take the first so many rows of DATA only.")
 @option("--orientation", type=click.Choice(["rows", "columns"]), default="rows",
         help="How samples stand in the equations.")
 @option("--plan", "as_plan", is_flag=True, help="Print what a training takes: FLOPs, bytes.")
 @option("--html", type=click.Path(dir_okay=False), help="Page to write: numbers as pictures.")
 @option("--latex", type=click.Path(dir_okay=False), help="LaTeX document to write.")
+@reading_options
 @click.pass_context
 def explain(ctx, model, data, sizes, orientation, as_plan, html, latex, **options):
     """Explain a training step of MODEL on DATA: equations, shapes, norms, dead units, updates.
@@ -82,12 +85,15 @@ def _of_sizes(sizes, orientation, as_plan, options):
 def _of_model(model, data, orientation, as_plan, options):
     """Explain or plan a model file on the rows of a data set."""
     from ..estimators import load_model
-    from .apply import check_range, load_rows
+    from .apply import opened_rows
+    from .data import check_range
 
     estimator = load_model(model)
-    _, X, y = load_rows(estimator, data, options["target"], test=False)
-    X, y = X[: options["rows"]], y[: options["rows"]]
-    if as_plan:
-        return estimator.plan(X, y)
-    check_range(X if estimator.scaling_ is None else estimator.scaling_.inputs(X), estimator._dtype)
-    return estimator.explain(X, y, orientation=orientation)
+    with opened_rows(estimator, data, options["target"], options, test=False) as (_, X, y):
+        X, y = X[: options["rows"]], y[: options["rows"]]
+        if as_plan:
+            return estimator.plan(X, y)
+        if estimator.encoder_ is None:
+            scaling = estimator.scaling_
+            check_range(X if scaling is None else scaling.inputs(X), estimator._dtype)
+        return estimator.explain(X, y, orientation=orientation)

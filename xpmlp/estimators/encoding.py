@@ -82,11 +82,12 @@ class Column:
         if self.kind == "category":
             n = 0 if self.embedded else len(self.categories) + 1
             return [a == i for i in range(not self.missing, n)]
-        gone = [np.isnan(a)] if self.missing else []
+        gone = np.isnan(a)
+        first = [gone] if self.missing else []
         if self.kind == "number":
-            return gone
+            return first
         waves = [2 * np.pi / period * a for period in self.periods]
-        return gone + [np.nan_to_num(f(wave)) for wave in waves for f in (np.sin, np.cos)]
+        return first + [np.where(gone, 0.0, f(w)) for w in waves for f in (np.sin, np.cos)]
 
     @property
     def names_of_others(self):

@@ -6,7 +6,9 @@ import os
 import secrets
 import shutil
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 StrPath = str | os.PathLike[str]
 
@@ -21,14 +23,22 @@ def atomic_write(path: StrPath, data: bytes) -> None:
     OSError
         What the system reported, with `path`; on a full disk also the bytes needed and free.
     """
+    with atomic_file(path, f"{len(data)} bytes needed, ") as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def atomic_file(path: StrPath, needed: str = "") -> Iterator[IO[bytes]]:
+    """Open a file to write that takes its place at `path` when the block has ended well."""
     if os.path.exists(path) and not os.path.isfile(path):
-        Path(path).write_bytes(data)
+        with open(path, "wb") as file:
+            yield file
         return
     final = Path(os.path.realpath(path))
     temporary = final.with_name(f".{final.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with open(temporary, "xb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         if final.exists():
@@ -42,7 +52,7 @@ def atomic_write(path: StrPath, data: bytes) -> None:
         reason = error.strerror or str(error)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(final.parent).free
-            reason += f" ({len(data)} bytes needed, {free} free, nothing changed): free some space"
+            reason += f" ({needed}{free} free, nothing changed): free some space"
         raise OSError(error.errno, reason, str(path)) from error
     if os.name == "posix":  # the new name itself must survive a power cut
         folder = os.open(final.parent, os.O_RDONLY)

@@ -1,239 +1,305 @@
-"""CSV and Parquet through DuckDB; the first bad row or cell is reported with line and column."""
+"""Raw tables: CSV and Parquet through DuckDB, their types decided once, every bad row told."""
 
 import csv
-import glob
-import gzip
 import io
-import re
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from difflib import get_close_matches
-from itertools import chain
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import DataError
-from .atomic import StrPath
-from .common import Table, infer_task, opened, require
+from .atomic import StrPath, atomic_write
+from .columns import MISSING, Column, columns_of, described
+from .common import Table, infer_task, require
+from .frames import Frame
+from .sheets import PARQUET, BadRow, Sheet, listed, nearest, open_sheet, short
+from .stored import SheetFrame
 
-PARQUET = (".parquet", ".pq")
-NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
-
-
-@dataclass(frozen=True)
-class _Sheet:
-    """A file loaded into DuckDB's table `data`, whose columns c0, c1, ... are called `columns`."""
-
-    path: Path
-    connection: Any
-    columns: list[str]
-    has_header: bool = True
-    delimiter: str = ""  # empty: not a text file
-
-    def query(self, select: str) -> Any:
-        return self.connection.execute(f"SELECT {select} FROM data")
-
-    def index(self, column: str) -> int:
-        """Return the number of a column."""
-        near = get_close_matches(column, self.columns, 1, 0)[0]
-        expected = f"expected one of {_listed(self.columns)}; did you mean {near!r}?"
-        require(column in self.columns, f"{self.path} has no column {column!r}, {expected}")
-        return self.columns.index(column)
-
-    def bad_cell(self, row: int, i: int) -> DataError:
-        """Describe the cell that should have been a finite number, or a label."""
-        ((text,),) = self.query(f"c{i}::VARCHAR").fetchmany(row + 1)[-1:]
-        got = f"got {_short(text)}" if text and text.strip() else "the cell is empty"
-        place = f"line {self._line(row)}" if self.delimiter else f"row {row + 1}"
-        return DataError(
-            f"{self.path} {place}, column {self.columns[i]!r}: {got}, expected a finite number "
-            "(or in the target a label): mend or drop the row, or encode a text column as numbers."
-        )
-
-    def _line(self, row: int) -> int:
-        """Return the line of the file on which a row starts, past blank lines and line breaks."""
-        with opened(self.path) as file:
-            text = io.TextIOWrapper(file, "utf-8-sig", newline="")
-            reader = csv.reader(text, delimiter=self.delimiter)
-            row, line = row + self.has_header, 1
-            for cells in reader:
-                if cells or len(self.columns) == 1:  # DuckDB skips the blank lines of wider files
-                    row -= 1
-                    if row < 0:
-                        break
-                line = reader.line_num + 1
-        return line
+__all__ = ["MISSING", "PARQUET", "BadRow", "RawTable", "open_table", "read_features", "read_table"]
+POLICIES = ("error", "skip", "quarantine")
+LISTED = 10  # bad rows that are told
+IN_MEMORY = 1 << 29  # bytes, about, up to which features are a Frame
+BYTES = {"number": 8, "date": 8, "category": 64}  # a cell, about
 
 
-def read_table(path: StrPath, target: str | None = None) -> Table:
-    """Read features and a target from a CSV (.csv, .tsv, also gzipped) or Parquet file.
+@dataclass(frozen=True, eq=False)
+class RawTable:
+    """A table as it stands in a file, without its bad rows.
+
+    features: a Frame, or where that would be large a SheetFrame, which can be read as long as the
+    table is open. y: (n,) float64, int64 or text, or None; task: "classification", "regression" or
+    "". bad_rows: what was left out; columns: what the file's columns were taken for; types: that of
+    the features, by name, as `open_table(known=)` takes it.
+    """
+
+    name: str
+    features: Any
+    y: Any
+    task: str
+    target_name: str | None
+    bad_rows: list[BadRow]
+    columns: list[Column]
+    types: dict[str, str]
+    sheet: Sheet
+    left_out: np.ndarray  # rows of the sheet, ascending
+
+    def lines(self, rows: Any = slice(None)) -> np.ndarray:
+        """Return the lines of the file in which rows begin; their numbers, from 1, in Parquet."""
+        kept = np.arange(len(self.features))[rows]
+        gaps = self.left_out - np.arange(len(self.left_out))
+        return self.sheet.lines(kept + np.searchsorted(gaps, kept, "right"))
+
+    def describe(self) -> str:
+        """Return what the columns were taken for and what they hold, a line each."""
+        return described(self.sheet.connection, self.columns, self.target_name)
+
+    def summary_of_bad_rows(self) -> str:
+        """Return the rows that were left out, the first of them a line each; "" if none."""
+        if not self.bad_rows:
+            return ""
+        told = [
+            f"  {self.sheet.place} {row.line}, column {row.column!r}: {row.reason}, got "
+            f"{short(row.text)}"
+            for row in self.bad_rows[:LISTED]
+        ]
+        more = len(self.bad_rows) - len(told)
+        told += [f"  and {more:,} more"] if more else []
+        return "\n".join([f"{_rows(len(self.bad_rows))} left out of {self.name}:", *told])
+
+
+@contextmanager
+def open_table(
+    path: StrPath,
+    *,
+    target: str | None = "",
+    types: Mapping[str, str] | None = None,
+    known: Mapping[str, str] | None = None,
+    on_bad_row: str = "error",
+    max_bad_rows: float | None = None,
+    quarantine: StrPath | None = None,
+) -> Iterator[RawTable]:
+    """Open a raw table: a CSV (.csv, .tsv, also gzipped) or Parquet file.
 
     A CSV's delimiter is the most frequent of ``, ; tab |`` in its first line, which holds the
     column names, unless it is all numbers: then the columns are called x0, x1, ...
-    The target is the last column unless named; it may hold text labels, which it does where at
-    most half its cells are numbers. Every other cell must be a finite number.
+    What a column holds is decided once, over all its rows. Where 95 % of the cells that are not
+    missing are finite numbers, it is "number" - unless all are as long and some begin with 0, as
+    postal codes do -, likewise "boolean" (true, false in any case), "date" (2024-12-31, also with
+    a time) or "date:%d.%m.%Y", "date:%d/%m/%Y", "date:%m/%d/%Y" (also with a time); else it is
+    "category", which is text. A Parquet file's columns hold what it says. A cell is missing where
+    it is empty or one of `MISSING`. Rows with too few or too many cells, broken quotes or text
+    that is not UTF-8, with a cell that is not what its column holds, or no target, are bad rows.
+
+    Parameters
+    ----------
+    target
+        The column to predict, None if there is none; "": the last one, or none if `known` is given.
+        It is text unless more than half of its cells are numbers.
+    types
+        What columns hold, by name, instead of what they would be taken for.
+    known
+        The features' types as a model has them: exactly these columns are read, by their names
+        (by position where the file has no header); others are ignored.
+    on_bad_row
+        "error"; "skip": leave bad rows out; "quarantine": also write them to a CSV file with the
+        columns line, column, reason, text, once the ``with`` ends without an error.
+    max_bad_rows
+        More of them are an error: a number, or below 1 a share of the rows.
+    quarantine
+        That file (the table's path and ``.bad.csv``).
 
     Raises
     ------
     DataError
         With path, line, column and the text found there.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "people.csv")
+    ...     _ = path.write_text("age,city,rich\\n30,Rome,no\\n?,Oslo,yes\\n41,Rome,no\\n")
+    ...     with open_table(path) as table:
+    ...         print(table.types, table.features.column(0), table.y)
+    {'age': 'number', 'city': 'category'} [30. nan 41.] ['no' 'yes' 'no']
     """
-    with _open_sheet(path) as sheet:
-        names = sheet.columns
-        got = f"{path} has one column, {names[0]!r}"
-        require(len(names) > 1, f"{got}, expected features and a target.")
-        at = len(names) - 1 if target is None else sheet.index(target)
-        features = [i for i in range(len(names)) if i != at]
-        X = _numbers(sheet, features)
-        y, task = infer_task(_target(sheet, at))
-    return Table(Path(path).name, X, y, tuple(names[i] for i in features), names[at], task)
+    names = ", ".join(POLICIES)
+    require(on_bad_row in POLICIES, f"on_bad_row is {on_bad_row!r}, expected one of {names}.")
+    with open_sheet(path) as sheet:
+        require(sheet.n_rows + len(sheet.broken) > 0, f"{path} has column names but no rows.")
+        if target == "":
+            target = sheet.columns[-1] if known is None else None
+        sheet, features = _wanted(sheet, target, known)
+        chosen = [name for name in sheet.columns if name == target or name in features]
+        columns = columns_of(sheet, chosen, {**(known or {}), **(types or {})}, target)
+        faults = _Faults(sheet, columns, target)
+        bad_rows, left_out = faults.found(on_bad_row, max_bad_rows)
+        table = _loaded(sheet, columns, features, target, faults, bad_rows, left_out)
+        if table.y is not None and known is None:
+            got = f"{path}, column {target!r}: every row holds {table.y[0]!s}"
+            require(bool(np.any(table.y != table.y[0])), f"{got}, expected different targets.")
+        yield table
+        if on_bad_row == "quarantine" and bad_rows:
+            _write(quarantine or f"{path}.bad.csv", bad_rows)
+
+
+def _wanted(
+    sheet: Sheet, target: str | None, known: Mapping[str, str] | None
+) -> tuple[Sheet, list[str]]:
+    """Return the sheet, its columns called as a model does if need be, and the features."""
+    features = [name for name in (sheet.columns if known is None else known) if name != target]
+    if not sheet.has_header and len(sheet.columns) == len(features):
+        sheet = replace(sheet, columns=tuple(features))
+    there = listed(sheet.columns)
+    missing = [name for name in features if name not in sheet.columns]
+    if missing:
+        near = listed(dict.fromkeys(nearest(name, sheet.columns) for name in missing[:3]))
+        got = f"{sheet.path} lacks the model's {listed(missing)}"
+        raise DataError(f"{got}: it has the columns {there}; the nearest are {near}.")
+    if target is not None and target not in sheet.columns:
+        near = f"did you mean {nearest(target, sheet.columns)!r}?"
+        raise DataError(f"{sheet.path} has no column {target!r}, expected one of {there}; {near}")
+    got = f"{sheet.path} has one column, {sheet.columns[0]!r}"
+    require(bool(features), f"{got}, expected features and a target.")
+    return sheet, features
+
+
+class _Faults:
+    """Which rows of a sheet are bad, by the cells of its columns."""
+
+    def __init__(self, sheet: Sheet, columns: list[Column], target: str | None):
+        faults = [
+            (c, f"({c.bad} OR {c.missing})" if c.name == target else c.bad) for c in columns
+        ]  # fmt: skip
+        self.sheet, self.target = sheet, target
+        self.faults = [(column, fault) for column, fault in faults if fault != "false"]
+        self.sql = " OR ".join(fault for _, fault in self.faults) or "false"
+
+    def found(self, policy: str, most: float | None) -> tuple[list[BadRow], np.ndarray]:
+        """Return the bad rows by line, and which rows of the sheet are left out; or raise."""
+        sheet = self.sheet
+        n_cells = sheet.query("count(*)", f"WHERE {self.sql}").fetchone()[0]
+        n_bad, n_rows = n_cells + len(sheet.broken), sheet.n_rows + len(sheet.broken)
+        if n_bad == 0:
+            return [], np.zeros(0, np.int64)
+        limit = LISTED if policy == "error" else None
+        most = n_rows if most is None else most if most >= 1 else most * n_rows
+        if n_bad > most and policy != "error":
+            limit = LISTED
+        bad_cells, left_out = self._bad_cells(limit) if n_cells else ([], np.zeros(0, np.int64))
+        bad_rows = sorted(bad_cells + sheet.bad_lines(limit))
+        if limit is not None:
+            raise DataError(self._refusal(bad_rows, n_bad, n_rows, policy, most))
+        return bad_rows, left_out
+
+    def _bad_cells(self, limit: int | None) -> tuple[list[BadRow], np.ndarray]:
+        """Return rows with a bad cell, the first of each row, and where they are in the sheet."""
+        of, text = (
+            "CASE " + " ".join(f"WHEN {fault} THEN {then(i, c)}" for i, (c, fault) in
+                               enumerate(self.faults)) + " END"
+            for then in (lambda i, c: str(i), lambda i, c: f"{c.field}::VARCHAR")
+        )  # fmt: skip
+        rest = f"WHERE {self.sql} ORDER BY rowid" + ("" if limit is None else f" LIMIT {limit}")
+        found = self.sheet.query(f"rowid, {of}, {text}", rest).fetchall()
+        rows = np.asarray([row for row, _, _ in found], np.int64)
+        made = []
+        for line, (_, i, cell) in zip(self.sheet.lines(rows).tolist(), found):
+            column = self.faults[i][0]
+            gone = column.name == self.target and (cell is None or cell in MISSING)
+            reason = "the target is missing" if gone else f"expected {column.expected}"
+            made.append(BadRow(line, column.name, reason, cell or ""))
+        return made, rows
+
+    def _refusal(self, bad_rows, n_bad, n_rows, policy, most):
+        """Say what is wrong with the first row, where others are, and what to do."""
+        first, place = bad_rows[0], self.sheet.place
+        got = f"got {short(first.text)}" if first.text else "the cell is empty"
+        told = f"{self.sheet.path} {place} {first.line}, column {first.column!r}: {got}, "
+        told += first.reason
+        if n_bad > 1:
+            others = ", ".join(str(row.line) for row in bad_rows[1:6])
+            more = ", ..." if n_bad > 6 else ""
+            told += f"; {n_bad:,} of {n_rows:,} rows are bad, the next in {place} {others}{more}"
+        if policy == "error":
+            return f"{told}: mend them, or leave them out by on_bad_row='skip' (--on-bad-row skip)."
+        return f"{told}: that is more than the {most:g} of max_bad_rows (--max-bad-rows)."
+
+
+def _loaded(sheet, columns, features, target, faults, bad_rows, left_out):
+    """Make DuckDB's table `data` of what is kept, and the record of it."""
+    n_rows = sheet.n_rows - len(left_out)
+    require(n_rows > 0, f"{sheet.path} has no good row: {_rows(len(bad_rows))} were bad.")
+    values = ", ".join(f"{column.value} AS {column.field}" for column in columns)
+    good = f"NOT coalesce({faults.sql}, false)" if len(left_out) else "true"
+    sheet.connection.execute(f"CREATE TABLE data AS SELECT {values} FROM raw WHERE {good}")
+    sheet.connection.execute("DROP TABLE raw")
+    names, kinds, fields = zip(*((c.name, c.frame_kind, c.field) for c in columns))
+    frame = SheetFrame(sheet.connection, names, kinds, fields, np.arange(n_rows))
+    y, task = None, ""
+    if target is not None:
+        y = frame.column(names.index(target))
+        y, task = infer_task(y.astype(str) if y.dtype == object else y)
+    part = frame.select(features)
+    small = n_rows * sum(BYTES[kind] for kind in part.kinds) <= IN_MEMORY
+    types = {column.name: column.kind for column in columns}
+    types = {name: types[name] for name in features}
+    return RawTable(
+        sheet.path.name, part.in_memory() if small else part, y, task, target, bad_rows, columns,
+        types, sheet, left_out,
+    )  # fmt: skip
+
+
+def _rows(n: int) -> str:
+    return f"{n:,} row{'s' if n > 1 else ''}"
+
+
+def _write(path: StrPath, bad_rows: list[BadRow]) -> None:
+    """Write bad rows to a CSV file."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([BadRow._fields, *bad_rows])
+    atomic_write(path, text.getvalue().encode("utf-8", "replace"))
+
+
+def read_table(path: StrPath, target: str | None = None) -> Table:
+    """Read features and a target from a CSV or Parquet file without bad rows; see `open_table`.
+
+    The features are numbers (n, d) where all columns are and no cell is missing, else a Frame.
+    """
+    with open_table(path, target=target or "") as table:
+        frame = table.features if isinstance(table.features, Frame) else table.features.in_memory()
+        X: Any = _matrix(frame) if set(frame.kinds) == {"number"} else frame
+        X = frame if X is not frame and np.isnan(X).any() else X
+        return Table(table.name, X, table.y, frame.names, table.target_name or "", table.task)
 
 
 def read_features(
     path: StrPath, names: list[str] | None, n_features: int, target: str | None
 ) -> np.ndarray:
-    """Read the features (n, n_features) of a table that may or may not hold the target.
+    """Read the features (n, n_features), all numbers, of a table that may hold the target.
 
     Columns are found by name; by position, leaving out the target, where `names` is None or the
     file has no header.
     """
-    with _open_sheet(path) as sheet:
-        columns = sheet.columns
-        if names is not None and sheet.has_header:
-            missing = [name for name in names if name not in columns]
-            got = f"{path} has the columns {_listed(columns)}"
-            require(not missing, f"{got}, expected also the model's {_listed(missing)}.")
-            return _numbers(sheet, [columns.index(name) for name in names])
-        wanted = [i for i, name in enumerate(columns) if name != target]
-        if len(columns) == n_features:
-            wanted = list(range(n_features))
-        got = f"{path} has {len(columns)} columns, {_listed(columns)}"
-        require(len(wanted) == n_features, f"{got}, expected the model's {n_features} features.")
-        return _numbers(sheet, wanted)
+    if names is None:
+        with open_sheet(path) as sheet:
+            columns = list(sheet.columns)
+        names = [name for name in columns if name != target]
+        names = columns if len(columns) == n_features else names
+        got = f"{path} has {len(columns)} columns, {listed(columns)}"
+        require(len(names) == n_features, f"{got}, expected the model's {n_features} features.")
+    with open_table(path, known=dict.fromkeys(names, "number")) as table:
+        X = _matrix(table.features)
+        empty = np.argwhere(np.isnan(X))
+        if len(empty):
+            row, i = empty[0].tolist()
+            place = f"{table.sheet.place} {table.lines([row])[0]}, column {names[i]!r}"
+            raise DataError(f"{path} {place}: the cell is empty, expected a finite number.")
+        return X
 
 
-@contextmanager
-def _open_sheet(path: StrPath) -> Iterator[_Sheet]:
-    """Load a file; what DuckDB refuses while the sheet is in use becomes a DataError."""
-    try:
-        import duckdb
-    except ImportError as error:
-        raise DataError(f"{path} needs DuckDB to be read: pip install 'xpmlp[data]'.") from error
-    path = Path(path)
-    load = _load_parquet if path.suffix.lower() in PARQUET else _load_csv
-    try:
-        with duckdb.connect() as connection:
-            sheet = load(path, connection)
-            n_rows = sheet.query("count(*)").fetchone()[0]
-            require(n_rows > 0, f"{path} has column names but no rows, expected at least one.")
-            yield sheet
-    except duckdb.Error as error:
-        raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-
-
-def _load_parquet(path: Path, connection: Any) -> _Sheet:
-    """Load a Parquet file with the types it has."""
-    with opened(path):  # a missing file is told as everywhere
-        pass
-    literal = glob.escape(str(path))
-    described = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [literal])
-    columns = [row[0] for row in described.fetchall()]
-    aliases = ", ".join(f"c{i}" for i in range(len(columns)))
-    read = f"CREATE TABLE data AS SELECT * FROM read_parquet(?) AS t({aliases})"
-    connection.execute(read, [literal])
-    return _Sheet(path, connection, columns)
-
-
-def _load_csv(path: Path, connection: Any) -> _Sheet:
-    """Load a CSV file as text, refusing rows that are too short, too long or badly quoted."""
-    with opened(path) as file:
-        text = io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="")
-        line = text.readline()
-        counts = Counter(mark for mark in line if mark in ",;\t|")
-        delimiter = counts.most_common(1)[0][0] if counts else ","
-        cells = next(csv.reader(chain([line], text), delimiter=delimiter)) if line.strip() else []
-        packed = isinstance(file, gzip.GzipFile)
-        while packed and file.read(1 << 20):  # DuckDB does not look at gzip's checksum
-            pass
-    columns, has_header = _header(path, cells)
-    read = (
-        "CREATE TABLE data AS SELECT * FROM read_csv(?, auto_detect=false, store_rejects=true, "
-        f"delim='{delimiter}', quote='\"', escape='\"', header={has_header}, strict_mode=true, "
-        f"compression='{'gzip' if packed else 'none'}', columns={{"
-        + ", ".join(f"c{i}: 'VARCHAR'" for i in range(len(columns)))
-        + "})"
-    )
-    connection.execute(read, [glob.escape(str(path))])  # DuckDB would read t1.csv for t[1].csv
-    reject = connection.execute(
-        "SELECT line, column_name, csv_line, error_message FROM reject_errors "
-        "ORDER BY line, column_idx LIMIT 1"
-    ).fetchone()
-    if reject:
-        line_number, name, row, reason = reject
-        column = repr(columns[int(name[1:])] if name else columns[-1])
-        raise DataError(
-            f"{path} line {line_number}, column {column}: got {_short(row)}, "
-            f"{reason.strip().rstrip('.').lower()}: mend or delete that line."
-        )
-    return _Sheet(path, connection, columns, has_header, delimiter)
-
-
-def _header(path: Path, cells: list[str]) -> tuple[list[str], bool]:
-    """Return the columns' names, and whether the first line holds them."""
-    require(cells != [], f"{path} line 1 is empty, expected column names.")
-    numbers = [cell for cell in cells if NUMBER.fullmatch(cell)]
-    if len(numbers) == len(cells):
-        return [f"x{i}" for i in range(len(cells))], False
-    columns = [cell.strip() for cell in cells]
-    # Names may be whole numbers (0, 1, ..., target); 5.1 beside 'setosa' is a row of data.
-    row = next((cell for cell in numbers if not cell.strip().isdigit()), None)
-    repeated = next((name for name, n in Counter(columns).items() if n > 1 or not name), None)
-    expected = "expected a line of different column names (pandas: save with index=False)"
-    for bad, what in ((row, "a number"), (repeated, "repeated or empty")):
-        require(bad is None, f"{path} line 1: the column name {bad!r} is {what}, {expected}.")
-    return columns, True
-
-
-def _finite(i: int) -> str:
-    """SQL: the cell is a finite number. NULL counts as none."""
-    return f"coalesce(isfinite(TRY_CAST(c{i} AS DOUBLE)), false)"
-
-
-def _numbers(sheet: _Sheet, wanted: list[int]) -> np.ndarray:
-    """Return columns as float64 (n, len(wanted)), if every cell of theirs is a finite number."""
-    firsts = ", ".join(f"min(rowid) FILTER (WHERE NOT {_finite(i)})" for i in wanted)
-    rows = sheet.query(firsts).fetchone()
-    bad = [(row, i) for row, i in zip(rows, wanted) if row is not None]
-    if bad:
-        raise sheet.bad_cell(*min(bad))
-    values = sheet.query(", ".join(f"c{i}::DOUBLE AS c{i}" for i in wanted)).fetchnumpy()
-    return np.column_stack([np.asarray(values[f"c{i}"]) for i in wanted])
-
-
-def _target(sheet: _Sheet, i: int) -> np.ndarray:
-    """Return the target (n,): float64, or text where at most half the cells are numbers."""
-    label = f"trim(c{i}::VARCHAR)"
-    missing = f"coalesce({label}, '') = '' OR NOT isfinite(TRY_CAST(c{i} AS DOUBLE))"
-    n_rows, n_numbers, first_missing = sheet.query(
-        f"count(*), count(*) FILTER (WHERE {_finite(i)}), min(rowid) FILTER (WHERE {missing})"
-    ).fetchone()
-    if 2 * n_numbers > n_rows:
-        return _numbers(sheet, [i])[:, 0]
-    if first_missing is not None:
-        raise sheet.bad_cell(first_missing, i)
-    return np.asarray(sheet.query(f"{label} AS label").fetchnumpy()["label"]).astype(str)
-
-
-def _listed(names: list[str]) -> str:
-    """Return the names for a message, a long list cut short."""
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return ", ".join(map(repr, names[:12])) + more
-
-
-def _short(text: str) -> str:
-    text = text.strip()
-    return repr(text if len(text) <= 60 else text[:60] + "...")
+def _matrix(frame: Any) -> np.ndarray:
+    return np.column_stack([frame.column(i) for i in range(len(frame.names))])

@@ -1,0 +1,202 @@
+"""The options of a training: what they name, where they come from, and what is said of mistakes."""
+
+import inspect
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_data import is_one_sentence, rows
+
+from xpmlp import MLPClassifier, MLPRegressor, load_model
+from xpmlp.cli import options
+from xpmlp.engines import ACCELERATIONS, MATMUL_PRECISIONS
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.normalization import NORMALIZATIONS
+from xpmlp.optim import RULES, SCHEDULES
+
+QUICK = ["--epochs", "2", "--hidden", "5", "--quiet"]
+# What is no option: others say it (--quiet, --validation, --categorical), or it is code.
+NO_OPTION = {"verbose", "validation_fraction", "categorical_features", "warm_start", "callbacks"}
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_every_argument_of_the_estimators_is_an_option():
+    kinds = (MLPClassifier, MLPRegressor)
+    expected = {name for kind in kinds for name in inspect.signature(kind).parameters}
+    assert expected - NO_OPTION == {argument for _, argument, *_ in options.ROWS}
+
+
+def test_the_options_offer_what_the_registries_hold():
+    losses = [
+        kind._parameter_constraints["loss"][0].options for kind in (MLPClassifier, MLPRegressor)
+    ]
+    assert set(options.LOSSES) == set().union(*losses)
+    assert set(options.SOLVERS) == {*RULES, "lbfgs"}
+    for offered, registry in (
+        (options.ACTIVATIONS, ACTIVATIONS), (options.SCHEDULES, SCHEDULES),
+        (options.NORMALIZATIONS, {"none", *NORMALIZATIONS}), (options.TIERS, ACCELERATIONS),
+        (options.PRECISIONS, MATMUL_PRECISIONS),
+    ):  # fmt: skip
+        assert set(offered) == set(registry)
+
+
+SAID = {  # as it is written -> the argument of the model
+    "--hidden 5x4": ("hidden_layer_sizes", (5, 4)),
+    "--activation relu,gelu": ("activation", ("relu", "gelu")),
+    "--normalization layer": ("normalization", "layer"),
+    "--residual": ("residual", True),
+    "--dropout 0.1,0.2": ("dropout", (0.1, 0.2)),
+    "--init normal": ("init", "normal"),
+    "--out-activation softmax": ("out_activation", "softmax"),
+    "--loss focal": ("loss", "focal"),
+    "--class-weight balanced": ("class_weight", "balanced"),
+    "--class-weight 0=1,1=2,2=0.5": ("class_weight", {0: 1.0, 1: 2.0, 2: 0.5}),
+    "--label-smoothing 0.1": ("label_smoothing", 0.1),
+    "--feature-scale robust": ("feature_scale", "robust"),
+    "--solver lion": ("solver", "lion"),
+    "--lr 0.01": ("learning_rate_init", 0.01),
+    "--learning-rate one_cycle": ("learning_rate", "one_cycle"),
+    "--power-t 0.3": ("power_t", 0.3),
+    "--batch-size 7": ("batch_size", 7),
+    "--early-stopping": ("early_stopping", True),
+    "--patience 3": ("n_iter_no_change", 3),
+    "--scoring loss": ("scoring", "loss"),
+    "--tol 0": ("tol", 0),
+    "--no-shuffle": ("shuffle", False),
+    "--alpha 0": ("alpha", 0),
+    "--weight-decay 0.1": ("weight_decay", 0.1),
+    "--max-norm 3": ("max_norm", 3),
+    "--max-grad-norm 1": ("max_grad_norm", 1),
+    "--ema-decay 0.9": ("ema_decay", 0.9),
+    "--momentum 0.5": ("momentum", 0.5),
+    "--no-nesterov": ("nesterovs_momentum", False),
+    "--beta-1 0.8": ("beta_1", 0.8),
+    "--beta-2 0.9": ("beta_2", 0.9),
+    "--epsilon 1e-7": ("epsilon", 1e-7),
+    "--max-fun 7": ("max_fun", 7),
+    "--seed 5": ("random_state", 5),
+    "--matmul-precision high": ("matmul_precision", "high"),
+    "--accelerate eager": ("accelerate", "eager"),
+    "--deterministic": ("deterministic", True),
+    "diabetes --loss huber": ("loss", "huber"),
+    "diabetes --loss quantile --quantiles 0.1,0.5": ("quantiles", (0.1, 0.5)),
+    "diabetes --target-scale none": ("target_scale", None),
+    "diabetes --weight-decay none": ("weight_decay", None),
+}
+
+
+@pytest.mark.parametrize("words, argument, value", [(k, *v) for k, v in SAID.items()], ids=SAID)
+def test_an_option_is_an_argument_of_the_model(xpmlp, words, argument, value):
+    data = [] if words.startswith("diabetes") else ["iris"]
+    code, _, err = xpmlp("train", *data, "--hidden", "5,5", *QUICK[:2], "--quiet", *words.split())
+    assert (code, err) == (0, "")
+    assert load_model(f"{(data or ['diabetes'])[0]}.safetensors").get_params()[argument] == value
+
+
+def test_targets_are_standardised_whatever_their_loss(xpmlp):
+    t = np.random.default_rng(0).normal(size=200).tolist()
+    np.savez("d.npz", X=np.asarray(t)[:, None], y=np.exp(np.asarray(t)) * 1e6)
+    for extra in ([], ["--loss", "gamma"], ["--loss", "huber"]):
+        code, out, _ = xpmlp("train", "d.npz", "--quiet", "--json", *extra)
+        assert code == 0 and json.loads(out.splitlines()[-1])["metrics"]["r2"] > 0.7
+    xpmlp("train", "d.npz", "--quiet", "--no-standardise")
+    assert load_model("d.safetensors").scaling_ is None
+
+
+def test_a_file_gives_the_options_and_the_command_line_wins(xpmlp):
+    Path("run.toml").write_text(
+        "data = 'diabetes'\nhidden = [6, 5]\nlr = 0.01\nquiet = true\n"
+        "[train]\nepochs = 3\nearly_stopping = true\nweight-decay = 'none'\nshuffle = false\n"
+        "out = 'm'\n[tune]\ncandidates = 3\n"
+    )
+    assert xpmlp("train", "--config", "run.toml")[0] == 0
+    found = load_model("m")
+    assert found.hidden_layer_sizes == (6, 5) and found.n_iter_ <= 3
+    assert (found.learning_rate_init, found.early_stopping, found.shuffle) == (0.01, True, False)
+    again = ["--epochs", 1, "--shuffle", "--no-early-stopping", "--out", "n"]
+    assert xpmlp("train", "digits", "--config", "run.toml", *again)[0] == 0
+    other = load_model("n")
+    assert (other.n_iter_, other.shuffle, other.early_stopping) == (1, True, False)
+    assert (other.n_features_in_, other.learning_rate_init) == (64, 0.01)
+
+
+def test_a_file_and_the_command_line_say_the_same(xpmlp):
+    Path("run.toml").write_text(
+        "data = 'iris'\nhidden = [4, 4]\nactivation = ['tanh', 'relu']\ndropout = 0.1\n"
+        "class-weight = {0 = 1, 1 = 2, 2 = 3}\nepochs = 3\nquiet = true\njson = true\nseed = 3\n"
+    )
+    by_file = xpmlp("train", "--config", "run.toml")
+    spelt = "--hidden 4,4 --activation tanh,relu --dropout 0.1 --class-weight 0=1,1=2,2=3"
+    by_hand = xpmlp("train", "iris", *spelt.split(), *"--epochs 3 --quiet --json --seed 3".split())
+    found, expected = (json.loads(out.splitlines()[-1]) for _, out, _ in (by_file, by_hand))
+    assert found["metrics"] == expected["metrics"]
+
+
+BAD_FILES = {
+    "unknown key": ("epoch = 3", ["run.toml", "'epoch'", "'epochs'"]),
+    "unknown key of a section": ("[train]\nbatch_sizes = 3", ["'batch_sizes'", "'batch-size'"]),
+    "unknown section": ("[network]\nhidden = 5", ["'network'"]),
+    "no number": ("lr = 'fast'", ["run.toml", "key lr", "'fast'"]),
+    "no whole number": ("epochs = 2.5", ["key epochs", "'2.5'"]),
+    "truth for a number": ("epochs = true", ["key epochs", "'True'"]),
+    "text for a flag": ("plot = 'perhaps'", ["key plot", "'perhaps'"]),
+    "out of range": ("dropout = [0.1, 2]", ["key dropout", "2"]),
+    "unknown choice": ("solver = 'adem'", ["key solver", "'adem'"]),
+    "a list for a number": ("epochs = [1, 2]", ["key epochs", "'1,2'"]),
+    "syntax": ("hidden = [5\nlr = 1", ["run.toml is no TOML", "line 2"]),
+    "bytes": (b"\xff\xfe", ["run.toml is no TOML"]),
+    "missing": (None, ["run.toml", "No such file"]),
+}
+
+
+@pytest.mark.parametrize("content, words", BAD_FILES.values(), ids=BAD_FILES.keys())
+def test_a_bad_file_of_options_is_told_and_nothing_is_written(xpmlp, content, words):
+    if content is not None:
+        Path("run.toml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    before = os.listdir()
+    code, out, err = xpmlp("train", "iris", *QUICK[2:], "--config", "run.toml")
+    assert (code, out, is_one_sentence(err), os.listdir()) == (2, "", True, before)
+    assert [word for word in words if word not in err.splitlines()[-1]] == []
+
+
+@pytest.mark.parametrize(
+    "data, arguments, code, words",
+    [
+        ("diabetes", ["--label-smoothing", "0.1"], 2, ["--label-smoothing", "regression"]),
+        ("iris", ["--quantiles", "0.5"], 2, ["--quantiles", "classification"]),
+        ("sine", ["--task", "classification"], 3, ["sine", "whole numbers"]),
+        ("iris", ["--class-weight", "1"], 2, ["'1'", "a=1"]),
+        ("iris", ["--class-weight", "9=1"], 2, ["9"]),
+        ("iris", ["--activation", "relu,tanh"], 2, ["activation"]),
+        ("iris", ["--dropout", "0.1,a"], 2, ["'0.1,a'"]),
+        ("iris", ["--ema-decay", "1"], 2, ["--ema-decay"]),
+        ("iris", ["--scoring", "nonsense"], 2, ["nonsense"]),
+        ("iris", ["--validation", "nowhere.csv"], 2, ["'nowhere.csv'"]),
+        ("iris", ["--max-bad-rows", "1.5"], 2, ["'1.5'"]),
+        ("iris", ["--on-bad-row", "skip"], 2, ["iris", "CSV"]),
+        ("iris", ["--types", "a=number"], 2, ["iris", "CSV"]),
+        ("iris", ["--quarantine", "q.csv"], 2, ["--on-bad-row quarantine"]),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else None,
+)
+def test_an_option_that_does_not_fit_is_told(xpmlp, data, arguments, code, words):
+    found, _, err = xpmlp("train", data, *QUICK, *arguments)
+    assert (found, is_one_sentence(err), os.listdir()) == (code, True, [])
+    assert [word for word in words if word not in err.splitlines()[-1]] == []
+
+
+def test_validation_may_be_a_data_set_of_its_own(xpmlp):
+    X, y = np.array([row[:2] for row in rows()]), np.array([int(row[2] > 0) for row in rows()])
+    np.savez("d.npz", X=X, y=y)
+    np.savez("v.npz", X=X[:7], y=y[:7])
+    code, out, err = xpmlp("train", "d.npz", "--validation", "v.npz", *QUICK)
+    assert (code, err) == (0, "") and "48 rows, 2 features" in out and "validation on 7" in out
+    np.savez("w.npz", X=X[:7, :1], y=y[:7])
+    code, _, err = xpmlp("train", "d.npz", "--validation", "w.npz", *QUICK)
+    assert (code, "w.npz has other columns" in err) == (3, True)

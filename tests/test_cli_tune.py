@@ -1,0 +1,132 @@
+"""`xpmlp tune`: the search is scikit-learn's; what goes in and comes out is ours."""
+
+import json
+import os
+import signal
+import tomllib
+from pathlib import Path
+
+import pytest
+from cli_data import is_one_sentence, rows, write_csv
+
+from xpmlp import MLPClassifier, load_model
+from xpmlp.cli.tune import SPACE
+
+SMALL = ["--candidates", 3, "--folds", 2, "--epochs", 3]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def best():
+    return tomllib.loads(Path("best.toml").read_text())
+
+
+def test_the_best_options_of_a_search_train_a_model(xpmlp):
+    code, out, err = xpmlp("tune", "iris", *SMALL, "--seed", 3, "--class-weight", "0=1,1=2,2=1")
+    assert (code, err) == (0, "")
+    found = best()
+    assert found.keys() == {"data", "epochs", "seed", "class-weight", *SPACE}
+    first = next(line for line in out.splitlines() if line.startswith("1 "))
+    assert first.split()[4:6] == ["3", f"{found['lr']:g}"]  # all epochs, and these options
+    assert xpmlp("train", "--config", "best.toml", "--quiet")[0] == 0
+    model = load_model("iris.safetensors")
+    assert (model.learning_rate_init, list(model.hidden_layer_sizes)) == (
+        found["lr"],
+        found["hidden"],
+    )
+    assert (model.max_iter, model.random_state, model.class_weight[1]) == (3, 3, 2.0)
+
+
+def test_more_epochs_go_to_fewer_combinations_of_better_score(xpmlp):
+    tried = ["--try", "lr=0.00001,0.0001,0.03", "--hidden", 20]
+    code, out, _ = xpmlp("tune", "iris", "--candidates", 3, "--epochs", 9, *tried)
+    lines = out[out.index("rank") :].splitlines()
+    table = [line.split() for line in lines[1:4]]
+    assert [row[4] for row in table] == ["9", "3", "3"] and table[0][5] == "0.03"
+    assert float(table[0][1]) > float(table[1][1]) >= float(table[2][1])
+    assert (code, best()["lr"], best()["hidden"]) == (0, 0.03, [20])
+
+
+def test_what_is_fixed_is_not_tried_and_a_file_may_say_what_is(xpmlp):
+    Path("run.toml").write_text(
+        "data = 'iris'\nout = 'm'\n[train]\nepochs = 2\nquiet = true\nnormalization = 'layer'\n"
+        "[tune]\nfolds = 2\ncandidates = 4\nout = 'o.toml'\n"
+        "[try]\nhidden = [[4], [5, 5]]\nresidual = [true, false]\nbeta-1 = '0.5..0.9'\n"
+    )
+    code, _, err = xpmlp("tune", "--config", "run.toml")
+    assert (code, err, sorted(os.listdir())) == (0, "", ["o.toml", "run.toml"])
+    found = tomllib.loads(Path("o.toml").read_text())
+    assert found.keys() == {"data", "epochs", "normalization", "hidden", "residual", "beta-1"}
+    assert found["hidden"] in ([4], [5, 5]) and 0.5 <= found["beta-1"] <= 0.9
+    xpmlp("tune", "iris", *SMALL, "--lr", 0.01, "--dropout", 0, "--batch-size", 32)
+    assert {"lr", "dropout", "batch-size"} <= best().keys()
+    assert (best()["lr"], best()["dropout"], best()["batch-size"]) == (0.01, 0.0, 32)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_rows_are_a_resource_too_and_a_regression_is_searched_by_r2(xpmlp, jobs):
+    write_csv("d.csv", rows(120))
+    resource = ["--resource", "rows", "--epochs", 20, "--folds", 2, "--candidates", 3]
+    tried = ["--try", "lr=0.01,1e-6,1e-7", "--hidden", 10]
+    code, out, err = xpmlp(
+        "tune", "d.csv", *resource, *tried, "--jobs", jobs, "--types", "a=number"
+    )
+    assert (code, err) == (0, "")
+    amounts = [line.split()[4] for line in out[out.index("rank") :].splitlines()[1:4]]
+    assert amounts == ["54", "18", "18"]  # of half of 120 rows and of 40, all but a tenth to watch
+    assert (best()["lr"], best()["types"]) == (0.01, {"a": "number"})
+    assert xpmlp("train", "--config", "best.toml", "--quiet")[0] == 0
+
+
+def test_ctrl_c_tells_what_was_found_so_far(xpmlp, monkeypatch):
+    calls, score = [], MLPClassifier.score
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 4:
+            signal.raise_signal(signal.SIGINT)
+        return score(*arguments)
+
+    monkeypatch.setattr(MLPClassifier, "score", interrupted)
+    monkeypatch.setattr(signal, "getsignal", lambda n: signal.default_int_handler)
+    code, out, err = xpmlp("tune", "iris", *SMALL)
+    assert (code, os.listdir()) == (130, []) and err.startswith("Interrupted: ")
+    assert len(out[out.index("rank") :].splitlines()) == 2  # of three fits, two are of one
+
+
+@pytest.mark.parametrize(
+    "arguments, code, words",
+    [
+        (["--try", "lrr=1,2"], 2, ["lrr=1,2", "learning-rate"]),
+        (["--try", "lr"], 2, ["NAME=V1,V2"]),
+        (["--try", "lr=a,b"], 2, ["--try lr", "'a'"]),
+        (["--try", "lr=0..1"], 2, ["'0..1'"]),
+        (["--try", "lr=2..1"], 2, ["'2..1'"]),
+        (["--try", "lr=0.1"], 2, ["one combination"]),
+        (["--try", "epochs=1,2"], 2, ["--resource rows"]),
+        (["--try", "lr=1e28,1e29", "--solver", "sgd"], 3, ["no combination", "1e+2"]),
+        (["--folds", "60"], 3, ["iris", "only 50 rows", "60"]),
+        (["--out", "nowhere/b.toml"], 2, ["nowhere"]),
+        (["--plot"], 2, ["--plot"]),
+        (["--candidates", "1"], 2, ["--candidates"]),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else None,
+)
+def test_a_search_that_cannot_be_is_told_and_nothing_is_written(xpmlp, arguments, code, words):
+    found, _, err = xpmlp("tune", "iris", *SMALL, *arguments)
+    assert (found, is_one_sentence(err), os.listdir()) == (code, True, [])
+    assert [word for word in words if word not in err.splitlines()[-1]] == []
+
+
+def test_the_search_sees_standardised_arrays(xpmlp):
+    import numpy as np
+
+    t = np.random.default_rng(0).normal(size=60)
+    np.savez("d.npz", X=1e6 + 1e5 * t[:, None], y=1e9 * t)
+    tried = ["--try", "lr=0.01,0.03", "--hidden", 10, "--epochs", 30, "--folds", 2]
+    _, out, _ = xpmlp("tune", "d.npz", *tried)
+    assert float(out[out.index("rank") :].splitlines()[1].split()[1]) > 0.9
+    assert json.dumps(best()["data"]) == '"d.npz"'

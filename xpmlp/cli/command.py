@@ -1,0 +1,111 @@
+"""Commands whose options stand in sections of the help and may come from a TOML file."""
+
+import tomllib
+from difflib import get_close_matches
+
+import click
+from click.core import ParameterSource
+
+FILE = "file of options"  # where a context keeps its name
+OF_TRAIN = ("json", "out", "plot", "quiet", "test")  # what other commands skip in a file for train
+
+
+class Option(click.Option):
+    """An option in a section of the help."""
+
+    def __init__(self, *args, section="Options", **options):
+        super().__init__(*args, **options)
+        self.section = section
+
+
+def section(title):
+    """Return `click.option` for a section of the help."""
+    return lambda *args, **rest: click.option(*args, cls=Option, section=title, **rest)
+
+
+class Command(click.Command):
+    """A command that shows its options by section, and says which key of a file is wrong."""
+
+    def format_options(self, ctx, formatter):
+        """Write the options, section by section."""
+        records: dict[str, list] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record and isinstance(param, click.Option):
+                records.setdefault(getattr(param, "section", "Options"), []).append(record)
+        for title, rows in sorted(records.items(), key=lambda item: item[0] == "Options"):
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+    def parse_args(self, ctx, args):
+        """Parse; an error in what a file said names the file and the key."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.BadParameter as error:
+            param, path = error.param, ctx.meta.get(FILE)
+            if param and ctx.get_parameter_source(param.name) == ParameterSource.DEFAULT_MAP:
+                raise click.UsageError(f"{path}, key {_key(param)}: {error.message}", ctx) from None
+            raise
+
+
+def config_option(command):
+    """Give a command the option --config."""
+    return section("Options")(
+        "--config", type=click.Path(dir_okay=False), is_eager=True, expose_value=False,
+        callback=_read, help="TOML file with options by name (lr = 0.001), also DATA (data = "
+        "'people.csv'); the command line wins over it.",
+    )(command)  # fmt: skip
+
+
+def _read(ctx, param, path):
+    """Make what a file says the defaults of the command's options."""
+    if path is None:
+        return
+    try:
+        with open(path, "rb") as file:
+            tables = tomllib.load(file)
+    except OSError as error:
+        raise click.UsageError(f"--config {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"--config {path} is no TOML: {error}.") from error
+    ctx.meta[FILE] = path
+    params = {_key(p).replace("-", "_"): p for p in ctx.command.params if p is not param}
+    values: dict = {}
+    for key, value, in_train in _entries(ctx.command.name, tables):
+        name = key.replace("-", "_")
+        if in_train and name in OF_TRAIN and ctx.command.name != "train":
+            continue
+        if name not in params:
+            near = get_close_matches(name, params, 1, 0)[0]
+            raise click.UsageError(
+                f"{path}: {key!r} is no option of xpmlp {ctx.command.name}; did you mean "
+                f"{_key(params[near])!r}?"
+            )
+        values[params[name].name] = _text(value, getattr(params[name], "multiple", False))
+    ctx.default_map = values
+
+
+def _entries(command, tables):
+    """Yield key, value, and whether it is for `train` first of all, of what concerns a command."""
+    for key, value in tables.items():
+        if key in ("train", "tune") and isinstance(value, dict):
+            if key == "train" or key == command:
+                yield from ((k, v, key == "train") for k, v in value.items())
+        elif key != "try" or command == "tune":
+            yield key, value, key != "try"
+
+
+def _key(param):
+    """Return the name of a parameter as a file has it."""
+    return max(param.opts, key=len).lstrip("-")
+
+
+def _text(value, multiple=False):
+    """Return a value of TOML as it would stand on the command line, where the types are checked."""
+    if isinstance(value, dict):
+        value = [f"{k}={_text(v)}" for k, v in value.items()]
+    if multiple:
+        return [_text(v) for v in value] if isinstance(value, list) else [_text(value)]
+    if isinstance(value, list):
+        return ",".join("x".join(map(_text, v)) if isinstance(v, list) else _text(v) for v in value)
+    return str(value)

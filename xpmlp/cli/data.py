@@ -1,0 +1,217 @@
+"""What the commands share: data by name or path, its rows in parts, whether they fit a model."""
+
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import click
+
+from ..errors import DataError
+from .command import section
+from .options import Pairs
+
+READING = ("on_bad_row", "max_bad_rows", "quarantine")  # what becomes of rows that cannot be read
+
+
+class Data(NamedTuple):
+    """Rows as a command takes them; X: a host array, or a frame whose columns may lie in a file.
+
+    sheet: the open table file, or None; own_test: (X, y) where the data have a test part, or None.
+    """
+
+    name: str
+    X: Any
+    y: Any
+    task: str
+    feature_names: tuple[str, ...] | None
+    target_name: str | None
+    image: bool = False
+    own_test: tuple[Any, Any] | None = None
+    sheet: Any = None
+
+    @property
+    def types(self):
+        """The types of a table's features, by name."""
+        return {name: self.sheet.types[name] for name in self.X.names}
+
+    @property
+    def left_out(self):
+        """How many rows could not be read."""
+        return 0 if self.sheet is None else len(self.sheet.bad_rows)
+
+
+class Limit(click.ParamType):
+    """A number of rows, or a share of them."""
+
+    name = "n|share"
+
+    def convert(self, value, param, ctx):
+        """Return an int, or a float below 1."""
+        try:
+            number = int(value) if str(value).isdigit() else float(value)
+        except ValueError:
+            number = -1.0
+        if isinstance(number, float) and not 0 <= number < 1:
+            self.fail(
+                f"{value!r} is neither a number of rows nor a share such as 0.01.", param, ctx
+            )
+        return number
+
+
+def reading_options(command):
+    """Give a command the options that say what becomes of the bad rows of a table."""
+    data = section("Data")
+    for option in (
+        data("--quarantine", type=click.Path(dir_okay=False),
+             help="CSV file for them (DATA.bad.csv), by --on-bad-row quarantine."),
+        data("--max-bad-rows", type=Limit(), help="More of them are an error."),
+        data("--on-bad-row", type=click.Choice(["error", "skip", "quarantine"]), default="error",
+             show_default=True, help="Rows of a CSV or Parquet file that cannot be read."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def type_options(command):
+    """Give a command the options that say what the columns of a table are."""
+    data = section("Data")
+    for option in (
+        data("--types", type=Pairs(click.STRING), multiple=True,
+             help="Type of a column of a table, COL=number, category, date or date:%d/%m/%Y "
+             "(by what its cells hold)."),
+        data("--drop", metavar="COL,...", help="Columns of a table to leave out."),
+        data("--categorical", metavar="COL,...", help="Columns of a table that are categories."),
+        data("--task", type=click.Choice(["classification", "regression"]), help="By the target."),
+        data("--target", help="Column to predict, for CSV and Parquet (the last one)."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def is_table(path):
+    """Tell whether a path is of a CSV or Parquet file, which has named columns."""
+    from ..files.datasets import BUILT_IN, TABULAR
+
+    return path not in BUILT_IN and path.lower().endswith(TABULAR) and os.path.isfile(path)
+
+
+def how_to_read(path, options):
+    """Return what the options say about bad rows, as the reader of tables takes it."""
+    found = {name: options[name] for name in READING}
+    if found["quarantine"] and found["on_bad_row"] != "quarantine":
+        raise click.UsageError("--quarantine goes with --on-bad-row quarantine.")
+    if found["on_bad_row"] == "quarantine":
+        name = found["quarantine"] or f"{path}.bad.csv"
+        found["quarantine"] = writable("--quarantine", name, path, options.get("out"))
+    return found
+
+
+def writable(option, path, *others):
+    """Return the path of a file to write; what stands against it is told before all work."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise click.UsageError(f"{option} {path}: there is no folder {folder}.")
+    for other in filter(None, others):
+        if os.path.realpath(path) == os.path.realpath(other):
+            raise click.UsageError(f"{option} {path} would overwrite {other}.")
+    return path
+
+
+def tell_quarantine(path, options, n):
+    """Say where the bad rows are, if they are kept."""
+    if n and options["on_bad_row"] == "quarantine":
+        click.echo(f"Bad rows: {how_to_read(path, options)['quarantine']}", err=True)
+
+
+def columns_of(options):
+    """Return what the options say about the columns of a table, as `opened_data` takes it."""
+    types = {k: v for pairs in options["types"] for k, v in pairs.items()}
+    named, drop = (
+        [name.strip() for name in (options[k] or "").split(",") if name.strip()]
+        for k in ("categorical", "drop")
+    )
+    return {"types": types | dict.fromkeys(named, "category"), "drop": tuple(drop)}
+
+
+@contextmanager
+def opened_data(path, target=None, *, task=None, types=None, drop=(), arrays=False, **how):
+    """Yield the Data of a name or path; for tables: how to read them, `drop` columns left out.
+
+    arrays: a table is wanted as an array, of numbers.
+    """
+    if is_table(path) and not arrays:
+        from ..files.tables import open_table
+
+        types = (types or {}) | dict.fromkeys(drop, "category")  # which every cell is
+        with open_table(path, target=target or "", types=types, **how) as sheet:
+            y, task = _as_task(path, sheet.y, task or sheet.task)
+            names = tuple(name for name in sheet.features.names if name not in drop)
+            if not names:
+                raise DataError(f"{path} has no columns but its target and those to --drop.")
+            X = sheet.features.select(names)
+            yield Data(sheet.name, X, y, task, names, sheet.target_name, sheet=sheet)
+        return
+    from ..files.datasets import load_dataset
+
+    table = load_dataset(path, target)
+    if types or drop or how.get("on_bad_row", "error") != "error":
+        raise click.UsageError(
+            f"{path} is no CSV or Parquet file: leave out what concerns columns."
+        )
+    y, task = _as_task(path, table.y, task or table.task)
+    own = None if table.X_test is None else (table.X_test, _as_task(path, table.y_test, task)[0])
+    yield Data(
+        table.name, table.X, y, task, table.feature_names, table.target_name, table.image, own
+    )
+
+
+def _as_task(path, y, task):
+    """Return the targets as a task has them, and the task."""
+    if task == "regression":
+        if y.dtype.kind not in "iufb":
+            raise DataError(f"{path}: the target is text such as {y[0]!s}, expected numbers.")
+        return y.astype("float64"), task
+    if y.dtype.kind == "f":
+        if (y % 1 != 0).any():
+            odd = y[y % 1 != 0][0]
+            raise DataError(f"{path}: the target holds {odd:g}, expected whole numbers or text.")
+        y = y.astype("int64")
+    return y, task
+
+
+def check_range(X, dtype):
+    """Refuse numbers of an array that the dtype to compute in cannot hold."""
+    import numpy as np
+
+    if not np.abs(X).max() <= np.finfo(dtype).max:
+        raise DataError(f"the features hold numbers too large for {dtype}: divide them first.")
+
+
+def check_targets(place, y, classes):
+    """Refuse targets that a model of these classes (None: a regression) cannot have predicted."""
+    import numpy as np
+
+    if classes is None and y.dtype.kind not in "iufb":
+        raise DataError(f"{place}: the target is text such as {y[0]!s}, expected numbers.")
+    unknown = [] if classes is None else np.setdiff1d(y, classes).tolist()
+    if unknown:
+        known = ", ".join(map(str, classes))
+        raise DataError(f"{place} holds the label {unknown[0]!r}, the model knows only {known}.")
+
+
+def check_memory(name, X, dtype):
+    """Refuse rows that surely fit neither memory nor the disk, before these are full."""
+    import numpy as np
+
+    from ..arrays import free_memory
+
+    memory, disk = free_memory(np.empty(0)), shutil.disk_usage(tempfile.gettempdir()).free
+    needed = X.shape[0] * X.shape[1] * np.dtype(dtype).itemsize
+    if memory is not None and needed > max(memory, disk):
+        raise MemoryError(
+            f"{name} has {X.shape[0]:,} rows to train on, which take {needed / 1e9:.1f} GB, but "
+            f"{memory / 1e9:.1f} GB of memory and {disk / 1e9:.1f} GB in {tempfile.gettempdir()} "
+            "are free: train on fewer with --rows, or free some space."
+        )

@@ -1,0 +1,257 @@
+"""The options of a training: a table of them, what they are where nothing is said, their types."""
+
+import math
+import re
+
+import click
+
+from .command import section
+
+ACTIVATIONS = (
+    "identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh",
+    "silu", "mish", "softplus", "softsign", "hard_tanh",
+)  # fmt: skip
+LOSSES = (
+    "log_loss", "binary_log_loss", "focal", "squared_error", "absolute_error", "huber", "log_cosh",
+    "quantile", "poisson", "gamma",
+)  # fmt: skip
+SOLVERS = ("sgd", "adam", "adamw", "nadam", "lion", "rmsprop", "adagrad", "lbfgs")
+SCHEDULES = (
+    "constant", "invscaling", "adaptive", "plateau", "warmup", "cosine", "one_cycle", "step",
+)  # fmt: skip
+NORMALIZATIONS = ("none", "batch", "layer", "rms")
+PRECISIONS = ("highest", "high", "medium", "float16")
+TIERS = ("auto", "generic", "eager", "graph")
+
+# What `xpmlp train` passes to the estimator where nothing is said; the rest are its own defaults.
+ARRAYS = {
+    "hidden_layer_sizes": (100,), "activation": "relu", "solver": "adam",
+    "learning_rate_init": 1e-3, "learning_rate": "constant", "batch_size": 32,
+    "max_iter": 100, "alpha": 1e-4, "dropout": 0.0, "n_iter_no_change": 10,
+    "early_stopping": False, "target_scale": "auto", "random_state": 0, "dtype": "float32",
+}  # fmt: skip
+TABLES = ARRAYS | {  # found on adult, California housing and diamonds: ci/benchmarks/tables.py
+    "feature_scale": "robust", "n_bins": 64, "hidden_layer_sizes": (256, 256, 256),
+    "activation": "selu", "dropout": 0.15, "alpha": 0.0, "weight_decay": 0.3, "beta_2": 0.95,
+    "learning_rate": "cosine", "learning_rate_init": 3e-3, "max_iter": 32, "batch_size": None,
+    "early_stopping": True, "n_iter_no_change": math.inf,
+}  # fmt: skip
+DEFAULTS = {  # a recipe for each kind of data, and of task
+    ("array", "classification"): ARRAYS,
+    ("array", "regression"): ARRAYS,
+    ("table", "classification"): TABLES,
+    ("table", "regression"): TABLES,
+}
+
+
+class Several(click.ParamType):
+    """Values of one type, written 1,2 (numbers also 1x2); a lone one is itself if `unpacked`."""
+
+    def __init__(self, each, unpacked=True):
+        self.each, self.unpacked = each, unpacked
+        self.numbers = not isinstance(each, type(click.STRING))
+        self.name = f"{each.name.removesuffix(' range')},..."
+
+    def convert(self, value, param, ctx):
+        """Return a tuple, or one value."""
+        if isinstance(value, tuple):
+            return value
+        parts = re.split(r",|(?<=\d)x(?=\d)" if self.numbers else ",", str(value))
+        try:
+            found = tuple(self.each.convert(v.strip(), param, ctx) for v in parts if v.strip())
+        except click.BadParameter as error:
+            self.fail(f"{value!r}: {error.message}", param, ctx)
+        return found[0] if self.unpacked and len(found) == 1 else found
+
+
+class OrNone(click.ParamType):
+    """A value of a type, or the word none."""
+
+    def __init__(self, kind):
+        self.kind, self.name = kind, f"{kind.name.removesuffix(' range')}|none"
+
+    def convert(self, value, param, ctx):
+        """Return the value, or "none"."""
+        return value if value == "none" else self.kind.convert(value, param, ctx)
+
+
+class Pairs(click.ParamType):
+    """Names with a value each, written a=1,b=2, or one of some words."""
+
+    def __init__(self, each, words=()):
+        self.each, self.words = each, words
+        self.name = "|".join((*words, "name=value,..."))
+
+    def convert(self, value, param, ctx):
+        """Return a dict, or the word."""
+        if isinstance(value, dict) or value in self.words:
+            return value
+        parts = [part.rpartition("=") for part in value.split(",") if part.strip()]
+        if not parts or not all(name.strip() and mark for name, mark, _ in parts):
+            self.fail(f"{value!r} is no list such as a=1,b=2.", param, ctx)
+        return {k.strip(): self.each.convert(v.strip(), param, ctx) for k, _, v in parts}
+
+
+def at_least(low, *, open=False):
+    """Return the type of numbers from `low`, which is one of them unless `open`."""
+    return click.FloatRange(low, min_open=open)
+
+
+COUNT = click.IntRange(1)
+SHARE = click.FloatRange(0, 1, max_open=True)
+SEED = click.IntRange(0, 2**32 - 1)
+MODEL = {  # section -> option, argument of the estimator, type (bool: a flag), help
+    "Network": (
+        ("--hidden", "hidden_layer_sizes", Several(COUNT, unpacked=False),
+         "Units a layer, such as 30,30 or 30x30."),
+        ("--activation", "activation", Several(click.STRING),
+         f"Of the hidden layers, or one for each: {', '.join(ACTIVATIONS)}."),
+        ("--normalization", "normalization", click.Choice(NORMALIZATIONS),
+         "Between the units of a hidden layer and its activation."),
+        ("--residual", "residual", bool, "Add a hidden layer's input to its output."),
+        ("--dropout", "dropout", Several(SHARE),
+         "Share of each hidden layer's outputs dropped; or one for each (input first)."),
+        ("--init", "init", click.STRING, "Initializer, e.g. normal."),
+        ("--out-activation", "out_activation", click.STRING, "Where the loss leaves a choice."),
+    ),
+    "Target and loss": (
+        ("--loss", "loss", click.Choice(LOSSES), "By the task."),
+        ("--quantiles", "quantiles", Several(SHARE), "What loss quantile learns: 0.1,0.5,0.9."),
+        ("--target-scale", "target_scale", click.Choice(["auto", "none"]),
+         "auto: train on targets of mean 0 and deviation 1 (poisson, gamma: of mean 1)."),
+        ("--class-weight", "class_weight", Pairs(at_least(0), ("balanced", "none")),
+         "Weights of the labels."),
+        ("--label-smoothing", "label_smoothing", SHARE, "Share of a target spread over classes."),
+    ),
+    "Features": (
+        ("--feature-scale", "feature_scale", click.Choice(["auto", "robust", "none"]),
+         "robust: by median and quartiles, far values drawn in; none: numbers as they are."),
+        ("--bins", "n_bins", OrNone(click.IntRange(2)), "Bins of a number, columns of their own."),
+    ),
+    "Training": (
+        ("--solver", "solver", click.Choice(SOLVERS), ""),
+        ("--lr", "learning_rate_init", at_least(0, open=True), "Learning rate."),
+        ("--learning-rate", "learning_rate", click.Choice(SCHEDULES),
+         "Its schedule (invscaling, adaptive: for sgd)."),
+        ("--power-t", "power_t", at_least(0), "For invscaling."),
+        ("--batch-size", "batch_size", COUNT,
+         "Rows a step (tables: for about 100 steps an epoch, from 32 to 1024)."),
+        ("--epochs", "max_iter", COUNT, "At most."),
+        ("--early-stopping", "early_stopping", bool, "Keep the epoch of best validation score."),
+        ("--scoring", "scoring", click.STRING,
+         "Validation score: loss, or a scorer of scikit-learn (accuracy, R2)."),
+        ("--patience", "n_iter_no_change", COUNT, "Epochs without improvement before the end."),
+        ("--tol", "tol", at_least(0), "What counts as an improvement."),
+        ("--shuffle", "shuffle", bool, "A new order of rows in each epoch."),
+        ("--alpha", "alpha", at_least(0), "L2 penalty."),
+        ("--weight-decay", "weight_decay", OrNone(at_least(0)),
+         "Decoupled decay (none: 0.01 for adamw, else 0)."),
+        ("--max-norm", "max_norm", OrNone(at_least(0, open=True)),
+         "Bound of the norm of a unit's incoming weights."),
+        ("--max-grad-norm", "max_grad_norm", OrNone(at_least(0, open=True)),
+         "Bound of the norm of all gradients."),
+        ("--ema-decay", "ema_decay", OrNone(click.FloatRange(0, 1, True, max_open=True)),
+         "Predict with a moving average of the weights."),
+        ("--momentum", "momentum", click.FloatRange(0, 1), "For sgd."),
+        ("--nesterov", "nesterovs_momentum", bool, "For sgd."),
+        ("--beta-1", "beta_1", SHARE, "For adam, adamw, nadam."),
+        ("--beta-2", "beta_2", SHARE, "For adam, adamw, nadam."),
+        ("--epsilon", "epsilon", at_least(0, open=True), "For adam, adamw, nadam."),
+        ("--max-fun", "max_fun", COUNT, "Evaluations of the loss, for lbfgs."),
+        ("--seed", "random_state", SEED, "Of weights, order, dropout and splits."),
+    ),
+    "Computation": (
+        ("--device", "device", click.STRING, "auto, cpu, cuda, cuda:1."),
+        ("--dtype", "dtype", click.Choice(["float32", "float64"]), ""),
+        ("--matmul-precision", "matmul_precision", click.Choice(PRECISIONS),
+         "Products of float32 in: itself, TF32, bfloat16, float16."),
+        ("--accelerate", "accelerate", click.Choice(TIERS),
+         "Steps on a card by: plain operations, fused kernels, CUDA graphs."),
+        ("--deterministic", "deterministic", bool,
+         "Equal to the last bit each time, on a card too."),
+    ),
+}  # fmt: skip
+ROWS = [row for rows in MODEL.values() for row in rows]
+ARGUMENTS = {flag[2:].replace("-", "_"): argument for flag, argument, *_ in ROWS}
+KINDS = {
+    flag[2:].replace("-", "_"): click.BOOL if kind is bool else kind for flag, _, kind, _ in ROWS
+}
+
+
+def model_options(command):
+    """Give a command an option for every argument of the estimators; None is not said."""
+    for title, rows in reversed(MODEL.items()):
+        for flag, argument, kind, text in reversed(rows):
+            names = f"{flag}/--no-{flag[2:]}" if kind is bool else flag
+            text = " ".join((text, _defaults(argument))).strip()
+            option = section(title)(names, type=kind, default=None, help=text)
+            command = option(command)
+    return command
+
+
+def _defaults(argument):
+    """Return what the help says of the defaults of an argument, if `train` has any of its own."""
+    found: dict[str, list[str]] = {"array": [], "table": []}
+    for (kind, _), recipe in DEFAULTS.items():
+        value = recipe.get(argument)
+        text = "no" if value is False else shown(value)
+        found[kind] += [text] * (text != "" and text not in found[kind])
+    arrays, tables = map("/".join, found.values())
+    texts = [arrays] * bool(arrays) + [f"tables: {tables}"] * (tables not in ("", arrays))
+    return f"[{'; '.join(texts)}]" if texts and texts != ["no"] else ""
+
+
+def shown(value, mark=","):
+    """Return a value as one writes it on the command line; what is not said or off is empty."""
+    if isinstance(value, tuple | list):
+        return mark.join(map(shown, value))
+    if isinstance(value, dict):
+        return ",".join(f"{k}={shown(v)}" for k, v in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def given(options):
+    """Return the arguments of the estimators that the options name, without those not said."""
+    found = {ARGUMENTS[k]: v for k, v in options.items() if k in ARGUMENTS and v is not None}
+    return {k: None if v == "none" else v for k, v in found.items()}
+
+
+def estimator_of(task, table, options, y):
+    """Return the estimator that the options describe.
+
+    table: the features are named columns, which have defaults of their own; y: the targets.
+    """
+    from inspect import signature
+
+    from ..estimators import MLPClassifier, MLPRegressor
+
+    kind = MLPRegressor if task == "regression" else MLPClassifier
+    known = signature(kind).parameters
+    mine = given(options)
+    foreign = next((flag for flag, name, *_ in ROWS if name in mine and name not in known), None)
+    if foreign:
+        raise click.UsageError(f"{foreign} is none of a {task}, and this is one: leave it out.")
+    defaults = DEFAULTS["table" if table else "array", task]
+    if not options.get("standardise", True):
+        defaults = defaults | {"target_scale": None, "feature_scale": None}
+    if mine.get("solver") == "lbfgs":  # it makes no steps that these act on
+        defaults = {k: v for k, v in defaults.items() if k not in ("dropout", "weight_decay")}
+    params = {k: v for k, v in (defaults | mine).items() if k in known}
+    if params["batch_size"] is None:
+        params["batch_size"] = 2 ** min(max(round(math.log2(len(y) / 100)), 5), 10)
+    if isinstance(params.get("class_weight"), dict):  # labels were written as text
+        labels = {str(label): label for label in y.tolist()}
+        params["class_weight"] = {labels.get(k, k): v for k, v in params["class_weight"].items()}
+    return kind(**params)
+
+
+def settings_of(model, but=()):
+    """Return as text how the arguments of an estimator differ from its own defaults."""
+    from inspect import signature
+
+    known, given = signature(type(model)).parameters, model.get_params(deep=False)
+    rows = [(flag[2:], given[k], known[k].default) for flag, k, *_ in ROWS
+            if k in known and k not in but]  # fmt: skip
+    return ", ".join(f"{name} {shown(v) or 'none'}" for name, v, own in rows if v != own)

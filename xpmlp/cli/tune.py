@@ -1,0 +1,282 @@
+"""`xpmlp tune`: scikit-learn's halving search over the options of a training."""
+
+import json
+import signal
+import sys
+import threading
+from contextlib import ExitStack, contextmanager
+from math import ceil, floor, isnan, log, prod
+
+import click
+from click.core import ParameterSource
+
+from ..errors import DataError
+from .command import Command, config_option, section
+from .data import (
+    check_memory,
+    reading_options,
+    tell_quarantine,
+    type_options,
+    writable,
+)
+from .options import ARGUMENTS, COUNT, KINDS, estimator_of, model_options, settings_of, shown
+from .parts import check_enough, opened_source
+
+SPACE = {  # what is tried where nothing is said, as --try has it
+    "lr": "0.0003..0.03",
+    "hidden": "100,100x100,256x256,256x256x256",
+    "dropout": "0,0.1,0.2,0.4",
+    "weight-decay": "0,0.01,0.1,0.3",
+    "batch-size": "32,64,128,256",
+}
+FACTOR = 3  # a third of the candidates goes on, with three times the epochs or rows
+STEPS = 50  # values of a range
+SHOWN = 10  # rows of the table of results
+OWN = ("tried", "candidates", "resource", "folds", "jobs", "rows", "out")  # not for `train`
+tuning = section("Tuning")
+
+
+# fmt: off
+@click.command(cls=Command)
+@click.argument("data")
+@tuning("--try", "tried", multiple=True, metavar="NAME=V1,V2",
+        help="Values of an option, or a range LOW..HIGH; repeatable. "
+        f"[{' '.join(f'{k}={v}' for k, v in SPACE.items())}]")
+@tuning("--candidates", type=click.IntRange(2), default=27, show_default=True,
+        help="Combinations to draw.")
+@tuning("--resource", type=click.Choice(["epochs", "rows"]), default="epochs", show_default=True,
+        help="What the first rounds have less of.")
+@tuning("--folds", type=click.IntRange(2), default=3, show_default=True,
+        help="Of the cross-validation.")
+@tuning("--jobs", type=COUNT, default=1, show_default=True, help="Fits at a time.")
+@type_options
+@reading_options
+@section("Data")("--rows", type=COUNT, help="Search on the first so many rows only.")
+@model_options
+@section("Output")("--out", default="best.toml", show_default=True,
+                   type=click.Path(dir_okay=False), help="File of the best options.")
+@config_option
+@click.pass_context
+def tune(ctx, data, **options):
+    """Search good options for a training on DATA, and write them for `xpmlp train --config`.
+
+    Many combinations are tried with few epochs, the best third of them with three times as many,
+    and so on. Their score is the accuracy (regressions: R2) of held-out rows, or --scoring. Options
+    that are not tried are those of `xpmlp train`.
+    """
+    # fmt: on
+    space = _space(options)
+    out = writable("--out", options["out"], data)
+    with ExitStack() as stack:
+        source = opened_source(data, options, stack)
+        model = estimator_of(source.task, source.sheet is not None, options, source.y)
+        check_memory(source.name, source.X, model.dtype)
+        X, y = _in_memory(source, options["rows"])
+    tell_quarantine(data, options, source.left_out)
+    click.echo(f"{source.name}: {len(y):,} rows, {X.shape[1]} features, {source.task}.")
+    click.echo(f"Settings: {settings_of(model, space)}.")
+    trials, whole = _searched(source.name, model, space, X, y, options)
+    ranked = _ranked(trials, options["folds"])
+    if ranked:
+        click.echo(_table(ranked, options["resource"]))
+    if not whole:
+        click.echo("Interrupted: this is what was found so far, and no file is written.", err=True)
+        raise click.exceptions.Exit(130)
+    from ..files.atomic import atomic_write
+
+    atomic_write(out, _toml(ctx, ranked[0][-1]).encode())
+    click.echo(f"Best options: {out}, to train with: xpmlp train --config {out}")
+
+
+def _space(options):
+    """Return the values to try of each argument of the estimators."""
+    texts = {k: v for k, v in SPACE.items() if options[_plain(k)] is None}
+    if options["tried"]:
+        texts = {}
+        for text in options["tried"]:
+            name, mark, values = text.partition("=")
+            if _plain(name) not in ARGUMENTS or not mark:
+                known = ", ".join(ARGUMENTS).replace("_", "-")
+                raise click.UsageError(f"--try {text}: expected NAME=V1,V2, NAME one of {known}.")
+            texts[name] = values
+    if "epochs" in texts and options["resource"] == "epochs":
+        raise click.UsageError("--try epochs=... goes with --resource rows.")
+    found = {ARGUMENTS[_plain(name)]: _values(name, values) for name, values in texts.items()}
+    if prod(map(len, found.values())) < 2:
+        raise click.UsageError("there is one combination only, expected --try with two or more.")
+    return found
+
+
+def _plain(name):
+    return name.strip().lstrip("-").replace("-", "_")
+
+
+def _values(name, text):
+    """Return the values that a list or a range of an option means."""
+    import numpy as np
+
+    kind, (low, mark, high) = KINDS[_plain(name)], text.partition("..")
+    try:
+        if not mark:
+            texts = [v.strip() for v in text.split(",") if v.strip()]
+        elif not 0 < float(low) < float(high):
+            raise ValueError
+        else:
+            each = np.geomspace(float(low), float(high), STEPS)
+            whole = float(low).is_integer() and float(low) >= 1
+            texts = [*dict.fromkeys(f"{v:.0f}" if whole else f"{v:.3g}" for v in each)]
+        values = [kind.convert(v, None, None) for v in texts]
+    except (ValueError, click.BadParameter) as error:
+        reason = error.message if isinstance(error, click.BadParameter) else f"no range {text!r}."
+        raise click.UsageError(f"--try {name}: {reason}") from error
+    return [None if v == "none" else v for v in values]
+
+
+def _in_memory(source, n):
+    """Return the features and targets, in memory: they are read once for every fit."""
+    import numpy as np
+
+    from ..estimators import Scaling
+    from ..files.frames import Frame
+
+    X, y = source.X, source.y
+    if n is not None and n < len(y):
+        X, y = X[:n], y[:n]
+    if source.sheet is not None:
+        return Frame(X.names, X.kinds, tuple(X.column(i) for i in range(X.shape[1]))), y
+    # Of all rows, those that are held out too: it tells nothing of their targets.
+    return Scaling.of(X, shared=source.image).inputs(X).astype(np.float64, copy=False), y
+
+
+def _searched(name, model, space, X, y, options):
+    """Return (epochs or rows, score) of every fit by combination, and whether the search ended."""
+    from joblib import parallel_config
+    from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+    from sklearn.metrics import get_scorer
+    from sklearn.model_selection import HalvingRandomSearchCV, KFold, StratifiedKFold
+    from tqdm import tqdm
+
+    by_epochs, folds, seed = options["resource"] == "epochs", options["folds"], model.random_state
+    score = (lambda m, X, y: m.score(X, y)) if model.scoring in (None, "loss") else (
+        get_scorer(model.scoring))  # fmt: skip
+    trials: dict = {}
+
+    def scored(estimator, X, y):
+        value = float(score(estimator, X, y))
+        amount = estimator.max_iter if by_epochs else estimator.t_ / estimator.n_iter_
+        key = tuple((name, getattr(estimator, name)) for name in space)
+        trials.setdefault(key, []).append((amount, value))
+        bar.update()
+        return value
+
+    classes = len(set(y.tolist())) if hasattr(model, "class_weight") else 0
+    if classes:
+        check_enough(name, y, folds)
+    splitter = (StratifiedKFold if classes else KFold)(folds, shuffle=True, random_state=seed)
+    search = HalvingRandomSearchCV(
+        model, space, n_candidates=options["candidates"], factor=FACTOR, cv=splitter,
+        resource="max_iter" if by_epochs else "n_samples",
+        max_resources=model.max_iter if by_epochs else "auto", min_resources="exhaust",
+        scoring=scored, refit=False, return_train_score=False, random_state=seed,
+        n_jobs=options["jobs"],
+    )  # fmt: skip
+    n = min(options["candidates"], prod(map(len, space.values())))
+    least = 1 if by_epochs else 2 * folds * max(classes, 1)
+    total = folds * _n_fits(n, least, model.max_iter if by_epochs else len(y))
+    bar = tqdm(total=total, unit="fit", file=sys.stderr, disable=not sys.stderr.isatty())
+    with bar, parallel_config(backend="threading"), _interrupts():  # a scorer that is a closure
+        try:
+            search.fit(X, y)
+        except KeyboardInterrupt:
+            return trials, False
+        except ValueError as error:
+            if "fits failed" not in str(error):
+                raise
+            reason = str(error).strip().splitlines()[-1].partition(": ")[2]
+            raise DataError(f"no combination could be fitted: {reason}") from error
+    return trials, True
+
+
+@contextmanager
+def _interrupts():
+    """Let Ctrl-C end the search, not just the fit that it comes in."""
+
+    def stop(signum, frame):
+        raise KeyboardInterrupt
+
+    plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not (plain and threading.current_thread() is threading.main_thread()):
+        yield
+        return
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _n_fits(n, least, most):
+    """Return how many combinations are fitted in all rounds, as scikit-learn counts."""
+    rounds, total = 1 + floor(log(n, FACTOR)), 0
+    least = max(least, most // FACTOR ** (rounds - 1))
+    for _ in range(min(rounds, 1 + floor(log(max(most // least, 1), FACTOR)))):
+        total, n = total + n, ceil(n / FACTOR)
+    return total
+
+
+def _ranked(trials, folds):
+    """Return (epochs or rows, mean, deviation, combination), best first, of what was fitted."""
+    import numpy as np
+
+    found = []
+    for key, fits in trials.items():
+        most = max(amount for amount, _ in fits)
+        while fits:  # rounds differ by a factor of three, folds by a row
+            last = [score for amount, score in fits if 2 * amount > most]
+            if len(last) == folds and not any(map(isnan, last)):
+                found.append((most, np.mean(last), np.std(last), key))
+                break
+            fits = [fit for fit in fits if 2 * fit[0] <= most]
+            most = max((amount for amount, _ in fits), default=0)
+    return sorted(found, key=lambda row: row[:2], reverse=True)
+
+
+def _table(ranked, resource):
+    """Return the results as text."""
+    names = [name for name, _ in ranked[0][-1]]
+    rows = [["rank", "score", resource, *(option_of(name) for name in names)]]
+    for rank, (amount, mean, deviation, key) in enumerate(ranked[:SHOWN], 1):
+        score = f"{mean:.4f} ± {deviation:.4f}"
+        values = [shown(v, "x") or "no" for _, v in key]
+        rows.append([str(rank), score, f"{amount:.0f}", *values])
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in rows]
+    more = len(ranked) - SHOWN
+    return "\n".join(lines) + (f"\n... and {more} more." if more > 0 else "")
+
+
+def option_of(argument):
+    """Return the option of an argument of the estimators, without its hyphens in front."""
+    return next(k for k, v in ARGUMENTS.items() if v == argument).replace("_", "-")
+
+
+def _toml(ctx, best):
+    """Return the best options, and all that the command line or a file said, as TOML."""
+    said = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
+    values = {
+        max(p.opts, key=len).lstrip("-"): ctx.params[p.name] for p in ctx.command.params
+        if p.name in ctx.params and p.name not in OWN and ctx.get_parameter_source(p.name) in said
+    }  # fmt: skip
+    values |= {option_of(name): value for name, value in best}
+    return "".join(f"{k} = {_literal(v)}\n" for k, v in values.items() if v is not None)
+
+
+def _literal(value):
+    """Return a value in TOML, which has JSON's literals for these."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(k)} = {_literal(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, tuple | list):
+        if value and isinstance(value[0], dict):  # --types, one or more
+            return _literal({k: v for pairs in value for k, v in pairs.items()})
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,84 @@
+"""Frames whose columns lie in DuckDB, in memory or in a scratch file."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .frames import BLOCK, Frame
+
+MISSING = {"number": np.nan, "category": None, "date": np.datetime64("NaT", "us")}
+
+
+@dataclass(frozen=True, eq=False)
+class SheetFrame:
+    """The interface of a Frame on DuckDB's table `data`, as long as its connection is open.
+
+    names, kinds: of the columns; fields: what DuckDB calls them. rows: (n,) rows of `data`, in any
+    order. `blocks` is fast where they ascend.
+    """
+
+    connection: Any
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    fields: tuple[str, ...]
+    rows: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self), len(self.names)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: Any) -> "SheetFrame":
+        """Return rows by a slice or an array; nothing is read."""
+        rows = rows[0] if isinstance(rows, tuple) else rows
+        return replace(self, rows=self.rows[rows])
+
+    def select(self, names: Sequence[str]) -> "SheetFrame":
+        """Return some of the columns, in this order."""
+        at = [self.names.index(name) for name in names]
+        kinds, fields = (tuple(a[i] for i in at) for a in (self.kinds, self.fields))
+        return replace(self, names=tuple(names), kinds=kinds, fields=fields)
+
+    def column(self, i: int) -> np.ndarray:
+        """Read the values of a column."""
+        return self._read(self.names[i : i + 1], self.rows).column(0)
+
+    def in_memory(self) -> Frame:
+        """Read all of it."""
+        return self._read(self.names, self.rows)
+
+    def blocks(self) -> Iterator[Frame]:
+        """Read the rows, a bounded number at a time."""
+        for start in range(0, len(self), BLOCK):
+            yield self._read(self.names, self.rows[start : start + BLOCK])
+
+    def _read(self, names: Sequence[str], rows: np.ndarray) -> Frame:
+        """Read rows of some columns into memory."""
+        part = self.select(names)
+        first, last = (int(rows.min()), int(rows.max())) if len(rows) else (0, -1)
+        within = f"rowid BETWEEN {first} AND {last}"
+        if last - first >= 16 * len(rows):  # scattered: DuckDB finds them
+            wanted = {"row": np.unique(rows)}  # noqa: F841 - DuckDB finds it by its name
+            within += " AND rowid IN (SELECT row FROM wanted)"
+        selected = ", ".join(("rowid AS row", *part.fields))
+        query = f"SELECT {selected} FROM data WHERE {within}"
+        found = self.connection.execute(query).fetchnumpy()
+        there = np.asarray(found["row"])
+        order = np.argsort(there)
+        at = order[np.searchsorted(there, rows, sorter=order)]
+        columns = (filled(found[f], kind)[at] for f, kind in zip(part.fields, part.kinds))
+        return Frame(part.names, part.kinds, tuple(columns))
+
+
+def filled(values: np.ndarray, kind: str) -> np.ndarray:
+    """Return what DuckDB gives for a column, maybe masked, as a Frame holds it."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    made = np.array(values.data, copy=True)
+    made[np.ma.getmaskarray(values)] = MISSING[kind]
+    return made
