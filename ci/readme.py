@@ -12,12 +12,20 @@ import json
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+
+CONTENDERS = {
+    "xpmlp": "`xpmlp train`",
+    "mlp": "scikit-learn's MLP, its defaults, on one-hot and standardised columns",
+    "hgb": "scikit-learn's HistGradientBoosting, its defaults",
+}
+UNITS = {"adult": "% right", "california_housing": "RMSE", "diamonds": "RMSE"}
 
 
 def run(command, folder):
@@ -58,13 +66,40 @@ def mnist_table():
     return "\n".join(rows)
 
 
+def tables_table():
+    """Return the newest record of raw tables as a table."""
+    newest = sorted((ROOT / "ci/benchmarks/results").glob("*-tables.json"))[-1]
+    record = json.loads(newest.read_text())
+    results, seeds = record["results"], 0
+    rows = ["| | " + " | ".join(f"{name} ({UNITS[name]})" for name in results) + " |"]
+    rows.append("|---" * (1 + len(results)) + "|")
+    for contender, said in CONTENDERS.items():
+        cells = []
+        for found in results.values():
+            runs, seeds = found["runs"][contender], len(found["runs"][contender])
+            figures = [run["figure"] for run in runs]
+            seconds = statistics.median(run["seconds"] for run in runs)
+            digits = 2 if figures[0] > 1 else 4
+            cells.append(f"{statistics.mean(figures):.{digits}f}, {seconds:.0f} s")
+        rows.append(f"| {said} | " + " | ".join(cells) + " |")
+    tuned = " | ".join(str(found["tuned plain MLP"]) for found in results.values())
+    rows.append(f"| plain MLP, tuned (Gorishniy et al. 2025) | {tuned} |")
+    about = f"{record['date']}, {record['cores']} cores, {record['threads']} BLAS threads"
+    rows.append(f"\n(means of {seeds} seeds, test rows; median seconds of a training; {about})")
+    return "\n".join(rows)
+
+
 def refreshed(text, folder):
-    """Return a README with its commands' present output, the examples' code, the MNIST table."""
+    """Return a README with its commands' present output, the examples' code, measured tables."""
     text = re.sub(r"^```console\n(.*?)^```", lambda m: shown(m[1], folder), text, flags=re.S | re.M)
     code = r"^```python\n# (examples/\S+)\n.*?^```"
     text = re.sub(code, lambda m: code_of(m[1]), text, flags=re.S | re.M)
-    table = f"<!-- mnist table -->\n{mnist_table()}\n\n## "
-    return re.sub(r"<!-- mnist table -->.*?## ", lambda m: table, text, count=1, flags=re.S)
+    for name, table in (("mnist", mnist_table), ("tables", tables_table)):
+        start = f"<!-- {name} table -->"
+        if start in text:
+            before, _, rest = text.partition(start)
+            text = f"{before}{start}\n{table()}\n\n## " + rest.partition("## ")[2]
+    return text
 
 
 def main():

@@ -27,6 +27,7 @@ LIBRARIES = {
 }
 EXTRAS = {
     "duckdb": ("reads CSV and Parquet", 'pip install "xpmlp[data]"'),
+    "onnx": ("exports models to other runtimes", 'pip install "xpmlp[onnx]"'),
     "matplotlib": ("draws pictures", 'pip install "xpmlp[plot]"'),
 }
 CARD_USERS = ("torch", "jax")

@@ -34,6 +34,7 @@ from ..transfers import counting
 from .building import Builds, has_layer
 from .callbacks import Observed, with_callbacks
 from .explaining import Explains
+from .exporting import Exports
 from .inputs import (
     check_inputs,
     check_weights,
@@ -41,7 +42,6 @@ from .inputs import (
     seed_of,
     sparse_rows,
 )
-from .model_file import save_model
 from .moving import Moves
 from .predictor import Predicts
 from .tables import Encodes
@@ -51,8 +51,9 @@ from .weights import collect, nested, refresh
 
 
 class BaseMLP(
-    Builds, Encodes, Explains, Moves, Observed, Predicts, Transforms, Validates, BaseEstimator
-):
+    Builds, Encodes, Explains, Exports, Moves, Observed, Predicts, Transforms, Validates,
+    BaseEstimator,
+):  # fmt: skip
     """The estimators' common part; `MLPClassifier` and `MLPRegressor` are what to use."""
 
     coefs_: list
@@ -395,19 +396,6 @@ class BaseMLP(
                 "converged yet.",
                 ConvergenceWarning,
             )
-
-    def save(self, path):
-        """Write the model to one safetensors file, atomically; `xpmlp.load_model` reads it.
-
-        Functions and objects in `callbacks`, `scoring` and `learning_rate`, which predictions do
-        not need, stay out of the file: the loaded model has these arguments' defaults.
-
-        Raises
-        ------
-        TypeError
-            When the network holds a layer or activation of your own, which no file can hold.
-        """
-        save_model(self, path)
 
     def _link(self, outputs):
         return LINKS[self.out_activation_](outputs, namespace(outputs))

@@ -269,14 +269,17 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
 
     def _predict(self, z, X):
         """Return the labels for logits z; those for X, where these belong."""
+        values = np.arange(2) if self._task == "multilabel" else self.classes_
+        return labels_of(values, back(self._codes(z), X))
+
+    def _codes(self, z):
+        """Return the numbers of the labels for logits z; of several labels, 0 or 1 each."""
         xp = np if type(z) is np.ndarray else namespace(z)
         if self._task == "multilabel":
-            return labels_of(np.arange(2), back(xp.astype(z > 0, xp.int32), X))
+            return xp.astype(z > 0, xp.int32)
         many = z.shape[-1] > 1
         codes = xp.argmax(z, axis=-1) if many else xp.astype(z[:, 0] > 0, xp.int32)
-        if len(self.classes_) == 1:
-            codes = xp.zeros_like(codes)
-        return labels_of(self.classes_, back(codes, X))
+        return xp.zeros_like(codes) if len(self.classes_) == 1 else codes
 
     @on_its_card
     def predict_proba(self, X):

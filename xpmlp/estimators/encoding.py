@@ -5,17 +5,20 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..arrays import free_memory
-from ..errors import DataError
+from ..errors import DataError, DeviceMemoryError
 from ..files.frames import as_text
 from ..nn import Embedding
 
 SMALL = 64  # categories that become 0/1 columns, which compiled code runs; more: learnt vectors
 MOST = 1000  # categories of a column that are told apart, the most frequent; the others are unknown
+CHUNK = 2048  # rows encoded at once: what is made on the way stays in the cache
 CLIP = 3.0  # scaled numbers end up between -3 and 3
 FAR = 1e150  # whose square is finite
 YEAR, WEEK, DAY = 365.2425, 7.0, 1.0  # days
@@ -37,6 +40,15 @@ class Column:
     categories: tuple[str, ...] = ()
     times: bool = False
 
+    def __post_init__(self):
+        texts = {*self.categories, self.name}
+        if self.kind not in KINDS or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"column {self.name!r} is a {self.kind!r} of {self.categories[:3]}")
+        if len({*self.categories}) < len(self.categories):
+            raise ValueError(f"column {self.name!r} has the same category twice")
+        if self.categories and self.kind != "category":
+            raise ValueError(f"column {self.name!r} is a {self.kind} with categories")
+
     @property
     def embedded(self):
         """Whether a learnt vector stands for each category."""
@@ -54,19 +66,28 @@ class Column:
             return np.where(np.isnat(values), np.nan, days)
         if self.kind == "number":
             return values
-        slot = {category: i for i, category in enumerate(self.categories, 1)}
-        return np.fromiter((slot.get(v, 0) for v in values.tolist()), np.int64, len(values))
+        return np.fromiter(map(self._slot.get, values.tolist(), repeat(0)), np.int64, len(values))
+
+    @cached_property
+    def _slot(self):
+        return {category: i for i, category in enumerate(self.categories, 1)}
+
+    @cached_property
+    def of_numbers(self):
+        """Whether all categories are numbers, written as `as_text` writes them."""
+        return all(_is_number(category) for category in self.categories)
 
     def others(self, a):
         """Return the other columns for what was read, each (n,): indicators, phases, 0/1."""
         if self.kind == "category":
             n = 0 if self.embedded else len(self.categories) + 1
             return [a == i for i in range(not self.missing, n)]
-        gone = [np.isnan(a)] if self.missing else []
+        gone = np.isnan(a)
+        first = [gone] if self.missing else []
         if self.kind == "number":
-            return gone
+            return first
         waves = [2 * np.pi / period * a for period in self.periods]
-        return gone + [np.nan_to_num(f(wave)) for wave in waves for f in (np.sin, np.cos)]
+        return first + [np.where(gone, 0.0, f(w)) for w in waves for f in (np.sin, np.cos)]
 
     @property
     def names_of_others(self):
@@ -121,34 +142,40 @@ class Encoder:
     named: bool = True  # False where columns are known by place, those of an array
 
     def __post_init__(self):
+        if len({c.name for c in self.columns}) < len(self.columns):
+            raise ValueError("two columns have the same name")
         others = sum(len(c.names_of_others) for c in self.columns)
         n = sum(c.kind != "category" for c in self.columns)
         if [a.shape for a in self.scales] != [(1, n), (1, n + others), (1, n + others)]:
             raise ValueError(f"the scales of a table fit {n} numbers and {others} other columns")
-        if len(self.edges) not in (0, n) or any((np.diff(a) <= 0).any() for a in self.edges):
+        if not all((a >= 0).all() for a in self.scales[2:]):
+            raise ValueError("the scales of a table are not below 0")
+        rising = all(a.ndim == 1 and a.size and (np.diff(a) > 0).all() for a in self.edges)
+        if len(self.edges) not in (0, n) or not rising:
             raise ValueError(f"the edges of bins are {n} rows of rising numbers")
 
     @staticmethod
-    def of(frame, *, robust=True, named=True, n_bins=None):
-        """Measure a table, a column at a time."""
+    def of(frame, *, kinds=None, robust=True, named=True, n_bins=None):
+        """Measure a table, a column at a time; kinds: what its columns are taken as."""
         columns, values, others, edges = [], [], [], []
-        for i, (name, kind) in enumerate(zip(frame.names, frame.kinds)):
+        for i, (name, kind) in enumerate(zip(frame.names, kinds or frame.kinds)):
+            if kind == "category":
+                column, ones = _categories(name, frame)
+                others += [_of_ones(k, len(frame), robust) for k in ones]
+                columns.append(column)
+                continue
             given = frame.column(i)
             column = _measured(name, kind, given)
-            columns.append(column)
             read = column.read(given)
-            if kind != "category":
-                value = read[~np.isnan(read)]
-                values.append(_statistics(name, value, robust))
-                edges += [_edges(value, n_bins)] if n_bins else []
+            known = read[~np.isnan(read)]
+            values.append(_statistics(name, known, robust))
+            edges += [_edges(name, known, n_bins)] if n_bins else []
             others += [_statistics(name, a, robust) for a in column.others(read)]
+            columns.append(column)
         fills = [fill for fill, _, _ in values]
         centers, scales = ([s[k] for s in (*values, *others)] for k in (1, 2))
         made = (np.asarray(a, np.float64).reshape(1, -1) for a in (fills, centers, scales))
-        encoder = Encoder(tuple(columns), Scales(*made), tuple(edges), robust, named)
-        if not encoder.width:
-            raise DataError("the table has no column with two different values to learn from.")
-        return encoder
+        return Encoder(tuple(columns), Scales(*made), tuple(edges), robust, named)
 
     @property
     def names(self):
@@ -192,16 +219,17 @@ class Encoder:
         DataError
             The table has other columns, or columns of another kind, than the one measured.
         """
-        frame = self._checked(frame)
-        made, start = _empty((len(frame), self.width), dtype), 0
+        self.check(frame)
+        made, stop = _empty((len(frame), self.width), dtype), 0
         for block in frame.blocks():
-            made[start : start + len(block)] = self._block(block)
-            start += len(block)
+            for start in range(0, len(block), CHUNK):
+                part = block[start : start + CHUNK]
+                given = zip(self.columns, part.kinds, part.columns)
+                rows = self.assemble([c.read(_as_kind(c, kind, a)) for c, kind, a in given])
+                stop += len(rows)
+                with np.errstate(over="ignore"):  # the check for finite numbers says it
+                    made[stop - len(rows) : stop] = rows
         return made
-
-    def _block(self, block):
-        given = [_as_kind(block.column(i), block.kinds[i], c) for i, c in enumerate(self.columns)]
-        return self.assemble([c.read(values) for c, values in zip(self.columns, given)])
 
     def assemble(self, read):
         """Return the encoded rows (n, width) for what was read of each column, (n,)."""
@@ -214,7 +242,7 @@ class Encoder:
         parts = [_binned(value, edges) for value, edges in zip(values, self.edges)]
         if values or others:
             dense = np.stack([*values, *others], axis=-1)
-            with np.errstate(over="ignore", invalid="ignore"):
+            with np.errstate(over="ignore"):
                 z = (dense - self.scales.center) * self.scales.scale
             if self.robust:
                 z = np.clip(z, -FAR, FAR)
@@ -222,13 +250,13 @@ class Encoder:
             parts.insert(0, z)
         return np.concatenate([*parts, *codes], axis=1)
 
-    def _checked(self, frame):
-        """Return a frame with the columns of this table in their order, or name what differs."""
+    def check(self, frame):
+        """Refuse a frame without the columns of this table in their order, naming what differs."""
         expected, found = [c.name for c in self.columns], list(frame.names)
         if not self.named:
             if len(found) != len(expected):
                 raise DataError(f"X has {len(found)} columns, the model expects {len(expected)}.")
-            return frame
+            return
         lacking = [name for name in expected if name not in found]
         extra = [name for name in found if name not in expected]
         if lacking or extra:
@@ -241,18 +269,33 @@ class Encoder:
                 f"X has the columns of fit in another order, {found[k]!r} in the place of "
                 f"{expected[k]!r}: pass X[model.feature_names_in_]."
             )
-        return frame
+
+
+def _categories(name, frame):
+    """Return how a column of categories is encoded, and the numbers of ones in `others`."""
+    counts: Counter = Counter()
+    for block in frame.select([name]).blocks():
+        values = block.columns[0]
+        if block.kinds == ("number",):
+            if (np.abs(values) >= 2**53).any():
+                raise DataError(
+                    f"column {name!r} holds numbers of 2^53 or more, which lose digits: make them "
+                    "text to take them as categories."
+                )
+            values = _texts_of_numbers(values)
+        counts.update(values.tolist())
+    missing, known = bool(counts.pop(None, 0)), [*counts]
+    if len(counts) > SMALL:  # what occurs once teaches nothing but how the unknown behaves
+        known = [text for text, n in counts.most_common(MOST) if n > 1]
+        missing |= len(known) < len(counts)
+    column = Column(name, "category", missing, tuple(sorted(known)))
+    ones = [] if column.embedded else [counts[text] for text in column.categories]
+    unknown = [len(frame) - sum(ones)] if missing and not column.embedded else []
+    return column, unknown + ones
 
 
 def _measured(name, kind, values):
-    """Return how a column is encoded."""
-    if kind == "category":
-        counts = Counter(values.tolist())
-        missing, known = bool(counts.pop(None, 0)), [*counts]
-        if len(counts) > SMALL:  # what occurs once teaches nothing but how the unknown behaves
-            known = [text for text, n in counts.most_common(MOST) if n > 1]
-            missing |= len(known) < len(counts)
-        return Column(name, kind, missing, tuple(sorted(known)))
+    """Return how a column of numbers or dates is encoded."""
     if kind == "date":
         known = values[~np.isnat(values)]
         times = bool((known != known.astype("datetime64[D]")).any())
@@ -265,21 +308,29 @@ def _statistics(name, a, robust):
     a = np.asarray(a, np.float64)
     if not len(a):
         return 0.0, 0.0, 0.0
-    low, median, high = np.quantile(a, [0.25, 0.5, 0.75])
+    # Of halves, as a difference may be twice the largest number.
+    low, median, high = np.quantile(a / 2.0, [0.25, 0.5, 0.75])
+    if not robust:
+        return 2.0 * median, 0.0, 1.0
+    with np.errstate(over="ignore", divide="ignore"):
+        scales = 0.5 / (high - low), 1.0 / (a.max() / 2.0 - a.min() / 2.0)
+    scale = next((scale for scale in scales if scale < np.inf), 0.0)
+    if not scale and a.min() < a.max():
+        raise DataError(f"column {name!r} holds numbers too near each other: change its unit.")
+    return 2.0 * median, 2.0 * median if scale else 0.0, scale
+
+
+def _of_ones(n_ones, n, robust):
+    """Return `_statistics` of n zeros and ones, from the number of ones."""
+    low, median, high = np.clip(np.asarray([0.25, 0.5, 0.75]) * (n - 1) - (n - n_ones - 1), 0, 1)
     if not robust:
         return median, 0.0, 1.0
-    with np.errstate(over="ignore", divide="ignore"):
-        scale = 1.0 / (high - low)
-        if not np.isfinite(scale) or not scale:
-            scale = 2.0 / np.ptp(a)
-    if a.min() == a.max():
-        scale = 0.0
-    elif not np.isfinite(scale) or not scale:
-        raise DataError(f"column {name!r} holds numbers too large or too near: change its unit.")
-    return median, median, scale
+    if not 0 < n_ones < n:
+        return median, 0.0, 0.0
+    return median, median, 1.0 / (high - low) if high > low else 2.0
 
 
-def _edges(a, n_bins):
+def _edges(name, a, n_bins):
     """Return the edges of at most n_bins bins: every value, if there are few, or quantiles.
 
     Half of these are of the different values, so that a value that most rows share, such as 0,
@@ -289,7 +340,7 @@ def _edges(a, n_bins):
     if len(known) <= n_bins:
         return known
     at = np.linspace(0.0, 1.0, n_bins // 2 + 1)
-    return np.unique(np.quantile(a, at).tolist() + np.quantile(known, at).tolist())
+    return np.unique([2.0 * np.quantile(values / 2.0, at) for values in (a, known)])
 
 
 def _binned(value, edges):
@@ -297,23 +348,36 @@ def _binned(value, edges):
     return np.clip((value[:, None] - edges[:-1]) / np.diff(edges), 0.0, 1.0) - 0.5
 
 
-def _as_kind(values, kind, column):
+def _as_kind(column, kind, values):
     """Return a column's values as the kind that the model was fitted to."""
     if kind == column.kind:
         return values
-    if column.kind == "category" and kind == "number":
-        return np.asarray([as_text(v) for v in values.tolist()], object)
-    known = [v for v in values.tolist() if as_text(v) is not None]
+    if column.kind == "category" and kind == "number" and column.of_numbers:
+        return _texts_of_numbers(values)
+    known = [value for value in values.tolist() if as_text(value) is not None]
     if known:
         example = f"{known[0]!r}" if kind != "date" else "a date"
         raise DataError(
             f"column {column.name!r} holds {KINDS[kind]} such as {example}, the model was fitted "
             f"to {KINDS[column.kind]} there."
         )
-    missing = "NaT" if column.kind == "date" else np.nan
-    return np.full(len(values), missing, "M8[us]" if column.kind == "date" else np.float64)
+    dtype, missing = NOTHING[column.kind]
+    return np.full(len(values), missing, dtype)
 
 
+def _texts_of_numbers(values):
+    known, at = np.unique(values, return_inverse=True)
+    return np.asarray([as_text(value) for value in known.tolist()], object)[at]
+
+
+def _is_number(text):
+    try:
+        return as_text(float(text)) == text
+    except ValueError:
+        return False
+
+
+NOTHING = {"number": (np.float64, np.nan), "category": (object, None), "date": ("M8[us]", "NaT")}
 KINDS = {"number": "numbers", "category": "text", "date": "dates"}
 
 
@@ -322,9 +386,16 @@ def _empty(shape, dtype):
     size, free = int(np.prod(shape)) * np.dtype(dtype).itemsize, free_memory(np.empty(0))
     if free is None or size < 0.5 * free:
         return np.empty(shape, dtype)
-    with tempfile.TemporaryFile() as file:
-        os.posix_fallocate(file.fileno(), 0, size)  # a full disk is an error now, not later
-        return np.memmap(file, dtype, "r+", shape=shape)
+    try:
+        with tempfile.TemporaryFile() as file:
+            os.posix_fallocate(file.fileno(), 0, size)  # a full disk is an error now, not later
+            return np.asarray(np.memmap(file, dtype, "r+", shape=shape))
+    except OSError as error:
+        raise DeviceMemoryError(
+            f"the encoded table takes {size / 1e9:.1f} GB, neither memory ({free / 1e9:.1f} GB) "
+            f"nor {tempfile.gettempdir()} has that ({error.strerror}): let TMPDIR name a larger "
+            "disk, or pass fewer rows."
+        ) from error
 
 
 def _listed(names: Iterable[Any]) -> str:

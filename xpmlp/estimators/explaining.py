@@ -110,15 +110,16 @@ class Explains:
         notes, twin, fitted = self._shape_notes(X, y), copy(self), hasattr(self, "coefs_")
         if y is None and not fitted:
             raise ValueError("plan needs y before fit: it says how many outputs there are.")
-        rows = twin._encoded_rows(X, "float32", reset=not fitted)
-        X = X if rows is None else rows
+        frame = twin._table(X, reset=not fitted)
+        if frame is not None:
+            X = np.broadcast_to(np.float32(0), (len(frame), twin._n_inputs))
         if y is not None:
             with catch_warnings():
                 simplefilter("ignore", DataConversionWarning)  # a note says it
                 twin._checked_targets(y, shape_of(X)[0], reset=not fitted)
         if not fitted:
             loss, twin.out_activation_ = match_loss(twin._loss(), twin._task, self.out_activation)
-            if rows is None:
+            if frame is None:
                 twin.n_features_in_ = shape_of(X)[1]
             twin.network_ = twin._network(twin.n_outputs_ * len(levels_of(loss) or (0.5,)), loss)
         known = X[:0, ...] if is_array(X) else np.empty((0, 1), X.dtype if issparse(X) else None)

@@ -52,8 +52,7 @@ def check_inputs(estimator, X, *, reset):
     if not reset and not named and type(X) is np.ndarray and X.dtype in FLOATS:
         _check_shape(estimator, X, reset)  # scikit-learn's checks take longer than a prediction
         return X, estimator._dtype
-    if isinstance(X, np.ma.MaskedArray):
-        raise ValueError("X is a masked array, whose mask would be lost: fill it, X.filled(value).")
+    refuse_mask(X)
     if kind in "mM":
         raise ValueError(f"X holds dates or durations ({X.dtype}): turn them into numbers first.")
     if hasattr(X, "tocsr") and not issparse(X):
@@ -68,6 +67,12 @@ def check_inputs(estimator, X, *, reset):
     if short and estimator.dtype is None:
         return x, "float32"
     return x, float_dtype(x.data if issparse(x) else x, estimator.dtype)
+
+
+def refuse_mask(X):
+    """Refuse a masked array."""
+    if isinstance(X, np.ma.MaskedArray):
+        raise ValueError("X is a masked array, whose mask would be lost: fill it, X.filled(value).")
 
 
 def sparse_rows(estimator, x, dtype, *, reset):

@@ -1,5 +1,6 @@
 """A fitted estimator as a model file, and back: tensors and plain JSON, no code, no pickle."""
 
+import json
 from dataclasses import fields, is_dataclass
 
 import numpy as np
@@ -54,8 +55,7 @@ def save_model(estimator, path):
         arrays |= {k: v for k, v in scaling._asdict().items() if v is not None}
     encoder = estimator.encoder_
     if encoder is not None:
-        arrays |= {f"encoder.{k}": v for k, v in encoder.scales._asdict().items()}
-        arrays |= {f"encoder.edges.{i}": v for i, v in enumerate(encoder.edges)}
+        arrays |= _stored(encoder)
     params = estimator.get_params(deep=False)
     if isinstance(params["init"], tuple | list):
         params["init"] = "auto"  # the weights themselves are in the file
@@ -75,9 +75,6 @@ def save_model(estimator, path):
         "step": estimator._state.step,
         "target_name": getattr(estimator, "target_name_", None),
         "table_types": getattr(estimator, "table_types_", None),
-        "encoder": encoder if encoder is None
-        else {"columns": [list(vars(c).values()) for c in encoder.columns],
-              "robust": encoder.robust, "named": encoder.named},
         "feature_names": None if names is None else [str(n) for n in names],
         "classes": classes if classes is None
         else {"dtype": classes.dtype.str, "values": classes.tolist()},
@@ -204,7 +201,8 @@ def _rebuild(arrays, meta, kinds):
         raise ValueError(f"it has {last.n_out} outputs for quantiles {estimator.quantiles_}")
     stats = {k: arrays.pop(k) for k in Scaling._fields if k in arrays}
     estimator.scaling_ = Scaling(**stats) if stats else None
-    estimator.encoder_ = _encoder(meta.get("encoder"), arrays, estimator.n_features_in_)
+    if "encoder.text" in arrays:
+        estimator.encoder_ = _encoder(arrays, estimator.n_features_in_, network)
     tree = _checked(network, arrays, estimator, n_outputs)
     estimator.network_ = network
     estimator._layout = Layout.of(network, tree, contiguous=False)
@@ -238,27 +236,43 @@ def _rebuild(arrays, meta, kinds):
     return estimator
 
 
-def _encoder(stored, arrays, n_features):
-    """Return the encoder of a table, whose arrays are taken out of `arrays`, or None."""
-    if stored is None:
-        return None
-    columns = []
-    for name, kind, missing, categories, times in stored["columns"]:
-        if kind not in ("number", "category", "date"):
-            raise ValueError(f"column {name!r} is a {kind!r}")
-        if not all(isinstance(c, str) for c in (name, *categories)):
-            raise ValueError(f"the categories of column {name!r} are not text")
-        if len({*categories}) < len(categories):
-            raise ValueError(f"column {name!r} has the same category twice")
-        columns.append(Column(name, kind, bool(missing), tuple(categories), bool(times)))
+def _stored(encoder):
+    """Return the arrays that hold an encoder; its text is one, as categories may be many."""
+    text = {
+        "columns": [[getattr(c, f.name) for f in fields(c)] for c in encoder.columns],
+        "n_edges": [len(a) for a in encoder.edges],
+        "robust": encoder.robust,
+        "named": encoder.named,
+    }
+    made = json.dumps(text).encode()
+    made += b" " * (-len(made) % 4)
+    return {
+        "encoder.text": np.frombuffer(made, "<i4"),
+        "encoder.edges": np.concatenate([np.empty(0), *encoder.edges]),
+        **{f"encoder.{k}": v for k, v in encoder.scales._asdict().items()},
+    }
+
+
+def _encoder(arrays, n_features, network):
+    """Return the encoder of a table, whose arrays are taken out of `arrays`."""
+    text = json.loads(arrays.pop("encoder.text").astype("<i4").tobytes())
+    columns = [
+        Column(name, kind, bool(missing), tuple(categories), bool(times))
+        for name, kind, missing, categories, times in text["columns"]
+    ]
     if len(columns) != n_features:
         raise ValueError(f"it has {len(columns)} columns for {n_features} features")
     scales = Scales(*(arrays.pop(f"encoder.{name}") for name in Scales._fields))
-    n = scales.fill.size if "encoder.edges.0" in arrays else 0
-    edges = tuple(arrays.pop(f"encoder.edges.{i}") for i in range(n))
-    if any(a.dtype != np.float64 or a.ndim > 2 for a in (*scales, *edges)):
+    edges, ends = arrays.pop("encoder.edges"), np.cumsum(text["n_edges"], dtype=np.int64)
+    if any(a.dtype != np.float64 for a in (*scales, edges)):
         raise ValueError("the scales of its table are not float64")
-    return Encoder(tuple(columns), scales, edges, bool(stored["robust"]), bool(stored["named"]))
+    if [len(edges)] != [0, *ends.tolist()][-1:]:
+        raise ValueError(f"it has {len(edges)} edges of bins, expected {text['n_edges']}")
+    parts = tuple(np.split(edges, ends[:-1])) if len(ends) else ()
+    encoder = Encoder(tuple(columns), scales, parts, bool(text["robust"]), bool(text["named"]))
+    if encoder.sizes and getattr(network.layers[0], "sizes", None) != encoder.sizes:
+        raise ValueError(f"its first layer embeds no categories of {encoder.sizes}")
+    return encoder
 
 
 def _checked(network, arrays, estimator, n_outputs):

@@ -1,6 +1,5 @@
 """Tables at the door: which X is encoded, and which of its columns are categories."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,10 +7,9 @@ from scipy.sparse import issparse
 
 from ..arrays import is_array, is_numpy
 from ..errors import DataError
-from ..files.frames import as_text, frame_of, frame_of_array, is_table
+from ..files.frames import frame_of, frame_of_array, is_frame, is_plain, is_table
 from .encoding import Encoder
-
-BY_DTYPE = ("auto", "from_dtype")
+from .inputs import refuse_mask
 
 
 class Encodes:
@@ -25,100 +23,93 @@ class Encodes:
         return self.n_features_in_ if self.encoder_ is None else self.encoder_.width
 
     def _encoded_rows(self: Any, X, dtype, *, reset):
-        """Return the rows of a table as a host array (n, width), or None where X is no table.
+        """Return the rows of a table as a host array (n, width), or None where X is no table."""
+        frame = self._table(X, reset=reset)
+        return None if frame is None else self.encoder_.encode(frame, dtype)
 
-        On reset the table is measured, if it needs to be encoded.
+    def _table(self: Any, X, *, reset):
+        """Return X as a frame that `encoder_` takes, or None where its numbers stay as they are.
+
+        On reset it is measured, if it needs to be encoded.
         """
         if reset:
             self.encoder_ = None
-        elif self.encoder_ is None:
+            return self._measured(X)
+        if self.encoder_ is None:
             return None
-        frame = self._frame(X, reset)
-        if frame is None:
-            return None
-        if not all(frame.shape):
-            what = "sample" if not len(frame) else "feature"
-            raise ValueError(
-                f"Found array with 0 {what}(s) (shape={frame.shape}) while a minimum of 1 is "
-                f"required by {type(self).__name__}."
+        if self.encoder_.named and not is_table(X):
+            raise DataError(
+                "X is an array without names, the model was fitted to a table: pass a data "
+                f"frame with the columns {', '.join(map(str, self.feature_names_in_[:8]))}"
+                f"{', ...' if self.n_features_in_ > 8 else ''}."
             )
-        if reset:
-            robust, named = self.feature_scale is not None, is_table(X)
-            self.encoder_ = Encoder.of(frame, robust=robust, named=named, n_bins=self.n_bins)
-            self.n_features_in_ = frame.shape[1]
-            vars(self).pop("feature_names_in_", None)
-            if named:
-                self.feature_names_in_ = np.asarray(frame.names, object)
-        return self.encoder_.encode(frame, dtype)
+        frame = _frame(X, self)
+        self.encoder_.check(frame)
+        return frame
 
-    def _frame(self: Any, X, reset):
-        """Return X as a frame, or None where its numbers are to stay as they are."""
-        given = self.categorical_features
-        chosen = given is not None and not isinstance(given, str)
-        wanted = chosen or self.feature_scale == "robust" or self.n_bins is not None
-        table = is_table(X)
-        if reset and not (table or wanted):
+    def _measured(self: Any, X):
+        """Set `encoder_`, if X needs one. Returns X as a frame, or None."""
+        given, table = self.categorical_features, is_table(X)
+        listed = given is not None and not isinstance(given, str) and np.size(given) > 0
+        asked = self.feature_scale == "robust" or self.n_bins is not None
+        if not (table or listed or asked):
             return None
-        if issparse(X) or (is_array(X) and not is_numpy(X)):
-            raise ValueError(
-                "a table is encoded on the host, so categorical_features, feature_scale and n_bins "
-                "want a data frame or a NumPy array, whose encoded rows device='cuda' brings to a "
-                f"card, got {type(X).__name__}."
-            )
-        if not table:
-            X = np.asarray(X)
-            if not reset and self.encoder_.named:
-                raise DataError(
-                    "X is an array without names, the model was fitted to a table: pass a data "
-                    f"frame with the columns {', '.join(map(str, self.feature_names_in_[:8]))}"
-                    f"{', ...' if self.n_features_in_ > 8 else ''}."
-                )
-            if X.ndim != 2:
-                raise ValueError(f"Expected 2D array, got {X.ndim}D array instead.")
-        frame = frame_of(X) if table else frame_of_array(X)
-        if not reset:
-            return frame
-        frame = self._with_categories(frame, table)
-        plain = set(frame.kinds) <= {"number"} and not any(
-            np.isnan(frame.column(i)).any() for i in range(frame.shape[1])
+        if table and not (listed or asked or is_frame(X)) and is_plain(X):
+            return None
+        frame = _frame(X, self)
+        chosen = _chosen(given, frame, table) if listed else set()
+        kinds = frame.kinds if isinstance(given, str) else _kinds(frame, chosen)
+        plain = not (asked or chosen) and (not table or is_plain(frame))
+        if plain and not is_frame(X):
+            return None
+        robust = self.feature_scale is not None and not plain
+        self.encoder_ = Encoder.of(
+            frame, kinds=kinds, robust=robust, named=table, n_bins=self.n_bins
         )
-        lazy = hasattr(X, "kinds")  # what scikit-learn's checks cannot read
-        return None if plain and not wanted and not lazy else frame
-
-    def _with_categories(self: Any, frame, table):
-        """Return a frame in which the columns of categorical_features are text."""
-        given, kinds = self.categorical_features, list(frame.kinds)
-        if isinstance(given, str):  # by dtype
-            return frame
-        chosen = {_place(frame, entry, table) for entry in _entries(given, frame)}
-        for i, kind in enumerate(kinds):
-            if kind == "category" and i not in chosen:
-                raise DataError(
-                    f"column {frame.names[i]!r} holds text: name it in categorical_features, or "
-                    "take 'auto'."
-                )
-            if kind == "date" and i in chosen:
-                raise DataError(
-                    f"column {frame.names[i]!r} holds dates, which are no categories: leave it out "
-                    "of categorical_features."
-                )
-        columns = list(frame.columns)
-        for i in chosen:
-            columns[i] = np.asarray([as_text(v) for v in columns[i].tolist()], object)
-            kinds[i] = "category"
-        return replace(frame, kinds=tuple(kinds), columns=tuple(columns))
+        self.n_features_in_ = frame.shape[1]
+        vars(self).pop("feature_names_in_", None)
+        if table:
+            self.feature_names_in_ = np.asarray(frame.names, object)
+        return frame
 
 
-def _entries(given, frame):
-    """Return the entries of categorical_features; a mask as the places where it is true."""
-    entries = [] if given is None else np.asarray(given).ravel().tolist()
-    if entries and all(isinstance(entry, bool) for entry in entries):
+def _frame(X, estimator):
+    """Return a data frame or host array as a frame with rows and columns."""
+    if issparse(X) or (is_array(X) and not is_numpy(X)):
+        raise ValueError(
+            "a table is encoded on the host, so categorical_features, feature_scale and n_bins "
+            "want a data frame or a NumPy array, whose encoded rows device='cuda' brings to a "
+            f"card, got {type(X).__name__}."
+        )
+    if is_table(X):
+        frame = frame_of(X)
+    else:
+        refuse_mask(X)
+        array = np.asarray(X)
+        if not isinstance(X, np.ndarray) and array.dtype.kind in "US":  # of numbers and text
+            array = np.asarray(X, object)
+        if array.ndim != 2:
+            raise ValueError(f"Expected 2D array, got {array.ndim}D array instead.")
+        frame = frame_of_array(array)
+    if not all(frame.shape):
+        what = "feature" if len(frame) else "sample"
+        raise ValueError(
+            f"Found array with 0 {what}(s) (shape={frame.shape}) while a minimum of 1 is required "
+            f"by {type(estimator).__name__}."
+        )
+    return frame
+
+
+def _chosen(given, frame, table):
+    """Return the numbers of the columns that categorical_features names; a mask may name none."""
+    entries = np.asarray(given).ravel()
+    if entries.dtype == bool:
         if len(entries) != frame.shape[1]:
             raise ValueError(
                 f"categorical_features is a mask of {len(entries)}, X has {frame.shape[1]} columns."
             )
-        return [i for i, chosen in enumerate(entries) if chosen]
-    return entries
+        entries = np.flatnonzero(entries)
+    return {_place(frame, entry, table) for entry in entries.tolist()}
 
 
 def _place(frame, entry, table):
@@ -129,3 +120,18 @@ def _place(frame, entry, table):
         return frame.names.index(entry)
     known = ", ".join(map(repr, frame.names[:8])) if table else f"0 ... {frame.shape[1] - 1}"
     raise ValueError(f"categorical_features has {entry!r}, X has the columns {known}.")
+
+
+def _kinds(frame, chosen):
+    """Return the kinds that columns are taken as, with those of categorical_features as text."""
+    for i, (name, kind) in enumerate(zip(frame.names, frame.kinds)):
+        if kind == "category" and i not in chosen:
+            raise DataError(
+                f"column {name!r} holds text: name it in categorical_features, or take 'auto'."
+            )
+        if kind == "date" and i in chosen:
+            raise DataError(
+                f"column {name!r} holds dates, which are no categories: leave it out of "
+                "categorical_features."
+            )
+    return tuple("category" if i in chosen else kind for i, kind in enumerate(frame.kinds))

@@ -109,6 +109,10 @@ class Validates:
     def _scored(self: Any, scorer, rows):
         """Return the score of a scorer, by an estimator that knows the outputs for these rows."""
         twin, options = copy(self), {}
+        if self.encoder_ is not None:  # these rows are encoded already
+            twin._encoded_rows = lambda X, dtype, reset: None
+            twin.n_features_in_ = self._n_inputs
+            vars(twin).pop("feature_names_in_", None)
         metric = getattr(scorer, "_score_func", None)  # of scikit-learn's own scorers
         # As predictions are: y - predictions of (n, 1) and (n,) would be (n, n).
         y = rows.labels[:, 0] if rows.labels.shape[1:] == (1,) else rows.labels

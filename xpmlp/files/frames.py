@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from numbers import Integral, Real
 from typing import Any
 
 import narwhals as nw
@@ -11,7 +13,8 @@ import numpy as np
 from ..errors import DataError
 
 BLOCK = 2**16  # rows at a time
-SECOND = np.timedelta64(1, "s")
+KINDS = {"number": "f", "category": "O", "date": "M"}  # kinds of their dtypes
+MISSING = ("NoneType", "NAType", "NaTType")  # the last two are pandas', which may be absent
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +36,27 @@ class Frame:
     kinds: tuple[str, ...]
     columns: tuple[np.ndarray, ...]
 
+    def __post_init__(self):
+        if len({*self.names}) < len(self.names):
+            twice = next(name for name in self.names if self.names.count(name) > 1)
+            raise DataError(f"two columns have the name {twice!r}: rename one.")
+        found = [a.dtype.kind for a in self.columns]
+        if found != [KINDS.get(kind) for kind in self.kinds] or len(found) != len(self.names):
+            raise DataError(
+                "a Frame needs a name, a kind and a column for each of its columns: float64 for "
+                f"'number', objects for 'category', datetime64[us] for 'date', got {self.kinds} "
+                f"and {[str(a.dtype) for a in self.columns]}."
+            )
+        if len({a.shape for a in self.columns}) > 1:
+            raise DataError(f"columns differ in length: {[a.shape for a in self.columns]}.")
+
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return len(self), len(self.names)
 
     def __len__(self) -> int:
-        return len(self.columns[0])
+        return len(self.columns[0]) if self.columns else 0
 
     def __getitem__(self, rows: Any) -> "Frame":
         """Return rows by a slice or an array; ``frame[rows, ...]`` is what splitters write."""
@@ -62,9 +79,14 @@ class Frame:
         return Frame(tuple(names), kinds, columns)
 
 
+def is_frame(X: Any) -> bool:
+    """Tell whether X has a Frame's methods; a data frame may have columns of such names."""
+    return hasattr(type(X), "blocks")
+
+
 def is_table(X: Any) -> bool:
     """Tell whether X is a Frame, or a data frame of pandas, polars or pyarrow."""
-    return hasattr(X, "kinds") or nw.dependencies.is_into_dataframe(X)
+    return is_frame(X) or nw.dependencies.is_into_dataframe(X)
 
 
 def frame_of(X: Any) -> Any:
@@ -73,16 +95,27 @@ def frame_of(X: Any) -> Any:
     Raises
     ------
     DataError
-        A column holds what is neither number, text nor date, or an infinite number.
+        A column holds what is neither number, text nor date, or an infinite number; or two have
+        one name.
     """
-    if hasattr(X, "kinds"):
+    if is_frame(X):
         return X
-    table = nw.from_native(X, eager_only=True)
-    made = [_column(str(name), table[:, i]) for i, name in enumerate(table.columns)]
-    return _frame(tuple(map(str, table.columns)), made)
+    names, made = _opened(X)
+    return _frame(names, list(made))
 
 
-def frame_of_array(X: Any) -> Frame:
+def is_plain(X: Any) -> bool:
+    """Tell whether a table holds numbers only, and all of them."""
+    if not is_frame(X):
+        columns = _opened(X)[1]
+    elif {*X.kinds} - {"number"}:
+        return False
+    else:
+        columns = (("number", X.column(i)) for i in range(X.shape[1]))
+    return all(kind == "number" and not np.isnan(values).any() for kind, values in columns)
+
+
+def frame_of_array(X: np.ndarray) -> Frame:
     """Return a host array (n, d), of numbers or of objects, as a Frame."""
     names = tuple(f"x{i}" for i in range(X.shape[1]))
     if X.dtype.kind in "biuf":
@@ -92,6 +125,18 @@ def frame_of_array(X: Any) -> Frame:
     else:
         raise DataError(f"X holds {X.dtype}, expected numbers or text.")
     return _frame(names, made)
+
+
+def _opened(X: Any) -> tuple[tuple[str, ...], Iterator]:
+    """Return the names of a data frame's columns, and kind and values of each, one by one."""
+    try:
+        table = nw.from_native(X, eager_only=True)
+    except nw.exceptions.DuplicateError as error:
+        given = [*map(str, getattr(X, "column_names", X.columns))]  # the first is pyarrow's
+        twice = next(name for name in given if given.count(name) > 1)
+        raise DataError(f"two columns have the name {twice!r}: rename one.") from error
+    names = tuple(map(str, table.columns))
+    return names, (_column(name, table[:, i]) for i, name in enumerate(names))
 
 
 def _frame(names: tuple[str, ...], made: list) -> Frame:
@@ -111,15 +156,22 @@ def as_text(value: Any) -> str | None:
     >>> as_text(1.0), as_text("1"), as_text(2.5), as_text(None), as_text(float("nan"))
     ('1', '1', '2.5', None, None)
     """
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):  # pandas'
-        return None
-    if isinstance(value, bool | np.bool_):
-        return "1" if value else "0"
-    if isinstance(value, float | np.floating):
-        if value != value:
+    if isinstance(value, str) or type(value).__name__ in MISSING:
+        return str(value) if isinstance(value, str) else None
+    if isinstance(value, Integral | np.bool_):
+        return str(int(value))
+    if isinstance(value, Real | Decimal):
+        number = float(value)
+        if number != number:
             return None
-        return str(int(value)) if value == int(value) else str(float(value))
+        return str(int(number)) if number.is_integer() else str(number)
     return str(value)
+
+
+def texts(values: list) -> np.ndarray:
+    """Return categories as text (n,), each in one object, None where missing."""
+    known = {value: as_text(value) for value in {*values}}  # few calls: most values come often
+    return np.asarray([*map(known.get, values)], object)
 
 
 def _column(name: str, series: Any) -> tuple[str, np.ndarray]:
@@ -131,35 +183,59 @@ def _column(name: str, series: Any) -> tuple[str, np.ndarray]:
         if getattr(dtype, "time_zone", None):
             series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         return "date", np.asarray(series.to_numpy()).astype("datetime64[us]")
-    if dtype == nw.Duration:
-        spans = np.asarray(series.to_numpy()).astype("timedelta64[us]")
-        return "number", np.where(np.isnat(spans), np.nan, spans / SECOND)
     if dtype in (nw.String, nw.Categorical, nw.Enum):
-        return "category", np.asarray([as_text(v) for v in series.to_list()], object)
+        return "category", texts(series.to_list())
     if dtype == nw.Object:
         return _objects(name, series.to_list())
-    if dtype == nw.Unknown and (values := np.asarray(series.to_numpy())).dtype.kind in "iuf":
-        return "number", values.astype(np.float64)  # of another byte order
-    raise DataError(f"column {name!r} holds {dtype}, expected numbers, text or dates.")
+    if series.is_null().all():
+        return "number", np.full(len(series), np.nan)
+    native = series.to_native()
+    if dtype == nw.Unknown and (values := np.asarray(native)).dtype.kind in "iuf":
+        return "number", values.astype(np.float64)  # of another byte order, or sparse
+    kind = getattr(native, "dtype", None) or native.type
+    raise DataError(f"column {name!r} holds {kind}, expected numbers, text or dates.")
 
 
 def _floats(series: Any) -> np.ndarray:
     values = series.cast(nw.Float64()).to_numpy()
-    return np.asarray([np.nan if v is None else v for v in values] if values.dtype == object
-                      else values, np.float64)  # fmt: skip
+    if values.dtype == object:
+        values = [np.nan if value is None else value for value in values]
+    return np.asarray(values, np.float64)
 
 
 def _objects(name: str, values: list) -> tuple[str, np.ndarray]:
     """Return the kind and the values of a column of Python objects."""
-    known = [v for v in values if as_text(v) is not None]
-    if all(isinstance(v, bool | int | float | np.bool_ | np.integer | np.floating) for v in known):
-        return "number", np.asarray([np.nan if as_text(v) is None else v for v in values], float)
-    if known and all(isinstance(v, date) for v in known):
-        kept = [None if as_text(v) is None else v for v in values]
-        return "date", np.asarray(kept, "datetime64[us]")
-    odd = next((v for v in known if not isinstance(v, str | bool | int | float | np.generic)), None)
+    types = {kind for kind in {*map(type, values)} if kind.__name__ not in MISSING}
+    if all(issubclass(kind, NUMBERS) for kind in types):
+        try:
+            return "number", np.asarray([np.nan if v is None else v for v in map(_known, values)],
+                                        np.float64)  # fmt: skip
+        except OverflowError as error:
+            raise DataError(f"column {name!r} holds a whole number too large.") from error
+    if all(issubclass(kind, (str, *NUMBERS)) for kind in types):
+        return "category", texts(values)
+    known = [value for value in values if as_text(value) is not None]
+    odd = next((value for value in known if not isinstance(value, date)), None)
     if odd is not None:
         raise DataError(
-            f"column {name!r} holds a {type(odd).__name__}, expected numbers, text or dates."
+            f"column {name!r} holds an object of type {type(odd).__name__}, expected numbers, text "
+            "or dates."
         )
-    return "category", np.asarray([as_text(v) for v in values], object)
+    return "date", np.asarray([*map(_in_utc, values)], "datetime64[us]")
+
+
+NUMBERS = (Real, Decimal, np.bool_)
+
+
+def _known(value: Any) -> Any:
+    """Return a value, or None for one of pandas' own for missing."""
+    return None if type(value).__name__ in MISSING else value
+
+
+def _in_utc(value: Any) -> date | None:
+    """Return a date as NumPy takes it, None where it is missing."""
+    if not isinstance(value, date) or type(value).__name__ in MISSING:
+        return None
+    if isinstance(value, datetime) and value.tzinfo:
+        return value.astimezone(UTC).replace(tzinfo=None)
+    return value
