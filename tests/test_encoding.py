@@ -54,6 +54,7 @@ def squashed(value, known):
         [0.0] * 9 + [5.0],  # the quartiles are one
         [0.0] * 5 + [1.0] * 5,
         [7.0] * 4,  # constant
+        [1e308] * 3,
         [1e308, -1e308, 0.0, 5e307],
         [1.7e9 + i for i in range(10)],
         [3.0],
@@ -107,6 +108,15 @@ def test_few_categories_are_columns_of_zeros_and_ones(missing):
         assert column == pytest.approx([squashed(v, ones) for v in new])
 
 
+@pytest.mark.parametrize("n", range(1, 10))
+def test_zeros_and_ones_are_scaled_as_numbers_are_however_many_they_are(n):
+    for k in range(n + 1):
+        cities = ["Rome"] * k + ["Oslo"] * (n - k)
+        for name, column in encoded({"c": cities}).items():
+            ones = [float(name == f"c={city}") for city in cities]
+            assert column == pytest.approx([squashed(v, ones) for v in ones])
+
+
 def codes(n, twice=True):
     return [f"code {i:04d}" for i in range(n)] * (1 + twice)
 
@@ -140,7 +150,8 @@ def test_bins_rise_from_minus_a_half_to_a_half_between_their_edges(n_bins):
     table = {"a": values, "b": np.full(300, 2.0), "c": ["x", "y"] * 150}
     encoder = Encoder.of(frame_of(pd.DataFrame(table)), n_bins=n_bins)
     edges = encoder.edges[0]
-    assert len(edges) <= n_bins + 2 and {edges[0], edges[-1]} == {values.min(), values.max()}
+    assert n_bins // 2 < len(edges) <= n_bins + 2 or n_bins == 100  # though half are zeros
+    assert {edges[0], edges[-1]} == {values.min(), values.max()}
     assert (len(edges) == len(np.unique(values))) == (n_bins == 100)
     new = np.asarray([-1e308, *edges, *values[:9], 1e308])
     rows = pd.DataFrame({"a": new, "b": 5.0, "c": "x"})
