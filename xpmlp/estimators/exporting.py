@@ -49,10 +49,10 @@ class Exports:
 
         The network computes in float32, whatever the model's dtype. A model of arrays has one
         input "X" (N, n_features), float32, or double where the model scales its inputs itself. One
-        of a table has an input (N, 1) for each column, by its name: numbers as double, NaN where
-        missing; categories as text (a whole number as "3", not "3.0"), "" or any other text that
-        `fit` has not seen where missing; dates as double, days since 1970-01-01 UTC, NaN where
-        missing.
+        of a table has an input (N, 1) for each column, by its name: numbers as double, 0 and 1 for
+        false and true, NaN where missing; dates as double, days since 1970-01-01 UTC, NaN where
+        missing; categories as text (a whole number as "3", not "3.0"), where missing "" or any
+        other text that `fit` has not seen.
 
         Outputs are "label" (N,), in the type of the classes, and "probabilities" (N, n_classes) of
         a classifier, as skl2onnx has them without its zipmap; several labels are (N, n_labels). A
@@ -124,6 +124,13 @@ def _model(est):
         if len(est.quantiles_ or ()) > 1:
             values = est._values(z, range(len(est.quantiles_)))
             graph.output("quantiles", values[:, 0, :] if est.n_outputs_ == 1 else values)
+    kind = type(est).__name__
+    doc = f"{kind} of {est.n_features_in_} features, trained for {est.n_iter_total_} epochs"
+    return graph.model(kind, doc, _metadata(est))
+
+
+def _metadata(est):
+    """Return what the file tells of the model, beside what it computes."""
     names, classes = (getattr(est, name, None) for name in ("feature_names_in_", "classes_"))
     found = {
         "task": est._task,
@@ -132,9 +139,7 @@ def _model(est):
         "quantiles": est.quantiles_,
         "target": getattr(est, "target_name_", None),
     }
-    kind = type(est).__name__
-    doc = f"{kind} of {est.n_features_in_} features, trained for {est.n_iter_total_} epochs"
-    return graph.model(kind, doc, {k: v for k, v in found.items() if v is not None})
+    return {k: v for k, v in found.items() if v is not None}
 
 
 def _embedding_forward(codes, E, *, xp):

@@ -13,8 +13,9 @@ from ..errors import DataError
 from .atomic import StrPath, atomic_write
 from .columns import MISSING, Column, columns_of, described
 from .common import Table, infer_task, require
+from .csv_rows import BadRow
 from .frames import Frame
-from .sheets import PARQUET, BadRow, Sheet, listed, nearest, open_sheet, short
+from .sheets import PARQUET, Sheet, listed, nearest, open_sheet, short
 from .stored import SheetFrame
 
 __all__ = ["MISSING", "PARQUET", "BadRow", "RawTable", "open_table", "read_features", "read_table"]
@@ -59,11 +60,7 @@ class RawTable:
         """Return the rows that were left out, the first of them a line each; "" if none."""
         if not self.bad_rows:
             return ""
-        told = [
-            f"  {self.sheet.place} {row.line}, column {row.column!r}: {row.reason}, got "
-            f"{short(row.text)}"
-            for row in self.bad_rows[:LISTED]
-        ]
+        told = [f"  {_told(self.sheet.place, row)}" for row in self.bad_rows[:LISTED]]
         more = len(self.bad_rows) - len(told)
         told += [f"  and {more:,} more"] if more else []
         return "\n".join([f"{_rows(len(self.bad_rows))} left out of {self.name}:", *told])
@@ -129,7 +126,7 @@ def open_table(
     names = ", ".join(POLICIES)
     require(on_bad_row in POLICIES, f"on_bad_row is {on_bad_row!r}, expected one of {names}.")
     with open_sheet(path) as sheet:
-        require(sheet.n_rows + len(sheet.broken) > 0, f"{path} has column names but no rows.")
+        require(sheet.n_rows + len(sheet.bad_rows) > 0, f"{path} has column names but no rows.")
         if target == "":
             target = sheet.columns[-1] if known is None else None
         sheet, features = _wanted(sheet, target, known)
@@ -182,7 +179,7 @@ class _Faults:
         """Return the bad rows by line, and which rows of the sheet are left out; or raise."""
         sheet = self.sheet
         n_cells = sheet.query("count(*)", f"WHERE {self.sql}").fetchone()[0]
-        n_bad, n_rows = n_cells + len(sheet.broken), sheet.n_rows + len(sheet.broken)
+        n_bad, n_rows = n_cells + len(sheet.bad_rows), sheet.n_rows + len(sheet.bad_rows)
         if n_bad == 0:
             return [], np.zeros(0, np.int64)
         limit = LISTED if policy == "error" else None
@@ -190,7 +187,7 @@ class _Faults:
         if n_bad > most and policy != "error":
             limit = LISTED
         bad_cells, left_out = self._bad_cells(limit) if n_cells else ([], np.zeros(0, np.int64))
-        bad_rows = sorted(bad_cells + sheet.bad_lines(limit))
+        bad_rows = sorted(bad_cells + sheet.bad_rows[:limit])
         if limit is not None:
             raise DataError(self._refusal(bad_rows, n_bad, n_rows, policy, most))
         return bad_rows, left_out
@@ -216,9 +213,7 @@ class _Faults:
     def _refusal(self, bad_rows, n_bad, n_rows, policy, most):
         """Say what is wrong with the first row, where others are, and what to do."""
         first, place = bad_rows[0], self.sheet.place
-        got = f"got {short(first.text)}" if first.text else "the cell is empty"
-        told = f"{self.sheet.path} {place} {first.line}, column {first.column!r}: {got}, "
-        told += first.reason
+        told = f"{self.sheet.path} {_told(place, first)}"
         if n_bad > 1:
             others = ", ".join(str(row.line) for row in bad_rows[1:6])
             more = ", ..." if n_bad > 6 else ""
@@ -250,6 +245,13 @@ def _loaded(sheet, columns, features, target, faults, bad_rows, left_out):
         sheet.path.name, part.in_memory() if small else part, y, task, target, bad_rows, columns,
         types, sheet, left_out,
     )  # fmt: skip
+
+
+def _told(place: str, row: BadRow) -> str:
+    """Return a bad row as text."""
+    column = f", column {row.column!r}" if row.column else ""
+    got = f"got {short(row.text)}" if row.text else "the cell is empty"
+    return f"{place} {row.line}{column}: {got}, {row.reason}"
 
 
 def _rows(n: int) -> str:

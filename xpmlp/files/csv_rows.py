@@ -1,0 +1,216 @@
+"""CSV text: its header and delimiter, its good rows, and the bad ones with line and reason."""
+
+import csv
+import gzip
+import io
+import re
+from array import array
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import DataError
+from .common import opened, require
+
+NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
+LONGEST = 1_000_000  # characters of a row: DuckDB takes 2 MB
+MOST_BAD = 1_000_000  # rows; more are another kind of file
+
+
+class BadRow(NamedTuple):
+    """A row that is left out. line: of the file, from 1 (the row's number in Parquet)."""
+
+    line: int
+    column: str  # "" where it is the row as a whole
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What the first line of a CSV file shows of it."""
+
+    path: Path
+    delimiter: str
+    columns: tuple[str, ...]
+    has_header: bool
+    packed: bool
+    line_end: str
+
+
+def dialect_of(path: Path) -> Dialect:
+    """Read the first line of a CSV file."""
+    with opened(path) as file:
+        mark = file.read(2)
+        what = f"{path} is text in UTF-16, expected UTF-8: save it again as UTF-8."
+        require(mark not in (b"\xff\xfe", b"\xfe\xff"), what)
+    with opened(path) as file:
+        packed = isinstance(file, gzip.GzipFile)
+        text = io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="")
+        line = text.readline()
+        counts = Counter(mark for mark in line if mark in ",;\t|")
+        delimiter = counts.most_common(1)[0][0] if counts else ","
+        cells = next(csv.reader(chain([line], text), delimiter=delimiter)) if line.strip() else []
+    line_end = line[len(line.rstrip("\r\n")) :] or "\n"
+    return Dialect(path, delimiter, *_header(path, cells), packed, line_end)
+
+
+def _header(path: Path, cells: list[str]) -> tuple[tuple[str, ...], bool]:
+    """Return the columns' names, and whether the first line holds them."""
+    require(cells != [], f"{path} line 1 is empty, expected column names.")
+    numbers = [cell for cell in cells if NUMBER.fullmatch(cell)]
+    if len(numbers) == len(cells):
+        return tuple(f"x{i}" for i in range(len(cells))), False
+    columns = [cell.strip() for cell in cells]
+    # Names may be whole numbers that grow (0, 1, ..., target); 5.1 beside 'setosa' is data.
+    whole = [cell for cell in numbers if cell.strip().isdigit()]
+    grow = all(int(a) < int(b) for a, b in zip(whole, whole[1:]))
+    row = next((cell for cell in numbers if cell not in whole or not grow), None)
+    repeated = next((name for name, n in Counter(columns).items() if n > 1 or not name), None)
+    expected = "expected a line of different column names (pandas: save with index=False)"
+    for bad, what in ((row, "a number"), (repeated, "repeated or empty")):
+        require(bad is None, f"{path} line 1: the column name {bad!r} is {what}, {expected}.")
+    return tuple(columns), True
+
+
+def count_lines(path: Path) -> int:
+    """Count lines up to the last that is not blank, and refuse what is no text.
+
+    Reading all of it also checks what gzip says of its text, which DuckDB does not.
+    """
+    n_lines, n_blank = 0, 0
+    with opened(path) as file:
+        while block := file.read(1 << 20):
+            if b"\0" in block:
+                line = n_lines + block[: block.index(b"\0")].count(b"\n") + 1
+                what = "expected text in UTF-8: is that a CSV file?"
+                raise DataError(f"{path} line {line} holds a NUL byte, {what}")
+            rest = block.rstrip(b"\r\n")
+            if rest:  # what ends the last line that is not blank is not counted yet
+                n_lines, n_blank = n_lines + n_blank + rest.count(b"\n"), 0
+            n_blank += block[len(rest) :].count(b"\n")
+    return n_lines + 1
+
+
+def clean(dialect: Dialect, to: Path) -> tuple[int, list[BadRow], tuple[np.ndarray, np.ndarray]]:
+    """Write the good rows of a CSV file, a header left out, each in the same way.
+
+    Returns their number, the bad rows, and the rows from which line minus row changes, with that
+    difference.
+    """
+    n_columns, n_rows = len(dialect.columns), 0
+    bad_rows: list[BadRow] = []
+    starts, offsets = array("q"), array("q")
+    with opened(dialect.path) as file, open(to, "wb") as out:
+        lines = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
+        records = _records(lines, dialect.delimiter)
+        if dialect.has_header:
+            next(records)
+        for line, text, cells in records:
+            if not text and n_columns > 1:
+                continue
+            if len(cells) == n_columns + 1 and not cells[-1].strip():
+                cells = cells[:-1]  # DuckDB allows a delimiter at a line's end
+            bad = _fault(dialect, line, text, cells)
+            if bad is None:
+                out.write(_written(text, list(cells), dialect.delimiter))
+                if not offsets or line - n_rows != offsets[-1]:
+                    starts.append(n_rows)
+                    offsets.append(line - n_rows)
+                n_rows += 1
+            else:
+                bad_rows.append(bad)
+                many = f"{dialect.path} has more than a million bad rows, the first is in "
+                got = f"{many}line {bad_rows[0].line}: {bad_rows[0].reason}."
+                require(len(bad_rows) <= MOST_BAD, got)
+    return n_rows, bad_rows, (np.asarray(starts), np.asarray(offsets))
+
+
+def _records(source: Iterator[str], delimiter: str) -> Iterator[tuple[int, str, list[str] | str]]:
+    """Yield each row's first line, its text, and its cells or what is wrong with its quotes."""
+    lines, line = _Lines(source), 1
+    while (first := next(lines, None)) is not None:
+        if '"' in first:
+            lines.back(first)
+            taken, cells = _quoted(lines, delimiter)
+        else:
+            taken, cells = [first], first.rstrip("\r\n").split(delimiter)
+        yield line, "".join(taken).rstrip("\r\n"), cells
+        line += len(taken)
+
+
+class _Lines:
+    """Lines, of which some can be put back."""
+
+    def __init__(self, source: Iterator[str]):
+        self.source, self.again = source, deque[str]()
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        return self.again.popleft() if self.again else next(self.source)
+
+    def back(self, *lines: str) -> None:
+        self.again.extendleft(reversed(lines))
+
+
+def _quoted(lines: _Lines, delimiter: str) -> tuple[list[str], list[str] | str]:
+    """Take the lines of a row with quotes, and return its cells or what is wrong with them.
+
+    Where a quote is never closed, the lines after its own are put back: they may be rows.
+    """
+    taken: list[str] = []
+
+    def noted() -> Iterator[str]:
+        size = 0
+        while size <= LONGEST and (line := next(lines, None)) is not None:
+            taken.append(line)
+            size += len(line)
+            yield line
+
+    reader = csv.reader(noted(), delimiter=delimiter, strict=True, skipinitialspace=True)
+    try:
+        return taken, next(reader)
+    except csv.Error as error:
+        if "end of data" in str(error):
+            lines.back(*taken[1:])
+            return taken[:1], "a quote is not closed"
+        return taken, "a quote stands in the wrong place" if '"' in str(error) else str(error)
+
+
+def _fault(dialect: Dialect, line: int, text: str, cells: list[str] | str) -> BadRow | None:
+    """Return what is wrong with a row."""
+    columns = dialect.columns
+    shown = text.encode("utf-8", "replace").decode()  # bytes that are no UTF-8 as ?
+    if isinstance(cells, str):
+        n_lines = text.count("\n") + 1
+        goes_on = f" (the row goes on to line {line + n_lines - 1})" if n_lines > 1 else ""
+        return BadRow(line, "", cells + goes_on, shown)
+    if len(cells) != len(columns):
+        reason = f"the row has {len(cells)} cells, expected {len(columns)}"
+        return BadRow(line, columns[min(len(cells), len(columns) - 1)], reason, shown)
+    if shown != text:
+        at = next(i for i, cell in enumerate(cells) if not _is_text(cell))
+        return BadRow(line, columns[at], "the text is not UTF-8", shown)
+    reason = f"the row is longer than {LONGEST:,} characters"
+    return BadRow(line, "", reason, shown) if len(text) > LONGEST else None
+
+
+def _is_text(cell: str) -> bool:
+    return cell.encode("utf-8", "replace").decode() == cell
+
+
+def _written(text: str, cells: list[str], delimiter: str) -> bytes:
+    """Return a good row as DuckDB reads it."""
+    if '"' in text or not text:
+        out = io.StringIO(newline="")
+        writer = csv.writer(out, delimiter=delimiter, lineterminator="", quoting=csv.QUOTE_ALL)
+        writer.writerow(cells)
+        text = out.getvalue()
+    return text.encode() + b"\n"
