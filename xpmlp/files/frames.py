@@ -60,7 +60,6 @@ class Frame:
 
     def __getitem__(self, rows: Any) -> "Frame":
         """Return rows by a slice or an array; ``frame[rows, ...]`` is what splitters write."""
-        rows = rows[0] if isinstance(rows, tuple) else rows
         return Frame(self.names, self.kinds, tuple(c[rows] for c in self.columns))
 
     def column(self, i: int) -> np.ndarray:
