@@ -197,6 +197,12 @@ def test_predictions_say_which_lines_they_are_of_where_rows_are_left_out(trained
     assert [row["line"] for row in table_of(Path("new.csv.bad.csv").read_text())] == ["3", "5"]
 
 
+def test_the_target_to_compare_with_is_none_of_the_features(trained, xpmlp):
+    trained()
+    code, _, err = xpmlp("evaluate", "m", "people.csv", "--target", "city")
+    assert (code, is_one_sentence(err), "city" in err) == (2, True, True)
+
+
 def test_categories_that_the_model_does_not_know_are_counted(trained, xpmlp):
     trained()
     rows = people(40)
@@ -218,6 +224,23 @@ def test_columns_are_what_the_options_say(trained, xpmlp):
     assert xpmlp("evaluate", "m", "people.csv")[0] == 0
     trained("--types", "since=category,zip=category", "--target", "zip", "--task", "classification")
     assert load_model("m").classes_.tolist() == ["010", "011", "012", "013", "014"]
+
+
+def test_a_parquet_file_is_a_table_too(trained, xpmlp):
+    import duckdb
+
+    write("people.csv", people())
+    types = "{'zip': 'VARCHAR', 'age': 'INTEGER'}"
+    read = f"FROM read_csv('people.csv', nullstr=['', '?'], types={types})"
+    duckdb.sql(f"COPY ({read}) TO 'people.parquet'")
+    found, out, _ = trained("--test", "people.parquet", data="people.parquet")
+    assert found["n_train"] == 108 and "since" in out
+    csv_too = json.loads(xpmlp("evaluate", "m", "people.csv", "--json")[1])
+    assert csv_too["metrics"] == found["metrics"]
+    infinite = "SELECT * REPLACE (if(age = 30, 'inf'::DOUBLE, age) AS age)"
+    duckdb.sql(f"COPY ({infinite} {read}) TO 'bad.parquet'")
+    code, _, err = xpmlp("predict", "m", "bad.parquet")
+    assert (code, is_one_sentence(err), "row " in err and "'age'" in err) == (3, True, True)
 
 
 def test_lbfgs_trains_on_a_table_without_what_it_has_no_steps_for(trained):

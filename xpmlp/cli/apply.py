@@ -15,7 +15,7 @@ import click
 from ..errors import DataError
 from .command import Command
 from .data import (
-    check_range,
+    check_array,
     check_targets,
     how_to_read,
     is_table,
@@ -39,7 +39,7 @@ def predictions(model, X, method="predict"):
 
     if hasattr(X, "blocks"):
         return np.concatenate([getattr(model, method)(block) for block in X.blocks()])
-    check_range(X if model.scaling_ is None else model.scaling_.inputs(X), model._dtype)
+    check_array(model, X)
     return getattr(model, method)(X)
 
 
@@ -174,6 +174,8 @@ def opened_rows(model, data, target, options, *, test):
     if known is not None and is_table(data):
         if target is None:
             raise click.UsageError("the model does not say what it predicts: give --target.")
+        if target in known:
+            raise click.UsageError(f"--target {target} is a column that the model predicts from.")
         task = "regression" if classes is None else "classification"
         text = classes is not None and classes.dtype.kind not in "iufb"
         how = how_to_read(data, options) | {"known": known}

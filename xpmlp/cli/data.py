@@ -189,6 +189,12 @@ def check_range(X, dtype):
         raise DataError(f"the features hold numbers too large for {dtype}: divide them first.")
 
 
+def check_array(model, X):
+    """Refuse numbers of an array that a model does not draw in and its dtype cannot hold."""
+    if model.encoder_ is None:
+        check_range(X if model.scaling_ is None else model.scaling_.inputs(X), model._dtype)
+
+
 def check_targets(place, y, classes):
     """Refuse targets that a model of these classes (None: a regression) cannot have predicted."""
     import numpy as np

@@ -136,7 +136,7 @@ def _fit(source, part, watched, options):
         raise DataError(f"{source.name} holds targets too large for {model.dtype}: divide them.")
     check_memory(source.name, X, model.dtype)
     scaled, scaling = lambda X: X, None
-    if not table and model.feature_scale != "robust":
+    if not table and model.feature_scale != "robust" and model.n_bins is None:
         if options["standardise"]:
             scaling = Scaling.of(X, shared=source.image)
             if not all(np.abs(a).max() < np.finfo(model.dtype).max for a in scaling[:2]):
