@@ -280,8 +280,7 @@ class BaseMLP(
 
     def _checked(self, X, *, reset=False, method="fit"):
         """Return X as an array or SparseRows of the right shape, at home."""
-        dtype = float_dtype(np.empty(0), self.dtype) if reset else self._dtype
-        x = self._encoded_rows(X, dtype, reset=reset)
+        x, dtype = self._encoded_rows(X, reset=reset)
         if x is None:
             x, dtype = check_inputs(self, X, reset=reset)
         with np.errstate(over="ignore"):  # the check for finite numbers says it

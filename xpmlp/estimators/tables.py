@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from ..arrays import is_array, is_numpy
+from ..arrays import float_dtype, is_array, is_numpy
 from ..errors import DataError
 from ..files.frames import frame_of, frame_of_array, is_frame, is_plain, is_table
 from .encoding import Encoder
@@ -22,10 +22,21 @@ class Encodes:
         """The number of columns that the network takes."""
         return self.n_features_in_ if self.encoder_ is None else self.encoder_.width
 
-    def _encoded_rows(self: Any, X, dtype, *, reset):
-        """Return the rows of a table as a host array (n, width), or None where X is no table."""
+    def _encoded_rows(self: Any, X, *, reset):
+        """Return the rows of a table as a host array (n, width), and the dtype to compute in.
+
+        Both are None where X is no table.
+        """
         frame = self._table(X, reset=reset)
-        return None if frame is None else self.encoder_.encode(frame, dtype)
+        if frame is None:
+            return None, None
+        dtype = self._dtype_of_table(X) if reset else self._dtype
+        return self.encoder_.encode(frame, dtype), dtype
+
+    def _dtype_of_table(self: Any, X):
+        """Return the dtype to compute in: of an array its own, of a data frame float64."""
+        floats = is_numpy(X) and X.dtype.kind == "f"
+        return float_dtype(X if floats else np.empty(0), self.dtype)
 
     def _table(self: Any, X, *, reset):
         """Return X as a frame that `encoder_` takes, or None where its numbers stay as they are.
