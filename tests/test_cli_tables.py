@@ -261,6 +261,28 @@ def test_a_model_leaves_as_onnx(trained, xpmlp):
         assert (code, is_one_sentence(err), load_model("m").n_iter_) == (2, True, 3)
 
 
+def test_a_model_of_an_array_takes_tables_of_its_names(xpmlp):
+    from sklearn.datasets import load_wine
+
+    wine = load_wine()
+    names = [*wine.feature_names, "target"]
+    rows = np.column_stack([wine.data, wine.target]).tolist()
+    write("all.csv", [row[::-1] for row in rows], names[::-1])
+    write("one.csv", rows[:3], names)  # one label
+    train = ["train", "wine", "--test", "all.csv", "--validation", "one.csv", *QUICK, "--json"]
+    code, out, err = xpmlp(*train)
+    assert (code, err) == (0, "")
+    metrics = json.loads(xpmlp("evaluate", "wine.safetensors", "all.csv", "--json")[1])["metrics"]
+    assert metrics == json.loads(out.splitlines()[-1])["metrics"]
+    assert "on 3 rows" in xpmlp("evaluate", "wine.safetensors", "one.csv")[1]
+    write("bad.csv", [*rows[:3], ["x", *rows[3][1:]], ["", *rows[4][1:]]], names)
+    code, _, err = xpmlp("predict", "wine.safetensors", "bad.csv", "--on-bad-row", "skip")
+    assert (code, "line 6" in err, "'alcohol'" in err) == (3, True, True)  # holes are not encoded
+    write("bad.csv", [*rows[:3], ["x", *rows[3][1:]], rows[4]], names)
+    code, out, _ = xpmlp("predict", "wine.safetensors", "bad.csv", "--on-bad-row", "skip")
+    assert (code, [row["line"] for row in table_of(out)]) == (0, ["2", "3", "4", "6"])
+
+
 def test_lbfgs_trains_on_a_table_without_what_it_has_no_steps_for(trained):
     trained("--solver", "lbfgs")
     assert load_model("m").dropout == 0

@@ -300,13 +300,18 @@ def read_features(
         got = f"{path} has {len(columns)} columns, {listed(columns)}"
         require(len(names) == n_features, f"{got}, expected the model's {n_features} features.")
     with open_table(path, known=dict.fromkeys(names, "number")) as table:
-        X = _matrix(table.features)
-        empty = np.argwhere(np.isnan(X))
-        if len(empty):
-            row, i = empty[0].tolist()
-            place = f"{table.sheet.place} {table.lines([row])[0]}, column {names[i]!r}"
-            raise DataError(f"{path} {place}: the cell is empty, expected a finite number.")
-        return X
+        return array_of(table)
+
+
+def array_of(table: RawTable) -> np.ndarray:
+    """Return the features (n, n_features) of a table of numbers, none of which may be missing."""
+    X = _matrix(table.features)
+    empty = np.argwhere(np.isnan(X))
+    if len(empty):
+        row, i = empty[0].tolist()
+        place = f"{table.sheet.place} {table.lines([row])[0]}, column {table.features.names[i]!r}"
+        raise DataError(f"{table.sheet.path} {place}: the cell is empty, expected a finite number.")
+    return X
 
 
 def _matrix(frame: Any) -> np.ndarray:
