@@ -139,3 +139,13 @@ def test_the_search_sees_standardised_arrays(xpmlp):
     _, out, _ = xpmlp("tune", "d.npz", *tried)
     assert float(out[out.index("rank") :].splitlines()[1].split()[1]) > 0.9
     assert json.dumps(best()["data"]) == '"d.npz"'
+
+
+def test_values_said_twice_count_once_none_is_written_and_fits_that_fail_are_told(xpmlp):
+    names = "activation=relu,bogus", "weight-decay=none,none", "lr=0.1,0.1"
+    tried = [word for name in names for word in ("--try", name)]
+    code, out, err = xpmlp("tune", "iris", *tried, "--candidates", 2, "--folds", 2, "--epochs", 3)
+    assert code == 0
+    assert "Warning: 2 fits failed: activation must be one of" in err
+    assert [line.split()[0] for line in out.splitlines()[2:-1]] == ["rank", "1"]
+    assert best()["weight-decay"] == "none" and best()["activation"] == "relu"

@@ -22,6 +22,7 @@ from .data import (
     opened_data,
     reading_options,
     tell_quarantine,
+    types_of_labels,
     writable,
 )
 
@@ -184,9 +185,8 @@ def opened_rows(model, data, target, options, *, test):
         if target in known:
             raise click.UsageError(f"--target {target} is a column that the model predicts from.")
         task = "regression" if classes is None else "classification"
-        text = classes is not None and classes.dtype.kind not in "iufb"
         how = how_to_read(data, options) | {"known": known}
-        how |= {"types": {target: "category"}} if text else {}
+        how |= {"types": types_of_labels(target, classes)}
         with opened_data(data, target, task=task, **how) as found:
             _tell(model, found.sheet)
             check_targets(data, found.y, classes)

@@ -136,6 +136,15 @@ def columns_of(options):
     return {"types": types | dict.fromkeys(named, "category"), "drop": tuple(drop)}
 
 
+def types_of_labels(target, labels):
+    """Return the type of a target, as the reader of tables takes it, by known labels (or None)."""
+    from ..files.columns import ALL, MISSING
+
+    if labels is None or labels.dtype.kind in "iufb":
+        return {}
+    return {target: ALL if {*labels.tolist()} & {*MISSING} else "category"}
+
+
 @contextmanager
 def opened_data(path, target=None, *, task=None, types=None, drop=(), **how):
     """Yield the Data of a name or path; for tables: how to read them, `drop` columns left out."""

@@ -81,6 +81,8 @@ def open_sheet(path: StrPath) -> Iterator[Sheet]:
 
 def _load_parquet(path: Path, connection: Any) -> Sheet:
     """Load a Parquet file with the types it has."""
+    # A file's statistics say nothing of NaN, and DuckDB 2.0 takes them to mean that none is there.
+    connection.execute("SET disabled_optimizers = 'statistics_propagation'")
     literal = glob.escape(str(path))
     described = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [literal]).fetchall()
     columns = tuple(row[0] for row in described)
@@ -101,8 +103,9 @@ def _parquet_column(c: str, kind: str) -> tuple[str, str]:
     if kind.startswith("DECIMAL") or kind.endswith(("INT", "INTEGER")):
         return "DOUBLE", f"{c}::DOUBLE"
     if kind == "DATE" or kind.startswith("TIMESTAMP"):
-        return "TIMESTAMP", f"make_timestamp(epoch_us({c}))"
-    text = kind in ("VARCHAR", "UUID") or kind.startswith("ENUM")
+        whole = f"{c}::TIMESTAMPTZ" if "WITH TIME ZONE" in kind or "TIMESTAMPTZ" in kind else c
+        return "TIMESTAMP", f"make_timestamp(epoch_us({whole}))"
+    text = kind in ("VARCHAR", "UUID", '"NULL"') or kind.startswith("ENUM")
     return "VARCHAR" if text else kind, _text(c)
 
 
