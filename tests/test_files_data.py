@@ -4,7 +4,6 @@ import gzip
 import io
 import pickle
 import struct
-import sys
 import zipfile
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from xpmlp.files import datasets, npz
 from xpmlp.files.common import infer_task
 from xpmlp.files.datasets import BUILT_IN, load_dataset, load_features
 from xpmlp.files.idx import read_idx
-from xpmlp.files.tables import read_features, read_table
+from xpmlp.files.tables import read_table
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 
@@ -30,174 +29,7 @@ def refused(words, read, *args):
     assert "\n" not in message
 
 
-@pytest.fixture
-def csv(tmp_path):
-    def write(text, name="t.csv"):
-        data = text if isinstance(text, bytes) else text.encode()
-        path = tmp_path / name
-        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-        return path
-
-    return write
-
-
-# --- CSV and Parquet
-
-
-@pytest.mark.parametrize(
-    "name, mark, end",
-    [
-        ("t.csv", ",", "\n"),
-        ("t.csv", ";", "\r\n"),
-        ("t.tsv", "\t", "\n"),
-        ("t.CSV.gz", "|", "\r\n"),
-        ("t[1].csv", ",", "\n"),
-        ("it's ?*.csv", ",", "\n"),
-    ],
-)
-def test_a_csv_is_read_whatever_its_name_delimiter_and_line_ends(csv, name, mark, end):
-    csv("not,this\n1,2\n", "t1.csv")
-    rows = ["a,b,kind", "1,2.5,yes", "-3e2, 4 ,no", "", '"5",6,yes', "7,8,no", ""]
-    table = load_dataset(csv("\ufeff" + end.join(rows).replace(",", mark), name))
-    np.testing.assert_array_equal(table.X, [[1, 2.5], [-300, 4], [5, 6], [7, 8]], strict=True)
-    assert table.y.tolist() == ["yes", "no", "yes", "no"]
-    assert (table.feature_names, table.target_name) == (("a", "b"), "kind")
-    assert (table.task, table.name, table.X_test) == ("classification", name, None)
-
-
-def test_the_target_is_the_named_column_and_by_default_the_last(csv):
-    path = csv("a,b,c\n1,2,3\n4,5,6\n")
-    assert read_table(path).y.tolist() == [3, 6]
-    table = read_table(path, "b")
-    assert table.y.tolist() == [2, 5]
-    assert table.X.tolist() == [[1, 3], [4, 6]]
-    refused(["'bb'", "'a', 'b', 'c'", "did you mean 'b'"], read_table, path, "bb")
-
-
-def test_a_file_without_header_numbers_its_columns(csv):
-    table = read_table(csv("1,2,0\n3,4,1\n5,6,0\n7,8,1\n"))
-    assert table.feature_names == ("x0", "x1")
-    assert (table.target_name, table.X.shape, table.task) == ("x2", (4, 2), "classification")
-
-
-def test_names_that_are_whole_numbers_are_a_header_but_a_row_of_data_is_not(csv):
-    assert read_table(csv("0,1,target\n1,2,3\n")).feature_names == ("0", "1")
-    refused(["line 1", "'5.1'"], read_table, csv("5.1,3.5,setosa\n4.9,3.0,setosa\n"))
-
-
-@pytest.mark.parametrize(
-    "text, words",
-    [
-        ("a,b,c\n1,2,3\n4,5\n", ["line 3", "column 'c'", "'4,5'", "found: 2"]),
-        ("a,b,c\n1,2,3\n\n1,2,3,4\n", ["line 4", "column 'c'", "'1,2,3,4'", "found: 4"]),
-        ("a,b,c\n1,2,3\nx,5,6\n", ["line 3", "column 'a'", "'x'"]),
-        ("a,b,c\n1,2,3\n\n\n4,,6\n", ["line 5", "column 'b'", "empty"]),
-        ('a,b,c\n1,2,3\n4," ",6\n', ["line 3", "column 'b'", "empty"]),
-        ("a,b,c\n1,2,3\n4,NaN,6\n", ["line 3", "column 'b'", "'NaN'"]),
-        ("a,b,c\n1,2,3\n4,5,6\n-inf,2,3\n", ["line 4", "column 'a'", "'-inf'"]),
-        ("a,b,c\n1,2,3\n4,1e400,6\n", ["line 3", "column 'b'", "'1e400'"]),
-        ("a,b,c\n1,2,3\n4,0x10,6\n", ["line 3", "column 'b'", "'0x10'"]),
-        ("a,b,c\n1,2,3\n4,5,\n7,8,9\n", ["line 3", "column 'c'", "empty"]),
-        ("a,b,c\n1,2,3\n4,5,nan\n7,8,9\n", ["line 3", "column 'c'", "'nan'"]),
-        ("a,b,c\n1,2,3\n4,5,ox\n7,8,9\n", ["line 3", "column 'c'", "'ox'"]),
-        ("a,b,c\n1,2,ox\n4,5,\n7,8,cow\n", ["line 3", "column 'c'", "empty"]),
-        ("a,b,c\n1,2,ox\n4,5,nan\n7,8,cow\n", ["line 3", "column 'c'", "'nan'"]),
-        ("1,2,3\n4,?,6\n", ["line 2", "column 'x1'", "'?'"]),
-        ('a,"b\nb",c\n1,2,"x\ny"\nz,2,x\n', ["line 5", "column 'a'", "'z'"]),
-        ('a,b,c\n1,2,3\n4,"5,6\n', ["line 3", "column 'b'", "unterminated"]),
-        (b"a,b,c\n1,2,3\n4,\xff,6\n", ["line 3", "column 'b'", "utf-8"]),
-        ("a,b,a\n1,2,3\n", ["line 1", "'a'", "repeated"]),
-        (",b,c\n0,2,3\n", ["line 1", "''", "index=False"]),
-        ("", ["line 1", "empty"]),
-        ("\n\n", ["line 1", "empty"]),
-        ("a,b,c\n", ["no rows"]),
-        ("a\n1\n2\n", ["one column", "'a'"]),
-    ],
-)
-def test_a_fault_in_a_csv_is_told_with_its_line_and_column(csv, text, words):
-    path = csv(text)
-    refused([str(path), *words], load_dataset, path)
-
-
-def test_a_fault_in_a_gzipped_csv_is_told_with_its_line(csv):
-    refused(["line 3", "'4,5'"], load_dataset, csv("a,b,c\n1,2,3\n4,5\n", "t.csv.gz"))
-    refused(["line 3", "'x'"], load_dataset, csv("a,b,c\n1,2,3\n4,x,5\n", "t.csv.gz"))
-
-
-def test_the_first_of_many_faults_is_the_one_told(csv):
-    rows = [f"{i},{i}" for i in range(20000)]
-    rows[15000] = "15000,bad"
-    rows[15001] = rows[19000] = "worse,1"
-    path = csv("a,b\n" + "\n".join(rows))
-    refused(["line 15002", "column 'b'", "'bad'"], read_features, path, None, 2, None)
-
-
-def test_a_damaged_gzip_is_noticed_though_its_text_parses(csv):
-    path = csv("a,b\n" + "1,2\n" * 1000, "t.csv.gz")
-    data = bytearray(path.read_bytes())
-    data[-5] ^= 1  # in the length of the text
-    path.write_bytes(data)
-    refused([str(path), "cannot be read"], load_dataset, path)
-    path.write_bytes(data[:-20])
-    refused([str(path), "cannot be read"], load_dataset, path)
-
-
-@pytest.fixture
-def parquet(tmp_path):
-    import duckdb
-
-    def write(select):
-        path = tmp_path / "t.parquet"
-        duckdb.sql(f"COPY ({select}) TO '{path}' (FORMAT parquet)")
-        return path
-
-    return write
-
-
-def test_parquet_is_read_with_its_types(parquet):
-    path = parquet("SELECT i / 8 AS a, i % 2 = 0 AS b, 'k' || i % 2 AS kind FROM range(4) t(i)")
-    table = load_dataset(path)
-    assert table.X.tolist() == [[0, 1], [0.125, 0], [0.25, 1], [0.375, 0]]
-    assert table.y.tolist() == ["k0", "k1", "k0", "k1"]
-
-
-def test_a_fault_in_parquet_is_told_with_row_and_column(parquet):
-    path = parquet("SELECT nullif(i, 2) AS a, i AS b FROM range(4) t(i)")
-    refused([str(path), "row 3", "column 'a'", "empty"], load_dataset, path)
-    path.write_bytes(path.read_bytes()[:-9])
-    refused([str(path)], load_dataset, path)
-
-
-def test_a_missing_duckdb_names_the_extra(csv, monkeypatch):
-    monkeypatch.setitem(sys.modules, "duckdb", None)
-    refused(["pip install 'xpmlp[data]'"], load_dataset, csv("a,b\n1,2\n"))
-
-
-@pytest.mark.parametrize(
-    "text, names",
-    [
-        ("b,y,a\n2,9,1\n4,9,3\n", ["a", "b"]),  # found by name, in the model's order
-        ("a,b\n1,2\n3,4\n", ["a", "b"]),
-        ("a,y,b\n1,?,2\n3,,4\n", None),  # the target is left out, whatever it holds
-        ("p,q\n1,2\n3,4\n", None),
-        ("1,2\n3,4\n", ["a", "b"]),
-    ],
-)
-def test_features_are_found_by_name_or_else_by_position(csv, text, names):
-    X = load_features(csv(text), names, 2, "y")
-    assert X.tolist() == [[1, 2], [3, 4]]
-
-
-def test_features_that_do_not_fit_the_model_are_refused(csv):
-    path = csv("a,c\n1,2\n")
-    refused(["'a', 'c'", "'b'"], load_features, path, ["a", "b"], 2, "y")
-    refused(["2 columns", "3 features"], load_features, path, None, 3, "y")
-    refused(["4 features", "model's 3"], load_features, "iris", None, 3, "y")
-
-
-def test_a_single_feature_counts_its_blank_lines(csv):
-    path = csv("a\n1\n\n3\n")
-    refused(["line 3", "empty"], read_features, path, ["a"], 1, None)
+# --- the task
 
 
 @pytest.mark.parametrize(

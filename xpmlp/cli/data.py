@@ -33,8 +33,9 @@ class Data(NamedTuple):
 
     @property
     def types(self):
-        """The types of a table's features, by name."""
-        return {name: self.sheet.types[name] for name in self.X.names}
+        """The types of the features, by name."""
+        types = {} if self.sheet is None else self.sheet.types
+        return {name: types.get(name, "number") for name in self.feature_names or ()}
 
     @property
     def left_out(self):
@@ -136,12 +137,9 @@ def columns_of(options):
 
 
 @contextmanager
-def opened_data(path, target=None, *, task=None, types=None, drop=(), arrays=False, **how):
-    """Yield the Data of a name or path; for tables: how to read them, `drop` columns left out.
-
-    arrays: a table is wanted as an array, of numbers.
-    """
-    if is_table(path) and not arrays:
+def opened_data(path, target=None, *, task=None, types=None, drop=(), **how):
+    """Yield the Data of a name or path; for tables: how to read them, `drop` columns left out."""
+    if is_table(path):
         from ..files.tables import open_table
 
         types = (types or {}) | dict.fromkeys(drop, "category")  # which every cell is

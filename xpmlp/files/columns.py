@@ -20,6 +20,7 @@ TIMES = ("", " %H:%M", " %H:%M:%S")
 KIND = re.compile("number|boolean|category|date(:.+)?")
 AT_ONCE = 40  # columns a query
 TOLD = 40  # columns that are described
+USABLE = ("VARCHAR", "DOUBLE", "BOOLEAN", "TIMESTAMP")
 _MISSING = ", ".join(f"'{token}'" for token in MISSING)
 
 
@@ -113,11 +114,10 @@ def check_types(sheet: Sheet, types: Mapping[str, str]) -> None:
         require(KIND.fullmatch(kind) is not None, f"column {name!r} is typed {kind!r}, {expected}.")
         stored = sheet.types[sheet.columns.index(name)]
         wanted = kind.partition(":")[0]
-        fits = stored == "VARCHAR" or wanted == "category" or (wanted == "date") == (
-            stored == "TIMESTAMP"
-        )  # fmt: skip
+        fits = wanted == "category" or stored == "VARCHAR"
+        fits = fits or (stored in USABLE and (wanted == "date") == (stored == "TIMESTAMP"))
         got = f"{sheet.path}, column {name!r} holds {stored}"
-        require(fits, f"{got}, expected {kind}: write that column anew, or train without it.")
+        require(fits, f"{got}, expected {kind}: write that column anew, or leave it out.")
 
 
 def columns_of(
@@ -125,6 +125,10 @@ def columns_of(
 ) -> list[Column]:
     """Decide what columns of a sheet hold, unless `types` says it; labels may be the target."""
     check_types(sheet, types)
+    for name in names:
+        stored = sheet.types[sheet.columns.index(name)]
+        got = f"{sheet.path}, column {name!r} holds {stored}, expected numbers, text or dates"
+        require(stored in USABLE or name in types, f"{got}: write it anew, or leave it out.")
     made: list[Column] = []
     for start in range(0, len(names), AT_ONCE):
         made += _decided(sheet, names[start : start + AT_ONCE], types, target)
@@ -135,6 +139,7 @@ def _decided(sheet, names, types, target):
     """Decide on some columns with two queries: all their counts, then those of dates."""
     fields = [f"c{sheet.columns.index(name)}" for name in names]
     stored = [sheet.types[sheet.columns.index(name)] for name in names]
+    stored = [kind if kind in USABLE else "VARCHAR" for kind in stored]
     counts = _counts(sheet, fields, stored)
     asked = [
         i for i, (name, count) in enumerate(zip(names, counts))

@@ -18,8 +18,12 @@ from ..errors import DataError
 from .common import opened, require
 
 NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
-LONGEST = 1_000_000  # characters of a row: DuckDB takes 2 MB
+LONGEST = 1_900_000  # bytes of a row: DuckDB takes 2 MB
 MOST_BAD = 1_000_000  # rows; more are another kind of file
+
+
+# A row's first line, its text, and its cells or what is wrong with its quotes.
+Record = tuple[int, str, list[str] | str]
 
 
 class BadRow(NamedTuple):
@@ -111,9 +115,7 @@ def clean(dialect: Dialect, to: Path) -> tuple[int, list[BadRow], tuple[np.ndarr
         records = _records(lines, dialect.delimiter)
         if dialect.has_header:
             next(records)
-        for line, text, cells in records:
-            if not text and n_columns > 1:
-                continue
+        for line, text, cells in _filled(records, n_columns == 1):
             if len(cells) == n_columns + 1 and not cells[-1].strip():
                 cells = cells[:-1]  # DuckDB allows a delimiter at a line's end
             bad = _fault(dialect, line, text, cells)
@@ -131,8 +133,8 @@ def clean(dialect: Dialect, to: Path) -> tuple[int, list[BadRow], tuple[np.ndarr
     return n_rows, bad_rows, (np.asarray(starts), np.asarray(offsets))
 
 
-def _records(source: Iterator[str], delimiter: str) -> Iterator[tuple[int, str, list[str] | str]]:
-    """Yield each row's first line, its text, and its cells or what is wrong with its quotes."""
+def _records(source: Iterator[str], delimiter: str) -> Iterator[Record]:
+    """Split lines into rows."""
     lines, line = _Lines(source), 1
     while (first := next(lines, None)) is not None:
         if '"' in first:
@@ -142,6 +144,18 @@ def _records(source: Iterator[str], delimiter: str) -> Iterator[tuple[int, str, 
             taken, cells = [first], first.rstrip("\r\n").split(delimiter)
         yield line, "".join(taken).rstrip("\r\n"), cells
         line += len(taken)
+
+
+def _filled(records: Iterator[Record], single: bool) -> Iterator[Record]:
+    """Leave out blank lines; of a single column they are rows, but for those at the end."""
+    blank: list[Record] = []
+    for record in records:
+        if record[1]:
+            yield from blank
+            blank.clear()
+            yield record
+        elif single:
+            blank.append(record)
 
 
 class _Lines:
@@ -187,7 +201,8 @@ def _quoted(lines: _Lines, delimiter: str) -> tuple[list[str], list[str] | str]:
 def _fault(dialect: Dialect, line: int, text: str, cells: list[str] | str) -> BadRow | None:
     """Return what is wrong with a row."""
     columns = dialect.columns
-    shown = text.encode("utf-8", "replace").decode()  # bytes that are no UTF-8 as ?
+    data = text.encode("utf-8", "replace")
+    shown = data.decode()  # bytes that are no UTF-8 as ?
     if isinstance(cells, str):
         n_lines = text.count("\n") + 1
         goes_on = f" (the row goes on to line {line + n_lines - 1})" if n_lines > 1 else ""
@@ -198,8 +213,8 @@ def _fault(dialect: Dialect, line: int, text: str, cells: list[str] | str) -> Ba
     if shown != text:
         at = next(i for i, cell in enumerate(cells) if not _is_text(cell))
         return BadRow(line, columns[at], "the text is not UTF-8", shown)
-    reason = f"the row is longer than {LONGEST:,} characters"
-    return BadRow(line, "", reason, shown) if len(text) > LONGEST else None
+    reason = f"the row is longer than {LONGEST:,} bytes"
+    return BadRow(line, "", reason, shown[:1000]) if len(data) > LONGEST else None
 
 
 def _is_text(cell: str) -> bool:

@@ -27,9 +27,10 @@ MEMORY = "40%"  # of the machine's, for DuckDB: the model wants some too
 class Sheet:
     """A file as DuckDB's table `raw`: c0, c1, ... are called `columns`, and hold `types`.
 
-    types: "VARCHAR" (trimmed, NULL where empty), "DOUBLE", "BOOLEAN" or "TIMESTAMP". place: what
-    places are counted in. bad_rows: what is not in `raw`. breaks: rows from which a row's place
-    minus its number in `raw` changes, and that difference.
+    types: "VARCHAR" (trimmed, NULL where empty), "DOUBLE", "BOOLEAN", "TIMESTAMP", or in Parquet
+    any other, which `raw` has as text. place: what places are counted in. bad_rows: what is not in
+    `raw`. breaks: rows from which a row's place minus its number in `raw` changes, and that
+    difference.
     """
 
     path: Path
@@ -60,6 +61,7 @@ def open_sheet(path: StrPath) -> Iterator[Sheet]:
     except ImportError as error:
         raise DataError(f"{path} needs DuckDB to be read: pip install 'xpmlp[data]'.") from error
     path = Path(path)
+    require(not path.is_dir(), f"{path} is a folder, expected a CSV or Parquet file.")
     with opened(path) as file:  # a missing file is told as everywhere
         size = path.stat().st_size * (UNPACKED if isinstance(file, gzip.GzipFile) else 1)
     parquet = path.suffix.lower() in PARQUET
@@ -82,7 +84,7 @@ def _load_parquet(path: Path, connection: Any) -> Sheet:
     literal = glob.escape(str(path))
     described = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [literal]).fetchall()
     columns = tuple(row[0] for row in described)
-    made = [_parquet_column(path, f"c{i}", *row[:2]) for i, row in enumerate(described)]
+    made = [_parquet_column(f"c{i}", row[1]) for i, row in enumerate(described)]
     aliases = ", ".join(f"c{i}" for i in range(len(columns)))
     selected = ", ".join(f"{sql} AS c{i}" for i, (_, sql) in enumerate(made))
     read = f"CREATE TABLE raw AS SELECT {selected} FROM read_parquet(?) AS t({aliases})"
@@ -90,10 +92,8 @@ def _load_parquet(path: Path, connection: Any) -> Sheet:
     return Sheet(path, connection, columns, tuple(kind for kind, _ in made), n_rows)
 
 
-def _parquet_column(path: Path, c: str, name: str, kind: str) -> tuple[str, str]:
-    """Return the type of a column of `raw` and the SQL that makes it."""
-    if kind in ("VARCHAR", "UUID") or kind.startswith("ENUM"):
-        return "VARCHAR", _text(c)
+def _parquet_column(c: str, kind: str) -> tuple[str, str]:
+    """Return the type of a column of `raw`, its own if it is of no use, and the SQL of it."""
     if kind == "BOOLEAN":
         return "BOOLEAN", c
     if kind in ("FLOAT", "DOUBLE"):  # not a number is what others write for a missing one
@@ -102,10 +102,8 @@ def _parquet_column(path: Path, c: str, name: str, kind: str) -> tuple[str, str]
         return "DOUBLE", f"{c}::DOUBLE"
     if kind == "DATE" or kind.startswith("TIMESTAMP"):
         return "TIMESTAMP", f"make_timestamp(epoch_us({c}))"
-    raise DataError(
-        f"{path}, column {name!r} holds {kind}, expected numbers, text or dates: drop or flatten "
-        "that column first."
-    )
+    text = kind in ("VARCHAR", "UUID") or kind.startswith("ENUM")
+    return "VARCHAR" if text else kind, _text(c)
 
 
 def _text(c: str) -> str:

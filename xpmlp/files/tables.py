@@ -132,6 +132,9 @@ def open_table(
         sheet, features = _wanted(sheet, target, known)
         chosen = [name for name in sheet.columns if name == target or name in features]
         columns = columns_of(sheet, chosen, {**(known or {}), **(types or {})}, target)
+        dates = next((c for c in columns if c.name == target and c.frame_kind == "date"), None)
+        what = f"{path}, column {target!r} holds dates, expected a target of numbers or labels."
+        require(dates is None, what)
         faults = _Faults(sheet, columns, target)
         bad_rows, left_out = faults.found(on_bad_row, max_bad_rows)
         table = _loaded(sheet, columns, features, target, faults, bad_rows, left_out)
@@ -226,7 +229,10 @@ class _Faults:
 def _loaded(sheet, columns, features, target, faults, bad_rows, left_out):
     """Make DuckDB's table `data` of what is kept, and the record of it."""
     n_rows = sheet.n_rows - len(left_out)
-    require(n_rows > 0, f"{sheet.path} has no good row: {_rows(len(bad_rows))} were bad.")
+    if n_rows == 0:
+        raise DataError(
+            f"{sheet.path} has no good row, the first: {_told(sheet.place, bad_rows[0])}."
+        )
     values = ", ".join(f"{column.value} AS {column.field}" for column in columns)
     good = f"NOT coalesce({faults.sql}, false)" if len(left_out) else "true"
     sheet.connection.execute(f"CREATE TABLE data AS SELECT {values} FROM raw WHERE {good}")
@@ -294,13 +300,18 @@ def read_features(
         got = f"{path} has {len(columns)} columns, {listed(columns)}"
         require(len(names) == n_features, f"{got}, expected the model's {n_features} features.")
     with open_table(path, known=dict.fromkeys(names, "number")) as table:
-        X = _matrix(table.features)
-        empty = np.argwhere(np.isnan(X))
-        if len(empty):
-            row, i = empty[0].tolist()
-            place = f"{table.sheet.place} {table.lines([row])[0]}, column {names[i]!r}"
-            raise DataError(f"{path} {place}: the cell is empty, expected a finite number.")
-        return X
+        return array_of(table)
+
+
+def array_of(table: RawTable) -> np.ndarray:
+    """Return the features (n, n_features) of a table of numbers, none of which may be missing."""
+    X = _matrix(table.features)
+    empty = np.argwhere(np.isnan(X))
+    if len(empty):
+        row, i = empty[0].tolist()
+        place = f"{table.sheet.place} {table.lines([row])[0]}, column {table.features.names[i]!r}"
+        raise DataError(f"{table.sheet.path} {place}: the cell is empty, expected a finite number.")
+    return X
 
 
 def _matrix(frame: Any) -> np.ndarray:
