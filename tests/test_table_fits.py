@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.estimator_checks import check_estimator
 
 from xpmlp import MLPClassifier, MLPRegressor, load_model, nn
 from xpmlp.errors import DataError, DivergenceError, ModelFileError
@@ -190,9 +191,20 @@ def test_sparse_and_device_arrays_are_no_tables(arguments):
     from scipy.sparse import csr_array
 
     strict = pytest.importorskip("array_api_strict", reason="array-api-strict is not installed")
-    for X in (csr_array(NUMBERS), strict.asarray(NUMBERS)):
-        with pytest.raises(ValueError, match="a table is encoded on the host"):
-            regressor(X, np.arange(90.0), **arguments)
+    with pytest.raises(ValueError, match="a table is encoded on the host.*got Array"):
+        regressor(strict.asarray(NUMBERS), np.arange(90.0), **arguments)
+    with pytest.raises(TypeError, match="Sparse data was passed for X, but dense data is required"):
+        regressor(csr_array(NUMBERS), np.arange(90.0), **arguments)
+
+
+@pytest.mark.parametrize("model", [MLPClassifier(feature_scale="robust"), MLPRegressor(n_bins=4)])
+def test_scikit_learns_checks_pass_where_arrays_are_encoded(model):
+    reason = "medians and quartiles are of all rows, whatever they weigh"
+    weighed = dict.fromkeys(["check_sample_weight_equivalence_on_dense_data"], reason)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = check_estimator(model, on_skip=None, expected_failed_checks=weighed)
+    assert {row["status"] for row in found} <= {"passed", "skipped", "xfail"} and len(found) > 55
 
 
 @pytest.mark.parametrize("X", [FLOATS, pd.DataFrame(FLOATS), TABLE], ids=["array", "plain", "raw"])
