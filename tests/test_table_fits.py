@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.estimator_checks import check_estimator
 
 from xpmlp import MLPClassifier, MLPRegressor, load_model, nn
 from xpmlp.errors import DataError, DivergenceError, ModelFileError
@@ -78,10 +79,8 @@ def test_a_table_of_numbers_alone_fits_bit_for_bit_as_its_array(make, dtype):
     X = (FLOATS * 10).astype(dtype)
     table = make(pd.DataFrame(X, columns=["a", "b", "c"]))
     # Of polars and pyarrow scikit-learn's checks make float64.
-    ours, plain = (
-        regressor(table),
-        regressor(X if isinstance(table, pd.DataFrame) else X.astype(float)),
-    )
+    X = X if isinstance(table, pd.DataFrame) else X.astype(float)
+    ours, plain = regressor(table), regressor(X)
     assert ours.encoder_ is None and plain.encoder_ is None
     np.testing.assert_array_equal(ours.coefs_[0], plain.coefs_[0], strict=True)
     np.testing.assert_array_equal(ours.predict(table), plain.predict(X), strict=True)
@@ -192,9 +191,20 @@ def test_sparse_and_device_arrays_are_no_tables(arguments):
     from scipy.sparse import csr_array
 
     strict = pytest.importorskip("array_api_strict", reason="array-api-strict is not installed")
-    for X in (csr_array(NUMBERS), strict.asarray(NUMBERS)):
-        with pytest.raises(ValueError, match="a table is encoded on the host"):
-            regressor(X, np.arange(90.0), **arguments)
+    with pytest.raises(ValueError, match="a table is encoded on the host.*got Array"):
+        regressor(strict.asarray(NUMBERS), np.arange(90.0), **arguments)
+    with pytest.raises(TypeError, match="Sparse data was passed for X, but dense data is required"):
+        regressor(csr_array(NUMBERS), np.arange(90.0), **arguments)
+
+
+@pytest.mark.parametrize("model", [MLPClassifier(feature_scale="robust"), MLPRegressor(n_bins=4)])
+def test_scikit_learns_checks_pass_where_arrays_are_encoded(model):
+    reason = "medians and quartiles are of all rows, whatever they weigh"
+    weighed = dict.fromkeys(["check_sample_weight_equivalence_on_dense_data"], reason)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = check_estimator(model, on_skip=None, expected_failed_checks=weighed)
+    assert {row["status"] for row in found} <= {"passed", "skipped", "xfail"} and len(found) > 55
 
 
 @pytest.mark.parametrize("X", [FLOATS, pd.DataFrame(FLOATS), TABLE], ids=["array", "plain", "raw"])
@@ -282,6 +292,13 @@ def test_every_way_of_training_takes_a_table_with_an_embedding_in_front(tmp_path
     np.testing.assert_array_equal(load_model(tmp_path / "m").predict_proba(TABLE), expected)
 
 
+def test_a_residual_layer_adds_what_the_embedding_puts_out():
+    width = classifier().encoder_.width
+    for size, residual in ((width, False), (width + 7, True)):
+        block = classifier(hidden_layer_sizes=(size,), residual=True).network_.layers[1]
+        assert (type(block) is nn.Residual) == residual
+
+
 def test_partial_fit_and_warm_start_keep_the_first_measure():
     model = MLPClassifier(**SMALL)
     model.partial_fit(TABLE[:150], LABELS[:150], classes=["no", "yes"])
@@ -292,7 +309,10 @@ def test_partial_fit_and_warm_start_keep_the_first_measure():
     assert model.encoder_ is encoder
     model.set_params(warm_start=False).fit(TABLE, LABELS)
     assert model.encoder_ is not encoder
-    assert model.fit(FLOATS, LABELS).encoder_ is None and not hasattr(model, "feature_names_in_")
+    for feature_scale in ("robust", "auto"):
+        model.fit(TABLE, LABELS).set_params(feature_scale=feature_scale).fit(FLOATS, LABELS)
+        assert (model.encoder_ is None) == (feature_scale == "auto")
+        assert not hasattr(model, "feature_names_in_") and model.n_features_in_ == 3
 
 
 @LIBRARIES
@@ -335,6 +355,8 @@ def test_a_predictor_takes_rows_of_the_table():
     np.testing.assert_array_equal(predict(TABLE[:4]), model.predict(TABLE[:4]))
     with pytest.raises(ValueError, match="the predictor was made for"):
         predict(TABLE[:5])
+    robust = regressor(FLOATS, feature_scale="robust")
+    np.testing.assert_array_equal(robust.predictor(4)(FLOATS[:4]), robust.predict(FLOATS[:4]))
 
 
 def test_a_model_of_a_table_moves_and_goes_on_taking_tables():
@@ -393,7 +415,7 @@ def text_of(arrays):
 
 
 def with_text(**changes):
-    def change(arrays):
+    def change(arrays, meta):
         made = json.dumps(text_of(arrays) | changes).encode()
         arrays["encoder.text"] = np.frombuffer(made + b" " * (-len(made) % 4), "<i4")
 
@@ -401,17 +423,23 @@ def with_text(**changes):
 
 
 def with_column(k, **changes):
-    def change(arrays):
+    def change(arrays, meta):
         columns = text_of(arrays)["columns"]
         fields = ("name", "kind", "missing", "categories", "times")
         columns[k] = [*(dict(zip(fields, columns[k])) | changes).values()]
-        with_text(columns=columns)(arrays)
+        with_text(columns=columns)(arrays, meta)
 
     return change
 
 
 def with_array(name, f):
-    return lambda arrays: arrays.update({f"encoder.{name}": f(arrays[f"encoder.{name}"])})
+    key = f"encoder.{name}"
+    return lambda arrays, meta: arrays.update({key: f(arrays[key])})
+
+
+def with_a_feature_more(arrays, meta):
+    meta["fitted"]["n_features_in_"] += 1
+    meta["feature_names"].append("more")
 
 
 @pytest.mark.parametrize("change", [
@@ -428,6 +456,8 @@ def with_array(name, f):
     with_text(columns=[]),
     with_text(columns=None),
     with_text(n_edges=[1, 2, 3]),
+    with_text(n_edges=[2, 2, 1]),
+    with_a_feature_more,
     with_text(n_edges=[5, -1, 5]),
     with_text(n_edges=[10**30]),
     with_array("text", lambda a: a[:-4]),
@@ -441,15 +471,15 @@ def with_array(name, f):
     with_array("edges", lambda a: a * 0),
     with_array("edges", lambda a: a[None]),
     with_array("edges", lambda a: np.where(a == a[0], -1.7e308, 1.7e308 + a)),
-    lambda arrays: arrays.pop("encoder.edges"),
-    lambda arrays: arrays.pop("encoder.fill"),
-    lambda arrays: arrays.pop("encoder.text"),
+    lambda arrays, meta: arrays.pop("encoder.edges"),
+    lambda arrays, meta: arrays.pop("encoder.fill"),
+    lambda arrays, meta: arrays.pop("encoder.text"),
 ])  # fmt: skip
 def test_a_model_file_with_another_encoder_is_refused(tmp_path, change):
     model = classifier(n_bins=3)
     model.save(tmp_path / "m")
     arrays, meta = read_container(tmp_path / "m")
-    change(arrays)
+    change(arrays, meta)
     write_container(tmp_path / "bad", {k: np.ascontiguousarray(a) for k, a in arrays.items()}, meta)
     with pytest.raises(ModelFileError, match="is not a model of this version"):
         load_model(tmp_path / "bad").predict(TABLE)

@@ -108,8 +108,9 @@ class BaseMLP(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.array_api_support = True
-        tags.input_tags.sparse = True
+        encodes = bool(self._asks_for_table)
+        tags.array_api_support = tags.input_tags.sparse = not encodes
+        tags.input_tags.allow_nan = tags.input_tags.string = encodes
         return tags
 
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
