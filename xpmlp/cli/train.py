@@ -134,7 +134,7 @@ def _fit(source, part, watched, options):
         model.set_params(n_iter_no_change=inf)  # every epoch that was asked for
     if source.task == "regression" and not np.abs(y).max() < np.finfo(model.dtype).max:
         raise DataError(f"{source.name} holds targets too large for {model.dtype}: divide them.")
-    check_memory(source.name, X, model.dtype)
+    check_memory(source.name, X, model)
     scaled, scaling = lambda X: X, None
     if not table and model.feature_scale != "robust" and model.n_bins is None:
         if options["standardise"]:
