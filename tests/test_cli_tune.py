@@ -76,7 +76,7 @@ def test_rows_are_a_resource_too_and_a_regression_is_searched_by_r2(xpmlp, jobs)
     )
     assert (code, err) == (0, "")
     amounts = [line.split()[4] for line in out[out.index("rank") :].splitlines()[1:4]]
-    assert amounts == ["54", "18", "18"]  # of half of 120 rows and of 40, all but a tenth to watch
+    assert amounts == ["43", "14", "14"]  # of half of 120 rows and of 40, all but a tenth to watch
     assert (best()["lr"], best()["types"]) == (0.01, {"a": "number"})
     assert xpmlp("train", "--config", "best.toml", "--quiet")[0] == 0
 
@@ -149,3 +149,19 @@ def test_values_said_twice_count_once_none_is_written_and_fits_that_fail_are_tol
     assert "Warning: 2 fits failed: activation must be one of" in err
     assert [line.split()[0] for line in out.splitlines()[2:-1]] == ["rank", "1"]
     assert best()["weight-decay"] == "none" and best()["activation"] == "relu"
+
+
+def test_the_rows_that_a_training_tests_on_do_not_choose_its_options(xpmlp, monkeypatch):
+    seen = []
+    fit = MLPClassifier.fit
+    monkeypatch.setattr(
+        MLPClassifier, "fit", lambda m, X, y, **k: seen.append(X) or fit(m, X, y, **k)
+    )
+    write_csv("t.csv", [(i, i % 7, "ab"[i % 2]) for i in range(60)])
+    tried = ["--try", "lr=0.1,0.01", "--candidates", 2, "--folds", 2, "--epochs", 3]
+    assert xpmlp("tune", "t.csv", *tried)[0] == 0
+    searched = {v for X in seen for v in X.column(0)}
+    seen.clear()
+    out = xpmlp("train", "--config", "best.toml", "--quiet", "--validation", 0)[1]
+    assert "test on 12 rows" in out
+    assert len(searched) == 48 and searched == set(seen[0].column(0))

@@ -19,7 +19,7 @@ def parts_of(data, options, stack):
     watched = None
     if isinstance(watch, str) and watch != "test":
         watched = _other(watch, source, data, options, stack)
-    rows, tested, seen = _split(source, data, options, test is None)
+    rows, tested, seen = split_rows(source, data, options, test is None)
     test = _taken(source, tested) if test is None else test
     _check_labels(source, rows, test_file or f"the test part of {data}", test)
     if watch == "test":
@@ -69,7 +69,7 @@ def _other(path, source, data, options, stack):
     return array_of(found.sheet) if array else found.X, found.y
 
 
-def _split(source, data, options, tests):
+def split_rows(source, data, options, tests):
     """Return the numbers of the rows to train on, to test on and to watch; None where not here."""
     import numpy as np
 
@@ -111,7 +111,8 @@ def check_enough(place, labels, least):
         n, label = int(counts.min()), classes[counts.argmin()]
         raise DataError(
             f"{place} cannot be split to hold rows out: only {n} row{'s' * (n > 1)} of the label "
-            f"{label!s}, expected {least} or more: drop the label, or find more rows of it."
+            f"{label!s}, expected {least} or more: drop the label, or find more rows of it"
+            f"{', or say --task regression' if classes.dtype.kind in 'iuf' else ''}."
         )
 
 

@@ -122,8 +122,6 @@ def _fit(source, part, watched, options):
 
     (X, y), table = part, source.sheet is not None
     model = estimator_of(source.task, table, options, y)
-    if table:
-        click.echo(f"Settings: {settings_of(model)}.")
     model.set_params(
         batch_size=min(model.batch_size, len(y)), verbose=0 if options["quiet"] else 2,
     )  # fmt: skip
@@ -131,6 +129,8 @@ def _fit(source, part, watched, options):
         model.set_params(early_stopping=False)
     if options["validation"] in (0, "test"):
         model.set_params(n_iter_no_change=inf)  # every epoch that was asked for
+    if table:
+        click.echo(f"Settings: {settings_of(model)}.")
     if source.task == "regression" and not np.abs(y).max() < np.finfo(model.dtype).max:
         raise DataError(f"{source.name} holds targets too large for {model.dtype}: divide them.")
     check_memory(source.name, X, model)

@@ -21,7 +21,7 @@ from .data import (
     writable,
 )
 from .options import ARGUMENTS, COUNT, KINDS, estimator_of, model_options, settings_of, shown
-from .parts import check_enough, opened_source
+from .parts import check_enough, opened_source, split_rows
 
 SPACE = {  # what is tried where nothing is said, as --try has it
     "lr": "0.0003..0.03",
@@ -72,9 +72,13 @@ def tune(ctx, data, **options):
         source = opened_source(data, options, stack)
         model = estimator_of(source.task, source.sheet is not None, options, source.y)
         check_memory(source.name, source.X, model)
-        X, y = _in_memory(source, options["rows"])
+        # Those that `train` will test on must not choose its options.
+        whole = options | {"validation": 0.0}
+        rows, tested, _ = split_rows(source, data, whole, source.own_test is None)
+        X, y = _in_memory(source, rows)
     tell_quarantine(data, options, source.left_out)
-    click.echo(f"{source.name}: {len(y):,} rows, {X.shape[1]} features, {source.task}.")
+    kept = "" if tested is None else f"; {len(tested):,} that train tests on are left out"
+    click.echo(f"{source.name}: {len(y):,} rows, {X.shape[1]} features, {source.task}{kept}.")
     click.echo(f"Settings: {settings_of(model, space)}.")
     trials, whole, notes = _searched(source.name, model, space, X, y, options)
     ranked = _ranked(trials, options["folds"])
@@ -137,16 +141,15 @@ def _values(name, text):
     return [*dict.fromkeys(None if v == "none" else v for v in values)]
 
 
-def _in_memory(source, n):
+def _in_memory(source, rows):
     """Return the features and targets, in memory: they are read once for every fit."""
     import numpy as np
 
     from ..estimators import Scaling
     from ..files.frames import Frame
 
-    X, y = source.X, source.y
-    if n is not None and n < len(y):
-        X, y = X[:n], y[:n]
+    rows = np.sort(rows)
+    X, y = source.X[rows], source.y[rows]
     if source.sheet is not None:
         return Frame(X.names, X.kinds, tuple(X.column(i) for i in range(X.shape[1]))), y
     # Of all rows, those that are held out too: it tells nothing of their targets.

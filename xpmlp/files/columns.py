@@ -197,9 +197,7 @@ def _decided(sheet, names, types, target):
 
 def _kind(sheet: Sheet, name: str, count: Mapping[str, Any], is_target: bool) -> str:
     """Return what the cells of a text column are, by how many fit."""
-    if is_target and 2 * count["number"] > count["present"]:
-        return "number"
-    if _enough(count, "number") and not is_target:
+    if _enough(count, "number") or (is_target and 2 * count["number"] > count["present"]):
         code = count["zero"] and count["shortest"] == count["longest"]
         return "category" if code else "number"
     if _enough(count, "boolean"):
