@@ -45,8 +45,7 @@ def people(n, rng):
     return rows
 
 
-def main():
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent)
+def main(folder):
     rows = people(2505, np.random.default_rng(0))
     known, new = rows[:2500], [row[:-1] for row in rows[2500:]]
     known[700][4] = "4O"  # the letter
@@ -59,4 +58,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent))

@@ -406,7 +406,7 @@ def test_what_is_no_model_file_has_its_own_exit_code(train, xpmlp, content, word
         ("predict", ["c", "x.csv"], 3, "lacks the model's 'b'"),
         ("predict", ["c", "iris"], 3, "expected the model's 2"),
         ("predict", ["n", "huge.npz"], 3, "too large"),
-        ("predict", ["c", "missing.csv"], 3, "missing.csv"),
+        ("predict", ["c", "missing.csv"], 3, "missing.csv does not exist"),
         ("predict", ["r", "c.csv", "--proba"], 2, "--proba needs a classifier"),
         ("predict", ["c", "c.csv", "--out", "nowhere/p.csv"], 2, "nowhere/p.csv"),
         ("predict", ["c", "c.csv", "--out", "./c.csv"], 2, "overwrite c.csv"),

@@ -59,6 +59,7 @@ SAID = {  # as it is written -> the argument of the model
     "--class-weight 0=1,1=2,2=0.5": ("class_weight", {0: 1.0, 1: 2.0, 2: 0.5}),
     "--label-smoothing 0.1": ("label_smoothing", 0.1),
     "--feature-scale robust": ("feature_scale", "robust"),
+    "--bins 4": ("n_bins", 4),
     "--solver lion": ("solver", "lion"),
     "--lr 0.01": ("learning_rate_init", 0.01),
     "--learning-rate one_cycle": ("learning_rate", "one_cycle"),
@@ -107,6 +108,27 @@ def test_targets_are_standardised_whatever_their_loss(xpmlp):
         assert code == 0 and json.loads(out.splitlines()[-1])["metrics"]["r2"] > 0.7
     xpmlp("train", "d.npz", "--quiet", "--no-standardise")
     assert load_model("d.safetensors").scaling_ is None
+
+
+@pytest.mark.parametrize("scale", ["--bins 4", "--feature-scale robust", "--no-standardise", ""])
+def test_arrays_are_scaled_alike_in_training_and_later(xpmlp, scale):
+    X = np.random.default_rng(0).normal(50, 9, size=(80, 2))
+    np.savez("d.npz", X=X, y=X[:, 0] - X[:, 1])
+    arguments = [
+        "--test",
+        "d.npz",
+        "--quiet",
+        "--epochs",
+        20,
+        "--lr",
+        0.01,
+        "--json",
+        *scale.split(),
+    ]
+    found = json.loads(xpmlp("train", "d.npz", *arguments)[1].splitlines()[-1])
+    again = json.loads(xpmlp("evaluate", "d.safetensors", "d.npz", "--json")[1])
+    assert again["metrics"] == found["metrics"] and found["metrics"]["r2"] > 0.8
+    assert (load_model("d.safetensors").encoder_ is None) == ("--no" in scale or not scale)
 
 
 def test_a_file_gives_the_options_and_the_command_line_wins(xpmlp):

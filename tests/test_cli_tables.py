@@ -149,7 +149,10 @@ def test_bad_rows_are_an_error_or_skipped_or_kept_apart(trained, xpmlp):
     trained("--on-bad-row", "quarantine", "--max-bad-rows", 0.05)
     apart = table_of(Path("people.csv.bad.csv").read_text())
     assert [row["line"] for row in apart] == ["4", "6", "9"]
-    trained("--on-bad-row", "quarantine", "--quarantine", "q.csv", "--max-bad-rows", 3)
+    write("test.csv", [*people(20), ["x", "Rome", "", "", "low"]])
+    more = ["--quarantine", "q.csv", "--max-bad-rows", 3, "--test", "test.csv"]
+    trained("--on-bad-row", "quarantine", *more)
+    assert [row["line"] for row in table_of(Path("test.csv.bad.csv").read_text())] == ["22"]
     assert Path("q.csv").read_text() == Path("people.csv.bad.csv").read_text()
 
 
@@ -177,8 +180,11 @@ def test_a_training_that_fails_leaves_no_file_of_bad_rows(xpmlp):
     assert (code, os.listdir()) == (5, ["people.csv"])
 
 
-def test_predictions_say_which_lines_they_are_of_where_rows_are_left_out(trained, xpmlp):
+def test_predictions_say_which_lines_they_are_of_where_rows_are_left_out(
+    trained, xpmlp, monkeypatch
+):
     trained()
+    monkeypatch.setattr(frames, "BLOCK", 2)
     Path("new.csv").write_text(
         "age,city,since,zip\n30,Rome,2001-02-03,011\nx,,,\n40,,?,012\n40,Oslo,soon,012\n"
         "41,Oslo,2002-01-01,\n"
@@ -195,6 +201,12 @@ def test_predictions_say_which_lines_they_are_of_where_rows_are_left_out(trained
     )
     assert (code, out, "3 predictions" in err) == (0, "", True)
     assert [row["line"] for row in table_of(Path("new.csv.bad.csv").read_text())] == ["3", "5"]
+
+
+def test_the_target_to_compare_with_is_none_of_the_features(trained, xpmlp):
+    trained()
+    code, _, err = xpmlp("evaluate", "m", "people.csv", "--target", "city")
+    assert (code, is_one_sentence(err), "city" in err) == (2, True, True)
 
 
 def test_categories_that_the_model_does_not_know_are_counted(trained, xpmlp):
@@ -218,6 +230,67 @@ def test_columns_are_what_the_options_say(trained, xpmlp):
     assert xpmlp("evaluate", "m", "people.csv")[0] == 0
     trained("--types", "since=category,zip=category", "--target", "zip", "--task", "classification")
     assert load_model("m").classes_.tolist() == ["010", "011", "012", "013", "014"]
+    assert xpmlp("evaluate", "m", "people.csv")[0] == 0
+
+
+def test_the_summary_of_a_network_with_learnt_vectors_begins_with_the_encoded_columns(xpmlp):
+    lines = [f"k{i % 90},{i % 7},{i % 2}\n" for i in range(720)]
+    Path("keys.csv").write_text("key,n,y\n" + "".join(lines))
+    code, out, err = xpmlp("train", "keys.csv", "--bins", "none", *QUICK)
+    assert (code, err) == (0, "")
+    found = " ".join(out.split())
+    assert "1 Embedding(sizes=(91,), n_dim=8) (n, 9) 728" in found
+    assert "2 Dense 9 -> 5 selu (n, 5) 50" in found
+
+
+def test_a_parquet_file_is_a_table_too(trained, xpmlp):
+    import duckdb
+
+    write("people.csv", people())
+    types = "{'zip': 'VARCHAR', 'age': 'INTEGER'}"
+    read = f"FROM read_csv('people.csv', nullstr=['', '?'], types={types})"
+    duckdb.sql(f"COPY ({read}) TO 'people.parquet'")
+    found, out, _ = trained("--test", "people.parquet", data="people.parquet")
+    assert found["n_train"] == 108 and "since" in out
+    csv_too = json.loads(xpmlp("evaluate", "m", "people.csv", "--json")[1])
+    assert csv_too["metrics"] == found["metrics"]
+    infinite = "SELECT * REPLACE (if(age = 30, 'inf'::DOUBLE, age) AS age)"
+    duckdb.sql(f"COPY ({infinite} {read}) TO 'bad.parquet'")
+    code, _, err = xpmlp("predict", "m", "bad.parquet")
+    assert (code, is_one_sentence(err), "row " in err and "'age'" in err) == (3, True, True)
+
+
+def test_a_model_leaves_as_onnx(trained, xpmlp):
+    pytest.importorskip("onnx", reason="export needs it")
+    trained()
+    code, out, err = xpmlp("export", "m", "--out", "people.onnx")
+    assert (code, out, err) == (0, "ONNX: people.onnx\n", "")
+    assert Path("people.onnx").stat().st_size > 1000
+    for place in ("m", "nowhere/m.onnx"):
+        code, _, err = xpmlp("export", "m", "--out", place)
+        assert (code, is_one_sentence(err), load_model("m").n_iter_) == (2, True, 3)
+
+
+def test_a_model_of_an_array_takes_tables_of_its_names(xpmlp):
+    from sklearn.datasets import load_wine
+
+    wine = load_wine()
+    names = [*wine.feature_names, "target"]
+    rows = np.column_stack([wine.data, wine.target]).tolist()
+    write("all.csv", [row[::-1] for row in rows], names[::-1])
+    write("one.csv", rows[:3], names)  # one label
+    train = ["train", "wine", "--test", "all.csv", "--validation", "one.csv", *QUICK, "--json"]
+    code, out, err = xpmlp(*train)
+    assert (code, err) == (0, "")
+    metrics = json.loads(xpmlp("evaluate", "wine.safetensors", "all.csv", "--json")[1])["metrics"]
+    assert metrics == json.loads(out.splitlines()[-1])["metrics"]
+    assert "on 3 rows" in xpmlp("evaluate", "wine.safetensors", "one.csv")[1]
+    write("bad.csv", [*rows[:3], ["x", *rows[3][1:]], ["", *rows[4][1:]]], names)
+    code, _, err = xpmlp("predict", "wine.safetensors", "bad.csv", "--on-bad-row", "skip")
+    assert (code, "line 6" in err, "'alcohol'" in err) == (3, True, True)  # holes are not encoded
+    write("bad.csv", [*rows[:3], ["x", *rows[3][1:]], rows[4]], names)
+    code, out, _ = xpmlp("predict", "wine.safetensors", "bad.csv", "--on-bad-row", "skip")
+    assert (code, [row["line"] for row in table_of(out)]) == (0, ["2", "3", "4", "6"])
 
 
 def test_lbfgs_trains_on_a_table_without_what_it_has_no_steps_for(trained):

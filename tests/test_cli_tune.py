@@ -81,19 +81,28 @@ def test_rows_are_a_resource_too_and_a_regression_is_searched_by_r2(xpmlp, jobs)
     assert xpmlp("train", "--config", "best.toml", "--quiet")[0] == 0
 
 
-def test_ctrl_c_tells_what_was_found_so_far(xpmlp, monkeypatch):
-    calls, score = [], MLPClassifier.score
+@pytest.fixture
+def _ctrl_c_as_on_a_terminal():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("within", ["_score_outputs", "score"], ids=["a fit", "a score"])
+@pytest.mark.usefixtures("_ctrl_c_as_on_a_terminal")
+def test_ctrl_c_ends_the_search_and_tells_what_was_found_so_far(xpmlp, monkeypatch, within):
+    calls, plain = [], getattr(MLPClassifier, within)
 
     def interrupted(*arguments):
         calls.append(1)
         if len(calls) == 4:
             signal.raise_signal(signal.SIGINT)
-        return score(*arguments)
+        return plain(*arguments)
 
-    monkeypatch.setattr(MLPClassifier, "score", interrupted)
-    monkeypatch.setattr(signal, "getsignal", lambda n: signal.default_int_handler)
-    code, out, err = xpmlp("tune", "iris", *SMALL)
-    assert (code, os.listdir()) == (130, []) and err.startswith("Interrupted: ")
+    monkeypatch.setattr(MLPClassifier, within, interrupted)
+    code, out, err = xpmlp("tune", "iris", *SMALL, "--early-stopping")
+    assert (code, len(calls), os.listdir()) == (130, 4, [])
+    assert err.startswith("Interrupted: ")
     assert len(out[out.index("rank") :].splitlines()) == 2  # of three fits, two are of one
 
 
@@ -130,3 +139,13 @@ def test_the_search_sees_standardised_arrays(xpmlp):
     _, out, _ = xpmlp("tune", "d.npz", *tried)
     assert float(out[out.index("rank") :].splitlines()[1].split()[1]) > 0.9
     assert json.dumps(best()["data"]) == '"d.npz"'
+
+
+def test_values_said_twice_count_once_none_is_written_and_fits_that_fail_are_told(xpmlp):
+    names = "activation=relu,bogus", "weight-decay=none,none", "lr=0.1,0.1"
+    tried = [word for name in names for word in ("--try", name)]
+    code, out, err = xpmlp("tune", "iris", *tried, "--candidates", 2, "--folds", 2, "--epochs", 3)
+    assert code == 0
+    assert "Warning: 2 fits failed: activation must be one of" in err
+    assert [line.split()[0] for line in out.splitlines()[2:-1]] == ["rank", "1"]
+    assert best()["weight-decay"] == "none" and best()["activation"] == "relu"

@@ -44,6 +44,12 @@ def numbers(pattern, text):
     return np.array(found)
 
 
+def test_the_raw_tables_of_people_are_what_their_script_writes(tmp_path):
+    example("people").main(tmp_path)
+    for name in ("people.csv", "new_people.csv"):
+        assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes()
+
+
 def test_3_5_5_1_has_the_gradient_at_any_batch_size_and_depth_and_noise_stays_noise(output):
     out, pictures = output("three_five_five_one")
     assert "dZ2 = (dZ3 @ W3^T) * f'(Z2)   (1,1) (5,1)^T -> (1,5)" in out

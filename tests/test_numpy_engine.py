@@ -18,7 +18,7 @@ from xpmlp import optim, train
 from xpmlp.engines import Carry, generic_engine
 from xpmlp.engines import numpy as numpy_module
 from xpmlp.errors import ShapeError
-from xpmlp.nn import Activation, Ctx, Dense, Dropout, Layer, Layout, Loss, Network
+from xpmlp.nn import Activation, Ctx, Dense, Dropout, Embedding, Layer, Layout, Loss, Network
 from xpmlp.nn.activations import ACTIVATIONS, ActivationFunction
 from xpmlp.nn.losses import LOSSES
 from xpmlp.optim import SGD, Adagrad, Adam, AdamW, RMSprop, Rule, init_state
@@ -197,6 +197,37 @@ def test_layers_wider_than_tiles_and_blocks_train_as_plainly(engine, generic, ru
     check(engine, generic, made, path=kind_of(request))
 
 
+EMBEDDED = Network([Embedding((3, 300, 1), 5), Dropout(0.2), Dense(70, "gelu"), Dense(3)])
+
+
+def coded(n):
+    """Two numbers and three codes a row, some of them unknown, and one-hot targets."""
+    rng = np.random.default_rng(0)
+    codes = np.stack([rng.integers(-1, size + 1, n) for size in (3, 300, 1)], axis=1)
+    x = np.concatenate([rng.normal(size=(n, 2)), codes + rng.uniform(-0.4, 0.4, (n, 3))], axis=1)
+    x[:2, 2:] = [[1e30, -1e30, 0.2], [2.49, 299.49, -0.49]]
+    return x, np.eye(3)[rng.integers(0, 3, n)]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("rule", RULES, ids=str)
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_an_embedding_in_front_trains_and_predicts_as_plainly(
+    engine, generic, rule, dtype, shuffle, request
+):
+    made = problem(
+        EMBEDDED, n=101, D=5, data=coded(101), loss="log_loss", rule=rule, dtype=dtype,
+        batch_size=50, alpha=0.5, weight_decay=0.1, shuffle=shuffle,
+    )  # fmt: skip
+    compiled = kind_of(request) == "compiled"
+    check(engine, generic, made, path="compiled" if compiled else "generic")
+    (step, start), x = made, coded(3000)[0].astype(dtype)
+    store = start()[0].params
+    assert (engine.outputs(EMBEDDED, step.layout, dtype) is not None) == compiled
+    want, _ = EMBEDDED.forward(step.layout.unpack(store, xp=np), x, Ctx(np))
+    assert_close(network_outputs(EMBEDDED, step.layout, store, x, engine), want, TOLERANCE[dtype])
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_batches_that_weigh_nothing_leave_all_but_the_rules_state_as_it_is(engine, generic, dtype):
     made = problem(
@@ -301,11 +332,13 @@ def crew(monkeypatch):
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("rule", [SGD(0.9), Adam(epsilon=1e-2)], ids=str)
-def test_a_team_of_any_size_trains_the_same_and_twice_bit_by_bit(dtype, rule, crew, plain):
+@pytest.mark.parametrize("network", [WIDE, EMBEDDED], ids=["wide", "embedded"])
+def test_a_team_of_any_size_trains_the_same_and_twice_bit_by_bit(network, dtype, rule, crew, plain):
     """Products of fewer rows may sum in another order, so sizes agree to rounding."""
+    own = {"D": 200} if network is WIDE else {"D": 5, "data": coded(101)}
     make = lambda: problem(
-        WIDE, n=101, D=200, loss="log_loss", rule=rule, dtype=dtype, batch_size=50, alpha=0.5,
-        weight_decay=0.1,
+        network, n=101, loss="log_loss", rule=rule, dtype=dtype, batch_size=50, alpha=0.5,
+        weight_decay=0.1, **own,
     )  # fmt: skip
     made = []
     for size in (1, 2, 3):
@@ -500,6 +533,8 @@ NOT_CHAINS = {
     "a nested network": Network([Network([Dense(5, "relu")]), Dense(2)]),
     "an activation as a layer": Network([Dense(5), Activation("relu"), Dense(2)]),
     "a dropout at the end": Network([Dense(2), Dropout(0.5)]),
+    "an embedding behind": Network([Dropout(0.5), Embedding((3, 2), 2), Dense(2)]),
+    "two embeddings": Network([Embedding((3,), 2), Embedding((3,), 2), Dense(2)]),
 }
 
 

@@ -1,11 +1,13 @@
 """Raw tables: what columns are taken for, every bad row told, and rows that stay on the disk."""
 
 import csv as csv_module
+import errno
 import gzip
 import io
 import re
 import sys
 import tempfile
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -154,7 +156,9 @@ TAKEN = {
     "numbers and holes": (["1", "", "?", "NA", "3"], "number"),
     "true and false": (["true", "False", "TRUE", ""], "boolean"),
     "text": (["a", "b", "1"], "category"),
-    "grouped digits": (["1,234", "5,678"], "category"),
+    "commas between thousands": (["1,234", "5,678.5"], "number:point"),
+    "decimal commas": (["1,25", "17.645,05", "1 000"], "number:comma"),
+    "commas anywhere": (["1,23,4", "5,,6"], "category"),
     "percent": (["12 %", "13 %"], "category"),
     "infinite": (["inf", "1e400", "-inf"], "category"),
     "hexadecimal": (["0x10", "0xff"], "category"),
@@ -234,6 +238,26 @@ def test_dates_that_may_be_read_in_two_ways_are_refused_until_the_user_says_whic
         assert str(table.features.column(0)[0]).startswith(month) and table.types == {"when": kind}
 
 
+def test_numbers_with_commas_that_may_mean_two_things_are_refused_until_the_user_says_which(csv):
+    path = csv(column("a", ['"1,234"', '"5,678"']))
+    refused(["'a'", "number:point", "number:comma"], opened, path)
+    for kind, first in (("number:point", 1234.0), ("number:comma", 1.234)):
+        assert opened(path, types={"a": kind}).features.column(0)[0] == first
+    path = csv('a,y\n1,"2,5"\n2,"3,5"\n3,"4,5"\n')
+    assert opened(path).y.tolist() == [2.5, 3.5, 4.5]
+
+
+def test_words_for_missing_are_labels_where_the_user_says_so(csv):
+    path = csv("a,y\n1,None\n2,Mild\n3,\n4,None\n5,Mild\n")
+    refused(["line 2", "target is missing", "--types y=category:all"], opened, path)
+    table = opened(path, types={"y": "category:all"}, on_bad_row="skip")
+    assert table.y.tolist() == ["None", "Mild", "None", "Mild"]
+    assert [row.line for row in table.bad_rows] == [4]
+    path = csv("a,y\nNone,1\nMild,2\n,3\n")
+    frame = opened(path, types={"a": "category:all"}).features
+    assert frame.column(0).tolist() == ["None", "Mild", None]
+
+
 def test_types_that_the_user_gives_are_the_types(csv):
     text = "zip,when,age\n123,31-12-24 10h,1\n456,30-12-24 11h,2\n"
     table = opened(csv(text), types={"zip": "category", "when": "date:%d-%m-%y %Hh"})
@@ -258,7 +282,7 @@ def test_types_are_described_a_line_each(csv):
         ["size", "number", "-", "-1", "to", "3.5"],
         ["flag", "boolean", "2", "(?,", "NA)", "0", "to", "1"],
         ["color", "category", "-", "3", "different:", "a,", "b,", "c"],
-        ["when", "date", "2", "2024-01-01", "00:00:00", "to", "2024-01-31", "00:00:00"],
+        ["when", "date", "2", "2024-01-01", "to", "2024-01-31"],
         ["price", "(target)", "number", "-", "1", "to", "4"],
     ]
 
@@ -301,6 +325,8 @@ def test_a_bad_row_is_told_with_its_line_column_and_text(csv, text, words, endin
         ("\n\n", ["line 1", "empty"]),
         ("a,b,c\n", ["no rows"]),
         ("a\n1\n2\n", ["one column", "'a'"]),
+        ("a,b,\n1,2,\n", ["line 1 ends with a delimiter"]),
+        ("sep=;\na;b\n1;2\n", ["line 1", "Excel's 'sep='", "delete"]),
         ("a,b\n1,x\n2,x\n", ["'b'", "every row holds x", "different"]),
         ("a,b\n1,7\n2,7\n", ["'b'", "every row holds 7"]),
         ("a,b\n1,2024-01-01\n2,2024-01-02\n", None),
@@ -478,6 +504,24 @@ def test_parquet_is_read_with_its_types(parquet):
     assert frame.column(0)[:2].tolist() == ["0", "0.125"] and frame.column(1)[0] == "1"
 
 
+def test_parquet_of_other_writers_is_read(tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    path, moments = (
+        tmp_path / "t.parquet",
+        np.asarray(["2024-01-01T12", "2024-07-01T12"] * 10, "M8[s]"),
+    )
+    at = pa.array(moments).cast(pa.timestamp("s", "UTC")).cast(pa.timestamp("ns", "Europe/Berlin"))
+    # The statistics in the file are finite, whatever NaN there is.
+    columns = {"g": np.where(np.arange(20) % 3, 0.5, np.nan), "at": at, "nothing": pa.nulls(20)}
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table(columns | {"y": np.arange(20) % 2}), path)
+    table = opened(path)
+    assert table.types == {"g": "number", "at": "date", "nothing": "category"}
+    assert np.isnan(table.features.column(0)).sum() == 7
+    assert (table.features.column(1) == moments).all()
+
+
 def test_a_fault_in_parquet_is_told_with_row_and_column(parquet):
     select = "SELECT CASE i WHEN 2 THEN 'inf'::DOUBLE WHEN 1 THEN 'nan' ELSE i END AS a, i AS b"
     path = parquet(f"{select} FROM range(4) t(i)")
@@ -561,6 +605,20 @@ def test_nothing_is_left_behind_after_an_error(csv, scratch, tmp_path, monkeypat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scratch", "t.csv"]
 
 
+def test_ctrl_c_and_a_full_disk_while_reading_are_told_as_what_they_are(csv, monkeypatch):
+    path = csv("a,y\n1,2\n3\n")  # its rows have to be cleaned
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for error, kind in (("Query interrupted", KeyboardInterrupt), ("another", RuntimeError)):
+        with pytest.raises(kind), sheets.open_sheet(path):
+            raise RuntimeError(error)
+    monkeypatch.setattr(sheets, "clean", full)
+    with pytest.raises(OSError, match="no space left for the rows of the table: let TMPDIR"):
+        opened(path)
+
+
 def test_a_missing_duckdb_names_the_extra(csv, monkeypatch):
     monkeypatch.setitem(sys.modules, "duckdb", None)
     refused(["pip install 'xpmlp[data]'"], opened, csv("a,b\n1,2\n"))
@@ -575,6 +633,8 @@ CELL = st.text(
 ) | st.sampled_from(["a,b", '"', 'say "hi"', "two\nlines", "\r\n", " x ", "\r"])
 
 
+# What DuckDB trims: separators of Unicode, among them the space that does not break.
+SPACES = "".join(c for c in map(chr, range(0x3001)) if unicodedata.category(c) == "Zs")
 # The csv module leaves \r bare in lines that end with \n.
 WAYS = [("\n", csv_module.QUOTE_ALL), ("\r\n", csv_module.QUOTE_MINIMAL)]
 
@@ -593,7 +653,7 @@ def test_any_text_comes_back_as_it_was_written(rows, way, mark):
         path = Path(folder, "t.csv")
         path.write_bytes(text.getvalue().encode())
         table = opened(path, target=None, types=dict.fromkeys("abc", "category"))
-    trimmed = [[cell.strip(" ") for cell in row] for row in rows]
+    trimmed = [[cell.strip(SPACES) for cell in row] for row in rows]
     expected = [[None if cell in ("", *MISSING) else cell for cell in row] for row in trimmed]
     assert list(map(list, zip(*(table.features.column(i) for i in (1, 2))))) == expected
 

@@ -15,13 +15,14 @@ import click
 from ..errors import DataError
 from .command import Command
 from .data import (
-    check_range,
+    check_array,
     check_targets,
     how_to_read,
     is_table,
     opened_data,
     reading_options,
     tell_quarantine,
+    types_of_labels,
     writable,
 )
 
@@ -39,7 +40,7 @@ def predictions(model, X, method="predict"):
 
     if hasattr(X, "blocks"):
         return np.concatenate([getattr(model, method)(block) for block in X.blocks()])
-    check_range(X if model.scaling_ is None else model.scaling_.inputs(X), model._dtype)
+    check_array(model, X)
     return getattr(model, method)(X)
 
 
@@ -123,38 +124,45 @@ def features(model, data, options):
     if known is None or not is_table(data):
         from ..files.datasets import load_features
 
-        names = getattr(model, "feature_names_in_", None)
         target = getattr(model, "target_name_", None)
-        names = None if names is None else names.tolist()
-        yield load_features(data, names, model.n_features_in_, target), None
+        yield load_features(data, None, model.n_features_in_, target), None
         return
     from ..files.tables import open_table
 
     with open_table(data, known=known, target=None, **how_to_read(data, options)) as sheet:
         _tell(model, sheet)
-        yield sheet.features, sheet
+        yield as_taken(model, sheet), sheet
     tell_quarantine(data, options, len(sheet.bad_rows))
 
 
 def types_known(model):
-    """Return the types of the columns that a model was trained on, or None: it took an array."""
+    """Return the types of the columns that a model takes, or None where they have no names."""
+    encoder, names = model.encoder_, getattr(model, "feature_names_in_", None)
+    if encoder is not None and encoder.named:
+        kinds = {column.name: column.kind for column in encoder.columns}
+        return getattr(model, "table_types_", kinds)
+    return None if names is None else dict.fromkeys(names.tolist(), "number")
+
+
+def as_taken(model, sheet):
+    """Return the features of a table as a model takes them, which may be an array."""
+    from ..files.tables import array_of
+
     encoder = model.encoder_
-    by_kind = {c.name: c.kind for c in encoder.columns} if encoder and encoder.named else None
-    return getattr(model, "table_types_", by_kind)
+    return sheet.features if encoder is not None and encoder.named else array_of(sheet)
 
 
 def _tell(model, sheet):
     """Say which rows were left out, and how many categories the model does not know."""
     if sheet.bad_rows:
         click.echo(sheet.summary_of_bad_rows(), err=True)
-    counts: dict[str, Counter] = {
-        c.name: Counter() for c in model.encoder_.columns if c.kind == "category"
-    }
-    for block in sheet.features.select(tuple(counts)).blocks() if counts else ():
-        for i, name in enumerate(counts):
-            counts[name].update(block.column(i).tolist())
-    for column in model.encoder_.columns:
-        found = counts.get(column.name, Counter())
+    columns = () if model.encoder_ is None else model.encoder_.columns
+    counts: dict = {column: Counter() for column in columns if column.kind == "category"}
+    names = [column.name for column in counts]
+    for block in sheet.features.select(names).blocks() if names else ():
+        for i, found in enumerate(counts.values()):
+            found.update(block.column(i).tolist())
+    for column, found in counts.items():
         unknown = [text for text in found if text is not None and text not in column.categories]
         if unknown:
             n = sum(found[text] for text in unknown)
@@ -174,30 +182,30 @@ def opened_rows(model, data, target, options, *, test):
     if known is not None and is_table(data):
         if target is None:
             raise click.UsageError("the model does not say what it predicts: give --target.")
+        if target in known:
+            raise click.UsageError(f"--target {target} is a column that the model predicts from.")
         task = "regression" if classes is None else "classification"
-        text = classes is not None and classes.dtype.kind not in "iufb"
         how = how_to_read(data, options) | {"known": known}
-        how |= {"types": {target: "category"}} if text else {}
+        how |= {"types": types_of_labels(target, classes)}
         with opened_data(data, target, task=task, **how) as found:
             _tell(model, found.sheet)
             check_targets(data, found.y, classes)
-            yield found.name, found.X, found.y
+            yield found.name, as_taken(model, found.sheet), found.y
         tell_quarantine(data, options, found.left_out)
         return
     yield _of_array(model, data, target, test)
 
 
 def _of_array(model, data, target, test):
-    """Return the name, features and targets for a model that was trained on an array."""
+    """Return the name, features and targets of an array, or for a model that knows no names."""
     from ..files.datasets import load_dataset, load_features
 
-    table, names = load_dataset(data, target), getattr(model, "feature_names_in_", None)
+    table = load_dataset(data, target)
     X, y = table.X, table.y
     if test and table.X_test is not None and table.y_test is not None:
         X, y = table.X_test, table.y_test
-    elif table.feature_names is not None:
-        columns = None if names is None else names.tolist()
-        X = load_features(data, columns, model.n_features_in_, table.target_name)
+    elif is_table(data):
+        X = load_features(data, None, model.n_features_in_, table.target_name)
     if X.shape[1] != model.n_features_in_:
         raise DataError(
             f"{data} has {X.shape[1]} features, the model expects {model.n_features_in_}."

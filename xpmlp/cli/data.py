@@ -33,8 +33,9 @@ class Data(NamedTuple):
 
     @property
     def types(self):
-        """The types of a table's features, by name."""
-        return {name: self.sheet.types[name] for name in self.X.names}
+        """The types of the features, by name."""
+        types = {} if self.sheet is None else self.sheet.types
+        return {name: types.get(name, "number") for name in self.feature_names or ()}
 
     @property
     def left_out(self):
@@ -135,13 +136,19 @@ def columns_of(options):
     return {"types": types | dict.fromkeys(named, "category"), "drop": tuple(drop)}
 
 
-@contextmanager
-def opened_data(path, target=None, *, task=None, types=None, drop=(), arrays=False, **how):
-    """Yield the Data of a name or path; for tables: how to read them, `drop` columns left out.
+def types_of_labels(target, labels):
+    """Return the type of a target, as the reader of tables takes it, by known labels (or None)."""
+    from ..files.columns import ALL, MISSING
 
-    arrays: a table is wanted as an array, of numbers.
-    """
-    if is_table(path) and not arrays:
+    if labels is None or labels.dtype.kind in "iufb":
+        return {}
+    return {target: ALL if {*labels.tolist()} & {*MISSING} else "category"}
+
+
+@contextmanager
+def opened_data(path, target=None, *, task=None, types=None, drop=(), **how):
+    """Yield the Data of a name or path; for tables: how to read them, `drop` columns left out."""
+    if is_table(path):
         from ..files.tables import open_table
 
         types = (types or {}) | dict.fromkeys(drop, "category")  # which every cell is
@@ -189,6 +196,12 @@ def check_range(X, dtype):
         raise DataError(f"the features hold numbers too large for {dtype}: divide them first.")
 
 
+def check_array(model, X):
+    """Refuse numbers of an array that a model does not draw in and its dtype cannot hold."""
+    if model.encoder_ is None:
+        check_range(X if model.scaling_ is None else model.scaling_.inputs(X), model._dtype)
+
+
 def check_targets(place, y, classes):
     """Refuse targets that a model of these classes (None: a regression) cannot have predicted."""
     import numpy as np
@@ -201,17 +214,20 @@ def check_targets(place, y, classes):
         raise DataError(f"{place} holds the label {unknown[0]!r}, the model knows only {known}.")
 
 
-def check_memory(name, X, dtype):
+def check_memory(name, X, model):
     """Refuse rows that surely fit neither memory nor the disk, before these are full."""
     import numpy as np
 
     from ..arrays import free_memory
 
     memory, disk = free_memory(np.empty(0)), shutil.disk_usage(tempfile.gettempdir()).free
-    needed = X.shape[0] * X.shape[1] * np.dtype(dtype).itemsize
+    n_columns = X.shape[1]
+    if model.n_bins:  # of which there are fewer where a column has few values
+        n_columns += model.n_bins // 2 * sum(kind != "category" for kind in getattr(X, "kinds", ()))
+    needed = X.shape[0] * n_columns * np.dtype(model.dtype).itemsize
     if memory is not None and needed > max(memory, disk):
         raise MemoryError(
             f"{name} has {X.shape[0]:,} rows to train on, which take {needed / 1e9:.1f} GB, but "
             f"{memory / 1e9:.1f} GB of memory and {disk / 1e9:.1f} GB in {tempfile.gettempdir()} "
-            "are free: train on fewer with --rows, or free some space."
+            "are free: train on fewer with --rows, take fewer --bins, or free some space."
         )

@@ -86,14 +86,13 @@ def _of_model(model, data, orientation, as_plan, options):
     """Explain or plan a model file on the rows of a data set."""
     from ..estimators import load_model
     from .apply import opened_rows
-    from .data import check_range
+    from .data import check_array
 
     estimator = load_model(model)
     with opened_rows(estimator, data, options["target"], options, test=False) as (_, X, y):
         X, y = X[: options["rows"]], y[: options["rows"]]
         if as_plan:
             return estimator.plan(X, y)
-        if estimator.encoder_ is None:
-            scaling = estimator.scaling_
-            check_range(X if scaling is None else scaling.inputs(X), estimator._dtype)
+        if not hasattr(X, "blocks"):
+            check_array(estimator, X)
         return estimator.explain(X, y, orientation=orientation)

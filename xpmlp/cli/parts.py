@@ -1,9 +1,11 @@
 """The rows of a training: to train on, to watch, to test on."""
 
+import os
+
 import click
 
 from ..errors import DataError
-from .data import check_targets, columns_of, how_to_read, is_table, opened_data
+from .data import check_targets, columns_of, how_to_read, is_table, opened_data, types_of_labels
 
 
 def parts_of(data, options, stack):
@@ -47,20 +49,24 @@ def opened_source(data, options, stack):
 
 def _other(path, source, data, options, stack):
     """Return (X, y) of another file with the same columns."""
+    from ..files.datasets import BUILT_IN
+    from ..files.tables import array_of
+
     how, target = how_to_read(path, options | {"quarantine": None}), options["target"]
     different = DataError(f"{path} has other columns than {data}.")
-    if source.sheet is not None:
-        if not is_table(path):
+    if is_table(path):
+        if source.feature_names is None:
             raise different
         target = source.target_name
-        text = source.y.dtype.kind not in "iufb"
-        how |= {"known": source.types, "types": {target: "category"} if text else {}}
-    arrays = source.sheet is None
-    opened = opened_data(path, target, task=source.task, arrays=arrays, **how)
-    found = stack.enter_context(opened)
+        how |= {"known": source.types, "types": types_of_labels(target, source.y)}
+    elif source.sheet is not None:
+        named = path in BUILT_IN or os.path.exists(path)
+        raise different if named else DataError(f"{path} does not exist, expected a table.")
+    found = stack.enter_context(opened_data(path, target, task=source.task, **how))
     if found.feature_names != source.feature_names or found.X.shape[1] != source.X.shape[1]:
         raise different
-    return found.X, found.y
+    array = found.sheet is not None and source.sheet is None
+    return array_of(found.sheet) if array else found.X, found.y
 
 
 def _split(source, data, options, tests):

@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 import threading
+import warnings
 from contextlib import ExitStack, contextmanager
 from math import ceil, floor, isnan, log, prod
 
@@ -70,18 +71,22 @@ def tune(ctx, data, **options):
     with ExitStack() as stack:
         source = opened_source(data, options, stack)
         model = estimator_of(source.task, source.sheet is not None, options, source.y)
-        check_memory(source.name, source.X, model.dtype)
+        check_memory(source.name, source.X, model)
         X, y = _in_memory(source, options["rows"])
     tell_quarantine(data, options, source.left_out)
     click.echo(f"{source.name}: {len(y):,} rows, {X.shape[1]} features, {source.task}.")
     click.echo(f"Settings: {settings_of(model, space)}.")
-    trials, whole = _searched(source.name, model, space, X, y, options)
+    trials, whole, notes = _searched(source.name, model, space, X, y, options)
     ranked = _ranked(trials, options["folds"])
+    for note in notes:
+        click.echo(f"Warning: {note}", err=True)
     if ranked:
         click.echo(_table(ranked, options["resource"]))
     if not whole:
         click.echo("Interrupted: this is what was found so far, and no file is written.", err=True)
         raise click.exceptions.Exit(130)
+    if not ranked:
+        raise DataError(f"{data}: no combination got a score in every fold.")
     from ..files.atomic import atomic_write
 
     atomic_write(out, _toml(ctx, ranked[0][-1]).encode())
@@ -129,7 +134,7 @@ def _values(name, text):
     except (ValueError, click.BadParameter) as error:
         reason = error.message if isinstance(error, click.BadParameter) else f"no range {text!r}."
         raise click.UsageError(f"--try {name}: {reason}") from error
-    return [None if v == "none" else v for v in values]
+    return [*dict.fromkeys(None if v == "none" else v for v in values)]
 
 
 def _in_memory(source, n):
@@ -149,8 +154,9 @@ def _in_memory(source, n):
 
 
 def _searched(name, model, space, X, y, options):
-    """Return (epochs or rows, score) of every fit by combination, and whether the search ended."""
+    """Return (epochs or rows, score) of fits by combination, whether the search ended, notes."""
     from joblib import parallel_config
+    from sklearn.exceptions import FitFailedWarning
     from sklearn.experimental import enable_halving_search_cv  # noqa: F401
     from sklearn.metrics import get_scorer
     from sklearn.model_selection import HalvingRandomSearchCV, KFold, StratifiedKFold
@@ -184,17 +190,26 @@ def _searched(name, model, space, X, y, options):
     least = 1 if by_epochs else 2 * folds * max(classes, 1)
     total = folds * _n_fits(n, least, model.max_iter if by_epochs else len(y))
     bar = tqdm(total=total, unit="fit", file=sys.stderr, disable=not sys.stderr.isatty())
-    with bar, parallel_config(backend="threading"), _interrupts():  # a scorer that is a closure
+    with (
+        bar, parallel_config(backend="threading"), _interrupts(),  # a scorer that is a closure
+        warnings.catch_warnings(record=True) as caught,
+    ):  # fmt: skip
+        warnings.simplefilter("always", FitFailedWarning)
         try:
             search.fit(X, y)
         except KeyboardInterrupt:
-            return trials, False
+            return trials, False, []
         except ValueError as error:
             if "fits failed" not in str(error):
                 raise
-            reason = str(error).strip().splitlines()[-1].partition(": ")[2]
-            raise DataError(f"no combination could be fitted: {reason}") from error
-    return trials, True
+            raise DataError(f"no combination could be fitted: {_reason(error)}") from error
+    texts = [str(w.message).strip() for w in caught if w.category is FitFailedWarning]
+    return trials, True, [f"{t.split(' ')[0]} fits failed: {_reason(t)}" for t in texts]
+
+
+def _reason(failure):
+    """Return the last reason in scikit-learn's report of fits that failed."""
+    return str(failure).strip().splitlines()[-1].partition(": ")[2]
 
 
 @contextmanager
@@ -267,7 +282,7 @@ def _toml(ctx, best):
         max(p.opts, key=len).lstrip("-"): ctx.params[p.name] for p in ctx.command.params
         if p.name in ctx.params and p.name not in OWN and ctx.get_parameter_source(p.name) in said
     }  # fmt: skip
-    values |= {option_of(name): value for name, value in best}
+    values |= {option_of(name): "none" if value is None else value for name, value in best}
     return "".join(f"{k} = {_literal(v)}\n" for k, v in values.items() if v is not None)
 
 

@@ -1,9 +1,12 @@
-"""What an engine may know of a network: its chain of Dense and Dropout layers, if it is one."""
+"""What an engine may know of a network: its chain of layers, if it is one.
+
+That is Dense and Dropout layers, for who asks for it with an Embedding before them.
+"""
 
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ..nn import Dense, Dropout, Network
+from ..nn import Dense, Dropout, Embedding, Network
 from ..nn.layers import OFFSETS, WEIGHTS
 
 
@@ -19,9 +22,9 @@ class Place(NamedTuple):
 
 
 class Link(NamedTuple):
-    """A Dense or Dropout layer of a chain; a Dropout has no W, a Dense may have no b."""
+    """A layer of a chain; a Dropout has no W, a Dense may have no b, an Embedding's E is its W."""
 
-    layer: Any  # Dense or Dropout
+    layer: Any  # Dense or Dropout, or the first an Embedding
     n_in: int
     n_out: int
     W: Place | None
@@ -29,13 +32,16 @@ class Link(NamedTuple):
 
 
 @lru_cache(maxsize=128)
-def chain_of(network, layout) -> tuple[Link, ...] | None:
+def chain_of(network, layout, embeds=False) -> tuple[Link, ...] | None:
     """Return a network's links, or None where a layer is of another kind or does not fit.
 
-    The last is a Dense.
+    The last is a Dense. embeds: the first may be an Embedding.
     """
     kinds = [type(layer) for layer in getattr(network, "layers", ())]
-    if type(network) is not Network or {*kinds} - {Dense, Dropout} or kinds[-1:] != [Dense]:
+    embeds = embeds and kinds[:1] == [Embedding]
+    if type(network) is not Network or kinds[-1:] != [Dense]:
+        return None
+    if {*kinds[embeds:]} - {Dense, Dropout}:
         return None
     place, shape = {}, {}
     for leaf in layout.leaves:
@@ -48,7 +54,13 @@ def chain_of(network, layout) -> tuple[Link, ...] | None:
     if any((i, "W") not in shape for i, kind in enumerate(kinds) if kind is Dense):
         return None
     width, links = shape[kinds.index(Dense), "W"][0], []
-    for i, layer in enumerate(network.layers):
+    if embeds:
+        first: Any = network.layers[0]
+        n_in = width - len(first.sizes) * (first.n_dim - 1)
+        if n_in < len(first.sizes) or shape.get((0, "E")) != first.shapes(n_in)[0]["E"]:
+            return None
+        links.append(Link(first, n_in, width, place[0, "E"], None))
+    for i, layer in list(enumerate(network.layers))[embeds:]:
         before = width
         n_in, width = shape.get((i, "W"), (width, width))
         if (n_in, shape.get((i, "b"), (1, width))) != (before, (1, width)):

@@ -37,11 +37,11 @@ def numpy_engine(xp):
 
     @lru_cache(maxsize=128)
     def outputs_of(network, layout, dtype):
-        links, fast = chain_of(network, layout), _compiled()
-        if links is None:
-            return None
-        made = fast and fast.compiled_outputs(network, layout, dtype)
-        return _checked(made or _chain_outputs(links), links, dtype)
+        links, fast = chain_of(network, layout, embeds=True), _compiled()
+        made = links and fast and fast.compiled_outputs(network, layout, dtype)
+        if not made and chain_of(network, layout):
+            made = _chain_outputs(links)
+        return _checked(made, links, dtype) if made else None
 
     # Else each epoch would copy the data: rows in C order, aligned.
     resident = partial(np.require, requirements="CA")

@@ -108,8 +108,9 @@ class BaseMLP(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.array_api_support = True
-        tags.input_tags.sparse = True
+        encodes = bool(self._asks_for_table)
+        tags.array_api_support = tags.input_tags.sparse = not encodes
+        tags.input_tags.allow_nan = tags.input_tags.string = encodes
         return tags
 
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
@@ -280,8 +281,7 @@ class BaseMLP(
 
     def _checked(self, X, *, reset=False, method="fit"):
         """Return X as an array or SparseRows of the right shape, at home."""
-        dtype = float_dtype(np.empty(0), self.dtype) if reset else self._dtype
-        x = self._encoded_rows(X, dtype, reset=reset)
+        x, dtype = self._encoded_rows(X, reset=reset)
         if x is None:
             x, dtype = check_inputs(self, X, reset=reset)
         with np.errstate(over="ignore"):  # the check for finite numbers says it

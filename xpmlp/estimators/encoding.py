@@ -20,6 +20,7 @@ SMALL = 64  # categories that become 0/1 columns, which compiled code runs; more
 MOST = 1000  # categories of a column that are told apart, the most frequent; the others are unknown
 CHUNK = 2048  # rows encoded at once: what is made on the way stays in the cache
 CLIP = 3.0  # scaled numbers end up between -3 and 3
+LARGEST = np.finfo(np.float64).max
 FAR = 1e150  # whose square is finite
 YEAR, WEEK, DAY = 365.2425, 7.0, 1.0  # days
 EPOCH, ONE_DAY = np.datetime64(0, "us"), np.timedelta64(1, "D") / np.timedelta64(1, "us")
@@ -252,11 +253,9 @@ class Encoder:
 
     def check(self, frame):
         """Refuse a frame without the columns of this table in their order, naming what differs."""
-        expected, found = [c.name for c in self.columns], list(frame.names)
         if not self.named:
-            if len(found) != len(expected):
-                raise DataError(f"X has {len(found)} columns, the model expects {len(expected)}.")
             return
+        expected, found = [c.name for c in self.columns], list(frame.names)
         lacking = [name for name in expected if name not in found]
         extra = [name for name in found if name not in expected]
         if lacking or extra:
@@ -336,16 +335,19 @@ def _edges(name, a, n_bins):
     Half of these are of the different values, so that a value that most rows share, such as 0,
     does not take all edges.
     """
-    known = np.unique(a) if len(a) else np.zeros(1)
-    if len(known) <= n_bins:
-        return known
-    at = np.linspace(0.0, 1.0, n_bins // 2 + 1)
-    return np.unique([2.0 * np.quantile(values / 2.0, at) for values in (a, known)])
+    known = edges = np.unique(a) if len(a) else np.zeros(1)
+    if len(known) > n_bins:
+        at = np.linspace(0.0, 1.0, n_bins // 2 + 1)
+        edges = np.unique([2.0 * np.quantile(values / 2.0, at) for values in (a, known)])
+    if (edges[1:] / 2.0 - edges[:-1] / 2.0 > LARGEST / 2.0).any():
+        raise DataError(f"column {name!r} holds numbers too far apart for bins: change its unit.")
+    return edges
 
 
 def _binned(value, edges):
     """Return the bins (n, len(edges) - 1) of a value (n,)."""
-    return np.clip((value[:, None] - edges[:-1]) / np.diff(edges), 0.0, 1.0) - 0.5
+    with np.errstate(over="ignore"):
+        return np.clip((value[:, None] - edges[:-1]) / np.diff(edges), 0.0, 1.0) - 0.5
 
 
 def _as_kind(column, kind, values):
@@ -392,9 +394,9 @@ def _empty(shape, dtype):
             return np.asarray(np.memmap(file, dtype, "r+", shape=shape))
     except OSError as error:
         raise DeviceMemoryError(
-            f"the encoded table takes {size / 1e9:.1f} GB, neither memory ({free / 1e9:.1f} GB) "
-            f"nor {tempfile.gettempdir()} has that ({error.strerror}): let TMPDIR name a larger "
-            "disk, or pass fewer rows."
+            f"the encoded table takes {size / 1e9:.1f} GB, which neither memory has "
+            f"({free / 1e9:.1f} GB) nor {tempfile.gettempdir()} ({error.strerror}): let TMPDIR "
+            "name a larger disk, or pass fewer rows."
         ) from error
 
 

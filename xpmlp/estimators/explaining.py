@@ -112,7 +112,8 @@ class Explains:
             raise ValueError("plan needs y before fit: it says how many outputs there are.")
         frame = twin._table(X, reset=not fitted)
         if frame is not None:
-            X = np.broadcast_to(np.float32(0), (len(frame), twin._n_inputs))
+            one = np.zeros((), twin._dtype_of_table(X))
+            X = np.broadcast_to(one, (len(frame), twin._n_inputs))
         if y is not None:
             with catch_warnings():
                 simplefilter("ignore", DataConversionWarning)  # a note says it

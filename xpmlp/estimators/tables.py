@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
+from sklearn.utils import check_array
 
-from ..arrays import is_array, is_numpy
+from ..arrays import float_dtype, is_array, is_numpy
 from ..errors import DataError
 from ..files.frames import frame_of, frame_of_array, is_frame, is_plain, is_table
 from .encoding import Encoder
@@ -18,14 +18,32 @@ class Encodes:
     encoder_: Encoder | None = None
 
     @property
+    def _asks_for_table(self: Any):
+        """Whether the arguments ask for arrays to be encoded too."""
+        given = self.categorical_features
+        listed = given is not None and not isinstance(given, str) and np.size(given) > 0
+        return listed or self.feature_scale == "robust" or self.n_bins is not None
+
+    @property
     def _n_inputs(self: Any):
         """The number of columns that the network takes."""
         return self.n_features_in_ if self.encoder_ is None else self.encoder_.width
 
-    def _encoded_rows(self: Any, X, dtype, *, reset):
-        """Return the rows of a table as a host array (n, width), or None where X is no table."""
+    def _encoded_rows(self: Any, X, *, reset):
+        """Return the rows of a table as a host array (n, width), and the dtype to compute in.
+
+        Both are None where X is no table.
+        """
         frame = self._table(X, reset=reset)
-        return None if frame is None else self.encoder_.encode(frame, dtype)
+        if frame is None:
+            return None, None
+        dtype = self._dtype_of_table(X) if reset else self._dtype
+        return self.encoder_.encode(frame, dtype), dtype
+
+    def _dtype_of_table(self: Any, X):
+        """Return the dtype to compute in: of an array its own, of a data frame float64."""
+        floats = is_numpy(X) and X.dtype.kind == "f"
+        return float_dtype(X if floats else np.empty(0), self.dtype)
 
     def _table(self: Any, X, *, reset):
         """Return X as a frame that `encoder_` takes, or None where its numbers stay as they are.
@@ -44,22 +62,26 @@ class Encodes:
                 f"{', ...' if self.n_features_in_ > 8 else ''}."
             )
         frame = _frame(X, self)
+        if not self.encoder_.named and frame.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {frame.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input."
+            )
         self.encoder_.check(frame)
         return frame
 
     def _measured(self: Any, X):
         """Set `encoder_`, if X needs one. Returns X as a frame, or None."""
         given, table = self.categorical_features, is_table(X)
-        listed = given is not None and not isinstance(given, str) and np.size(given) > 0
-        asked = self.feature_scale == "robust" or self.n_bins is not None
-        if not (table or listed or asked):
+        if not (table or self._asks_for_table):
             return None
-        if table and not (listed or asked or is_frame(X)) and is_plain(X):
+        if table and not (self._asks_for_table or is_frame(X)) and is_plain(X):
             return None
         frame = _frame(X, self)
-        chosen = _chosen(given, frame, table) if listed else set()
+        chosen = set() if given is None or isinstance(given, str) else _chosen(given, frame, table)
         kinds = frame.kinds if isinstance(given, str) else _kinds(frame, chosen)
-        plain = not (asked or chosen) and (not table or is_plain(frame))
+        asked = chosen or self.feature_scale == "robust" or self.n_bins is not None
+        plain = not asked and (not table or is_plain(frame))
         if plain and not is_frame(X):
             return None
         robust = self.feature_scale is not None and not plain
@@ -75,29 +97,27 @@ class Encodes:
 
 def _frame(X, estimator):
     """Return a data frame or host array as a frame with rows and columns."""
-    if issparse(X) or (is_array(X) and not is_numpy(X)):
+    if is_table(X):
+        frame = frame_of(X)
+        if not all(frame.shape):
+            what = "sample" if frame.shape[1] else "feature"
+            raise ValueError(
+                f"Found array with 0 {what}(s) (shape={frame.shape}) while a minimum of 1 is "
+                f"required by {type(estimator).__name__}."
+            )
+        return frame
+    if is_array(X) and not is_numpy(X):
         raise ValueError(
             "a table is encoded on the host, so categorical_features, feature_scale and n_bins "
             "want a data frame or a NumPy array, whose encoded rows device='cuda' brings to a "
             f"card, got {type(X).__name__}."
         )
-    if is_table(X):
-        frame = frame_of(X)
-    else:
-        refuse_mask(X)
-        array = np.asarray(X)
-        if not isinstance(X, np.ndarray) and array.dtype.kind in "US":  # of numbers and text
-            array = np.asarray(X, object)
-        if array.ndim != 2:
-            raise ValueError(f"Expected 2D array, got {array.ndim}D array instead.")
-        frame = frame_of_array(array)
-    if not all(frame.shape):
-        what = "feature" if len(frame) else "sample"
-        raise ValueError(
-            f"Found array with 0 {what}(s) (shape={frame.shape}) while a minimum of 1 is required "
-            f"by {type(estimator).__name__}."
-        )
-    return frame
+    refuse_mask(X)
+    if isinstance(X, list | tuple) and np.asarray(X).dtype.kind in "US":  # of numbers and text
+        X = np.asarray(X, object)
+    return frame_of_array(
+        check_array(X, dtype=None, ensure_all_finite=False, estimator=estimator, input_name="X")
+    )
 
 
 def _chosen(given, frame, table):

@@ -110,7 +110,7 @@ class Validates:
         """Return the score of a scorer, by an estimator that knows the outputs for these rows."""
         twin, options = copy(self), {}
         if self.encoder_ is not None:  # these rows are encoded already
-            twin._encoded_rows = lambda X, dtype, reset: None
+            twin._encoded_rows = lambda X, reset: (None, None)
             twin.n_features_in_ = self._n_inputs
             vars(twin).pop("feature_names_in_", None)
         metric = getattr(scorer, "_score_func", None)  # of scikit-learn's own scorers

@@ -18,7 +18,16 @@ ISO = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([ T]\d.*)?$"
 DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y")
 DIGITS = {"Y": r"\d{4}"} | dict.fromkeys("dmyHMS", r"\d{1,2}")
 TIMES = ("", " %H:%M", " %H:%M:%S")
-KIND = re.compile("number|boolean|category|date(:.+)?")
+POINT, COMMA = "number:point", "number:comma"  # 1,234.5 and 1.234,5
+WRITTEN = {
+    POINT: (r"^[-+]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?$", "replace({c}, ',', '')"),
+    COMMA: (
+        r"^[-+]?(\d+|\d{1,3}([. ]\d{3})+)(,\d+)?$",
+        "replace(replace(replace({c}, '.', ''), ' ', ''), ',', '.')",
+    ),
+}
+ALL = "category:all"  # also of cells such as NA, which else are missing
+KIND = re.compile("number(:point|:comma)?|boolean|category(:all)?|date(:.+)?")
 AT_ONCE = 40  # columns a query
 TOLD = 40  # columns that are described
 USABLE = ("VARCHAR", "DOUBLE", "BOOLEAN", "TIMESTAMP")
@@ -30,8 +39,9 @@ _WHICH = " ".join(f"WHEN '{token}' THEN {1 << i}" for i, token in enumerate(MISS
 class Column:
     """A column of a sheet and how it is read.
 
-    field: what DuckDB calls it; kind: "number", "boolean", "category", "date" or "date:%d.%m.%Y";
-    n_missing: cells; tokens: what stands in them, where they are not empty.
+    field: what DuckDB calls it; kind: "number", "number:point" (1,234.5), "number:comma" (1.234,5),
+    "boolean", "category", "category:all" (only empty cells are missing), "date" or
+    "date:%d.%m.%Y"; n_missing: cells; tokens: what stands in them, where they are not empty.
     """
 
     name: str
@@ -61,7 +71,7 @@ class Column:
     @property
     def bad(self) -> str:
         """SQL: whether a cell is neither missing nor what the column holds."""
-        if self.stored == "VARCHAR" and self.kind == "category":
+        if self.stored in ("VARCHAR", "TEXT") and self.frame_kind == "category":
             return "false"
         value = _value(self.field, self.stored, self.kind)
         return f"(NOT ({self.missing}) AND ({value}) IS NULL)"
@@ -71,8 +81,11 @@ class Column:
         """Say what a cell should have been."""
         if self.kind.startswith("date:"):
             return f"a date such as {self.kind[5:]}"
-        names = {"number": "a finite number", "boolean": "true or false", "category": "text"}
-        return names.get(self.kind, "a date such as 2024-12-31 or 2024-12-31 23:59:00")
+        names = {POINT: "a number such as 1,234.5", COMMA: "a number such as 1.234,5"}
+        names |= {"number": "a finite number", "boolean": "true or false", "category": "text"}
+        return names.get(
+            self.kind.removesuffix(":all"), "a date such as 2024-12-31 or 2024-12-31 23:59:00"
+        )
 
 
 def _missing(c: str, stored: str) -> str:
@@ -81,6 +94,7 @@ def _missing(c: str, stored: str) -> str:
 
 def _value(c: str, stored: str, kind: str) -> str:
     """SQL: a cell that is not missing as a kind, NULL where it is none."""
+    kind = kind.removesuffix(":all")
     number = f"TRY_CAST({c} AS DOUBLE)"
     if stored == "DOUBLE" and kind == "category":  # 1.0 and 1 are one category
         whole = f"{c} = trunc({c}) AND abs({c}) < 1e15"
@@ -94,6 +108,10 @@ def _value(c: str, stored: str, kind: str) -> str:
     if kind == "number":  # DuckDB reads 1_000 as one; of letters (after ':') it is slow to say no
         one = f"{c} < ':' AND isfinite({number}) AND NOT contains({c}, '_')"
         return f"CASE WHEN {one} THEN {number} END"
+    if kind in WRITTEN:
+        pattern, plain = WRITTEN[kind]
+        found = plain.format(c=c)
+        return f"CASE WHEN regexp_matches({c}, '{pattern}') THEN TRY_CAST({found} AS DOUBLE) END"
     if kind == "boolean":
         return f"CASE lower({c}) WHEN 'true' THEN 1.0::DOUBLE WHEN 'false' THEN 0.0 END"
     if kind == "date":  # an offset such as +02:00 is heeded
@@ -123,7 +141,10 @@ def check_types(sheet: Sheet, types: Mapping[str, str]) -> None:
         near = f"did you mean {nearest(name, sheet.columns)!r}?"
         got = f"{sheet.path} has no column {name!r}, expected one of {listed(sheet.columns)}"
         require(known, f"{got}; {near}")
-        expected = "expected number, boolean, category, date or date:FORMAT, such as date:%d/%m/%Y"
+        expected = (
+            "expected number, number:comma (1.234,5), number:point (1,234.5), boolean, category, "
+            "category:all (NA, None too), date or date:FORMAT, such as date:%d/%m/%Y"
+        )
         require(KIND.fullmatch(kind) is not None, f"column {name!r} is typed {kind!r}, {expected}.")
         stored = sheet.types[sheet.columns.index(name)]
         wanted = kind.partition(":")[0]
@@ -149,18 +170,22 @@ def columns_of(
 
 
 def _decided(sheet, names, types, target):
-    """Decide on some columns with two queries: all their counts, then those of dates."""
+    """Decide on some columns with two queries: all their counts, then those of other writings."""
     fields = [f"c{sheet.columns.index(name)}" for name in names]
     stored = [sheet.types[sheet.columns.index(name)] for name in names]
     stored = [kind if kind in USABLE else "VARCHAR" for kind in stored]
+    stored = [
+        "TEXT" if kind == "VARCHAR" and types.get(name) == ALL else kind
+        for name, kind in zip(names, stored)
+    ]
     counts = _counts(sheet, fields, stored)
     asked = [
         i for i, (name, count) in enumerate(zip(names, counts))
-        if name not in types and stored[i] == "VARCHAR" and name != target
+        if name not in types and stored[i] == "VARCHAR"
         and not _enough(count, "number") and not _enough(count, "boolean")
     ]  # fmt: skip
-    dates = _date_counts(sheet, [fields[i] for i in asked])
-    for i, more in zip(asked, dates):
+    written = _written_counts(sheet, [fields[i] for i in asked])
+    for i, more in zip(asked, written):
         counts[i] |= more
     for name, field, kind, count in zip(names, fields, stored, counts):
         natural = {"DOUBLE": "number", "BOOLEAN": "boolean", "TIMESTAMP": "date"}.get(kind)
@@ -172,13 +197,22 @@ def _decided(sheet, names, types, target):
 
 def _kind(sheet: Sheet, name: str, count: Mapping[str, Any], is_target: bool) -> str:
     """Return what the cells of a text column are, by how many fit."""
-    if is_target:
-        return "number" if 2 * count["number"] > count["present"] else "category"
-    if _enough(count, "number"):
+    if is_target and 2 * count["number"] > count["present"]:
+        return "number"
+    if _enough(count, "number") and not is_target:
         code = count["zero"] and count["shortest"] == count["longest"]
         return "category" if code else "number"
     if _enough(count, "boolean"):
-        return "boolean"
+        return "category" if is_target else "boolean"
+    number = max(WRITTEN, key=lambda kind: count[kind])
+    if _enough(count, number):
+        if count[POINT] == count[COMMA]:
+            remedy = f"say which by --types {name}={POINT} (1234) or {name}={COMMA} (1.234)"
+            both = "numbers with commas that may part thousands or be decimal"
+            raise DataError(f"{sheet.path}, column {name!r} holds {both}: {remedy}.")
+        return number
+    if is_target:
+        return "category"
     best = max(("date", *DATES), key=lambda kind: count[kind])
     if not _enough(count, best):
         return "category"
@@ -213,8 +247,8 @@ def _counts(sheet: Sheet, fields: list[str], stored: list[str]) -> list[dict[str
     return _answers(sheet, asked)
 
 
-def _date_counts(sheet: Sheet, fields: list[str]) -> list[dict[str, Any]]:
-    kinds = {"date": "date"} | {pattern: f"date:{pattern}" for pattern in DATES}
+def _written_counts(sheet: Sheet, fields: list[str]) -> list[dict[str, Any]]:
+    kinds = {"date": "date", POINT: POINT, COMMA: COMMA} | {p: f"date:{p}" for p in DATES}
     return _answers(sheet, [
         {name: f"count({_value(c, 'VARCHAR', kind)})" for name, kind in kinds.items()}
         for c in fields
@@ -239,10 +273,10 @@ def described(connection: Any, columns: list[Column], target: str | None) -> str
             n = connection.execute(f"SELECT count(*) FROM ({query})").fetchone()[0]
             first = connection.execute(f"{query} ORDER BY n DESC, {c} LIMIT 4").fetchall()
             examples = ", ".join(_cut(text) for text, _ in first) + (", ..." if n > 4 else "")
-            values = f"{n:,} different: {examples}"
+            values = f"{n:,} different: {examples}" if n else "nothing to learn from"
         else:
             low, high = connection.execute(f"SELECT min({c}), max({c}) FROM data").fetchone()
-            show = "{:g}".format if column.frame_kind == "number" else str
+            show = "{:g}".format if column.frame_kind == "number" else _moment
             values = "" if low is None else f"{show(low)} to {show(high)}"
         tokens = f" ({', '.join(column.tokens)})" if column.tokens else ""
         missing = f"{column.n_missing:,}{tokens}" if column.n_missing else "-"
@@ -251,6 +285,10 @@ def described(connection: Any, columns: list[Column], target: str | None) -> str
     told = ["  ".join([*(t.ljust(w) for t, w in zip(line, widths)), line[3]]) for line in lines]
     more = [f"and {len(columns) - TOLD} more columns"] if len(columns) > TOLD else []
     return "\n".join([line.rstrip() for line in told] + more)
+
+
+def _moment(at: Any) -> str:
+    return str(at).removesuffix(" 00:00:00")
 
 
 def _cut(text: str) -> str:

@@ -57,7 +57,8 @@ def dialect_of(path: Path) -> Dialect:
         packed = isinstance(file, gzip.GzipFile)
         text = io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="")
         line = text.readline()
-        counts = Counter(mark for mark in line if mark in ",;\t|")
+        unquoted = re.sub('"[^"]*"', "", line)
+        counts = Counter(mark for mark in unquoted if mark in ",;\t|")
         delimiter = counts.most_common(1)[0][0] if counts else ","
         cells = next(csv.reader(chain([line], text), delimiter=delimiter)) if line.strip() else []
     line_end = line[len(line.rstrip("\r\n")) :] or "\n"
@@ -67,8 +68,11 @@ def dialect_of(path: Path) -> Dialect:
 def _header(path: Path, cells: list[str]) -> tuple[tuple[str, ...], bool]:
     """Return the columns' names, and whether the first line holds them."""
     require(cells != [], f"{path} line 1 is empty, expected column names.")
+    excel = cells[0].strip().lower().startswith("sep=")
+    require(not excel, f"{path} line 1 is Excel's 'sep=', expected column names: delete that line.")
     numbers = [cell for cell in cells if NUMBER.fullmatch(cell)]
-    if len(numbers) == len(cells):
+    counted = [cell.strip() for cell in cells] == [str(i) for i in range(len(cells))]  # by pandas
+    if len(numbers) == len(cells) and not (counted and len(cells) > 1):
         return tuple(f"x{i}" for i in range(len(cells))), False
     columns = [cell.strip() for cell in cells]
     # Names may be whole numbers that grow (0, 1, ..., target); 5.1 beside 'setosa' is data.
@@ -77,6 +81,7 @@ def _header(path: Path, cells: list[str]) -> tuple[tuple[str, ...], bool]:
     row = next((cell for cell in numbers if cell not in whole or not grow), None)
     repeated = next((name for name, n in Counter(columns).items() if n > 1 or not name), None)
     expected = "expected a line of different column names (pandas: save with index=False)"
+    require(columns[-1] != "", f"{path} line 1 ends with a delimiter, {expected}.")
     for bad, what in ((row, "a number"), (repeated, "repeated or empty")):
         require(bad is None, f"{path} line 1: the column name {bad!r} is {what}, {expected}.")
     return tuple(columns), True
@@ -107,12 +112,25 @@ def clean(dialect: Dialect, to: Path) -> tuple[int, list[BadRow], tuple[np.ndarr
     Returns their number, the bad rows, and the rows from which line minus row changes, with that
     difference.
     """
-    n_columns, n_rows = len(dialect.columns), 0
     bad_rows: list[BadRow] = []
-    starts, offsets = array("q"), array("q")
-    with opened(dialect.path) as file, open(to, "wb") as out:
+    starts, offsets, n_rows = array("q"), array("q"), 0
+    with open(to, "wb") as out:
+        # Not inside `opened`, which would blame the table for a full disk.
+        for line, row in _good_rows(dialect, bad_rows):
+            out.write(row)
+            if not offsets or line - n_rows != offsets[-1]:
+                starts.append(n_rows)
+                offsets.append(line - n_rows)
+            n_rows += 1
+    return n_rows, bad_rows, (np.asarray(starts), np.asarray(offsets))
+
+
+def _good_rows(dialect: Dialect, bad_rows: list[BadRow]) -> Iterator[tuple[int, bytes]]:
+    """Yield the line and the text of each good row, and put the bad ones into a list."""
+    n_columns = len(dialect.columns)
+    with opened(dialect.path) as file:
         lines = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
-        records = _records(lines, dialect.delimiter)
+        records = _records(lines, dialect.delimiter, "\r" if dialect.line_end == "\r" else "\n")
         if dialect.has_header:
             next(records)
         for line, text, cells in _filled(records, n_columns == 1):
@@ -120,20 +138,15 @@ def clean(dialect: Dialect, to: Path) -> tuple[int, list[BadRow], tuple[np.ndarr
                 cells = cells[:-1]  # DuckDB allows a delimiter at a line's end
             bad = _fault(dialect, line, text, cells)
             if bad is None:
-                out.write(_written(text, list(cells), dialect.delimiter))
-                if not offsets or line - n_rows != offsets[-1]:
-                    starts.append(n_rows)
-                    offsets.append(line - n_rows)
-                n_rows += 1
+                yield line, _written(text, list(cells), dialect.delimiter)
             else:
                 bad_rows.append(bad)
                 many = f"{dialect.path} has more than a million bad rows, the first is in "
                 got = f"{many}line {bad_rows[0].line}: {bad_rows[0].reason}."
                 require(len(bad_rows) <= MOST_BAD, got)
-    return n_rows, bad_rows, (np.asarray(starts), np.asarray(offsets))
 
 
-def _records(source: Iterator[str], delimiter: str) -> Iterator[Record]:
+def _records(source: Iterator[str], delimiter: str, line_end: str) -> Iterator[Record]:
     """Split lines into rows."""
     lines, line = _Lines(source), 1
     while (first := next(lines, None)) is not None:
@@ -143,7 +156,7 @@ def _records(source: Iterator[str], delimiter: str) -> Iterator[Record]:
         else:
             taken, cells = [first], first.rstrip("\r\n").split(delimiter)
         yield line, "".join(taken).rstrip("\r\n"), cells
-        line += len(taken)
+        line += sum(text.endswith(line_end) for text in taken)
 
 
 def _filled(records: Iterator[Record], single: bool) -> Iterator[Record]:

@@ -61,7 +61,8 @@ def load_features(
     source: StrPath, names: list[str] | None, n_features: int, target: str | None
 ) -> np.ndarray:
     """Load what a model predicts from, (n, n_features): a table need not hold the target."""
-    if source not in BUILT_IN and str(source).lower().endswith(TABULAR):
+    tabular = source not in BUILT_IN and str(source).lower().endswith(TABULAR)
+    if tabular and os.path.isfile(source):
         return read_features(source, names, n_features, target)
     X = load_dataset(source).X
     got = f"{source} has {X.shape[1]} features"

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import DataError
 from .atomic import StrPath, atomic_write
-from .columns import MISSING, Column, columns_of, described
+from .columns import ALL, MISSING, Column, columns_of, described
 from .common import Table, infer_task, require
 from .csv_rows import BadRow
 from .frames import Frame
@@ -83,11 +83,12 @@ def open_table(
     column names, unless it is all numbers: then the columns are called x0, x1, ...
     What a column holds is decided once, over all its rows. Where 95 % of the cells that are not
     missing are finite numbers, it is "number" - unless all are as long and some begin with 0, as
-    postal codes do -, likewise "boolean" (true, false in any case), "date" (2024-12-31, also with
-    a time) or "date:%d.%m.%Y", "date:%d/%m/%Y", "date:%m/%d/%Y" (also with a time); else it is
-    "category", which is text. A Parquet file's columns hold what it says. A cell is missing where
-    it is empty or one of `MISSING`. Rows with too few or too many cells, broken quotes or text
-    that is not UTF-8, with a cell that is not what its column holds, or no target, are bad rows.
+    postal codes do -, likewise "number:point" (1,234.5), "number:comma" (1.234,5), "boolean" (true,
+    false in any case), "date" (2024-12-31, also with a time) or "date:%d.%m.%Y", "date:%d/%m/%Y",
+    "date:%m/%d/%Y" (also with a time); else it is "category", which is text. A Parquet file's
+    columns hold what it says. A cell is missing where it is empty or one of `MISSING` (of a
+    "category:all", only where it is empty). Rows with too few or too many cells, broken quotes or
+    text that is not UTF-8, with a cell that is not what its column holds, or no target, are bad.
 
     Parameters
     ----------
@@ -209,7 +210,8 @@ class _Faults:
         for line, (_, i, cell) in zip(self.sheet.lines(rows).tolist(), found):
             column = self.faults[i][0]
             gone = column.name == self.target and (cell is None or cell in MISSING)
-            reason = "the target is missing" if gone else f"expected {column.expected}"
+            kept = f" ({cell} as a label: --types {column.name}={ALL})" if gone and cell else ""
+            reason = f"the target is missing{kept}" if gone else f"expected {column.expected}"
             made.append(BadRow(line, column.name, reason, cell or ""))
         return made, rows
 
@@ -305,13 +307,18 @@ def read_features(
         got = f"{path} has {len(columns)} columns, {listed(columns)}"
         require(len(names) == n_features, f"{got}, expected the model's {n_features} features.")
     with open_table(path, known=dict.fromkeys(names, "number")) as table:
-        X = _matrix(table.features)
-        empty = np.argwhere(np.isnan(X))
-        if len(empty):
-            row, i = empty[0].tolist()
-            place = f"{table.sheet.place} {table.lines([row])[0]}, column {names[i]!r}"
-            raise DataError(f"{path} {place}: the cell is empty, expected a finite number.")
-        return X
+        return array_of(table)
+
+
+def array_of(table: RawTable) -> np.ndarray:
+    """Return the features (n, n_features) of a table of numbers, none of which may be missing."""
+    X = _matrix(table.features)
+    empty = np.argwhere(np.isnan(X))
+    if len(empty):
+        row, i = empty[0].tolist()
+        place = f"{table.sheet.place} {table.lines([row])[0]}, column {table.features.names[i]!r}"
+        raise DataError(f"{table.sheet.path} {place}: the cell is empty, expected a finite number.")
+    return X
 
 
 def _matrix(frame: Any) -> np.ndarray:

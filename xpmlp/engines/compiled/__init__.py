@@ -1,4 +1,4 @@
-"""Chains of Dense and Dropout on NumPy arrays in compiled code (numba, the extra `fast`)."""
+"""Chains of layers on NumPy arrays in compiled code (numba, the extra `fast`)."""
 
 from .program import compiled_outputs, compiled_run
 

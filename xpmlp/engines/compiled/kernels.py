@@ -51,6 +51,48 @@ def take_rows(a, rows, out):
 
 
 @jit(OPTIONS)
+def place(code, start, stop):
+    """Return the row of E for a code of the column that has the rows start ... stop, else -1."""
+    row = start + np.floor(code + like(code, 0.5))
+    return int(row) if start <= row < stop else -1
+
+
+@jit(OPTIONS)
+def embed(x, E, starts, out, n, D, H):
+    """Put x (n, D) into out, rows of E (S, H) in the place of the codes in its last columns.
+
+    starts: the first row of each column of codes, and the one past the last.
+    """
+    k = starts.size - 1
+    first, wide = D - k, D - k + k * H
+    for i in range(n):
+        source, target = x[i * D : (i + 1) * D], out[i * wide : (i + 1) * wide]
+        for j in range(first):
+            target[j] = source[j]
+        for c in range(k):
+            row = place(source[first + c], starts[c], starts[c + 1])
+            vector = target[first + c * H : first + (c + 1) * H]
+            for j in range(vector.size):
+                vector[j] = E[row * H + j] if row >= 0 else like(E[0], 0.0)
+
+
+@jit(OPTIONS)
+def add_vectors(x, d, starts, first, g, n, D, H):
+    """G = the gradient of the rows of E from `first` on, of `embed`; d: that of its output."""
+    k = starts.size - 1
+    wide, n_rows = D - k + k * H, g.size // H
+    g[:] = like(g, 0.0)
+    for c in range(k):
+        for i in range(n):
+            row = place(x[i * D + D - k + c], starts[c], starts[c + 1]) - first
+            if 0 <= row < n_rows:
+                at = i * wide + D - k + c * H
+                vector, its = g[row * H : (row + 1) * H], d[at : at + H]
+                for j in range(vector.size):
+                    vector[j] += its[j]
+
+
+@jit(OPTIONS)
 def drop(x, y, first, key, word, threshold, scale):
     """Y = x with elements dropped, as `randomness.random_bits` says. first: the number of x[0].
 

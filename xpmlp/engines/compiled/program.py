@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 from numba import typeof
 
+from ...nn import Dense, Embedding
 from ...nn.activations import get_activation
 from ...randomness import at_place
 from ..base import Plan
@@ -27,7 +28,8 @@ class Table:
     """A chain as `steps` reads it, for one dtype.
 
     rows: (layers, columns); scales: each layer's, of a dropout 1 / (1 - rate); n_outs, n_pres: the
-    elements of its buffers a row of the batch; n_tile: those of the scratch.
+    elements of its buffers a row of the batch; n_tile: those of the scratch; starts: the first row
+    of each column of codes in an Embedding's E, and the one past the last.
     """
 
     def __init__(self, links, dtype):
@@ -41,6 +43,13 @@ class Table:
                 self.n_outs,
             )
             self.n_outs += link.n_out
+            if isinstance(link.layer, Embedding):
+                sizes, row[steps.DIM] = link.layer.sizes, link.layer.n_dim
+                row[steps.KIND], row[steps.N_CODES] = steps.EMBEDDING, len(sizes)
+                self.starts = np.cumsum([0, *sizes]).astype(dtype)
+                row[steps.W_AT] = link.W.part.start
+                self.n_tile = max(self.n_tile, min(sum(sizes), steps.TILE) * link.layer.n_dim)
+                continue
             if link.W is None:
                 row[steps.KIND], self.scales[i] = steps.DROPOUT, 1.0 / (1.0 - link.layer.rate)
                 row[steps.WORD] = int(at_place(np.zeros((1, 2), np.int32), (i,))[0, 0])
@@ -53,7 +62,8 @@ class Table:
             if record.name in activations.NEED_Z:
                 row[steps.Z_AT], self.n_pres = self.n_pres, self.n_pres + link.n_out
             self.n_tile = max(self.n_tile, 64 + min(link.n_in, steps.TILE) * link.n_out)
-        self.multiplications = sum(link.n_in * link.n_out for link in links if link.W)
+        dense = (link for link in links if isinstance(link.layer, Dense))
+        self.multiplications = sum(link.n_in * link.n_out for link in dense)
 
     def at(self, store):
         """Return the rows with the addresses of a store's parameters, which must stay alive."""
@@ -61,13 +71,16 @@ class Table:
         for link, row in zip(self.links, rows):
             row[steps.W] = link.W.of(store).ctypes.data if link.W else 0
             row[steps.B] = link.b.of(store).ctypes.data if link.b else 0
+            if row[steps.KIND] == steps.EMBEDDING:
+                row[steps.B] = self.starts.ctypes.data
         return rows
 
 
 def table_of(network, layout, dtype):
     """Return the table of a network, or None where a part of it is not of ours."""
-    links = chain_of(network, layout)
-    records = {get_activation(link.layer.activation) for link in links or () if link.W}
+    links = chain_of(network, layout, embeds=True)
+    dense = (link.layer for link in links or () if isinstance(link.layer, Dense))
+    records = {get_activation(layer.activation) for layer in dense}
     known = dtype.name in DTYPES and records <= activations.CODES.keys()
     return Table(links, dtype) if links and known else None
 

@@ -10,17 +10,28 @@ N rows a batch at most, n in this one; D inputs, H outputs of a layer.
 
 from .activations import activate, activate_backward
 from .blas import product, product_backward, product_offsets, product_weights
-from .kernels import add_bias, drop, loss_and_gradient, penalise, take_rows, total, update
+from .kernels import (
+    add_bias,
+    add_vectors,
+    drop,
+    embed,
+    loss_and_gradient,
+    penalise,
+    take_rows,
+    total,
+    update,
+)
 from .maths import OPTIONS, bare, jit, view
 from .team import wait
 
 # The table's columns. W, B: the parameters' addresses, 0 for none; W_AT, B_AT: where they begin in
 # their leaf; OUT_AT, Z_AT: where the outputs and pre-activations begin in their buffers,
-# in elements a row of the batch, -1 for none; WORD, THRESHOLD: a dropout's.
+# in elements a row of the batch, -1 for none; WORD, THRESHOLD: a dropout's; N_CODES, DIM: the
+# columns of codes of an embedding, and the length of its vectors, which are W; B: its starts.
 COLUMNS = (
-    KIND, D_IN, H_OUT, ACTIVATION, W, B, W_AT, B_AT, OUT_AT, Z_AT, WORD, THRESHOLD,
-) = range(12)  # fmt: skip
-DENSE, DROPOUT = range(2)
+    KIND, D_IN, H_OUT, ACTIVATION, W, B, W_AT, B_AT, OUT_AT, Z_AT, WORD, THRESHOLD, N_CODES, DIM,
+) = range(14)  # fmt: skip
+DENSE, DROPOUT, EMBEDDING = range(3)
 TILE = 256  # rows of a weight matrix whose gradient is made, and used up while in the cache
 
 
@@ -47,6 +58,11 @@ def forward(blas, net, scales, x, key, training, outs, pres, N, start, stop, scr
                 out[:] = z
             activate(layer[ACTIVATION], out)
             a = out
+        elif layer[KIND] == EMBEDDING:
+            starts = view(layer[B], layer[N_CODES] + 1, x)
+            E = view(layer[W], int(starts[-1]) * layer[DIM], x)
+            embed(a, E, starts, out, n, D, layer[DIM])
+            a = out
         elif training:
             drop(a, out, start * D, key, layer[WORD], layer[THRESHOLD], scales[i])
             a = out
@@ -57,7 +73,7 @@ def forward(blas, net, scales, x, key, training, outs, pres, N, start, stop, scr
 def backward(blas, net, scales, key, outs, pres, grads, N, start, stop):
     """Turn the last layer's d, which is in grads, into every layer's dz, for these rows."""
     first = 0
-    while net[first, KIND] != DENSE:
+    while net[first, KIND] == DROPOUT:
         first += 1
     for i in range(len(net) - 1, first - 1, -1):
         layer = net[i]
@@ -84,24 +100,31 @@ def descend(
     penalty = 0.0
     for i in range(len(net)):
         layer = net[i]
-        if layer[KIND] != DENSE:
+        if layer[KIND] == DROPOUT:
             continue
         D, H = layer[D_IN], layer[H_OUT]
         a = x if i == 0 else part(outs, net[i - 1, OUT_AT], N, D, 0, n)
         d = part(grads, layer[OUT_AT], N, H, 0, n)
-        stop = D * (rank + 1) // size
-        for start in range(D * rank // size, stop, TILE):
+        high, columns, starts = D, H, x  # of the weights
+        if layer[KIND] == EMBEDDING:
+            starts = view(layer[B], layer[N_CODES] + 1, x)
+            high, columns = int(starts[-1]), layer[DIM]
+        stop = high * (rank + 1) // size
+        for start in range(high * rank // size, stop, TILE):
             wide = min(TILE, stop - start)
-            at, end = layer[W_AT] + start * H, layer[W_AT] + (start + wide) * H
-            p, g = w[at:end], tile[: wide * H]
-            product_weights(blas, a[start:], d, g, n, D, H, wide)
+            at, end = layer[W_AT] + start * columns, layer[W_AT] + (start + wide) * columns
+            p, g = w[at:end], tile[: wide * columns]
+            if layer[KIND] == DENSE:
+                product_weights(blas, a[start:], d, g, n, D, H, wide)
+            else:
+                add_vectors(a, d, starts, start, g, n, D, columns)
             if decay > 0:
                 penalty += penalise(p, g, decay)
             if shrink > 0:
                 for j in range(p.size):
                     p[j] -= shrink * p[j]
             update(rule, numbers, p, g, w1[at:end], w2[at:end], rate)
-        if layer[B]:
+        if layer[KIND] == DENSE and layer[B]:
             start, stop = H * rank // size, H * (rank + 1) // size
             at, end = layer[B_AT] + start, layer[B_AT] + stop
             product_offsets(blas, ones, d, tile, n, H, start, stop)
