@@ -214,8 +214,7 @@ def _quoted(lines: _Lines, delimiter: str) -> tuple[list[str], list[str] | str]:
 def _fault(dialect: Dialect, line: int, text: str, cells: list[str] | str) -> BadRow | None:
     """Return what is wrong with a row."""
     columns = dialect.columns
-    data = text.encode("utf-8", "replace")
-    shown = data.decode()  # bytes that are no UTF-8 as ?
+    shown = _in_utf8(text)
     if isinstance(cells, str):
         n_lines = text.count("\n") + 1
         goes_on = f" (the row goes on to line {line + n_lines - 1})" if n_lines > 1 else ""
@@ -224,14 +223,15 @@ def _fault(dialect: Dialect, line: int, text: str, cells: list[str] | str) -> Ba
         reason = f"the row has {len(cells)} cells, expected {len(columns)}"
         return BadRow(line, columns[min(len(cells), len(columns) - 1)], reason, shown)
     if shown != text:
-        at = next(i for i, cell in enumerate(cells) if not _is_text(cell))
+        at = next(i for i, cell in enumerate(cells) if cell != _in_utf8(cell))
         return BadRow(line, columns[at], "the text is not UTF-8", shown)
-    reason = f"the row is longer than {LONGEST:,} bytes"
-    return BadRow(line, "", reason, shown[:1000]) if len(data) > LONGEST else None
+    long = 4 * len(text) > LONGEST and len(text.encode()) > LONGEST
+    return BadRow(line, "", f"the row is longer than {LONGEST:,} bytes", text) if long else None
 
 
-def _is_text(cell: str) -> bool:
-    return cell.encode("utf-8", "replace").decode() == cell
+def _in_utf8(text: str) -> str:
+    """Return text with a ? for each byte that is no UTF-8."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _written(text: str, cells: list[str], delimiter: str) -> bytes:
