@@ -233,6 +233,16 @@ def test_columns_are_what_the_options_say(trained, xpmlp):
     assert xpmlp("evaluate", "m", "people.csv")[0] == 0
 
 
+def test_the_summary_of_a_network_with_learnt_vectors_begins_with_the_encoded_columns(xpmlp):
+    lines = [f"k{i % 90},{i % 7},{i % 2}\n" for i in range(720)]
+    Path("keys.csv").write_text("key,n,y\n" + "".join(lines))
+    code, out, err = xpmlp("train", "keys.csv", "--bins", "none", *QUICK)
+    assert (code, err) == (0, "")
+    found = " ".join(out.split())
+    assert "1 Embedding(sizes=(91,), n_dim=8) (n, 9) 728" in found
+    assert "2 Dense 9 -> 5 selu (n, 5) 50" in found
+
+
 def test_a_parquet_file_is_a_table_too(trained, xpmlp):
     import duckdb
 

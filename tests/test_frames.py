@@ -33,7 +33,7 @@ EXPECTED = {
     "whole": ("number", [1, 2, 3]),
     "member": ("number", [1, NAN, 0]),
     "price": ("number", [1.25, NAN, -3]),
-    "city": ("category", ["Rome", None, ""]),
+    "city": ("category", ["Rome", None, None]),  # as in a file
     "day": ("date", ["2020-02-29", "NaT", "1700-01-01"]),
     "time": ("date", ["2020-02-29T12", "NaT", "2200-12-31T23:59:59.999999"]),
     "zoned": ("date", ["2020-02-29T11", "NaT", "2020-02-29T12"]),
@@ -79,6 +79,16 @@ def test_one_table_is_the_same_frame_in_every_library(make):
     assert frame.names == tuple(ROWS) and frame.shape == (3, len(ROWS))
     for i, (kind, values) in enumerate(EXPECTED.values()):
         assert_column(frame, i, kind, values)
+
+
+def test_dates_and_large_numbers_of_pyarrow_are_taken_as_those_of_others():
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    days = [dt.date(2024, 1, 1), None, dt.date(2024, 1, 3)]
+    table = pa.table({"day": pa.array(days, pa.date64()), "id": [2**63 - 1, None, 1]})
+    typed = pd.DataFrame({"day": pd.array(days, dtype="date32[day][pyarrow]")})
+    for frame in (frame_of(table), frame_of(typed)):
+        assert_column(frame, 0, "date", ["2024-01-01", "NaT", "2024-01-03"])
+    assert_column(frame_of(table), 1, "number", [2.0**63, NAN, 1])
 
 
 def pandas_of(values, dtype=None):
@@ -241,7 +251,7 @@ def test_a_host_array_is_a_frame_of_numbered_columns(X, kinds):
 
 NUMBERS = st.none() | st.floats(allow_infinity=False) | st.integers(-(2**53), 2**53)
 DATES = st.none() | st.datetimes(dt.datetime(1700, 1, 1), dt.datetime(2200, 1, 1))
-COLUMN = {"number": NUMBERS, "category": st.none() | st.text(max_size=5), "date": DATES}
+COLUMN = {"number": NUMBERS, "category": st.none() | st.text(min_size=1, max_size=5), "date": DATES}
 
 
 @settings(deadline=None, max_examples=60)

@@ -275,7 +275,7 @@ def test_what_is_unknown_counts_as_missing_and_what_is_missing_first_is_no_error
     {"hidden_layer_sizes": [nn.Dense(5, "tanh"), 4], "deterministic": True},
     {"hidden_layer_sizes": ()},
     {"n_bins": 4, "feature_scale": None},
-], ids=str)  # fmt: skip
+], ids="-".join)  # fmt: skip
 def test_every_way_of_training_takes_a_table_with_an_embedding_in_front(tmp_path, arguments):
     seen = []
     with warnings.catch_warnings():

@@ -1,6 +1,7 @@
 """Raw tables: what columns are taken for, every bad row told, and rows that stay on the disk."""
 
 import csv as csv_module
+import errno
 import gzip
 import io
 import re
@@ -602,6 +603,20 @@ def test_nothing_is_left_behind_after_an_error(csv, scratch, tmp_path, monkeypat
         raise KeyError
     assert list(scratch.iterdir()) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scratch", "t.csv"]
+
+
+def test_ctrl_c_and_a_full_disk_while_reading_are_told_as_what_they_are(csv, monkeypatch):
+    path = csv("a,y\n1,2\n3\n")  # its rows have to be cleaned
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for error, kind in (("Query interrupted", KeyboardInterrupt), ("another", RuntimeError)):
+        with pytest.raises(kind), sheets.open_sheet(path):
+            raise RuntimeError(error)
+    monkeypatch.setattr(sheets, "clean", full)
+    with pytest.raises(OSError, match="no space left for the rows of the table: let TMPDIR"):
+        opened(path)
 
 
 def test_a_missing_duckdb_names_the_extra(csv, monkeypatch):

@@ -214,17 +214,20 @@ def check_targets(place, y, classes):
         raise DataError(f"{place} holds the label {unknown[0]!r}, the model knows only {known}.")
 
 
-def check_memory(name, X, dtype):
+def check_memory(name, X, model):
     """Refuse rows that surely fit neither memory nor the disk, before these are full."""
     import numpy as np
 
     from ..arrays import free_memory
 
     memory, disk = free_memory(np.empty(0)), shutil.disk_usage(tempfile.gettempdir()).free
-    needed = X.shape[0] * X.shape[1] * np.dtype(dtype).itemsize
+    n_columns = X.shape[1]
+    if model.n_bins:  # of which there are fewer where a column has few values
+        n_columns += model.n_bins // 2 * sum(kind != "category" for kind in getattr(X, "kinds", ()))
+    needed = X.shape[0] * n_columns * np.dtype(model.dtype).itemsize
     if memory is not None and needed > max(memory, disk):
         raise MemoryError(
             f"{name} has {X.shape[0]:,} rows to train on, which take {needed / 1e9:.1f} GB, but "
             f"{memory / 1e9:.1f} GB of memory and {disk / 1e9:.1f} GB in {tempfile.gettempdir()} "
-            "are free: train on fewer with --rows, or free some space."
+            "are free: train on fewer with --rows, take fewer --bins, or free some space."
         )

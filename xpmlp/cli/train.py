@@ -87,8 +87,7 @@ def train(data, **options):
         scores = metrics(model, *test_part)
         model.save(out)
         seconds = time.perf_counter() - start
-        width = model.coefs_[0].shape[0]
-        click.echo(f"\n{model.network_.summary(width)}\n")
+        click.echo(f"\n{model.network_.summary(model._n_inputs)}\n")
         effort = f"{model.n_iter_} epochs, {seconds:.1f} s on {model.device_}"
         click.echo(f"Test: {show_metrics(scores)} after {effort}.")
         click.echo(f"Model: {out}")
@@ -134,7 +133,7 @@ def _fit(source, part, watched, options):
         model.set_params(n_iter_no_change=inf)  # every epoch that was asked for
     if source.task == "regression" and not np.abs(y).max() < np.finfo(model.dtype).max:
         raise DataError(f"{source.name} holds targets too large for {model.dtype}: divide them.")
-    check_memory(source.name, X, model.dtype)
+    check_memory(source.name, X, model)
     scaled, scaling = lambda X: X, None
     if not table and model.feature_scale != "robust" and model.n_bins is None:
         if options["standardise"]:

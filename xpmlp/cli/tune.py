@@ -71,7 +71,7 @@ def tune(ctx, data, **options):
     with ExitStack() as stack:
         source = opened_source(data, options, stack)
         model = estimator_of(source.task, source.sheet is not None, options, source.y)
-        check_memory(source.name, source.X, model.dtype)
+        check_memory(source.name, source.X, model)
         X, y = _in_memory(source, options["rows"])
     tell_quarantine(data, options, source.left_out)
     click.echo(f"{source.name}: {len(y):,} rows, {X.shape[1]} features, {source.task}.")

@@ -16,6 +16,7 @@ MISSING = (
 ENOUGH = 0.95  # of the cells that are not missing make a column of numbers, or of dates
 ISO = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([ T]\d.*)?$"
 DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y")
+DIGITS = {"Y": r"\d{4}"} | dict.fromkeys("dmyHMS", r"\d{1,2}")
 TIMES = ("", " %H:%M", " %H:%M:%S")
 POINT, COMMA = "number:point", "number:comma"  # 1,234.5 and 1.234,5
 WRITTEN = {
@@ -31,6 +32,7 @@ AT_ONCE = 40  # columns a query
 TOLD = 40  # columns that are described
 USABLE = ("VARCHAR", "DOUBLE", "BOOLEAN", "TIMESTAMP")
 _MISSING = ", ".join(f"'{token}'" for token in MISSING)
+_WHICH = " ".join(f"WHEN '{token}' THEN {1 << i}" for i, token in enumerate(MISSING))
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,9 @@ def _value(c: str, stored: str, kind: str) -> str:
         return f"{c}::VARCHAR" if kind == "category" else c
     if stored != "VARCHAR":
         return f"CASE WHEN isfinite({number}) THEN {number} END"
-    if kind == "number":  # DuckDB reads 1_000 as a number
-        return f"CASE WHEN isfinite({number}) AND NOT contains({c}, '_') THEN {number} END"
+    if kind == "number":  # DuckDB reads 1_000 as one; of letters (after ':') it is slow to say no
+        one = f"{c} < ':' AND isfinite({number}) AND NOT contains({c}, '_')"
+        return f"CASE WHEN {one} THEN {number} END"
     if kind in WRITTEN:
         pattern, plain = WRITTEN[kind]
         found = plain.format(c=c)
@@ -114,11 +117,21 @@ def _value(c: str, stored: str, kind: str) -> str:
     if kind == "date":  # an offset such as +02:00 is heeded
         moment = f"make_timestamp(epoch_us(TRY_CAST({c} AS TIMESTAMPTZ)))"
         return f"CASE WHEN regexp_matches({c}, '{ISO}') THEN {moment} END"
-    pattern = kind[5:].replace("'", "''")
-    times = TIMES if "%H" not in pattern and "%I" not in pattern else ("",)
-    patterns = ", ".join(f"'{pattern}{time}'" for time in times)
-    year = r"\d{4}" if "%Y" in pattern else ""  # DuckDB reads %Y in 1.2.24 as the year 24
-    return f"CASE WHEN regexp_matches({c}, '{year}') THEN try_strptime({c}, [{patterns}]) END"
+    times = TIMES if "%H" not in kind and "%I" not in kind else ("",)
+    patterns = ", ".join(_literal(kind[5:] + time) for time in times)
+    # A look first: a strptime that fails is slow, one that does not takes 1.2.24 for the year 24.
+    looks = _literal("^" + re.sub("%(.)|(.)", _expression, kind[5:]))
+    return f"CASE WHEN regexp_matches({c}, {looks}) THEN try_strptime({c}, [{patterns}]) END"
+
+
+def _expression(match: re.Match[str]) -> str:
+    """Return a regular expression of what a letter of a date's format stands for."""
+    code, other = match.groups()
+    return re.escape(other) if code is None else DIGITS.get(code, ".+")
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def check_types(sheet: Sheet, types: Mapping[str, str]) -> None:
@@ -177,7 +190,9 @@ def _decided(sheet, names, types, target):
     for name, field, kind, count in zip(names, fields, stored, counts):
         natural = {"DOUBLE": "number", "BOOLEAN": "boolean", "TIMESTAMP": "date"}.get(kind)
         natural = types.get(name) or natural or _kind(sheet, name, count, name == target)
-        yield Column(name, field, kind, natural, count["missing"], tuple(count["tokens"] or ()))
+        which = count["tokens"] or 0
+        tokens = tuple(token for i, token in enumerate(MISSING) if which >> i & 1)
+        yield Column(name, field, kind, natural, count["missing"], tokens)
 
 
 def _kind(sheet: Sheet, name: str, count: Mapping[str, Any], is_target: bool) -> str:
@@ -221,12 +236,12 @@ def _counts(sheet: Sheet, fields: list[str], stored: list[str]) -> list[dict[str
         gone = _missing(c, kind)
         one = {"missing": f"count(*) FILTER ({gone})", "present": f"count(*) FILTER (NOT ({gone}))"}
         one |= texts if kind != "VARCHAR" else {
-            "tokens": f"list(DISTINCT {c}) FILTER ({c} IN ({_MISSING}))",
+            "tokens": f"bit_or(CASE {c} {_WHICH} END)",
             "number": f"count(*) FILTER ({number})",
             "boolean": f"count(*) FILTER (lower({c}) IN ('true', 'false'))",
             "zero": f"bool_or(regexp_matches({c}, '^0[0-9]+$'))",
-            "shortest": f"min(length({c})) FILTER ({number})",
-            "longest": f"max(length({c})) FILTER ({number})",
+            "shortest": f"min(length({c})) FILTER (NOT ({gone}))",
+            "longest": f"max(length({c})) FILTER (NOT ({gone}))",
         }  # fmt: skip
         asked.append(one)
     return _answers(sheet, asked)

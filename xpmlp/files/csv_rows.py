@@ -112,10 +112,23 @@ def clean(dialect: Dialect, to: Path) -> tuple[int, list[BadRow], tuple[np.ndarr
     Returns their number, the bad rows, and the rows from which line minus row changes, with that
     difference.
     """
-    n_columns, n_rows = len(dialect.columns), 0
     bad_rows: list[BadRow] = []
-    starts, offsets = array("q"), array("q")
-    with opened(dialect.path) as file, open(to, "wb") as out:
+    starts, offsets, n_rows = array("q"), array("q"), 0
+    with open(to, "wb") as out:
+        # Not inside `opened`, which would blame the table for a full disk.
+        for line, row in _good_rows(dialect, bad_rows):
+            out.write(row)
+            if not offsets or line - n_rows != offsets[-1]:
+                starts.append(n_rows)
+                offsets.append(line - n_rows)
+            n_rows += 1
+    return n_rows, bad_rows, (np.asarray(starts), np.asarray(offsets))
+
+
+def _good_rows(dialect: Dialect, bad_rows: list[BadRow]) -> Iterator[tuple[int, bytes]]:
+    """Yield the line and the text of each good row, and put the bad ones into a list."""
+    n_columns = len(dialect.columns)
+    with opened(dialect.path) as file:
         lines = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
         records = _records(lines, dialect.delimiter, "\r" if dialect.line_end == "\r" else "\n")
         if dialect.has_header:
@@ -125,17 +138,12 @@ def clean(dialect: Dialect, to: Path) -> tuple[int, list[BadRow], tuple[np.ndarr
                 cells = cells[:-1]  # DuckDB allows a delimiter at a line's end
             bad = _fault(dialect, line, text, cells)
             if bad is None:
-                out.write(_written(text, list(cells), dialect.delimiter))
-                if not offsets or line - n_rows != offsets[-1]:
-                    starts.append(n_rows)
-                    offsets.append(line - n_rows)
-                n_rows += 1
+                yield line, _written(text, list(cells), dialect.delimiter)
             else:
                 bad_rows.append(bad)
                 many = f"{dialect.path} has more than a million bad rows, the first is in "
                 got = f"{many}line {bad_rows[0].line}: {bad_rows[0].reason}."
                 require(len(bad_rows) <= MOST_BAD, got)
-    return n_rows, bad_rows, (np.asarray(starts), np.asarray(offsets))
 
 
 def _records(source: Iterator[str], delimiter: str, line_end: str) -> Iterator[Record]:

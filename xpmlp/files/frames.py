@@ -150,13 +150,15 @@ def _frame(names: tuple[str, ...], made: list) -> Frame:
 def as_text(value: Any) -> str | None:
     """Return a category as text, one for equal numbers: 1, 1.0 and True are not told apart by type.
 
+    Empty text is missing, as in files.
+
     Examples
     --------
     >>> as_text(1.0), as_text("1"), as_text(2.5), as_text(None), as_text(float("nan"))
     ('1', '1', '2.5', None, None)
     """
     if isinstance(value, str) or type(value).__name__ in MISSING:
-        return str(value) if isinstance(value, str) else None
+        return str(value) or None if isinstance(value, str) else None
     if isinstance(value, Integral | np.bool_):
         return str(int(value))
     if isinstance(value, Real | Decimal):
@@ -181,7 +183,10 @@ def _column(name: str, series: Any) -> tuple[str, np.ndarray]:
     if dtype in (nw.Datetime, nw.Date):
         if getattr(dtype, "time_zone", None):
             series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        return "date", np.asarray(series.to_numpy()).astype("datetime64[us]")
+        moments = np.asarray(series.to_numpy())
+        if moments.dtype == object:  # with holes
+            moments = np.asarray([*map(_in_utc, series.to_list())], "datetime64[us]")
+        return "date", moments.astype("datetime64[us]")
     if dtype in (nw.String, nw.Categorical, nw.Enum):
         return "category", texts(series.to_list())
     if dtype == nw.Object:
@@ -191,15 +196,17 @@ def _column(name: str, series: Any) -> tuple[str, np.ndarray]:
     native = series.to_native()
     if dtype == nw.Unknown and (values := np.asarray(native)).dtype.kind in "iuf":
         return "number", values.astype(np.float64)  # of another byte order, or sparse
+    if any(isinstance(value, date) for value in series.head(100).to_list()):
+        return _objects(name, series.to_list())
     kind = getattr(native, "dtype", None) or native.type
     raise DataError(f"column {name!r} holds {kind}, expected numbers, text or dates.")
 
 
 def _floats(series: Any) -> np.ndarray:
-    values = series.cast(nw.Float64()).to_numpy()
-    if values.dtype == object:
-        values = [np.nan if value is None else value for value in values]
-    return np.asarray(values, np.float64)
+    values = np.asarray(series.to_numpy())
+    if values.dtype == object:  # nullable or decimal
+        values = np.asarray([np.nan if _known(v) is None else v for v in values], np.float64)
+    return values.astype(np.float64, copy=False)
 
 
 def _objects(name: str, values: list) -> tuple[str, np.ndarray]:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from errno import ENOSPC
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import numpy as np
@@ -75,8 +76,27 @@ def open_sheet(path: StrPath) -> Iterator[Sheet]:
                     yield _load_parquet(path, connection)
                 else:
                     yield _load_csv(path, connection, folder / "clean.csv")
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":  # how DuckDB tells of Ctrl-C
+            raise
+        raise KeyboardInterrupt from error
+    except duckdb.OutOfMemoryException as error:
+        raise MemoryError(f"{path} does not fit the memory: {_first_line(error)}") from error
+    except duckdb.IOException as error:
+        if "space" not in str(error) and "Could not write" not in str(error):
+            raise DataError(f"{path} cannot be read: {_first_line(error)}") from error
+        raise _full() from error
     except duckdb.Error as error:
-        raise DataError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+        raise DataError(f"{path} cannot be read: {_first_line(error)}") from error
+
+
+def _full() -> OSError:
+    remedy = "no space left for the rows of the table: let TMPDIR name a larger disk"
+    return OSError(ENOSPC, remedy, gettempdir())
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
 
 
 def _load_parquet(path: Path, connection: Any) -> Sheet:
@@ -130,7 +150,10 @@ def _load_csv(path: Path, connection: Any, scratch: Path) -> Sheet:
     except InvalidInputException:
         n_rows = -1
     if n_rows != n_lines - header:
-        expected, bad_rows, breaks = clean(dialect, scratch)
+        try:
+            expected, bad_rows, breaks = clean(dialect, scratch)
+        except OSError as error:
+            raise (_full() if error.errno == ENOSPC else error) from error
         cleaned = replace(dialect, path=scratch, has_header=False, packed=False, line_end="\n")
         n_rows = _read(connection, cleaned)
         scratch.unlink()

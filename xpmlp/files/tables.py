@@ -243,8 +243,7 @@ def _loaded(sheet, columns, features, target, faults, bad_rows, left_out):
     frame = SheetFrame(sheet.connection, names, kinds, fields, np.arange(n_rows))
     y, task = None, ""
     if target is not None:
-        y = frame.column(names.index(target))
-        y, task = infer_task(y.astype(str) if y.dtype == object else y)
+        y, task = infer_task(_values(frame.select([target])))
     part = frame.select(features)
     small = n_rows * sum(BYTES[kind] for kind in part.kinds) <= IN_MEMORY
     types = {column.name: column.kind for column in columns}
@@ -260,6 +259,12 @@ def _told(place: str, row: BadRow) -> str:
     column = f", column {row.column!r}" if row.column else ""
     got = f"got {short(row.text)}" if row.text else "the cell is empty"
     return f"{place} {row.line}{column}: {got}, {row.reason}"
+
+
+def _values(column: SheetFrame) -> np.ndarray:
+    """Return the values of a frame's only column, text at its width: it takes less than objects."""
+    blocks = (block.column(0) for block in column.blocks())
+    return np.concatenate([a.astype(str) if a.dtype == object else a for a in blocks])
 
 
 def _rows(n: int) -> str:
