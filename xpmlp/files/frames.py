@@ -135,7 +135,7 @@ def _opened(X: Any) -> tuple[tuple[str, ...], Iterator]:
         twice = next(name for name in given if given.count(name) > 1)
         raise DataError(f"two columns have the name {twice!r}: rename one.") from error
     names = tuple(map(str, table.columns))
-    return names, (_column(name, table[:, i]) for i, name in enumerate(names))
+    return names, map(_column, names, table.iter_columns())
 
 
 def _frame(names: tuple[str, ...], made: list) -> Frame:
