@@ -117,7 +117,7 @@ def test_ctrl_c_ends_the_search_and_tells_what_was_found_so_far(xpmlp, monkeypat
         (["--try", "lr=0.1"], 2, ["one combination"]),
         (["--try", "epochs=1,2"], 2, ["--resource rows"]),
         (["--try", "lr=1e28,1e29", "--solver", "sgd"], 3, ["no combination", "1e+2"]),
-        (["--folds", "60"], 3, ["iris", "only 50 rows", "60"]),
+        (["--folds", "60"], 3, ["iris", "only 40 rows", "60"]),
         (["--out", "nowhere/b.toml"], 2, ["nowhere"]),
         (["--plot"], 2, ["--plot"]),
         (["--candidates", "1"], 2, ["--candidates"]),
@@ -154,9 +154,12 @@ def test_values_said_twice_count_once_none_is_written_and_fits_that_fail_are_tol
 def test_the_rows_that_a_training_tests_on_do_not_choose_its_options(xpmlp, monkeypatch):
     seen = []
     fit = MLPClassifier.fit
-    monkeypatch.setattr(
-        MLPClassifier, "fit", lambda m, X, y, **k: seen.append(X) or fit(m, X, y, **k)
-    )
+
+    def noted(model, X, y, **options):
+        seen.append(X)
+        return fit(model, X, y, **options)
+
+    monkeypatch.setattr(MLPClassifier, "fit", noted)
     write_csv("t.csv", [(i, i % 7, "ab"[i % 2]) for i in range(60)])
     tried = ["--try", "lr=0.1,0.01", "--candidates", 2, "--folds", 2, "--epochs", 3]
     assert xpmlp("tune", "t.csv", *tried)[0] == 0
