@@ -619,6 +619,14 @@ def test_ctrl_c_and_a_full_disk_while_reading_are_told_as_what_they_are(csv, mon
         opened(path)
 
 
+def test_hundreds_of_columns_are_read(csv):
+    names = ",".join(f"c{i}" for i in range(300))
+    rows = "".join(f"{','.join(str(i + k) for i in range(300))},{k % 2}\n" for k in range(6))
+    table = opened(csv(f"{names},y\n{rows}"))
+    assert table.features.shape == (6, 300) and set(table.types.values()) == {"number"}
+    assert table.features.column(299).tolist() == [299.0, 300, 301, 302, 303, 304]
+
+
 def test_a_missing_duckdb_names_the_extra(csv, monkeypatch):
     monkeypatch.setitem(sys.modules, "duckdb", None)
     refused(["pip install 'xpmlp[data]'"], opened, csv("a,b\n1,2\n"))

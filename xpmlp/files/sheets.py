@@ -72,6 +72,9 @@ def open_sheet(path: StrPath) -> Iterator[Sheet]:
             with duckdb.connect(folder / "rows.duckdb" if large else ":memory:") as connection:
                 connection.execute(f"SET temp_directory = {_quoted(folder)}")
                 connection.execute(f"SET memory_limit = '{MEMORY}'; SET TimeZone = 'UTC'")
+                # Else each IN becomes a join, and 300 columns take minutes; and a Parquet file's
+                # statistics, which say nothing of NaN, are taken to mean that there is none.
+                connection.execute("SET disabled_optimizers = 'in_clause,statistics_propagation'")
                 if parquet:
                     yield _load_parquet(path, connection)
                 else:
@@ -101,8 +104,6 @@ def _first_line(error: Exception) -> str:
 
 def _load_parquet(path: Path, connection: Any) -> Sheet:
     """Load a Parquet file with the types it has."""
-    # A file's statistics say nothing of NaN, and DuckDB 2.0 takes them to mean that none is there.
-    connection.execute("SET disabled_optimizers = 'statistics_propagation'")
     literal = glob.escape(str(path))
     described = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [literal]).fetchall()
     columns = tuple(row[0] for row in described)
