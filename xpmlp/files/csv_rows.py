@@ -130,7 +130,7 @@ def _good_rows(dialect: Dialect, bad_rows: list[BadRow]) -> Iterator[tuple[int, 
     n_columns = len(dialect.columns)
     with opened(dialect.path) as file:
         lines = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
-        records = _records(lines, dialect.delimiter, "\r" if dialect.line_end == "\r" else "\n")
+        records = _records(lines, dialect.delimiter)
         if dialect.has_header:
             next(records)
         for line, text, cells in _filled(records, n_columns == 1):
@@ -146,7 +146,7 @@ def _good_rows(dialect: Dialect, bad_rows: list[BadRow]) -> Iterator[tuple[int, 
                 require(len(bad_rows) <= MOST_BAD, got)
 
 
-def _records(source: Iterator[str], delimiter: str, line_end: str) -> Iterator[Record]:
+def _records(source: Iterator[str], delimiter: str) -> Iterator[Record]:
     """Split lines into rows."""
     lines, line = _Lines(source), 1
     while (first := next(lines, None)) is not None:
@@ -156,7 +156,7 @@ def _records(source: Iterator[str], delimiter: str, line_end: str) -> Iterator[R
         else:
             taken, cells = [first], first.rstrip("\r\n").split(delimiter)
         yield line, "".join(taken).rstrip("\r\n"), cells
-        line += sum(text.endswith(line_end) for text in taken)
+        line += len(taken)
 
 
 def _filled(records: Iterator[Record], single: bool) -> Iterator[Record]:
