@@ -243,6 +243,17 @@ def test_the_summary_of_a_network_with_learnt_vectors_begins_with_the_encoded_co
     assert "2 Dense 9 -> 5 selu (n, 5) 50" in found
 
 
+def test_many_columns_of_numbers_have_few_bins_each_unless_the_user_says_how_many(xpmlp):
+    rng = np.random.default_rng(0)
+    names = ",".join(f"c{i}" for i in range(100))
+    rows = [",".join(f"{v:.3f}" for v in row) for row in rng.normal(size=(60, 100))]
+    lines = [f"{row},{i % 2}" for i, row in enumerate(rows)]
+    Path("wide.csv").write_text("\n".join([f"{names},y", *lines, ""]))
+    for options, bins in (([], 40), (["--bins", 50], 50), (["--bins", "none"], None)):
+        assert xpmlp("train", "wide.csv", *QUICK, *options)[0] == 0
+        assert load_model("wide.safetensors").n_bins == bins
+
+
 def test_a_parquet_file_is_a_table_too(trained, xpmlp):
     import duckdb
 

@@ -36,6 +36,7 @@ TABLES = ARRAYS | {  # by validation rows of the sets in ci/benchmarks/tables.py
     "learning_rate": "cosine", "learning_rate_init": 3e-3, "max_iter": 32, "batch_size": None,
     "early_stopping": True, "n_iter_no_change": math.inf,
 }  # fmt: skip
+BINS = 4096  # of all columns together, where --bins is not said
 DEFAULTS = {  # a recipe for each kind of data, and of task
     ("array", "classification"): ARRAYS,
     ("array", "regression"): ARRAYS,
@@ -126,7 +127,8 @@ MODEL = {  # section -> option, argument of the estimator, type (bool: a flag), 
     "Features": (
         ("--feature-scale", "feature_scale", click.Choice(["auto", "robust", "none"]),
          "robust: by median and quartiles, far values drawn in; none: numbers as they are."),
-        ("--bins", "n_bins", OrNone(click.IntRange(2)), "Bins of a number, columns of their own."),
+        ("--bins", "n_bins", OrNone(click.IntRange(2)),
+         "Bins of a number, columns of their own (tables: 4096 in all at most)."),
     ),
     "Training": (
         ("--solver", "solver", click.Choice(SOLVERS), ""),
@@ -218,10 +220,10 @@ def given(options):
     return {k: None if v == "none" else v for k, v in found.items()}
 
 
-def estimator_of(task, table, options, y):
+def estimator_of(task, kinds, options, y):
     """Return the estimator that the options describe.
 
-    table: the features are named columns, which have defaults of their own; y: the targets.
+    kinds: of a table's columns, which has defaults of its own, or None; y: the targets.
     """
     from inspect import signature
 
@@ -233,7 +235,10 @@ def estimator_of(task, table, options, y):
     foreign = next((flag for flag, name, *_ in ROWS if name in mine and name not in known), None)
     if foreign:
         raise click.UsageError(f"{foreign} is none of a {task}, and this is one: leave it out.")
-    defaults = DEFAULTS["table" if table else "array", task]
+    defaults = DEFAULTS["table" if kinds else "array", task]
+    if kinds:
+        n_bins = BINS // max(sum(kind != "category" for kind in kinds), 1)
+        defaults = defaults | {"n_bins": min(defaults["n_bins"], n_bins) if n_bins > 1 else None}
     if not options.get("standardise", True):
         defaults = defaults | {"target_scale": None, "feature_scale": None}
     if mine.get("solver") == "lbfgs":  # it makes no steps that these act on

@@ -121,7 +121,7 @@ def _fit(source, part, watched, options):
     from ..estimators import Scaling
 
     (X, y), table = part, source.sheet is not None
-    model = estimator_of(source.task, table, options, y)
+    model = estimator_of(source.task, X.kinds if table else None, options, y)
     model.set_params(
         batch_size=min(model.batch_size, len(y)), verbose=0 if options["quiet"] else 2,
     )  # fmt: skip

@@ -70,7 +70,9 @@ def tune(ctx, data, **options):
     out = writable("--out", options["out"], data)
     with ExitStack() as stack:
         source = opened_source(data, options, stack)
-        model = estimator_of(source.task, source.sheet is not None, options, source.y)
+        model = estimator_of(
+            source.task, getattr(source.X, "kinds", None), options, source.y
+        )
         check_memory(source.name, source.X, model)
         # Those that `train` will test on must not choose its options.
         whole = options | {"validation": 0.0}

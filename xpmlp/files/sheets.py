@@ -74,7 +74,8 @@ def open_sheet(path: StrPath) -> Iterator[Sheet]:
                 connection.execute(f"SET memory_limit = '{MEMORY}'; SET TimeZone = 'UTC'")
                 # Else each IN becomes a join, and 300 columns take minutes; and a Parquet file's
                 # statistics, which say nothing of NaN, are taken to mean that there is none.
-                connection.execute("SET disabled_optimizers = 'in_clause,statistics_propagation'")
+                optimizers = "in_clause,common_subexpressions,statistics_propagation"
+                connection.execute(f"SET disabled_optimizers = '{optimizers}'")
                 if parquet:
                     yield _load_parquet(path, connection)
                 else:
