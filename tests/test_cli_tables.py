@@ -254,6 +254,45 @@ def test_many_columns_of_numbers_have_few_bins_each_unless_the_user_says_how_man
         assert load_model("wide.safetensors").n_bins == bins
 
 
+@pytest.mark.parametrize(
+    "arguments, place",
+    [
+        (["predict", "t.safetensors", "t.csv"], "t.safetensors"),
+        (["train", "t.csv", "--test", "other.csv"], "other.csv"),
+        (["train", "t.csv", "--validation", "other.csv"], "other.csv"),
+        (["train", "t.csv", "--config", "run.toml"], "run.toml"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else v,
+)
+def test_no_file_that_a_command_reads_is_written_over(xpmlp, arguments, place):
+    lines = [f"{i},{i % 2}" for i in range(60)]
+    for name in ("t.csv", "other.csv"):
+        Path(name).write_text("\n".join(["a,y", *lines, "odd,1", ""]))
+    Path("run.toml").write_text("epochs = 3\n")
+    keep = ["--on-bad-row", "skip"]
+    assert xpmlp("train", "t.csv", *QUICK, *keep)[0] == 0
+    before = Path(place).read_bytes()
+    quarantine = ["--on-bad-row", "quarantine", "--quarantine", place]
+    for options in (quarantine, [*keep, "--out", place]):
+        code, _, err = xpmlp(*arguments, *options)
+        assert code == 2 and is_one_sentence(err) and f"would overwrite {place}" in err
+        assert Path(place).read_bytes() == before
+
+
+def test_each_quantile_that_was_learnt_is_a_column_of_the_predictions(xpmlp):
+    Path("q.csv").write_text("a,y\n" + "".join(f"{i},{i * i}\n" for i in range(60)))
+    wanted = ["--loss", "quantile", "--quantiles", "0.1,0.5,0.9"]
+    assert xpmlp("train", "q.csv", *QUICK, *wanted)[0] == 0
+    code, out, err = xpmlp("predict", "q.safetensors", "q.csv")
+    head, *lines = csv.reader(io.StringIO(out))
+    assert (code, err) == (0, "")
+    assert head == ["prediction", "quantile 0.1", "quantile 0.5", "quantile 0.9"]
+    middle, low, same, high = np.asarray(lines, float).T
+    assert (
+        len(lines) == 60 and (middle == same).all() and (low <= same).all() and (same <= high).all()
+    )
+
+
 def test_a_parquet_file_is_a_table_too(trained, xpmlp):
     import duckdb
 

@@ -326,6 +326,7 @@ def test_a_bad_row_is_told_with_its_line_column_and_text(csv, text, words, endin
         ("a,b,c\n", ["no rows"]),
         ("a\n1\n2\n", ["one column", "'a'"]),
         ("a,b,\n1,2,\n", ["line 1 ends with a delimiter"]),
+        (f"a,b\n1,x\n2,{'z' * 300}\n", ["'b'", "text of 300 characters", "--target"]),
         ("sep=;\na;b\n1;2\n", ["line 1", "Excel's 'sep='", "delete"]),
         ("a,b\n1,x\n2,x\n", ["'b'", "every row holds x", "different"]),
         ("a,b\n1,7\n2,7\n", ["'b'", "every row holds 7"]),

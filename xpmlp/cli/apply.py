@@ -73,8 +73,9 @@ def show_metrics(scores):
 def predict(model, data, proba, out, **options):
     """Write a CSV with the predictions of MODEL for the rows of DATA.
 
-    Where rows of a table could not be read and were left out, a first column holds the line of the
-    file that each prediction is of.
+    A model of several quantiles has a column for each beside the middle one. Where rows of a table
+    could not be read and were left out, a first column holds the line of the file that each
+    prediction is of.
     """
     from ..estimators import load_model
     from ..files.atomic import atomic_file
@@ -105,13 +106,17 @@ def _write(file, model, X, sheet, proba):
     writer, n = csv.writer(text, lineterminator="\n"), 0
     numbered = sheet is not None and len(sheet.bad_rows) > 0
     classes = [str(label) for label in model.classes_] if proba else []
-    writer.writerow([*(["line"] if numbered else []), "prediction", *classes])
+    levels = model.quantiles_ if len(model.quantiles_ or ()) > 1 else ()
+    names = [*classes, *(f"quantile {level:g}" for level in levels)]
+    writer.writerow([*(["line"] if numbered else []), "prediction", *names])
     for block in blocks_of(X):
         columns = [predictions(model, block)]
         if numbered:
             columns.insert(0, sheet.lines(np.arange(n, n + len(block))))
         if proba:
             columns += list(predictions(model, block, "predict_proba").T)
+        if levels:
+            columns += list(model.predict(block, quantiles=levels).T)
         writer.writerows(zip(*(map(str, column) for column in columns)))
         n += len(block)
     text.detach()

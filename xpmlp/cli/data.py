@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import click
 
 from ..errors import DataError
-from .command import section
+from .command import FILE, section
 from .options import Pairs
 
 READING = ("on_bad_row", "max_bad_rows", "quarantine")  # what becomes of rows that cannot be read
@@ -114,6 +114,10 @@ def writable(option, path, *others):
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise click.UsageError(f"{option} {path}: there is no folder {folder}.")
+    context = click.get_current_context(silent=True)
+    if context is not None:  # whatever the command reads
+        named = map(context.params.get, ("data", "model", "test_file", "validation"))
+        others = (*others, *map(str, filter(None, named)), context.meta.get(FILE))
     for other in filter(None, others):
         if os.path.realpath(path) == os.path.realpath(other):
             raise click.UsageError(f"{option} {path} would overwrite {other}.")

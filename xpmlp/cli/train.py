@@ -76,7 +76,7 @@ def train(data, **options):
     # fmt: on
     start = time.perf_counter()
     out = options["out"] = options["out"] or f"{_stem(data)}.safetensors"
-    writable("--out", out, data, options["test_file"], str(options["validation"]))
+    writable("--out", out, data)
     if options["plot"] and find_spec("matplotlib") is None:
         raise click.UsageError("--plot needs matplotlib: pip install 'xpmlp[plot]'.")
     with ExitStack() as stack:

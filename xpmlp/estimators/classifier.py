@@ -106,14 +106,15 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
         of a data frame (pandas, polars, pyarrow) that hold text or a categorical type. Up to 64
         values become 0/1 columns, more a learnt vector each; what is missing or unknown has a place
         of its own. A data frame with text, dates or missing values is encoded by the model
-        (`encoder_`), and `predict` takes the same columns in the same order.
+        (`encoder_`, measured on all rows of X), and `predict` takes the same columns in order.
     feature_scale : {"auto", "robust"} or None, default="auto"
         How numbers are scaled: "robust" by median and quartiles, then clipped smoothly to (-3, 3);
         "auto" does that to tables that have to be encoded, and leaves numbers alone as they are;
         None never does. Missing numbers become the median, with an indicator.
     n_bins : int, default=None
-        Encode each number also by its place among so many bins, of quantiles of its values, which
-        lets a network follow steps and bends that it hardly finds in one number.
+        Encode each number also by its place among at most so many bins: half of their edges are
+        quantiles of its values, half of its different values, which coincide where none repeats.
+        That lets a network follow steps and bends that it hardly finds in one number.
     device : {"auto", "cpu", "cuda", "cuda:1", ...}, default="auto"
         "auto" trains where X is, so host arrays on the CPU; "cuda" moves these to a card (CuPy),
         once, and results come back as NumPy arrays. Rows that do not fit the card stay in pinned

@@ -32,7 +32,8 @@ class Column:
 
     missing: whether values were missing when it was measured, which then have an indicator.
     categories: in order of their slots, from 1; slot 0 is for what is missing or unknown.
-    times: whether dates have times of day.
+    times: whether dates have times of day. embedded: whether a learnt vector stands for each
+    category, as a model file says it too, whatever SMALL will be when it is read.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Column:
     missing: bool = False
     categories: tuple[str, ...] = ()
     times: bool = False
+    embedded: bool = False
 
     def __post_init__(self):
         texts = {*self.categories, self.name}
@@ -47,13 +49,8 @@ class Column:
             raise ValueError(f"column {self.name!r} is a {self.kind!r} of {self.categories[:3]}")
         if len({*self.categories}) < len(self.categories):
             raise ValueError(f"column {self.name!r} has the same category twice")
-        if self.categories and self.kind != "category":
+        if (self.categories or self.embedded) and self.kind != "category":
             raise ValueError(f"column {self.name!r} is a {self.kind} with categories")
-
-    @property
-    def embedded(self):
-        """Whether a learnt vector stands for each category."""
-        return len(self.categories) > SMALL
 
     @property
     def periods(self):
@@ -287,7 +284,8 @@ def _categories(name, frame):
     if len(counts) > SMALL:  # what occurs once teaches nothing but how the unknown behaves
         known = [text for text, n in counts.most_common(MOST) if n > 1]
         missing |= len(known) < len(counts)
-    column = Column(name, "category", missing, tuple(sorted(known)))
+    many = len(known) > SMALL
+    column = Column(name, "category", missing, tuple(sorted(known)), embedded=many)
     ones = [] if column.embedded else [counts[text] for text in column.categories]
     unknown = [len(frame) - sum(ones)] if missing and not column.embedded else []
     return column, unknown + ones

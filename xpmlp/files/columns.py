@@ -111,7 +111,8 @@ def _value(c: str, stored: str, kind: str) -> str:
     if kind in WRITTEN:
         pattern, plain = WRITTEN[kind]
         found = plain.format(c=c)
-        return f"CASE WHEN regexp_matches({c}, '{pattern}') THEN TRY_CAST({found} AS DOUBLE) END"
+        found = f"TRY_CAST({found} AS DOUBLE)"
+        return f"CASE WHEN regexp_matches({c}, '{pattern}') AND isfinite({found}) THEN {found} END"
     if kind == "boolean":
         return f"CASE lower({c}) WHEN 'true' THEN 1.0::DOUBLE WHEN 'false' THEN 0.0 END"
     if kind == "date":  # an offset such as +02:00 is heeded

@@ -21,6 +21,7 @@ from .stored import SheetFrame
 __all__ = ["MISSING", "PARQUET", "BadRow", "RawTable", "open_table", "read_features", "read_table"]
 POLICIES = ("error", "skip", "quarantine")
 LISTED = 10  # bad rows that are told
+LABEL = 200  # characters of the longest label
 IN_MEMORY = 1 << 29  # bytes, about, up to which features are a Frame
 BYTES = {"number": 8, "date": 8, "category": 64}  # a cell, about
 
@@ -243,6 +244,12 @@ def _loaded(sheet, columns, features, target, faults, bad_rows, left_out):
     frame = SheetFrame(sheet.connection, names, kinds, fields, np.arange(n_rows))
     y, task = None, ""
     if target is not None:
+        at = names.index(target)
+        if kinds[at] == "category":
+            longest = sheet.connection.execute(f"SELECT max(length({fields[at]})) FROM data")
+            n = longest.fetchone()[0] or 0
+            got = f"{sheet.path}, column {target!r} holds text of {n:,} characters"
+            require(n <= LABEL, f"{got}, expected labels: name the target (--target).")
         y, task = infer_task(_values(frame.select([target])))
     part = frame.select(features)
     small = n_rows * sum(BYTES[kind] for kind in part.kinds) <= IN_MEMORY
