@@ -80,7 +80,7 @@ def tables_table():
             figures = [run["figure"] for run in runs]
             seconds = statistics.median(run["seconds"] for run in runs)
             digits = 2 if figures[0] > 1 else 4
-            cells.append(f"{statistics.mean(figures):.{digits}f}, {seconds:.0f} s")
+            cells.append(f"{statistics.mean(figures):.{digits}f}, {seconds:.1f} s")
         rows.append(f"| {said} | " + " | ".join(cells) + " |")
     tuned = " | ".join(str(found["tuned plain MLP"]) for found in results.values())
     rows.append(f"| plain MLP, tuned (Gorishniy et al. 2025) | {tuned} |")

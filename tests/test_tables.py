@@ -159,6 +159,8 @@ TAKEN = {
     "commas between thousands": (["1,234", "5,678.5"], "number:point"),
     "decimal commas": (["1,25", "17.645,05", "1 000"], "number:comma"),
     "commas anywhere": (["1,23,4", "5,,6"], "category"),
+    "telephone numbers": (["012 345 678", "112 345 678"], "category"),
+    "addresses": (["10.123.145.167", "192.168.100.101"], "category"),
     "percent": (["12 %", "13 %"], "category"),
     "infinite": (["inf", "1e400", "-inf"], "category"),
     "hexadecimal": (["0x10", "0xff"], "category"),
@@ -513,7 +515,12 @@ def test_parquet_of_other_writers_is_read(tmp_path):
     )
     at = pa.array(moments).cast(pa.timestamp("s", "UTC")).cast(pa.timestamp("ns", "Europe/Berlin"))
     # The statistics in the file are finite, whatever NaN there is.
-    columns = {"g": np.where(np.arange(20) % 3, 0.5, np.nan), "at": at, "nothing": pa.nulls(20)}
+    columns = {
+        "__index_level_0__": np.arange(20),
+        "g": np.where(np.arange(20) % 3, 0.5, np.nan),
+        "at": at,
+        "nothing": pa.nulls(20),
+    }
     import pyarrow.parquet as pq
 
     pq.write_table(pa.table(columns | {"y": np.arange(20) % 2}), path)

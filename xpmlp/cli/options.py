@@ -30,7 +30,7 @@ ARRAYS = {
     "max_iter": 100, "alpha": 1e-4, "dropout": 0.0, "n_iter_no_change": 10,
     "early_stopping": False, "target_scale": "auto", "random_state": 0, "dtype": "float32",
 }  # fmt: skip
-TABLES = ARRAYS | {  # by validation rows of the sets in ci/benchmarks/tables.py
+TABLES = ARRAYS | {  # found on the sets of ci/benchmarks/tables.py
     "feature_scale": "robust", "n_bins": 64, "hidden_layer_sizes": (256, 256, 256),
     "activation": "selu", "dropout": 0.15, "alpha": 0.0, "weight_decay": 0.3, "beta_2": 0.95,
     "learning_rate": "cosine", "learning_rate_init": 3e-3, "max_iter": 32, "batch_size": None,

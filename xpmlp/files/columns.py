@@ -20,9 +20,9 @@ DIGITS = {"Y": r"\d{4}"} | dict.fromkeys("dmyHMS", r"\d{1,2}")
 TIMES = ("", " %H:%M", " %H:%M:%S")
 POINT, COMMA = "number:point", "number:comma"  # 1,234.5 and 1.234,5
 WRITTEN = {
-    POINT: (r"^[-+]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?$", "replace({c}, ',', '')"),
+    POINT: (r"^[-+]?(\d+|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?$", "replace({c}, ',', '')"),
     COMMA: (
-        r"^[-+]?(\d+|\d{1,3}([. ]\d{3})+)(,\d+)?$",
+        r"^[-+]?(\d+|[1-9]\d{0,2}((\.\d{3})+|( \d{3})+))(,\d+)?$",
         "replace(replace(replace({c}, '.', ''), ' ', ''), ',', '.')",
     ),
 }
@@ -204,7 +204,7 @@ def _kind(sheet: Sheet, name: str, count: Mapping[str, Any], is_target: bool) ->
     if _enough(count, "boolean"):
         return "category" if is_target else "boolean"
     number = max(WRITTEN, key=lambda kind: count[kind])
-    if _enough(count, number):
+    if _enough(count, number) and count["commas"]:  # else addresses, telephone numbers, ...
         if count[POINT] == count[COMMA]:
             remedy = f"say which by --types {name}={POINT} (1234) or {name}={COMMA} (1.234)"
             both = "numbers with commas that may part thousands or be decimal"
@@ -248,10 +248,11 @@ def _counts(sheet: Sheet, fields: list[str], stored: list[str]) -> list[dict[str
 
 def _written_counts(sheet: Sheet, fields: list[str]) -> list[dict[str, Any]]:
     kinds = {"date": "date", POINT: POINT, COMMA: COMMA} | {p: f"date:{p}" for p in DATES}
-    return _answers(sheet, [
-        {name: f"count({_value(c, 'VARCHAR', kind)})" for name, kind in kinds.items()}
-        for c in fields
-    ])  # fmt: skip
+    asked = []
+    for c in fields:
+        one = {name: f"count({_value(c, 'VARCHAR', kind)})" for name, kind in kinds.items()}
+        asked.append(one | {"commas": f"count(*) FILTER (contains({c}, ','))"})
+    return _answers(sheet, asked)
 
 
 def _answers(sheet: Sheet, asked: list[dict[str, str]]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import glob
 import gzip
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from .common import opened, require
 from .csv_rows import BadRow, Dialect, clean, count_lines, dialect_of
 
 PARQUET = (".parquet", ".pq")
+INDEX = re.compile(r"__index_level_\d+__")
 ON_DISK = 256 << 20  # bytes of a file whose rows go to a scratch file
 UNPACKED = 8  # what gzip and Parquet save, about
 MEMORY = "40%"  # of the machine's, for DuckDB: the model wants some too
@@ -107,9 +109,11 @@ def _load_parquet(path: Path, connection: Any) -> Sheet:
     """Load a Parquet file with the types it has."""
     literal = glob.escape(str(path))
     described = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [literal]).fetchall()
-    columns = tuple(row[0] for row in described)
-    made = [_parquet_column(f"c{i}", row[1]) for i, row in enumerate(described)]
-    aliases = ", ".join(f"c{i}" for i in range(len(columns)))
+    # What pandas writes of an index without a name is no column of the table.
+    kept = [i for i, row in enumerate(described) if not INDEX.fullmatch(row[0])]
+    columns = tuple(described[i][0] for i in kept)
+    made = [_parquet_column(f"t{i}", described[i][1]) for i in kept]
+    aliases = ", ".join(f"t{i}" for i in range(len(described)))
     selected = ", ".join(f"{sql} AS c{i}" for i, (_, sql) in enumerate(made))
     read = f"CREATE TABLE raw AS SELECT {selected} FROM read_parquet(?) AS t({aliases})"
     n_rows = connection.execute(read, [literal]).fetchone()[0]
