@@ -263,6 +263,8 @@ def test_random_tables_come_through_pandas_as_they_are(data):
     rows = {f"c{i}": values for i, values in enumerate(lists)}
     frame = frame_of(as_pandas(rows))
     for i, (kind, values) in enumerate(zip(kinds, lists)):
+        if kind == "category":
+            values = [(v or "").strip() or None for v in values]
         if any(v is not None and v == v for v in values):  # else the kind is a guess
             values = [NAN if v is None and kind == "number" else v for v in values]
             assert_column(frame, i, kind, values)

@@ -62,7 +62,8 @@ def save_model(estimator, path):
     params["callbacks"] = None
     if not isinstance(params["random_state"], int | None):
         params["random_state"] = estimator.seed_
-    names = getattr(estimator, "feature_names_in_", None)
+    names, types = (getattr(estimator, k, None) for k in ("feature_names_in_", "table_types_"))
+    known = _kinds(encoder)  # which the arrays hold, of any number of columns
     classes = getattr(estimator, "classes_", None)
     meta = {
         "format_version": FORMAT_VERSION,
@@ -74,8 +75,8 @@ def save_model(estimator, path):
         "history": {k: [_number(x) for x in v] for k, v in estimator.history_.items()},
         "step": estimator._state.step,
         "target_name": getattr(estimator, "target_name_", None),
-        "table_types": getattr(estimator, "table_types_", None),
-        "feature_names": None if names is None else [str(n) for n in names],
+        "table_types": types and {k: v for k, v in types.items() if known.get(k) != v},
+        "feature_names": None if names is None or known else [str(n) for n in names],
         "classes": classes if classes is None
         else {"dtype": classes.dtype.str, "values": classes.tolist()},
     }  # fmt: skip
@@ -225,8 +226,14 @@ def _rebuild(arrays, meta, kinds):
     )  # fmt: skip
     if meta["target_name"] is not None:
         estimator.target_name_ = str(meta["target_name"])
+    known = _kinds(estimator.encoder_)
+    if known:
+        estimator.feature_names_in_ = np.asarray([*known], object)
     if meta.get("table_types") is not None:
-        estimator.table_types_ = {str(k): str(v) for k, v in meta["table_types"].items()}
+        own = {str(k): str(v) for k, v in meta["table_types"].items()}
+        if known and not {*own} <= {*known}:
+            raise ValueError("it has types of columns that its table lacks")
+        estimator.table_types_ = known | own
     if meta["feature_names"] is not None:
         if len(meta["feature_names"]) != estimator.n_features_in_:
             raise ValueError(f"it names {len(meta['feature_names'])} features")
@@ -234,6 +241,12 @@ def _rebuild(arrays, meta, kinds):
     if estimator._task != "regression":
         estimator.classes_ = _classes(meta["classes"], n_outputs, estimator._task)
     return estimator
+
+
+def _kinds(encoder):
+    """Return the kinds of a table's columns by their names, none for those of an array."""
+    named = encoder is not None and encoder.named
+    return {c.name: c.kind for c in encoder.columns} if named else {}
 
 
 def _stored(encoder):

@@ -150,7 +150,7 @@ def _frame(names: tuple[str, ...], made: list) -> Frame:
 def as_text(value: Any) -> str | None:
     """Return a category as text, one for equal numbers: 1, 1.0 and True are not told apart by type.
 
-    Empty text is missing, as in files.
+    Blanks around a text are taken off, and empty text is missing, as in files.
 
     Examples
     --------
@@ -158,7 +158,7 @@ def as_text(value: Any) -> str | None:
     ('1', '1', '2.5', None, None)
     """
     if isinstance(value, str) or type(value).__name__ in MISSING:
-        return str(value) or None if isinstance(value, str) else None
+        return value.strip() or None if isinstance(value, str) else None
     if isinstance(value, Integral | np.bool_):
         return str(int(value))
     if isinstance(value, Real | Decimal):
