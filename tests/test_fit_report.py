@@ -272,7 +272,7 @@ def test_a_card_without_memory_is_a_device_error_and_a_memory_error():
 
 
 def test_the_command_line_knows_them_and_hands_them_on(tmp_path):
-    from xpmlp.cli.train import PRECISIONS, TIERS
+    from xpmlp.cli.options import PRECISIONS, TIERS
 
     assert (PRECISIONS, TIERS) == (MATMUL_PRECISIONS, ACCELERATIONS)
     path = str(tmp_path / "model.safetensors")

@@ -23,6 +23,7 @@ EXAMPLES = {
     "Dense": nn.Dense(4, "tanh"),
     "Activation": nn.Activation("silu"),
     "Dropout": nn.Dropout(0.4),
+    "Embedding": nn.Embedding((3, 2), 4),
     "BatchNorm": nn.BatchNorm(),
     "LayerNorm": nn.LayerNorm(),
     "RMSNorm": nn.RMSNorm(),
