@@ -3,17 +3,17 @@
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ..arrays import free_memory
 from ..errors import DataError, DeviceMemoryError
-from ..files.frames import as_text
+from ..files.common import listed
+from ..files.frames import EMPTY, as_text
 from ..nn import Embedding
 
 SMALL = 64  # categories that become 0/1 columns, which compiled code runs; more: learnt vectors
@@ -256,8 +256,8 @@ class Encoder:
         lacking = [name for name in expected if name not in found]
         extra = [name for name in found if name not in expected]
         if lacking or extra:
-            parts = [f"it lacks {_listed(lacking)}"] * bool(lacking)
-            parts += [f"the model does not know {_listed(extra)}"] * bool(extra)
+            parts = [f"it lacks {listed(lacking)}"] * bool(lacking)
+            parts += [f"the model does not know {listed(extra)}"] * bool(extra)
             raise DataError(f"X has other columns than the table of fit: {', and '.join(parts)}.")
         if found != expected:
             k = next(k for k, pair in enumerate(zip(found, expected)) if pair[0] != pair[1])
@@ -361,8 +361,7 @@ def _as_kind(column, kind, values):
             f"column {column.name!r} holds {KINDS[kind]} such as {example}, the model was fitted "
             f"to {KINDS[column.kind]} there."
         )
-    dtype, missing = NOTHING[column.kind]
-    return np.full(len(values), missing, dtype)
+    return np.full(len(values), EMPTY[column.kind], EMPTY[column.kind].dtype)
 
 
 def _texts_of_numbers(values):
@@ -377,7 +376,6 @@ def _is_number(text):
         return False
 
 
-NOTHING = {"number": (np.float64, np.nan), "category": (object, None), "date": ("M8[us]", "NaT")}
 KINDS = {"number": "numbers", "category": "text", "date": "dates"}
 
 
@@ -396,8 +394,3 @@ def _empty(shape, dtype):
             f"({free / 1e9:.1f} GB) nor {tempfile.gettempdir()} ({error.strerror}): let TMPDIR "
             "name a larger disk, or pass fewer rows."
         ) from error
-
-
-def _listed(names: Iterable[Any]) -> str:
-    names = [repr(name) for name in names]
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import DataError
-from .common import require
-from .sheets import Sheet, listed, nearest
+from .common import listed, require
+from .sheets import Sheet, nearest
 
 # A cell that is one of these, or empty, is missing. They are what R, SQL, pandas and others write.
 MISSING = (

@@ -13,7 +13,11 @@ import numpy as np
 from ..errors import DataError
 
 BLOCK = 2**16  # rows at a time
-KINDS = {"number": "f", "category": "O", "date": "M"}  # kinds of their dtypes
+# What stands where a value is missing, in the dtype of such a column.
+EMPTY = {
+    "number": np.asarray(np.nan), "category": np.asarray(None, object),
+    "date": np.asarray("NaT", "datetime64[us]"),
+}  # fmt: skip
 MISSING = ("NoneType", "NAType", "NaTType")  # the last two are pandas', which may be absent
 
 
@@ -41,7 +45,8 @@ class Frame:
             twice = next(name for name in self.names if self.names.count(name) > 1)
             raise DataError(f"two columns have the name {twice!r}: rename one.")
         found = [a.dtype.kind for a in self.columns]
-        if found != [KINDS.get(kind) for kind in self.kinds] or len(found) != len(self.names):
+        wanted = [EMPTY[kind].dtype.kind for kind in self.kinds if kind in EMPTY]
+        if found != wanted or len(found) != len(self.names):
             raise DataError(
                 "a Frame needs a name, a kind and a column for each of its columns: float64 for "
                 f"'number', objects for 'category', datetime64[us] for 'date', got {self.kinds} "

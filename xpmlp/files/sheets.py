@@ -194,13 +194,6 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return get_close_matches(name, list(names), 1, 0)[0]
 
 
-def listed(names: Iterable[Any]) -> str:
-    """Return names for a message, a long list cut short."""
-    names = list(names)
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return ", ".join(map(repr, names[:12])) + more
-
-
 def short(text: str) -> str:
     """Return a text for a message, cut short."""
     text = text.strip()

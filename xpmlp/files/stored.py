@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .frames import BLOCK, Frame
-
-MISSING = {"number": np.nan, "category": None, "date": np.datetime64("NaT", "us")}
+from .frames import BLOCK, EMPTY, Frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,5 +78,5 @@ def filled(values: np.ndarray, kind: str) -> np.ndarray:
     if not isinstance(values, np.ma.MaskedArray):
         return values
     made = np.array(values.data, copy=True)
-    made[np.ma.getmaskarray(values)] = MISSING[kind]
+    made[np.ma.getmaskarray(values)] = EMPTY[kind]
     return made

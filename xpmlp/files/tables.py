@@ -12,10 +12,10 @@ import numpy as np
 from ..errors import DataError
 from .atomic import StrPath, atomic_write
 from .columns import ALL, MISSING, Column, columns_of, described
-from .common import Table, infer_task, require
+from .common import Table, infer_task, listed, require
 from .csv_rows import BadRow
 from .frames import Frame
-from .sheets import PARQUET, Sheet, listed, nearest, open_sheet, short
+from .sheets import PARQUET, Sheet, nearest, open_sheet, short
 from .stored import SheetFrame
 
 __all__ = ["MISSING", "PARQUET", "BadRow", "RawTable", "open_table", "read_features", "read_table"]
