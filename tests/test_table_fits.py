@@ -337,6 +337,7 @@ def test_hidden_features_come_as_a_data_frame_with_its_index():
 
 
 def test_explain_plan_and_the_range_of_rates_take_tables(monkeypatch):
+    monkeypatch.setattr("xpmlp.inspection.plan.free_memory", lambda x: 10**9)  # it varies
     model = MLPClassifier(**SMALL)
     fresh = model.plan(TABLE, LABELS)
     assert model.find_learning_rate(TABLE, LABELS, n_steps=30, high=1.0).suggestion > 0

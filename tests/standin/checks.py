@@ -245,7 +245,10 @@ assert ["stays in NumPy" in str(w.message) for w in caught] == [True], caught
 assert (unpickled.device, unpickled.device_) == ("auto", "cpu")
 for model in (unpickled, load_model(folder + "/model.safetensors")):
     assert type(model.coefs_[0]) is np.ndarray
-    np.testing.assert_array_equal(model.predict_proba(X), np.load(folder + "/proba.npy"))
+    for i, W in enumerate(model.coefs_):
+        np.testing.assert_array_equal(W, np.load(f"{folder}/W{i}.npy"))
+    # Another engine computes here, in another order of sums.
+    np.testing.assert_allclose(model.predict_proba(X), np.load(folder + "/proba.npy"), atol=1e-5)
 unpickled.partial_fit(X, unpickled.predict(X))
 """
 
@@ -255,7 +258,10 @@ def test_a_file_and_a_pickle_from_the_card_load_where_there_is_no_cupy(tmp_path)
     model.save(tmp_path / "model.safetensors")
     (tmp_path / "model.pickle").write_bytes(pickle.dumps(model))
     np.save(tmp_path / "x.npy", X)
-    np.save(tmp_path / "proba.npy", fitted(MLPClassifier, X, Y).predict_proba(X))
+    host = fitted(MLPClassifier, X, Y)
+    np.save(tmp_path / "proba.npy", host.predict_proba(X))
+    for i, W in enumerate(host.coefs_):
+        np.save(tmp_path / f"W{i}.npy", W)
     command = [sys.executable, "-W", "ignore", "-c", WITHOUT_CUPY, str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
