@@ -2,15 +2,16 @@
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import find, relative_error
 
 from xpmlp import MLPClassifier, MLPRegressor, load_model, nn, train
-from xpmlp.engines import MATMUL_PRECISIONS, jax_engine
+from xpmlp.engines import MATMUL_PRECISIONS, Options, engine_for, jax_engine
 from xpmlp.files.container import read_container, write_container
+from xpmlp.training.precision import note_precision
+from xpmlp.transfers import counting
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(256, 96)).astype(np.float32)
@@ -58,22 +59,62 @@ def test_float64_is_never_shortened():
     assert equal(*made)
 
 
-def has_bfloat16():
-    """Whether this CPU has products of bfloat16, as its flags say on Linux."""
-    flags = Path("/proc/cpuinfo")
-    return flags.exists() and "avx512_bf16" in flags.read_text()
+def shortens(torch):
+    """Whether torch's products are shorter here where bfloat16 is allowed: units, not flags."""
+    a = torch.asarray(RNG.normal(size=(512, 512)))
+    with users_choice("torch"):
+        product = a.to(torch.float32) @ a.to(torch.float32)
+    return relative_error(product.numpy(), (a @ a).numpy()) > 1e-4
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_medium_on_torch_changes_results_by_the_rounding_of_bfloat16(solver):
+def test_medium_on_torch_changes_results_by_the_rounding_of_bfloat16_or_not_at_all(solver):
     backend = library("torch")
-    if not has_bfloat16():
-        pytest.skip("the flags of this CPU name no products of bfloat16")
     full, medium = (weights(backend, p, solver=solver) for p in ("highest", "medium"))
     errors = [relative_error(a, b) for a, b in zip(medium, full)]
+    if not shortens(pytest.importorskip("torch")):
+        assert max(errors) < 1e-4
+        return
     # Products are off by sqrt(2) of bfloat16's 2^-9; weights by their share in two epochs.
     assert 1e-5 < min(errors) and max(errors) < 0.05
     assert 5e-4 < errors[-1]
+
+
+NOTHING = "changes nothing: {} on cpu computes products as exactly as float32 here"
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_the_report_says_where_a_permission_changes_nothing(solver):
+    torch = pytest.importorskip("torch")
+    expected = [] if shortens(torch) else [f"matmul_precision='medium' {NOTHING.format('torch')}"]
+    arguments = {"matmul_precision": "medium", "solver": solver, **OPTIONS}
+    for dtype, notes in (
+        (torch.float32, expected),
+        (torch.float64, ["matmul_precision='medium' changes nothing: float64 is never shortened, "
+                         "pass dtype='float32'"]),
+    ):  # fmt: skip
+        report = train(NETWORK, *(torch.asarray(a).to(dtype) for a in (X, Y)), **arguments).report
+        assert report["notes"] == notes
+    report = train(NETWORK, X, Y, **arguments).report
+    assert report["notes"] == [f"matmul_precision='medium' {NOTHING.format('numpy')}"]
+    assert train(NETWORK, X, Y, **OPTIONS).report["notes"] == []
+
+
+@pytest.mark.parametrize("bits", [7, 10])  # of bfloat16 and TF32
+def test_products_of_fewer_bits_are_found_and_those_of_float32_are_not(bits):
+    def shorter(a, b):
+        keep = np.uint32(0xFFFFFFFF << (23 - bits) & 0xFFFFFFFF)
+        return np.matmul(*((m.view(np.uint32) & keep).view(np.float32) for m in (a, b)))
+
+    at, engine = np.empty(0, np.float32), engine_for(np.empty(0))
+    for product, found in (
+        (shorter, 0),
+        (lambda a, b: np.flip(a, 1) @ np.flip(b, 0), 1),
+        (None, 0),
+    ):
+        with counting() as counts:
+            note_precision(engine._replace(product=product), Options("high"), at)
+        assert len(counts.notes) == found
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,9 @@ class Engine(NamedTuple):
         each step's data loss and penalty.
     resident(a) -> a
         Data as steps read them best; called once a fit.
+    product(a, b) -> a @ b, or None
+        Of float32 matrices as steps make it, to see what a precision does on this machine; None:
+        runs note themselves what they do not heed.
     outputs(network, layout, dtype) -> (store, n) -> x -> outputs, or None
         A network's outputs for n rows, in bounded memory that is made once and serves one call at
         a time; None: by the layers' own forward, in chunks.
@@ -92,6 +95,7 @@ class Engine(NamedTuple):
     kernels: Kernels = Kernels()
     resident: Callable[[Array], Array] = lambda a: a
     outputs: Callable[..., Any] = lambda network, layout, dtype: None
+    product: Callable[[Array, Array], Array] | None = lambda a, b: a @ b
 
 
 def gather(data: tuple[Array, Array], now: Plan, *, xp) -> Batch:

@@ -33,5 +33,5 @@ def jax_engine(xp, *, matmul_precision="highest"):
 
         return compiled(run, 0)
 
-    engine = Engine("jax", xp, False, True, compiled, run_of)
+    engine = Engine("jax", xp, False, True, compiled, run_of, product=compiled(xp.matmul))
     return engine

@@ -51,7 +51,9 @@ def torch_engine(xp, *, contiguous=False, matmul_precision="highest"):
 
         return call
 
-    return generic._replace(name="torch", compile=compiled, run=run_of, kernels=kernels)
+    return generic._replace(
+        name="torch", compile=compiled, run=run_of, kernels=kernels, product=compiled(xp.matmul)
+    )
 
 
 def _rows(a, rows):

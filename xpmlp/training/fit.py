@@ -32,6 +32,7 @@ from .inputs import (
 from .lbfgs import run_lbfgs
 from .loop import Recipe, State, predicting, run_epochs
 from .outputs import network_outputs
+from .precision import note_precision
 from .report import fit_report
 from .rows import SparseRows, like_of
 from .step import Step
@@ -75,6 +76,7 @@ def fit_network(
     like = like_of(data[0])
     engine, xp = engine_for(like, recipe.options), namespace(like)
     x, _ = data = tuple(a if isinstance(a, SparseRows) else engine.resident(a) for a in data)
+    note_precision(engine, recipe.options, like)
     layout = Layout.of(network, params, contiguous=engine.contiguous)
     step = Step(
         network, loss, rule or make_rule("sgd"), layout,

@@ -58,7 +58,9 @@ def cupy_engine(xp, options=DEFAULTS) -> Engine:
 
     generic = generic_engine(xp)
     resident = generic.resident if tier == "generic" else cupy.ascontiguousarray
-    return generic._replace(name=f"cupy {tier}", run=run_of, kernels=kernels, resident=resident)
+    return generic._replace(
+        name=f"cupy {tier}", run=run_of, kernels=kernels, resident=resident, product=None
+    )
 
 
 def _unheeded(step, tier, options, chain):
@@ -263,7 +265,7 @@ def torch_through_cupy(xp, options) -> Engine:
         return run
 
     resident = torch.Tensor.contiguous
-    return own._replace(name=f"torch, {ours.name}", run=run_of, resident=resident)
+    return own._replace(name=f"torch, {ours.name}", run=run_of, resident=resident, product=None)
 
 
 def _mapped(f, value):
