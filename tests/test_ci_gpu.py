@@ -48,7 +48,7 @@ def test_every_part_passes_on_the_standin(outcome):
     assert [*parts] == [*gpu.PARTS]
     assert parts["environment"]["cupy"] == "14.2.0"
     least = {
-        "conformance": 50, "generic": 15, "eager": 19, "graph": 22, "pace": 7, "fits": 14, "lt": 5,
+        "conformance": 50, "generic": 15, "eager": 18, "graph": 21, "pace": 7, "fits": 14, "lt": 4,
     }  # fmt: skip
     assert all(len(parts[name]["checks"]) >= n for name, n in least.items())
     assert len(parts["parity"]["rows"]) > 150
@@ -77,7 +77,7 @@ def test_every_launch_of_a_step_and_every_product_is_timed(outcome):
         "gather", "bias_act", "bias_act", "loss_grad", "dact_colsum", "dact_colsum", "dact_colsum",
         "update",
     ]  # fmt: skip
-    for precision in ("float32", "tf32", "bfloat16", "float16"):
+    for precision in ("float32", "tf32", "bfloat16"):
         products = parts["lt"]["numbers"][f"20-16-24-1, batch 12, {precision}"]
         assert len(products) == 9
         assert all(row["plain"] for row in products.values())
@@ -87,7 +87,7 @@ def test_every_launch_of_a_step_and_every_product_is_timed(outcome):
     assert "fastest way" in str(parts["graph"]["decisions"])
     kernels = parts["warm kernels"]["numbers"]
     assert [*parts["cold kernels"]["numbers"]] == [*kernels]
-    assert len(kernels) == 4
+    assert len(kernels) == 3
 
 
 def test_the_end_is_a_table_for_people(outcome):

@@ -15,8 +15,7 @@ KERNELS = re.findall(r'extern "C" __global__ void (\w+)\(', SOURCE.read_text())
 TYPES = {
     "float32": ["-DMASTER=float", "-DSTORED=float"],
     "float64": ["-DMASTER=double", "-DSTORED=double"],
-    "bfloat16": ["-DMASTER=float", "-DSTORED=__nv_bfloat16", "-DHALVES"],
-    "float16": ["-DMASTER=float", "-DSTORED=__half", "-DHALVES"],
+    "bfloat16": ["-DMASTER=float", "-DSTORED=__nv_bfloat16", "-DBFLOAT16"],
 }
 
 
@@ -25,7 +24,7 @@ def nvrtc():
     found = find_spec("nvidia")
     for root in map(Path, found.submodule_search_locations or [] if found else []):
         libraries = [p for p in root.rglob("libnvrtc.so.*") if "alt" not in p.name]
-        headers = [p.parent for p in root.rglob("cuda_fp16.h")]
+        headers = [p.parent for p in root.rglob("cuda_bf16.h")]
         if libraries and headers:
             return ctypes.CDLL(str(libraries[0])), headers[0]
     return None

@@ -279,9 +279,9 @@ def test_the_command_line_knows_them_and_hands_them_on(tmp_path):
 
     assert (PRECISIONS, TIERS) == (MATMUL_PRECISIONS, ACCELERATIONS)
     path = str(tmp_path / "model.safetensors")
-    given = ("--matmul-precision", "float16", "--accelerate", "eager", "--deterministic")
+    given = ("--matmul-precision", "medium", "--accelerate", "eager", "--deterministic")
     with pytest.raises(SystemExit, match="0"):
         main(["train", "sine", "--epochs", "1", "--quiet", "--out", path, *given])
     model = load_model(path)
     asked = model.matmul_precision, model.accelerate, model.deterministic
-    assert asked == ("float16", "eager", True)
+    assert asked == ("medium", "eager", True)

@@ -8,7 +8,7 @@ import pytest
 from conftest import find, relative_error
 
 from xpmlp import MLPClassifier, MLPRegressor, load_model, nn, train
-from xpmlp.engines import MATMUL_PRECISIONS, Options, engine_for, jax_engine
+from xpmlp.engines import MATMUL_PRECISIONS, Options, engine_for
 from xpmlp.files.container import read_container, write_container
 from xpmlp.training.precision import note_precision
 from xpmlp.transfers import counting
@@ -38,7 +38,7 @@ def equal(some, others):
     return all(np.array_equal(a, b) for a, b in zip(some, others, strict=True))
 
 
-@pytest.mark.parametrize("precision", ["tf32", None, 1, "Highest"])
+@pytest.mark.parametrize("precision", ["tf32", "float16", None, 1, "Highest"])
 def test_an_unknown_precision_is_refused_in_one_sentence_that_names_the_known(precision):
     with pytest.raises(ValueError, match="matmul_precision must be one of highest, high, medium"):
         train(NETWORK, X, Y, matmul_precision=precision, **OPTIONS)
@@ -169,9 +169,8 @@ def users_choice(name):
 WANTED = {
     "torch": {
         "highest": ("ieee", "ieee"), "high": ("tf32", "tf32"), "medium": ("bf16", "tf32"),
-        "float16": ("bf16", "tf32"),
     },
-    "jax": {"highest": "highest", "high": "high", "medium": "default", "float16": "default"},
+    "jax": {"highest": "highest", "high": "high", "medium": "default"},
 }  # fmt: skip
 looking = lambda name, fails=False: nn.Network([nn.Dense(2), Looking(name, fails), nn.Dense(3)])
 
@@ -182,7 +181,6 @@ def test_our_precision_holds_in_training_and_prediction_and_the_users_before_and
     name, precision
 ):
     backend = library(name)
-    jax_engine.cache_clear()  # "float16" is there the engine of "medium", which has compiled it
     x, y = backend.asarray(X), backend.asarray(Y)
     with users_choice(name):
         users = precision_now(name)
@@ -215,8 +213,7 @@ def test_a_torch_of_before_2_9_is_set_by_its_older_function(precision, monkeypat
     note = lambda *a: (seen.append(torch.get_float32_matmul_precision()), forward(*a))[1]
     monkeypatch.setattr(nn.Dense, "forward", note)
     train(network, torch.asarray(X), torch.asarray(Y), matmul_precision=precision, **OPTIONS)
-    wanted = "medium" if precision == "float16" else precision
-    assert set(seen) == {wanted} and torch.get_float32_matmul_precision() == "highest"
+    assert set(seen) == {precision} and torch.get_float32_matmul_precision() == "highest"
 
 
 def test_an_estimators_predictions_take_its_precision_as_it_is_then():

@@ -89,7 +89,7 @@ def _doctor(found, standin):
 
 PAIRS = {
     "float32": ("float32", "float32"), "float64": ("float64", "float64"),
-    "bfloat16": ("float32", "bfloat16"), "float16": ("float32", "float16"),
+    "bfloat16": ("float32", "bfloat16"),
 }  # fmt: skip
 
 

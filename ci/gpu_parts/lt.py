@@ -13,7 +13,7 @@ from . import captured, microseconds, needs, needs_xpmlp
 # Compute type and stored type.
 PRECISIONS = {
     "float32": ("float32", "float32"), "tf32": ("tf32", "float32"),
-    "bfloat16": ("float32", "bfloat16"), "float16": ("float32", "float16"),
+    "bfloat16": ("float32", "bfloat16"),
 }  # fmt: skip
 # Forward, backward, and what a row of the auxiliary matrix is filled up to: bits, or numbers.
 EPILOGUES = {

@@ -29,7 +29,7 @@ KERNEL = re.compile(
     r"(template\s*<[^>]*>\s*)?__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\("
 )
 DYNAMIC = re.compile(r"extern\s+__shared__\s+(?:__align__\(\w+\)\s+)?([\w:\s]+?)\s+(\w+)\s*\[\s*\]")
-HALVES = {"e": ("float16", "uint16"), "E": ("bfloat16", "uint16")}
+BFLOAT16 = "bfloat16", "uint16"
 
 
 class CompileException(Exception):
@@ -189,8 +189,8 @@ def _fits(dtype, kind, size):
     """Whether arrays of a dtype may be passed as pointers to that kind of number."""
     if kind in "vS":  # void, structs
         return True
-    if kind in HALVES:
-        return dtype.name in HALVES[kind]
+    if kind == "E":
+        return dtype.name in BFLOAT16
     integers = "iu" if kind in "iu" else kind
     return dtype.itemsize == size and (
         dtype.kind in integers or (size == 1 and dtype.kind in "iub")

@@ -203,12 +203,12 @@ def kept_by_contract(program):
     launches = [op.launch for op in program.ops if isinstance(op.launch, partial)]
     arrays = [a for launch in launches for a in launch.args[-1] if hasattr(a, "data")]
     counters = [a for a in arrays if isinstance(a, cupy.ndarray) and a.dtype == np.uint32]
-    kept = [program.theta, program.shadow, *program.slots, program.scale, *counters]
+    kept = [program.theta, program.shadow, *program.slots, *counters]
     return {a.data.ptr for a in kept if a is not None}
 
 
 @standin_only
-@pytest.mark.parametrize("precision", ["highest", "medium", "float16"])
+@pytest.mark.parametrize("precision", ["highest", "medium"])
 @pytest.mark.parametrize("name", ["relu", "dropout", "gelu of 8 units and not"])
 def test_nothing_but_parameters_and_state_lives_from_run_to_run(name, precision):
     made = training(NETWORKS[name], n=40, loss="log_loss", dtype="float32", alpha=0.5)

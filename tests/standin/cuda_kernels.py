@@ -235,7 +235,7 @@ def test_column_sums_alone_leave_d_and_overwrite_db(kind, n, H, chunks):
 # ---- Losses
 
 
-def loss_grad(kind, name, z, y, s, *, act="identity", b=None, N=None, first=0, scaled=None):
+def loss_grad(kind, name, z, y, s, *, act="identity", b=None, N=None, first=0):
     """Return z's gradient (K, n, C) and the stretch's losses."""
     K, n, C = z.shape
     z, grid = to_card(z, kind), grid_of(n, K)
@@ -244,7 +244,7 @@ def loss_grad(kind, name, z, y, s, *, act="identity", b=None, N=None, first=0, s
     launch(
         "loss_grad", grid, kind, s=s.card, z=z, b=None if b is None else of_card(b, kind),
         stride=0 if b is None else C,
-        partial=of_card(np.full(grid[0] * K, np.nan), kind), counters=counters, scaled=scaled,
+        partial=of_card(np.full(grid[0] * K, np.nan), kind), counters=counters,
         kind=LOSS_KINDS.index(name), act=ACTIVATIONS.index(act), keep_z=act in OF_Z, N=N or n, n=n,
         first=first, C=C,
     )  # fmt: skip
@@ -346,14 +346,3 @@ def test_a_batch_in_parts_has_the_sum_of_its_losses(kind, name):
     ]
     np.testing.assert_array_equal(np.concatenate([g for g, _ in got], axis=1), d)
     assert relative_error(got[-1][1][0, 1], losses[0, 1]) <= 8 * EPS[KINDS[kind][0]]
-
-
-@pytest.mark.parametrize("name", LOSS_KINDS)
-def test_the_scale_of_the_loss_is_in_its_gradient_and_not_in_its_value(name):
-    rng = seeded(name)
-    z, y = rounded(rng.normal(size=(1, 9, 3)), "float16"), loss_targets(name, (1, 9, 3), rng)
-    scale = of_card([1024, 0, 0], "float32")
-    plain, losses = loss_grad("float32", name, z, y, Stretch("float32", N=9))
-    scaled, same = loss_grad("float16", name, z, y, Stretch("float16", N=9), scaled=scale)
-    np.testing.assert_array_equal(same, losses)
-    np.testing.assert_array_equal(scaled, rounded(1024 * plain, "float16"))

@@ -15,10 +15,10 @@ from xpmlp.randomness import at_place, random_bits, step_keys
 # Of parameters and of activations: each pair of types that the engine compiles kernels for.
 KINDS = {
     "float64": ("float64", "float64"), "float32": ("float32", "float32"),
-    "bfloat16": ("float32", "bfloat16"), "float16": ("float32", "float16"),
+    "bfloat16": ("float32", "bfloat16"),
 }  # fmt: skip
 # The spacing of numbers at 1.
-EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "bfloat16": 2.0**-7, "float16": 2.0**-10}
+EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "bfloat16": 2.0**-7}
 PLACE = (2,)  # of a dropout layer in its network
 
 
@@ -54,8 +54,7 @@ def to_card(a, kind):
             even = raw + 0x7FFF + (raw >> 16 & 1) >> 16
             nan = (raw & 0x7FFFFFFF) > 0x7F800000
             return cupy.asarray(np.where(nan, 0x7FFF, even).astype(np.uint16))
-        # In two steps, as kernels do whose numbers are float32.
-        return cupy.asarray(np.asarray(a, KINDS[kind][0]).astype(stored))
+        return cupy.asarray(np.asarray(a, stored))
 
 
 def from_card(a, kind):

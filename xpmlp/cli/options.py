@@ -20,7 +20,7 @@ SCHEDULES = (
     "constant", "invscaling", "adaptive", "plateau", "warmup", "cosine", "one_cycle", "step",
 )  # fmt: skip
 NORMALIZATIONS = ("none", "batch", "layer", "rms")
-PRECISIONS = ("highest", "high", "medium", "float16")
+PRECISIONS = ("highest", "high", "medium")
 TIERS = ("auto", "generic", "eager", "graph")
 
 # What `xpmlp train` passes to the estimator where nothing is said; the rest are its own defaults.
@@ -166,7 +166,7 @@ MODEL = {  # section -> option, argument of the estimator, type (bool: a flag), 
         ("--device", "device", click.STRING, "auto, cpu, cuda, cuda:1."),
         ("--dtype", "dtype", click.Choice(["float32", "float64"]), ""),
         ("--matmul-precision", "matmul_precision", click.Choice(PRECISIONS),
-         "Products of float32 in: itself, TF32, bfloat16, float16."),
+         "Products of float32 in: itself, TF32, bfloat16."),
         ("--accelerate", "accelerate", click.Choice(TIERS),
          "Steps on a card by: plain operations, fused kernels, CUDA graphs."),
         ("--deterministic", "deterministic", bool,

@@ -37,7 +37,7 @@ __all__ = [
     "torch_engine",
 ]
 
-MATMUL_PRECISIONS = ("highest", "high", "medium", "float16")
+MATMUL_PRECISIONS = ("highest", "high", "medium")
 ACCELERATIONS = ("auto", "generic", "eager", "graph")
 
 
@@ -45,8 +45,7 @@ def engine_for(x: Array, options: Options = DEFAULTS) -> Engine:
     """Return the engine for the library of `x`.
 
     matmul_precision: what products of float32 may be computed in: "highest" float32, "high" TF32 or
-    the like, "medium" also bfloat16, "float16" also that, with the loss scaled where an engine can
-    and else as "medium"; summed in float32, each where library and device have it.
+    the like, "medium" also bfloat16; summed in float32, each where library and device have it.
     accelerate, deterministic: see `train`; they change something on CUDA cards only.
     """
     precision, accelerate, _ = options
@@ -62,7 +61,6 @@ def engine_for(x: Array, options: Options = DEFAULTS) -> Engine:
         from .cupy import torch_through_cupy
 
         return torch_through_cupy(xp, options)
-    precision = "medium" if precision == "float16" else precision
     if is_torch(x):
         on_card = x.device.type != "cpu"
         return torch_engine(xp, contiguous=on_card, matmul_precision=precision)

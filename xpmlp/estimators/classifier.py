@@ -121,11 +121,10 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
         host memory, where it reads them. A fitted model stays where it is until `to` moves it.
     dtype : {"float32", "float64"}, default=None
         Compute dtype; None is that of X. float32 is about twice as fast.
-    matmul_precision : {"highest", "high", "medium", "float16"}, default="highest"
-        A permission: matrix products of float32 may be computed in TF32 ("high"), in bfloat16 with
-        float32 sums ("medium"), or in float16 with float32 sums and a scaled loss ("float16": CuPy;
-        else as "medium"), where library and device have such: PyTorch on CPUs with bfloat16 units,
-        PyTorch and JAX on cards. Weights, gradients, updates stay float32.
+    matmul_precision : {"highest", "high", "medium"}, default="highest"
+        A permission: matrix products of float32 may be computed in TF32 ("high") or in bfloat16
+        with float32 sums ("medium"), where library and device have such: PyTorch on CPUs with
+        bfloat16 units, PyTorch, JAX and CuPy on cards. Weights, gradients, updates stay float32.
     accelerate : {"auto", "generic", "eager", "graph"}, default="auto"
         How steps run on a CUDA card (CuPy arrays; torch tensors where CuPy is installed): plain
         array operations ("generic"), fused kernels ("eager"), CUDA graphs with products by

@@ -28,7 +28,7 @@ from .trouble import careful_run, fitting, free_pools, in_parts
 from .units import rule_of, units_of
 
 PROVEN = "generic"  # the best tier whose tests and benchmark have passed on a card
-STORED = {"medium": "bfloat16", "float16": "float16"}
+STORED = {"medium": "bfloat16"}
 IDLE_BYTES = 256 << 20  # of buffers that are kept for the next fit of the same step
 
 
@@ -243,8 +243,7 @@ def torch_through_cupy(xp, options) -> Engine:
     """
     import torch
 
-    precision = "medium" if options.matmul_precision == "float16" else options.matmul_precision
-    own = torch_engine(xp, contiguous=True, matmul_precision=precision)
+    own = torch_engine(xp, contiguous=True, matmul_precision=options.matmul_precision)
     ours = cupy_engine(namespace(cupy.empty(0)), options)
 
     @lru_cache(maxsize=128)

@@ -1,6 +1,6 @@
 // The CUDA kernels of a training step. Compiled once for a pair of types, -DMASTER=... -DSTORED=...:
 // T holds parameters, gradients and sums (float, double), S activations and what products read
-// (T itself, __half, __nv_bfloat16).
+// (T itself, or __nv_bfloat16).
 //
 // K members (blockIdx.z), N rows a batch, of which n from row `first` on are computed at once,
 // D inputs, H units, C outputs, P parameters. Arrays are row-major. What reads the stretch's step
@@ -8,9 +8,8 @@
 //
 // Row kernels: blocks of 32 x 8 threads, a warp a row. Sums are taken in a fixed order, without
 // floating-point atomics: the last block to finish adds what the blocks have left.
-#ifdef HALVES
+#ifdef BFLOAT16
 #include <cuda_bf16.h>
-#include <cuda_fp16.h>
 #endif
 
 typedef MASTER T;
@@ -27,13 +26,6 @@ struct Stretch {
     long long t;                     // this step
 };
 
-struct Scale {  // of the loss, for float16
-    T factor;
-    T good;  // steps since it last changed, -1 before the first good one
-    T left_out;  // steps that overflowed
-    int overflow;
-};
-
 struct Dropout {  // of one layer: drops where the hash is below `limit`
     const Stretch *s;
     unsigned word;  // the layer's place, hashed
@@ -47,10 +39,8 @@ __device__ __forceinline__ T load(float v) { return (T)v; }
 __device__ __forceinline__ T load(double v) { return (T)v; }
 __device__ __forceinline__ void store(float *p, T v) { *p = (float)v; }
 __device__ __forceinline__ void store(double *p, T v) { *p = (double)v; }
-#ifdef HALVES
-__device__ __forceinline__ T load(__half v) { return (T)__half2float(v); }
+#ifdef BFLOAT16
 __device__ __forceinline__ T load(__nv_bfloat16 v) { return (T)__bfloat162float(v); }
-__device__ __forceinline__ void store(__half *p, T v) { *p = __float2half((float)v); }
 __device__ __forceinline__ void store(__nv_bfloat16 *p, T v) { *p = __float2bfloat16((float)v); }
 #endif
 
@@ -247,19 +237,19 @@ __device__ T element_loss(int kind, T a, T y, T *d) {
     return rate - y * a + (y * log(above(y, T(1e-30))) - y);
 }
 
-// z (K, n, C) becomes the gradient before the last activation, times the scale of the loss; the
-// step's data loss is set, or added to (first > 0). The targets are read where the data lie.
+// z (K, n, C) becomes the gradient before the last activation; the step's data loss is set, or added
+// to (first > 0). The targets are read where the data lie.
 // partial: (K, blocks), counters: (K).  grid: rows / 8, 1, K
 extern "C" __global__ void loss_grad(Stretch *s, S *z, const T *b, long long stride, T *partial,
-                                     unsigned *counters, const Scale *scaled, int kind, int act,
-                                     int keep_z, int N, int n, int first, int C) {
+                                     unsigned *counters, int kind, int act, int keep_z, int N,
+                                     int n, int first, int C) {
     size_t i = (size_t)blockIdx.x * 8 + threadIdx.y, k = blockIdx.z;
     bool valid = i < n;
     int last_column = valid ? C : 0;
     size_t at = valid ? (s->t * gridDim.z + k) * N + first + i : 0;
     T w = valid ? s->weights[at] : T(0);
     const T *y = s->y + (valid ? (size_t)s->rows[at] * C : 0);
-    T scale = scaled ? scaled->factor : T(1), value = T(0);
+    T value = T(0);
     z += (k * n + i) * C;
     b = b ? b + k * stride : 0;
     if (kind == LOG_LOSS) {
@@ -279,13 +269,13 @@ extern "C" __global__ void loss_grad(Stretch *s, S *z, const T *b, long long str
         value = threadIdx.x ? T(0) : w * (log(sum) - dot);
         for (int j = threadIdx.x; j < last_column; j += 32) {
             T e = exp(load(z[j]) + (b ? b[j] : T(0)) - top);
-            store(z + j, scale * (w * (e / sum - y[j])));
+            store(z + j, w * (e / sum - y[j]));
         }
     } else {
         for (int j = threadIdx.x; j < last_column; j += 32) {
             T v = load(z[j]) + (b ? b[j] : T(0)), a = activation(act, v), d;
             value += w * element_loss(kind, a, y[j], &d);
-            store(z + j, scale * (w * d * slope(act, keep_z ? v : a)));
+            store(z + j, w * d * slope(act, keep_z ? v : a));
         }
     }
     value = block_sum(valid ? value : T(0));
@@ -371,25 +361,22 @@ __device__ __forceinline__ T descend(int rule, T p, T g, T rate, T &u, T &v, T c
 // `shadow` it gets the new parameters as products read them.  counters: (K + 1).
 // grid: blocks, 1, K
 extern "C" __global__ void update(Stretch *s, T *p, const T *__restrict__ g, T *u, T *v, S *shadow,
-                                  T *partial, unsigned *counters, Scale *scaled, long long Pw,
-                                  long long Pb, int rule, int penalised, int decoupled, T c, T c1,
-                                  T e, T e1, T epsilon) {
+                                  T *partial, unsigned *counters, long long Pw, long long Pb,
+                                  int rule, int penalised, int decoupled, T c, T c1, T e, T e1,
+                                  T epsilon) {
     long long k = blockIdx.z, K = gridDim.z, t = s->t * K + k;
     T rate = s->rate[t], decay = s->decay[t], shrink = s->shrink[t], squares = T(0);
-    T unscale = scaled ? T(1) / scaled->factor : T(1);
-    bool skip = scaled && scaled->overflow;
     long long thread = blockIdx.x * 256LL + threadIdx.y * 32 + threadIdx.x;
     for (long long i = thread; i < Pw + Pb; i += 256LL * gridDim.x) {
         bool weight = i < Pw;
         long long at = weight ? k * Pw + i : K * Pw + k * Pb + (i - Pw);
         // All are loaded before any is stored: else each would wait for the one before.
-        T now = p[at], grad = g[at] * unscale, a = u ? u[at] : T(0), b = v ? v[at] : T(0);
+        T now = p[at], grad = g[at], a = u ? u[at] : T(0), b = v ? v[at] : T(0);
         if (weight && penalised) {
             T shrunk = decay * now;
             squares += shrunk * now;
             grad += shrunk;
         }
-        if (skip) continue;
         if (weight && decoupled) now -= shrink * now;
         now = descend(rule, now, grad, rate, a, b, c, c1, e, e1, epsilon);
         p[at] = now;
@@ -402,27 +389,7 @@ extern "C" __global__ void update(Stretch *s, T *p, const T *__restrict__ g, T *
     if (!last_block(counters + k, gridDim.x)) return;
     T total = sum_of(partial + k * gridDim.x, gridDim.x);
     if (threadIdx.x == 0 && threadIdx.y == 0) s->losses[(s->B + s->t) * K + k] = T(0.5) * total;
-    if (!last_block(counters + K, K) || threadIdx.x || threadIdx.y) return;
-    s->t += 1;
-    if (!scaled) return;
-    // Halved after an overflow, doubled after 2000 steps without one (Micikevicius et al. 2018);
-    // until a first step is good it falls faster, as large targets want.
-    bool rise = !skip && scaled->good >= T(1999);
-    T less = scaled->good < T(0) ? T(0.015625) : T(0.5);
-    scaled->factor *= skip ? less : rise && scaled->factor < T(16777216) ? T(2) : T(1);
-    scaled->factor = above(scaled->factor, T(1e-6));
-    if (!skip) scaled->good = rise ? T(0) : above(scaled->good, T(0)) + T(1);
-    if (skip) scaled->good = below(scaled->good, T(0));
-    scaled->left_out += skip ? T(1) : T(0);
-    scaled->overflow = 0;
-}
-
-// Note whether a gradient g (n) overflowed.  grid: blocks
-extern "C" __global__ void find_overflow(Scale *scaled, const T *g, long long n) {
-    int found = 0;
-    long long thread = blockIdx.x * 256LL + threadIdx.y * 32 + threadIdx.x;
-    for (long long i = thread; i < n; i += 256LL * gridDim.x) found |= !isfinite(g[i]);
-    if (found) atomicOr(&scaled->overflow, 1);
+    if (last_block(counters + K, K) && threadIdx.x == 0 && threadIdx.y == 0) s->t += 1;
 }
 
 // shadow (n): the parameters as products read them.  grid: blocks

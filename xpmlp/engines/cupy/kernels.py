@@ -12,17 +12,15 @@ import numpy as np
 SOURCE = Path(__file__).with_name("kernels.cu")
 BLOCK = (32, 8, 1)  # threads: a warp a row
 # What arrays of a stored type are made of: bfloat16 needs no more than its 16 bits.
-STORED = {"float16": "float16", "bfloat16": "uint16", "float32": "float32", "float64": "float64"}
-C_TYPES = {
-    "float16": "__half", "bfloat16": "__nv_bfloat16", "float32": "float", "float64": "double",
-}  # fmt: skip
+STORED = {"bfloat16": "uint16", "float32": "float32", "float64": "float64"}
+C_TYPES = {"bfloat16": "__nv_bfloat16", "float32": "float", "float64": "double"}
 DECLARED = re.compile(r'extern "C" __global__ void (\w+)\(([^)]*)\)')
 
 
 def options(dtype: str, stored: str) -> tuple[str, ...]:
     """Return the compiler's options for parameters of `dtype` and activations of `stored`."""
     types = f"-DMASTER={C_TYPES[dtype]}", f"-DSTORED={C_TYPES[stored]}"
-    return ("-std=c++17", *types, *(["-DHALVES"] if stored in ("float16", "bfloat16") else []))
+    return ("-std=c++17", *types, *(["-DBFLOAT16"] if stored == "bfloat16" else []))
 
 
 @cache

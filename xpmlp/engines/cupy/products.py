@@ -102,7 +102,7 @@ class LtProducts:
         kinds = {"float32": "32F", "tf32": "32F_FAST_TF32", "float64": "64F"}
         self.compute = int(getattr(cublas.ComputeType, f"COMPUTE_{kinds[compute]}"))
         self.scale = np.float64 if compute == "float64" else np.float32
-        self.types = {"float16": 2, "uint16": 14, "float32": 0, "float64": 1}  # cudaDataType_t
+        self.types = {"uint16": 14, "float32": 0, "float64": 1}  # cudaDataType_t
         self.by_time, self.device = by_time, cupy.cuda.Device().id
         self.workspaces = [cupy.empty(WORKSPACE, np.uint8)]
 

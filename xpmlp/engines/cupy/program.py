@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
-from ...arrays import to_host
 from ...transfers import note
 from ..base import Carry
 from .kernels import STORED, blocks_of, chunks_of, grid_of, launcher
@@ -27,9 +26,6 @@ EPILOGUES = {
     "relu": ("RELU_AUX_BIAS", "DRELU", True, 128),
     "gelu_tanh": ("GELU_AUX_BIAS", "DGELU", False, 8),
 }
-# Of the loss, for float16, as kernels.cu has it: factor, good steps (-1: none yet), steps that were
-# left out, whether this one overflowed.
-FIRST_SCALE = 65536, -1, 0, 0
 FASTEST: dict = {}  # which of several ways was faster, by what was asked
 
 
@@ -56,7 +52,7 @@ class Program:
         self.bind = launcher(step.dtype, stored)
         self.lent: list = []
         self.running = False
-        self.left_out, self.notes = 0, []
+        self.notes: list = []
         self.kept: dict = {}
         self.drop, self.units = units_of(step)
         sizes = {leaf.name: sum(s.size for s in leaf.slots) for leaf in step.layout.leaves}
@@ -78,7 +74,6 @@ class Program:
         self.read = self._store(self.shadow, lead)  # what products read
         self.state = {name: self._store(a, lead) for name, a in zip(slots, self.slots)}
         self.stretch = cupy.zeros(11, np.uint64)
-        self.scale: Any = cupy.asarray(FIRST_SCALE, T) if self.stored == "float16" else None
 
     def _store(self, flat, lead):
         views, stop = {}, 0
@@ -119,12 +114,6 @@ class Program:
         ops = []
         for start in range(0, self.N, self.n):
             ops += Part(self, start, min(self.n, self.N - start)).ops
-        total = self.K * sum(self.sizes.values())
-        if self.scale is not None:
-            grid = blocks_of(total)
-            ops.append(
-                Op(self.bind("find_overflow", grid, self.scale, self.grad, total), joins=True)
-            )
         return [*ops, self._update()]
 
     def _keeps(self, unit):
@@ -141,7 +130,7 @@ class Program:
         kind, *factors = rule_of(self.step.rule)
         launch = self.bind(
             "update", grid, self.stretch, self.theta, self.grad, u, v, shadow, partial, counter,
-            self.scale, Pw, Pb, kind, self.step.penalised, self.step.decoupled, *factors,
+            Pw, Pb, kind, self.step.penalised, self.step.decoupled, *factors,
         )  # fmt: skip
         return Op(launch, joins=True)
 
@@ -186,15 +175,8 @@ class Program:
         self.running = False
         for text in self.notes:
             note(text=text)
-        if self.scale is not None:
-            self._tell_overflows(B)
         members = plan.rows.ndim == 3
         return Carry(params, carry.buffers, state), losses if members else losses[..., 0]
-
-    def _tell_overflows(self, B):
-        before, self.left_out = self.left_out, int(to_host(self.scale[2]))
-        if more := self.left_out - before:
-            note(text=f"{more} of {B} steps overflowed in float16 and were left out")
 
     def _copy_in(self, carry):
         for mine, theirs in zip(
@@ -205,11 +187,6 @@ class Program:
         if self.shadow is not self.theta:
             P = self.theta.size
             self.bind("cast", blocks_of(P), self.shadow, self.theta, P)()
-        if self.scale is not None:
-            # Where it has found none yet it goes on searching, also in calls of one step each.
-            fresh = cupy.asarray(FIRST_SCALE, self.step.dtype)
-            self.scale[:] = cupy.where(self.scale[1] < 0, self.scale, fresh)
-            self.left_out = int(to_host(self.scale[2]))
 
 
 class Part:
@@ -326,7 +303,7 @@ class Part:
         grid = grid_of(self.rows, p.K)
         partial, counter = p.scratch("loss", grid[0] * p.K, p.K)
         loss = p.bind(
-            "loss_grad", grid, p.stretch, z, b, stride, partial, counter, p.scale,
+            "loss_grad", grid, p.stretch, z, b, stride, partial, counter,
             LOSS_KINDS.index(p.step.loss.name), ACTIVATIONS.index(unit.act), unit.act in OF_Z,
             p.N, self.rows, self.start, C,
         )  # fmt: skip
