@@ -12,7 +12,6 @@ import pytest
 
 from xpmlp import MLPClassifier, MLPRegressor, load_model, nn
 from xpmlp.errors import ModelFileError
-from xpmlp.estimators import Scaling
 from xpmlp.estimators.model_file import (
     MAX_DEPTH,
     ONLY_FIT_USES,
@@ -21,6 +20,7 @@ from xpmlp.estimators.model_file import (
     _encode,
 )
 from xpmlp.files.container import read_container, write_container
+from xpmlp.model import Scaling
 from xpmlp.nn.activations import ACTIVATIONS, ActivationFunction
 from xpmlp.nn.initializers import INITIALIZERS, Normal, Orthogonal
 from xpmlp.nn.losses import LOSSES

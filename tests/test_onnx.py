@@ -12,10 +12,11 @@ from sklearn.exceptions import NotFittedError
 
 from xpmlp import MLPClassifier, MLPRegressor, load_model, nn
 from xpmlp.errors import DataError
-from xpmlp.estimators import Scaling, exporting
+from xpmlp.estimators import exporting
 from xpmlp.files import onnx as files_onnx
 from xpmlp.files.frames import as_text, frame_of
 from xpmlp.files.onnx import FUNCTIONS, Graph
+from xpmlp.model import Scaling
 from xpmlp.nn import Ctx
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.layout import map_params

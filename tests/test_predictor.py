@@ -12,7 +12,7 @@ import xpmlp.engines.numpy as numpy_engine
 from xpmlp import MLPClassifier, MLPRegressor, nn
 from xpmlp.engines import engine_for
 from xpmlp.errors import ShapeError
-from xpmlp.estimators import Scaling
+from xpmlp.model import Scaling
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Maximum iterations")
 

@@ -234,7 +234,7 @@ def test_scikit_learns_digits_in_csr_and_csc_are_the_dense_digits():
 
 
 def test_a_model_that_standardises_refuses_sparse_x_in_a_sentence():
-    from xpmlp.estimators.scaling import Scaling
+    from xpmlp.model import Scaling
 
     model = fitted(MLPRegressor, X, Z[:, 0])
     model.scaling_ = Scaling.of(X)

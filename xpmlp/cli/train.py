@@ -118,7 +118,7 @@ def _fit(source, part, watched, options):
     """Return the estimator that the options describe, fitted, and what to tell the user of it."""
     import numpy as np
 
-    from ..estimators import Scaling
+    from ..model import Scaling
 
     (X, y), table = part, source.sheet is not None
     model = estimator_of(source.task, X.kinds if table else None, options, y)

@@ -147,8 +147,8 @@ def _in_memory(source, rows):
     """Return the features and targets, in memory: they are read once for every fit."""
     import numpy as np
 
-    from ..estimators import Scaling
     from ..files.frames import Frame
+    from ..model import Scaling
 
     rows = np.sort(rows)
     X, y = source.X[rows], source.y[rows]

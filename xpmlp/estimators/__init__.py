@@ -3,9 +3,8 @@
 from .classifier import MLPClassifier
 from .model_file import read_model
 from .regressor import MLPRegressor
-from .scaling import Scaling
 
-__all__ = ["MLPClassifier", "MLPRegressor", "Scaling", "load_model"]
+__all__ = ["MLPClassifier", "MLPRegressor", "load_model"]
 
 
 def load_model(path):

@@ -18,14 +18,13 @@ from ..arrays import (
     as_float,
     float_dtype,
     home,
-    namespace,
     why_there,
 )  # fmt: skip
 from ..engines import ACCELERATIONS, MATMUL_PRECISIONS, Carry
 from ..errors import DivergenceError
 from ..nn import BatchNorm, Dropout, Layer
 from ..nn.activations import ActivationFunction
-from ..nn.losses import LINKS, levels_of, match_loss
+from ..nn.losses import levels_of, match_loss
 from ..nn.normalization import NORMALIZATIONS
 from ..optim import RULES, SCHEDULES, SGD, Rule, Schedule, make_rule, make_schedule
 from ..placing import place
@@ -244,10 +243,12 @@ class BaseMLP(
         self.out_activation_, self.quantiles_ = learnt
         if not resume:
             self._measure(labels, given)
-        targets = self._encoded(labels, like_of(x))
         self._weigh_classes(labels, given)
-        loss, weights = self._class_weighted(loss, labels, given)
-        rows = Rows(x, targets, labels, weights, given)
+        loss = self._targets.weighted(loss)
+        rows = self._rows(x, labels, given)
+        targets, weights = rows.targets, rows.weights
+        if weights is not given and not weights.any():
+            raise ValueError("class_weight and sample_weight leave no row a weight above 0.")
         if not resume:
             return rows, loss, self._initial(targets, targets.shape[1], loss)
         params = nested(self, targets)
@@ -261,19 +262,17 @@ class BaseMLP(
     def _loss(self):
         return self.loss
 
-    def _n_levels(self):
-        """Return how many outputs a target has: one for each quantile that is learnt."""
-        return len(self.quantiles_ or (0.5,))
-
     def _measure(self, labels, weights):
         """Take statistics of the targets that the model keeps."""
 
     def _weigh_classes(self, labels, weights):
         """Compute the weights of the classes, if they have any."""
 
-    def _class_weighted(self, loss, labels, weights):
-        """Return the loss and the rows' weights with those of the classes in them."""
-        return loss, weights
+    def _rows(self, x, labels, weights):
+        """Return checked rows with their targets beside them; weights: as given."""
+        own = self._targets
+        targets = own.encode(labels, like_of(x), self._dtype)
+        return Rows(x, targets, labels, own.row_weights(labels, weights), weights)
 
     def _inputs(self, X, *, reset=False, method="fit"):
         """Return X checked, in the compute dtype, at home, standardised if the model is."""
@@ -396,9 +395,6 @@ class BaseMLP(
                 "converged yet.",
                 ConvergenceWarning,
             )
-
-    def _link(self, outputs):
-        return LINKS[self.out_activation_](outputs, namespace(outputs))
 
     def __copy__(self):
         """Return a shallow copy; by way of `__getstate__` a device's arrays would pass the host."""

@@ -1,14 +1,10 @@
-"""The classes of a classifier: found in y, weighed, and from codes back to labels."""
+"""The classes of a classifier: found in y, and weighed."""
 
 from numbers import Real
 from typing import Any
 
 import numpy as np
 from sklearn.utils.multiclass import _check_partial_fit_first_call
-
-from ..arrays import from_host, namespace
-from ..nn.losses import class_weighted
-from ..placing import rows_to_host
 
 
 class Classes:
@@ -37,22 +33,6 @@ class Classes:
             self._class_weights = np.asarray(pairs)
         if not self._class_weights.any():
             raise ValueError(f"class_weight={given} leaves no class a weight above 0.")
-
-    def _class_weighted(self: Any, loss, y, weights):
-        """Return the loss and the rows' weights with those of the classes in them.
-
-        Several labels have a weight for each column's 0 and 1, which only a loss can hold.
-        """
-        of = self._class_weights
-        if of is None:
-            return loss, weights
-        if self._task == "multilabel":
-            return loss and class_weighted(loss, of), weights
-        own = of[np.searchsorted(self.classes_, y)]
-        weights = own if weights is None else own * weights
-        if loss and not weights.any():
-            raise ValueError("class_weight and sample_weight leave no row a weight above 0.")
-        return loss, weights
 
     def _set_classes(self: Any, found, multilabel, reset, classes):
         """Set `classes_` and the task, or check what was found against them."""
@@ -102,23 +82,3 @@ def _weights_of(given, classes, y, weights):
             f"class_weight must give classes of {list(classes)} numbers of 0 or more, got {given}."
         )
     return [float(given.get(c, 1.0)) for c in classes]
-
-
-def labels_of(values, codes):
-    """Return values[codes]: in the library of codes if it has such values, else in NumPy."""
-    if isinstance(codes, np.ndarray) or values.dtype.kind not in "biuf":
-        return values[codes if isinstance(codes, np.ndarray) else _host_codes(codes)]
-    if values.dtype.kind == "u" and int(values.max()) < 2**63:
-        values = values.astype(np.int64)  # torch does arithmetic on few unsigned types
-    moved = from_host(values, codes)
-    name = str(moved.dtype).rpartition(".")[2]
-    if not np.array_equal(values.astype(name), values):  # JAX without x64: 2**40 would become 0
-        return values[_host_codes(codes)]
-    xp = namespace(codes)
-    return xp.reshape(xp.take(moved, xp.reshape(codes, (-1,)), axis=0), codes.shape)
-
-
-def _host_codes(codes):
-    return rows_to_host(
-        codes, "the predicted labels", "fit small numbers as labels, or call predict_proba"
-    )

@@ -14,11 +14,12 @@ from sklearn.utils.multiclass import (
 )
 from sklearn.utils.validation import column_or_1d
 
-from ..arrays import from_host, is_array, namespace, to_host
-from ..nn.losses import Loss, one_hot
+from ..arrays import is_array, to_host
+from ..model.targets import ClassTargets, LabelTargets, log_probabilities
+from ..nn.losses import Loss
 from ..placing import rows_to_host
 from .base import BaseMLP
-from .classes import Classes, labels_of
+from .classes import Classes
 from .inputs import NO_SCORE, back, host_targets, on_its_card
 
 
@@ -236,21 +237,13 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
             self.n_outputs_ = 1 if self._task == "binary" else len(self.classes_)
         return y
 
-    def _encoded(self, y, x):
-        """Return 0/1 targets (n, n_outputs) beside x, smoothed if asked for."""
+    @property
+    def _targets(self):
+        """What the classes are as targets."""
+        own = self.out_activation_, float(self.label_smoothing), self._class_weights
         if self._task == "multilabel":
-            targets = from_host(y, x, self._dtype)
-        else:
-            codes = np.searchsorted(self.classes_, y)
-            if self._task == "binary":
-                targets = from_host(codes[:, None], x, self._dtype)
-            else:
-                targets = one_hot(from_host(codes, x, "int32"), len(self.classes_), x)
-        smoothing = float(self.label_smoothing)
-        if not smoothing or len(self.classes_) == 1:
-            return targets
-        n_ways = targets.shape[1] if self.out_activation_ == "softmax" else 2
-        return targets * (1.0 - smoothing) + smoothing / n_ways
+            return LabelTargets(self.n_outputs_, *own)
+        return ClassTargets(self.classes_, *own)
 
     @on_its_card
     def predict(self, X):
@@ -269,17 +262,8 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
 
     def _predict(self, z, X):
         """Return the labels for logits z; those for X, where these belong."""
-        values = np.arange(2) if self._task == "multilabel" else self.classes_
-        return labels_of(values, back(self._codes(z), X))
-
-    def _codes(self, z):
-        """Return the numbers of the labels for logits z; of several labels, 0 or 1 each."""
-        xp = np if type(z) is np.ndarray else namespace(z)
-        if self._task == "multilabel":
-            return xp.astype(z > 0, xp.int32)
-        many = z.shape[-1] > 1
-        codes = xp.argmax(z, axis=-1) if many else xp.astype(z[:, 0] > 0, xp.int32)
-        return xp.zeros_like(codes) if len(self.classes_) == 1 else codes
+        targets = self._targets
+        return targets.labels(back(targets.codes(z), X))
 
     @on_its_card
     def predict_proba(self, X):
@@ -291,7 +275,7 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
         return self._predict_proba(self._outputs(X, "predict_proba"), X)
 
     def _predict_proba(self, z, X):
-        return back(self._probabilities(z), X)
+        return back(self._targets.probabilities(z), X)
 
     @on_its_card
     def predict_log_proba(self, X):
@@ -299,22 +283,7 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
         return self._predict_log_proba(self._outputs(X, "predict_log_proba"), X)
 
     def _predict_log_proba(self, z, X):
-        p = self._probabilities(z)
-        xp = namespace(p)
-        tiny = float(xp.finfo(p.dtype).smallest_normal)
-        p = xp.where(p > 0, xp.log(xp.maximum(p, tiny)), -float("inf"))
-        return back(p, X)
-
-    def _probabilities(self, z):
-        p = self._link(z)
-        xp = namespace(p)
-        if self._task == "binary":
-            return xp.ones_like(p) if len(self.classes_) == 1 else xp.concat([1.0 - p, p], axis=-1)
-        if self._task == "multiclass" and self.out_activation_ == "logistic":
-            total = xp.sum(p, axis=-1, keepdims=True)
-            # All sigmoids at 0: nothing is known, every class alike.
-            return xp.where(total > 0, p / xp.where(total > 0, total, 1.0), 1.0 / p.shape[-1])
-        return p
+        return back(log_probabilities(self._targets.probabilities(z)), X)
 
     @on_its_card
     def decision_function(self, X):
@@ -322,7 +291,7 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
         return self._decision_function(self._outputs(X, "decision_function"), X)
 
     def _decision_function(self, z, X):
-        return back(z[:, 0] if self._task == "binary" else z, X)
+        return back(self._targets.decisions(z), X)
 
     @on_its_card
     def score(self, X, y, sample_weight=None):
@@ -333,11 +302,6 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
 
     def _score_outputs(self, outputs, targets, weights):
         """Return the accuracy of host outputs of the training network."""
-        if len(self.classes_) == 1:
-            return 1.0
-        if self._task == "multiclass":
-            hits = outputs.argmax(axis=1) == targets.argmax(axis=1)
-        else:
-            threshold = 0.5 if self.network_.layers[-1].activation == "logistic" else 0.0
-            hits = ((outputs > threshold) == (targets > 0.5)).all(axis=1)
+        threshold = 0.5 if self.network_.layers[-1].activation == "logistic" else 0.0
+        hits = self._targets.hits(outputs, targets, threshold)
         return float(np.average(hits, weights=weights))

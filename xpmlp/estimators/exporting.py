@@ -112,18 +112,19 @@ def _model(est):
             f"a layer or activation of your own has no ONNX form, {error}; make it of functions "
             "that the argument xp has, or of xpmlp's layers."
         ) from error
+    targets = est._targets
     if is_classifier(est):
-        several = est._task == "multilabel"
+        several = targets.task == "multilabel"
         # Plain types: int64, bool, double or text, whatever the width in y.
         values = np.asarray([0, 1] if several else est.classes_.tolist())
         values = values.astype(object) if values.dtype.kind == "U" else values
-        graph.output("label", FUNCTIONS.take(values, est._codes(z)))
-        graph.output("probabilities", est._probabilities(z))
+        graph.output("label", FUNCTIONS.take(values, targets.codes(z)))
+        graph.output("probabilities", targets.probabilities(z))
     else:
-        graph.output("prediction", est._predict(z, x))
-        if len(est.quantiles_ or ()) > 1:
-            values = est._values(z, range(len(est.quantiles_)))
-            graph.output("quantiles", values[:, 0, :] if est.n_outputs_ == 1 else values)
+        graph.output("prediction", targets.values(z))
+        if len(targets.quantiles) > 1:
+            every = range(len(targets.quantiles))
+            graph.output("quantiles", targets.at_quantiles(z, every))
     kind = type(est).__name__
     doc = f"{kind} of {est.n_features_in_} features, trained for {est.n_iter_total_} epochs"
     return graph.model(kind, doc, _metadata(est))

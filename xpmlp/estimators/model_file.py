@@ -12,6 +12,7 @@ from ..arrays import home
 from ..engines import Carry
 from ..errors import ModelFileError
 from ..files.container import FORMAT_VERSION, MAX_ARRAYS, read_container, write_container
+from ..model import Scaling
 from ..nn import LAYERS, Dense, Layout, Loss, Network, initializers
 from ..nn.activations import ACTIVATIONS, ActivationFunction, get_activation
 from ..nn.layout import path_name, put, walk
@@ -19,7 +20,6 @@ from ..nn.losses import LOSSES, MAKERS, match_loss, quantile
 from ..optim import RULES, schedules
 from ..training import State, new_history
 from .encoding import Column, Encoder, Scales
-from .scaling import Scaling
 from .weights import collect, nested
 
 _SCORE = (float, type(None))
@@ -197,7 +197,7 @@ def _rebuild(arrays, meta, kinds):
     last = network.layers[-1]
     if type(last) is not Dense:
         raise ValueError(f"its last layer is {last!r}, expected a Dense")
-    n_outputs, rest = divmod(last.n_out, estimator._n_levels())
+    n_outputs, rest = divmod(last.n_out, len(estimator.quantiles_ or (0.5,)))
     if rest:
         raise ValueError(f"it has {last.n_out} outputs for quantiles {estimator.quantiles_}")
     stats = {k: arrays.pop(k) for k in Scaling._fields if k in arrays}

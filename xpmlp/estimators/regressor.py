@@ -10,12 +10,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from ..arrays import from_host, is_array, namespace, to_host
+from ..arrays import is_array, to_host
+from ..model import NumberTargets, Scaling
 from ..nn.losses import LOSSES, Loss, match_loss, quantile
 from ..placing import rows_to_host
 from .base import BaseMLP
 from .inputs import NO_SCORE, back, host_targets, on_its_card
-from .scaling import Scaling
 
 NAMES = {
     "squared_error", "absolute_error", "huber", "log_cosh", "quantile", "poisson", "gamma",
@@ -150,18 +150,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
                 f"predictions in {self._dtype} cannot tell apart: {wider}subtract the mean."
             )
 
-    def _encoded(self, y, x):
-        """Return targets (n, n_outputs) beside x, standardised, once for each quantile."""
-        if self.scaling_ is not None:
-            y = self.scaling_.targets(y)
-        with np.errstate(over="ignore"):
-            finite = np.isfinite(y.astype(self._dtype)).all()
-        if not finite:
-            raise ValueError(
-                f"y holds values too large for {self._dtype}: set target_scale='auto', or divide y "
-                "by its scale."
-            )
-        return from_host(np.repeat(y, self._n_levels(), axis=1), x, self._dtype)
+    @property
+    def _targets(self):
+        """What the numbers are as targets."""
+        # The last layer has the link, or the loss has.
+        network = getattr(self, "network_", None)
+        inside = network is not None and network.layers[-1].activation == "identity"
+        link = self.out_activation_ if inside else "identity"
+        scaling = self.scaling_ or Scaling()
+        return NumberTargets(self.n_outputs_, link, self.quantiles_ or (), scaling)
 
     @on_its_card
     def predict(self, X, quantiles=None):
@@ -194,38 +191,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
                 f"quantiles={quantiles!r} are not there: the model has learnt "
                 f"{list(levels) or 'no quantiles'}."
             )
-        values = self._values(self._outputs(X, "predict"), [found[0] for found in at])
-        values = values[:, 0, ...] if self.n_outputs_ == 1 else values
+        outputs = self._outputs(X, "predict")
+        values = self._targets.at_quantiles(outputs, [found[0] for found in at])
         return back(values if np.ndim(quantiles) else values[..., 0], X)
 
     def _predict(self, outputs, X):
         """Return predictions in the units of the targets."""
-        if self.quantiles_:
-            y = self._values(outputs, [self._middle()])[..., 0]
-        else:
-            y = self._linked(outputs)
-            y = y if self.scaling_ is None else self.scaling_.restore(y)
-        return back(y[:, 0] if self.n_outputs_ == 1 else y, X)
-
-    def _middle(self):
-        """Return the place of the learnt quantile next to 0.5."""
-        levels = self.quantiles_ or (0.5,)
-        return min(range(len(levels)), key=lambda i: abs(levels[i] - 0.5))
-
-    def _linked(self, outputs):
-        """Return what the outputs stand for: the last layer has the link, or the loss has."""
-        inside = self.network_.layers[-1].activation == "identity"
-        return self._link(outputs) if inside and self.out_activation_ != "identity" else outputs
-
-    def _values(self, outputs, wanted):
-        """Return quantiles (n, n_outputs, len(wanted)) in the units of the targets."""
-        xp = np if type(outputs) is np.ndarray else namespace(outputs)
-        y = xp.reshape(outputs, (outputs.shape[0], self.n_outputs_, self._n_levels()))
-        y = xp.sort(y, axis=-1)
-        each = [y[..., i] for i in wanted]
-        if self.scaling_ is not None:
-            each = [self.scaling_.restore(y) for y in each]
-        return xp.stack(each, axis=-1)
+        return back(self._targets.values(outputs), X)
 
     @on_its_card
     def score(self, X, y, sample_weight=None):
@@ -236,11 +208,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _score_outputs(self, outputs, targets, weights):
         """Return R^2 of host outputs of the training network."""
-        every = self._n_levels()
-        targets, predictions = (
-            targets[:, ::every],
-            self._linked(outputs[:, self._middle() :: every]),
-        )
-        if len(targets) < 2 or not np.isfinite(predictions).all():
+        y, predictions = self._targets.compared(outputs, targets)
+        if len(y) < 2 or not np.isfinite(predictions).all():
             return float("nan")  # R^2 is undefined
-        return float(r2_score(targets, predictions, sample_weight=weights))
+        return float(r2_score(y, predictions, sample_weight=weights))

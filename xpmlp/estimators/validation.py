@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 from ..arrays import Array, from_host, home, is_array, is_numpy, namespace, to_host
 from ..errors import DeviceMemoryError
 from ..placing import check_transfer
-from ..training import SparseRows, Validation, like_of
+from ..training import SparseRows, Validation
 from .inputs import check_weights
 from .weights import collect
 
@@ -61,9 +61,7 @@ class Validates:
             x = self._inputs(X_val)
             given = check_weights(sample_weight_val, x.shape[0])
             labels = self._checked_targets(y_val, x.shape[0], reset=False)
-            _, weights = self._class_weighted(None, labels, given)
-            held_out = Rows(x, self._encoded(labels, like_of(x)), labels, weights, given)
-            return rows, self._validation(held_out)
+            return rows, self._validation(self._rows(x, labels, given))
         if not self.early_stopping or self.solver == "lbfgs":
             return rows, None
         try:

@@ -1,0 +1,258 @@
+"""What y means: from y to the network's targets, and from the network's outputs to predictions.
+
+A record for each kind of task. N rows, C outputs; y on the host: (N,) or (N, n_columns); targets
+and outputs in any library: (N, C). Outputs of classifiers are logits z.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ..arrays import from_host, namespace
+from ..nn.losses import LINKS, Loss, class_weighted, one_hot
+from ..placing import rows_to_host
+from .scaling import Scaling
+
+
+@dataclass(frozen=True, eq=False)
+class ClassTargets:
+    """One class a row.
+
+    classes: (n_classes,), sorted; link: from logits to probabilities; smoothing: the share of a
+    target that is spread over all classes; weights: (n_classes,), or None.
+    """
+
+    classes: np.ndarray
+    link: str
+    smoothing: float = 0.0
+    weights: np.ndarray | None = None
+
+    @property
+    def task(self):
+        """Two classes share one logistic output."""
+        return "binary" if len(self.classes) <= 2 else "multiclass"
+
+    @property
+    def n_outputs(self):
+        """The number C of the network's outputs."""
+        return 1 if self.task == "binary" else len(self.classes)
+
+    def encode(self, y, like, dtype):
+        """Return targets (N, C) beside `like`."""
+        codes = np.searchsorted(self.classes, y)
+        if self.task == "binary":
+            targets = from_host(codes[:, None], like, dtype)
+        else:
+            targets = one_hot(from_host(codes, like, "int32"), len(self.classes), like)
+        if len(self.classes) == 1:
+            return targets
+        n_ways = self.n_outputs if self.link == "softmax" else 2
+        return _smoothed(targets, self.smoothing, n_ways)
+
+    def row_weights(self, y, weights):
+        """Return sample weights (N,) times those of the classes."""
+        if self.weights is None:
+            return weights
+        own = self.weights[np.searchsorted(self.classes, y)]
+        return own if weights is None else own * weights
+
+    def weighted(self, loss: Loss) -> Loss:
+        """Return the loss: the classes' weights are in those of the rows."""
+        return loss
+
+    def codes(self, z):
+        """Return class numbers (N,) for logits."""
+        xp = _namespace(z)
+        if self.task == "multiclass":
+            return xp.argmax(z, axis=-1)
+        codes = xp.astype(z[:, 0] > 0, xp.int32)
+        return xp.zeros_like(codes) if len(self.classes) == 1 else codes
+
+    def labels(self, codes):
+        """Return classes (N,) for their numbers."""
+        return labels_of(self.classes, codes)
+
+    def probabilities(self, z):
+        """Return probabilities (N, n_classes) for logits; sigmoids are divided by their sum."""
+        p = LINKS[self.link](z, namespace(z))
+        xp = namespace(p)
+        if self.task == "binary":
+            return xp.ones_like(p) if len(self.classes) == 1 else xp.concat([1.0 - p, p], axis=-1)
+        if self.link != "logistic":
+            return p
+        total = xp.sum(p, axis=-1, keepdims=True)
+        # All sigmoids at 0: nothing is known, every class alike.
+        return xp.where(total > 0, p / xp.where(total > 0, total, 1.0), 1.0 / p.shape[-1])
+
+    def decisions(self, z):
+        """Return logits as `decision_function` does: (N,) of two classes, else (N, C)."""
+        return z[:, 0] if self.task == "binary" else z
+
+    def hits(self, outputs, targets, threshold):
+        """Return which rows of host outputs are right; threshold: between an output's 0 and 1."""
+        if self.task == "multiclass":
+            return outputs.argmax(axis=1) == targets.argmax(axis=1)
+        one_class = len(self.classes) == 1
+        return one_class | ((outputs > threshold) == (targets > 0.5)).all(axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelTargets:
+    """Several labels a row, each there or not: y is (N, n_outputs) of 0 and 1.
+
+    smoothing: the share of a target that is spread over both; weights: (n_outputs, 2), or None.
+    """
+
+    n_outputs: int
+    link: str
+    smoothing: float = 0.0
+    weights: np.ndarray | None = None
+    task: ClassVar[str] = "multilabel"
+
+    def encode(self, y, like, dtype):
+        """Return targets (N, C) beside `like`."""
+        return _smoothed(from_host(y, like, dtype), self.smoothing, 2)
+
+    def row_weights(self, y, weights):
+        """Return sample weights (N,): a row has several labels, whose weights are in the loss."""
+        return weights
+
+    def weighted(self, loss: Loss) -> Loss:
+        """Return the loss with the labels' weights in it."""
+        return loss if self.weights is None else class_weighted(loss, self.weights)
+
+    def codes(self, z):
+        """Return 0 or 1 for logits (N, C)."""
+        xp = _namespace(z)
+        return xp.astype(z > 0, xp.int32)
+
+    def labels(self, codes):
+        """Return 0 or 1 as `predict` does."""
+        return labels_of(np.arange(2), codes)
+
+    def probabilities(self, z):
+        """Return the probability (N, C) of each label."""
+        return LINKS[self.link](z, namespace(z))
+
+    def decisions(self, z):
+        """Return logits (N, C)."""
+        return z
+
+    def hits(self, outputs, targets, threshold):
+        """Return which rows of host outputs have all labels right."""
+        return ((outputs > threshold) == (targets > 0.5)).all(axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class NumberTargets:
+    """Numbers, standardised if there are statistics of them, with an output for each quantile.
+
+    n_columns: of y; link: from outputs to values, "identity" where the network ends with it;
+    quantiles: that are learnt, an output of each column for each; scaling: of y.
+    """
+
+    n_columns: int
+    link: str = "identity"
+    quantiles: tuple[float, ...] = ()
+    scaling: Scaling = Scaling()
+    task: ClassVar[str] = "regression"
+
+    @property
+    def n_levels(self):
+        """The number of outputs that a column of y has."""
+        return len(self.quantiles) or 1
+
+    @property
+    def n_outputs(self):
+        """The number C of the network's outputs; a column's quantiles stand side by side."""
+        return self.n_columns * self.n_levels
+
+    @property
+    def middle(self):
+        """The place of the learnt quantile next to 0.5."""
+        levels = self.quantiles or (0.5,)
+        return min(range(len(levels)), key=lambda i: abs(levels[i] - 0.5))
+
+    def encode(self, y, like, dtype):
+        """Return targets (N, C) beside `like`."""
+        y = self.scaling.targets(y)
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(y.astype(dtype)).all()
+        if not finite:
+            raise ValueError(
+                f"y holds values too large for {dtype}: set target_scale='auto', or divide y by "
+                "its scale."
+            )
+        return from_host(np.repeat(y, self.n_levels, axis=1), like, dtype)
+
+    def row_weights(self, y, weights):
+        """Return sample weights (N,)."""
+        return weights
+
+    def weighted(self, loss: Loss) -> Loss:
+        """Return the loss."""
+        return loss
+
+    def values(self, outputs):
+        """Return predictions (N,) or (N, n_columns) in the units of y."""
+        if self.quantiles:
+            return self.at_quantiles(outputs, [self.middle])[..., 0]
+        y = self.scaling.restore(LINKS[self.link](outputs, _namespace(outputs)))
+        return self._columns(y)
+
+    def at_quantiles(self, outputs, wanted):
+        """Return values (N, [n_columns,] len(wanted)) of quantiles, sorted: they never cross.
+
+        wanted: their places among the learnt ones.
+        """
+        xp = _namespace(outputs)
+        y = xp.reshape(outputs, (outputs.shape[0], self.n_columns, self.n_levels))
+        y = xp.sort(y, axis=-1)
+        return self._columns(xp.stack([self.scaling.restore(y[..., i]) for i in wanted], axis=-1))
+
+    def _columns(self, y):
+        """Return y without the axis of its columns where there is one column only."""
+        return y[:, 0, ...] if self.n_columns == 1 else y
+
+    def compared(self, outputs, targets):
+        """Return y and predictions (N, n_columns), standardised, of host targets and outputs."""
+        made = LINKS[self.link](outputs[:, self.middle :: self.n_levels], np)
+        return targets[:, :: self.n_levels], made
+
+
+def log_probabilities(p):
+    """Return the logarithm of probabilities; 0 becomes -inf, without a warning."""
+    xp = namespace(p)
+    tiny = float(xp.finfo(p.dtype).smallest_normal)
+    return xp.where(p > 0, xp.log(xp.maximum(p, tiny)), -float("inf"))
+
+
+def labels_of(values, codes):
+    """Return values[codes]: in the library of codes if it has such values, else in NumPy."""
+    if isinstance(codes, np.ndarray) or values.dtype.kind not in "biuf":
+        return values[codes if isinstance(codes, np.ndarray) else _host_codes(codes)]
+    if values.dtype.kind == "u" and int(values.max()) < 2**63:
+        values = values.astype(np.int64)  # torch does arithmetic on few unsigned types
+    moved = from_host(values, codes)
+    name = str(moved.dtype).rpartition(".")[2]
+    if not np.array_equal(values.astype(name), values):  # JAX without x64: 2**40 would become 0
+        return values[_host_codes(codes)]
+    xp = namespace(codes)
+    return xp.reshape(xp.take(moved, xp.reshape(codes, (-1,)), axis=0), codes.shape)
+
+
+def _host_codes(codes):
+    return rows_to_host(
+        codes, "the predicted labels", "fit small numbers as labels, or call predict_proba"
+    )
+
+
+def _smoothed(targets, share, n_ways):
+    """Return targets of 0 and 1 with a share spread over n ways."""
+    return targets * (1.0 - share) + share / n_ways if share else targets
+
+
+def _namespace(a):
+    """Return the namespace of `a`: of NumPy's arrays NumPy itself, which costs no look-up."""
+    return np if type(a) is np.ndarray else namespace(a)
