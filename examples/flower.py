@@ -20,8 +20,8 @@ import sys
 import numpy as np
 
 from xpmlp import nn, train
-from xpmlp.files.datasets import load_dataset
 from xpmlp.plotting import plot_boundary, plot_curves
+from xpmlp.tables.datasets import load_dataset
 from xpmlp.testing import check_gradients
 
 

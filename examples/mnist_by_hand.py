@@ -20,8 +20,8 @@ import sys
 import numpy as np
 
 from xpmlp import MLPClassifier
-from xpmlp.files.datasets import load_dataset
 from xpmlp.plotting import plot_curves
+from xpmlp.tables.datasets import load_dataset
 from xpmlp.testing import check_gradients
 
 # Nielsen 2015: quadratic cost (chapter 1); cross-entropy of ten sigmoids, with the penalty lambda

@@ -20,7 +20,7 @@ import pytest
 from cli_data import is_one_sentence, rows, write_csv
 
 from xpmlp import load_model
-from xpmlp.files.datasets import BUILT_IN
+from xpmlp.tables.datasets import BUILT_IN
 
 QUICK = ["--epochs", "2", "--hidden", "5", "--quiet"]
 KEYS = {

@@ -14,7 +14,6 @@ from cli_data import is_one_sentence
 
 from xpmlp import MLPClassifier, load_model
 from xpmlp.cli import data as cli_data
-from xpmlp.files import frames
 
 HEAD = ("age", "city", "since", "zip", "income")
 QUICK = ["--quiet", "--epochs", 3, "--hidden", 5]
@@ -99,7 +98,7 @@ def test_a_file_is_predicted_block_by_block_to_the_same(trained, xpmlp, monkeypa
     trained()
     whole = xpmlp("predict", "m", "people.csv", "--proba")
     scores = xpmlp("evaluate", "m", "people.csv", "--json")[1]
-    monkeypatch.setattr(frames, "BLOCK", 7)
+    monkeypatch.setattr("xpmlp.tables.frame.BLOCK", 7)
     sizes, plain = [], MLPClassifier.predict
     monkeypatch.setattr(
         MLPClassifier, "predict", lambda m, X: (sizes.append(len(X)), plain(m, X))[1]
@@ -184,7 +183,7 @@ def test_predictions_say_which_lines_they_are_of_where_rows_are_left_out(
     trained, xpmlp, monkeypatch
 ):
     trained()
-    monkeypatch.setattr(frames, "BLOCK", 2)
+    monkeypatch.setattr("xpmlp.tables.frame.BLOCK", 2)
     Path("new.csv").write_text(
         "age,city,since,zip\n30,Rome,2001-02-03,011\nx,,,\n40,,?,012\n40,Oslo,soon,012\n"
         "41,Oslo,2002-01-01,\n"

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 
 from xpmlp import nn
 from xpmlp.errors import DataError, DeviceMemoryError
-from xpmlp.estimators import encoding
-from xpmlp.estimators.encoding import Column, Encoder, Scales
-from xpmlp.files import frames
-from xpmlp.files.frames import Frame, frame_of
+from xpmlp.model import encoding
+from xpmlp.model.encoding import Column, Encoder, Scales
+from xpmlp.tables.frame import Frame, frame_of
 
 NAN = float("nan")
 
@@ -207,7 +206,7 @@ def test_blocks_and_chunks_do_not_show(monkeypatch):
     encoder = Encoder.of(frame, n_bins=4)
     whole = encoder.encode(frame, "float32")
     monkeypatch.setattr(encoding, "CHUNK", 7)
-    monkeypatch.setattr(frames, "BLOCK", 100)
+    monkeypatch.setattr("xpmlp.tables.frame.BLOCK", 100)
     again = Encoder.of(frame, n_bins=4)
     assert again.columns == encoder.columns and again.names == encoder.names
     np.testing.assert_array_equal(again.encode(frame, "float32"), whole, strict=True)

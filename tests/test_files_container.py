@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from xpmlp.atomic import atomic_write
 from xpmlp.errors import ModelFileError
-from xpmlp.files.atomic import atomic_write
-from xpmlp.files.container import FORMAT_VERSION, read_container, write_container
+from xpmlp.model.container import FORMAT_VERSION, read_container, write_container
 
 ARRAYS = {"W1": np.arange(6, dtype=np.float32).reshape(2, 3), "b1": np.array([[0.5, -0.5]])}
 METADATA = {"activation": "relu", "rate": 0.001}

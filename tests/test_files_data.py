@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from xpmlp.errors import DataError
-from xpmlp.files import datasets, npz
-from xpmlp.files.common import infer_task
-from xpmlp.files.datasets import BUILT_IN, load_dataset, load_features
-from xpmlp.files.idx import read_idx
-from xpmlp.files.tables import read_table
+from xpmlp.tables import datasets, npz
+from xpmlp.tables.common import infer_task
+from xpmlp.tables.datasets import BUILT_IN, load_dataset, load_features
+from xpmlp.tables.idx import read_idx
+from xpmlp.tables.reading import read_table
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 

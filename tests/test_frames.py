@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xpmlp.errors import DataError
-from xpmlp.files import frames
-from xpmlp.files.frames import Frame, as_text, frame_of, frame_of_array, is_plain, is_table, texts
+from xpmlp.tables.frame import Frame, as_text, frame_of, frame_of_array, is_plain, is_table, texts
 
 NAN, DAY, UTC = float("nan"), dt.date(2020, 2, 29), dt.UTC
 ROME = dt.timezone(dt.timedelta(hours=1))
@@ -199,7 +198,7 @@ def three():
 
 
 def test_rows_and_columns_are_taken_as_of_an_array(monkeypatch):
-    monkeypatch.setattr(frames, "BLOCK", 2)
+    monkeypatch.setattr("xpmlp.tables.frame.BLOCK", 2)
     frame = three()
     assert [block.column(1).tolist() for block in frame.blocks()] == [["a", "b"], ["c", "d"], ["e"]]
     for rows in ([3, 1], np.asarray([3, 1]), (np.asarray([3, 1]), ...)):

@@ -9,7 +9,7 @@ from conftest import find, relative_error
 
 from xpmlp import MLPClassifier, MLPRegressor, load_model, nn, train
 from xpmlp.engines import MATMUL_PRECISIONS, Options, engine_for
-from xpmlp.files.container import read_container, write_container
+from xpmlp.model.container import read_container, write_container
 from xpmlp.training.precision import note_precision
 from xpmlp.transfers import counting
 

@@ -13,15 +13,14 @@ from sklearn.exceptions import NotFittedError
 from xpmlp import MLPClassifier, MLPRegressor, load_model, nn
 from xpmlp.errors import DataError
 from xpmlp.estimators import exporting
-from xpmlp.files import onnx as files_onnx
-from xpmlp.files.frames import as_text, frame_of
-from xpmlp.files.onnx import FUNCTIONS, Graph
-from xpmlp.model import Scaling
+from xpmlp.model import Scaling, onnx_graph
+from xpmlp.model.onnx_graph import FUNCTIONS, Graph
 from xpmlp.nn import Ctx
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.layout import map_params
 from xpmlp.nn.losses import LINKS, LOSSES
 from xpmlp.nn.network import LAYERS
+from xpmlp.tables.frame import as_text, frame_of
 from xpmlp.testing.parity.operations import EXAMPLES
 
 onnx = pytest.importorskip("onnx", reason="ONNX files need onnx (the extra `onnx`)")
@@ -248,7 +247,7 @@ CALLS = {name: lambda x, f: f(x[:, :4], x[:, 1:]) for name in TWO} | {
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("name", files_onnx.FORMS)
+@pytest.mark.parametrize("name", onnx_graph.FORMS)
 def test_functions_give_what_numpy_gives(name):
     x = np.random.default_rng(3).normal(size=(30, 5))
     x[:3] = np.round(x[:3])
@@ -416,10 +415,10 @@ def test_a_file_that_would_predict_something_else_is_not_written(tmp_path):
 ], ids=["classes", "table", "numbers", "quantiles"])  # fmt: skip
 def test_the_check_notices_a_wrong_operator(make, tmp_path, monkeypatch):
     est = make()
-    monkeypatch.setitem(files_onnx.FORMS, "matmul", files_onnx._elementwise("matmul", "MatMul"))
+    monkeypatch.setitem(onnx_graph.FORMS, "matmul", onnx_graph._elementwise("matmul", "MatMul"))
     est.export(tmp_path / "m.onnx")
-    wrong = lambda a, b: files_onnx._elementwise("matmul", "MatMul")(a, b * np.float32(1.01))  # noqa: E731
-    monkeypatch.setitem(files_onnx.FORMS, "matmul", wrong)
+    wrong = lambda a, b: onnx_graph._elementwise("matmul", "MatMul")(a, b * np.float32(1.01))  # noqa: E731
+    monkeypatch.setitem(onnx_graph.FORMS, "matmul", wrong)
     with pytest.raises(ValueError, match="in onnxruntime"):
         est.export(tmp_path / "n.onnx")
     assert not (tmp_path / "n.onnx").exists()
@@ -453,7 +452,7 @@ def test_an_activation_that_no_graph_can_hold_is_refused_in_words(forward, said,
 
 def test_arrays_of_two_gigabytes_are_refused_before_they_are_copied(tmp_path, monkeypatch):
     est = classifier()
-    monkeypatch.setattr(files_onnx, "LARGEST", 100)
+    monkeypatch.setattr(onnx_graph, "LARGEST", 100)
     with pytest.raises(ValueError, match="an ONNX file holds less than 2 GB"):
         est.export(tmp_path / "m.onnx")
 

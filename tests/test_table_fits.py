@@ -16,9 +16,9 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from xpmlp import MLPClassifier, MLPRegressor, load_model, nn
 from xpmlp.errors import DataError, DivergenceError, ModelFileError
-from xpmlp.estimators import encoding
-from xpmlp.files.container import read_container, write_container
-from xpmlp.files.frames import Frame, frame_of
+from xpmlp.model import encoding
+from xpmlp.model.container import read_container, write_container
+from xpmlp.tables.frame import Frame, frame_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Maximum iterations")
 

@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xpmlp.errors import DataError
-from xpmlp.files import sheets, stored, tables
-from xpmlp.files.columns import MISSING
-from xpmlp.files.datasets import load_dataset, load_features
-from xpmlp.files.frames import Frame
-from xpmlp.files.stored import SheetFrame
-from xpmlp.files.tables import BadRow, open_table, read_features, read_table
+from xpmlp.tables import duckdb_frame, duckdb_source, reading
+from xpmlp.tables.datasets import load_dataset, load_features
+from xpmlp.tables.duckdb_frame import SheetFrame
+from xpmlp.tables.frame import Frame
+from xpmlp.tables.reading import BadRow, open_table, read_features, read_table
+from xpmlp.tables.types import MISSING
 
 
 def refused(words, read, *args, **options):
@@ -564,9 +564,9 @@ def test_parquet_and_csv_serve_one_model(parquet, csv):
 @pytest.fixture
 def scratch(tmp_path, monkeypatch):
     """Rows go to a scratch file in this folder, a few a block."""
-    monkeypatch.setattr(sheets, "ON_DISK", 0)
-    monkeypatch.setattr(tables, "IN_MEMORY", 0)
-    monkeypatch.setattr(stored, "BLOCK", 7)
+    monkeypatch.setattr(duckdb_source, "ON_DISK", 0)
+    monkeypatch.setattr(reading, "IN_MEMORY", 0)
+    monkeypatch.setattr(duckdb_frame, "BLOCK", 7)
     folder = tmp_path / "scratch"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -620,9 +620,9 @@ def test_ctrl_c_and_a_full_disk_while_reading_are_told_as_what_they_are(csv, mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     for error, kind in (("Query interrupted", KeyboardInterrupt), ("another", RuntimeError)):
-        with pytest.raises(kind), sheets.open_sheet(path):
+        with pytest.raises(kind), duckdb_source.open_sheet(path):
             raise RuntimeError(error)
-    monkeypatch.setattr(sheets, "clean", full)
+    monkeypatch.setattr(duckdb_source, "clean", full)
     with pytest.raises(OSError, match="no space left for the rows of the table: let TMPDIR"):
         opened(path)
 

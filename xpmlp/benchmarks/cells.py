@@ -93,7 +93,7 @@ def _columns(codes, n):
 
 
 def _images(case):
-    from ..files.datasets import load_dataset
+    from ..tables.datasets import load_dataset
 
     found = load_dataset(case.source)
     x, y = found.X[: case.rows].astype(np.float32), found.y[: case.rows]

@@ -77,8 +77,8 @@ def predict(model, data, proba, out, **options):
     could not be read and were left out, a first column holds the line of the file that each
     prediction is of.
     """
+    from ..atomic import atomic_file
     from ..estimators import load_model
-    from ..files.atomic import atomic_file
 
     if out:
         writable("--out", out, data, model)
@@ -128,12 +128,12 @@ def features(model, data, options):
     """Yield the features of DATA as a model takes them, and the open file where it is a table."""
     known = types_known(model)
     if known is None or not is_table(data):
-        from ..files.datasets import load_features
+        from ..tables.datasets import load_features
 
         target = getattr(model, "target_name_", None)
         yield load_features(data, None, model.n_features_in_, target), None
         return
-    from ..files.tables import open_table
+    from ..tables.reading import open_table
 
     with open_table(data, known=known, target=None, **how_to_read(data, options)) as sheet:
         _tell(model, sheet)
@@ -152,7 +152,7 @@ def types_known(model):
 
 def as_taken(model, sheet):
     """Return the features of a table as a model takes them, which may be an array."""
-    from ..files.tables import array_of
+    from ..tables.reading import array_of
 
     encoder = model.encoder_
     return sheet.features if encoder is not None and encoder.named else array_of(sheet)
@@ -204,7 +204,7 @@ def opened_rows(model, data, target, options, *, test):
 
 def _of_array(model, data, target, test):
     """Return the name, features and targets of an array, or for a model that knows no names."""
-    from ..files.datasets import load_dataset, load_features
+    from ..tables.datasets import load_dataset, load_features
 
     table = load_dataset(data, target)
     X, y = table.X, table.y

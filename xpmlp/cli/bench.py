@@ -113,7 +113,7 @@ def bench(kinds, json_file, picture, redraw, **options):
 
 
 def _write(path, record):
-    from ..files.atomic import atomic_write
+    from ..atomic import atomic_write
 
     atomic_write(path, json.dumps(record, indent=1).encode())
 

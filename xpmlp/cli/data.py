@@ -93,7 +93,7 @@ def type_options(command):
 
 def is_table(path):
     """Tell whether a path is of a CSV or Parquet file, which has named columns."""
-    from ..files.datasets import BUILT_IN, TABULAR
+    from ..tables.datasets import BUILT_IN, TABULAR
 
     return path not in BUILT_IN and path.lower().endswith(TABULAR) and os.path.isfile(path)
 
@@ -142,7 +142,7 @@ def columns_of(options):
 
 def types_of_labels(target, labels):
     """Return the type of a target, as the reader of tables takes it, by known labels (or None)."""
-    from ..files.columns import ALL, MISSING
+    from ..tables.types import ALL, MISSING
 
     if labels is None or labels.dtype.kind in "iufb":
         return {}
@@ -153,7 +153,7 @@ def types_of_labels(target, labels):
 def opened_data(path, target=None, *, task=None, types=None, drop=(), **how):
     """Yield the Data of a name or path; for tables: how to read them, `drop` columns left out."""
     if is_table(path):
-        from ..files.tables import open_table
+        from ..tables.reading import open_table
 
         types = (types or {}) | dict.fromkeys(drop, "category")  # which every cell is
         with open_table(path, target=target or "", types=types, **how) as sheet:
@@ -164,7 +164,7 @@ def opened_data(path, target=None, *, task=None, types=None, drop=(), **how):
             X = sheet.features.select(names)
             yield Data(sheet.name, X, y, task, names, sheet.target_name, sheet=sheet)
         return
-    from ..files.datasets import load_dataset
+    from ..tables.datasets import load_dataset
 
     table = load_dataset(path, target)
     if types or drop or how.get("on_bad_row", "error") != "error":

@@ -38,7 +38,7 @@ def explain(ctx, model, data, sizes, orientation, as_plan, html, latex, **option
     Nothing is trained or changed. `xpmlp explain --sizes 3,5,5,1` needs neither model nor data.
     """
     # fmt: on
-    from ..files.atomic import atomic_write
+    from ..atomic import atomic_write
 
     if as_plan and (html or latex):
         raise click.UsageError("--plan prints a table: leave --html and --latex out.")

@@ -93,7 +93,7 @@ def tune(ctx, data, **options):
         raise click.exceptions.Exit(130)
     if not ranked:
         raise DataError(f"{data}: no combination got a score in every fold.")
-    from ..files.atomic import atomic_write
+    from ..atomic import atomic_write
 
     atomic_write(out, _toml(ctx, ranked[0][-1]).encode())
     click.echo(f"Best options: {out}, to train with: xpmlp train --config {out}")
@@ -147,8 +147,8 @@ def _in_memory(source, rows):
     """Return the features and targets, in memory: they are read once for every fit."""
     import numpy as np
 
-    from ..files.frames import Frame
     from ..model import Scaling
+    from ..tables.frame import Frame
 
     rows = np.sort(rows)
     X, y = source.X[rows], source.y[rows]

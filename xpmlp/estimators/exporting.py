@@ -9,12 +9,12 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
-from ..files.atomic import atomic_write
-from ..files.frames import Frame
-from ..files.onnx import FUNCTIONS, Graph
+from ..atomic import atomic_write
+from ..model.encoding import EPOCH, ONE_DAY
+from ..model.onnx_graph import FUNCTIONS, Graph
 from ..nn import Ctx, Kernels
 from ..nn.layout import map_params
-from .encoding import EPOCH, ONE_DAY
+from ..tables.frame import Frame
 from .model_file import save_model
 from .weights import nested
 

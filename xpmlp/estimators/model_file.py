@@ -11,15 +11,15 @@ from .. import __version__
 from ..arrays import home
 from ..engines import Carry
 from ..errors import ModelFileError
-from ..files.container import FORMAT_VERSION, MAX_ARRAYS, read_container, write_container
 from ..model import Scaling
+from ..model.container import FORMAT_VERSION, MAX_ARRAYS, read_container, write_container
+from ..model.encoding import Column, Encoder, Scales
 from ..nn import LAYERS, Dense, Layout, Loss, Network, initializers
 from ..nn.activations import ACTIVATIONS, ActivationFunction, get_activation
 from ..nn.layout import path_name, put, walk
 from ..nn.losses import LOSSES, MAKERS, match_loss, quantile
 from ..optim import RULES, schedules
 from ..training import State, new_history
-from .encoding import Column, Encoder, Scales
 from .weights import collect, nested
 
 _SCORE = (float, type(None))

@@ -7,8 +7,8 @@ from sklearn.utils import check_array
 
 from ..arrays import float_dtype, is_array, is_numpy
 from ..errors import DataError
-from ..files.frames import frame_of, frame_of_array, is_frame, is_plain, is_table
-from .encoding import Encoder
+from ..model.encoding import Encoder
+from ..tables.frame import frame_of, frame_of_array, is_frame, is_plain, is_table
 from .inputs import refuse_mask
 
 

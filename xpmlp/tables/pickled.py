@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ..atomic import StrPath
 from ..errors import DataError
-from .atomic import StrPath
 from .common import Table, check_samples, opened, require
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ..atomic import StrPath
 from ..errors import DataError
-from .atomic import StrPath
 from .common import Table, require
 from .idx import read_idx_folder
 from .npz import read_npz
 from .pickled import read_mnist_pickle
-from .tables import PARQUET, read_features, read_table
+from .reading import PARQUET, read_features, read_table
 
 TABULAR = (".csv", ".tsv", ".csv.gz", ".tsv.gz", *PARQUET)
 PICKLED = (".pkl", ".pkl.gz", ".pickle", ".pickle.gz")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..atomic import StrPath
 from ..errors import DataError
-from .atomic import StrPath
 from .common import MAX_BYTES, Table, check_samples, opened, require
 
 DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from ..atomic import StrPath, atomic_write
 from ..errors import DataError
-from .atomic import StrPath, atomic_write
-from .columns import ALL, MISSING, Column, columns_of, described
 from .common import Table, infer_task, listed, require
-from .csv_rows import BadRow
-from .frames import Frame
-from .sheets import PARQUET, Sheet, nearest, open_sheet, short
-from .stored import SheetFrame
+from .csv_repair import BadRow
+from .duckdb_frame import SheetFrame
+from .duckdb_source import PARQUET, Sheet, nearest, open_sheet, short
+from .frame import Frame
+from .types import ALL, MISSING, Column, columns_of, described
 
 __all__ = ["MISSING", "PARQUET", "BadRow", "RawTable", "open_table", "read_features", "read_table"]
 POLICIES = ("error", "skip", "quarantine")

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
+from ..atomic import StrPath, atomic_write
 from ..errors import ModelFileError
-from .atomic import StrPath, atomic_write
 
 FORMAT_VERSION = 1
 DTYPES = {"F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64"}

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import DataError
 from .common import listed, require
-from .sheets import Sheet, nearest
+from .duckdb_source import Sheet, nearest
 
 # A cell that is one of these, or empty, is missing. They are what R, SQL, pandas and others write.
 MISSING = (

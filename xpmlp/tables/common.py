@@ -10,8 +10,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from ..atomic import StrPath
 from ..errors import DataError
-from .atomic import StrPath
 
 MAX_BYTES = 8 << 30  # what a small file may unpack to
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..atomic import StrPath
 from ..errors import DataError
-from .atomic import StrPath
 from .common import MAX_BYTES, Table, check_samples, infer_task, require
 
 KEYS = (

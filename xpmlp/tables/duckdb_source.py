@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from ..atomic import StrPath
 from ..errors import DataError
-from .atomic import StrPath
 from .common import opened, require
-from .csv_rows import BadRow, Dialect, clean, count_lines, dialect_of
+from .csv_repair import BadRow, Dialect, clean, count_lines, dialect_of
 
 PARQUET = (".parquet", ".pq")
 INDEX = re.compile(r"__index_level_\d+__")

@@ -12,9 +12,9 @@ import numpy as np
 
 from ..arrays import free_memory
 from ..errors import DataError, DeviceMemoryError
-from ..files.common import listed
-from ..files.frames import EMPTY, as_text
 from ..nn import Embedding
+from ..tables.common import listed
+from ..tables.frame import EMPTY, as_text
 
 SMALL = 64  # categories that become 0/1 columns, which compiled code runs; more: learnt vectors
 MOST = 1000  # categories of a column that are told apart, the most frequent; the others are unknown
@@ -123,7 +123,7 @@ class Encoder:
 
     Examples
     --------
-    >>> from xpmlp.files.frames import Frame
+    >>> from xpmlp.tables.frame import Frame
     >>> frame = Frame(("age", "city"), ("number", "category"), (
     ...     np.asarray([20.0, 30.0, 40.0]), np.asarray(["Rome", None, "Oslo"], object)))
     >>> encoder = Encoder.of(frame)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .frames import BLOCK, EMPTY, Frame
+from .frame import BLOCK, EMPTY, Frame
 
 
 @dataclass(frozen=True, eq=False)

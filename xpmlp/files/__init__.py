@@ -1,1 +1,0 @@
-"""Everything on disk: the model container, atomic writes, tables, images, built-in data sets."""
