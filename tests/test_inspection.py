@@ -6,12 +6,14 @@ import subprocess
 import tracemalloc
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from conftest import assert_derivative, relative_error
 
+import xpmlp
 from xpmlp import MLPClassifier, MLPRegressor, nn
 from xpmlp.arrays import free_memory, home
 from xpmlp.cli import main
@@ -124,8 +126,13 @@ def test_every_printed_equation_is_true(activation, loss, orientation):
     network = nn.Network([nn.Dense(4, activation), nn.Dense(5, activation), nn.Dense(3)])
     x, y = data(), np.eye(3)[np.arange(40) % 3]
     y = y + 0.5 if loss == "gamma" else y
-    explanation = network.explain(
-        x, y, params=drawn(network, 2), loss=nn.losses.LOSSES[loss], orientation=orientation
+    explanation = xpmlp.explain(
+        network,
+        x,
+        y,
+        params=drawn(network, 2),
+        loss=nn.losses.LOSSES[loss],
+        orientation=orientation,
     )
     reader = Reader(activation, x, y, explanation.parameters, orientation == "columns")
     lines = list(lines_of(explanation))
@@ -151,7 +158,7 @@ def test_the_gradients_are_the_derivatives_of_the_loss_and_the_penalty(alpha):
     y = data(7, 2, seed=1)
 
     def explained(params):
-        return EVERYTHING.explain(x, y, params=params, alpha=alpha)
+        return xpmlp.explain(EVERYTHING, x, y, params=params, alpha=alpha)
 
     def objective(params):
         explanation = explained(params)
@@ -168,8 +175,8 @@ def test_every_library_tells_the_same(xp):
     x, y = data(9, 3).astype(dtype), data(9, 2, seed=1).astype(dtype)
     params = nn.layout.map_params(lambda a: a.astype(dtype), drawn(small, 3))
     there = nn.layout.map_params(xp.asarray, params)
-    want = small.explain(x, y, params=params, alpha=0.1)
-    got = small.explain(xp.asarray(x), xp.asarray(y), params=there, alpha=0.1)
+    want = xpmlp.explain(small, x, y, params=params, alpha=0.1)
+    got = xpmlp.explain(small, xp.asarray(x), xp.asarray(y), params=there, alpha=0.1)
     tolerance = 1e-10 if dtype == "float64" else 2e-4
     assert [line.formula for line in lines_of(got)] == [line.formula for line in lines_of(want)]
     for a, b in zip(lines_of(got), lines_of(want)):
@@ -182,7 +189,7 @@ def test_every_library_tells_the_same(xp):
 
 
 def test_layers_of_every_kind_get_sensible_lines():
-    explanation = EVERYTHING.explain(data(9, 3))
+    explanation = xpmlp.explain(EVERYTHING, data(9, 3))
     formulas = [line.formula for line in lines_of(explanation)]
     for formula in (
         "D1 = X * M1 / 0.9", "Z2 = D1 @ W2 + b2", "D3 = A2 * M3 / 0.5", "Z4.1 = D3 @ W4.1",
@@ -206,9 +213,9 @@ def test_long_names_and_deep_nests_keep_within_a_terminal():
     deep = nn.Dense(3, name)
     for _ in range(3):
         deep = Residual(nn.Network([nn.Dense(3), deep, nn.Dense(3)]))
-    explanation = nn.Network([nn.Dense(3), deep]).explain(data(12345, 3))
+    explanation = xpmlp.explain(nn.Network([nn.Dense(3), deep]), data(12345, 3))
     wide = nn.Network([nn.Dense(10**5, name), nn.Dense(10**5, "logistic"), deep])
-    plan = wide.plan(np.broadcast_to(np.float32(0), (10**5, 10**5)), batch_size=10**5)
+    plan = xpmlp.plan(wide, np.broadcast_to(np.float32(0), (10**5, 10**5)), batch_size=10**5)
     for text in (str(explanation), str(plan)):
         assert max(map(len, text.splitlines())) <= 100
     assert "2 Dense 100000 -> 100000 logistic" in str(plan) and "10,000,100,000" in str(plan)
@@ -255,7 +262,7 @@ def test_units_that_pass_no_gradient_for_any_row_are_counted_as_dead():
     network = nn.Network([nn.Dense(4, "relu"), nn.Activation("hard_tanh"), nn.Dense(1)])
     params = drawn(network, 2)
     params[0]["b"][:] = [[-100.0, 0.0, -100.0, 100.0]]
-    explanation = network.explain(data(), params=params)
+    explanation = xpmlp.explain(network, data(), params=params)
     assert [layer.units for layer in explanation.layers] == [4, 4, 0]
     assert [layer.dead for layer in explanation.layers] == [2, 1, 0]  # 0 is inside hard_tanh
     assert "2 of 4 units dead" in str(explanation) and "2 of 4" in explanation.to_html()
@@ -268,7 +275,7 @@ def test_norms_of_huge_and_tiny_values_neither_overflow_nor_vanish():
     for size in (1e-30, 1e30):
         x = np.full((3, 2), size, np.float32)
         params = {0: {"W": np.ones((2, 2), np.float32), "b": np.zeros((1, 2), np.float32)}}
-        line = network.explain(x, 2 * x, params=params).layers[0].forward[0]
+        line = xpmlp.explain(network, x, 2 * x, params=params).layers[0].forward[0]
         assert line.norm == pytest.approx(2 * size * np.sqrt(6), rel=1e-5)
 
 
@@ -279,7 +286,7 @@ def test_a_loss_and_an_activation_of_ones_own_stand_in_by_name():
     network, rows = nn.Network([nn.Dense(2, odd), nn.Dense(1)]), LOSSES["squared_error"]
     for name in ("my_loss", "poisson", "affine"):  # whatever it is called
         loss = nn.Loss(name, rows.value_and_grad, "identity")
-        explanation = network.explain(data(), loss=loss)
+        explanation = xpmlp.explain(network, data(), loss=loss)
         assert f"L = {name}(Z2, Y) = " in str(explanation)
         assert f"dZ2 = {name}'(Z2, Y)" in str(explanation)
     assert "&lt;odd&gt;" in explanation.to_html() and "<odd>" not in explanation.to_html()
@@ -308,7 +315,7 @@ class Balance(HTMLParser):
 
 @pytest.mark.parametrize("network", [EVERYTHING, LARGE], ids=["every layer", "large"])
 def test_the_page_is_small_and_holds_a_picture_of_each_parameter_and_its_gradient(network):
-    explanation = network.explain(data(20, 784))
+    explanation = xpmlp.explain(network, data(20, 784))
     for text in (explanation.to_html(), explanation._repr_html_()):
         assert len(text) < 150_000
         found = Balance(text)
@@ -320,7 +327,7 @@ def test_the_page_is_small_and_holds_a_picture_of_each_parameter_and_its_gradien
 def test_a_heat_map_shows_the_sign_and_the_place_of_the_largest_cell():
     network = nn.Network([nn.Dense(2)])
     W = np.asarray([[0.0, -8.0], [4.0, 0.0]])
-    explanation = network.explain(data(), params={0: {"W": W, "b": np.zeros((1, 2))}})
+    explanation = xpmlp.explain(network, data(), params={0: {"W": W, "b": np.zeros((1, 2))}})
     svg = explanation.to_html().split("<svg")[1]
     (down,), (up,) = (
         re.findall(rf"class='{kind}' fill-opacity='([\d.]+)' d='([^']+)'", svg)
@@ -342,7 +349,7 @@ def check_latex(explanation):
 
 @pytest.mark.parametrize("orientation", ["rows", "columns"])
 def test_the_latex_has_the_shapes_under_the_symbols(orientation):
-    latex = check_latex(NETWORK.explain(data(), orientation=orientation))
+    latex = check_latex(xpmlp.explain(NETWORK, data(), orientation=orientation))
     product = {
         "rows": r"\underset{(40,2)}{X} \, \underset{(2,4)}{W_{1}}",
         "columns": r"\underset{(4,2)}{W_{1}} \, \underset{(2,40)}{X}",
@@ -353,7 +360,7 @@ def test_the_latex_has_the_shapes_under_the_symbols(orientation):
 def test_the_latex_compiles(tmp_path):
     if shutil.which("pdflatex") is None:
         pytest.skip("there is no pdflatex here")
-    (tmp_path / "a.tex").write_text(EVERYTHING.explain(data(9, 3)).to_latex(document=True))
+    (tmp_path / "a.tex").write_text(xpmlp.explain(EVERYTHING, data(9, 3)).to_latex(document=True))
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "a.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]
@@ -364,13 +371,13 @@ def test_the_latex_compiles(tmp_path):
 
 
 def test_a_plan_counts_what_the_network_has():
-    plan = EVERYTHING.plan(data(100, 3), batch_size=10)
+    plan = xpmlp.plan(EVERYTHING, data(100, 3), batch_size=10)
     params, _ = EVERYTHING.init(3, np.random.default_rng(0))
     sizes = [a.size for _, _, a in nn.layout.walk(EVERYTHING, params)]
     assert sum(layer.parameters for layer in plan.layers) == sum(sizes)
     assert plan.memory["parameters"] == 8 * sum(sizes)
     assert [layer.output for layer in plan.layers][-1] == (10, 2)
-    first, second = NETWORK.plan(data(100), batch_size=10).layers
+    first, second = xpmlp.plan(NETWORK, data(100), batch_size=10).layers
     assert (first.forward, first.total) == (2 * 10 * 2 * 4, 2 * 2 * 10 * 2 * 4)  # dW, no dX
     assert (second.forward, second.total) == (2 * 10 * 4 * 3, 3 * 2 * 10 * 4 * 3)
 
@@ -400,18 +407,18 @@ def test_a_plan_of_terabytes_takes_no_memory_and_says_by_how_much_it_does_not_fi
     x = np.broadcast_to(np.float32(0), (10**9, 784))
     network = nn.Network([nn.Dense(10**6, "relu"), nn.Dense(10**6), nn.Dense(10)])
     tracemalloc.start()
-    plan = network.plan(x)
+    plan = xpmlp.plan(network, x)
     assert tracemalloc.get_traced_memory()[1] < 1e6
     tracemalloc.stop()
     assert plan.memory["parameters"] > 4e12 and plan.fits is False
     assert "does not fit by" in str(plan)
-    assert NETWORK.plan(data()).fits and "free: fits." in str(NETWORK.plan(data()))
+    assert xpmlp.plan(NETWORK, data()).fits and "free: fits." in str(xpmlp.plan(NETWORK, data()))
 
 
 def test_data_that_are_on_the_device_already_are_not_counted_again():
     x = data(1000, 50)
-    own = NETWORK.plan(x).memory["data"]
-    moved = NETWORK.plan(x, dtype="float32").memory["data"]
+    own = xpmlp.plan(NETWORK, x).memory["data"]
+    moved = xpmlp.plan(NETWORK, x, dtype="float32").memory["data"]
     assert moved - own > 1000 * 50 * 4 - 1000 * 3 * 4 - 1
 
 
@@ -419,7 +426,7 @@ def test_every_device_says_what_is_free_or_that_it_does_not_know(xp):
     free = free_memory(xp.asarray(np.ones(3, "float32")))
     assert free is None or 0 < free < 2**50
     x = xp.asarray(np.ones((6, 2), "float32"))
-    plan = NETWORK.plan(x)
+    plan = xpmlp.plan(NETWORK, x)
     assert home(x).library in plan.title and (plan.free is None or plan.free > 0)
     silent = replace(plan, free=None)
     assert silent.fits is None and "does not say what is free" in str(silent)
@@ -461,6 +468,7 @@ X, Y = data(64), data(64)[:, 0]
 CODES = np.zeros(64, int)
 REG = lambda: MLPRegressor(hidden_layer_sizes=(3,))
 ONE = nn.Network([nn.Dense(1)])
+explained, planned = partial(xpmlp.explain, ONE), partial(xpmlp.plan, ONE)
 
 
 @pytest.mark.parametrize("method", ["plan", "explain"])
@@ -499,44 +507,63 @@ ONE = nn.Network([nn.Dense(1)])
 )
 def test_a_shape_that_does_not_fit_is_told_with_what_was_meant(make, x, y, message, method):
     with pytest.raises(ValueError) as error:
-        getattr(make(), method)(x, y)
+        of_network = isinstance(made := make(), nn.Network)
+        getattr(xpmlp, method)(made, x, y) if of_network else getattr(made, method)(x, y)
     assert message in str(error.value)
 
 
 def test_what_can_be_trained_on_but_looks_wrong_is_noted():
     (note,) = REG().plan(X, np.zeros((64, 1))).notes
     assert note == "y is (64, 1), predictions are (64,); did you mean y[:, 0]?"
-    assert "pass X.T" in str(ONE.plan(X.T))
+    assert "pass X.T" in str(xpmlp.plan(ONE, X.T))
     assert REG().plan(X, np.zeros(64)).notes == ()
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: ONE.explain(X, orientation="up"), "orientation must be 'rows' or 'columns'"),
-        (lambda: ONE.explain(X * np.nan), "X holds NaN"),
         (
-            lambda: ONE.explain(np.full((3, 2), "a")),
+            lambda: explained(X, orientation="up"),
+            "orientation must be 'rows' or 'columns'",
+        ),
+        (lambda: explained(X * np.nan), "X holds NaN"),
+        (
+            lambda: explained(np.full((3, 2), "a")),
             "X is a ndarray of <U1, expected an array of numbers",
         ),
-        (lambda: ONE.explain(X, X[:, :1] * np.inf), "y holds NaN"),
-        (lambda: ONE.explain(X, loss="no_loss"), "loss must be one of"),
-        (lambda: ONE.explain(X, solver="no_rule"), "solver must be one of"),
-        (lambda: ONE.explain(X, alpha=-1), "alpha must be a number of 0 or more"),
-        (lambda: ONE.explain(X, learning_rate_init="a"), "learning_rate_init must be a number"),
-        (lambda: ONE.explain(X, random_state=-1), "random_state must be a whole number >= 0"),
-        (lambda: ONE.explain(X, params={}), r"params lack an array 0\.W, of shape \(2, 1\)"),
-        (lambda: ONE.explain(X, params={0: {"W": X, "b": X}}), r"0\.W as \(64, 2\), expected"),
-        (lambda: nn.Network([nn.Dropout(0.1)]).explain(X), "no parameters"),
-        (lambda: nn.Network([]).plan(X), "no parameters"),
-        (lambda: ONE.explain(X.tolist()), r"X is a list, expected an array: pass np.asarray\(X\)"),
-        (lambda: ONE.plan(X, loss="no_loss"), "loss must be one of"),
+        (lambda: explained(X, X[:, :1] * np.inf), "y holds NaN"),
+        (lambda: explained(X, loss="no_loss"), "loss must be one of"),
+        (lambda: explained(X, solver="no_rule"), "solver must be one of"),
+        (lambda: explained(X, alpha=-1), "alpha must be a number of 0 or more"),
+        (
+            lambda: explained(X, learning_rate_init="a"),
+            "learning_rate_init must be a number",
+        ),
+        (
+            lambda: explained(X, random_state=-1),
+            "random_state must be a whole number >= 0",
+        ),
+        (lambda: explained(X, params={}), r"params lack an array 0\.W, of shape \(2, 1\)"),
+        (
+            lambda: explained(X, params={0: {"W": X, "b": X}}),
+            r"0\.W as \(64, 2\), expected",
+        ),
+        (lambda: xpmlp.explain(nn.Network([nn.Dropout(0.1)]), X), "no parameters"),
+        (lambda: xpmlp.plan(nn.Network([]), X), "no parameters"),
+        (
+            lambda: explained(X.tolist()),
+            r"X is a list, expected an array: pass np.asarray\(X\)",
+        ),
+        (lambda: planned(X, loss="no_loss"), "loss must be one of"),
         (
             lambda: MLPClassifier().plan(X, np.c_[CODES, X.round(0)[:, 0]]),
             "several columns that are not 0",
         ),
         (lambda: REG().plan(X, Y[:, None, None]), "Found array with dim 3"),
-        (lambda: ONE.plan(X, batch_size=0), "batch_size must be a whole number of 1 or more"),
+        (
+            lambda: xpmlp.plan(ONE, X, batch_size=0),
+            "batch_size must be a whole number of 1 or more",
+        ),
         (lambda: REG().plan(X), "plan needs y before fit"),
         (lambda: REG().plan(X * 1j, X[:, 0]), "Complex data"),
         (lambda: MLPClassifier().plan(X, X[:, 0]), "Unknown label type"),

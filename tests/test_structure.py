@@ -34,8 +34,6 @@ FLOORS = {
     "__main__": 8,
 }
 SIDE = {"callbacks", "plotting"}  # imports nothing of ours
-# Methods that users call and the package never does may open onto a floor above: (who, what).
-DOORS = {("xpmlp.nn.network", "xpmlp.inspection")}
 LIBRARIES = {"cupy", "cupyx", "torch", "jax", "array_api_strict"}
 FILES = sorted(ROOT.rglob("*.py"))
 EVERY_FILE = pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -65,9 +63,8 @@ def imports(path):
 
 
 def own_imports(path):
-    """What a file imports of ours, but for the doors."""
-    own = {name for name in imports(path) if name.partition(".")[0] == "xpmlp"}
-    return {name for name in own if (module_of(path), name) not in DOORS}
+    """What a file imports of ours."""
+    return {name for name in imports(path) if name.partition(".")[0] == "xpmlp"}
 
 
 def unit(module):
@@ -142,23 +139,6 @@ def test_this_file_sees_an_import_that_goes_up(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path / "xpmlp")
     assert sorted(own_imports(bad)) == ["xpmlp.engines", "xpmlp.training.step"]
     assert len(list(complaints(bad))) == 2
-
-
-@pytest.mark.parametrize("door", DOORS, ids=lambda door: door[0])
-def test_a_door_opens_inside_of_methods_that_the_package_never_calls(door):
-    def opens(node):
-        return isinstance(node, ast.ImportFrom) and node.module == unit(door[1])
-
-    tree = ast.parse(MODULES[door[0]].read_text())
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    methods = {f.name for f in functions if any(map(opens, f.body))}
-    assert methods and not any(map(opens, tree.body)), "a door that nothing opens, or always open"
-    for path in FILES:
-        calls = [
-            node.func for node in ast.walk(ast.parse(path.read_text())) if hasattr(node, "func")
-        ]
-        names = {f.attr for f in calls if isinstance(f, ast.Attribute)}
-        assert unit(module_of(path)) == "cli" or not names & methods, path
 
 
 @pytest.mark.parametrize("name", ["nn", "optim", "engines", "training", "model"])

@@ -12,6 +12,8 @@ _HOME = {
     "MLPRegressor": "xpmlp.estimators",
     "load_model": "xpmlp.estimators",
     "train": "xpmlp.training",
+    "explain": "xpmlp.inspection",
+    "plan": "xpmlp.inspection",
     "forbid_transfers": "xpmlp.transfers",
     "show_backends": "xpmlp.cli.doctor",
     "callbacks": None,

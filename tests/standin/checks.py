@@ -18,6 +18,7 @@ cupy = install()
 
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 
+import xpmlp  # noqa: E402
 from xpmlp import MLPClassifier, MLPRegressor, engines, load_model, nn  # noqa: E402
 from xpmlp.arrays import free_memory, home, namespace  # noqa: E402
 from xpmlp.errors import DeviceMemoryError  # noqa: E402
@@ -293,7 +294,7 @@ def test_a_plan_asks_the_card_what_is_free_and_runs_nothing():
     x, y = on_card(X, Y)
     free = cupy.cuda.Device().mem_info[0]
     with recording() as record:
-        plan = nn.Network([nn.Dense(4)]).plan(x)
+        plan = xpmlp.plan(nn.Network([nn.Dense(4)]), x)
     assert 0 < free < 4 << 30
     assert (plan.free, plan.fits, record.launches, record.to_host) == (free, True, [], [])
     assert MLPClassifier(**ARGS, device="cuda").plan(X, Y).free == free

@@ -66,6 +66,7 @@ def _of_sizes(sizes, orientation, as_plan, options):
     """Explain or plan a network of sizes at its initial weights, on random data."""
     import numpy as np
 
+    from ..inspection import explain, plan
     from ..nn import Dense, Network
     from ..randomness import stream
 
@@ -75,11 +76,11 @@ def _of_sizes(sizes, orientation, as_plan, options):
     network, shape = Network((*hidden, Dense(sizes[-1]))), (options["batch"], sizes[0])
     if as_plan:  # of arrays that take no memory
         data = (np.broadcast_to(np.float32(0), (shape[0], n)) for n in (shape[1], sizes[-1]))
-        return network.plan(*data, loss=options["loss"], batch_size=shape[0])
+        return plan(network, *data, loss=options["loss"], batch_size=shape[0])
     X = stream(options["seed"], "data", 1).normal(size=shape)
-    return network.explain(
-        X, loss=options["loss"], random_state=options["seed"], orientation=orientation
-    )
+    return explain(
+        network, X, loss=options["loss"], random_state=options["seed"], orientation=orientation
+    )  # fmt: skip
 
 
 def _of_model(model, data, orientation, as_plan, options):

@@ -11,7 +11,7 @@ from sklearn.exceptions import DataConversionWarning
 
 from ..arrays import Array, array_at, float_dtype, is_array, is_numpy
 from ..errors import DivergenceError
-from ..inspection import check_shapes, explain, plan_training, shape_of
+from ..inspection import check_shapes, explain_step, plan_training, shape_of
 from ..nn import Loss, Network
 from ..nn.losses import levels_of, match_loss
 from ..placing import place
@@ -71,7 +71,7 @@ class Explains:
         with catch_warnings():
             simplefilter("ignore", DataConversionWarning)  # a note says it
             problem = self._problem(X, y)
-        return explain(
+        return explain_step(
             *problem[:5], rule=None if self.solver == "lbfgs" else self._rule(),
             lr=float(self.learning_rate_init), alpha=problem.alpha, weight_decay=self.weight_decay,
             seed=getattr(self, "seed_", 0), orientation=orientation, notes=notes,

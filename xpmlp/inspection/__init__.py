@@ -1,10 +1,10 @@
 """Looking into a network with the code that trains: equations with live shapes, the plan."""
 
-from .explain import Explanation, explain, explain_network
-from .plan import TrainingPlan, plan_network, plan_training
+from .explain import Explanation, explain, explain_step
+from .plan import TrainingPlan, plan, plan_training
 from .shapes import check_shapes, shape_of
 
 __all__ = [
-    "Explanation", "TrainingPlan", "check_shapes", "explain", "explain_network", "plan_network",
+    "Explanation", "TrainingPlan", "check_shapes", "explain", "explain_step", "plan",
     "plan_training", "shape_of",
 ]  # fmt: skip

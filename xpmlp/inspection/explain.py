@@ -57,7 +57,7 @@ class Explanation:
     >>> import numpy as np
     >>> from xpmlp import nn
     >>> network = nn.Network([nn.Dense(4, "tanh"), nn.Dense(1)])
-    >>> explanation = network.explain(np.ones((400, 2)), np.ones((400, 1)))
+    >>> explanation = explain(network, np.ones((400, 2)), np.ones((400, 1)))
     >>> line = explanation.layers[0].forward[0]
     >>> line.formula, line.shapes
     ('Z1 = X @ W1 + b1', '(400,2) (2,4) + (1,4) -> (400,4)')
@@ -131,7 +131,7 @@ class Explanation:
         return f"{head}\\begin{{document}}\n{latex}\\end{{document}}\n"
 
 
-def explain(
+def explain_step(
     network, loss, params, x, y, *, rule, lr, alpha=0.0, weight_decay=None, seed=0,
     orientation="rows", notes=(),
 ):  # fmt: skip
@@ -204,11 +204,45 @@ def _parameter_notes(network, params, grads, new, *, ratios, columns):
     return found
 
 
-def explain_network(
+def explain(
     network, X, y=None, *, params=None, loss="squared_error", solver="adam",
     learning_rate_init=1e-3, alpha=0.0, random_state=0, orientation="rows",
 ):  # fmt: skip
-    """Return the `Explanation` of a step of a bare network; see `Network.explain`."""
+    """Run one training step of a network on X and y, and tell what happens in it.
+
+    Parameters
+    ----------
+    network : Network
+    X : array (n_samples, n_features)
+    y : array, optional
+        As in `xpmlp.train`; random if not given.
+    params : dict, optional
+        Layer number -> name -> array; else the layers' initializers draw.
+    loss : str or Loss, default="squared_error"
+    solver, learning_rate_init, alpha, random_state
+        As in `xpmlp.train`: they say what the first update and the penalty are.
+    orientation : {"rows", "columns"}
+        How samples stand in the equations; in X and y they stand in rows.
+
+    Returns
+    -------
+    Explanation
+        To print, `.to_html()`, `.to_latex()`; its `layers` and `parameters` hold the numbers.
+
+    Raises
+    ------
+    ShapeError
+        When X, y and the network do not fit; the message says what was probably meant.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpmlp import explain, nn
+    >>> network = nn.Network([nn.Dense(5, "relu"), nn.Dense(1)])
+    >>> explanation = explain(network, np.ones((4, 3)), orientation="columns")
+    >>> explanation.layers[1].forward[0].formula
+    'Z2 = W2 @ A1 + b2'
+    """
     for name, value in (("learning_rate_init", learning_rate_init), ("alpha", alpha)):
         if not isinstance(value, Real) or not 0 <= float(value) < np.inf:
             raise ValueError(f"{name} must be a number of 0 or more, got {value!r}.")
@@ -222,7 +256,7 @@ def explain_network(
     if y is None:
         y = _random_targets(record.name, x.shape[0], n_out, random_state)
     rule = None if solver == "lbfgs" else make_rule(solver)
-    return explain(
+    return explain_step(
         network, record, params, x, checked_targets(y, x, n_out, loss), rule=rule,
         lr=learning_rate_init, alpha=alpha, seed=random_state, orientation=orientation, notes=notes,
     )  # fmt: skip

@@ -56,8 +56,8 @@ class TrainingPlan:
     >>> import numpy as np
     >>> from xpmlp import nn
     >>> network = nn.Network([nn.Dense(512, "relu"), nn.Dense(10)])
-    >>> plan = network.plan(np.zeros((1000, 784), "float32"), batch_size=100)
-    >>> plan.layers[0].forward, plan.memory["parameters"], plan.fits
+    >>> costs = plan(network, np.zeros((1000, 784), "float32"), batch_size=100)
+    >>> costs.layers[0].forward, costs.memory["parameters"], costs.fits
     (80281600, 1628200, True)
     """
 
@@ -132,26 +132,52 @@ def plan_training(network, X, *, dtype, rule, batch_size, like, notes=()):
     return TrainingPlan(title, tuple(layers), memory, free_memory(like), tuple(notes))
 
 
-def plan_network(
-    network, X, y=None, *, loss="squared_error", solver="adam", batch_size=None, dtype=None
-):
-    """Return the `TrainingPlan` of a bare network; see `Network.plan`."""
+def plan(network, X, y=None, *, loss="squared_error", solver="adam", batch_size=None, dtype=None):
+    """Tell what training a network will take, before anything of its size is allocated.
+
+    Parameters
+    ----------
+    network : Network
+    X : array (n_samples, n_features)
+        Only its shape, dtype and device are looked at, as of y.
+    y : array, optional
+    loss, solver, batch_size, dtype
+        As in `xpmlp.train`.
+
+    Returns
+    -------
+    TrainingPlan
+        To print: shapes, parameters, FLOPs, bytes, and whether they fit the device.
+
+    Raises
+    ------
+    ShapeError
+        When X, y and the network do not fit; the message says what was probably meant.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xpmlp import nn, plan
+    >>> plan(nn.Network([nn.Dense(1)]), np.ones((64, 3)), np.ones(64))
+    Traceback (most recent call last):
+    xpmlp.errors.ShapeError: y is (64,), the outputs are (64, 1); did you mean y[:, None]?
+    """
     if not isinstance(batch_size, Integral | None) or (batch_size is not None and batch_size < 1):
         raise ValueError(f"batch_size must be a whole number of 1 or more, got {batch_size!r}.")
     check_shapes(X, y)
     n, d = shape_of(X)
     wide = f"X is {(n, d)}, wider than long; if its samples stand in columns, pass X.T."
     like = X[:0, ...] if is_array(X) else np.empty((0, 1))
-    plan = plan_training(
+    found = plan_training(
         network, X, dtype=float_dtype(like, dtype), batch_size=batch_size or 200, like=like,
         rule=None if solver == "lbfgs" else make_rule(solver),
         notes=[wide] if d > n and y is None else [],
     )  # fmt: skip
-    n_out = plan.layers[-1].output[1]
+    n_out = found.layers[-1].output[1]
     network_loss(loss, n_out)
     if y is not None and not (loss == "log_loss" and len(shape_of(y)) == 1):
         check_targets((n, n_out), shape_of(y))
-    return plan
+    return found
 
 
 def _costs(network, n_in, rows, size, number, layers):
