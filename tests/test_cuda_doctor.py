@@ -164,7 +164,11 @@ def test_where_all_works_each_row_says_so_and_the_verdict_what_each_device_means
     assert "cuda:0 NVIDIA H100, compute capability 9.0, 79.0 of 85.0 GB free" in text
     assert "cuBLASLt 13.10" in text
     assert "accelerate='eager' and 'graph' train like plain operations" in text
-    assert found[-1].text.startswith("device='cuda' uses cuda:0; device='auto' keeps host arrays")
+    assert found[-1].text.startswith("device='cuda' uses cuda:0, and so does device='auto'")
+    assert "cuda:1" not in found[-1].text
+    assert "a fit takes one card, device='cuda:1' another" in (
+        row(GOOD | {"card": CARD | {"n": 2}}, "verdict").text
+    )
 
 
 # What does not stop device="cuda" from working.

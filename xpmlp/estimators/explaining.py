@@ -84,7 +84,8 @@ class Explains:
         Parameters
         ----------
         X : as in `fit`
-            Only its shape, dtype and device are looked at.
+            Only its shape, dtype and device are looked at; with device="auto", of host arrays, the
+            host is.
         y : as in `fit`
             Its labels are counted; a fitted estimator needs none.
 
@@ -139,7 +140,8 @@ class Explains:
     ):
         """Test a range of learning rates: train from new weights while the rate rises.
 
-        The estimator stays as it is, whatever the range does to its copy.
+        The estimator stays as it is, whatever the range does to its copy. With device="auto" host
+        arrays stay on the CPU for so few steps.
 
         Parameters
         ----------
