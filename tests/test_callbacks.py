@@ -19,7 +19,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from xpmlp import MLPClassifier, MLPRegressor, callbacks, load_model
-from xpmlp.estimators.callbacks import Observed
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*Maximum iterations", "ignore:lbfgs failed to converge"
@@ -111,7 +110,7 @@ def test_the_estimator_of_an_epoch_can_be_saved_and_trained_further(tmp_path):
 
 
 def test_no_estimator_is_made_that_nobody_asks_for(monkeypatch):
-    monkeypatch.setattr(Observed, "_view", None)
+    monkeypatch.setattr("xpmlp.estimators.callbacks._view", None)
     losses = []
     est = fast(callbacks=lambda epoch: losses.append(epoch.loss)).fit(X, LABELS)
     assert losses == est.loss_curve_

@@ -558,13 +558,13 @@ def test_a_device_model_pickles_with_host_arrays_and_returns_home(library):
     x = xp.asarray(X.astype(np.float32))
     est = fast().fit(x, LABELS)
     state = est.__getstate__()
-    assert isinstance(state["coefs_"][0], np.ndarray)
+    assert isinstance(state["_model"].coefs[0], np.ndarray)
     twin = pickle.loads(pickle.dumps(est))
     assert array_api_compat.array_namespace(twin.coefs_[0]) == array_api_compat.array_namespace(x)
     np.testing.assert_array_equal(
         np.asarray(twin.predict_proba(x)), np.asarray(est.predict_proba(x))
     )
-    state["_home"] = type(state["_home"])("no_such_library", "cuda:0")
+    state["_location"] = type(state["_location"])("no_such_library", "cuda:0")
     with pytest.warns(UserWarning, match="stays in NumPy"):
         stranded = MLPClassifier()
         stranded.__setstate__(state)
@@ -579,7 +579,7 @@ def test_a_stranded_model_goes_on_with_the_rules_state_on_numpy(library):
     x = xp.asarray(X.astype(np.float32))
     est = fast().partial_fit(x, LABELS, classes=np.unique(LABELS))
     state = est.__getstate__()
-    state["_home"] = type(state["_home"])("no_such_library", "cpu")
+    state["_location"] = type(state["_location"])("no_such_library", "cpu")
     stranded = MLPClassifier()
     with pytest.warns(UserWarning, match="stays in NumPy"):
         stranded.__setstate__(state)

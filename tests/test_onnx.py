@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from xpmlp import MLPClassifier, MLPRegressor, load_model, nn
 from xpmlp.errors import DataError
 from xpmlp.estimators import exporting
-from xpmlp.model import Scaling, onnx_graph
+from xpmlp.model import onnx_graph
 from xpmlp.model.onnx_graph import FUNCTIONS, Graph
 from xpmlp.nn import Ctx
 from xpmlp.nn.activations import ACTIVATIONS
@@ -218,8 +218,7 @@ def test_regressions_predict_in_onnxruntime_as_here(kw, n_outputs, exported):
 
 def test_a_model_that_scales_its_inputs_takes_them_as_double(exported):
     far = 1.7e9 + 100 * X  # float32 would round to 128
-    est = classifier((far - far.mean(0)) / far.std(0))
-    est.scaling_ = Scaling.of(far)
+    est = classifier(far, feature_scale="standard")
     assert_classifies_as(est, exported(est), far)
 
 

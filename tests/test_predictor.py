@@ -12,7 +12,7 @@ import xpmlp.engines.numpy as numpy_engine
 from xpmlp import MLPClassifier, MLPRegressor, nn
 from xpmlp.engines import engine_for
 from xpmlp.errors import ShapeError
-from xpmlp.model import Scaling
+from xpmlp.model import Inputs
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Maximum iterations")
 
@@ -101,8 +101,9 @@ def test_a_predictor_takes_every_kind_of_array_that_predict_takes(engine, turn):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_predictor_standardises_as_the_model_does(engine, dtype):
     rows, y = (X * 50 + 1000).astype(dtype), VALUES * 7 - 3
-    est = MLPRegressor(hidden_layer_sizes=(5,), max_iter=3, random_state=0).fit(rows, y)
-    est.scaling_ = Scaling.of(rows, y)
+    scaled = {"feature_scale": "standard", "target_scale": "auto"}
+    est = MLPRegressor(hidden_layer_sizes=(5,), max_iter=3, random_state=0, **scaled).fit(rows, y)
+    assert est.scaling_.x_mean.shape == (1, 4)
     x = rows[:3]
     assert np.ptp(est.predict(x)) > 0
     assert_same(est.predictor(3)(x), est.predict(x), rtol=1e-5, atol=0)
@@ -239,11 +240,9 @@ def test_a_predictor_needs_a_fitted_model():
 def test_rows_that_are_converted_part_by_part_give_the_same(monkeypatch, engine, turn):
     est = fitted(y="outputs")
     want = est.predict(X)
-    monkeypatch.setattr("xpmlp.estimators.predictor.PART", 28)  # 7 rows of 4
-    sizes, whole = [], type(est)._computed
-    monkeypatch.setattr(
-        type(est), "_computed", lambda self, x: sizes.append(len(x)) or whole(self, x)
-    )
+    monkeypatch.setattr("xpmlp.model.inputs.PART", 28)  # 7 rows of 4
+    sizes, whole = [], Inputs.computed
+    monkeypatch.setattr(Inputs, "computed", lambda self, x: sizes.append(len(x)) or whole(self, x))
     np.testing.assert_allclose(est.predict(turn(X)), want, rtol=1e-6, atol=1e-6)
     assert sizes == [7] * 8 + [4]
     est.predict(X)
@@ -253,7 +252,7 @@ def test_rows_that_are_converted_part_by_part_give_the_same(monkeypatch, engine,
 def test_rows_are_looked_through_once_and_not_copied(monkeypatch):
     est, seen = fitted(), []
     monkeypatch.setattr(
-        "xpmlp.estimators.base.all_finite", lambda x: seen.append(x.ctypes.data) or True
+        "xpmlp.model.inputs.all_finite", lambda x: seen.append(x.ctypes.data) or True
     )
     est.predict(X)
     assert seen == [X.ctypes.data]
@@ -268,7 +267,7 @@ def test_predictions_with_weights_in_any_order_of_memory(engine):
 
 def test_engines_hold_the_parameters_that_their_compiled_code_reads():
     est = fitted(y="outputs")
-    engine, layout = engine_for(X), est._layout
+    engine, layout = engine_for(X), est._model.layout
     own = engine.outputs(est.network_, layout, "float32")
     store = {leaf.name: np.asfortranarray(copy.deepcopy(W)) for leaf, W in _leaves(est)}
     outputs = own(store, 60)
@@ -281,6 +280,6 @@ def test_engines_hold_the_parameters_that_their_compiled_code_reads():
 def _leaves(est):
     """Pairs of a leaf and its array as the layout shapes it."""
     lists = {"W": iter(est.coefs_), "b": iter(est.intercepts_)}
-    for leaf in est._layout.leaves:
+    for leaf in est._model.layout.leaves:
         slot = leaf.slots[0]
         yield leaf, next(lists[slot.path[-1]]).reshape(slot.shape)

@@ -234,12 +234,10 @@ def test_scikit_learns_digits_in_csr_and_csc_are_the_dense_digits():
 
 
 def test_a_model_that_standardises_refuses_sparse_x_in_a_sentence():
-    from xpmlp.model import Scaling
-
-    model = fitted(MLPRegressor, X, Z[:, 0])
-    model.scaling_ = Scaling.of(X)
-    with pytest.raises(ValueError, match="centring would make a sparse X dense"):
-        model.predict(CSR)
+    model = fitted(MLPRegressor, X, Z[:, 0], feature_scale="standard")
+    for call in (lambda: model.predict(CSR), lambda: model.fit(CSR, Z[:, 0])):
+        with pytest.raises(ValueError, match="centring would make a sparse X dense"):
+            call()
 
 
 def test_a_plan_counts_the_rows_that_are_dense_at_a_time_and_the_dtype_of_x():

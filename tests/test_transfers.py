@@ -64,7 +64,7 @@ def test_a_moved_model_predicts_there_what_it_predicted_here(place, make):
     method = "predict_proba" if make is MLPClassifier else "predict"
     wanted = getattr(est, method)(X)
     assert est.to(backend.like) is est
-    assert homes(est) == {est._home} == {home(backend.like)}
+    assert homes(est) == {est._model.location} == {home(backend.like)}
     assert est.device_ == home(backend.like).device
     got = getattr(est, method)(backend.asarray(X))
     assert home(got) == home(backend.like)
@@ -310,4 +310,4 @@ def test_only_the_block_and_its_thread_are_bound(device1):
             est.predict(X)
     assert len(done) == 1
     assert isinstance(est.predict(X), np.ndarray)
-    assert clone(est)._placed == "auto"
+    assert clone(est)._model is None

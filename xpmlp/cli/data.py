@@ -203,7 +203,8 @@ def check_range(X, dtype):
 def check_array(model, X):
     """Refuse numbers of an array that a model does not draw in and its dtype cannot hold."""
     if model.encoder_ is None:
-        check_range(X if model.scaling_ is None else model.scaling_.inputs(X), model._dtype)
+        inputs = model._model.inputs
+        check_range(inputs.scaling.inputs(X), inputs.dtype)
 
 
 def check_targets(place, y, classes):

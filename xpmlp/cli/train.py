@@ -87,7 +87,7 @@ def train(data, **options):
         scores = metrics(model, *test_part)
         model.save(out)
         seconds = time.perf_counter() - start
-        click.echo(f"\n{model.network_.summary(model._n_inputs)}\n")
+        click.echo(f"\n{model.network_.summary(model._model.inputs.width)}\n")
         effort = f"{model.n_iter_} epochs, {seconds:.1f} s on {model.device_}"
         click.echo(f"Test: {show_metrics(scores)} after {effort}.")
         click.echo(f"Model: {out}")
@@ -118,8 +118,6 @@ def _fit(source, part, watched, options):
     """Return the estimator that the options describe, fitted, and what to tell the user of it."""
     import numpy as np
 
-    from ..model import Scaling
-
     (X, y), table = part, source.sheet is not None
     model = estimator_of(source.task, X.kinds if table else None, options, y)
     model.set_params(
@@ -134,26 +132,17 @@ def _fit(source, part, watched, options):
     if source.task == "regression" and not np.abs(y).max() < np.finfo(model.dtype).max:
         raise DataError(f"{source.name} holds targets too large for {model.dtype}: divide them.")
     check_memory(source.name, X, model)
-    scaled, scaling = lambda X: X, None
     if not table and model.feature_scale != "robust" and model.n_bins is None:
         if options["standardise"]:
-            scaling = Scaling.of(X, shared=source.image)
-            if not all(np.abs(a).max() < np.finfo(model.dtype).max for a in scaling[:2]):
-                raise DataError(f"{source.name} holds numbers too large to be standardised.")
-            scaled = scaling.inputs
+            model.set_params(feature_scale="global" if source.image else "standard")
         else:
             check_range(X, model.dtype)
-    held = {} if watched is None else {"X_val": scaled(watched[0]), "y_val": watched[1]}
+    held = {} if watched is None else {"X_val": watched[0], "y_val": watched[1]}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        model.fit(scaled(X), y, **held)
+        model.fit(X, y, **held)
     texts = dict.fromkeys(str(warning.message) for warning in caught)
     notes = [text for text in texts if "Maximum iterations" not in text]  # they were asked for
-    if scaling is not None:  # what the estimator knows of the targets stays
-        own = model.scaling_
-        model.scaling_ = scaling if own is None else scaling._replace(
-            y_mean=own.y_mean, y_scale=own.y_scale
-        )  # fmt: skip
     if table:
         model.table_types_ = source.types
     elif source.feature_names is not None:

@@ -7,56 +7,44 @@ from time import perf_counter
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from ..arrays import (
-    all_finite,
-    as_float,
-    float_dtype,
-)  # fmt: skip
+from ..arrays import HOST, from_host, home
 from ..engines import ACCELERATIONS, MATMUL_PRECISIONS, Carry
 from ..errors import DivergenceError
+from ..model import Model
 from ..nn import BatchNorm, Dropout, Layer
 from ..nn.activations import ActivationFunction
-from ..nn.losses import levels_of, match_loss
+from ..nn.layout import map_params
+from ..nn.losses import match_loss
 from ..nn.normalization import NORMALIZATIONS
 from ..optim import RULES, SCHEDULES, SGD, Rule, Schedule, make_rule, make_schedule
-from ..placing import place
-from ..training import Recipe, SparseRows, fit_network, fit_report, like_of
+from ..placing import why_there
+from ..randomness import stream
+from ..training import Recipe, fit_network, fit_report, like_of, where_it_pays
 from ..transfers import counting
-from .building import Builds, has_layer
-from .callbacks import Observed, with_callbacks
+from .building import has_layer, is_pair, network_of
+from .callbacks import CallbackSupportMixin, observed, with_callbacks
 from .explaining import Explains
-from .exporting import Exports
+from .fitted import Fitted
 from .inputs import (
-    check_inputs,
+    STANDARDISED,
     check_weights,
+    checked_rows,
+    measured_scaling,
     on_its_card,
     seed_of,
-    sparse_rows,
 )
-from .moving import Moves, place_of
-from .predictor import Predicts
-from .tables import Encodes
-from .transforming import Transforms
-from .validation import Rows, Validates
-from .weights import collect, nested, refresh
+from .states import refresh
+from .tables import asks_for_table
+from .validation import rows_of, split_rows
 
 
-class BaseMLP(
-    Builds, Encodes, Explains, Exports, Moves, Observed, Predicts, Transforms, Validates,
-    BaseEstimator,
-):  # fmt: skip
+class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
     """The estimators' common part; `MLPClassifier` and `MLPRegressor` are what to use."""
-
-    coefs_: list
-    out_activation_: str
-    quantiles_: tuple[float, ...] | None
-    _dtype: str
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left"), Layer],
@@ -93,7 +81,7 @@ class BaseMLP(
         "ema_decay": [Interval(Real, 0, 1, closed="neither"), None],
         "scoring": [str, callable, None],
         "categorical_features": ["array-like", StrOptions({"auto", "from_dtype"}), None],
-        "feature_scale": [StrOptions({"auto", "robust"}), None],
+        "feature_scale": [StrOptions({"auto", "robust", *STANDARDISED}), None],
         "n_bins": [Interval(Integral, 2, None, closed="left"), None],
         "device": [str],
         "dtype": "no_validation",
@@ -105,7 +93,7 @@ class BaseMLP(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        encodes = bool(self._asks_for_table)
+        encodes = asks_for_table(self)
         tags.array_api_support = tags.input_tags.sparse = not encodes
         tags.input_tags.allow_nan = tags.input_tags.string = encodes
         return tags
@@ -136,7 +124,7 @@ class BaseMLP(
             estimator then holds the weights after the epoch before; if that was the first, it is,
             as after any other error, what it was before the call.
         """
-        resume = self.warm_start and hasattr(self, "coefs_")
+        resume = self.warm_start and self._model is not None
         validation = X_val, y_val, sample_weight_val
         classes = "same" if resume else None
         return self._guarded(X, y, sample_weight, validation, resume=resume, classes=classes)
@@ -151,9 +139,8 @@ class BaseMLP(
                 get_scorer(self.scoring)  # which says what names there are
             with counting() as counts:
                 error = self._fit(X, y, sample_weight, validation, resume, one_epoch, classes)
-            self.fit_report_ = fit_report(
-                self.coefs_[0], self._options(), self._reason(X), counts, start, self.seed_
-            )
+            at, why = self._fitted.coefs[0], self._reason(X, self._fitted.inputs)
+            self.fit_report_ = fit_report(at, self._options(), why, counts, start, self.seed_)
             for text in counts.notes if self.verbose else ():
                 print(f"Note: {text}")
         except BaseException:
@@ -176,41 +163,41 @@ class BaseMLP(
                 "computed from: pass the weights as a dict."
             )
         n_epochs = 1 if one_epoch else self.max_iter
-        rows, loss, params = self._prepared(X, y, sample_weight, resume, classes, n_epochs)
-        if self.verbose and self._placed != "cpu" and not (one_epoch and resume):
-            print(f"Training on {self.device_}: {self._reason(X)}")
+        known = self._model if resume else None
+        rows, loss, params, model = self._prepared(X, y, sample_weight, known, classes, n_epochs)
+        if self.verbose and model.inputs.requested != "cpu" and not (one_epoch and resume):
+            print(f"Training on {model.location.device}: {self._reason(X, model.inputs)}")
         state = self._resumed(one_epoch, rows.targets) if resume else None
-        rows, held_out = self._split(rows, validation)
+        rows, held_out = split_rows(self, rows, model, validation)
         rule = None if self.solver == "lbfgs" else self._rule()
         if rule is None:
-            self._check_objective()
+            self._check_objective(model.network)
         recipe = self._recipe(rows.x.shape[0], rule, one_epoch)
-        if recipe.batch_size == 1 and has_layer(self.network_, BatchNorm):
+        if recipe.batch_size == 1 and has_layer(model.network, BatchNorm):
             raise ValueError(
                 "batch normalization needs batches of two rows or more, each row alone is its own "
                 "mean: raise batch_size, or take normalization='layer'."
             )
-        with self._observed(
-            X, y, sample_weight, state, recipe.max_iter, tasks=not one_epoch
+        with observed(
+            self, (X, y, sample_weight), state, model, recipe.max_iter, tasks=not one_epoch
         ) as on_epoch:
             params, state, reason = fit_network(
-                self.network_, loss, rule, recipe, (rows.x, rows.targets), params, state=state,
+                model.network, loss, rule, recipe, (rows.x, rows.targets), params, state=state,
                 sample_weight=rows.weights, validation=held_out, on_epoch=on_epoch,
             )  # fmt: skip
             error = reason if isinstance(reason, DivergenceError) else None
             if error and not state.n_iter:
                 raise error
-            collect(self, params)
-            self._set_fitted(replace(state, batch_losses=None))
+            self._set_fitted(model.with_params(params), replace(state, batch_losses=None))
         self._tell(state, reason, one_epoch, recipe)
         if error:
             error.n_finite = state.n_iter
             error.args = (f"{error} The estimator holds the weights after epoch {state.n_iter}.",)
         return error
 
-    def _check_objective(self):
+    def _check_objective(self, network):
         """Refuse what L-BFGS cannot do."""
-        if has_layer(self.network_, (Dropout, BatchNorm)):
+        if has_layer(network, (Dropout, BatchNorm)):
             raise ValueError(
                 "solver='lbfgs' needs a fixed objective: leave dropout and batch normalization "
                 "out, or take 'adam'."
@@ -223,98 +210,81 @@ class BaseMLP(
                 "that out, or take 'adam'."
             )
 
-    def _prepared(self, X, y, sample_weight=None, resume=False, classes=None, n_epochs=0):
-        """Return the rows, the loss and the parameters, all as the step takes them.
+    def _prepared(self, X, y, sample_weight=None, known=None, classes=None, n_epochs=0):
+        """Return the rows, the loss, the parameters to start from, and the model that has them.
 
-        n_epochs: that they are for; 0 for none, which no host array leaves the host for.
+        known: the `Model` that the fit goes on with, or None; n_epochs: that the rows are for; 0
+        for none, which no host array leaves the host for.
         """
-        if not resume:
-            self.scaling_ = None
+        if known is None:
             self.seed_ = seed_of(self.random_state)
-        x = self._inputs(X, reset=not resume)
+        x, inputs = checked_rows(self, X, known and known.inputs)
+        if known is None and self.feature_scale in STANDARDISED:
+            inputs = replace(inputs, scaling=measured_scaling(self.feature_scale, x, inputs))
+        x = inputs.computed(x)
         given = check_weights(sample_weight, x.shape[0])
-        labels = self._checked_targets(y, x.shape[0], reset=not resume, classes=classes)
-        loss, out_activation = match_loss(self._loss(), self._task, self.out_activation)
-        learnt = out_activation, levels_of(loss)
-        if resume and learnt != (self.out_activation_, self.quantiles_):
+        old = known and known.targets
+        labels, targets = self._checked_targets(y, x.shape[0], old, classes)
+        loss, link = match_loss(self._loss(), targets.task, self.out_activation)
+        last = link if loss.link == "identity" else "identity"
+        targets = self._completed(targets, labels, given, loss, link, inputs, old)
+        if known is None:
+            network = network_of(self, inputs, targets.n_outputs, last)
+            x, inputs = self._where_it_pays(x, inputs, network, n_epochs)
+        else:
+            network = self._same_network(known, targets, last)
+        loss, rows = targets.weighted(loss), rows_of(x, labels, given, inputs, targets)
+        if rows.weights is not None and not rows.weights.any():
+            raise ValueError("class_weight and sample_weight leave no row a weight above 0.")
+        if known is not None:
+            params = known.params(rows.targets)
+            return rows, loss, params, replace(known, targets=targets)
+        host, _ = network.init(inputs.width, stream(self.seed_, "init"))
+        params = map_params(lambda a: from_host(a, rows.targets, inputs.dtype), host)
+        model = Model.of(network, inputs, targets, params)
+        if is_pair(self.init):
+            coefs, intercepts = map(list, self.init)
+            model = replace(model, coefs=coefs, intercepts=intercepts)
+            params = model.params(rows.targets)
+        return rows, loss, params, model
+
+    def _same_network(self, known, targets, last):
+        """Return the network of the fitted model, if the arguments still describe it."""
+        meaning = lambda t: (t.link, getattr(t, "quantiles", ()))
+        own = known.network.layers[-1].activation
+        if meaning(targets) != meaning(known.targets) or last != own:
             raise ValueError(
                 "loss, quantiles or out_activation are others than those that the model was fitted "
                 "with, so its outputs would mean something else: call fit without warm_start."
             )
-        self.out_activation_, self.quantiles_ = learnt
-        if not resume:
-            self._measure(labels, given)
-            x = self._where_it_pays(x, loss, n_epochs)
-        self._weigh_classes(labels, given)
-        loss = self._targets.weighted(loss)
-        rows = self._rows(x, labels, given)
-        targets, weights = rows.targets, rows.weights
-        if weights is not given and not weights.any():
-            raise ValueError("class_weight and sample_weight leave no row a weight above 0.")
-        if not resume:
-            return rows, loss, self._initial(targets, targets.shape[1], loss)
-        params = nested(self, targets)
-        if self._network(targets.shape[1], loss) != self.network_:
+        if network_of(self, known.inputs, targets.n_outputs, last) != known.network:
             raise ValueError(
                 f"the arguments of {type(self).__name__} describe another network than the "
                 "fitted one: call fit without warm_start."
             )
-        return rows, loss, params
+        return known.network
+
+    def _where_it_pays(self, x, inputs, network, n_epochs):
+        """Return rows x where ``device="auto"`` trains: host arrays on a card, if that pays.
+
+        The model goes with them, as if the card had been asked for.
+        """
+        self._why = ""
+        if self.device != "auto" or inputs.location != HOST or not n_epochs:
+            return x, inputs
+        rule = None if self.solver == "lbfgs" else self._rule()
+        batch_size = self._rows_a_step(x.shape[0])
+        x, self._why = where_it_pays(x, network, rule, batch_size, n_epochs, self._options())
+        at = home(like_of(x))
+        requested = inputs.requested if at == HOST else at.device
+        return x, replace(inputs, location=at, requested=requested)
+
+    def _reason(self, X, inputs):
+        """Say in a sentence why a model that was trained on X lives where it does."""
+        return self._why or why_there(X, inputs.requested)
 
     def _loss(self):
         return self.loss
-
-    def _measure(self, labels, weights):
-        """Take statistics of the targets that the model keeps."""
-
-    def _weigh_classes(self, labels, weights):
-        """Compute the weights of the classes, if they have any."""
-
-    def _rows(self, x, labels, weights):
-        """Return checked rows with their targets beside them; weights: as given."""
-        own = self._targets
-        targets = own.encode(labels, like_of(x), self._dtype)
-        return Rows(x, targets, labels, own.row_weights(labels, weights), weights)
-
-    def _inputs(self, X, *, reset=False, method="fit"):
-        """Return X checked, in the compute dtype, at home, standardised if the model is."""
-        return self._computed(self._checked(X, reset=reset, method=method))
-
-    def _checked(self, X, *, reset=False, method="fit"):
-        """Return X as an array or SparseRows of the right shape, at home."""
-        x, dtype = self._encoded_rows(X, reset=reset)
-        if x is None:
-            x, dtype = check_inputs(self, X, reset=reset)
-        with np.errstate(over="ignore"):  # the check for finite numbers says it
-            if issparse(x):
-                x = sparse_rows(self, x, dtype if reset else self._dtype, reset=reset)
-            elif not reset:
-                return self._at_home(x, method, X)
-            else:
-                x = place(x, self.device, None if self._standardises else dtype)
-        if reset:
-            self._dtype = dtype
-            self.__dict__.update(place_of(like_of(x), self.device))
-        return x
-
-    @property
-    def _standardises(self):
-        """Whether the model standardises its inputs."""
-        return self.scaling_ is not None and self.scaling_.x_mean is not None
-
-    def _computed(self, x):
-        """Return x standardised if the model is, in the compute dtype, and finite."""
-        sparse = isinstance(x, SparseRows)
-        if self.scaling_ is not None and self._standardises:
-            # In X's own floats: float32 would lose a column of 1.7e9 + t.
-            x = self.scaling_.inputs(as_float(x, float_dtype(x)))
-        with np.errstate(over="ignore"):
-            x = x if sparse else as_float(x, self._dtype)
-        if not all_finite(x.csr.data if sparse else x):
-            raise ValueError(
-                f"Input X contains NaN, infinity or a value too large for dtype('{self._dtype}')."
-            )
-        return x
 
     def _resumed(self, one_epoch, x):
         """Return a copy of the state of the call before; warm_start makes the rule's state anew."""
@@ -355,9 +325,9 @@ class BaseMLP(
             self.ema_decay,
         )  # fmt: skip
 
-    def _set_fitted(self, state):
-        """Set the fitted attributes that follow from the state of a training."""
-        self._state = state
+    def _set_fitted(self, model, state):
+        """Set the model, and the fitted attributes that follow from the state of a training."""
+        self._model, self._state = model, state
         self.history_ = state.history
         self.loss_curve_ = state.history["loss"]
         self.n_iter_, self.n_iter_total_, self.t_ = state.n_iter, state.epoch, state.n_seen
@@ -366,11 +336,10 @@ class BaseMLP(
         self.best_loss_ = None if early else state.best_loss
         self.validation_scores_ = state.history["validation_score"] if early else None
         self.best_validation_score_ = state.best_score if early else None
-        self.n_layers_ = len(self.coefs_) + 1
 
     def _tell(self, state, reason, one_epoch, recipe):
         """Say, and warn of, what the user should know."""
-        if self.verbose and self._dtype == "float64" and self.dtype is None:
+        if self.verbose and self._fitted.inputs.dtype == "float64" and self.dtype is None:
             print(
                 "Computed in float64, as X is: dtype='float32' takes half the memory and less time."
             )
@@ -399,9 +368,3 @@ class BaseMLP(
                 "converged yet.",
                 ConvergenceWarning,
             )
-
-    def __copy__(self):
-        """Return a shallow copy; by way of `__getstate__` a device's arrays would pass the host."""
-        twin = type(self).__new__(type(self))
-        twin.__dict__.update(vars(self))
-        return twin

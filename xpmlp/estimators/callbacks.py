@@ -4,12 +4,10 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from functools import cache
-from typing import Any
 
 from ..callbacks import Epoch
 from ..engines import Carry
 from ..training.progress import latest, lengths
-from .weights import collect
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -23,58 +21,59 @@ except ImportError:  # experimental in scikit-learn 1.9: its place may change
         return method
 
 
-__all__ = ["Observed", "with_callbacks"]
+__all__ = ["CallbackSupportMixin", "observed", "with_callbacks"]
 
 # scikit-learn's attributes of a running fit: a copy that had them would end the original's tasks.
 RUNNING = "_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx"
 
 
-class Observed(CallbackSupportMixin):
-    """What `BaseMLP` has for callbacks."""
+@contextmanager
+def observed(estimator, data, state, model, max_iter, *, tasks):
+    """Yield what the loop calls after each epoch: None if nobody looks.
 
-    @contextmanager
-    def _observed(self: Any, X, y, sample_weight, state, max_iter, *, tasks):
-        """Yield what the loop calls after each epoch: None if nobody looks.
+    data: X, y, sample_weight; state: what the fit continues, or None; model: whose parameters
+    change; tasks: whether scikit-learn's callbacks are called.
+    """
+    functions = _functions(estimator.callbacks)
+    before = lengths(state.history) if state else {}
+    fit = None
+    if tasks and hasattr(estimator, "_skl_callbacks"):
+        fit = _Fit(estimator, data, max_iter)
 
-        state: what the fit continues, or None; tasks: whether scikit-learn's callbacks are called.
-        """
-        functions, before = _functions(self.callbacks), lengths(state.history) if state else {}
-        fit = None
-        if tasks and hasattr(self, "_skl_callbacks"):
-            fit = _Fit(self, X, y, sample_weight, max_iter)
-
-        def on_epoch(state, weights):
-            view, finish = _while_it_lasts(lambda: self._view(state, weights()))
-            numbers = latest(state.history, before)
-            epoch = Epoch(state.n_iter, max_iter, len(state.history["loss"]), **numbers, _view=view)
-            answers = [bool(function(epoch)) for function in functions]  # each is asked
-            stop = any(answers)
-            if fit is not None:
-                stop |= fit.end_epoch(view)
-                if not stop and state.n_iter < max_iter:
-                    fit.begin_epoch(view)
-            finish()
-            return stop
-
-        yield on_epoch if functions or fit is not None else None
+    def on_epoch(state, weights):
+        view, finish = _while_it_lasts(lambda: _view(estimator, state, model, weights()))
+        numbers = latest(state.history, before)
+        epoch = Epoch(state.n_iter, max_iter, len(state.history["loss"]), **numbers, _view=view)
+        answers = [bool(function(epoch)) for function in functions]  # each is asked
+        stop = any(answers)
         if fit is not None:
-            fit.end()
+            stop |= fit.end_epoch(view)
+            if not stop and state.n_iter < max_iter:
+                fit.begin_epoch(view)
+        finish()
+        return stop
 
-    def _view(self: Any, state, params):
-        """Return a fitted copy that owns `params`, in the middle of a fit."""
-        view = copy(self)
-        for name in RUNNING:
-            vars(view).pop(name, None)
-        collect(view, params)
-        history = {name: list(values) for name, values in state.history.items()}
-        view._set_fitted(replace(state, carry=Carry({}, {}, {}), rule=None, history=history))
-        return view
+    yield on_epoch if functions or fit is not None else None
+    if fit is not None:
+        fit.end()
+
+
+def _view(estimator, state, model, params):
+    """Return a fitted copy that owns `params`, in the middle of a fit."""
+    view = copy(estimator)
+    for name in RUNNING:
+        vars(view).pop(name, None)
+    history = {name: list(values) for name, values in state.history.items()}
+    state = replace(state, carry=Carry({}, {}, {}), rule=None, history=history)
+    view._set_fitted(model.with_params(params), state)
+    return view
 
 
 class _Fit:
     """A fit in scikit-learn's protocol: a task, with a subtask for each epoch."""
 
-    def __init__(self, estimator, X, y, sample_weight, max_iter):
+    def __init__(self, estimator, data, max_iter):
+        X, y, sample_weight = data
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.told = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self.task = estimator._init_callback_context(max_subtasks=max_iter)

@@ -1,70 +1,80 @@
 """The classes of a classifier: found in y, and weighed."""
 
 from numbers import Real
-from typing import Any
 
 import numpy as np
-from sklearn.utils.multiclass import _check_partial_fit_first_call
+from sklearn.utils.multiclass import unique_labels
+
+from ..model import ClassTargets, LabelTargets
 
 
-class Classes:
-    """What `MLPClassifier` has for its classes."""
+def targets_of(found, multilabel, given):
+    """Return the targets of a fit from the start.
 
-    _class_weights: Any = None  # (n_classes,), or of several labels (n_outputs, 2)
+    found: classes in y; given: (classes,) as the first `partial_fit` got them, or None in `fit`.
+    """
+    if multilabel and (given is None or given[0] is None):
+        return LabelTargets(len(found))
+    if given is None:
+        return ClassTargets(found)
+    if given[0] is None:
+        raise ValueError("classes must be passed on the first call to partial_fit.")
+    classes = unique_labels(given[0])
+    return LabelTargets(len(classes)) if multilabel else ClassTargets(classes)
 
-    def _weigh_classes(self: Any, y, weights):
-        """Compute the weight of each class, or of each label's 0 and 1; validation has the same."""
-        given, classes = self.class_weight, self.classes_.tolist()
-        vars(self).pop("_class_weights", None)
-        if given is None:
-            return
-        if self._task != "multilabel":
-            if isinstance(given, list):
-                raise ValueError("a list as class_weight is for several labels: pass a dict.")
-            self._class_weights = np.asarray(_weights_of(given, classes, y, weights))
-        else:
-            each = given if isinstance(given, list) else [given] * y.shape[1]
-            if len(each) != y.shape[1]:
-                raise ValueError(
-                    f"class_weight has {len(each)} entries, y has {y.shape[1]} columns: pass one "
-                    "for each, or one for all."
-                )
-            pairs = [_weights_of(c, [0, 1], y[:, i], weights) for i, c in enumerate(each)]
-            self._class_weights = np.asarray(pairs)
-        if not self._class_weights.any():
-            raise ValueError(f"class_weight={given} leaves no class a weight above 0.")
 
-    def _set_classes(self: Any, found, multilabel, reset, classes):
-        """Set `classes_` and the task, or check what was found against them."""
-        if reset:
-            if classes is not None and not (multilabel and classes[0] is None):
-                self.__dict__.pop("classes_", None)
-                _check_partial_fit_first_call(self, classes[0])
-            else:
-                self.classes_ = found
-            n = len(self.classes_)
-            self._task = "multilabel" if multilabel else ("binary" if n <= 2 else "multiclass")
-        elif classes == "same":  # warm_start
-            if not np.array_equal(found, self.classes_):
-                raise ValueError(
-                    "warm_start can only be used where `y` has the same classes as in the previous "
-                    f"call to fit. Previously got {self.classes_}, `y` has {found}: partial_fit "
-                    "goes on with some of the classes."
-                )
-        elif classes is not None and classes[0] is not None:
-            if not np.array_equal(np.unique(classes[0]), self.classes_):
-                raise ValueError(
-                    f"`classes={classes[0]}` is not the same as on last call to partial_fit, was: "
-                    f"{self.classes_}"
-                )
-        if (self._task == "multilabel") != multilabel:
-            raise ValueError(f"y is not of the kind that the model was fitted to ({self._task}).")
-        unknown = np.setdiff1d(found, self.classes_)
-        if len(unknown):
+def check_classes(targets, found, multilabel, given):
+    """Check the classes in y against those of the model.
+
+    given: (classes,) of a later `partial_fit`, "same" where they must all be there, or None.
+    """
+    classes = targets.classes
+    if given == "same":  # warm_start
+        if not np.array_equal(found, classes):
             raise ValueError(
-                f"`y` has classes not in `self.classes_`: {unknown.tolist()}; `self.classes_` has "
-                f"{self.classes_.tolist()}."
+                "warm_start can only be used where `y` has the same classes as in the previous "
+                f"call to fit. Previously got {classes}, `y` has {found}: partial_fit goes on with "
+                "some of the classes."
             )
+    elif given is not None and given[0] is not None:
+        if not np.array_equal(np.unique(given[0]), classes):
+            raise ValueError(
+                f"`classes={given[0]}` is not the same as on last call to partial_fit, was: "
+                f"{classes}"
+            )
+    if (targets.task == "multilabel") != multilabel:
+        raise ValueError(f"y is not of the kind that the model was fitted to ({targets.task}).")
+    unknown = np.setdiff1d(found, classes)
+    if len(unknown):
+        raise ValueError(
+            f"`y` has classes not in `self.classes_`: {unknown.tolist()}; `self.classes_` has "
+            f"{classes.tolist()}."
+        )
+
+
+def class_weights(given, targets, y, weights):
+    """Return the weight of each class (n_classes,), or of each label's 0 and 1 (n_labels, 2).
+
+    given: the argument `class_weight`; weights: of the rows. None where all count alike.
+    """
+    if given is None:
+        return None
+    if targets.task != "multilabel":
+        if isinstance(given, list):
+            raise ValueError("a list as class_weight is for several labels: pass a dict.")
+        made = np.asarray(_weights_of(given, targets.classes.tolist(), y, weights))
+    else:
+        each = given if isinstance(given, list) else [given] * y.shape[1]
+        if len(each) != y.shape[1]:
+            raise ValueError(
+                f"class_weight has {len(each)} entries, y has {y.shape[1]} columns: pass one for "
+                "each, or one for all."
+            )
+        pairs = [_weights_of(c, [0, 1], y[:, i], weights) for i, c in enumerate(each)]
+        made = np.asarray(pairs)
+    if not made.any():
+        raise ValueError(f"class_weight={given} leaves no class a weight above 0.")
+    return made
 
 
 def _weights_of(given, classes, y, weights):

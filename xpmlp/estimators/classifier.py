@@ -1,5 +1,6 @@
 """The classifier."""
 
+from dataclasses import replace
 from numbers import Real
 from typing import ClassVar
 
@@ -15,15 +16,14 @@ from sklearn.utils.multiclass import (
 from sklearn.utils.validation import column_or_1d
 
 from ..arrays import is_array, to_host
-from ..model.targets import ClassTargets, LabelTargets, log_probabilities
 from ..nn.losses import Loss
 from ..placing import rows_to_host
 from .base import BaseMLP
-from .classes import Classes
-from .inputs import NO_SCORE, back, host_targets, on_its_card
+from .classes import check_classes, class_weights, targets_of
+from .inputs import NO_SCORE, host_targets, on_its_card
 
 
-class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
+class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multilayer perceptron classifier on arrays of any library.
 
     Arguments, defaults and fitted attributes are scikit-learn's where it has them; they may take
@@ -108,10 +108,12 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
         values become 0/1 columns, more a learnt vector each; what is missing or unknown has a place
         of its own. A data frame with text, dates or missing values is encoded by the model
         (`encoder_`, measured on all rows of X), and `predict` takes the same columns in order.
-    feature_scale : {"auto", "robust"} or None, default="auto"
-        How numbers are scaled: "robust" by median and quartiles, then clipped smoothly to (-3, 3);
-        "auto" does that to tables that have to be encoded, and leaves numbers alone as they are;
-        None never does. Missing numbers become the median, with an indicator.
+    feature_scale : {"auto", "robust", "standard", "global"} or None, default="auto"
+        How numbers are scaled: "robust" by median and quartiles, then clipped smoothly to (-3, 3),
+        missing ones to the median, with an indicator; "auto" does that to tables that have to be
+        encoded, and leaves numbers alone as they are; None never does. Of arrays of numbers:
+        "standard" to mean 0 and deviation 1 by column, "global" by one mean and deviation of all
+        columns, as for pixels; `partial_fit` measures them on its first rows.
     n_bins : int, default=None
         Encode each number also by its place among at most so many bins: half of their edges are
         quantiles of its values, half of its different values, which coincide where none repeats.
@@ -202,6 +204,11 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
         tags.classifier_tags.multi_label = True
         return tags
 
+    @property
+    def classes_(self):
+        """The classes, sorted; of several labels their numbers."""
+        return getattr(self._fitted.targets, "classes")  # noqa: B009
+
     @available_if(lambda self: self.solver != "lbfgs")
     def partial_fit(self, X, y, sample_weight=None, classes=None):
         """Train for one epoch over the given data, from where the last call ended.
@@ -217,13 +224,13 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
         -------
         self
         """
-        resume = hasattr(self, "coefs_")
+        resume = self._model is not None
         return self._guarded(
             X, y, sample_weight, (None,) * 3, resume=resume, one_epoch=True, classes=(classes,)
         )
 
-    def _checked_targets(self, y, n, *, reset, classes=None):
-        """Return n labels or rows of 0/1; sets the classes, the task and n_outputs_ on reset."""
+    def _checked_targets(self, y, n, known=None, classes=None):
+        """Return n labels or rows of 0/1, and their targets, known or as y says."""
         y = host_targets(y, n, numeric=False, name=type(self).__name__)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
@@ -235,18 +242,15 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
         if y.ndim == 2 and not multilabel:
             raise ValueError("y has several columns that are not 0/1: fit a model for each column.")
         found = np.arange(y.shape[1]) if multilabel else np.unique(y)
-        self._set_classes(found, multilabel, reset, classes)
-        if reset:
-            self.n_outputs_ = 1 if self._task == "binary" else len(self.classes_)
-        return y
+        targets = known or targets_of(found, multilabel, classes)
+        check_classes(targets, found, multilabel, classes if known else None)
+        return y, targets
 
-    @property
-    def _targets(self):
-        """What the classes are as targets."""
-        own = self.out_activation_, float(self.label_smoothing), self._class_weights
-        if self._task == "multilabel":
-            return LabelTargets(self.n_outputs_, *own)
-        return ClassTargets(self.classes_, *own)
+    def _completed(self, targets, labels, weights, loss, out_activation, inputs, known):
+        """Return the targets with all that the arguments say of them."""
+        own = class_weights(self.class_weight, targets, labels, weights)
+        smoothing = float(self.label_smoothing)
+        return replace(targets, link=out_activation, smoothing=smoothing, weights=own)
 
     @on_its_card
     def predict(self, X):
@@ -261,12 +265,7 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
         y : array of shape (n_samples,) or, multilabel, (n_samples, n_labels)
             In X's library, on its device; text labels come as a NumPy array.
         """
-        return self._predict(self._outputs(X, "predict"), X)
-
-    def _predict(self, z, X):
-        """Return the labels for logits z; those for X, where these belong."""
-        targets = self._targets
-        return targets.labels(back(targets.codes(z), X))
+        return self._answer("predict", X)
 
     @on_its_card
     def predict_proba(self, X):
@@ -275,26 +274,17 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
         Independent outputs (binary_log_loss or squared_error over several classes) are divided by
         their row's sum; multilabel ones are not.
         """
-        return self._predict_proba(self._outputs(X, "predict_proba"), X)
-
-    def _predict_proba(self, z, X):
-        return back(self._targets.probabilities(z), X)
+        return self._answer("predict_proba", X)
 
     @on_its_card
     def predict_log_proba(self, X):
         """Return the logarithm of `predict_proba`; 0 becomes -inf."""
-        return self._predict_log_proba(self._outputs(X, "predict_log_proba"), X)
-
-    def _predict_log_proba(self, z, X):
-        return back(log_probabilities(self._targets.probabilities(z)), X)
+        return self._answer("predict_log_proba", X)
 
     @on_its_card
     def decision_function(self, X):
         """Return logits: (n_samples,) for two classes, else (n_samples, n_outputs)."""
-        return self._decision_function(self._outputs(X, "decision_function"), X)
-
-    def _decision_function(self, z, X):
-        return back(self._targets.decisions(z), X)
+        return self._answer("decision_function", X)
 
     @on_its_card
     def score(self, X, y, sample_weight=None):
@@ -303,8 +293,9 @@ class MLPClassifier(ClassifierMixin, Classes, BaseMLP):
         host = [to_host(a) if is_array(a) else a for a in (y, made, sample_weight)]
         return float(accuracy_score(host[0], host[1], sample_weight=host[2]))
 
-    def _score_outputs(self, outputs, targets, weights):
+    @staticmethod
+    def _score_outputs(model, outputs, targets, weights):
         """Return the accuracy of host outputs of the training network."""
-        threshold = 0.5 if self.network_.layers[-1].activation == "logistic" else 0.0
-        hits = self._targets.hits(outputs, targets, threshold)
+        threshold = 0.5 if model.network.layers[-1].activation == "logistic" else 0.0
+        hits = model.targets.hits(outputs, targets, threshold)
         return float(np.average(hits, weights=weights))

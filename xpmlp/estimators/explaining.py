@@ -9,14 +9,17 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.exceptions import DataConversionWarning
 
-from ..arrays import Array, array_at, float_dtype, is_array, is_numpy
+from ..arrays import Array, float_dtype, home, is_array, is_numpy
 from ..errors import DivergenceError
 from ..inspection import check_shapes, explain_step, plan_training, shape_of
+from ..model import Inputs
 from ..nn import Loss, Network
 from ..nn.losses import levels_of, match_loss
 from ..placing import place
 from ..training import LearningRates, Sweep, fit_network
+from .building import network_of
 from .inputs import dense_to_look_into, on_its_card
+from .tables import dtype_of_table, known_table, measured_table
 
 
 class Problem(NamedTuple):
@@ -108,31 +111,48 @@ class Explains:
         (['1 Dense 2 -> 30 relu', '2 Dense 30 -> 1'], True)
         """
         self._validate_params()
-        notes, twin, fitted = self._shape_notes(X, y), copy(self), hasattr(self, "coefs_")
-        if y is None and not fitted:
+        notes, twin, model = self._shape_notes(X, y), copy(self), self._model
+        if y is None and model is None:
             raise ValueError("plan needs y before fit: it says how many outputs there are.")
-        frame = twin._table(X, reset=not fitted)
-        if frame is not None:
-            one = np.zeros((), twin._dtype_of_table(X))
-            X = np.broadcast_to(one, (len(frame), twin._n_inputs))
+        inputs, X = twin._planned_inputs(X, model and model.inputs)
+        old = model and model.targets
         if y is not None:
             with catch_warnings():
                 simplefilter("ignore", DataConversionWarning)  # a note says it
-                twin._checked_targets(y, shape_of(X)[0], reset=not fitted)
-        if not fitted:
-            loss, twin.out_activation_ = match_loss(twin._loss(), twin._task, self.out_activation)
-            if frame is None:
-                twin.n_features_in_ = shape_of(X)[1]
-            twin.network_ = twin._network(twin.n_outputs_ * len(levels_of(loss) or (0.5,)), loss)
-        known = X[:0, ...] if is_array(X) else np.empty((0, 1), X.dtype if issparse(X) else None)
-        dtype = self._dtype if fitted else float_dtype(known, self.dtype)
-        given = known if is_array(X) and not is_numpy(X) else np.empty((0, 1))
-        like = array_at(self._home) if fitted else place(given, self.device)
+                _, targets = twin._checked_targets(y, shape_of(X)[0], old)
+        if model is None:
+            loss, link = match_loss(twin._loss(), targets.task, self.out_activation)
+            n_outputs = targets.n_outputs * len(levels_of(loss) or (0.5,))
+            last = link if loss.link == "identity" else "identity"
+            network = network_of(twin, inputs, n_outputs, last)
+        else:
+            network = model.network
         return plan_training(
-            twin.network_, X, dtype=dtype, like=like, notes=notes,
+            network, X, dtype=inputs.dtype, like=inputs.like, notes=notes,
             rule=None if self.solver == "lbfgs" else self._rule(),
             batch_size=200 if self.batch_size == "auto" else int(self.batch_size),
         )  # fmt: skip
+
+    def _planned_inputs(self: Any, X, inputs):
+        """Return the `Inputs` of X without touching its rows, and X as the network would see it.
+
+        inputs: those of the fitted model, or None.
+        """
+        if inputs is None:
+            frame, encoder = measured_table(self, X)
+        else:
+            encoder = inputs.encoder
+            frame = known_table(self, X, encoder) if encoder is not None else None
+        known = X[:0, ...] if is_array(X) else np.empty((0, 1), X.dtype if issparse(X) else None)
+        if inputs is None:
+            given = known if is_array(X) and not is_numpy(X) else np.empty((0, 1))
+            n = shape_of(X)[1] if frame is None else self.n_features_in_
+            dtype = float_dtype(known, self.dtype) if frame is None else dtype_of_table(self, X)
+            at = home(place(given, self.device))
+            inputs = Inputs(n, dtype, at, self.device, encoder)
+        if frame is not None:
+            X = np.broadcast_to(np.zeros((), inputs.dtype), (len(frame), inputs.width))
+        return inputs, X
 
     @on_its_card
     def find_learning_rate(
@@ -185,7 +205,7 @@ class Explains:
             )
         twin = copy(self).set_params(early_stopping=False, verbose=0)
         twin._validate_params()
-        rows, loss, params = twin._prepared(X, y, sample_weight)
+        rows, loss, params, model = twin._prepared(X, y, sample_weight)
         n, rule = rows.x.shape[0], twin._rule()
         recipe = twin._recipe(n, rule, False)
         n_batches = -(-n // recipe.batch_size)
@@ -196,7 +216,7 @@ class Explains:
             n_iter_no_change=np.inf,
         )  # fmt: skip
         _, state, error = fit_network(
-            twin.network_, loss, rule, recipe, rows[:2], params, sample_weight=rows.weights,
+            model.network, loss, rule, recipe, rows[:2], params, sample_weight=rows.weights,
             on_epoch=lambda state, _: losses.append(state.batch_losses),
         )  # fmt: skip
         if isinstance(error, DivergenceError):
@@ -211,9 +231,8 @@ class Explains:
         """
         twin = copy(self)
         twin._validate_params()
-        fitted = hasattr(self, "coefs_")
-        rows, loss, params = twin._prepared(dense_to_look_into(X), y, resume=fitted)
-        return Problem(twin.network_, loss, params, rows.x, rows.targets, float(self.alpha))
+        rows, loss, params, model = twin._prepared(dense_to_look_into(X), y, known=self._model)
+        return Problem(model.network, loss, params, rows.x, rows.targets, float(self.alpha))
 
     def _shape_notes(self: Any, X, y):
         """Check the shapes of X and y. Returns notes on them."""

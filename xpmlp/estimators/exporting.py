@@ -3,11 +3,8 @@
 from copy import copy
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
-from sklearn.base import is_classifier
-from sklearn.utils.validation import check_is_fitted
 
 from ..atomic import atomic_write
 from ..model.encoding import EPOCH, ONE_DAY
@@ -15,8 +12,6 @@ from ..model.onnx_graph import FUNCTIONS, Graph
 from ..nn import Ctx, Kernels
 from ..nn.layout import map_params
 from ..tables.frame import Frame
-from .model_file import save_model
-from .weights import nested
 
 N_ROWS = 64  # on which a file is checked
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
@@ -28,116 +23,52 @@ DOCS = {
 }
 
 
-class Exports:
-    """What `BaseMLP` has for files."""
-
-    def save(self, path):
-        """Write the model to one safetensors file, atomically; `xpmlp.load_model` reads it.
-
-        Functions and objects in `callbacks`, `scoring` and `learning_rate`, which predictions do
-        not need, stay out of the file: the loaded model has these arguments' defaults.
-
-        Raises
-        ------
-        TypeError
-            When the network holds a layer or activation of your own, which no file can hold.
-        """
-        save_model(self, path)
-
-    def export(self: Any, path, *, check=True):
-        """Write the model to one ONNX file, atomically, for onnxruntime and its like.
-
-        The network computes in float32, whatever the model's dtype. A model of arrays has one
-        input "X" (N, n_features), float32, or double where the model scales its inputs itself. One
-        of a table has an input (N, 1) for each column, by its name: numbers as double, 0 and 1 for
-        false and true, NaN where missing; dates as double, days since 1970-01-01 UTC, NaN where
-        missing; categories as text (a whole number as "3", not "3.0"), where missing "" or any
-        other text that `fit` has not seen.
-
-        Outputs are "label" (N,), in the type of the classes, and "probabilities" (N, n_classes) of
-        a classifier, as skl2onnx has them without its zipmap; several labels are (N, n_labels). A
-        regressor has "prediction", in the shape of `predict` (skl2onnx: "variable", (N, 1)), and
-        where it has learnt several quantiles "quantiles", along whose last axis they stand. Where a
-        column is called like an output, that becomes "output_label" and so on.
-
-        Parameters
-        ----------
-        path : str or path
-        check : bool, default=True
-            Whether onnxruntime, if it is installed, runs the file on some rows first, whose
-            results must be those of `predict` up to rounding.
-
-        Raises
-        ------
-        ImportError
-            When onnx is not installed.
-        TypeError
-            When a layer or activation of your own computes what has no ONNX form here; sums,
-            products, exp and other plain array functions have one.
-        ValueError
-            When the arrays take 2 GB or more; or when the file's predictions are others, because
-            float32 cannot hold what the model computes in float64. Nothing is written then.
-
-        Examples
-        --------
-        >>> import tempfile, pathlib
-        >>> from sklearn.datasets import load_iris
-        >>> from xpmlp import MLPClassifier
-        >>> X, y = load_iris(return_X_y=True)
-        >>> clf = MLPClassifier((8,), solver="lbfgs", random_state=0).fit(X, y)
-        >>> path = pathlib.Path(tempfile.mkdtemp()) / "iris.onnx"
-        >>> clf.export(path)
-        >>> import onnxruntime
-        >>> session = onnxruntime.InferenceSession(path)
-        >>> label, probabilities = session.run(None, {"X": X[:2].astype("float32")})
-        >>> label.tolist(), probabilities.shape
-        ([0, 0], (2, 3))
-        """
-        check_is_fitted(self)
-        data = _model(self).SerializeToString()
-        if check and find_spec("onnxruntime"):
-            _compare(self, data)
-        atomic_write(path, data)
+def export_model(estimator, path, *, check=True):
+    """Write a fitted estimator to one ONNX file, atomically: see its `export`."""
+    model = estimator._fitted
+    data = _graph(estimator, model).SerializeToString()
+    if check and find_spec("onnxruntime"):
+        _compare(estimator, model, data)
+    atomic_write(path, data)
 
 
-def _model(est):
+def _graph(est, model):
     """Return the model as ONNX's own object."""
-    graph = Graph()
-    x = FUNCTIONS.astype(_inputs(est, graph), np.float32)
-    params = map_params(lambda a: a.astype(np.float32), nested(est, np.empty(0)))
+    graph, targets = Graph(), model.targets
+    x = FUNCTIONS.astype(_inputs(model.inputs, graph), np.float32)
+    params = map_params(lambda a: a.astype(np.float32), model.params(np.empty(0)))
     try:
-        z, _ = est._network_to_predict().forward(params, x, Ctx(FUNCTIONS, kernels=KERNELS))
+        z, _ = model.predicting.forward(params, x, Ctx(FUNCTIONS, kernels=KERNELS))
     except (TypeError, AttributeError) as error:
         raise TypeError(
             f"a layer or activation of your own has no ONNX form, {error}; make it of functions "
             "that the argument xp has, or of xpmlp's layers."
         ) from error
-    targets = est._targets
-    if is_classifier(est):
-        several = targets.task == "multilabel"
-        # Plain types: int64, bool, double or text, whatever the width in y.
-        values = np.asarray([0, 1] if several else est.classes_.tolist())
-        values = values.astype(object) if values.dtype.kind == "U" else values
-        graph.output("label", FUNCTIONS.take(values, targets.codes(z)))
-        graph.output("probabilities", targets.probabilities(z))
-    else:
+    if targets.task == "regression":
         graph.output("prediction", targets.values(z))
         if len(targets.quantiles) > 1:
             every = range(len(targets.quantiles))
             graph.output("quantiles", targets.at_quantiles(z, every))
-    kind = type(est).__name__
-    doc = f"{kind} of {est.n_features_in_} features, trained for {est.n_iter_total_} epochs"
-    return graph.model(kind, doc, _metadata(est))
+    else:
+        several = targets.task == "multilabel"
+        # Plain types: int64, bool, double or text, whatever the width in y.
+        values = np.asarray([0, 1] if several else targets.classes.tolist())
+        values = values.astype(object) if values.dtype.kind == "U" else values
+        graph.output("label", FUNCTIONS.take(values, targets.codes(z)))
+        graph.output("probabilities", targets.probabilities(z))
+    kind, n_epochs = type(est).__name__, est.n_iter_total_
+    doc = f"{kind} of {model.inputs.n_features} features, trained for {n_epochs} epochs"
+    return graph.model(kind, doc, _metadata(est, targets))
 
 
-def _metadata(est):
+def _metadata(est, targets):
     """Return what the file tells of the model, beside what it computes."""
     names, classes = (getattr(est, name, None) for name in ("feature_names_in_", "classes_"))
     found = {
-        "task": est._task,
+        "task": targets.task,
         "feature_names": names if names is None else [str(name) for name in names],
         "classes": classes if classes is None else classes.tolist(),
-        "quantiles": est.quantiles_,
+        "quantiles": getattr(targets, "quantiles", ()) or None,
         "target": getattr(est, "target_name_", None),
     }
     return {k: v for k, v in found.items() if v is not None}
@@ -153,40 +84,39 @@ def _embedding_forward(codes, E, *, xp):
 KERNELS = Kernels(embedding_forward=_embedding_forward)
 
 
-def _by_column(est):
+def _by_column(encoder):
     """Tell whether each column is an input of its own."""
-    encoder = est.encoder_
     return encoder is not None and (
         encoder.named or any(column.kind != "number" for column in encoder.columns)
     )
 
 
-def _inputs(est, graph):
+def _inputs(inputs, graph):
     """Return the network's input as it follows from the graph's."""
-    encoder = est.encoder_
+    encoder = inputs.encoder
     if encoder is None:
-        dtype = "float64" if est._standardises else "float32"
-        x = graph.input("X", dtype, est.n_features_in_)
-        return est.scaling_.inputs(x) if est._standardises else x
-    if not _by_column(est):
-        x = graph.input("X", "float64", est.n_features_in_, DOCS["number"])
-        return encoder.assemble([x[:, i] for i in range(est.n_features_in_)])
+        dtype = "float64" if inputs.standardises else "float32"
+        x = graph.input("X", dtype, inputs.n_features)
+        return inputs.scaling.inputs(x)
+    if not _by_column(encoder):
+        x = graph.input("X", "float64", inputs.n_features, DOCS["number"])
+        return encoder.assemble([x[:, i] for i in range(inputs.n_features)])
     given = [graph.input(c.name, TYPES[c.kind], 1, DOCS[c.kind]) for c in encoder.columns]
     pairs = [(column, x[:, 0]) for column, x in zip(encoder.columns, given)]
     read = [graph.slots(x, c.categories) if c.kind == "category" else x for c, x in pairs]
     return encoder.assemble(read)
 
 
-def _sample(est):
+def _sample(inputs):
     """Return some rows as `predict` takes them, and as the file does."""
-    rng, n, encoder = np.random.default_rng(0), N_ROWS, est.encoder_
+    rng, n, encoder = np.random.default_rng(0), N_ROWS, inputs.encoder
     if encoder is None:
-        X = rng.normal(size=(n, est.n_features_in_))
-        if est._standardises:
-            X = X * est.scaling_.x_scale + est.scaling_.x_mean
+        X = rng.normal(size=(n, inputs.n_features))
+        if inputs.standardises:
+            X = X * inputs.scaling.x_scale + inputs.scaling.x_mean
             return X, {"X": X}
         X = X.astype(np.float32)
-        return X.astype(est._dtype), {"X": X}
+        return X.astype(inputs.dtype), {"X": X}
     columns, feeds = [], {}
     numbers = zip(encoder.scales.fill[0], encoder.scales.scale[0])
     for column in encoder.columns:
@@ -203,20 +133,20 @@ def _sample(est):
             feeds[column.name] = column.read(made)[:, None]
         columns.append(made)
     frame = Frame(tuple(feeds), tuple(c.kind for c in encoder.columns), tuple(columns))
-    return frame, feeds if _by_column(est) else {"X": np.concatenate([*feeds.values()], axis=1)}
+    return frame, feeds if _by_column(encoder) else {"X": np.concatenate([*feeds.values()], axis=1)}
 
 
-def _compare(est, data):
+def _compare(est, model, data):
     """Run a file in onnxruntime, and refuse it where its results are not the model's."""
     ort = import_module("onnxruntime")
     session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
-    X, feeds = _sample(est)
+    X, feeds = _sample(model.inputs)
     est = copy(est).to(np.empty(0))
     *_, found = session.run(None, feeds)
-    if is_classifier(est):
+    if model.targets.task != "regression":
         what, wanted = "predict_proba", est.predict_proba(X)
-    elif len(est.quantiles_ or ()) > 1:
-        what, wanted = "predict", est.predict(X, est.quantiles_)
+    elif len(model.targets.quantiles) > 1:
+        what, wanted = "predict", est.predict(X, model.targets.quantiles)
     else:
         what, wanted = "predict", est.predict(X)
     with np.errstate(over="ignore"):

@@ -9,20 +9,26 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, _check_y, validate_data
 
 from ..arrays import (
-    array_at,
     current_card,
     detached,
     float_dtype,
-    from_host,
     home,
     is_array,
     is_numpy,
     to_host,
 )  # fmt: skip
-from ..placing import place
-from ..training.rows import SparseRows, at_once
+from ..model import Inputs, Scaling
+from ..placing import place, rows_to_host
+from ..training import SparseRows, like_of
+from ..training.rows import at_once
+from .tables import dtype_of_table, known_table, measured_table, refuse_mask
 
 NO_SCORE = "compare predict(X) with y on the device, by the library's own operations"
+STANDARDISED = "standard", "global"  # values of feature_scale
+CENTRING = (
+    "the model standardises its inputs, and centring would make a sparse X dense: pass "
+    "X.toarray(), a part of the rows at a time."
+)
 FLOATS = [np.dtype(np.float64), np.dtype(np.float32)]
 
 
@@ -31,19 +37,83 @@ def on_its_card(method):
 
     @wraps(method)
     def call(self, X, *args, **kwargs):
-        goes_on = kwargs.get("resume", hasattr(self, "_home"))  # only a new fit heeds `device`
-        with current_card(X, self._placed if goes_on else self.device):
+        model = vars(self).get("_model")
+        goes_on = model is not None and kwargs.get("resume", True)
+        # Only a fit from the start heeds `device`.
+        with current_card(X, model.inputs.requested if goes_on else self.device):
             return method(self, X, *args, **kwargs)
 
     return call
 
 
-def check_inputs(estimator, X, *, reset):
+def checked_rows(estimator, X, inputs=None, method="fit"):
+    """Return checked rows of X, encoded, where they are computed, and the `Inputs` that say how.
+
+    inputs: of the model that the rows are for; None in a fit from the start, which makes them. The
+    rows, an array or SparseRows, are not yet standardised.
+    """
+    encoder = inputs.encoder if inputs else None
+    if inputs is None:
+        frame, encoder = measured_table(estimator, X)
+    elif encoder is not None:
+        frame = known_table(estimator, X, encoder)
+    if encoder is not None:
+        dtype = inputs.dtype if inputs else dtype_of_table(estimator, X)
+        x = encoder.encode(frame, dtype)
+    else:
+        x, dtype = _checked_array(estimator, X, inputs)
+    with np.errstate(over="ignore"):  # the check for finite numbers says it
+        if inputs is None:
+            # Rows that are standardised keep their floats until then.
+            scaled = estimator.feature_scale in STANDARDISED
+            x = _at_device(x, None if scaled else dtype, estimator.device)
+            where = home(like_of(x))
+            return x, Inputs(estimator.n_features_in_, dtype, where, estimator.device, encoder)
+        if issparse(x):
+            return _sparse_rows(x, inputs), inputs
+        return inputs.brought(x, f"{type(estimator).__name__}.{method}", X), inputs
+
+
+def measured_scaling(kind, x, inputs) -> Scaling:
+    """Return means and scales of rows: of each column ("standard"), or one of all ("global")."""
+    if inputs.encoder is not None:
+        raise ValueError(
+            f"feature_scale={kind!r} is for arrays of numbers: a table's columns are scaled by "
+            "'auto' or 'robust'."
+        )
+    if isinstance(x, SparseRows):
+        raise ValueError(CENTRING)
+    scaling = Scaling.of(
+        rows_to_host(x, "X", "standardise X where it is, and leave feature_scale away"),
+        shared=kind == "global",
+    )  # fmt: skip
+    largest = max(np.abs(scaling.x_mean).max(), scaling.x_scale.max())
+    if np.finfo(inputs.dtype).max < largest < np.inf:
+        raise ValueError(f"X holds numbers too large to be standardised in {inputs.dtype}.")
+    return scaling
+
+
+def _at_device(x, dtype, device):
+    """Return rows where `device` says, sparse ones still sparse."""
+    if issparse(x):
+        return SparseRows(x.astype(dtype, copy=False), place(np.empty((0, 1)), device))
+    return place(x, device, dtype)
+
+
+def _sparse_rows(x, inputs):
+    """Return the rows of a CSR matrix, to be made dense where the model lives."""
+    if inputs.standardises:
+        raise ValueError(CENTRING)
+    return SparseRows(x.astype(inputs.dtype, copy=False), inputs.like)
+
+
+def _checked_array(estimator, X, inputs):
     """Return X as an array or CSR matrix (n_samples, n_features), and the dtype to compute in.
 
     Device arrays are checked where they are; everything else becomes NumPy, and a SciPy sparse
     matrix CSR, by scikit-learn's rules.
     """
+    reset = inputs is None
     if is_array(X) and not is_numpy(X):
         _check_shape(estimator, X, reset)
         return X, float_dtype(X, estimator.dtype)
@@ -51,7 +121,7 @@ def check_inputs(estimator, X, *, reset):
     named = hasattr(estimator, "feature_names_in_")
     if not reset and not named and type(X) is np.ndarray and X.dtype in FLOATS:
         _check_shape(estimator, X, reset)  # scikit-learn's checks take longer than a prediction
-        return X, estimator._dtype
+        return X, inputs.dtype
     refuse_mask(X)
     if kind in "mM":
         raise ValueError(f"X holds dates or durations ({X.dtype}): turn them into numbers first.")
@@ -67,23 +137,6 @@ def check_inputs(estimator, X, *, reset):
     if short and estimator.dtype is None:
         return x, "float32"
     return x, float_dtype(x.data if issparse(x) else x, estimator.dtype)
-
-
-def refuse_mask(X):
-    """Refuse a masked array."""
-    if isinstance(X, np.ma.MaskedArray):
-        raise ValueError("X is a masked array, whose mask would be lost: fill it, X.filled(value).")
-
-
-def sparse_rows(estimator, x, dtype, *, reset):
-    """Return the rows of a CSR matrix, to be made dense where `device` says or the model lives."""
-    if estimator._standardises:
-        raise ValueError(
-            "the model standardises its inputs, and centring would make a sparse X dense: pass "
-            "X.toarray(), a part of the rows at a time."
-        )
-    at = place(np.empty((0, 1)), estimator.device) if reset else array_at(estimator._home)
-    return SparseRows(x.astype(dtype, copy=False), at)
 
 
 def dense_to_look_into(X):
@@ -121,28 +174,6 @@ def _check_shape(estimator, X, reset):
             f"X has {d} features, but {name} is expecting {estimator.n_features_in_} features "
             "as input."
         )
-
-
-def elsewhere(estimator, method, X):
-    """Say that X is not where the model lives."""
-    at, found = estimator._home, home(X if is_array(X) else np.empty(0))
-    return (
-        f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and "
-        f"the same device as those passed to fit(). The model is in {at.library} on {at.device}, X "
-        f"in {found.library} on {found.device}: pass X from there, or move the model to X by "
-        f".to({'X' if is_array(X) else 'numpy.empty(0)'}); where a string chose its device, "
-        "device= at fit or .to('cuda'), host arrays are brought to it."
-    )
-
-
-def back(result, X):
-    """Return a result in the library and on the device of the caller's X."""
-    if type(X) is type(result) is np.ndarray:
-        return result
-    like = X if is_array(X) else np.empty(0)
-    if is_numpy(like):
-        return result if is_numpy(result) else to_host(result)
-    return result if home(result) == home(like) else from_host(to_host(result), like)
 
 
 def host_targets(y, n, *, numeric, name):

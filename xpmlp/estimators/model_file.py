@@ -1,32 +1,32 @@
 """A fitted estimator as a model file, and back: tensors and plain JSON, no code, no pickle."""
 
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 from sklearn.base import is_classifier
-from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
-from ..arrays import home
+from ..arrays import HOST
 from ..engines import Carry
 from ..errors import ModelFileError
-from ..model import Scaling
+from ..model import ClassTargets, Inputs, LabelTargets, Model, NumberTargets, Scaling
 from ..model.container import FORMAT_VERSION, MAX_ARRAYS, read_container, write_container
 from ..model.encoding import Column, Encoder, Scales
-from ..nn import LAYERS, Dense, Layout, Loss, Network, initializers
+from ..nn import LAYERS, Dense, Loss, Network, initializers
 from ..nn.activations import ACTIVATIONS, ActivationFunction, get_activation
 from ..nn.layout import path_name, put, walk
-from ..nn.losses import LOSSES, MAKERS, match_loss, quantile
+from ..nn.losses import LINKS, LOSSES, MAKERS, match_loss, quantile
 from ..optim import RULES, schedules
 from ..training import State, new_history
-from .weights import collect, nested
 
 _SCORE = (float, type(None))
-FITTED = {
+FITTED = {  # numbers of the training
     "loss_": _SCORE, "best_loss_": _SCORE, "best_validation_score_": _SCORE, "n_iter_": (int,),
-    "t_": (int,), "n_features_in_": (int,), "out_activation_": (str,), "seed_": (int,),
-    "_task": (str,), "_dtype": (str,), "quantiles_": (tuple, type(None)),
+    "t_": (int,), "n_features_in_": (int,), "seed_": (int,),
+}  # fmt: skip
+MODEL = {  # what the model's records hold beside arrays and layers
+    "task": (str,), "dtype": (str,), "link": (str,), "quantiles": (tuple, type(None)),
 }  # fmt: skip
 ONLY_FIT_USES = ("callbacks", "scoring", "learning_rate")  # a file may lack them
 MAX_DEPTH = 64  # of lists and records in one another
@@ -48,14 +48,18 @@ RECORDS = {  # what a file may name: records of numbers, names and other records
 
 def save_model(estimator, path):
     """Write a fitted estimator to `path`."""
-    check_is_fitted(estimator)
-    arrays = estimator._layout.pack(nested(estimator, np.empty(0)), xp=np)
+    model = estimator._fitted
+    inputs, targets, encoder = model.inputs, model.targets, model.inputs.encoder
+    arrays = model.layout.pack(model.params(np.empty(0)), xp=np)
     scaling = estimator.scaling_
     if scaling is not None:
         arrays |= {k: v for k, v in scaling._asdict().items() if v is not None}
-    encoder = estimator.encoder_
     if encoder is not None:
         arrays |= _stored(encoder)
+    own = {
+        "task": targets.task, "dtype": inputs.dtype, "link": targets.link,
+        "quantiles": getattr(targets, "quantiles", ()) or None,
+    }  # fmt: skip
     params = estimator.get_params(deep=False)
     if isinstance(params["init"], tuple | list):
         params["init"] = "auto"  # the weights themselves are in the file
@@ -70,7 +74,8 @@ def save_model(estimator, path):
         "xpmlp": __version__,
         "estimator": type(estimator).__name__,
         "params": dict(_arguments(params)),
-        "layers": [_encode(layer, "the network") for layer in estimator.network_.layers],
+        "layers": [_encode(layer, "the network") for layer in model.network.layers],
+        "model": {k: _encode(v, k) for k, v in own.items()},
         "fitted": {k: _encode(getattr(estimator, k), k) for k in FITTED},
         "history": {k: [_number(x) for x in v] for k, v in estimator.history_.items()},
         "step": estimator._state.step,
@@ -181,43 +186,19 @@ def _rebuild(arrays, meta, kinds):
     given = estimator.activation
     for activation in given if isinstance(given, list | tuple) else [given]:
         get_activation(activation)
-    for name, kinds in FITTED.items():
-        value = _decode(meta["fitted"][name])
-        if type(value) not in kinds:
-            raise ValueError(f"{name} is {value!r}")
+    for name, value in _values(meta["fitted"], FITTED).items():
         setattr(estimator, name, value)
-    if estimator._dtype not in ("float32", "float64") or estimator._task not in tasks:
-        raise ValueError(f"its task is {estimator._task!r}, its dtype {estimator._dtype!r}")
-    match_loss(estimator._loss(), estimator._task, estimator.out_activation_)
-    if estimator.quantiles_ is not None:
-        quantile(estimator.quantiles_)
-    if len(meta["layers"]) > MAX_ARRAYS:
-        raise ValueError(f"it has {len(meta['layers'])} layers")
-    network = Network(tuple(_decode(layer) for layer in meta["layers"]))
-    last = network.layers[-1]
-    if type(last) is not Dense:
-        raise ValueError(f"its last layer is {last!r}, expected a Dense")
-    n_outputs, rest = divmod(last.n_out, len(estimator.quantiles_ or (0.5,)))
-    if rest:
-        raise ValueError(f"it has {last.n_out} outputs for quantiles {estimator.quantiles_}")
-    stats = {k: arrays.pop(k) for k in Scaling._fields if k in arrays}
-    estimator.scaling_ = Scaling(**stats) if stats else None
-    if "encoder.text" in arrays:
-        estimator.encoder_ = _encoder(arrays, estimator.n_features_in_, network)
-    tree = _checked(network, arrays, estimator, n_outputs)
-    estimator.network_ = network
-    estimator._layout = Layout.of(network, tree, contiguous=False)
-    collect(estimator, tree)
+    estimator._model = model = _rebuilt(arrays, meta, estimator.n_features_in_)
+    if model.targets.task not in tasks:
+        raise ValueError(f"its task is {model.targets.task!r}")
+    match_loss(estimator._loss(), model.targets.task, estimator.out_activation_)
     estimator.history_ = new_history() | {
         k: [float("nan" if x is None else x) for x in v] for k, v in meta["history"].items()
     }
     estimator.loss_curve_ = estimator.history_["loss"]
     estimator.n_iter_total_ = len(estimator.loss_curve_)
-    estimator.n_layers_, estimator.n_outputs_ = len(estimator.coefs_) + 1, n_outputs
     early = estimator.early_stopping and estimator.solver != "lbfgs"
     estimator.validation_scores_ = estimator.history_["validation_score"] if early else None
-    estimator._home = home(np.empty(0))
-    estimator.device_ = estimator._home.device
     estimator._state = State(
         Carry({}, {}, {}), estimator.learning_rate_init, epoch=estimator.n_iter_total_,
         step=_count(meta["step"]), best_loss=_either(estimator.best_loss_, np.inf),
@@ -226,7 +207,7 @@ def _rebuild(arrays, meta, kinds):
     )  # fmt: skip
     if meta["target_name"] is not None:
         estimator.target_name_ = str(meta["target_name"])
-    known = _kinds(estimator.encoder_)
+    known = _kinds(model.inputs.encoder)
     if known:
         estimator.feature_names_in_ = np.asarray([*known], object)
     if meta.get("table_types") is not None:
@@ -238,9 +219,53 @@ def _rebuild(arrays, meta, kinds):
         if len(meta["feature_names"]) != estimator.n_features_in_:
             raise ValueError(f"it names {len(meta['feature_names'])} features")
         estimator.feature_names_in_ = np.asarray(meta["feature_names"], object)
-    if estimator._task != "regression":
-        estimator.classes_ = _classes(meta["classes"], n_outputs, estimator._task)
     return estimator
+
+
+def _values(stored, kinds):
+    """Return decoded values of the types that they must have, by name."""
+    found = {name: _decode(stored[name]) for name in kinds}
+    for name, value in found.items():
+        if type(value) not in kinds[name]:
+            raise ValueError(f"{name} is {value!r}")
+    return found
+
+
+def _rebuilt(arrays, meta, n_features):
+    """Return the `Model` in a file. Takes its arrays out of `arrays`."""
+    own = _values(meta["model"], MODEL)
+    task, dtype, link, quantiles = (own[name] for name in MODEL)
+    if dtype not in ("float32", "float64") or link not in LINKS:
+        raise ValueError(f"its dtype is {dtype!r}, its link {link!r}")
+    if quantiles is not None:
+        quantile(quantiles)
+    if len(meta["layers"]) > MAX_ARRAYS:
+        raise ValueError(f"it has {len(meta['layers'])} layers")
+    network = Network(tuple(_decode(layer) for layer in meta["layers"]))
+    last = network.layers[-1]
+    if type(last) is not Dense:
+        raise ValueError(f"its last layer is {last!r}, expected a Dense")
+    n_outputs, rest = divmod(last.n_out, len(quantiles or (0.5,)))
+    if rest:
+        raise ValueError(f"it has {last.n_out} outputs for quantiles {quantiles}")
+    stats = Scaling(*(arrays.pop(k, None) for k in Scaling._fields))
+    encoder = _encoder(arrays, n_features, network) if "encoder.text" in arrays else None
+    inputs = Inputs(n_features, dtype, HOST, encoder=encoder)
+    tree = _checked(network, arrays, inputs, stats, n_outputs)
+    inputs = replace(inputs, scaling=Scaling(stats.x_mean, stats.x_scale))
+    return Model.of(network, inputs, _targets(meta, own, stats, n_outputs), tree)
+
+
+def _targets(meta, own, stats, n_outputs):
+    """Return what the outputs mean."""
+    task, link = own["task"], own["link"]
+    if task == "regression":
+        scaling = Scaling(y_mean=stats.y_mean, y_scale=stats.y_scale)
+        return NumberTargets(n_outputs, link, own["quantiles"] or (), scaling)
+    if stats.y_mean is not None:
+        raise ValueError("it has statistics of targets that are no numbers")
+    classes = _classes(meta["classes"], n_outputs, task)
+    return LabelTargets(n_outputs, link) if task == "multilabel" else ClassTargets(classes, link)
 
 
 def _kinds(encoder):
@@ -288,14 +313,14 @@ def _encoder(arrays, n_features, network):
     return encoder
 
 
-def _checked(network, arrays, estimator, n_outputs):
+def _checked(network, arrays, inputs, scaling, n_outputs):
     """Return the parameters as nested dicts, each of the shape that the layers say."""
     tree: dict = {}
-    if estimator.n_features_in_ < 1:
-        raise ValueError(f"n_features_in_ is {estimator.n_features_in_!r}")
-    shapes, _ = network.shapes(estimator._n_inputs)
+    if inputs.n_features < 1:
+        raise ValueError(f"n_features_in_ is {inputs.n_features!r}")
+    shapes, _ = network.shapes(inputs.width)
     for path, _, shape in walk(network, shapes):
-        name, dtype = path_name(path), estimator._dtype
+        name, dtype = path_name(path), inputs.dtype
         a = arrays.pop(name)
         if a.shape != shape or a.dtype != dtype:
             raise ValueError(f"array {name} is {a.dtype} {a.shape}, expected {dtype} {shape}")
@@ -304,16 +329,13 @@ def _checked(network, arrays, estimator, n_outputs):
         put(tree, path, a)
     if arrays:
         raise ValueError(f"it holds arrays that no layer has: {sorted(arrays)}")
-    if estimator.scaling_ is not None:
-        x_mean, x_scale, y_mean, y_scale = (a is None for a in estimator.scaling_)
-        if x_mean != x_scale or y_mean != y_scale:
-            raise ValueError("a mean and its scale go together")
-        for name, a in estimator.scaling_._asdict().items():
-            d = n_outputs if name.startswith("y") else estimator.n_features_in_
-            if a is not None and (
-                a.shape != (1, d) or (name.endswith("scale") and not (a > 0).all())
-            ):
-                raise ValueError(f"the statistics {name} are not {d} positive numbers")
+    x_mean, x_scale, y_mean, y_scale = (a is None for a in scaling)
+    if x_mean != x_scale or y_mean != y_scale:
+        raise ValueError("a mean and its scale go together")
+    for name, a in scaling._asdict().items():
+        d = n_outputs if name.startswith("y") else inputs.n_features
+        if a is not None and (a.shape != (1, d) or (name.endswith("scale") and not (a > 0).all())):
+            raise ValueError(f"the statistics {name} are not {d} positive numbers")
     return tree
 
 

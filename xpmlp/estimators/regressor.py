@@ -8,22 +8,18 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import column_or_1d
 
 from ..arrays import is_array, to_host
 from ..model import NumberTargets, Scaling
-from ..nn.losses import LOSSES, Loss, match_loss, quantile
+from ..nn.losses import LOSSES, Loss, levels_of, match_loss, quantile
 from ..placing import rows_to_host
 from .base import BaseMLP
-from .inputs import NO_SCORE, back, host_targets, on_its_card
+from .inputs import NO_SCORE, host_targets, on_its_card
 
 NAMES = {
     "squared_error", "absolute_error", "huber", "log_cosh", "quantile", "poisson", "gamma",
 }  # fmt: skip
-
-
-def _same(a, b):
-    return isinstance(b, Real) and abs(a - float(b)) < 1e-6
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -83,24 +79,27 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     ):  # fmt: skip
         self.__dict__.update({k: v for k, v in locals().items() if k not in ("self", "__class__")})
 
+    @property
+    def quantiles_(self):
+        """The quantiles that are learnt, or None."""
+        return getattr(self._fitted.targets, "quantiles", ()) or None
+
     @available_if(lambda self: self.solver != "lbfgs")
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch over the given data, from where the last call ended."""
-        resume = hasattr(self, "coefs_")
+        resume = self._model is not None
         return self._guarded(X, y, sample_weight, (None,) * 3, resume=resume, one_epoch=True)
 
-    def _checked_targets(self, y, n, *, reset, classes=None):
-        """Return y as float64 (n, n_outputs); sets the task and n_outputs_ on reset."""
+    def _checked_targets(self, y, n, known=None, classes=None):
+        """Return y as float64 (n, n_columns), and its targets, known or as y says."""
         y = host_targets(y, n, numeric=True, name=type(self).__name__)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         y = y.reshape(len(y), -1).astype(np.float64)
-        self._task = "regression"
-        if reset:
-            self.n_outputs_ = y.shape[1]
-        elif y.shape[1] != self.n_outputs_:
+        targets = known or NumberTargets(y.shape[1])
+        if y.shape[1] != targets.n_columns:
             raise ValueError(
-                f"y has {y.shape[1]} outputs, the model was fitted to {self.n_outputs_}."
+                f"y has {y.shape[1]} outputs, the model was fitted to {targets.n_columns}."
             )
         for name, positive in (("poisson", False), ("gamma", True)):
             if self.loss in (name, LOSSES[name]) and (y.min() < 0 or (positive and not y.all())):
@@ -108,7 +107,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
                     f"loss={name!r} needs y {'> 0' if positive else '>= 0'}, got {y.min():g}: use "
                     "'squared_error'."
                 )
-        return y
+        return y, targets
+
+    def _completed(self, targets, y, weights, loss, out_activation, inputs, known):
+        """Return the targets with all that the arguments say of them, and statistics of y."""
+        # The last layer has the link, or the loss has.
+        link = "identity" if loss.link == "identity" else out_activation
+        scaling = known.scaling if known else self._measured(y, weights, inputs.dtype)
+        quantiles = levels_of(loss) or ()
+        return NumberTargets(targets.n_columns, link, quantiles, scaling)
 
     def _loss(self):
         """Return the loss, with the quantiles in it."""
@@ -118,10 +125,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             raise ValueError("quantiles go with loss='quantile': leave them out, or set it.")
         return self.loss
 
-    def _measure(self, y, weights):
-        """Measure the targets, if they are to be standardised."""
+    def _measured(self, y, weights, dtype):
+        """Return the statistics of the targets, if they are to be standardised."""
         if self.target_scale is None:
-            return
+            return Scaling()
         if self.out_activation not in ("auto", "identity"):
             raise ValueError(
                 f"target_scale={self.target_scale!r} standardises y, which out_activation="
@@ -132,33 +139,24 @@ class MLPRegressor(RegressorMixin, BaseMLP):
                 "target_scale='auto' cannot be measured on one row: pass more in the first call."
             )
         by_mean = match_loss(self._loss(), "regression")[1] == "exp"
-        self.scaling_ = Scaling.of_targets(y, weights, by_mean=by_mean)
-        _, _, mean, scale = self.scaling_
-        known, found = np.finfo(self._dtype), "too large" if np.abs(y).max() > 1 else "too small"
+        scaling = Scaling.of_targets(y, weights, by_mean=by_mean)
+        _, _, mean, scale = scaling
+        known, found = np.finfo(dtype), "too large" if np.abs(y).max() > 1 else "too small"
         if (
             not (np.isfinite(mean + scale).all() and np.abs(y).max() < known.max)
             or (scale < known.tiny).any()
         ):
-            raise ValueError(f"y holds values {found} for {self._dtype}: divide y by its scale.")
+            raise ValueError(f"y holds values {found} for {dtype}: divide y by its scale.")
         varies = np.ptp(y, axis=0) > 8 * np.finfo(np.float64).eps * np.abs(mean[0])
         lost = (known.eps * np.abs(mean) > 1e-3 * scale)[0] & varies
         if lost.any():
             k = int(np.argmax(lost))
-            wider = "pass dtype='float64', or " if self._dtype == "float32" else ""
+            wider = "pass dtype='float64', or " if dtype == "float32" else ""
             raise ValueError(
                 f"column {k} of y varies by {scale[0, k]:.2g} around {mean[0, k]:.3g}, which "
-                f"predictions in {self._dtype} cannot tell apart: {wider}subtract the mean."
+                f"predictions in {dtype} cannot tell apart: {wider}subtract the mean."
             )
-
-    @property
-    def _targets(self):
-        """What the numbers are as targets."""
-        # The last layer has the link, or the loss has.
-        network = getattr(self, "network_", None)
-        inside = network is not None and network.layers[-1].activation == "identity"
-        link = self.out_activation_ if inside else "identity"
-        scaling = self.scaling_ or Scaling()
-        return NumberTargets(self.n_outputs_, link, self.quantiles_ or (), scaling)
+        return scaling
 
     @on_its_card
     def predict(self, X, quantiles=None):
@@ -181,23 +179,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ----------
         Chernozhukov, Fernandez-Val & Galichon 2010: sorting brings quantiles nearer to the truth.
         """
-        if quantiles is None:
-            return self._predict(self._outputs(X, "predict"), X)
-        check_is_fitted(self)
-        levels = self.quantiles_ or ()
-        at = [[i for i, q in enumerate(levels) if _same(q, w)] for w in np.ravel(quantiles)]
-        if not at or not all(at):
-            raise ValueError(
-                f"quantiles={quantiles!r} are not there: the model has learnt "
-                f"{list(levels) or 'no quantiles'}."
-            )
-        outputs = self._outputs(X, "predict")
-        values = self._targets.at_quantiles(outputs, [found[0] for found in at])
-        return back(values if np.ndim(quantiles) else values[..., 0], X)
-
-    def _predict(self, outputs, X):
-        """Return predictions in the units of the targets."""
-        return back(self._targets.values(outputs), X)
+        return self._answer("predict", X, quantiles=quantiles)
 
     @on_its_card
     def score(self, X, y, sample_weight=None):
@@ -206,9 +188,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         host = [to_host(a) if is_array(a) else a for a in (y, made, sample_weight)]
         return float(r2_score(host[0], host[1], sample_weight=host[2]))
 
-    def _score_outputs(self, outputs, targets, weights):
+    @staticmethod
+    def _score_outputs(model, outputs, targets, weights):
         """Return R^2 of host outputs of the training network."""
-        y, predictions = self._targets.compared(outputs, targets)
+        y, predictions = model.targets.compared(outputs, targets)
         if len(y) < 2 or not np.isfinite(predictions).all():
             return float("nan")  # R^2 is undefined
         return float(r2_score(y, predictions, sample_weight=weights))

@@ -1,7 +1,5 @@
 """Tables at the door: which X is encoded, and which of its columns are categories."""
 
-from typing import Any
-
 import numpy as np
 from sklearn.utils import check_array
 
@@ -9,90 +7,62 @@ from ..arrays import float_dtype, is_array, is_numpy
 from ..errors import DataError
 from ..model.encoding import Encoder
 from ..tables.frame import frame_of, frame_of_array, is_frame, is_plain, is_table
-from .inputs import refuse_mask
 
 
-class Encodes:
-    """What `BaseMLP` has for tables."""
+def asks_for_table(estimator) -> bool:
+    """Tell whether the arguments ask for arrays to be encoded too."""
+    given = estimator.categorical_features
+    listed = given is not None and not isinstance(given, str) and np.size(given) > 0
+    return listed or estimator.feature_scale == "robust" or estimator.n_bins is not None
 
-    encoder_: Encoder | None = None
 
-    @property
-    def _asks_for_table(self: Any):
-        """Whether the arguments ask for arrays to be encoded too."""
-        given = self.categorical_features
-        listed = given is not None and not isinstance(given, str) and np.size(given) > 0
-        return listed or self.feature_scale == "robust" or self.n_bins is not None
+def dtype_of_table(estimator, X) -> str:
+    """Return the dtype to compute in: of an array its own, of a data frame float64."""
+    floats = is_numpy(X) and X.dtype.kind == "f"
+    return float_dtype(X if floats else np.empty(0), estimator.dtype)
 
-    @property
-    def _n_inputs(self: Any):
-        """The number of columns that the network takes."""
-        return self.n_features_in_ if self.encoder_ is None else self.encoder_.width
 
-    def _encoded_rows(self: Any, X, *, reset):
-        """Return the rows of a table as a host array (n, width), and the dtype to compute in.
+def measured_table(estimator, X):
+    """Return X as a frame and the encoder that is measured on it, or (None, None) for numbers.
 
-        Both are None where X is no table.
-        """
-        frame = self._table(X, reset=reset)
-        if frame is None:
-            return None, None
-        dtype = self._dtype_of_table(X) if reset else self._dtype
-        return self.encoder_.encode(frame, dtype), dtype
+    Sets `n_features_in_` and `feature_names_in_` where there is an encoder.
+    """
+    given, table = estimator.categorical_features, is_table(X)
+    asked = asks_for_table(estimator)
+    if not (table or asked) or (table and not (asked or is_frame(X)) and is_plain(X)):
+        return None, None
+    frame = _frame(X, estimator)
+    chosen = set() if given is None or isinstance(given, str) else _chosen(given, frame, table)
+    kinds = frame.kinds if isinstance(given, str) else _kinds(frame, chosen)
+    asked = bool(chosen) or estimator.feature_scale == "robust" or estimator.n_bins is not None
+    plain = not asked and (not table or is_plain(frame))
+    if plain and not is_frame(X):
+        return None, None
+    robust = estimator.feature_scale is not None and not plain
+    encoder = Encoder.of(frame, kinds=kinds, robust=robust, named=table, n_bins=estimator.n_bins)
+    estimator.n_features_in_ = frame.shape[1]
+    vars(estimator).pop("feature_names_in_", None)
+    if table:
+        estimator.feature_names_in_ = np.asarray(frame.names, object)
+    return frame, encoder
 
-    def _dtype_of_table(self: Any, X):
-        """Return the dtype to compute in: of an array its own, of a data frame float64."""
-        floats = is_numpy(X) and X.dtype.kind == "f"
-        return float_dtype(X if floats else np.empty(0), self.dtype)
 
-    def _table(self: Any, X, *, reset):
-        """Return X as a frame that `encoder_` takes, or None where its numbers stay as they are.
-
-        On reset it is measured, if it needs to be encoded.
-        """
-        if reset:
-            self.encoder_ = None
-            return self._measured(X)
-        if self.encoder_ is None:
-            return None
-        if self.encoder_.named and not is_table(X):
-            raise DataError(
-                "X is an array without names, the model was fitted to a table: pass a data "
-                f"frame with the columns {', '.join(map(str, self.feature_names_in_[:8]))}"
-                f"{', ...' if self.n_features_in_ > 8 else ''}."
-            )
-        frame = _frame(X, self)
-        if not self.encoder_.named and frame.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X has {frame.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input."
-            )
-        self.encoder_.check(frame)
-        return frame
-
-    def _measured(self: Any, X):
-        """Set `encoder_`, if X needs one. Returns X as a frame, or None."""
-        given, table = self.categorical_features, is_table(X)
-        if not (table or self._asks_for_table):
-            return None
-        if table and not (self._asks_for_table or is_frame(X)) and is_plain(X):
-            return None
-        frame = _frame(X, self)
-        chosen = set() if given is None or isinstance(given, str) else _chosen(given, frame, table)
-        kinds = frame.kinds if isinstance(given, str) else _kinds(frame, chosen)
-        asked = chosen or self.feature_scale == "robust" or self.n_bins is not None
-        plain = not asked and (not table or is_plain(frame))
-        if plain and not is_frame(X):
-            return None
-        robust = self.feature_scale is not None and not plain
-        self.encoder_ = Encoder.of(
-            frame, kinds=kinds, robust=robust, named=table, n_bins=self.n_bins
+def known_table(estimator, X, encoder):
+    """Return X as a frame that a fitted estimator's encoder takes."""
+    if encoder.named and not is_table(X):
+        known = estimator.feature_names_in_
+        raise DataError(
+            "X is an array without names, the model was fitted to a table: pass a data frame with "
+            f"the columns {', '.join(map(str, known[:8]))}{', ...' if len(known) > 8 else ''}."
         )
-        self.n_features_in_ = frame.shape[1]
-        vars(self).pop("feature_names_in_", None)
-        if table:
-            self.feature_names_in_ = np.asarray(frame.names, object)
-        return frame
+    frame = _frame(X, estimator)
+    if not encoder.named and frame.shape[1] != estimator.n_features_in_:
+        raise ValueError(
+            f"X has {frame.shape[1]} features, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features as input."
+        )
+    encoder.check(frame)
+    return frame
 
 
 def _frame(X, estimator):
@@ -155,3 +125,9 @@ def _kinds(frame, chosen):
                 "categorical_features."
             )
     return tuple("category" if i in chosen else kind for i, kind in enumerate(frame.kinds))
+
+
+def refuse_mask(X):
+    """Refuse a masked array."""
+    if isinstance(X, np.ma.MaskedArray):
+        raise ValueError("X is a masked array, whose mask would be lost: fill it, X.filled(value).")

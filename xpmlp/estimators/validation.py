@@ -1,6 +1,7 @@
 """What is held out of a fit, and looked at after each epoch."""
 
 from copy import copy
+from dataclasses import replace
 from inspect import signature
 from typing import Any, NamedTuple
 
@@ -11,10 +12,10 @@ from sklearn.model_selection import train_test_split
 
 from ..arrays import Array, from_host, home, is_array, is_numpy, namespace, to_host
 from ..errors import DeviceMemoryError
+from ..model import Scaling
 from ..placing import check_transfer
-from ..training import SparseRows, Validation
-from .inputs import check_weights
-from .weights import collect
+from ..training import SparseRows, Validation, like_of
+from .inputs import check_weights, checked_rows
 
 
 class Rows(NamedTuple):
@@ -35,114 +36,130 @@ class Rows(NamedTuple):
         return Rows(x, xp.take(self.targets, at, axis=0), labels, weights, given)
 
 
-class Validates:
-    """What `BaseMLP` has for validation data, given or split off."""
+def rows_of(x, labels, weights, model_inputs, targets) -> Rows:
+    """Return checked rows with their targets beside them; weights: as given."""
+    beside = targets.encode(labels, like_of(x), model_inputs.dtype)
+    return Rows(x, beside, labels, targets.row_weights(labels, weights), weights)
 
-    def _split(self: Any, rows, validation):
-        """Return the rows to train on, and what is held out (a Validation or None)."""
-        X_val, y_val, sample_weight_val = validation
-        if (X_val is None) != (y_val is None) or (X_val is None and sample_weight_val is not None):
-            raise ValueError(
-                "X_val, y_val and sample_weight_val go together: pass X_val and y_val, or neither."
-            )
-        if X_val is not None:
-            known = home(X_val) if is_array(X_val) else home(rows.targets)
-            if self._placed == "auto" and known != home(rows.targets) and not is_numpy(X_val):
-                raise ValueError(
-                    f"X_val is in {known.library} on {known.device}, X in "
-                    f"{home(rows.targets).library} on {home(rows.targets).device}: pass X_val from "
-                    "where X is."
-                )
-            on_host = not issparse(X_val) and not (is_array(X_val) and not is_numpy(X_val))
-            if self.encoder_ is None and on_host and home(rows.targets).library != "numpy":
-                X_val, at = np.asarray(X_val), home(rows.targets)
-                check_transfer(X_val, at, "X_val", "pass X_val from where X is")
-                X_val = from_host(X_val, rows.targets)  # everything follows X
-            x = self._inputs(X_val)
-            given = check_weights(sample_weight_val, x.shape[0])
-            labels = self._checked_targets(y_val, x.shape[0], reset=False)
-            return rows, self._validation(self._rows(x, labels, given))
-        if not self.early_stopping or self.solver == "lbfgs":
-            return rows, None
+
+def split_rows(estimator, rows: Rows, model, validation):
+    """Return the rows to train on, and what is held out (a Validation or None).
+
+    validation: X_val, y_val, sample_weight_val as `fit` got them, or None each.
+    """
+    X_val, y_val, sample_weight_val = validation
+    if (X_val is None) != (y_val is None) or (X_val is None and sample_weight_val is not None):
+        raise ValueError(
+            "X_val, y_val and sample_weight_val go together: pass X_val and y_val, or neither."
+        )
+    if X_val is not None:
+        return rows, _held_out(estimator, _given(estimator, rows, model, validation), model)
+    if not estimator.early_stopping or estimator.solver == "lbfgs":
+        return rows, None
+    train, test = _split_off(estimator, rows, model.targets.task)
+    return train, _held_out(estimator, test, model)
+
+
+def _given(estimator, rows, model, validation):
+    """Return the validation rows that `fit` got, where the model lives."""
+    X_val, y_val, sample_weight_val = validation
+    at = home(rows.targets)
+    known = home(X_val) if is_array(X_val) else at
+    if model.inputs.requested == "auto" and known != at and not is_numpy(X_val):
+        raise ValueError(
+            f"X_val is in {known.library} on {known.device}, X in {at.library} on {at.device}: "
+            "pass X_val from where X is."
+        )
+    on_host = not issparse(X_val) and not (is_array(X_val) and not is_numpy(X_val))
+    if model.inputs.encoder is None and on_host and at.library != "numpy":
+        X_val = np.asarray(X_val)
+        check_transfer(X_val, at, "X_val", "pass X_val from where X is")
+        X_val = from_host(X_val, rows.targets)  # everything follows X
+    x, _ = checked_rows(estimator, X_val, model.inputs)
+    x = model.inputs.computed(x)
+    given = check_weights(sample_weight_val, x.shape[0])
+    labels, _ = estimator._checked_targets(y_val, x.shape[0], model.targets)
+    return rows_of(x, labels, given, model.inputs, model.targets)
+
+
+def _split_off(estimator, rows, task):
+    """Return the rows to train on and those to look at, as scikit-learn splits them."""
+    try:
+        train, test = train_test_split(
+            np.arange(rows.x.shape[0]), test_size=estimator.validation_fraction,
+            random_state=estimator.seed_ % 2**32,
+            stratify=rows.labels if task in ("binary", "multiclass") else None,
+        )  # fmt: skip
+    except ValueError as error:
+        raise ValueError(f"early_stopping cannot split a validation part off: {error}") from error
+    if len(test) < 2:
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' or the size of "
+            "your dataset."
+        )
+    try:
+        return rows.take(train), rows.take(test)
+    except MemoryError as error:
+        raise DeviceMemoryError(
+            f"early_stopping copies X to split it, and its device lacks the memory ({error}): "
+            "pass X_val and y_val instead."
+        ) from error
+
+
+def _held_out(estimator, rows, model):
+    """Return the validation rows as the training loop takes them."""
+    y, w = to_host(rows.targets), rows.weights
+    if w is not None and not w.any():
+        raise ValueError("all validation rows have weight 0: pass X_val, or other weights.")
+    w = None if w is None else w / w.sum()
+    return Validation(rows.x, y, w, _score(estimator, rows, y, model))
+
+
+def _score(estimator, rows, targets, model):
+    """Return (outputs, loss, params) -> the score that `scoring` names."""
+    quantiles = model.targets.task == "regression" and model.targets.quantiles
+    by_loss = estimator.scoring is None and quantiles  # R^2 says little of them
+    if estimator.scoring == "loss" or by_loss:
+        return lambda outputs, loss, params: -loss
+    if estimator.scoring is None:
+        own = estimator._score_outputs
+        return lambda outputs, loss, params: own(model, outputs, targets, rows.given)
+    return _scored(estimator, check_scoring(estimator, estimator.scoring), rows, model)
+
+
+def _scored(estimator, scorer, rows, model):
+    """Return the score of a scorer, by a copy whose model knows its outputs for these rows."""
+    twin, options = copy(estimator), {}
+    inputs = model.inputs
+    if inputs.encoder is not None:  # these rows are encoded already
+        inputs = replace(inputs, encoder=None, n_features=inputs.width)
+        twin.n_features_in_ = inputs.width
+        vars(twin).pop("feature_names_in_", None)
+    metric = getattr(scorer, "_score_func", None)  # of scikit-learn's own scorers
+    # As predictions are: y - predictions of (n, 1) and (n,) would be (n, n).
+    y = rows.labels[:, 0] if rows.labels.shape[1:] == (1,) else rows.labels
+    x = rows.x.csr if isinstance(rows.x, SparseRows) else rows.x
+    # They read X by predicting only; on the host their metrics know all libraries' results.
+    X = x if metric is None or is_numpy(x) else np.broadcast_to(0.0, x.shape)
+    if metric is not None and rows.given is not None:
+        if "sample_weight" in signature(metric).parameters:
+            options = {"sample_weight": rows.given}
+
+    def score(outputs, loss, params):
+        now = replace(model.with_params(params), inputs=replace(inputs, scaling=Scaling()))
+        if now.predicting != now.network:
+            outputs = to_host(now.outputs(rows.x))
+        twin._model = replace(now, known=(X, outputs))
         try:
-            train, test = train_test_split(
-                np.arange(rows.x.shape[0]), test_size=self.validation_fraction,
-                random_state=self.seed_ % 2**32,
-                stratify=rows.labels if self._task in ("binary", "multiclass") else None,
-            )  # fmt: skip
+            made = scorer(twin, X, y, **options)
         except ValueError as error:
             raise ValueError(
-                f"early_stopping cannot split a validation part off: {error}"
+                f"scoring={estimator.scoring!r} failed on the validation rows, which need rows of "
+                f"every class for some scores: {error}"
             ) from error
-        if len(test) < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of "
-                "your dataset."
-            )
         try:
-            parts = rows.take(train), rows.take(test)
-        except MemoryError as error:
-            raise DeviceMemoryError(
-                f"early_stopping copies X to split it, and its device lacks the memory ({error}): "
-                "pass X_val and y_val instead."
-            ) from error
-        return parts[0], self._validation(parts[1])
+            return float(to_host(made) if is_array(made) else made)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"scoring must return a number, got {made!r}.") from error
 
-    def _validation(self: Any, rows):
-        y, w = to_host(rows.targets), rows.weights
-        if w is not None and not w.any():
-            raise ValueError("all validation rows have weight 0: pass X_val, or other weights.")
-        w = None if w is None else w / w.sum()
-        return Validation(rows.x, y, w, self._validation_score(rows, y))
-
-    def _validation_score(self: Any, rows, targets):
-        """Return (outputs, loss, params) -> the score that `scoring` names."""
-        by_loss = self.scoring is None and self.quantiles_  # R^2 says little of them
-        if self.scoring == "loss" or by_loss:
-            return lambda outputs, loss, params: -loss
-        if self.scoring is None:
-            return lambda outputs, loss, params: self._score_outputs(outputs, targets, rows.given)
-        return self._scored(check_scoring(self, self.scoring), rows)
-
-    def _scored(self: Any, scorer, rows):
-        """Return the score of a scorer, by an estimator that knows the outputs for these rows."""
-        twin, options = copy(self), {}
-        if self.encoder_ is not None:  # these rows are encoded already
-            twin._encoded_rows = lambda X, reset: (None, None)
-            twin.n_features_in_ = self._n_inputs
-            vars(twin).pop("feature_names_in_", None)
-        metric = getattr(scorer, "_score_func", None)  # of scikit-learn's own scorers
-        # As predictions are: y - predictions of (n, 1) and (n,) would be (n, n).
-        y = rows.labels[:, 0] if rows.labels.shape[1:] == (1,) else rows.labels
-        x = rows.x.csr if isinstance(rows.x, SparseRows) else rows.x
-        # They read X by predicting only; on the host their metrics know all libraries' results.
-        X = x if metric is None or is_numpy(x) else np.broadcast_to(0.0, x.shape)
-        if metric is not None and rows.given is not None:
-            if "sample_weight" in signature(metric).parameters:
-                options = {"sample_weight": rows.given}
-
-        def score(outputs, loss, params):
-            collect(twin, params)
-            known = twin._network_to_predict() == twin.network_
-
-            def own(given, method, prefix=None):
-                if given is not X:
-                    return type(self)._outputs(twin, given, method, prefix)
-                if known and prefix is None:
-                    return outputs
-                return to_host(type(self)._outputs(twin, x, method, prefix))
-
-            twin._outputs = own
-            try:
-                made = scorer(twin, X, y, **options)
-            except ValueError as error:
-                raise ValueError(
-                    f"scoring={self.scoring!r} failed on the validation rows, which need rows of "
-                    f"every class for some scores: {error}"
-                ) from error
-            try:
-                return float(to_host(made) if is_array(made) else made)
-            except (TypeError, ValueError) as error:
-                raise TypeError(f"scoring must return a number, got {made!r}.") from error
-
-        return score
+    return score

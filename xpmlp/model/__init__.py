@@ -1,6 +1,8 @@
-"""The fitted model as a value: what its outputs mean, how its inputs are scaled."""
+"""The fitted model as a value, without scikit-learn: how its rows and its outputs are meant."""
 
+from .inputs import Inputs
+from .record import Model
 from .scaling import Scaling
 from .targets import ClassTargets, LabelTargets, NumberTargets
 
-__all__ = ["ClassTargets", "LabelTargets", "NumberTargets", "Scaling"]
+__all__ = ["ClassTargets", "Inputs", "LabelTargets", "Model", "NumberTargets", "Scaling"]

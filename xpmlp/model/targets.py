@@ -5,13 +5,14 @@ and outputs in any library: (N, C). Outputs of classifiers are logits z.
 """
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar
 
 import numpy as np
 
 from ..arrays import from_host, namespace
 from ..nn.losses import LINKS, Loss, class_weighted, one_hot
-from ..placing import rows_to_host
+from ..placing import back, rows_to_host
 from .scaling import Scaling
 
 
@@ -24,7 +25,7 @@ class ClassTargets:
     """
 
     classes: np.ndarray
-    link: str
+    link: str = "softmax"
     smoothing: float = 0.0
     weights: np.ndarray | None = None
 
@@ -69,9 +70,21 @@ class ClassTargets:
         codes = xp.astype(z[:, 0] > 0, xp.int32)
         return xp.zeros_like(codes) if len(self.classes) == 1 else codes
 
-    def labels(self, codes):
-        """Return classes (N,) for their numbers."""
-        return labels_of(self.classes, codes)
+    def predict(self, z, X):
+        """Return classes (N,), beside X where its library has such values."""
+        return labels_of(self.classes, back(self.codes(z), X))
+
+    def predict_proba(self, z, X):
+        """Return `probabilities` beside X."""
+        return back(self.probabilities(z), X)
+
+    def predict_log_proba(self, z, X):
+        """Return their logarithm beside X."""
+        return back(_log(self.probabilities(z)), X)
+
+    def decision_function(self, z, X):
+        """Return logits beside X: (N,) of two classes, else (N, C)."""
+        return back(z[:, 0] if self.task == "binary" else z, X)
 
     def probabilities(self, z):
         """Return probabilities (N, n_classes) for logits; sigmoids are divided by their sum."""
@@ -84,10 +97,6 @@ class ClassTargets:
         total = xp.sum(p, axis=-1, keepdims=True)
         # All sigmoids at 0: nothing is known, every class alike.
         return xp.where(total > 0, p / xp.where(total > 0, total, 1.0), 1.0 / p.shape[-1])
-
-    def decisions(self, z):
-        """Return logits as `decision_function` does: (N,) of two classes, else (N, C)."""
-        return z[:, 0] if self.task == "binary" else z
 
     def hits(self, outputs, targets, threshold):
         """Return which rows of host outputs are right; threshold: between an output's 0 and 1."""
@@ -105,10 +114,15 @@ class LabelTargets:
     """
 
     n_outputs: int
-    link: str
+    link: str = "logistic"
     smoothing: float = 0.0
     weights: np.ndarray | None = None
     task: ClassVar[str] = "multilabel"
+
+    @property
+    def classes(self):
+        """The labels' numbers."""
+        return np.arange(self.n_outputs)
 
     def encode(self, y, like, dtype):
         """Return targets (N, C) beside `like`."""
@@ -127,17 +141,25 @@ class LabelTargets:
         xp = _namespace(z)
         return xp.astype(z > 0, xp.int32)
 
-    def labels(self, codes):
-        """Return 0 or 1 as `predict` does."""
-        return labels_of(np.arange(2), codes)
+    def predict(self, z, X):
+        """Return 0 or 1 for each label, beside X."""
+        return labels_of(np.arange(2), back(self.codes(z), X))
+
+    def predict_proba(self, z, X):
+        """Return `probabilities` beside X."""
+        return back(self.probabilities(z), X)
+
+    def predict_log_proba(self, z, X):
+        """Return their logarithm beside X."""
+        return back(_log(self.probabilities(z)), X)
+
+    def decision_function(self, z, X):
+        """Return logits (N, C) beside X."""
+        return back(z, X)
 
     def probabilities(self, z):
         """Return the probability (N, C) of each label."""
         return LINKS[self.link](z, namespace(z))
-
-    def decisions(self, z):
-        """Return logits (N, C)."""
-        return z
 
     def hits(self, outputs, targets, threshold):
         """Return which rows of host outputs have all labels right."""
@@ -194,6 +216,23 @@ class NumberTargets:
         """Return the loss."""
         return loss
 
+    def predict(self, outputs, X, quantiles=None):
+        """Return predictions beside X; quantiles: those wanted of the learnt, or None."""
+        if quantiles is None:
+            return back(self.values(outputs), X)
+        values = self.at_quantiles(outputs, self.places_of(quantiles))
+        return back(values if np.ndim(quantiles) else values[..., 0], X)
+
+    def places_of(self, quantiles):
+        """Return the places of quantiles among the learnt, or refuse those that are not there."""
+        at = [[i for i, q in enumerate(self.quantiles) if _same(q, w)] for w in np.ravel(quantiles)]
+        if not at or not all(at):
+            raise ValueError(
+                f"quantiles={quantiles!r} are not there: the model has learnt "
+                f"{list(self.quantiles) or 'no quantiles'}."
+            )
+        return [found[0] for found in at]
+
     def values(self, outputs):
         """Return predictions (N,) or (N, n_columns) in the units of y."""
         if self.quantiles:
@@ -221,7 +260,7 @@ class NumberTargets:
         return targets[:, :: self.n_levels], made
 
 
-def log_probabilities(p):
+def _log(p):
     """Return the logarithm of probabilities; 0 becomes -inf, without a warning."""
     xp = namespace(p)
     tiny = float(xp.finfo(p.dtype).smallest_normal)
@@ -246,6 +285,10 @@ def _host_codes(codes):
     return rows_to_host(
         codes, "the predicted labels", "fit small numbers as labels, or call predict_proba"
     )
+
+
+def _same(a, b):
+    return isinstance(b, Real) and abs(a - float(b)) < 1e-6
 
 
 def _smoothed(targets, share, n_ways):

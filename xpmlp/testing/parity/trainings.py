@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ... import nn
 from ...arrays import from_host
 from ...engines import gather
 from ...estimators import MLPClassifier, MLPRegressor
-from ...estimators.weights import nested
+from ...estimators.validation import split_rows
 from ...nn.layout import put, walk
 from ...randomness import stream
 from ...training import fit_network, network_outputs
@@ -71,7 +72,8 @@ def training(est, X, y, what: str = "", **predictions: Bound) -> Operation:
             warnings.simplefilter("ignore")  # that it has not converged
             model = clone(est).fit(X, y)
         _, problem, start, _ = _posed(est, X, y)
-        return told(place, X, problem, start, nested(model, X), model.loss_curve_, model)
+        end = model._model.params(X)
+        return told(place, X, problem, start, end, model.loss_curve_, model)
 
     def core(place, X, y, *given):
         """The same by `fit_network`, as the estimators know float32 and float64 only."""
@@ -81,8 +83,9 @@ def training(est, X, y, what: str = "", **predictions: Bound) -> Operation:
         layout = nn.Layout.of(network, end, contiguous=False)
         store = layout.pack(end, xp=place.xp)
         outputs = network_outputs(network, layout, store, X, place.engine)
-        model._outputs = lambda *args, **options: outputs
-        return told(place, X, problem, start, end, state.history["loss"], model)
+        est_of_core = clone(est)
+        est_of_core._model = replace(model.with_params(end), known=(X, outputs))
+        return told(place, X, problem, start, end, state.history["loss"], est_of_core)
 
     steps = recipe.max_iter * -(-len(data[0]) // recipe.batch_size)
     longest = max(recipe.batch_size, *(n for a in arrays for n in a.shape))
@@ -97,17 +100,17 @@ def training(est, X, y, what: str = "", **predictions: Bound) -> Operation:
 def _posed(est, X, y) -> tuple[Any, tuple, dict, Any]:
     """Return what a fit has before its first step, in the dtype of X, however wide.
 
-    An estimator that is not fitted; the first arguments of `fit_network`; parameters; the options.
+    A model at its initial weights; the first arguments of `fit_network`; parameters; the options.
     """
-    model, wide = clone(est), dtype_name(X) not in FLOATS
-    rows, loss, params = model._prepared(X.astype(np.float64) if wide else X, y)
+    own, wide = clone(est), dtype_name(X) not in FLOATS
+    rows, loss, params, model = own._prepared(X.astype(np.float64) if wide else X, y)
     if wide:
         rows = rows._replace(x=rows.x.astype(X.dtype), targets=rows.targets.astype(X.dtype))
-    rows, validation = model._split(rows, (None,) * 3)
-    data, rule = (rows.x, rows.targets), model._rule()
-    recipe = model._recipe(rows.x.shape[0], rule, False)
+    rows, validation = split_rows(own, rows, model, (None,) * 3)
+    data, rule = (rows.x, rows.targets), own._rule()
+    recipe = own._recipe(rows.x.shape[0], rule, False)
     more = {"sample_weight": rows.weights, "validation": validation}  # the weights of classes
-    return model, (model.network_, loss, rule, recipe, data), params, more
+    return model, (model.network, loss, rule, recipe, data), params, more
 
 
 def _draws(place, problem, params, n_epochs):

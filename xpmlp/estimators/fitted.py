@@ -1,0 +1,418 @@
+"""A fitted estimator: its attributes are views of one `Model`, its predictions are made by it."""
+
+import warnings
+from copy import copy
+from dataclasses import replace
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils._set_output import _get_container_adapter
+from sklearn.utils.validation import _generate_get_feature_names_out
+
+from ..arrays import array_at, copy_to, float_dtype, is_array, to_host
+from ..engines import Options
+from ..errors import DeviceError
+from ..model import Model, Scaling
+from ..model.predictor import own_copy, repeated
+from ..placing import back, destination
+from .building import ends_of_hidden_layers
+from .exporting import export_model
+from .inputs import checked_rows, on_its_card
+from .model_file import save_model
+from .states import map_arrays
+
+METHODS = "predict", "predict_proba", "predict_log_proba", "decision_function"
+
+
+class Fitted(  # type: ignore[call-arg]
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    auto_wrap_output_keys=None,  # scikit-learn's wrapper does not know a `layer`'s columns
+):
+    """What an estimator can do once it holds a `Model`."""
+
+    _model: Model | None = None
+    _state: Any = None  # of the training, which `partial_fit` goes on with
+    _why = ""  # in a sentence, where the device was chosen by the work of the fit
+
+    @property
+    def _fitted(self) -> Model:
+        """The model, or an error that says that there is none."""
+        if self._model is None:
+            raise NotFittedError(
+                f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with "
+                "appropriate arguments before using this estimator."
+            )
+        return self._model
+
+    def __sklearn_is_fitted__(self):
+        return self._model is not None
+
+    # ---- Views of the model
+
+    @property
+    def coefs_(self) -> list:
+        """Weights (n_in, n_out), layer by layer."""
+        return self._fitted.coefs
+
+    @coefs_.setter
+    def coefs_(self, values):
+        self._model = replace(self._fitted, coefs=values)
+
+    @property
+    def intercepts_(self) -> list:
+        """Biases (n_out,), layer by layer."""
+        return self._fitted.intercepts
+
+    @intercepts_.setter
+    def intercepts_(self, values):
+        self._model = replace(self._fitted, intercepts=values)
+
+    @property
+    def other_params_(self) -> dict:
+        """Parameters that are neither, by path."""
+        return self._fitted.others
+
+    @property
+    def network_(self):
+        """The network, as it was trained."""
+        return self._fitted.network
+
+    @property
+    def encoder_(self):
+        """The encoder of a table, None for arrays of numbers."""
+        return self._fitted.inputs.encoder
+
+    @property
+    def scaling_(self) -> Scaling | None:
+        """Means and scales by which inputs and targets are standardised, or None."""
+        x = self._fitted.inputs.scaling
+        y = getattr(self._fitted.targets, "scaling", Scaling())
+        nothing = x.x_mean is None and y.y_mean is None
+        return None if nothing else Scaling(x.x_mean, x.x_scale, y.y_mean, y.y_scale)
+
+    @property
+    def out_activation_(self) -> str:
+        """What turns outputs into predictions."""
+        model = self._fitted
+        last: Any = model.network.layers[-1]
+        return last.activation if model.targets.link == "identity" else model.targets.link
+
+    @property
+    def n_outputs_(self) -> int:
+        """Columns of y, or units of the last layer."""
+        targets = self._fitted.targets
+        return getattr(targets, "n_columns", targets.n_outputs)
+
+    @property
+    def n_layers_(self) -> int:
+        """Layers of weights, and the input."""
+        return len(self._fitted.coefs) + 1
+
+    @property
+    def device_(self) -> str:
+        """The device that the model is on."""
+        return self._fitted.location.device
+
+    def _options(self) -> Options:
+        """Return how steps and predictions run, as an engine takes it."""
+        return Options(self.matmul_precision, self.accelerate, bool(self.deterministic))
+
+    # ---- Predictions
+
+    def _answer(self, method, X, **more):
+        """Return what a method of the model's targets makes of the outputs for X."""
+        model = self._fitted
+        return getattr(model.targets, method)(self._outputs(model, X, method), X, **more)
+
+    def _outputs(self, model, X, method, n_layers=None):
+        """Return a model's outputs for X, checked; of its first layers only, if so asked."""
+        if model.known is not None and X is model.known[0] and n_layers is None:
+            return model.known[1]
+        x, _ = checked_rows(self, X, model.inputs, method)
+        return replace(model, options=self._options()).outputs(x, n_layers)
+
+    def predictor(self, n_rows=1, *, method="predict"):
+        """Return a function that predicts so many rows a call, without what each call repeats.
+
+        Parameters
+        ----------
+        n_rows : int, default=1
+        method : {"predict", "predict_proba", "predict_log_proba", "decision_function"}
+            Of a regressor: "predict".
+
+        Returns
+        -------
+        callable
+            Takes x of shape (n_rows, n_features), returns what the method does. It is quick for
+            C-contiguous NumPy arrays in the model's dtype; what else the method takes, it takes
+            too. A later fit or change of `coefs_` does not change it. Threads that share it take
+            turns; it is not pickled.
+
+        Raises
+        ------
+        ValueError
+            When an argument is none of these; later when x has another shape (ShapeError), holds
+            NaN or infinity, or lives elsewhere than the model.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from xpmlp import MLPRegressor
+        >>> x = np.linspace(-1, 1, 50, dtype=np.float32)[:, None]
+        >>> reg = MLPRegressor(solver="lbfgs", random_state=0).fit(x, 2 * x[:, 0])
+        >>> predict = reg.predictor()
+        >>> predict(np.asarray([[0.5]], np.float32)).round(1).tolist()
+        [1.0]
+        """
+        model = self._fitted
+        if not isinstance(n_rows, Integral) or n_rows < 1:
+            raise ValueError(f"n_rows must be a whole number > 0, got {n_rows!r}.")
+        known = [name for name in METHODS if hasattr(self, name)]
+        if method not in known:
+            raise ValueError(f"method must be one of {', '.join(known)}, got {method!r}.")
+        twin = copy(self)
+        twin._model, twin._state = own_copy(model), None
+        return repeated(twin._model, int(n_rows), method, getattr(twin, method))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def fit_transform(self, X, y=None, *, layer=-2, **fit_params):
+        """Fit to X and y, and return ``transform(X, layer)``; `fit_params` go to `fit`."""
+        return self.fit(X, y, **fit_params).transform(X, layer=layer)
+
+    @on_its_card
+    def transform(self, X, layer=-2):
+        """Return hidden features: the outputs of one layer of units, without dropout.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+        layer : int, default=-2
+            Which of the layers of `hidden_layer_sizes` and, last, the output layer: 0 is the first
+            hidden layer, -2 the last one, -1 the output layer (its logits, or the values that
+            `predict` turns into the targets' units).
+
+        Returns
+        -------
+        features : array of shape (n_samples, n_units)
+            After normalization and activation; in X's library, on its device, unless `set_output`
+            asks for a data frame.
+
+        Raises
+        ------
+        ValueError
+            When there is no such layer, or X does not fit the model.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from xpmlp import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = MLPClassifier((16, 2), solver="lbfgs", max_iter=500, random_state=1).fit(X, y)
+        >>> clf.transform(X).shape, clf.transform(X, layer=0).shape
+        ((150, 2), (150, 16))
+        >>> clf.get_feature_names_out()
+        array(['mlpclassifier0', 'mlpclassifier1'], dtype=object)
+        """
+        model = self._fitted
+        features = back(self._outputs(model, X, "transform", self._end_of(layer, model)), X)
+        adapter = _get_container_adapter("transform", self)
+        if adapter is None:
+            return features
+        names = _generate_get_feature_names_out(self, features.shape[1])
+        return adapter.create_container(to_host(features), X, columns=names)
+
+    @property
+    def _n_features_out(self):
+        """The number of columns of `transform(X)`, for get_feature_names_out."""
+        model = self._fitted
+        network, _ = model.up_to(self._end_of(-2, model))
+        return network.shapes(model.inputs.width)[1]
+
+    def _end_of(self, layer, model):
+        """Return the number of the network's layers up to the end of a layer of units."""
+        ends = [*ends_of_hidden_layers(self, model.inputs), len(model.predicting.layers)]
+        if ends[-2:-1] not in ([], [ends[-1] - 1]):
+            raise ValueError(
+                f"the arguments of {type(self).__name__} describe another network than the fitted "
+                "one: call fit before transform."
+            )
+        if len(ends) == 1 and layer == -2:
+            raise ValueError(
+                "there is no hidden layer: transform(X, layer=-1) gives the output layer's outputs."
+            )
+        n, whole = len(ends), isinstance(layer, Integral) and not isinstance(layer, bool)
+        if not whole or not -n <= layer < n:
+            raise ValueError(
+                f"layer must be a whole number from {-n} to {n - 1} (0 is the first hidden layer, "
+                f"-1 the output layer), got {layer!r}."
+            )
+        return ends[layer]
+
+    # ---- Moving, saving
+
+    def to(self, device):
+        """Move the fitted model to another device or array library.
+
+        Weights and the update rule's state go there, so `partial_fit` and `warm_start` go on
+        there too; a `fit` from the start goes where `device=` says. Predictions are the same up
+        to rounding.
+
+        Parameters
+        ----------
+        device : str or array
+            "cpu", "cuda" or "cuda:1", which are NumPy and CuPy for a model in one of these, and
+            devices of its own library for any other (whose own names do as well, "mps"): NumPy
+            rows are then brought to the model, and results return to where the rows were. Or an
+            array, for its library and device: rows then have to come from there.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DeviceError
+            When the device does not work; the model is then where it was, as after any error.
+        ValueError
+            When the string names no device, or the device lacks the model's dtype.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from xpmlp import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = MLPClassifier((8,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> clf.to("cpu").device_
+        'cpu'
+        """
+        model = self._fitted
+        if not isinstance(device, str) and not is_array(device):
+            raise TypeError(
+                "to() takes a device's name, 'cpu' or 'cuda:1', or an array that is there, got a "
+                f"{type(device).__name__}."
+            )
+        try:
+            like = device if is_array(device) else array_at(destination(model.location, device))
+        except DeviceError as error:
+            raise DeviceError(
+                f"to({device!r}) does not work, so the model stays on {self.device_}: {error}; "
+                "`xpmlp doctor` says what to install."
+            ) from error
+        float_dtype(like, model.inputs.dtype)
+        self._move(lambda a: copy_to(a, like), "auto" if is_array(device) else device)
+        return self
+
+    def _move(self, f, requested):
+        """Take f of every array of the model and of the training's state."""
+        moved, state = self._fitted.mapped(f, requested), map_arrays(self._state, f)
+        self._model, self._state, self._why = moved, state, ""
+
+    def __sklearn_array_api_convert__(self, converter):
+        """Return a copy whose arrays are `converter`'s, for scikit-learn's `move_estimator_to`."""
+        twin = copy(self)
+        if self._model is not None:
+            # A converter may lend the memory of what it is given.
+            twin._move(lambda a: copy_to(made := converter(a), made), "auto")
+        return twin
+
+    def save(self, path):
+        """Write the model to one safetensors file, atomically; `xpmlp.load_model` reads it.
+
+        Functions and objects in `callbacks`, `scoring` and `learning_rate`, which predictions do
+        not need, stay out of the file: the loaded model has these arguments' defaults.
+
+        Raises
+        ------
+        TypeError
+            When the network holds a layer or activation of your own, which no file can hold.
+        """
+        save_model(self, path)
+
+    def export(self, path, *, check=True):
+        """Write the model to one ONNX file, atomically, for onnxruntime and its like.
+
+        The network computes in float32, whatever the model's dtype. A model of arrays has one
+        input "X" (N, n_features), float32, or double where the model scales its inputs itself. One
+        of a table has an input (N, 1) for each column, by its name: numbers as double, 0 and 1 for
+        false and true, NaN where missing; dates as double, days since 1970-01-01 UTC, NaN where
+        missing; categories as text (a whole number as "3", not "3.0"), where missing "" or any
+        other text that `fit` has not seen.
+
+        Outputs are "label" (N,), in the type of the classes, and "probabilities" (N, n_classes) of
+        a classifier, as skl2onnx has them without its zipmap; several labels are (N, n_labels). A
+        regressor has "prediction", in the shape of `predict` (skl2onnx: "variable", (N, 1)), and
+        where it has learnt several quantiles "quantiles", along whose last axis they stand. Where a
+        column is called like an output, that becomes "output_label" and so on.
+
+        Parameters
+        ----------
+        path : str or path
+        check : bool, default=True
+            Whether onnxruntime, if it is installed, runs the file on some rows first, whose
+            results must be those of `predict` up to rounding.
+
+        Raises
+        ------
+        ImportError
+            When onnx is not installed.
+        TypeError
+            When a layer or activation of your own computes what has no ONNX form here; sums,
+            products, exp and other plain array functions have one.
+        ValueError
+            When the arrays take 2 GB or more; or when the file's predictions are others, because
+            float32 cannot hold what the model computes in float64. Nothing is written then.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib
+        >>> from sklearn.datasets import load_iris
+        >>> from xpmlp import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = MLPClassifier((8,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "iris.onnx"
+        >>> clf.export(path)
+        >>> import onnxruntime
+        >>> session = onnxruntime.InferenceSession(path)
+        >>> label, probabilities = session.run(None, {"X": X[:2].astype("float32")})
+        >>> label.tolist(), probabilities.shape
+        ([0, 0], (2, 3))
+        """
+        export_model(self, path, check=check)
+
+    def __copy__(self):
+        """Return a shallow copy; by way of `__getstate__` a device's arrays would pass the host."""
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(vars(self))
+        return twin
+
+    def __getstate__(self):
+        """Return host arrays in place of the device's."""
+        model = self._model
+        if model is None or model.location.library == "numpy":
+            return super().__getstate__()
+        twin = copy(self)
+        twin._move(lambda a: copy_to(a, np.empty(0)), model.inputs.requested)
+        return super(Fitted, twin).__getstate__() | {"_location": model.location, "_why": self._why}
+
+    def __setstate__(self, state):
+        """Bring the arrays back to their device, or say that they stay on the host."""
+        own = {name: value for name, value in state.items() if name != "_location"}
+        super().__setstate__(own)  # type: ignore[misc]
+        if "_location" not in state:
+            return
+        requested, why = self._fitted.inputs.requested, self._why
+        try:
+            like = array_at(state["_location"])
+        except DeviceError as error:
+            self.device, like, requested, why = "auto", np.empty(0), "auto", ""
+            warnings.warn(f"The model stays in NumPy: {error}", stacklevel=2)
+        self._move(lambda a: copy_to(a, like), requested)
+        self._why = why

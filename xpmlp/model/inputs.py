@@ -1,0 +1,110 @@
+"""From rows of X to what a network takes: encoded, where the model lives, scaled, in its dtype."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arrays import (
+    Array,
+    Home,
+    all_finite,
+    array_at,
+    as_float,
+    detached,
+    float_dtype,
+    home,
+    is_array,
+    is_numpy,
+)
+from ..placing import check_transfer, moved
+from ..training import SparseRows
+from .encoding import Encoder
+from .scaling import Scaling
+
+PART = 2**19  # elements of X that are converted at once: 2 MB of float32
+CARD_AND_HOST = {"cupy", "numpy"}
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """How rows of X become the network's inputs.
+
+    n_features: columns of X; dtype: to compute in; location: library and device of the model;
+    requested: the name of the device that was asked for, whereto rows are brought, or "auto" where
+    an array chose it, from where rows must then come; encoder: of a table; scaling: of columns.
+    """
+
+    n_features: int
+    dtype: str
+    location: Home
+    requested: str = "auto"
+    encoder: Encoder | None = None
+    scaling: Scaling = Scaling()
+
+    @property
+    def width(self) -> int:
+        """The number of columns that the network takes."""
+        return self.n_features if self.encoder is None else self.encoder.width
+
+    @property
+    def like(self) -> Array:
+        """An empty array where the model lives."""
+        return array_at(self.location)
+
+    @property
+    def standardises(self) -> bool:
+        """Whether columns are standardised."""
+        return self.scaling.x_mean is not None
+
+    def brought(self, x, caller: str, X):
+        """Return rows x of a user's X where the model lives, or refuse them in words.
+
+        caller: "Class.method", to name in an error.
+        """
+        x, here = detached(x), home(x)
+        if here == self.location:
+            return x
+        pair = {here.library, self.location.library}
+        chosen = self.encoder is not None or self.requested != "auto"
+        if not (chosen and (is_numpy(x) or len(pair) == 1 or pair == CARD_AND_HOST)):
+            raise ValueError(self._elsewhere(caller, X))
+        name = caller.partition(".")[0]
+        check_transfer(x, self.location, "X", f"pass X from there, or move the model: {name}.to(X)")
+        return moved(x, self.like, None if self.standardises else self.dtype)
+
+    def _elsewhere(self, caller, X):
+        """Say that X is not where the model lives."""
+        at, found = self.location, home(X if is_array(X) else np.empty(0))
+        where = "X" if is_array(X) else "numpy.empty(0)"
+        return (
+            f"Inputs passed to {caller}() must use the same namespace and the same device as those "
+            f"passed to fit(). The model is in {at.library} on {at.device}, X in {found.library} "
+            f"on {found.device}: pass X from there, or move the model to X by .to({where}); where "
+            "a string chose its device, device= at fit or .to('cuda'), host arrays are brought to "
+            "it."
+        )
+
+    def parts(self, x) -> Iterator[Array]:
+        """Cut host rows that have to be converted, so that they are never copied as a whole."""
+        fit = is_numpy(x) and x.dtype == self.dtype and x.flags.c_contiguous
+        if not is_numpy(x) or (fit and not self.standardises):
+            yield x
+            return
+        rows = max(1, PART // x.shape[1])
+        for start in range(0, x.shape[0], rows):
+            yield np.ascontiguousarray(x[start : start + rows])
+
+    def computed(self, x):
+        """Return rows standardised, in the compute dtype, and finite; x: an array or SparseRows."""
+        sparse = isinstance(x, SparseRows)
+        if self.standardises:
+            # In X's own floats: float32 would lose a column of 1.7e9 + t.
+            x = self.scaling.inputs(as_float(x, float_dtype(x)))
+        with np.errstate(over="ignore"):
+            x = x if sparse else as_float(x, self.dtype)
+        if not all_finite(x.csr.data if sparse else x):
+            raise ValueError(
+                f"Input X contains NaN, infinity or a value too large for dtype('{self.dtype}')."
+            )
+        return x

@@ -1,0 +1,53 @@
+"""Predictions of a few rows many times, without what each call repeats."""
+
+from dataclasses import replace
+from threading import Lock
+
+import numpy as np
+
+from ..arrays import copy_to
+from ..engines import engine_for
+from ..errors import ShapeError
+
+
+def own_copy(model):
+    """Return a model with copies of its arrays, which nobody else changes."""
+    like = model.inputs.like
+    return replace(
+        model.mapped(lambda a: copy_to(a, like), model.inputs.requested), inputs=model.inputs
+    )
+
+
+def repeated(model, n_rows, method, full):
+    """Return x (n_rows, n_features) -> what a method of the model's targets makes of its outputs.
+
+    model: nobody else's; full: of any x that the method takes.
+    """
+    shape, dtype = (n_rows, model.inputs.n_features), np.dtype(model.inputs.dtype)
+    outputs, lock, finish = _prepared(model, n_rows), Lock(), getattr(model.targets, method)
+    zeros = np.zeros(shape[0] * shape[1], dtype)
+
+    def predict(x):
+        if type(x) is not np.ndarray or x.shape != shape:
+            got = tuple(x.shape if hasattr(x, "shape") else np.shape(x))
+            if got != shape:
+                raise ShapeError(f"x is {got}, the predictor was made for {shape}.")
+        elif outputs and x.dtype == dtype and x.flags.c_contiguous:
+            x_in = model.inputs.scaling.inputs(x)
+            # 0 times NaN or infinity is NaN; isfinite would take twice as long, dot would warn.
+            if np.vdot(x_in, zeros) == 0.0:
+                with lock:
+                    made = outputs(x_in)
+                return finish(made, x)
+        return full(x)
+
+    return predict
+
+
+def _prepared(model, n_rows):
+    """Return x -> outputs with all that can be made ahead, or None where nothing can."""
+    if model.location.library != "numpy" or model.inputs.encoder is not None:
+        return None
+    like = np.empty(0)
+    own = engine_for(like).outputs(model.predicting, model.layout, model.inputs.dtype)
+    return own and own(model.layout.pack(model.params(like), xp=np), n_rows)

@@ -1,0 +1,112 @@
+"""The fitted model as one value: a network, its parameters, and what its rows and outputs mean."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from ..arrays import Array, Home, current_card, home
+from ..engines import DEFAULTS, Options, engine_for
+from ..nn import Layout, Network
+from ..training import like_of, network_outputs
+from .inputs import Inputs
+from .parameters import lists_to_params, params_to_lists
+from .targets import ClassTargets, LabelTargets, NumberTargets
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A fitted network with all that its predictions need; replaced as a whole, never changed.
+
+    Attributes
+    ----------
+    network : Network
+        As it was trained.
+    inputs : Inputs
+        How rows of X become its inputs, and where it lives.
+    targets : ClassTargets, LabelTargets or NumberTargets
+        What its outputs mean.
+    coefs, intercepts : list of arrays (n_in, n_out), (n_out,)
+        The parameters. What is assigned to their items or written into their arrays holds from the
+        next call on.
+    others : dict
+        By path, what is neither weight nor bias: of normalization, of layers of your own.
+    options : Options
+        How predictions run: matmul_precision, accelerate, deterministic.
+    """
+
+    network: Network
+    layout: Layout
+    inputs: Inputs
+    targets: ClassTargets | LabelTargets | NumberTargets
+    coefs: list
+    intercepts: list
+    others: dict[str, Array]
+    options: Options = DEFAULTS
+    known: tuple[Any, Any] | None = None  # rows and their outputs, which are not computed again
+
+    @staticmethod
+    def of(network, inputs, targets, params) -> "Model":
+        """Return the model of nested dicts of parameters."""
+        layout = Layout.of(network, params, contiguous=False)
+        return Model(network, layout, inputs, targets, *params_to_lists(layout, params))
+
+    def with_params(self, params) -> "Model":
+        """Return the model with other parameters, nested dicts."""
+        coefs, intercepts, others = params_to_lists(self.layout, params)
+        return replace(self, coefs=coefs, intercepts=intercepts, others=others)
+
+    def mapped(self, f, requested="auto") -> "Model":
+        """Return the model with f of every array, which moves it; requested: as of `Inputs`."""
+        coefs, intercepts = ([f(a) for a in values] for values in (self.coefs, self.intercepts))
+        others = {name: f(a) for name, a in self.others.items()}
+        like = (*coefs, *intercepts, *others.values())[0]
+        dtype = str(like.dtype).rpartition(".")[2]
+        inputs = replace(self.inputs, location=home(like), requested=requested, dtype=dtype)
+        return replace(self, inputs=inputs, coefs=coefs, intercepts=intercepts, others=others)
+
+    @property
+    def location(self) -> Home:
+        """The library and device that the model is in."""
+        return self.inputs.location
+
+    def params(self, like=None) -> dict:
+        """Return the parameters as nested dicts beside `like`, by default where the model is."""
+        like = self.inputs.like if like is None else like
+        return lists_to_params(
+            self.layout, self.coefs, self.intercepts, self.others, like=like,
+            dtype=self.inputs.dtype,
+        )  # fmt: skip
+
+    @cached_property
+    def predicting(self) -> Network:
+        """The network whose outputs predictions are made of: a classifier's gives logits."""
+        last: Any
+        *hidden, last = self.network.layers
+        if self.targets.task == "regression" or last.activation == "identity":
+            return self.network
+        return Network((*hidden, replace(last, activation="identity")))
+
+    def up_to(self, n_layers: int) -> tuple[Network, Layout]:
+        """Return the first layers of `predicting`, and the layout of their parameters."""
+        inside = (leaf for leaf in self.layout.leaves if leaf.slots[0].path[0] < n_layers)
+        return Network(self.predicting.layers[:n_layers]), Layout(tuple(inside))
+
+    def outputs(self, x, n_layers: int | None = None) -> Array:
+        """Return the outputs (n, C) of `predicting`, or of its first layers, for rows x.
+
+        x: (n, width), an array or SparseRows where the model lives, not yet standardised.
+        """
+        if self.known is not None and x is self.known[0] and n_layers is None:
+            return self.known[1]
+        network, layout = self.predicting, self.layout
+        if n_layers is not None:
+            network, layout = self.up_to(n_layers)
+        like = like_of(x)
+        with current_card(like):
+            engine = engine_for(like, self.options)
+            store = layout.pack(self.params(like), xp=engine.xp)
+            made = [
+                network_outputs(network, layout, store, self.inputs.computed(part), engine)
+                for part in self.inputs.parts(x)
+            ]
+            return made[0] if len(made) == 1 else engine.xp.concat(made)
