@@ -38,7 +38,7 @@ def observed(estimator, data, state, model, max_iter, *, tasks):
     before = lengths(state.history) if state else {}
     fit = None
     if tasks and hasattr(estimator, "_skl_callbacks"):
-        fit = _Fit(estimator, data, max_iter)
+        fit = _Fit(estimator, model, data, max_iter)
 
     def on_epoch(state, weights):
         view, finish = _while_it_lasts(lambda: _view(estimator, state, model, weights()))
@@ -72,13 +72,15 @@ def _view(estimator, state, model, params):
 class _Fit:
     """A fit in scikit-learn's protocol: a task, with a subtask for each epoch."""
 
-    def __init__(self, estimator, data, max_iter):
+    def __init__(self, estimator, model, data, max_iter):
         X, y, sample_weight = data
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.told = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self.task = estimator._init_callback_context(max_subtasks=max_iter)
         self.task.call_on_fit_task_begin(**self.told)
-        self.begin_epoch(lambda: estimator)
+        begun = copy(estimator)
+        begun._model = model
+        self.begin_epoch(lambda: begun)
 
     def begin_epoch(self, view):
         """Begin a subtask; view: returns an estimator at the weights that it starts from."""
