@@ -98,15 +98,9 @@ class Report:
         if self.there is None:
             return []
         saved = {lib.name for lib in self.there.saved()}
-        libraries = {lib["library"]: lib for lib in self.libraries if lib["library"] not in saved}
-        sides = [
-            versions | {name: f"{lib['version']} ({lib['device']})" for name, lib in found.items()}
-            for versions, found in (
-                (self.about, libraries), (self.there.about, self.there.libraries),
-            )
-        ]  # fmt: skip
-        names = dict.fromkeys(name for side in sides for name in side)
-        return [(name, *(side.get(name, "-") for side in sides)) for name in names]
+        here = {lib["library"]: lib for lib in self.libraries if lib["library"] not in saved}
+        sides = _versions(self.about, here), _versions(self.there.about, self.there.libraries)
+        return [(name, *(side.get(name, "-") for side in sides)) for name in sides[0] | sides[1]]
 
     @property
     def not_compared(self) -> dict[str, str]:
@@ -227,6 +221,14 @@ def about() -> dict[str, str]:
         "xpmlp": __version__, "Python": platform.python_version(), "NumPy": np.__version__,
         "system": f"{platform.system()} {platform.machine()}",
         "BLAS and threads": "; ".join(sorted(blas)),
+    }  # fmt: skip
+
+
+def _versions(about, libraries):
+    """Return the versions of a machine and of those of its libraries that work."""
+    return about | {
+        name: f"{lib['version']} ({lib['device']})"
+        for name, lib in libraries.items() if lib["device"] != "-"
     }  # fmt: skip
 
 
