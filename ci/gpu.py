@@ -204,7 +204,7 @@ def main():
     if args.standin:
         sys.path.insert(0, str(ROOT / "tests"))
         import_module("cupy_standin").install()
-        import_module("nvmath_standin").install()
+        import_module("cublaslt_standin").install()
     if args.part:
         return in_child(args)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

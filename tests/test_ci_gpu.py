@@ -263,7 +263,7 @@ def test_what_ci_gpu_runs_on_a_card_takes_its_cupy_from_there():
     folder = ROOT / "tests" / "standin"
     paths = [*folder.glob("cuda_*.py"), *folder.glob("*_checks.py")]
     assert len(paths) > 8
-    direct = re.compile(r"^\s*(from cupy_standin|import cupy_standin|import nvmath_standin)", re.M)
+    direct = re.compile(r"^\s*(from|import) (cupy|cublaslt)_standin", re.M)
     assert [path.name for path in paths if direct.search(path.read_text())] == []
 
 
@@ -281,14 +281,14 @@ def test_a_verdict_says_what_is_against_a_tier():
         "it did not run; skipped: it was not timed; the engine's tests did not pass; the benchmark "
         "has no row of it"
     )
-    wrong = {"checks": {"it is right": "AssertionError", "it is fast": "skipped: no nvmath"}}
+    wrong = {"checks": {"it is right": "AssertionError", "it is fast": "skipped: no cuBLASLt"}}
     broken = {"checks": {}, "error": "it took more than 3 s"}
     rows[2]["notes"] = ["no CUDA graph could be captured"]
     rows[0]["notes"] = ["matmul_precision='high' changes nothing"]
     found = gpu.verdicts(parts | {"eager": wrong, "generic": broken})
     assert found == {
         "generic": "it took more than 3 s",
-        "eager": "it is right; skipped: no nvmath",
+        "eager": "it is right; skipped: no cuBLASLt",
         "graph": "benchmark, narrow: no CUDA graph could be captured",
     }
     slow = {"checks": {"eager: it is fast": "AssertionError", "graph: it is fast": "ok"}}

@@ -1,4 +1,4 @@
-"""The stand-ins for CuPy and nvmath-python themselves, in processes of their own.
+"""The stand-ins for CuPy and cuBLASLt themselves, in processes of their own.
 
 They must be there before anything asks for CuPy, and nothing else may meet them.
 """

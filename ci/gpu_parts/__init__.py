@@ -27,6 +27,15 @@ def needs_xpmlp():
         needs(module)
 
 
+def needs_cublaslt():
+    """Skip where xpmlp's engine cannot load cuBLASLt."""
+    needs_xpmlp()
+    try:
+        import_module("xpmlp.engines.cupy.cublaslt").library()
+    except Exception as error:
+        raise Skip(f"cuBLASLt cannot be loaded: {error}") from None
+
+
 class Found:
     """What a part has found, on disk after each addition: a time limit may end the part.
 

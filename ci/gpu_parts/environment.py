@@ -8,12 +8,12 @@ import time
 from importlib import import_module, metadata
 from pathlib import Path
 
-from . import Skip, needs, needs_xpmlp
+from . import Skip, needs_xpmlp
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     "numpy", "array-api-compat", "array-api-strict", "array-api-extra", "scikit-learn", "scipy",
-    "nvmath-python", "cuda-bindings", "nvidia-cublas", "nvidia-cuda-nvrtc", "torch", "triton",
+    "cuda-pathfinder", "nvidia-cublas", "nvidia-cuda-nvrtc", "torch", "triton",
     "jax", "jaxlib", "ml-dtypes", "pytest", "pytest-xdist",
 )  # fmt: skip
 QUERY = (
@@ -66,8 +66,8 @@ def _smi():
 
 
 def _cublaslt():
-    needs("nvmath")
-    return {"version": import_module("nvmath.bindings.cublasLt").get_version()}
+    needs_xpmlp()
+    return {"version": import_module("xpmlp.engines.cupy.cublaslt").version()}
 
 
 def doctor(found, standin):

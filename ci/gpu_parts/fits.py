@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import Skip, needs, needs_xpmlp
+from . import Skip, needs, needs_cublaslt, needs_xpmlp
 from .environment import run
 
 TIERS = ("generic", "eager", "graph")
@@ -52,7 +52,7 @@ def _fit(X, y, **more):
 
 def _in_tier(check, tier, X, y):
     if tier == "graph":
-        needs("nvmath")
+        needs_cublaslt()
     numbers = check(tier, X, y)
     gc.collect()
     return numbers

@@ -8,7 +8,7 @@ from importlib import import_module
 
 import numpy as np
 
-from . import captured, microseconds, needs, needs_xpmlp
+from . import captured, microseconds, needs_cublaslt, needs_xpmlp
 
 # Compute type and stored type.
 PRECISIONS = {
@@ -25,7 +25,7 @@ EPILOGUES = {
 def lt(found, standin):
     """Time the products of the benchmark's networks."""
     needs_xpmlp()
-    needs("nvmath")
+    needs_cublaslt()
     cells = import_module("xpmlp.benchmarks.cells").CUDA_KINDS["steps"]
     nets = {(20, 16, 24, 1): 12} if standin else {c.sizes: c.batch for c in cells if c.goal}
     for sizes, batch in nets.items():
@@ -152,7 +152,7 @@ def _each(made, operands, epilogue=None):
             took.append(_in_graph(made.bind(*operands, epilogue=epilogue)))
         except products.NoAlgorithm:
             break
-        except made.lt.cuBLASLtError:
+        except import_module("xpmlp.engines.cupy.cublaslt").CublasLtError:
             took.append(None)
         made.i += 1
     return took

@@ -12,12 +12,12 @@ from importlib import import_module
 
 import numpy as np
 
-from . import needs, needs_xpmlp
+from . import needs_cublaslt, needs_xpmlp
 
 # Norm-wise: tiers have the mathematics in common, not the order of sums.
 BOUNDS = {"float64": 1e-12, "float32": 1e-5}
 # Of a gradient; TF32 keeps 10 bits of a product's operands, bfloat16 keeps 7.
-PRECISIONS = {"high": 3e-3, "medium": 2e-2}
+PRECISIONS = {"high": 4e-3, "medium": 2e-2}
 SPIN = """
 extern "C" __global__ void spin(long long n) {
     long long t = clock64();
@@ -84,7 +84,7 @@ def _on(tier, net, dtype="float32", **options):
     from .networks import training
 
     if tier == "graph" or options.get("matmul_precision", "highest") != "highest":
-        needs("nvmath")
+        needs_cublaslt()
     like = import_module("cupy").empty(0)
     made = training(net, like, dtype, Options(accelerate=tier, **options))
     assert made.engine.name == f"cupy {tier}", made.engine.name
@@ -138,7 +138,7 @@ def _diverges(tier):
     from .networks import NETS
 
     if tier == "graph":
-        needs("nvmath")
+        needs_cublaslt()
     net = next(iter(NETS.values()))
     X, y = (import_module("cupy").asarray(a.astype(np.float32)) for a in net.data())
     try:
@@ -160,7 +160,9 @@ def _precision(tier, precision):
     runs = _strictly(partial(made.run, 1)), oracle(PLAIN, 1)
     moved = [{k: run[f"params {k}"] - a for k, a in start.items()} for run in runs]
     worst, of = error(*moved)
-    assert 1e-6 < worst <= PRECISIONS[precision], f"{of} is off by {worst:.2g}"
+    # TF32 is a permission, which a library need not use.
+    least = 1e-6 if precision == "medium" else 0.0
+    assert least <= worst <= PRECISIONS[precision], f"{of} is off by {worst:.2g}"
     return {"error": worst, "of": of}
 
 
@@ -327,7 +329,7 @@ def _speed(tier, standin):
     from xpmlp.benchmarks.worker import timed
 
     if tier == "graph":
-        needs("nvmath")
+        needs_cublaslt()
     cases, found = [case for case in CUDA_KINDS["steps"] if case.goal], {}
     if standin:
         cases = [replace(cases[0], sizes=(20, 8, 4), batch=8, rows=64)]

@@ -62,7 +62,12 @@ def compiled(code, names, options):
     unknown = [o for o in defines if not re.match(r"-[DU]\w", o)]
     if unknown:
         raise CompileException(f"nvrtc: error: unrecognized option {unknown[0]}")
-    source, flags = source_of(code, names), [*FLAGS, *extra_flags, *defines]
+    return ctypes.PyDLL(str(built(source_of(code, names), [*extra_flags, *defines])))
+
+
+def built(source, flags):
+    """Return the path of the shared library of some C++, built once for each text and flags."""
+    flags = [*FLAGS, *flags]
     headers = "".join(p.read_text() for p in sorted(HERE.glob("*.h")))
     key = hashlib.sha256("\0".join([source, headers, *flags]).encode()).hexdigest()
     folder = Path(tempfile.gettempdir(), f"cuda_on_cpu-{os.getuid()}")
@@ -78,7 +83,7 @@ def compiled(code, names, options):
             if result.returncode:
                 raise CompileException(result.stderr)
             made.replace(library)
-    return ctypes.PyDLL(str(library))
+    return library
 
 
 class RawModule:
