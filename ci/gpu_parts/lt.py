@@ -83,7 +83,7 @@ class Numbers:
         """Return the launch that a forward epilogue saves."""
         H = self.b[i].size
         return self.bind(
-            "bias_act", self.own.grid_of(self.batch, 1, max(1, min(8, H // 512))), None,
+            "bias_act", self.own.grid_of(self.batch, 1, H), None,
             self.x[i + 1], self.x[i + 1], self.b[i], H, self.kinds.index(act), False, self.batch,
             0, H, 0, 0, 1.0,
         )  # fmt: skip
@@ -92,7 +92,7 @@ class Numbers:
         """Return the launch that a backward epilogue saves."""
         H, cupy = self.b[i].size, self.cupy
         tiles = -(-H // 32)
-        chunks = max(1, min(-(-self.batch // 64), -(-self.own.most_blocks() // tiles)))
+        chunks = self.own.chunks_of(self.batch, tiles)
         return self.bind(
             "dact_colsum", (tiles, chunks, 1), None, self.d[i + 1], act and self.x[i + 1],
             self.db[i], H, cupy.empty(chunks * H, "float32"), cupy.zeros(tiles, np.uint32),

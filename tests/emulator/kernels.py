@@ -17,6 +17,8 @@ from .streams import launch, order, refuse_in_capture
 
 HERE = Path(__file__).parent
 FLAGS = ["-std=c++17", "-O1", "-ffp-contract=off", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE"]
+# An address that is not aligned for what is read there ends the process, as it ends CUDA's context.
+FLAGS += ["-fsanitize=alignment", "-fsanitize-undefined-trap-on-error"]
 FLAGS += ["-shared", "-fPIC", "-fvisibility=hidden", "-Wno-unknown-pragmas", f"-I{HERE}"]
 # Options of NVRTC that change nothing here; it refuses others.
 IGNORED = re.compile(
