@@ -6,8 +6,9 @@
 // D inputs, H units, C outputs, P parameters. Arrays are row-major. What reads the stretch's step
 // number t takes that step's numbers from the plan, so that the same launch serves every step.
 //
-// Row kernels: blocks of 32 x 8 threads, a warp a row, a thread W neighbours. Sums are taken in a fixed order, without
-// floating-point atomics: the last block to finish adds what the blocks have left.
+// Row kernels: blocks of 32 x 8 threads, a warp a row, a thread W neighbours. Sums are taken in a
+// fixed order, without floating-point atomics: the last block to finish adds what the blocks have
+// left.
 #ifdef BFLOAT16
 #include <cuda_bf16.h>
 #endif
