@@ -164,7 +164,7 @@ def test_where_all_works_each_row_says_so_and_the_verdict_what_each_device_means
     assert "cuda:0 NVIDIA H100, compute capability 9.0, 79.0 of 85.0 GB free" in text
     assert "cuBLAS works, and cuBLASLt" in text
     assert "accelerate='eager' and 'graph' train like plain operations" in text
-    assert found[-1].text.startswith("device='cuda' uses cuda:0; device='auto' keeps host arrays")
+    assert found[-1].text.startswith("device='cuda' uses cuda:0, and so does device='auto'")
 
 
 # What does not stop device="cuda" from working.

@@ -22,7 +22,8 @@ def run(*command, **variables):
 
 
 @pytest.mark.parametrize(
-    ("checks", "variables"), [("checks", {}), ("transfers", {"SCIPY_ARRAY_API": "1"})]
+    ("checks", "variables"),
+    [("checks", {}), ("auto", {}), ("transfers", {"SCIPY_ARRAY_API": "1"})],
 )
 def test_all_checks_pass_on_standin_cupy_arrays(checks, variables):
     result = run(

@@ -16,6 +16,7 @@ FLOORS = {
     "arrays": 0,
     "transfers": 0,
     "placing": 0,
+    "thresholds": 0,
     "randomness": 0,
     "errors": 0,
     "nn": 1,

@@ -160,25 +160,12 @@ def detached(x: Array) -> Array:
     return x.detach() if compat.is_torch_array(x) else x
 
 
-def why_there(X: Any, where: str) -> str:
-    """Say in a sentence why data `X`, with ``device=`` as given, compute where they do."""
-    if where != "auto":
-        return f"device={where!r} was asked for."
-    if is_array(X) and not is_numpy(X):
-        return f"X is an array of {home(X).library} on {home(X).device}."
-    reason = _no_card() or (
-        "which stays on the CPU until the CUDA engine has been measured on a card; device='cuda' "
-        "moves it to one"
-    )
-    return f"X is a host array, {reason}."
-
-
 # What shows on Linux that there is a card; the last two in Windows' subsystem and on Jetson.
 CARDS = ("/proc/driver/nvidia/gpus/*", "/dev/nvidia[0-9]*", "/dev/dxg", "/dev/nvhost-*")
 
 
 @cache
-def _no_card():
+def no_card() -> str | None:
     """Say what is missing to compute on a card, or None; initialises no driver: forks break it."""
     version = cuda_driver()
     if version is None:

@@ -17,12 +17,18 @@ from .arrays import (
     from_host,
     home,
     in_host,
+    is_array,
     is_cupy,
     is_numpy,
+    no_card,
     to_host,
 )
 from .errors import DeviceError, DeviceMemoryError, TransferError
+from .thresholds import LEAST, Thresholds, Work, choose, pace_of, scaled
 from .transfers import forbidden, note, users_line
+
+CARD = Home("cupy", "cuda:0")  # to which "auto" and "cuda" bring host arrays
+ROOM = 3  # what training takes as a multiple of X: its copy for early stopping, activations
 
 
 def place(x: Array, where: str, dtype: str | None = None) -> Array:
@@ -58,6 +64,46 @@ def place(x: Array, where: str, dtype: str | None = None) -> Array:
     there = f"pass an array of {to.library} on {to.device}"
     check_transfer(x, home(like), "X", f"{there}, or leave device={where!r} away")
     return moved(x, like, dtype)
+
+
+def chosen(work: Work, launches: float, n_bytes: int, dtype: str) -> tuple[Home | None, str]:
+    """Return the card that ``device="auto"`` brings a host array X to, or None, and why.
+
+    A card is looked at only where one may be, and started only for a fit that might pay.
+
+    launches: what a step takes on it beside products; n_bytes: of X, in the dtype of computing.
+    """
+    pays, why = False, no_card()
+    if why is None and forbidden():
+        why = "which stays on the CPU: forbid_transfers forbids to move it"
+    if why is None:
+        pays, why = choose(work, LEAST, "the best card")
+    if pays:
+        pays, why = _pays(work, launches, n_bytes, dtype)
+    return CARD if pays else None, f"X is a host array, {why}."
+
+
+def _pays(work, launches, n_bytes, dtype):
+    """Tell whether a training pays on the card, and why, from a trial of it."""
+    try:
+        pace, free = pace_of(CARD, dtype), free_memory(array_at(CARD)) or 0
+    except Exception as error:  # whatever a driver raises
+        said = str(error).partition("\n")[0]
+        return False, f"which stays on the CPU: {CARD.device} fails ({said}), see `xpmlp doctor`"
+    if ROOM * n_bytes > free:
+        takes = f"training takes about {ROOM} times the {scaled(n_bytes)}B of X"
+        room = f"{scaled(free)}B are free on {CARD.device}"
+        return False, f"which stays on the CPU: {takes}, and {room}"
+    return choose(work, Thresholds.of(pace, launches), CARD.device)
+
+
+def why_there(X: Array, where: str) -> str:
+    """Say in a sentence why data `X` compute where ``device=`` or the model's home says."""
+    if where != "auto":
+        return f"device={where!r} was asked for."
+    if is_array(X) and not is_numpy(X):
+        return f"X is an array of {home(X).library} on {home(X).device}."
+    return "X is a host array, as those of the model are."
 
 
 def destination(now: Home, where: str) -> Home:

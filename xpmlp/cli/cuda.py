@@ -192,10 +192,7 @@ def _verdict(found):
     if broken:
         text = f"everything runs on the CPU; device='cuda' fails until this works: {broken}"
     else:
-        text = (
-            "device='cuda' uses cuda:0; device='auto' keeps host arrays on the CPU, until the "
-            "CUDA engine has been measured on a card"
-        )
+        text = "device='cuda' uses cuda:0, and so does device='auto' for host arrays where it pays"
     return Row("verdict", "-", text, not broken)
 
 

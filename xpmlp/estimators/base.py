@@ -17,9 +17,7 @@ from ..arrays import (
     all_finite,
     as_float,
     float_dtype,
-    home,
     namespace,
-    why_there,
 )  # fmt: skip
 from ..engines import ACCELERATIONS, MATMUL_PRECISIONS, Carry
 from ..errors import DivergenceError
@@ -42,7 +40,7 @@ from .inputs import (
     seed_of,
     sparse_rows,
 )
-from .moving import Moves
+from .moving import Moves, place_of
 from .predictor import Predicts
 from .tables import Encodes
 from .transforming import Transforms
@@ -154,9 +152,8 @@ class BaseMLP(
                 get_scorer(self.scoring)  # which says what names there are
             with counting() as counts:
                 error = self._fit(X, y, sample_weight, validation, resume, one_epoch, classes)
-            why = why_there(X, self._placed)
             self.fit_report_ = fit_report(
-                self.coefs_[0], self._options(), why, counts, start, self.seed_
+                self.coefs_[0], self._options(), self._reason(X), counts, start, self.seed_
             )
             for text in counts.notes if self.verbose else ():
                 print(f"Note: {text}")
@@ -179,9 +176,10 @@ class BaseMLP(
                 "partial_fit sees a part of the rows, which class_weight='balanced' cannot be "
                 "computed from: pass the weights as a dict."
             )
-        rows, loss, params = self._prepared(X, y, sample_weight, resume, classes)
+        n_epochs = 1 if one_epoch else self.max_iter
+        rows, loss, params = self._prepared(X, y, sample_weight, resume, classes, n_epochs)
         if self.verbose and self._placed != "cpu" and not (one_epoch and resume):
-            print(f"Training on {self.device_}: {why_there(X, self._placed)}")
+            print(f"Training on {self.device_}: {self._reason(X)}")
         state = self._resumed(one_epoch, rows.targets) if resume else None
         rows, held_out = self._split(rows, validation)
         rule = None if self.solver == "lbfgs" else self._rule()
@@ -226,8 +224,11 @@ class BaseMLP(
                 "that out, or take 'adam'."
             )
 
-    def _prepared(self, X, y, sample_weight=None, resume=False, classes=None):
-        """Return the rows, the loss and the parameters, all as the step takes them."""
+    def _prepared(self, X, y, sample_weight=None, resume=False, classes=None, n_epochs=0):
+        """Return the rows, the loss and the parameters, all as the step takes them.
+
+        n_epochs: that they are for; 0 for none, which no host array leaves the host for.
+        """
         if not resume:
             self.scaling_ = None
             self.seed_ = seed_of(self.random_state)
@@ -244,6 +245,7 @@ class BaseMLP(
         self.out_activation_, self.quantiles_ = learnt
         if not resume:
             self._measure(labels, given)
+            x = self._where_it_pays(x, loss, n_epochs)
         targets = self._encoded(labels, like_of(x))
         self._weigh_classes(labels, given)
         loss, weights = self._class_weighted(loss, labels, given)
@@ -292,9 +294,8 @@ class BaseMLP(
             else:
                 x = place(x, self.device, None if self._standardises else dtype)
         if reset:
-            at = home(like_of(x))
-            self._dtype, self._home, self.device_ = dtype, at, at.device
-            self._placed = self.device
+            self._dtype = dtype
+            self.__dict__.update(place_of(like_of(x), self.device))
         return x
 
     @property
@@ -331,10 +332,13 @@ class BaseMLP(
             beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon,
         )  # fmt: skip
 
+    def _rows_a_step(self, n):
+        """Return how many of n rows a step of an update rule takes."""
+        return min(200 if self.batch_size == "auto" else int(self.batch_size), n)
+
     def _recipe(self, n, rule, one_epoch):
         """Return the arguments as the training loop takes them."""
-        batch_size = 200 if self.batch_size == "auto" else self.batch_size
-        if self.batch_size != "auto" and batch_size > n:
+        if self.batch_size != "auto" and self.batch_size > n:
             warnings.warn(
                 f"Got `batch_size` less than 1 or larger than sample size ({n}). "
                 "It is going to be clipped."
@@ -345,7 +349,7 @@ class BaseMLP(
             schedule = "constant"  # as scikit-learn has it
         return Recipe(
             make_schedule(schedule, self.power_t), float(self.learning_rate_init),
-            min(int(batch_size), n), 1 if one_epoch else self.max_iter, self.shuffle, self.seed_,
+            self._rows_a_step(n), 1 if one_epoch else self.max_iter, self.shuffle, self.seed_,
             float(self.alpha), float(decay or 0.0), self.tol, self.n_iter_no_change,
             self.early_stopping and rule is not None, self.max_fun, int(self.verbose),
             self._options(), self.max_iter, self.max_grad_norm, self.max_norm,

@@ -139,7 +139,8 @@ class Explains:
     ):
         """Test a range of learning rates: train from new weights while the rate rises.
 
-        The estimator stays as it is, whatever the range does to its copy.
+        The estimator stays as it is, whatever the range does to its copy. With device="auto" host
+        arrays stay on the CPU for so few steps.
 
         Parameters
         ----------

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..arrays import (
+    HOST,
     array_at,
     copy_to,
     detached,
@@ -16,7 +17,8 @@ from ..arrays import (
     is_numpy,
 )
 from ..errors import DeviceError
-from ..placing import check_transfer, destination, moved
+from ..placing import check_transfer, destination, moved, why_there
+from ..training import like_of, where_it_pays
 from .inputs import elsewhere
 from .weights import ON_DEVICE, map_arrays, refresh
 
@@ -25,6 +27,7 @@ class Moves:
     """What `BaseMLP` has for its home: the library and device that a fitted model is in."""
 
     _placed = "auto"  # the string that chose the home, or "auto" where an array did
+    _why = ""  # in a sentence, where it was chosen by the work of the fit
 
     def to(self: Any, device):
         """Move the fitted model to another device or array library.
@@ -76,7 +79,7 @@ class Moves:
             ) from error
         float_dtype(like, self._dtype)
         arrays = _arrays_of(self, lambda a: copy_to(a, like))
-        vars(self).update(arrays | _place_of(like, "auto" if is_array(device) else device))
+        vars(self).update(arrays | place_of(like, "auto" if is_array(device) else device))
         return self
 
     def __sklearn_array_api_convert__(self: Any, converter):
@@ -88,8 +91,29 @@ class Moves:
             arrays = _arrays_of(self, lambda a: copy_to(made := converter(a), made))
             like = arrays["coefs_"][0]
             dtype = {"_dtype": str(like.dtype).rpartition(".")[2]}  # it may shorten floats
-            vars(twin).update(arrays | dtype | _place_of(like, "auto"))
+            vars(twin).update(arrays | dtype | place_of(like, "auto"))
         return twin
+
+    def _where_it_pays(self: Any, x, loss, n_epochs):
+        """Return rows x where ``device="auto"`` trains: host arrays on a card, if that pays.
+
+        The model's home goes with them, as if the card had been asked for.
+        """
+        if self.device != "auto" or self._home != HOST or not n_epochs:
+            return x
+        network = self._network(self.n_outputs_ * self._n_levels(), loss)
+        rule = None if self.solver == "lbfgs" else self._rule()
+        batch_size = self._rows_a_step(x.shape[0])
+        x, why = where_it_pays(x, network, rule, batch_size, n_epochs, self._options())
+        like = like_of(x)
+        if home(like) != HOST:
+            vars(self).update(place_of(like, home(like).device))
+        self._why = why
+        return x
+
+    def _reason(self: Any, X):
+        """Say in a sentence why a model that was trained on X lives where it does."""
+        return self._why or why_there(X, self._placed)
 
     def _at_home(self: Any, x, method, X):
         """Return the rows x of a user's X where the model lives: brought there, or refused."""
@@ -121,7 +145,7 @@ class Moves:
                 like = array_at(state["_home"])
                 state = state | {k: refresh(state[k], like) for k in ON_DEVICE}
             except DeviceError as error:
-                state = state | {"device": "auto"} | _place_of(np.empty(0), "auto")
+                state = state | {"device": "auto"} | place_of(np.empty(0), "auto")
                 warnings.warn(f"The model stays in NumPy: {error}", stacklevel=2)
         super().__setstate__(state)  # type: ignore[misc]
 
@@ -134,6 +158,7 @@ def _arrays_of(estimator, f):
     return {name: map_arrays(getattr(estimator, name), f) for name in ON_DEVICE}
 
 
-def _place_of(like, placed):
+def place_of(like, placed):
     """Return the attributes that say where a model lives."""
-    return {"_home": home(like), "device_": home(like).device, "_placed": placed}
+    at = home(like)
+    return {"_home": at, "device_": at.device, "_placed": placed, "_why": ""}

@@ -13,6 +13,7 @@ from ..nn.layout import walk
 from ..nn.losses import check_targets
 from ..nn.network import describe
 from ..optim import make_rule
+from ..thresholds import scaled
 from ..training.inputs import network_loss
 from ..training.rows import at_once
 from .shapes import check_shapes, shape_of
@@ -91,14 +92,6 @@ class TrainingPlan:
             verdict = f" of {scaled(self.free)}B free: {'fits' if self.fits else gap}."
         rows += ["", f"Memory: {memory}.", f"Total: {scaled(self.total)}B{verdict}", READING]
         return "\n".join(aligned([self.title, "", *rows, *(f"Note: {a}" for a in self.notes)]))
-
-
-def scaled(n):
-    """Write a count ahead of its unit: "1.5 M"."""
-    for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(n) >= factor:
-            return f"{n / factor:.3g} {prefix}"
-    return f"{n} "
 
 
 def plan_training(network, X, *, dtype, rule, batch_size, like, notes=()):

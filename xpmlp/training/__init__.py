@@ -7,8 +7,10 @@ from .rates import LearningRates, Sweep
 from .report import fit_report
 from .rows import SparseRows, like_of
 from .step import Step
+from .work import where_it_pays
 
 __all__ = [
     "LearningRates", "Recipe", "SparseRows", "State", "Step", "Sweep", "Trained", "Validation",
     "fit_network", "fit_report", "like_of", "network_outputs", "new_history", "train",
+    "where_it_pays",
 ]  # fmt: skip

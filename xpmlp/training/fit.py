@@ -6,8 +6,11 @@ from functools import wraps
 from time import perf_counter
 
 from ..arrays import (
+    HOST,
     Array,
     as_float,
+    copy_to,
+    current_card,
     detached,
     float_dtype,
     free_memory,
@@ -21,6 +24,7 @@ from ..errors import DeviceMemoryError, DivergenceError
 from ..nn import Layout, Loss, Network
 from ..nn.layout import map_params
 from ..optim import init_state, make_rule, make_schedule
+from ..placing import place, why_there
 from ..transfers import counting
 from .inputs import (
     checked_inputs,
@@ -36,6 +40,7 @@ from .precision import note_precision
 from .report import fit_report
 from .rows import SparseRows, like_of
 from .step import Step
+from .work import where_it_pays
 
 
 def told_of_memory(fit):
@@ -190,7 +195,7 @@ def train(
     beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, shuffle: bool = True,
     random_state: int = 0, tol: float = 1e-4, n_iter_no_change: float = 10, max_fun: int = 15000,
     sample_weight=None, max_grad_norm: float | None = None, max_norm: float | None = None,
-    ema_decay: float | None = None, params: dict | None = None, dtype=None,
+    ema_decay: float | None = None, params: dict | None = None, device: str = "auto", dtype=None,
     matmul_precision: str = "highest",
     accelerate: str = "auto", deterministic: bool = False, verbose: int = 0,
 ) -> Trained:  # fmt: skip
@@ -212,6 +217,9 @@ def train(
     params : dict, optional
         Layer number -> name -> array to start from; else the layers' initializers draw.
     learning_rate : str, schedule of `optim` or function, default="constant"
+    device : {"auto", "cpu", "cuda", "cuda:1", ...}, default="auto"
+        Where to train. "auto" is where X is, for NumPy arrays a card if that pays, by the rule of
+        `MLPClassifier`; what is trained returns to X.
     max_grad_norm, max_norm, ema_decay, matmul_precision, accelerate, deterministic
         As in `MLPClassifier`.
 
@@ -249,13 +257,18 @@ def train(
     if weight_decay is None:
         weight_decay = rule.weight_decay if rule else 0.0
     start = perf_counter()
-    with counting() as counts:
+    with counting() as counts, current_card(X, device):
         x = checked_inputs(X, dtype)
+        batch_size = min(batch_size or 200, x.shape[0])
+        if str(device) == "auto" and home(x) == HOST:
+            x, why = where_it_pays(x, network, rule, batch_size, max_iter, options)
+        else:
+            x, why = place(x, device), why_there(X, device)
         recipe = Recipe(
-            make_schedule(learning_rate, power_t), learning_rate_init,
-            min(batch_size or 200, x.shape[0]), max_iter, shuffle, random_state, alpha,
-            weight_decay, tol, n_iter_no_change, max_fun=max_fun, verbose=verbose, options=options,
-            n_epochs=max_iter, max_grad_norm=max_grad_norm, max_norm=max_norm, ema_decay=ema_decay,
+            make_schedule(learning_rate, power_t), learning_rate_init, batch_size, max_iter,
+            shuffle, random_state, alpha, weight_decay, tol, n_iter_no_change, max_fun=max_fun,
+            verbose=verbose, options=options, n_epochs=max_iter, max_grad_norm=max_grad_norm,
+            max_norm=max_norm, ema_decay=ema_decay,
         )  # fmt: skip
         params, n_out = starting_params(network, x, params, random_state)
         record, targets = network_loss(loss, n_out), checked_targets(y, x, n_out, loss)
@@ -263,11 +276,13 @@ def train(
         trained, state, reason = fit_network(
             network, record, rule, recipe, (x, targets), params, sample_weight=w
         )
+        if home(x) != home(X):
+            trained = map_params(lambda a: copy_to(a, X), trained)
     if isinstance(reason, DivergenceError):
         raise reason
     if reason == "interrupted":
         warnings.warn("Training interrupted by user.")
-    report = fit_report(x, options, "train computes where X is.", counts, start, random_state)
+    report = fit_report(x, options, why, counts, start, random_state)
     return Trained(network, trained, state.history, report, options)
 
 

@@ -1,0 +1,284 @@
+"""Host arrays that device="auto" brings to a stand-in for a card, because they pay there.
+
+tests/test_cupy_standin.py runs this file in its own process. The stand-in is no faster than the
+host, so the paces are made up.
+"""
+
+import json
+import pickle
+import warnings
+from math import inf
+
+import numpy as np
+import pytest
+from cupy_standin import install, recording
+
+cupy = install()
+
+from scipy.sparse import csr_array  # noqa: E402
+from sklearn.base import clone  # noqa: E402
+
+from xpmlp import (  # noqa: E402
+    MLPClassifier,
+    MLPRegressor,
+    engines,
+    forbid_transfers,
+    load_model,
+    nn,
+    placing,
+    thresholds,
+    train,
+)
+from xpmlp.arrays import home  # noqa: E402
+from xpmlp.cli import main  # noqa: E402
+from xpmlp.errors import DeviceError, TransferError  # noqa: E402
+from xpmlp.thresholds import Pace, Thresholds  # noqa: E402
+
+# The stand-in's arrays run the plain text, so what they are compared with bit by bit does too.
+engines.numpy_engine = engines.generic_engine
+
+X = np.random.default_rng(0).normal(size=(320, 20)).astype(np.float32)
+Y = np.argmax(X[:, :4], axis=1)
+ARGS = {"hidden_layer_sizes": (16,), "batch_size": 64, "max_iter": 3, "random_state": 0}
+# 420 parameters; five steps an epoch.
+STEP = 6.0 * 64 * (20 * 16 + 16 + 16 * 4 + 4)
+FIT = STEP * 5 * 3
+
+
+def pace_with(step, fit):
+    """Return the pace of a card that pays from these on for a step of 72 launches."""
+    return Pace(host=1.0, card=inf, launch=0.5 * step / 72, start=0.5 * fit)
+
+
+@pytest.fixture(autouse=True)
+def card(monkeypatch):
+    """Let the stand-in be found, and pay for everything; return what sets its pace."""
+
+    def pays(step, fit):
+        monkeypatch.setattr(placing, "pace_of", lambda card, dtype: pace_with(step, fit))
+
+    monkeypatch.setattr(placing, "no_card", lambda: None)
+    monkeypatch.setattr(placing, "LEAST", Thresholds(0, 0))
+    pays(0, 0)
+    return pays
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """Three epochs do not converge."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def both(make, x, y, x_val=None, **changes):
+    """Fit by "auto" and by "cuda", which have to be the same; return the two."""
+    more = {} if x_val is None else {"X_val": x_val, "y_val": y[:50]}
+    pair = [make(**ARGS | changes, device=device).fit(x, y, **more) for device in ("auto", "cuda")]
+    assert [model.device_ for model in pair] == ["cuda:0", "cuda:0"]
+    for a, b in zip(*(model.coefs_ + model.intercepts_ for model in pair)):
+        assert home(a) == ("cupy", "cuda:0")
+        np.testing.assert_array_equal(a.get(), b.get())
+    for name in ("loss", "validation_loss", "validation_score"):
+        np.testing.assert_array_equal(*(model.history_[name] for model in pair))
+    return pair
+
+
+# ---- A model that "auto" brought to the card is one that "cuda" did
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {}, {"solver": "lbfgs"}, {"early_stopping": True}, {"dropout": 0.2, "ema_decay": 0.9},
+        {"normalization": "batch"}, {"dtype": "float64"}, {"class_weight": "balanced"},
+        {"early_stopping": True, "scoring": "loss"},
+        {"early_stopping": True, "scoring": "f1_macro"},
+    ],
+)  # fmt: skip
+def test_a_classifier_is_the_one_that_cuda_gives_and_answers_in_numpy(changes):
+    ours, theirs = both(MLPClassifier, X, Y, **changes)
+    for method in ("predict", "predict_proba", "decision_function", "transform"):
+        got, wanted = (getattr(model, method)(X) for model in (ours, theirs))
+        assert type(got) is np.ndarray
+        np.testing.assert_array_equal(got, wanted, err_msg=method)
+    assert ours.score(X, Y) == theirs.score(X, Y)
+    got = ours.predict_proba(cupy.asarray(X))
+    assert isinstance(got, cupy.ndarray)
+    np.testing.assert_array_equal(got.get(), theirs.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"target_scale": "auto"}, {"loss": "quantile", "quantiles": [0.1, 0.9]}]
+)
+def test_a_regressor_is_the_one_that_cuda_gives(changes):
+    for y in (X[:, 0] * 9, X[:, :3] ** 2):
+        ours, theirs = both(MLPRegressor, X, y, **changes)
+        np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+
+
+@pytest.mark.parametrize(
+    "make", [np.asarray, np.asfortranarray, np.ndarray.tolist, np.float64, csr_array]
+)
+def test_all_kinds_of_rows_on_the_host_are_brought_to_it_and_x_val_follows(make):
+    both(MLPClassifier, make(X), Y, x_val=make(X[:50]))
+
+
+def test_a_table_is_encoded_on_the_host_and_trained_on_the_card():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"a": X[:, 0], "b": [*"xyzw"] * 80})
+    ours, theirs = both(MLPClassifier, table, Y)
+    np.testing.assert_array_equal(ours.predict(table), theirs.predict(table))
+
+
+def test_rows_travel_once_in_the_dtype_of_computing_and_are_counted():
+    with recording() as record:
+        model = MLPClassifier(**ARGS, dtype="float32").fit(X.astype(float), Y)
+    assert record.to_device.count(X.nbytes) == 1
+    assert 2 * X.nbytes not in record.to_device
+    assert model.fit_report_["bytes_to_device"] == sum(record.to_device)
+
+
+def test_training_goes_on_where_it_began_whatever_the_work_of_later_calls(card):
+    model = MLPClassifier(**ARGS, warm_start=True).partial_fit(X, Y, classes=np.arange(4))
+    why = model.fit_report_["why"]
+    assert "moved to the card" in why
+    card(1e18, 1e18)
+    assert model.partial_fit(X, Y).fit_report_["why"] == why
+    assert model.partial_fit(cupy.asarray(X), Y).device_ == "cuda:0"
+    assert model.fit(X, Y).device_ == "cuda:0"
+    assert clone(model).fit(X, Y).device_ == "cpu"
+    assert model.set_params(warm_start=False).fit(X, Y).device_ == "cpu"
+
+
+def test_a_pickle_comes_home_a_file_to_the_host_and_a_move_says_that_it_was_asked_for(tmp_path):
+    model = MLPClassifier(**ARGS).fit(X, Y)
+    wanted = model.predict_proba(X)
+    back = pickle.loads(pickle.dumps(model))
+    assert back.device_ == "cuda:0"
+    model.save(tmp_path / "model.safetensors")
+    for twin in (back, load_model(tmp_path / "model.safetensors")):
+        np.testing.assert_array_equal(twin.predict_proba(X), wanted)
+    assert twin.partial_fit(X, Y).device_ == "cpu"
+    assert twin.fit_report_["why"] == "X is a host array, as those of the model are."
+    back.to("cpu").partial_fit(X, Y)
+    assert back.fit_report_["why"] == "device='cpu' was asked for."
+
+
+def test_an_array_decides_for_itself_and_cpu_keeps_the_card_off():
+    assert MLPClassifier(**ARGS, device="cpu").fit(X, Y).device_ == "cpu"
+    model = MLPClassifier(**ARGS).fit(cupy.asarray(X), Y)
+    assert model.fit_report_["why"] == "X is an array of cupy on cuda:0."
+    with pytest.raises(ValueError, match="same namespace"):
+        model.predict(X)
+
+
+# ---- What decides
+
+
+@pytest.mark.parametrize(
+    ("step", "fit", "device"),
+    [(STEP, FIT, "cuda:0"), (STEP * 1.01, 0, "cpu"), (0, FIT * 1.01, "cpu")],
+)
+def test_the_work_of_a_step_and_of_the_fit_decide(card, step, fit, device):
+    card(step, fit)
+    model = MLPClassifier(**ARGS).fit(X, Y)
+    assert model.device_ == model.fit_report_["device"] == device
+    where = "moved to the card" if device == "cuda:0" else "which stays on the CPU"
+    assert f"X is a host array, {where}: the fit takes 155 kFLOP" in model.fit_report_["why"]
+
+
+def test_a_step_of_lbfgs_takes_all_rows_and_a_partial_fit_is_one_epoch(card):
+    card(STEP * 320 / 64, 0)
+    assert MLPClassifier(**ARGS).fit(X, Y).device_ == "cpu"
+    assert MLPClassifier(**ARGS, solver="lbfgs").fit(X, Y).device_ == "cuda:0"
+    card(0, FIT)
+    assert MLPClassifier(**ARGS).fit(X, Y).device_ == "cuda:0"
+    assert MLPClassifier(**ARGS).partial_fit(X, Y, classes=np.arange(4)).device_ == "cpu"
+
+
+def test_where_memory_is_short_a_fit_stays_on_the_cpu_but_cuda_says_so():
+    pool = cupy.get_default_memory_pool()
+    pool.set_limit(size=pool.total_bytes() + 2 * X.nbytes)
+    try:
+        model = MLPClassifier(**ARGS).fit(X, Y)
+    finally:
+        pool.set_limit(size=0)
+    assert model.device_ == "cpu"
+    assert (
+        "training takes about 3 times the 25.6 kB of X, and 51.2 kB are"
+        in (model.fit_report_["why"])
+    )
+
+
+def test_a_card_that_breaks_leaves_the_fit_on_the_cpu_but_cuda_raises(monkeypatch):
+    def broken(shape, **options):
+        raise RuntimeError("cudaErrorECCUncorrectable: uncorrectable ECC error\nmore")
+
+    monkeypatch.setattr(cupy, "empty", broken)
+    model = MLPClassifier(**ARGS).fit(X, Y)
+    assert model.device_ == "cpu"
+    assert "uncorrectable ECC error), see `xpmlp doctor`." in model.fit_report_["why"]
+    with pytest.raises(DeviceError, match="uncorrectable ECC error"):
+        MLPClassifier(**ARGS, device="cuda").fit(X, Y)
+
+
+def test_forbidden_transfers_keep_a_new_model_on_the_host_and_hold_for_one_on_the_card():
+    with forbid_transfers():
+        assert MLPClassifier(**ARGS).fit(X, Y).device_ == "cpu"
+    model = MLPClassifier(**ARGS).fit(X, Y)
+    with forbid_transfers(), pytest.raises(TransferError, match="copy of X"):
+        model.predict(X)
+
+
+def test_the_stand_in_is_timed_for_real_and_none_of_it_is_counted_as_the_fits(monkeypatch):
+    monkeypatch.setattr(placing, "pace_of", thresholds.pace_of)
+    reports = [MLPClassifier(**ARGS).fit(X, Y).fit_report_ for _ in range(2)]
+    assert {report["device"] for report in reports} <= {"cpu", "cuda:0"}
+    if reports[0]["device"] == "cpu":  # as NumPy's products are, timed twice
+        assert [report["bytes_to_device"] for report in reports] == [0, 0]
+    pace = thresholds.pace_of(placing.CARD, "float32")
+    assert all(0 < number < inf for number in pace)
+
+
+# ---- The other doors
+
+
+def test_train_computes_on_the_card_and_what_it_trained_returns_to_x(card):
+    network = nn.Network([nn.Dense(16, "relu"), nn.Dense(4)])
+    make = lambda **more: train(network, X, Y, loss="log_loss", max_iter=2, **more)
+    auto, cuda, host = make(), make(device="cuda"), make(device="cpu")
+    for trained, device in ((auto, "cuda:0"), (cuda, "cuda:0"), (host, "cpu")):
+        assert trained.report["device"] == device
+        assert type(trained.params[0]["W"]) is np.ndarray
+        np.testing.assert_array_equal(trained.outputs(X), host.outputs(X))
+    assert "moved to the card" in auto.report["why"]
+    card(1e18, 0)
+    assert make().report["device"] == "cpu"
+    there = train(network, cupy.asarray(X), Y, loss="log_loss", max_iter=2, device="cpu")
+    assert home(there.params[0]["W"]).library == "cupy"
+    np.testing.assert_array_equal(there.params[0]["W"].get(), host.params[0]["W"])
+
+
+def test_the_command_line_trains_by_the_same_rule(tmp_path, card, capsys):
+    def trained(*more):
+        out = ["--out", str(tmp_path / "m.safetensors"), "--json", "--epochs", "2", "--quiet"]
+        with pytest.raises(SystemExit) as end:
+            main(["train", "iris", *out, *more])
+        said = capsys.readouterr()
+        assert end.value.code == 0, said.err
+        return json.loads(said.out.splitlines()[-1])
+
+    found = trained()
+    assert (found["device"], "moved to the card" in found["why"]) == ("cuda:0", True)
+    assert trained("--device", "cpu")["device"] == "cpu"
+    card(1e18, 0)
+    assert trained()["device"] == "cpu"
+
+
+def test_a_look_into_a_step_stays_on_the_host():
+    model = MLPClassifier(**ARGS)
+    assert "on numpy cpu" in model.explain(X, Y).title
+    with recording() as record:
+        model.find_learning_rate(X, Y)
+    assert record.launches == []

@@ -1,0 +1,126 @@
+"""From which work on a card pays: the rule of ``device="auto"``, and the seconds it is made of."""
+
+import os
+from collections.abc import Callable
+from functools import cache
+from math import inf
+from statistics import median
+from threading import Lock
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+
+from .arrays import Array, Home, array_at, from_host, to_host
+from .transfers import counting
+
+
+class Work(NamedTuple):
+    """FLOP of a training's matrix products: of one step, and of all steps together at most."""
+
+    step: float
+    fit: float
+
+
+class Pace(NamedTuple):
+    """How fast host and card are, and what the card takes beside."""
+
+    host: float  # FLOP a second, in products of matrices
+    card: float
+    launch: float  # seconds of one small operation
+    start: float  # seconds until the first training step
+
+
+class Thresholds(NamedTuple):
+    """The FLOP from which on a card pays: of a step (infinite where it is no faster), of a fit."""
+
+    step: float
+    fit: float
+
+    @staticmethod
+    def of(pace: Pace, launches: float) -> "Thresholds":
+        """Return what makes the card twice as fast as the host, when a step takes so many launches.
+
+        A step pays from where ``launches * launch + step / card = step / host / 2``. Such steps
+        spare at least half of the host's time, which pays from ``fit / host / 2 = start``.
+        """
+        spared = 0.5 / pace.host - 1.0 / pace.card
+        step = launches * pace.launch / spared if spared > 0 else inf
+        return Thresholds(step, 2.0 * pace.host * pace.start)
+
+
+# Of the best card beside a slow host: a smaller fit pays nowhere, so no card is started for it.
+LEAST = Thresholds.of(Pace(host=1e11, card=inf, launch=5e-6, start=0.5), launches=1)
+
+
+def choose(work: Work, thresholds: Thresholds, card: str) -> tuple[bool, str]:
+    """Tell whether a training pays on a card, and why, as the rest of a sentence on its X."""
+    takes = f"{scaled(work.step)}FLOP a step and {scaled(work.fit)}FLOP in all at most"
+    if thresholds.step == inf:
+        return False, f"which stays on the CPU: in products of matrices {card} is hardly faster"
+    pays = work.step >= thresholds.step and work.fit >= thresholds.fit
+    least = f"{scaled(thresholds.step)}FLOP a step and {scaled(thresholds.fit)}FLOP in all"
+    verdict = "moved to the card" if pays else "which stays on the CPU"
+    return pays, f"{verdict}: the fit takes {takes}, and {card} pays from {least} on"
+
+
+_LOCK = Lock()  # one thread times, undisturbed by others that ask the same
+
+
+def pace_of(card: Home, dtype: str) -> Pace:
+    """Return the pace of the host and a card, timed once a process."""
+    with _LOCK, counting():  # what passes here is none of the fit's
+        return _timed(card, dtype, os.getpid())  # in a forked child CUDA may work no more
+
+
+@cache
+def _timed(card, dtype, process):
+    """Time host and card, in a tenth of a second beside the card's start."""
+    begin = perf_counter()
+    there = _square(array_at(card), dtype)
+    _wait(there @ there)
+    start, begin = perf_counter() - begin, perf_counter()
+    _wait(there + 1.0)
+    start += KERNELS * (perf_counter() - begin)
+    small = there[:1, :1]
+    launch = _seconds(lambda: small + 1.0, times=50)
+    host = _square(np.empty(0), dtype)
+    return Pace(_rate(host, times=1), _rate(there, times=10), launch, start)
+
+
+SIZE = 512  # of the matrices whose products are timed: a layer's, and soon done
+KERNELS = 40  # that plain operations load or compile before the first step, of about equal cost
+
+
+def _square(like, dtype):
+    return from_host(np.full((SIZE, SIZE), 1.0 / SIZE), like, dtype)
+
+
+def _rate(a, times):
+    """Return the FLOP a second of products of a matrix."""
+    return 2.0 * SIZE**3 / _seconds(lambda: a @ a, times)
+
+
+def _seconds(operation: Callable[[], Array], times: int) -> float:
+    """Return the seconds of an operation: the median of five runs of so many."""
+    found = []
+    for _ in range(6):
+        begin = perf_counter()
+        for _ in range(times):
+            made = operation()
+        _wait(made)
+        found.append((perf_counter() - begin) / times)
+    return median(found[1:])  # the first may load a library
+
+
+def _wait(x):
+    """Wait until an array has been computed."""
+    to_host(x[:1, :1])
+
+
+def scaled(n: float) -> str:
+    """Write a count ahead of its unit: "1.5 M"."""
+    for factor, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(n) >= factor:
+            return f"{n / factor:.3g} {prefix}"
+    return f"{n} "

@@ -1,0 +1,43 @@
+"""How much work a training is, and whether host arrays are brought to a card for it."""
+
+import math
+
+from ..arrays import Array, array_at
+from ..engines import Options, launches
+from ..nn.layout import walk
+from ..nn.network import shapes_of
+from ..placing import chosen, moved
+from ..thresholds import Work
+from .rows import SparseRows
+
+
+def work_of(network, n_features: int, n_rows: int, batch_size: int, n_epochs: int) -> Work:
+    """Return the work of training a network for so many epochs, which may end earlier.
+
+    A step multiplies each row of its batch by each parameter three times: forward, for the
+    parameter's gradient, and for that of the layer's input. With their sums that is six FLOP.
+    """
+    shapes, _ = shapes_of(network, n_features)
+    n_params = sum(math.prod(shape) for _, group, shape in walk(network, shapes) if group.trained)
+    step = 6.0 * n_params * batch_size
+    return Work(step, step * n_epochs * math.ceil(n_rows / batch_size))
+
+
+def where_it_pays(
+    x: Array | SparseRows, network, rule, batch_size: int, n_epochs: int, options: Options
+) -> tuple[Array | SparseRows, str]:
+    """Return rows x of NumPy where ``device="auto"`` trains a network on them, and why there.
+
+    rule: an update rule, or None for L-BFGS, whose steps take all rows, by plain operations.
+    """
+    n, d = x.shape
+    if rule is None:
+        batch_size, options = n, options._replace(accelerate="generic")
+    work = work_of(network, d, n, batch_size, n_epochs)
+    # Of a sparse X a part at a time is on the card.
+    n_bytes = 0 if isinstance(x, SparseRows) else x.nbytes
+    card, why = chosen(work, launches(network, options), n_bytes, str(x.dtype))
+    if card is None:
+        return x, why
+    like = array_at(card)
+    return (SparseRows(x.csr, like) if isinstance(x, SparseRows) else moved(x, like)), why
