@@ -93,3 +93,15 @@ def test_groups_of_one_name_and_different_rates_stay_apart():
     p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
     true = ((p - y) / 40 @ params[1]["W"].T * X).sum(0)
     np.testing.assert_allclose(moved[0], -0.1 * true)
+
+
+def test_a_device_by_its_name_takes_x_and_y_there_and_gives_back_what_it_trained():
+    strict = pytest.importorskip("array_api_strict", reason="its devices stand for a card")
+    x, y = strict.asarray(X), strict.asarray(X[:, :1])
+    here, there = (train(ONE, x, y, max_iter=2, device=name) for name in ("auto", "device1"))
+    assert (here.report["device"], there.report["device"]) == ("CPU_DEVICE", "device1")
+    assert there.report["why"] == "device='device1' was asked for."
+    assert there.params[0]["W"].device == x.device
+    np.testing.assert_array_equal(*(np.asarray(t.params[0]["W"]) for t in (here, there)))
+    with pytest.raises(ValueError, match="device must be 'cpu', 'cuda'"):
+        train(ONE, X, X[:, :1], device="nonsense")
