@@ -165,6 +165,10 @@ def test_where_all_works_each_row_says_so_and_the_verdict_what_each_device_means
     assert "cuBLAS works, and cuBLASLt" in text
     assert "accelerate='eager' and 'graph' train like plain operations" in text
     assert found[-1].text.startswith("device='cuda' uses cuda:0, and so does device='auto'")
+    assert "cuda:1" not in found[-1].text
+    assert "a fit takes one card, device='cuda:1' another" in (
+        row(GOOD | {"card": CARD | {"n": 2}}, "verdict").text
+    )
 
 
 # What does not stop device="cuda" from working.

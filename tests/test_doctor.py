@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import xpmlp
-from xpmlp.cli import cuda_probe, doctor, main
+from xpmlp.cli import cuda_probe, doctor, main, other_gpus
 
 TORCH = """
 from numpy import *
@@ -178,3 +178,70 @@ def test_show_backends_prints_the_report(capsys, monkeypatch, no_card):
     monkeypatch.setattr(doctor, "LIBRARIES", {"numpy": "pip install numpy"})
     assert xpmlp.show_backends() is None
     assert capsys.readouterr().out == doctor.report() + "\n"
+
+
+# ---- GPUs of others
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """Fake a machine: its system, and PCI devices as (vendor, class)."""
+
+    def machine(system, processor, *devices):
+        monkeypatch.setattr(other_gpus.platform, "system", lambda: system)
+        monkeypatch.setattr(other_gpus.platform, "machine", lambda: processor)
+        for i, numbers in enumerate(devices):
+            folder = tmp_path / f"0000:0{i}:00.0"
+            folder.mkdir()
+            for name, number in zip(("vendor", "class"), numbers):
+                (folder / name).write_text(f"{number:#x}\n")
+        return other_gpus.ask(tmp_path)
+
+    return machine
+
+
+@pytest.mark.parametrize(
+    ("devices", "makers"),
+    [
+        ([(0x1002, 0x030000)], ["AMD"]),  # Radeon
+        ([(0x1002, 0x120000)], ["AMD"]),  # Instinct: an accelerator, no display
+        ([(0x8086, 0x038000), (0x1002, 0x030000), (0x1002, 0x030000)], ["AMD", "Intel"]),
+        ([(0x10DE, 0x030000)], []),  # NVIDIA's: the links of CUDA tell of it
+        ([(0x8086, 0x020000), (0x8086, 0x120000), (0x1002, 0x040300)], []),  # no GPU among them
+        ([(0x1002,)], []),  # a folder without a class
+        ([], []),
+    ],
+)
+def test_gpus_of_others_are_found_by_maker_and_class(machine, devices, makers):
+    assert machine("Linux", "x86_64", *devices) == makers
+
+
+def test_apples_gpu_is_known_by_its_processor_and_a_machine_without_folders_has_none(machine):
+    assert machine("Darwin", "arm64") == ["Apple"]
+    assert machine("Darwin", "x86_64") == machine("Windows", "AMD64") == []
+
+
+@pytest.mark.parametrize(
+    ("maker", "words"),
+    [
+        ("AMD", 'device="cuda", accelerate="generic" with CuPy for ROCm 7 (pip install cupy-rocm'),
+        ("Intel", 'torch tensors on "xpu"'),
+        ("Apple", 'torch tensors on "mps", in float32'),
+    ],
+)
+def test_the_report_says_of_gpus_of_others_what_to_try_and_that_nobody_has(
+    maker, words, report_with, monkeypatch
+):
+    monkeypatch.setattr(other_gpus, "ask", lambda: [maker])
+    text = report_with("torch", None)
+    assert f"Other GPUs {maker} - untried, by plain operations: {words}" in text
+    monkeypatch.setattr(other_gpus, "ask", list)
+    assert "Other GPUs" not in report_with("torch", None)
+
+
+def test_what_is_said_of_gpus_of_others_fits_the_screen(monkeypatch, no_card):
+    monkeypatch.setattr(doctor, "LIBRARIES", {})
+    monkeypatch.setattr(other_gpus, "ask", lambda: ["AMD", "Apple", "Intel"])
+    lines = doctor.report().splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "..." not in "".join(lines[lines.index("Other GPUs") :])

@@ -19,6 +19,7 @@ from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.layers import BUFFERS, Kernels
 from xpmlp.nn.losses import LOSSES
 from xpmlp.optim import RULES, SGD, Adam, init_state
+from xpmlp.testing.parity.operations import EXAMPLES
 from xpmlp.training import Step
 from xpmlp.training.plan import epoch_order, make_plan, to_device
 from xpmlp.training.step import full_gradient
@@ -380,10 +381,11 @@ def meta_run(network, *, rule="adam", loss="log_loss"):
     params = map_tree(lambda a: torch.empty(a.shape, device="meta"), host)
     layout = Layout.of(network, params, contiguous=True)
     store = layout.pack(params, xp=xp)
+    buffers = {leaf.name: store.pop(leaf.name) for leaf in layout.leaves if not leaf.group.trained}
     record = RULES[rule]()
     step = Step(network, LOSSES[loss], record, layout, ROWS, "float32", True, True)
     plan = to_device(host_plan(record, 0), x, "float32")
-    carry = Carry(store, {}, init_state(record, store, xp=xp))
+    carry = Carry(store, buffers, init_state(record, store, xp=xp))
     carry, losses = engine.run(step)(carry, (x, y), plan)
     made = [a for _, a in leaves([list(carry), losses])]
     assert {a.device.type for a in made} == {"meta"} and losses.shape == (2, 5)
@@ -402,6 +404,11 @@ def test_no_rule_reads_a_number_in_a_step(rule):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_no_loss_reads_a_number_in_a_step(loss):
     meta_run(EVERYTHING, loss=loss)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_no_layer_reads_a_number_in_a_step(name):
+    meta_run(Network([Dense(2), Dense(4), EXAMPLES[name], Dense(C)]))
 
 
 @dataclass(frozen=True)

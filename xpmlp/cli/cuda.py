@@ -45,7 +45,7 @@ def rows(facts):
         else:
             row = Row(name, *judge(mine, facts))
         found.append(row)
-    return [*found, _verdict(found)]
+    return [*found, _verdict(found, facts.get("card", {}).get("n", 1))]
 
 
 def extra(facts):
@@ -187,12 +187,14 @@ def _engine(mine, facts):
     return "-", "; ".join(bad), True
 
 
-def _verdict(found):
+def _verdict(found, n_cards):
     broken = next((row.name for row in found if not row.works), None)
     if broken:
         text = f"everything runs on the CPU; device='cuda' fails until this works: {broken}"
     else:
         text = "device='cuda' uses cuda:0, and so does device='auto' for host arrays where it pays"
+        if n_cards > 1:
+            text += "; a fit takes one card, device='cuda:1' another: train several side by side"
     return Row("verdict", "-", text, not broken)
 
 

@@ -17,7 +17,7 @@ from time import perf_counter
 
 from xpmlp import __version__
 
-from . import cuda, cuda_probe
+from . import cuda, cuda_probe, other_gpus
 
 LIBRARIES = {
     "numpy": "pip install numpy",
@@ -51,7 +51,7 @@ def show_backends() -> None:
 
 def report() -> str:
     """Return the text that `show_backends` prints: at most 40 lines of 100 columns."""
-    facts = cuda_probe.ask()
+    facts, others = cuda_probe.ask(), other_gpus.rows(other_gpus.ask())
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     rows = [
         f"xpmlp {__version__}, Python {platform.python_version()}, {machine}\n",
@@ -62,6 +62,8 @@ def report() -> str:
         *(_row(name, *_extra(name)) for name in EXTRAS),
         "\nCUDA",
         *(_row("  " + row.name, row.version, row.text, lines=4) for row in cuda.rows(facts)),
+        *["\nOther GPUs"] * bool(others),
+        *(_row("  " + row.name, row.version, row.text) for row in others),
     ]
     return "\n".join(rows)
 
