@@ -19,6 +19,11 @@ class cuda:
 
 ones = lambda n, dtype, device: full(n, 1, dtype)
 """
+ACCELERATOR = """
+class accelerator:
+    is_available = staticmethod(lambda: {here})
+    current_accelerator = staticmethod(lambda: type("device", (), {{"type": "{kind}"}}))
+"""
 NO_CARD = {"driver": {"cuda": None} | dict.fromkeys(("wsl", "container", "module", "card"), False)}
 
 
@@ -181,6 +186,20 @@ def test_show_backends_prints_the_report(capsys, monkeypatch, no_card):
 
 
 # ---- GPUs of others
+
+
+@pytest.mark.parametrize(
+    ("here", "kind", "words"),
+    [
+        (True, "mps", "; works on mps"),
+        (True, "xpu", "; works on xpu"),
+        (False, "xpu", ""),
+        (True, "cuda", ""),
+    ],
+)
+def test_torchs_device_for_a_gpu_that_is_none_of_nvidias_is_tried(report_with, here, kind, words):
+    text = report_with("torch", TORCH + ACCELERATOR.format(here=here, kind=kind))
+    assert f"works on cpu; works on cuda:0 NVIDIA H100{words} NumPy's BLAS" in text
 
 
 @pytest.fixture

@@ -99,7 +99,12 @@ def _devices(module):
     """Pairs (label, device argument or None) of an imported array library."""
     if module.__name__ == "torch":
         cuda = [f"cuda:{i}" for i in range(module.cuda.device_count())]
-        return [("cpu", "cpu"), *((f"{c} {module.cuda.get_device_name(c)}", c) for c in cuda)]
+        found = [("cpu", "cpu"), *((f"{c} {module.cuda.get_device_name(c)}", c) for c in cuda)]
+        accelerator = getattr(module, "accelerator", None)  # since torch 2.6
+        if accelerator and accelerator.is_available():
+            kind = accelerator.current_accelerator().type
+            found += [(kind, kind)] * (kind != "cuda")  # mps, xpu
+        return found
     if module.__name__ == "jax":
         found = module.devices()
         return [(d.platform if d.platform == "cpu" else f"{d} {d.device_kind}", d) for d in found]

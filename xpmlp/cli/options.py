@@ -163,7 +163,7 @@ MODEL = {  # section -> option, argument of the estimator, type (bool: a flag), 
         ("--seed", "random_state", SEED, "Of weights, order, dropout and splits."),
     ),
     "Computation": (
-        ("--device", "device", click.STRING, "auto, cpu, cuda, cuda:1."),
+        ("--device", "device", click.STRING, "auto (a card where it pays), cpu, cuda, cuda:1."),
         ("--dtype", "dtype", click.Choice(["float32", "float64"]), ""),
         ("--matmul-precision", "matmul_precision", click.Choice(PRECISIONS),
          "Products of float32 in: itself, TF32, bfloat16."),

@@ -84,7 +84,8 @@ class Explains:
         Parameters
         ----------
         X : as in `fit`
-            Only its shape, dtype and device are looked at.
+            Only its shape, dtype and device are looked at; with device="auto", of host arrays, the
+            host is.
         y : as in `fit`
             Its labels are counted; a fitted estimator needs none.
 
