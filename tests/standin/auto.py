@@ -44,7 +44,7 @@ ARGS = {
     "hidden_layer_sizes": (16,), "batch_size": 64, "max_iter": 3, "random_state": 0,
     "accelerate": "generic",
 }  # fmt: skip
-# 420 parameters; five steps an epoch.
+# 404 parameters; five steps an epoch.
 STEP = 6.0 * 64 * (20 * 16 + 16 + 16 * 4 + 4)
 FIT = STEP * 5 * 3
 
@@ -201,18 +201,20 @@ def test_a_step_of_lbfgs_takes_all_rows_and_a_partial_fit_is_one_epoch(card):
     assert MLPClassifier(**ARGS).partial_fit(X, Y, classes=np.arange(4)).device_ == "cpu"
 
 
-def test_where_memory_is_short_a_fit_stays_on_the_cpu_but_cuda_says_so():
-    pool = cupy.get_default_memory_pool()
-    pool.set_limit(size=pool.total_bytes() + 2 * X.nbytes)
-    try:
-        model = MLPClassifier(**ARGS).fit(X, Y)
-    finally:
-        pool.set_limit(size=0)
-    assert model.device_ == "cpu"
-    assert (
-        "training takes about 3 times the 25.6 kB of X, and 51.2 kB are"
-        in (model.fit_report_["why"])
-    )
+@pytest.mark.parametrize(
+    ("kilobytes", "more", "device"),
+    [
+        (100, {}, "cpu"), (120, {}, "cuda:0"),  # X is 26: 77; 404 parameters: 16; a batch: 10
+        (120, {"solver": "lbfgs"}, "cpu"), (200, {"solver": "lbfgs"}, "cuda:0"),  # all rows: 51
+        (120, {"hidden_layer_sizes": (160,)}, "cpu"),
+    ],
+)  # fmt: skip
+def test_where_memory_is_short_a_fit_stays_on_the_cpu(kilobytes, more, device, monkeypatch):
+    monkeypatch.setattr(placing, "free_memory", lambda like: kilobytes * 1000)
+    report = MLPClassifier(**ARGS | more).fit(X, Y).fit_report_
+    assert report["device"] == device
+    if device == "cpu":
+        assert f"kB, of cuda:0 {kilobytes} kB are free." in report["why"]
 
 
 def test_a_card_that_breaks_leaves_the_fit_on_the_cpu_but_cuda_raises(monkeypatch):
