@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable
 from functools import cache
 from math import inf
-from statistics import median
 from threading import Lock
 from time import perf_counter
 from typing import NamedTuple
@@ -112,7 +111,7 @@ def _seconds(operation: Callable[[], Array], times: int) -> float:
             made = operation()
         _wait(made)
         found.append((perf_counter() - begin) / times)
-    return median(found[1:])  # the first may load a library
+    return float(np.median(found[1:]))  # the first may load a library
 
 
 def _wait(x):
