@@ -13,12 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from ..arrays import (
-    all_finite,
-    as_float,
-    float_dtype,
-    namespace,
-)  # fmt: skip
+from ..arrays import all_finite, as_float, float_dtype, namespace
 from ..engines import ACCELERATIONS, MATMUL_PRECISIONS, Carry
 from ..errors import DivergenceError
 from ..nn import BatchNorm, Dropout, Layer
