@@ -54,7 +54,8 @@ def _refusals():
         "x + list": (lambda: x + [1.0, 1.0, 1.0], TypeError),
         "maximum(x, host array)": (lambda: cupy.maximum(x, h), TypeError),
         "where(c, host array, x)": (lambda: cupy.where(x > 0, h, x), TypeError),
-        "x[...] = host array": (lambda: x.__setitem__(..., h), TypeError),
+        "x[...] = host array": (lambda: x.__setitem__(..., h), ValueError),
+        "x[...] = list": (lambda: x.__setitem__(..., [1.0, 1.0, 1.0]), ValueError),
         "concatenate of host arrays": (lambda: cupy.concatenate([h, h]), TypeError),
         "hash(device)": (lambda: hash(x.device), TypeError),
         "hash(array)": (lambda: hash(x), TypeError),
@@ -86,6 +87,10 @@ def _values():
             f"cupy has no {name}": (lambda name=name: hasattr(cupy, name), False)
             for name in ("__array_namespace_info__", "vecdot", "unstack")
         },
+        **{
+            f"cupy has {name}": (lambda name=name: hasattr(cupy, name), True)
+            for name in ("astype", "isdtype", "permute_dims", "matrix_transpose", "concat")
+        },
         "float32 * np.float64(2) is float64": (lambda: (x * np.float64(2)).dtype, np.float64),
         "float32 * 2.0 is float32": (lambda: (x * 2.0).dtype, np.float32),
         "float32 * 0-d float64 array is float64": (lambda: (x * cupy.ones(())).dtype, np.float64),
@@ -100,7 +105,9 @@ def _values():
         "a host index array is taken": (lambda: x[np.asarray([1])].tolist(), [[3, 4, 5]]),
         "a slice may end out of bounds": (lambda: x[1:9].shape, (1, 3)),
         "argmax ignores -inf": (lambda: int(cupy.argmax(cupy.asarray([-inf, -inf, -1.0]))), 2),
-        "argmax of only -inf is the first": (lambda: int(cupy.argmax(cupy.asarray([-inf] * 3))), 0),
+        "argmax of a row of only -inf is the first": (
+            lambda: cupy.argmax(cupy.asarray([[-inf] * 3] * 2), axis=1).tolist(), [0, 0],
+        ),
         "max of only -inf is -inf": (lambda: float(cupy.max(cupy.asarray([-inf] * 3))), -inf),
         "max along an axis sees inf": (
             lambda: cupy.max(cupy.asarray([[-inf, inf], [-inf, 0.0]]), axis=1).tolist(), [inf, 0.0],
@@ -194,6 +201,10 @@ def _facts():
         "default_rng().random in a capture (expected: fresh numbers a launch)": random,
         "a bfloat16 product of 3-D arrays (expected to fail)": lambda: short(2, 4, 4),
         "a bfloat16 product of 2-D arrays (expected: 64)": lambda: short(4, 4),
+        # CUB begins with the lowest finite number, in a place of its own.
+        "argmax of all of an array of only -inf (expected: 1)": lambda: int(
+            cupy.argmax(cupy.full(3, -np.inf))
+        ),
         "Device.synchronize in a capture, which then ends": lambda: _ended(
             cupy.cuda.Device().synchronize
         ),
