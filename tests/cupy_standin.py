@@ -445,8 +445,8 @@ def _fill(module, source):
 
 MODULES = (
     "cupy cupy.linalg cupy.fft cupy.cuda cupy.cuda.device cupy.cuda.memory cupy.cuda.stream "
-    "cupy.cuda.graph cupy.cuda.compiler cupy.cuda.driver cupy.cuda.runtime cupyx cupyx.scipy "
-    "cupyx.scipy.special"
+    "cupy.cuda.graph cupy.cuda.compiler cupy.cuda.driver cupy.cuda.runtime cupy.cuda.nccl cupyx "
+    "cupyx.scipy cupyx.scipy.special"
 ).split()
 
 

@@ -1,14 +1,14 @@
 """What tests/cupy_standin.py promises of CuPy's arrays, asked of CuPy.
 
 Each rule is an action with what it must raise, or with what it must give. Of streams, graphs,
-memory and kernels tests/standin/*_checks.py ask (outside.py).
+memory and kernels tests/standin/*_checks.py ask (outside.py). Last of all NCCL, which may hang.
 """
 
 from importlib import import_module
 
 import numpy as np
 
-from . import captured
+from . import Skip, captured
 
 
 def conformance(found, standin):
@@ -18,6 +18,7 @@ def conformance(found, standin):
     for sentence, rule in (_values() | _views()).items():
         found.check(sentence, _gives, *rule)
     found.note(facts={sentence: _told(action) for sentence, action in _facts().items()})
+    found.check("NCCL sums in a CUDA graph, each launch anew", _all_reduce)
 
 
 def _refuses(action, errors):
@@ -172,6 +173,29 @@ def _seen_by_view(cupy):
     view = flat[1:3].reshape(1, 2)
     flat += 1
     return view[0].tolist()
+
+
+def _all_reduce():
+    """Capture a sum over the processes, of which there is one."""
+    cupy, nccl = import_module("cupy"), import_module("cupy.cuda.nccl")
+    if not nccl.available:
+        raise Skip("CuPy finds no NCCL (libnccl.so.2)")
+    comm = nccl.NcclCommunicator(1, nccl.get_unique_id(), 0)
+    x, out = cupy.arange(5, dtype="float32"), cupy.zeros(5, dtype="float32")
+
+    def launch():
+        stream = cupy.cuda.get_current_stream().ptr
+        comm.allReduce(x.data.ptr, out.data.ptr, 5, nccl.NCCL_FLOAT32, nccl.NCCL_SUM, stream)
+
+    launch()  # what a first call sets up is not for a capture
+    graph, seen = captured(launch), []
+    for _ in range(2):
+        x += 1
+        graph.launch()
+        seen.append(out.tolist())
+    comm.destroy()
+    assert seen == [[1, 2, 3, 4, 5], [2, 3, 4, 5, 6]], seen
+    return {"version": nccl.get_version()}
 
 
 # ---- What is told

@@ -1,6 +1,6 @@
 """Whether a tier of the CuPy engine is right: by the plain text in float64, and by itself.
 
-What decides which tier may be the default.
+What says whether the numbers of a tier are right.
 """
 
 import gc
@@ -14,6 +14,7 @@ import numpy as np
 
 from . import needs_cublaslt, needs_xpmlp
 
+TIERS = ("generic", "eager", "graph")
 # Norm-wise: tiers have the mathematics in common, not the order of sums.
 BOUNDS = {"float64": 1e-12, "float32": 1e-5}
 # Of a gradient; TF32 keeps 10 bits of a product's operands, bfloat16 keeps 7.
@@ -41,13 +42,28 @@ def graph(found, standin):
     _tier("graph", found, standin)
 
 
-def pace(found, standin):
-    """Check and time what wants the card for itself."""
+def smoke(found, standin):
+    """Try a network of the benchmark in each tier before anything takes long."""
     needs_xpmlp()
-    for tier in ("generic", "eager", "graph"):
+    from xpmlp.benchmarks.cells import CUDA_KINDS
+
+    from .networks import NETS
+
+    net = list(NETS.values())[0 if standin else -1]
+    case = next(case for case in CUDA_KINDS["steps"] if case.name == "medium")
+    if standin:
+        case = replace(case, sizes=(20, 8, 4), batch=8, rows=64)
+    for tier in TIERS:
+        found.check(f"{tier}: float32 stays near float64 on the host", _smoke, tier, net)
+        found.check(f"microseconds a step, {tier}", _speed, tier, case)
+
+
+def pace(found, standin):
+    """Check what wants the card for itself."""
+    needs_xpmlp()
+    for tier in TIERS:
         sentence = f"{tier}: the host is back before the card begins"
         found.check(sentence, _ahead, tier, standin)
-        found.check(f"{tier}: microseconds a step", _speed, tier, standin)
     found.check("graph: ten captures take no more memory than one", _captures, standin)
 
 
@@ -201,6 +217,43 @@ def _short(tier):
     return {"notes": counts.notes, "bytes of a program": taken, "error": worst}
 
 
+# ---- The first look
+
+
+def _smoke(tier, net):
+    """Compare with float64, also where a fall-back is taken; tell what was captured."""
+    from xpmlp.transfers import counting
+
+    from .networks import error, oracle
+
+    made, shelf = _on(tier, net), import_module("xpmlp.engines.cupy").SHELF
+    shelf.clear()
+    with counting() as counts, warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+        got = made.run()
+    worst, of = error(got, oracle(net))
+    assert worst <= BOUNDS["float32"], f"{of} is off by {worst:.2g}"
+    graphs = [sorted(player.made) for _, _, player in shelf.items]
+    return {"error": worst, "of": of, "steps in a graph": graphs, "notes": counts.notes}
+
+
+def _speed(tier, case):
+    """Return microseconds a step, by the clock and by events, at the precisions it heeds."""
+    from xpmlp.benchmarks.peers.own import gathered
+    from xpmlp.benchmarks.worker import timed
+
+    if tier == "graph":
+        needs_cublaslt()
+    data, found = case.data(), {}
+    for precision in ("highest",) if tier == "generic" else ("highest", "high"):
+        ready = gathered(replace(case, precision=precision), data, accelerate=tier)
+        timed(ready, 2)
+        host, card = min(timed(ready, 1) for _ in range(3))
+        found[precision] = {
+            "clock": 1e6 * host / ready.units, "events": 1e6 * card / ready.units, **ready.about(),
+        }  # fmt: skip
+    return found
+
+
 # ---- Graphs
 
 
@@ -282,7 +335,7 @@ def _captures(standin):
     return {"bytes free after each": free}
 
 
-# ---- Waiting and time
+# ---- Waiting
 
 
 def _ahead(tier, standin):
@@ -320,30 +373,6 @@ def ahead_of(cupy, step, cycles=100_000_000):
     took = {"ms of the step": 1e3 * (returned - launched), "ms of the card": 1e3 * total}
     assert returned - launched < min(5e-3, total / 2), took
     return took
-
-
-def _speed(tier, standin):
-    """Return microseconds a step of the benchmark's networks: by the clock and by events."""
-    from xpmlp.benchmarks.cells import CUDA_KINDS
-    from xpmlp.benchmarks.peers.own import gathered
-    from xpmlp.benchmarks.worker import timed
-
-    if tier == "graph":
-        needs_cublaslt()
-    cases, found = [case for case in CUDA_KINDS["steps"] if case.goal], {}
-    if standin:
-        cases = [replace(cases[0], sizes=(20, 8, 4), batch=8, rows=64)]
-    for case in cases:
-        if tier == "generic" and case.precision != "highest":
-            continue  # it has no other
-        ready = gathered(case, case.data(), accelerate=tier)
-        timed(ready, 2)
-        host, card = min(timed(ready, 1) for _ in range(3))
-        found[f"{case.name}, {case.precision}"] = {
-            "clock": 1e6 * host / ready.units, "events": 1e6 * card / ready.units,
-            "goal": case.goal, "floor": case.floor, **ready.about(),
-        }  # fmt: skip
-    return found
 
 
 def _decisions():
