@@ -3,7 +3,7 @@
 The file is written anew after every part. Exit code: 0 all passed, 1 something failed or was cut
 off by time (the table and the file say what), 2 no CuPy or no card.
 `--standin` runs the parts on tests/cupy_standin.py with small sizes: a test does that, so that
-this script is known to work when a card comes.
+this script is known to work when a card comes. `--bundle` is gpu_bundle.py's.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from gpu_bundle import BundleError, bundle
 from gpu_parts import Found, Skip, commit, cpus
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -242,9 +243,13 @@ def main():
     parser.add_argument("path", nargs="?", type=Path, help="the JSON file to write")
     parser.add_argument("--standin", action="store_true", help="on a stand-in, without a card")
     parser.add_argument("--parts", help="only these, as a,b; the others stay in a file that exists")
+    parser.add_argument("--bundle", metavar="FOLDER", type=Path, help="what a machine lacks, here")
+    parser.add_argument("--python", default="3.12", help="of that machine (%(default)s)")
     parser.add_argument("--part", help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.bundle:
+        return gather(args)
     if args.standin:
         sys.path.insert(0, str(ROOT / "tests"))
         import_module("cupy_standin").install()
@@ -264,6 +269,16 @@ def main():
     except Unusable as reason:
         say(f"ci/gpu needs CuPy and a CUDA card, and {reason}.")
         return 2
+
+
+def gather(args):
+    """Make a bundle for a machine without a network."""
+    try:
+        say(bundle(args.bundle, args.python))
+    except BundleError as error:
+        say(f"There is no bundle: {error}.")
+        return 2
+    return 0
 
 
 def _is_file(path):
