@@ -402,9 +402,9 @@ def from_dlpack(array, *, device=None, copy=None):
         return array.copy() if copy else _wrap(array._data[...])
     kind, _ = array.__dlpack_device__()
     if kind != 2:
-        raise RuntimeError(
-            "CuPy is built against CUDA, different from the backend that backs the incoming DLPack "
-            "tensor"
+        raise TypeError(
+            "CPU arrays cannot be directly imported to CuPy. "
+            "Use `cupy.array(numpy.from_dlpack(input))` instead."
         )
     host = np.from_dlpack(_Exporter(array))
     mem = memory.UnownedMemory(host.ctypes.data, host.nbytes, host)

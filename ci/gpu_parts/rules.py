@@ -68,7 +68,7 @@ def _refusals():
         "x.set(array of another dtype)": (lambda: x.set(h.astype(float)), TypeError),
         "x.set(array of another shape)": (lambda: x.set(h[:1]), ValueError),
         "x.set(list)": (lambda: x.set([[1.0] * 3] * 2), TypeError),
-        "from_dlpack of a host array": (lambda: cupy.from_dlpack(h), dlpack),
+        "from_dlpack of a host array": (lambda: cupy.from_dlpack(h), TypeError),
     }
     return {f"{name} is refused": rule for name, rule in names.items()}
 

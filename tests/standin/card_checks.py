@@ -377,8 +377,11 @@ def test_dlpack_brings_another_librarys_array_without_a_copy():
     assert theirs.tolist() == [1, 2, 3, 4, 5, 6]
     k("fill")((1,), (1,), (x, f4(9), i4(2)))
     assert theirs[0] == 9
-    with pytest.raises(RuntimeError, match="different from the backend"):
-        cupy.from_dlpack(theirs)
+
+
+def test_dlpack_brings_no_array_of_the_host():
+    with pytest.raises(TypeError, match="CPU arrays cannot be directly imported"):
+        cupy.from_dlpack(np.ones(3, f4))
 
 
 def test_numbers_fill_and_arrays_of_the_host_are_refused():
