@@ -98,7 +98,7 @@ def run_part(name, function, standin, limit, folder):
     start, path = time.monotonic(), Path(folder, f"{function}.json")
     path.unlink(missing_ok=True)
     if limit < 1:
-        return {"checks": {}, "cut off": "no time was left", "passed": True, "seconds": 0.0}
+        return {"checks": {}, "cut off": "before it began", "passed": True, "seconds": 0.0}
     command = [sys.executable, __file__, str(path), "--part", function, "--seconds", str(limit)]
     child = subprocess.Popen(
         command + ["--standin"] * standin, start_new_session=True,
@@ -186,6 +186,7 @@ def verdicts(parts):
 
 
 def _failed(tier, parts):
+    """Yield the checks and tests that compare a tier's numbers, and failed."""
     for name, mine in (("smoke", f"{tier}: "), (tier, "")):
         failed = failures(parts.get(name, {"checks": {}}))
         if error := failed.pop("error", None):
@@ -197,7 +198,7 @@ def _failed(tier, parts):
         file = re.search(r"cuda_\w+", test)
         if file and tier in NUMBERS.get(file[0], ()):
             yield test
-    if tier in NUMBERS["cuda_eager"] + NUMBERS["cuda_graph"] and not names:
+    if tier != "generic" and not names:  # it broke
         yield from (f"engine: {why.strip().splitlines()[-1]}" for why in failures(engine).values())
 
 
@@ -233,7 +234,8 @@ def summary(parts, tiers):
         lines.append(f"{name:16}{passed:10}{found['seconds']:8.1f}   {counted}")
     lines.append("")
     for tier, verdict in tiers.items():
-        lines.append(f"tier {tier:8} {'; '.join(verdict['failed']) or 'no number was wrong'}")
+        right = "no number was wrong" + " of what ran" * bool(verdict["did not run"])
+        lines.append(f"tier {tier:8} {'; '.join(verdict['failed']) or right}")
         lines += [f"    did not run: {reason}" for reason in verdict["did not run"]]
     return "\n".join([*lines, "", parts.get("benchmark", {}).get("table", "no benchmark")])
 

@@ -387,7 +387,7 @@ def test_each_part_has_its_limit_a_group_shares_one_and_the_last_gets_the_rest(
 
 def test_no_part_begins_when_the_time_is_over(tmp_path):
     found = gpu.run_part("environment", gpu.PARTS["environment"].function, True, 0.5, tmp_path)
-    assert found["cut off"] == "no time was left"
+    assert found["cut off"] == "before it began"
 
 
 def test_parts_are_functions_in_the_order_of_what_they_teach():

@@ -53,9 +53,10 @@ def smoke(found, standin):
     case = next(case for case in CUDA_KINDS["steps"] if case.name == "medium")
     if standin:
         case = replace(case, sizes=(20, 8, 4), batch=8, rows=64)
+    data = case.data()
     for tier in TIERS:
         found.check(f"{tier}: float32 stays near float64 on the host", _smoke, tier, net)
-        found.check(f"microseconds a step, {tier}", _speed, tier, case)
+        found.check(f"microseconds a step, {tier}", _speed, tier, case, data)
 
 
 def pace(found, standin):
@@ -236,14 +237,14 @@ def _smoke(tier, net):
     return {"error": worst, "of": of, "steps in a graph": graphs, "notes": counts.notes}
 
 
-def _speed(tier, case):
+def _speed(tier, case, data):
     """Return microseconds a step, by the clock and by events, at the precisions it heeds."""
     from xpmlp.benchmarks.peers.own import gathered
     from xpmlp.benchmarks.worker import timed
 
     if tier == "graph":
         needs_cublaslt()
-    data, found = case.data(), {}
+    found = {}
     for precision in ("highest",) if tier == "generic" else ("highest", "high"):
         ready = gathered(replace(case, precision=precision), data, accelerate=tier)
         timed(ready, 2)
