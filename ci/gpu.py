@@ -212,6 +212,8 @@ def _unknown(tier, parts):
         checks = parts[name]["checks"].items()
         skips = [why for check, why in checks if check.startswith((mine, ALL)) and _skipped(why)]
         yield from (f"{name}, {why}" for why in dict.fromkeys(skips))
+        left_out = parts[name].get("files_left_out", {}).items()
+        yield from (f"{name}, {file}: {why}" for file, why in left_out)
         if "cut off" in parts[name]:
             yield f"{name}, cut off {parts[name]['cut off']}"
     rows = parts.get("benchmark", {}).get("rows", ())

@@ -51,7 +51,7 @@ def test_every_part_passes_on_the_standin(outcome):
     assert [*parts] == [*gpu.PARTS]
     assert parts["environment"]["cupy"] == "14.2.0"
     least = {
-        "smoke": 6, "pace": 4, "conformance": 50, "generic": 15, "eager": 18, "graph": 21,
+        "smoke": 6, "pace": 4, "conformance": 50, "generic": 15, "eager": 18, "graph": 24,
         "fits": 14, "lt": 4,
     }  # fmt: skip
     assert all(len(parts[name]["checks"]) >= n for name, n in least.items())
@@ -467,7 +467,8 @@ def test_what_did_not_run_bars_no_tier_but_is_told():
     }
     cut = GOOD | {"cut off": "after 160 s"}
     skipped = {"checks": {"graph: it is near": "skipped: no cuBLASLt", "eager: it is near": "ok"}}
-    parts = good() | {"engine": cut, "eager": cut, "smoke": skipped}
+    left_out = {"files_left_out": {"cuda_eager.py": "hypothesis is not installed"}}
+    parts = good() | {"engine": cut | left_out, "eager": cut, "smoke": skipped}
     parts["benchmark"]["rows"][1]["error"] = "out of memory"
     parts["benchmark"]["rows"][2]["notes"] = ["no CUDA graph could be captured"]
     parts["benchmark"]["rows"][0]["notes"] = ["matmul_precision='high' changes nothing"]
@@ -475,9 +476,11 @@ def test_what_did_not_run_bars_no_tier_but_is_told():
     assert [verdict["failed"] for verdict in found.values()] == [[], [], []]
     assert [verdict["did not run"] for verdict in found.values()] == [
         [],
-        ["eager, cut off after 160 s", "engine, cut off after 160 s",
+        ["eager, cut off after 160 s", "engine, cuda_eager.py: hypothesis is not installed",
+         "engine, cut off after 160 s",
          "benchmark, narrow: out of memory"],
-        ["smoke, skipped: no cuBLASLt", "engine, cut off after 160 s",
+        ["smoke, skipped: no cuBLASLt", "engine, cuda_eager.py: hypothesis is not installed",
+         "engine, cut off after 160 s",
          "benchmark, narrow: no CUDA graph could be captured"],
     ]  # fmt: skip
 
@@ -527,5 +530,8 @@ def test_a_test_file_that_cannot_be_collected_is_named_with_what_it_lacks(tmp_pa
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_a.py").write_text("import json\nimport not_installed_here\n")
     (tmp_path / "tests" / "test_b.py").write_text("from pathlib import Path\nimport xpmlp\n")
+    (tmp_path / "tests" / "test_c.py").write_text("import test_a, card\n")
+    (tmp_path / "tests" / "standin").mkdir()
+    (tmp_path / "tests" / "standin" / "card.py").touch()
     wanted = {os.path.join("tests", "test_a.py"): "not_installed_here is not installed"}
-    assert outside.uncollectable(tmp_path) == wanted
+    assert outside.uncollectable(tmp_path, (tmp_path / "tests").glob("test_*.py")) == wanted
