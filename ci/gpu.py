@@ -52,7 +52,7 @@ class Part(NamedTuple):
 # some hundred kernels, and shares one limit with them; what measures has the card for itself.
 PARTS = {
     "environment": Part("gpu_parts.environment.environment", 40),
-    "cold kernels": Part("gpu_parts.environment.kernels", 20),
+    "cold kernels": Part("gpu_parts.environment.kernels", 16),
     "warm kernels": Part("gpu_parts.environment.kernels", 8),
     "smoke": Part("gpu_parts.tiers.smoke", 25),
     "pace": Part("gpu_parts.tiers.pace", 14),
@@ -67,7 +67,7 @@ PARTS = {
     "scikit-learn": Part("gpu_parts.fits.scikit_learn", 160, beside=True),
     "parity": Part("gpu_parts.outside.parity", 160, beside=True),
     "doctor": Part("gpu_parts.environment.doctor", 160, beside=True),
-    "lt": Part("gpu_parts.lt.lt", 20),
+    "lt": Part("gpu_parts.lt.lt", 24),
     "speeds": Part("gpu_parts.speeds.speeds", 15),
     "suite": Part("gpu_parts.outside.suite", 18, rest=True),
 }
