@@ -6,11 +6,9 @@ import subprocess
 import sys
 import time
 from importlib import import_module, metadata
-from pathlib import Path
 
-from . import Skip, needs_xpmlp
+from . import ROOT, Skip, cpus, needs_xpmlp
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     "numpy", "array-api-compat", "array-api-strict", "array-api-extra", "scikit-learn", "scipy",
     "cuda-pathfinder", "nvidia-cublas", "nvidia-cuda-nvrtc", "torch", "triton",
@@ -23,17 +21,35 @@ QUERY = (
 
 
 def environment(found, standin):
-    """Note all that a timing depends on."""
+    """Note all that a timing depends on, or why nothing can run here."""
+    found.note(unusable="CuPy did not answer")  # if it never does
+    if reason := why_not():
+        return found.note(unusable=reason)
+    del found.outcome["unusable"]
     runtime = import_module("cupy").cuda.runtime
     found.note(
         card=runtime.getDeviceProperties(0)["name"].decode(),
         cuda_driver=runtime.driverGetVersion(), cuda_runtime=runtime.runtimeGetVersion(),
         cupy=import_module("cupy").__version__, python=platform.python_version(),
-        machine=f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
-        versions={name: _version(name) for name in PACKAGES}, commit=_commit(),
+        machine=f"{platform.platform()}, {cpus()} CPUs, load {os.getloadavg()[0]:.1f}",
+        versions={name: _version(name) for name in PACKAGES},
     )  # fmt: skip
     found.note(nvidia_smi=_smi())
     found.check("cuBLASLt answers", _cublaslt)
+    return None
+
+
+def why_not():
+    """Say why nothing can run here; an empty string if something can."""
+    try:
+        cupy = import_module("cupy")
+        if not cupy.cuda.is_available():
+            return "CuPy finds no card or no driver (see nvidia-smi)"
+        if (cupy.ones(2, dtype="float32") + 1).tolist() != [2.0, 2.0]:
+            return "CuPy computes 1 + 1 wrongly"
+    except Exception as error:  # a driver raises what it likes
+        return f"CuPy does not work: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    return ""
 
 
 def _version(name):
@@ -48,13 +64,6 @@ def run(*command, seconds=20):
     if done.returncode:
         raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stderr[-2000:]}")
     return done.stdout.strip()
-
-
-def _commit():
-    try:
-        return run("git", "describe", "--always", "--dirty")
-    except (OSError, RuntimeError):
-        return None
 
 
 def _smi():

@@ -135,6 +135,7 @@ def _pinned(tier, X, y):
     many[: net.rows] = made.data[0].get()
     gc.collect()
     import_module("xpmlp.engines.cupy").SHELF.clear()
+    pool.free_all_blocks()  # CuPy would give them back to make room
     # cuBLASLt's workspaces want some of it.
     pool.set_limit(size=pool.total_bytes() + n_bytes - (1 << 20))
     try:

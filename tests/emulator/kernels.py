@@ -162,9 +162,10 @@ class RawKernel:
         launch(name, work)
 
     def _dims(self, grid, block, shared_mem):
-        grid, block = ((*map(int, dims), 1, 1)[:3] for dims in (grid, block))
+        # CuPy makes 1 of what is less.
+        grid, block = ((*(max(1, int(n)) for n in dims), 1, 1)[:3] for dims in (grid, block))
         most = (2**31 - 1, 65535, 65535), (1024, 1024, 64)
-        sizes = all(0 < n <= m for dims, ms in zip((grid, block), most) for n, m in zip(dims, ms))
+        sizes = all(n <= m for dims, ms in zip((grid, block), most) for n, m in zip(dims, ms))
         if not sizes or np.prod(block) > 1024:
             raise CUDADriverError(1, f"{self.name}: grid {grid}, {block}")
         if not 0 <= shared_mem <= min(self.max_dynamic_shared_size_bytes, 227 << 10):

