@@ -40,11 +40,11 @@ DATA_DEPENDENT = {
 }  # fmt: skip
 JOINS = {"concatenate", "hstack", "stack", "vstack"}
 PRODUCTS = {"matmul", "dot", "tensordot", "einsum", "inner", "vdot", "linalg"}
-IN_PLACE = {"copyto", "fill", "place", "put", "putmask"}
+IN_PLACE = {"copyto", "place", "put", "putmask"}
 # NumPy has these in its main namespace, CuPy 14 does not: array_api_compat brings its own.
-ABSENT = {"astype", "isdtype", "unstack", "vecdot"}
+ABSENT = {"unstack", "vecdot"}
 METHODS = (
-    "all any argmax argmin argsort clip compress copy cumprod cumsum diagonal dot fill flatten max "
+    "all any argmax argmin argsort clip compress copy cumprod cumsum diagonal dot flatten max "
     "mean min nonzero prod put ravel repeat reshape round sort squeeze std sum swapaxes take trace "
     "transpose var view"
 ).split()
@@ -116,6 +116,7 @@ def _run(name, f, *args, **kwargs):
         _launch(name, lambda *own: f(*own[:-1], out=own[-1], **kwargs), *host, out)
         return _wrap(out)
     if name in DATA_DEPENDENT:
+        streams.refuse_copy("D2H transfers")
         streams.wait_for(name)
     result = f(*host, **kwargs)
     operands = [] if isinstance(f, np.ufunc) else [a for a in host if isinstance(a, np.ndarray)]
@@ -202,9 +203,9 @@ class ndarray(_without_imatmul()):  # noqa: N801, the name is CuPy's
 
     def get(self, stream=None, order="C", out=None, blocking=True):
         """Copy to the host."""
+        streams.refuse_copy("D2H transfers")
         if blocking:
             streams.wait_for("get")
-        streams.refuse_in_capture("a copy to the host")
         note("to_host", self._data.nbytes)
         if out is None:
             return self._data.copy(order)
@@ -221,7 +222,7 @@ class ndarray(_without_imatmul()):  # noqa: N801, the name is CuPy's
             raise ValueError(f"Shape mismatch. Old shape: {self.shape}, new shape: {arr.shape}")
         if not (self.flags.c_contiguous or self.flags.f_contiguous):
             raise RuntimeError("Cannot set to non-contiguous array")
-        streams.refuse_in_capture("a copy from the host")
+        streams.refuse_copy("H2D transfers")
         note("to_device", arr.nbytes)
         self._data[...] = arr
 
@@ -292,17 +293,29 @@ class ndarray(_without_imatmul()):  # noqa: N801, the name is CuPy's
         return _wrap(result)
 
     def __setitem__(self, index, value):
-        value = _host(value)
         index, copies = _index(index)
         if copies:  # in a capture NumPy would keep the index alive
             streams.refuse_in_capture("the stand-in's x[array] = y", invalidates=False)
+            value = array(value, self.dtype, copy=False)
             note("launches", "setitem")
-            self._data[index] = value
+            self._data[index] = value._data
             return
         to = self._data[index]
         if not isinstance(to, np.ndarray):
             to = self._data[(*(index if isinstance(index, tuple) else (index,)), ...)]
-        _launch("setitem", lambda to, value: to.__setitem__(..., value), to, value)
+        if not isinstance(value, ndarray):
+            _wrap(to).fill(value)
+        elif not _is(to, value._data):  # `x[1:] += y` ends with an array assigned to itself
+            _launch("setitem", lambda to, value: to.__setitem__(..., value), to, value._data)
+
+    def fill(self, value):
+        """Give all elements one value, a number or a 0-d array; an array of the host is refused."""
+        library, one = "cupy", getattr(value, "_data", None)
+        if not isinstance(value, ndarray):
+            library, one = "numpy", np.asarray(value, self.dtype)
+        if one.shape != ():
+            raise ValueError(f"non-scalar {library}.ndarray cannot be used for fill")
+        _launch("fill", lambda to, one: to.__setitem__(..., one), self._data, one)
 
 
 def _method(name):
@@ -315,6 +328,13 @@ for _name in METHODS:
     setattr(ndarray, _name, _method(_name))
 
 
+def _is(a, b):
+    """Tell whether two of NumPy's arrays are the same view of the same memory."""
+    about = ("shape", "strides")
+    same = all(getattr(a, name) == getattr(b, name) for name in about)
+    return same and a.ctypes.data == b.ctypes.data
+
+
 def _index(index):
     """Return an index for NumPy, and whether it copies; host arrays in it travel to the card."""
     parts, copies = [], False
@@ -324,6 +344,7 @@ def _index(index):
         if isinstance(part, ndarray):
             copies = True
             if part.dtype == bool:
+                streams.refuse_copy("D2H transfers")
                 streams.wait_for("boolean index")
             part = part._data
         parts.append(part)
@@ -337,7 +358,10 @@ def array(obj, dtype=None, copy=True, order="K", ndmin=0):
     data = np.array(_scalars(obj), dtype=dtype, ndmin=ndmin)
     if data.dtype.kind not in "biufc":
         raise ValueError(f"Unsupported dtype {data.dtype}")
-    streams.refuse_in_capture("a copy from the host")
+    if data.ndim == 0:  # a number goes along with the kernel that fills
+        note("launches", "fill")
+        return _wrap(data)
+    streams.refuse_copy("H2D transfers")
     note("to_device", data.nbytes)
     return _wrap(data)
 
@@ -378,9 +402,9 @@ def from_dlpack(array, *, device=None, copy=None):
         return array.copy() if copy else _wrap(array._data[...])
     kind, _ = array.__dlpack_device__()
     if kind != 2:
-        raise RuntimeError(
-            "CuPy is built against CUDA, different from the backend that backs the incoming DLPack "
-            "tensor"
+        raise TypeError(
+            "CPU arrays cannot be directly imported to CuPy. "
+            "Use `cupy.array(numpy.from_dlpack(input))` instead."
         )
     host = np.from_dlpack(_Exporter(array))
     mem = memory.UnownedMemory(host.ctypes.data, host.nbytes, host)
@@ -394,6 +418,11 @@ class _Exporter:
         self.__dlpack__ = lambda **kwargs: array.__dlpack__(**kwargs)
 
     __dlpack_device__ = lambda self: (1, 0)
+
+
+def astype(x, dtype, /, *, copy=True):
+    """`cupy.astype`."""
+    return x.astype(dtype, copy=copy)
 
 
 def take(a, indices, axis=None, out=None):
@@ -410,14 +439,14 @@ def _fill(module, source):
     for name, value in vars(source).items():
         if name.startswith("_") or name in ABSENT or isinstance(value, ModuleType):
             continue
-        plain = isinstance(value, type) or not callable(value)
+        plain = isinstance(value, type) or not callable(value) or name == "isdtype"
         setattr(module, name, value if plain else _function(name, value))
 
 
 MODULES = (
     "cupy cupy.linalg cupy.fft cupy.cuda cupy.cuda.device cupy.cuda.memory cupy.cuda.stream "
-    "cupy.cuda.graph cupy.cuda.compiler cupy.cuda.driver cupy.cuda.runtime cupyx cupyx.scipy "
-    "cupyx.scipy.special"
+    "cupy.cuda.graph cupy.cuda.compiler cupy.cuda.driver cupy.cuda.runtime cupy.cuda.nccl cupyx "
+    "cupyx.scipy cupyx.scipy.special"
 ).split()
 
 
@@ -435,7 +464,7 @@ def install():
     _fill(cupy, np)
     _fill(cupy.linalg, np.linalg)
     _fill(cupy.fft, np.fft)
-    own = (ndarray, array, asarray, asnumpy, empty, empty_like, from_dlpack, take)
+    own = (ndarray, array, asarray, asnumpy, astype, empty, empty_like, from_dlpack, take)
     own += (kernels.RawKernel, kernels.RawModule)
     vars(cupy).update({f.__name__: f for f in own}, __version__=VERSION)
     cupy.is_available = lambda: True

@@ -494,14 +494,51 @@ def test_without_a_card_one_sentence_says_so(bench, monkeypatch):
     assert "needs a card that CuPy works on, and cupy does not work here: no driver" in err
 
 
-def test_a_quick_run_on_a_card_has_the_cells_with_a_goal_and_compiles_for_one_of_them():
+def test_a_quick_run_on_a_card_has_the_cells_that_tell_most_first_and_compiles_for_one_of_them():
     cases = benchmarks.cases_of("steps", device="cuda", quick=True)
     assert [(c.name, c.precision) for c in cases] == [
-        ("narrow", "highest"), ("tabular", "high"), ("giant", "high"), ("giant", "medium"),
-        ("mnist-512", "high"),
+        ("medium", "highest"), ("large", "highest"), ("tabular", "highest"), ("narrow", "highest"),
+        ("tabular", "high"), ("mnist-512", "high"), ("giant", "high"), ("giant", "medium"),
     ]  # fmt: skip
+    assert [c.sizes for c in cases[:3]] == [
+        (784, 256, 128, 10), (784, 1024, 1024, 10), (100, 256, 256, 1),
+    ]  # fmt: skip
+    assert [c.batch for c in cases[:3]] == [128, 512, 1024]
     assert [c.name for c in cases if c.compiled] == ["mnist-512"]
+    assert {c.name for c in cases if c.heavy} == {"giant"}
     assert len(benchmarks.cases_of("steps", device="cuda")) == 11
+
+
+class Told:
+    """A worker that computes nothing."""
+
+    def ask(self, **request):
+        return {"seconds": 1.0} if "case" not in request else {}
+
+    close = lambda self: None
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_quick_run_leaves_out_what_tells_little_and_compiles_last(
+    bench, monkeypatch, quick, tmp_path
+):
+    monkeypatch.setattr(benchmarks.run, "_worker", lambda contender, threads: Told())
+    monkeypatch.setattr(benchmarks, "card", lambda: {"card": "none"})
+    file, options = tmp_path / "a.json", ["--quick"] * quick
+    code, _, err = bench("--device", "cuda", "--rounds", "1", "--json", file, *options)
+    assert code == 0, err
+    found = json.loads(file.read_text())["results"]
+    taken = [(r["kind"], r["case"], r["name"]) for r in found]
+    names = {c.name for c in CONTENDERS if (c.device, c.kind) == ("cuda", "steps")}
+    giant = {name for kind, case, name in taken if case == "giant"}
+    compiled = [case for _, case, name in taken if name == "torch.compile"]
+    if quick:
+        assert names - giant == {"torch eager", "JAX jit", "torch.compile"}
+        assert taken[-1] == ("steps", "mnist-512", "torch.compile")
+        assert compiled == ["mnist-512"]
+    else:
+        assert giant == names
+        assert len(compiled) == 11
 
 
 ON_THE_STANDIN = """

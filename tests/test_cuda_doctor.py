@@ -24,7 +24,7 @@ GOOD = {
     "card": CARD,
     "cupy": {"wheels": ["cupy-cuda13x"], "version": "14.2.0"},
     "compiler": {"works": True},
-    "products": {"works": True, "nvmath": "1.0.0", "cublaslt": 131000},
+    "products": {"works": True, "cublaslt": [13, 10, 0]},
     "engine": {"eager": "", "graph": ""},
 }
 FULL = CARD | {"free": 300_000_000, "holder": "python3, 4242, 78000 MiB"}
@@ -159,10 +159,10 @@ def test_what_breaks_the_chain_is_told_with_what_to_type_and_named_by_the_verdic
 def test_where_all_works_each_row_says_so_and_the_verdict_what_each_device_means():
     found = cuda.rows(GOOD)
     assert all(row.works for row in found)
-    assert [row.version for row in found] == ["580.65.06", "-", "14.2.0", "-", "1.0.0", "-", "-"]
+    assert [row.version for row in found] == ["580.65.06", "-", "14.2.0", "-", "13.10.0", "-", "-"]
     text = "\n".join(row.text for row in found)
     assert "cuda:0 NVIDIA H100, compute capability 9.0, 79.0 of 85.0 GB free" in text
-    assert "cuBLASLt 13.10" in text
+    assert "cuBLAS works, and cuBLASLt" in text
     assert "accelerate='eager' and 'graph' train like plain operations" in text
     assert found[-1].text.startswith("device='cuda' uses cuda:0, and so does device='auto'")
     assert "cuda:1" not in found[-1].text
@@ -178,18 +178,18 @@ WEAKNESSES = {
         "card", FULL | {"holder": ""}, "another program holds the rest: type nvidia-smi",
     ),
     "eight cards": ("card", CARD | {"n": 8}, "cuda:0 NVIDIA H100 and 7 more"),
-    "no nvmath": (
-        "products", {"works": True, "nvmath": None},
-        "nvmath-python is not installed, so accelerate='graph' becomes 'eager': "
-        'pip install "xpmlp[cuda13]"',
+    "no cuda-pathfinder": (
+        "products", {"works": True, "error": "ModuleNotFoundError: No module named 'cuda'"},
+        'so accelerate=\'graph\' becomes \'eager\': pip install --force-reinstall "xpmlp[cuda13]"',
     ),
     "no cuBLASLt": (
-        "products", {"works": True, "nvmath": "1.0.0", "error": "RuntimeError: libcublasLt.so.13"},
+        "products", {"works": True, "error": "RuntimeError: libcublasLt.so.13"},
         "cuBLASLt fails (RuntimeError: libcublasLt.so.13), so accelerate='graph' becomes 'eager': "
         'a part of CUDA is missing: pip install "xpmlp[cuda13]"',
     ),
-    "an nvmath of another CUDA": (
-        "products", {"works": True, "nvmath": "1.0.0", "error": "cuBLASLtError: no handle"},
+    "a cuBLASLt that does not fit the driver": (
+        "products",
+        {"works": True, "error": "CublasLtError: cublasLtCreate: CUBLAS_STATUS_NOT_INITIALIZED"},
         'pip install --force-reinstall "xpmlp[cuda13]"',
     ),
     "kernels that do not compile": (
@@ -350,7 +350,7 @@ ON_STANDIN = """
 import json, sys
 import cupy_standin
 cupy_standin.install()
-NVMATH
+CUBLASLT
 from xpmlp.cli import cuda_probe
 facts = {"card": {"code": 0}}
 for link in ("cupy", "compiler", "products", "engine"):
@@ -359,21 +359,21 @@ print(json.dumps(facts))
 """
 
 
-WITHOUT = "sys.modules['nvmath'] = None", None, "nvmath-python does not work here"
-WITH = "import nvmath_standin; nvmath_standin.install()", "1.0.0", ""
+WITHOUT = "sys.modules['cuda'] = None", None, "cuBLASLt does not work here"
+WITH = "import cublaslt_standin; cublaslt_standin.install()", [13, 10, 0], ""
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="the stand-in compiles kernels with g++")
-@pytest.mark.parametrize("nvmath, version, note", [WITHOUT, WITH], ids=["without", "with"])
-def test_each_tier_is_tried_on_the_stand_ins_and_tells_what_it_lacks(nvmath, version, note):
+@pytest.mark.parametrize("cublaslt, version, note", [WITHOUT, WITH], ids=["without", "with"])
+def test_each_tier_is_tried_on_the_stand_ins_and_tells_what_it_lacks(cublaslt, version, note):
     path = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
     out = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", ON_STANDIN.replace("NVMATH", nvmath)],
+        [sys.executable, "-W", "ignore", "-c", ON_STANDIN.replace("CUBLASLT", cublaslt)],
         capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path},
     )  # fmt: skip
     assert out.returncode == 0, out.stderr
     facts = json.loads(out.stdout)
-    assert facts["products"]["works"] and facts["products"]["nvmath"] == version
+    assert facts["products"]["works"] and facts["products"].get("cublaslt") == version
     assert facts["engine"]["eager"] == ""
     assert facts["engine"]["graph"].startswith(note) and bool(note) == bool(
         facts["engine"]["graph"]

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parent.parent / "xpmlp" / "engines" / "cupy" / "kernels.cu"
-KERNELS = re.findall(r'extern "C" __global__ void (\w+)\(', SOURCE.read_text())
+KERNELS = re.findall(
+    r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\)\s)?(\w+)\(', SOURCE.read_text()
+)
 TYPES = {
     "float32": ["-DMASTER=float", "-DSTORED=float"],
     "float64": ["-DMASTER=double", "-DSTORED=double"],
@@ -31,7 +33,7 @@ def nvrtc():
 
 
 def compiled_by_nvrtc(found, source, options):
-    """Returns the machine code and what the assembler says of it."""
+    """Returns the machine code, what the assembler says of it, and PTX."""
     library, headers = found
     program, size = ctypes.c_void_p(), ctypes.c_size_t()
     library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None)
@@ -45,21 +47,34 @@ def compiled_by_nvrtc(found, source, options):
     library.nvrtcGetCUBINSize(program, ctypes.byref(size))
     cubin = ctypes.create_string_buffer(size.value)
     library.nvrtcGetCUBIN(program, cubin)
-    return cubin.raw, log.value.decode()
+    library.nvrtcGetPTXSize(program, ctypes.byref(size))
+    ptx = ctypes.create_string_buffer(size.value)
+    library.nvrtcGetPTX(program, ptx)
+    return cubin.raw, log.value.decode(), ptx.value.decode()
 
 
 def compiled_by_nvcc(source, options, folder):
     (folder / "kernels.cu").write_text(source)
-    command = ["nvcc", "-cubin", "-Xptxas", "-v", *options, "-o", "kernels.cubin", "kernels.cu"]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    if result.returncode:
-        raise ValueError(result.stderr)
-    return (folder / "kernels.cubin").read_bytes(), result.stderr
+    for kind in ("ptx", "cubin"):
+        command = [
+            "nvcc",
+            f"-{kind}",
+            "-Xptxas",
+            "-v",
+            *options,
+            "-o",
+            f"made.{kind}",
+            "kernels.cu",
+        ]
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        if result.returncode:
+            raise ValueError(result.stderr)
+    return (folder / "made.cubin").read_bytes(), result.stderr, (folder / "made.ptx").read_text()
 
 
 @pytest.fixture
 def compiled(tmp_path):
-    """(source, options) -> the machine code and the assembler's report."""
+    """(source, options) -> the machine code, the assembler's report, and PTX."""
     if os.name == "posix" and (found := nvrtc()):
         return lambda source, options: compiled_by_nvrtc(found, source, options)
     if shutil.which("nvcc"):
@@ -73,7 +88,7 @@ def test_every_kernel_compiles_without_spills_and_leaves_room_for_other_blocks(
     compiled, types, arch
 ):
     options = ["-std=c++17", f"-arch={arch}", *TYPES[types]]
-    cubin, report = compiled(SOURCE.read_text(), options)
+    cubin, report, _ = compiled(SOURCE.read_text(), options)
     assert len(KERNELS) > 7
     missing = [name for name in KERNELS if f".text.{name}".encode() not in cubin]
     assert not missing
@@ -83,6 +98,26 @@ def test_every_kernel_compiles_without_spills_and_leaves_room_for_other_blocks(
     assert max(registers) <= (80 if types == "float64" else 48)
     assert all(int(n) == 0 for n in re.findall(r"(\d+) bytes spill", report))
     assert all(int(n) <= 48 << 10 for n in re.findall(r"(\d+) bytes smem", report))
+
+
+# How many arrays a kernel reads and writes by 4 numbers at once, or 2 of float64.
+PACKED = {
+    "gather": (1, 1), "bias_act": (2, 2), "dact_colsum": (2, 1), "update": (4, 3),
+    "apply_rule": (4, 3), "cast": (1, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("types", TYPES)
+def test_kernels_that_wait_for_memory_load_and_store_vectors(compiled, types):
+    _, _, ptx = compiled(SOURCE.read_text(), ["-std=c++17", "-arch=sm_90", *TYPES[types]])
+    bodies = dict(re.findall(r"\.entry (\w+)\((.*?)\n\}", ptx, re.S))
+    width = "v2.f64" if types == "float64" else r"v4.(?:f32|u16|b16)"
+    for name, (loads, stores) in PACKED.items():
+        found = [
+            len(re.findall(rf"\b{what}(?:\.global)?(?:\.nc)?\.{width}\b", bodies[name]))
+            for what in ("ld", "st")
+        ]
+        assert found[0] >= loads and found[1] >= stores, (name, found)
 
 
 def test_a_mistake_in_the_source_is_seen(compiled):

@@ -22,8 +22,8 @@ from xpmlp.nn.network import LAYERS
 from xpmlp.optim import RULES
 from xpmlp.testing import assert_same_trajectory, check_parity, plugin
 from xpmlp.testing.backends import choose, find
-from xpmlp.testing.parity import Report, Row, compare, run_parity
-from xpmlp.testing.parity.compare import EQUAL, Operation, norm, run_operation, ulp
+from xpmlp.testing.parity import Report, Row, compare, run_operation, run_parity
+from xpmlp.testing.parity.compare import EQUAL, Operation, norm, ulp
 from xpmlp.testing.parity.operations import operations
 
 pytest_plugins = ["pytester"]
@@ -477,7 +477,7 @@ def test_the_command_refuses_a_path_before_it_runs(tmp_path, capsys):
         main(["parity", "--html", str(tmp_path / "no" / "r.html")])
     assert exit_.value.code == 2
     out, err = capsys.readouterr()
-    assert not out and "No such file or directory" in err
+    assert not out and "there is no folder" in err
 
 
 def test_a_report_of_nothing_is_no_success():
@@ -550,7 +550,8 @@ def test_the_plugin_refuses_a_path_before_it_runs(suite, tmp_path):
     }
     (tmp_path / "folder.json").mkdir()
     for path, text in said.items():
-        config = type("Config", (), {"getoption": lambda name, path=path: str(path)})
+        options = {"--xp-report": str(path), "--xp-against": None}
+        config = type("Config", (), {"getoption": options.get})
         with pytest.raises(pytest.UsageError, match=f"--xp-report {path}: .*{text}"):
             plugin.pytest_configure(config)
     done = suite("--xp-report", "out.txt")

@@ -1,4 +1,4 @@
-"""The stand-ins for CuPy and nvmath-python themselves, in processes of their own.
+"""The stand-ins for CuPy and cuBLASLt themselves, in processes of their own.
 
 They must be there before anything asks for CuPy, and nothing else may meet them.
 """
@@ -42,7 +42,19 @@ x = cupy.full(1, {x}, np.int32)
 cupy.RawModule(code=code).get_function("power")((1,), (1,), (x,))
 print(x)
 """
-SANITIZE = ["-fsanitize=undefined", "-fno-sanitize-recover=undefined"]
+SANITIZE = [
+    "-fsanitize=undefined", "-fno-sanitize-recover=undefined",
+    "-fno-sanitize-undefined-trap-on-error",  # it says why
+]  # fmt: skip
+MISALIGNED = """
+import cupy_standin, numpy as np
+cupy = cupy_standin.install()
+code = '''struct alignas(16) Four {{ float at[4]; }};
+extern "C" __global__ void first(const float *x, float *y) {{ y[0] = (*(const Four *)x).at[0]; }}'''
+x, y = cupy.zeros(9, np.float32), cupy.zeros(1, np.float32)
+cupy.RawModule(code=code).get_function("first")((1,), (1,), (x[{offset}:], y))
+print(y)
+"""
 
 
 @needs_compiler
@@ -51,6 +63,13 @@ def test_kernels_can_be_compiled_to_stop_where_they_do_what_is_undefined():
     assert good.stdout == "[131072]\n", good.stderr
     assert bad.returncode != 0
     assert "signed integer overflow" in bad.stderr
+
+
+@needs_compiler
+def test_an_address_that_is_not_aligned_ends_the_process():
+    good, bad = (run("-c", MISALIGNED.format(offset=offset)) for offset in (4, 1))
+    assert good.stdout == "[0.]\n", good.stderr
+    assert bad.returncode < 0
 
 
 def test_without_a_compiler_a_kernel_says_what_is_missing(tmp_path):

@@ -74,7 +74,7 @@ def test_both_the_step_and_the_fit_must_reach_their_thresholds(work, pays):
     assert why.endswith("and cuda:0 pays from 2 MFLOP a step and 3 GFLOP in all on")
 
 
-def test_no_card_that_there_is_pays_below_the_least_work():
+def test_no_usual_card_pays_below_the_least_work():
     for start, launch in ((0.5, 5e-6), (3.0, 1e-5)):
         for host in (1e11, 1e12):
             thresholds = Thresholds.of(Pace(host, 1e14, launch, start), launches=1)
@@ -120,7 +120,7 @@ def test_a_fit_that_might_pay_asks_the_card_once_and_stays_where_it_does_not(car
     monkeypatch.setattr(placing, "LEAST", Thresholds(2e3, 1e4))
     monkeypatch.setattr(placing, "free_memory", lambda like: 1e9)
     monkeypatch.setattr(placing, "array_at", lambda at: np.empty(0))
-    model = fitted()
+    model = fitted(accelerate="generic")
     assert (card["asked"], model.device_) == (1, "cpu")
     assert model.fit_report_["why"] == (
         "X is a host array, which stays on the CPU: the fit takes 2.22 kFLOP a step and 17.8 kFLOP "

@@ -28,7 +28,6 @@ from .thresholds import LEAST, Thresholds, Work, choose, pace_of, scaled
 from .transfers import forbidden, note, users_line
 
 CARD = Home("cupy", "cuda:0")  # to which "auto" and "cuda" bring host arrays
-ROOM = 3  # what training takes as a multiple of X: its copy for early stopping, activations
 
 
 def place(x: Array, where: str, dtype: str | None = None) -> Array:
@@ -71,7 +70,7 @@ def chosen(work: Work, launches: float, n_bytes: int, dtype: str) -> tuple[Home 
 
     A card is looked at only where one may be, and started only for a fit that might pay.
 
-    launches: what a step takes on it beside products; n_bytes: of X, in the dtype of computing.
+    launches: what a step takes on it beside products; n_bytes: what all takes of its memory.
     """
     pays, why = False, no_card()
     if why is None and forbidden():
@@ -90,10 +89,9 @@ def _pays(work, launches, n_bytes, dtype):
     except Exception as error:  # whatever a driver raises
         said = str(error).partition("\n")[0]
         return False, f"which stays on the CPU: {CARD.device} fails ({said}), see `xpmlp doctor`"
-    if ROOM * n_bytes > free:
-        takes = f"training takes about {ROOM} times the {scaled(n_bytes)}B of X"
-        room = f"{scaled(free)}B are free on {CARD.device}"
-        return False, f"which stays on the CPU: {takes}, and {room}"
+    if n_bytes > free:
+        room = f"of {CARD.device} {scaled(free)}B are free"
+        return False, f"which stays on the CPU: the fit takes about {scaled(n_bytes)}B, {room}"
     return choose(work, Thresholds.of(pace, launches), CARD.device)
 
 

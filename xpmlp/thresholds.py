@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable
 from functools import cache
 from math import inf
-from statistics import median
 from threading import Lock
 from time import perf_counter
 from typing import NamedTuple
@@ -49,7 +48,7 @@ class Thresholds(NamedTuple):
         return Thresholds(step, 2.0 * pace.host * pace.start)
 
 
-# Of the best card beside a slow host: a smaller fit pays nowhere, so no card is started for it.
+# Of the best card beside a modest host: for less, a second's work there, no card is started.
 LEAST = Thresholds.of(Pace(host=1e11, card=inf, launch=5e-6, start=0.5), launches=1)
 
 
@@ -75,13 +74,13 @@ def pace_of(card: Home, dtype: str) -> Pace:
 
 @cache
 def _timed(card, dtype, process):
-    """Time host and card, in a tenth of a second beside the card's start."""
+    """Time host and card, in some tenths of a second at most beside the card's start."""
     begin = perf_counter()
     there = _square(array_at(card), dtype)
     _wait(there @ there)
-    start, begin = perf_counter() - begin, perf_counter()
+    begun = perf_counter()
     _wait(there + 1.0)
-    start += KERNELS * (perf_counter() - begin)
+    start = begun - begin + KERNELS * (perf_counter() - begun)
     small = there[:1, :1]
     launch = _seconds(lambda: small + 1.0, times=50)
     host = _square(np.empty(0), dtype)
@@ -89,6 +88,7 @@ def _timed(card, dtype, process):
 
 
 SIZE = 512  # of the matrices whose products are timed: a layer's, and soon done
+LIMIT = 0.1  # seconds, after which no other run begins
 KERNELS = 40  # that plain operations load or compile before the first step, of about equal cost
 
 
@@ -102,15 +102,16 @@ def _rate(a, times):
 
 
 def _seconds(operation: Callable[[], Array], times: int) -> float:
-    """Return the seconds of an operation: the median of five runs of so many."""
-    found = []
-    for _ in range(6):
+    """Return the seconds of an operation: the median of up to five runs of so many."""
+    found: list[float] = []
+    end = perf_counter() + LIMIT
+    while len(found) < 6 and (len(found) < 2 or perf_counter() < end):
         begin = perf_counter()
         for _ in range(times):
             made = operation()
         _wait(made)
         found.append((perf_counter() - begin) / times)
-    return median(found[1:])  # the first may load a library
+    return float(np.median(found[1:]))  # the first may load a library
 
 
 def _wait(x):

@@ -46,7 +46,7 @@ def run(folder, recipe, seed, threads):
     with tempfile.TemporaryDirectory() as scratch:
         command = [sys.executable, "-m", "xpmlp", "train", str(folder), *RECIPES[recipe].split()]
         command += ["--validation", "test", "--seed", str(seed), "--quiet", "--json"]
-        command += ["--out", str(Path(scratch) / "mnist.safetensors")]
+        command += ["--out", str(Path(scratch) / "mnist.safetensors"), "--device", "cpu"]
         env = os.environ | {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
         done = subprocess.run(command, capture_output=True, text=True, env=env)
     if done.returncode:

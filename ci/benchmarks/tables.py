@@ -65,7 +65,7 @@ def ours(name, files, seed, scratch):
     command = [sys.executable, "-m", "xpmlp", "train", str(files["train"])]
     command += ["--target", SETS[name][0], "--validation", str(files["val"])]
     command += ["--test", str(files["test"]), "--seed", str(seed), "--quiet", "--json"]
-    command += ["--out", str(scratch / "model.safetensors")]
+    command += ["--out", str(scratch / "model.safetensors"), "--device", "cpu"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed: {done.stderr.strip()}")

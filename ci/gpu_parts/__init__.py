@@ -5,10 +5,15 @@ standin: on tests/cupy_standin.py, with small sizes. What a part finds it adds t
 
 import json
 import os
+import subprocess
 import time
 import traceback
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMIT = "XPMLP_COMMIT"  # says what a checkout without .git is
 
 
 class Skip(Exception):
@@ -23,15 +28,41 @@ def needs(module):
 
 def needs_xpmlp():
     """Skip where something is missing without which xpmlp cannot be imported."""
-    for module in ("array_api_compat", "sklearn", "safetensors", "click", "tqdm"):
+    for module in ("array_api_compat", "sklearn", "narwhals", "safetensors", "click", "tqdm"):
         needs(module)
+
+
+def needs_cublaslt():
+    """Skip where xpmlp's engine cannot load cuBLASLt."""
+    needs_xpmlp()
+    try:
+        import_module("xpmlp.engines.cupy.cublaslt").library()
+    except Exception as error:
+        raise Skip(f"cuBLASLt cannot be loaded: {error}") from None
+
+
+def commit():
+    """Return the commit that is tried: what the variable says, else what git does, else None."""
+    if COMMIT in os.environ:
+        return os.environ[COMMIT]
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return told.stdout.strip() or None
+
+
+def cpus():
+    """Return how many processes can run at once here."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Found:
     """What a part has found, on disk after each addition: a time limit may end the part.
 
     "checks": sentence -> "ok", "skipped: why", or what was found instead; "numbers": what checks
-    measured, by sentence; and whatever else `note` adds.
+    measured, by sentence; "cut off": after what the time was over; and whatever else `note` adds.
     """
 
     def __init__(self, path, seconds):
@@ -48,6 +79,10 @@ class Found:
         new = self.path.with_suffix(".new")
         new.write_text(json.dumps(self.outcome, default=str))
         os.replace(new, self.path)
+
+    def cut_off(self, when):
+        """Say that the time was over before all was done."""
+        self.note(**{"cut off": when})
 
     def check(self, sentence, f, *args):
         """Run f(*args): what it raises is the failure, a dict that it returns joins the numbers."""

@@ -6,14 +6,12 @@ import subprocess
 import sys
 import time
 from importlib import import_module, metadata
-from pathlib import Path
 
-from . import Skip, needs, needs_xpmlp
+from . import ROOT, Skip, cpus, needs_xpmlp
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     "numpy", "array-api-compat", "array-api-strict", "array-api-extra", "scikit-learn", "scipy",
-    "nvmath-python", "cuda-bindings", "nvidia-cublas", "nvidia-cuda-nvrtc", "torch", "triton",
+    "cuda-pathfinder", "nvidia-cublas", "nvidia-cuda-nvrtc", "torch", "triton",
     "jax", "jaxlib", "ml-dtypes", "pytest", "pytest-xdist",
 )  # fmt: skip
 QUERY = (
@@ -23,17 +21,35 @@ QUERY = (
 
 
 def environment(found, standin):
-    """Note all that a timing depends on."""
+    """Note all that a timing depends on, or why nothing can run here."""
+    found.note(unusable="CuPy did not answer")  # if it never does
+    if reason := why_not():
+        return found.note(unusable=reason)
+    del found.outcome["unusable"]
     runtime = import_module("cupy").cuda.runtime
     found.note(
         card=runtime.getDeviceProperties(0)["name"].decode(),
         cuda_driver=runtime.driverGetVersion(), cuda_runtime=runtime.runtimeGetVersion(),
         cupy=import_module("cupy").__version__, python=platform.python_version(),
-        machine=f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
-        versions={name: _version(name) for name in PACKAGES}, commit=_commit(),
+        machine=f"{platform.platform()}, {cpus()} CPUs, load {os.getloadavg()[0]:.1f}",
+        versions={name: _version(name) for name in PACKAGES},
     )  # fmt: skip
     found.note(nvidia_smi=_smi())
     found.check("cuBLASLt answers", _cublaslt)
+    return None
+
+
+def why_not():
+    """Say why nothing can run here; an empty string if something can."""
+    try:
+        cupy = import_module("cupy")
+        if not cupy.cuda.is_available():
+            return "CuPy finds no card or no driver (see nvidia-smi)"
+        if (cupy.ones(2, dtype="float32") + 1).tolist() != [2.0, 2.0]:
+            return "CuPy computes 1 + 1 wrongly"
+    except Exception as error:  # a driver raises what it likes
+        return f"CuPy does not work: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    return ""
 
 
 def _version(name):
@@ -50,13 +66,6 @@ def run(*command, seconds=20):
     return done.stdout.strip()
 
 
-def _commit():
-    try:
-        return run("git", "describe", "--always", "--dirty")
-    except (OSError, RuntimeError):
-        return None
-
-
 def _smi():
     try:
         said = run("nvidia-smi", f"--query-gpu={','.join(QUERY)}", "--format=csv,noheader")
@@ -66,8 +75,8 @@ def _smi():
 
 
 def _cublaslt():
-    needs("nvmath")
-    return {"version": import_module("nvmath.bindings.cublasLt").get_version()}
+    needs_xpmlp()
+    return {"version": import_module("xpmlp.engines.cupy.cublaslt").version()}
 
 
 def doctor(found, standin):

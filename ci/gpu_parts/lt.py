@@ -8,7 +8,7 @@ from importlib import import_module
 
 import numpy as np
 
-from . import captured, microseconds, needs, needs_xpmlp
+from . import captured, microseconds, needs_cublaslt, needs_xpmlp
 
 # Compute type and stored type.
 PRECISIONS = {
@@ -25,7 +25,7 @@ EPILOGUES = {
 def lt(found, standin):
     """Time the products of the benchmark's networks."""
     needs_xpmlp()
-    needs("nvmath")
+    needs_cublaslt()
     cells = import_module("xpmlp.benchmarks.cells").CUDA_KINDS["steps"]
     nets = {(20, 16, 24, 1): 12} if standin else {c.sizes: c.batch for c in cells if c.goal}
     for sizes, batch in nets.items():
@@ -83,7 +83,7 @@ class Numbers:
         """Return the launch that a forward epilogue saves."""
         H = self.b[i].size
         return self.bind(
-            "bias_act", self.own.grid_of(self.batch, 1, max(1, min(8, H // 512))), None,
+            "bias_act", self.own.grid_of(self.batch, 1, H), None,
             self.x[i + 1], self.x[i + 1], self.b[i], H, self.kinds.index(act), False, self.batch,
             0, H, 0, 0, 1.0,
         )  # fmt: skip
@@ -92,7 +92,7 @@ class Numbers:
         """Return the launch that a backward epilogue saves."""
         H, cupy = self.b[i].size, self.cupy
         tiles = -(-H // 32)
-        chunks = max(1, min(-(-self.batch // 64), -(-self.own.most_blocks() // tiles)))
+        chunks = self.own.chunks_of(self.batch, tiles)
         return self.bind(
             "dact_colsum", (tiles, chunks, 1), None, self.d[i + 1], act and self.x[i + 1],
             self.db[i], H, cupy.empty(chunks * H, "float32"), cupy.zeros(tiles, np.uint32),
@@ -152,7 +152,7 @@ def _each(made, operands, epilogue=None):
             took.append(_in_graph(made.bind(*operands, epilogue=epilogue)))
         except products.NoAlgorithm:
             break
-        except made.lt.cuBLASLtError:
+        except import_module("xpmlp.engines.cupy.cublaslt").CublasLtError:
             took.append(None)
         made.i += 1
     return took

@@ -1,14 +1,14 @@
 """What tests/cupy_standin.py promises of CuPy's arrays, asked of CuPy.
 
 Each rule is an action with what it must raise, or with what it must give. Of streams, graphs,
-memory and kernels tests/standin/*_checks.py ask (outside.py).
+memory and kernels tests/standin/*_checks.py ask (outside.py). Last of all NCCL, which may hang.
 """
 
 from importlib import import_module
 
 import numpy as np
 
-from . import captured
+from . import Skip, captured
 
 
 def conformance(found, standin):
@@ -18,6 +18,7 @@ def conformance(found, standin):
     for sentence, rule in (_values() | _views()).items():
         found.check(sentence, _gives, *rule)
     found.note(facts={sentence: _told(action) for sentence, action in _facts().items()})
+    found.check("NCCL sums in a CUDA graph, each launch anew", _all_reduce)
 
 
 def _refuses(action, errors):
@@ -54,7 +55,8 @@ def _refusals():
         "x + list": (lambda: x + [1.0, 1.0, 1.0], TypeError),
         "maximum(x, host array)": (lambda: cupy.maximum(x, h), TypeError),
         "where(c, host array, x)": (lambda: cupy.where(x > 0, h, x), TypeError),
-        "x[...] = host array": (lambda: x.__setitem__(..., h), TypeError),
+        "x[...] = host array": (lambda: x.__setitem__(..., h), ValueError),
+        "x[...] = list": (lambda: x.__setitem__(..., [1.0, 1.0, 1.0]), ValueError),
         "concatenate of host arrays": (lambda: cupy.concatenate([h, h]), TypeError),
         "hash(device)": (lambda: hash(x.device), TypeError),
         "hash(array)": (lambda: hash(x), TypeError),
@@ -66,7 +68,7 @@ def _refusals():
         "x.set(array of another dtype)": (lambda: x.set(h.astype(float)), TypeError),
         "x.set(array of another shape)": (lambda: x.set(h[:1]), ValueError),
         "x.set(list)": (lambda: x.set([[1.0] * 3] * 2), TypeError),
-        "from_dlpack of a host array": (lambda: cupy.from_dlpack(h), dlpack),
+        "from_dlpack of a host array": (lambda: cupy.from_dlpack(h), TypeError),
     }
     return {f"{name} is refused": rule for name, rule in names.items()}
 
@@ -86,6 +88,10 @@ def _values():
             f"cupy has no {name}": (lambda name=name: hasattr(cupy, name), False)
             for name in ("__array_namespace_info__", "vecdot", "unstack")
         },
+        **{
+            f"cupy has {name}": (lambda name=name: hasattr(cupy, name), True)
+            for name in ("astype", "isdtype", "permute_dims", "matrix_transpose", "concat")
+        },
         "float32 * np.float64(2) is float64": (lambda: (x * np.float64(2)).dtype, np.float64),
         "float32 * 2.0 is float32": (lambda: (x * 2.0).dtype, np.float32),
         "float32 * 0-d float64 array is float64": (lambda: (x * cupy.ones(())).dtype, np.float64),
@@ -100,7 +106,9 @@ def _values():
         "a host index array is taken": (lambda: x[np.asarray([1])].tolist(), [[3, 4, 5]]),
         "a slice may end out of bounds": (lambda: x[1:9].shape, (1, 3)),
         "argmax ignores -inf": (lambda: int(cupy.argmax(cupy.asarray([-inf, -inf, -1.0]))), 2),
-        "argmax of only -inf is the first": (lambda: int(cupy.argmax(cupy.asarray([-inf] * 3))), 0),
+        "argmax of a row of only -inf is the first": (
+            lambda: cupy.argmax(cupy.asarray([[-inf] * 3] * 2), axis=1).tolist(), [0, 0],
+        ),
         "max of only -inf is -inf": (lambda: float(cupy.max(cupy.asarray([-inf] * 3))), -inf),
         "max along an axis sees inf": (
             lambda: cupy.max(cupy.asarray([[-inf, inf], [-inf, 0.0]]), axis=1).tolist(), [inf, 0.0],
@@ -167,6 +175,29 @@ def _seen_by_view(cupy):
     return view[0].tolist()
 
 
+def _all_reduce():
+    """Capture a sum over the processes, of which there is one."""
+    cupy, nccl = import_module("cupy"), import_module("cupy.cuda.nccl")
+    if not nccl.available:
+        raise Skip("CuPy finds no NCCL (libnccl.so.2)")
+    comm = nccl.NcclCommunicator(1, nccl.get_unique_id(), 0)
+    x, out = cupy.arange(5, dtype="float32"), cupy.zeros(5, dtype="float32")
+
+    def launch():
+        stream = cupy.cuda.get_current_stream().ptr
+        comm.allReduce(x.data.ptr, out.data.ptr, 5, nccl.NCCL_FLOAT32, nccl.NCCL_SUM, stream)
+
+    launch()  # what a first call sets up is not for a capture
+    graph, seen = captured(launch), []
+    for _ in range(2):
+        x += 1
+        graph.launch()
+        seen.append(out.tolist())
+    comm.destroy()
+    assert seen == [[1, 2, 3, 4, 5], [2, 3, 4, 5, 6]], seen
+    return {"version": nccl.get_version()}
+
+
 # ---- What is told
 
 
@@ -194,6 +225,10 @@ def _facts():
         "default_rng().random in a capture (expected: fresh numbers a launch)": random,
         "a bfloat16 product of 3-D arrays (expected to fail)": lambda: short(2, 4, 4),
         "a bfloat16 product of 2-D arrays (expected: 64)": lambda: short(4, 4),
+        # CUB begins with the lowest finite number, in a place of its own.
+        "argmax of all of an array of only -inf (expected: 1)": lambda: int(
+            cupy.argmax(cupy.full(3, -np.inf))
+        ),
         "Device.synchronize in a capture, which then ends": lambda: _ended(
             cupy.cuda.Device().synchronize
         ),

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from . import captured, microseconds, needs, needs_xpmlp
+from . import captured, microseconds, needs_cublaslt, needs_xpmlp
 
 NODE = 'extern "C" __global__ void node(float *x) { if (threadIdx.x == 0) x[0] += 1.0f; }'
 
@@ -116,7 +116,7 @@ def _launches_of_a_step(stored, standin):
     from .networks import Net, training
 
     if stored != "float32":
-        needs("nvmath")
+        needs_cublaslt()
     Dense, Options = import_module("xpmlp.nn").Dense, import_module("xpmlp.engines").Options
     D, H, C, batch = (20, 32, 5, 16) if standin else (1024, 4096, 1000, 4096)
     layers = (Dense(H, "tanh"), Dense(H, "relu"), Dense(C))

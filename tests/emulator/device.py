@@ -1,6 +1,6 @@
 """The card itself, and `cupy.cuda` with all that the emulator has."""
 
-from . import errors, kernels, memory, streams
+from . import errors, kernels, memory, nccl, streams
 
 
 class Device:
@@ -57,6 +57,7 @@ def fill_cuda(cuda):
             setattr(cuda, name, getattr(source, name))
     del cuda.OutOfMemoryError
     cuda.compiler.CompileException = kernels.CompileException
+    vars(cuda.nccl).update({name: f for name, f in vars(nccl).items() if name[0] != "_"})
     runtime = cuda.runtime
     runtime.CUDARuntimeError = errors.CUDARuntimeError
     cuda.driver.CUDADriverError = errors.CUDADriverError

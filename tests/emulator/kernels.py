@@ -17,6 +17,8 @@ from .streams import launch, order, refuse_in_capture
 
 HERE = Path(__file__).parent
 FLAGS = ["-std=c++17", "-O1", "-ffp-contract=off", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE"]
+# An address that is not aligned for what is read there ends the process, as it ends CUDA's context.
+FLAGS += ["-fsanitize=alignment", "-fsanitize-undefined-trap-on-error"]
 FLAGS += ["-shared", "-fPIC", "-fvisibility=hidden", "-Wno-unknown-pragmas", f"-I{HERE}"]
 # Options of NVRTC that change nothing here; it refuses others.
 IGNORED = re.compile(
@@ -62,7 +64,12 @@ def compiled(code, names, options):
     unknown = [o for o in defines if not re.match(r"-[DU]\w", o)]
     if unknown:
         raise CompileException(f"nvrtc: error: unrecognized option {unknown[0]}")
-    source, flags = source_of(code, names), [*FLAGS, *extra_flags, *defines]
+    return ctypes.PyDLL(str(built(source_of(code, names), [*extra_flags, *defines])))
+
+
+def built(source, flags):
+    """Return the path of the shared library of some C++, built once for each text and flags."""
+    flags = [*FLAGS, *flags]
     headers = "".join(p.read_text() for p in sorted(HERE.glob("*.h")))
     key = hashlib.sha256("\0".join([source, headers, *flags]).encode()).hexdigest()
     folder = Path(tempfile.gettempdir(), f"cuda_on_cpu-{os.getuid()}")
@@ -78,7 +85,7 @@ def compiled(code, names, options):
             if result.returncode:
                 raise CompileException(result.stderr)
             made.replace(library)
-    return ctypes.PyDLL(str(library))
+    return library
 
 
 class RawModule:
@@ -155,9 +162,10 @@ class RawKernel:
         launch(name, work)
 
     def _dims(self, grid, block, shared_mem):
-        grid, block = ((*map(int, dims), 1, 1)[:3] for dims in (grid, block))
+        # CuPy makes 1 of what is less.
+        grid, block = ((*(max(1, int(n)) for n in dims), 1, 1)[:3] for dims in (grid, block))
         most = (2**31 - 1, 65535, 65535), (1024, 1024, 64)
-        sizes = all(0 < n <= m for dims, ms in zip((grid, block), most) for n, m in zip(dims, ms))
+        sizes = all(n <= m for dims, ms in zip((grid, block), most) for n, m in zip(dims, ms))
         if not sizes or np.prod(block) > 1024:
             raise CUDADriverError(1, f"{self.name}: grid {grid}, {block}")
         if not 0 <= shared_mem <= min(self.max_dynamic_shared_size_bytes, 227 << 10):

@@ -4,6 +4,7 @@ What is new or freed holds 0xFF bytes: NaN for every float. An address that nobo
 refused where it is used, and what is written past an end is found by the 256 bytes behind it.
 """
 
+import gc
 import threading
 import weakref
 from bisect import bisect_right, insort
@@ -13,7 +14,7 @@ import numpy as np
 
 from .errors import CUDARuntimeError
 from .record import note
-from .streams import current_stream, launch, refuse_in_capture, wait_for
+from .streams import current_stream, launch, refuse_copy, refuse_in_capture, wait_for
 
 UNIT, EDGE = 512, 256  # bytes: what the pool rounds up to, what is watched behind each block
 POISON, CANARY = 0xFF, 0xA5
@@ -188,14 +189,22 @@ class MemoryPool:
         return MemoryPointer(PooledMemory(chunk, size, self, stream), 0)
 
     def _new(self, size):
-        if not self._limit or self._total + size <= self._limit:  # for a limit CuPy frees nothing
-            for attempt in range(2):
-                if Card.taken + size <= Card.total:
+        """Take more from the card; CuPy gives idle blocks and garbage back before it gives up."""
+        if not self._limit or size <= self._limit:  # else CuPy raises at once
+            for make_room in (lambda: None, self.free_all_blocks, self._collect):
+                make_room()
+                if self._has_room(size):
                     self._total += size
                     return Chunk(size)
-                if attempt == 0:
-                    self.free_all_blocks()
         raise OutOfMemoryError(size, self._total, self._limit)
+
+    def _collect(self):
+        gc.collect()
+        self.free_all_blocks()
+
+    def _has_room(self, size):
+        within = not self._limit or self._total + size <= self._limit
+        return within and Card.taken + size <= Card.total
 
     def _take_back(self, chunk, stream):
         self._in_use -= chunk.size
@@ -297,18 +306,19 @@ class MemoryPointer:
 
     def copy_from_host_async(self, mem, size, stream=None):
         """Copy bytes from an address of the host."""
-        refuse_in_capture("a copy from the host")
+        refuse_copy("H2D transfers")
         note("to_device", size)
         bytes_at(self.ptr, size)[:] = bytes_at(getattr(mem, "value", mem), size)
 
     def copy_to_host_async(self, mem, size, stream=None):
         """Copy bytes to an address of the host."""
-        refuse_in_capture("a copy to the host")
+        refuse_copy("D2H transfers")
         note("to_host", size)
         bytes_at(getattr(mem, "value", mem), size)[:] = bytes_at(self.ptr, size)
 
     def copy_to_host(self, mem, size):
         """Copy bytes to an address of the host, and wait."""
+        refuse_copy("synchronous API calls")
         wait_for("copy_to_host")
         self.copy_to_host_async(mem, size)
 

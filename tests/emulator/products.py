@@ -3,12 +3,19 @@
 Sums are taken in float64, so algorithms differ in nothing.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 
+from .lt_numbers import COMPUTE_TYPES, DATA_TYPES
 from .memory import array_at
 
-F32, F64, F16, BF16 = 0, 1, 2, 14  # of cudaDataType
-STORED = {F16: np.float16, BF16: np.uint16, F32: np.float32, F64: np.float64}
+STORED = {
+    DATA_TYPES["bfloat16"]: np.uint16, DATA_TYPES["float32"]: np.float32,
+    DATA_TYPES["float64"]: np.float64,
+}  # fmt: skip
+# TF32 is a permission: a library cuts operands to 10 bits, or computes in float32 all the same.
+tf32 = SimpleNamespace(cuts=True)
 # The bits of which cuBLASLt's epilogues are made.
 RELU, BIAS, DRELU, BGRAD, GELU, DGELU, AUX, BGRADA, BGRADB = 2, 4, 8, 16, 32, 64, 128, 256, 512
 
@@ -28,19 +35,25 @@ def _read(stored):
     return stored.astype(np.float64)
 
 
-def _shortened(x, bits):
-    """Return float32 numbers rounded to so many bits of the mantissa, ties to even."""
-    raw, drop = np.ascontiguousarray(x, np.float32).view(np.uint32), 23 - bits
-    even = raw + np.uint32((1 << drop - 1) - 1) + (raw >> np.uint32(drop) & np.uint32(1))
-    short = (even >> np.uint32(drop) << np.uint32(drop)).view(np.float32)
-    return np.where(np.isfinite(x), short, x)
+def _cut(x):
+    """Return numbers of float32 with 10 bits of their mantissas, as TF32's units read them."""
+    raw = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    short = (raw >> np.uint32(13) << np.uint32(13)).view(np.float32)
+    return np.where(np.isfinite(x), short, x).astype(np.float64)
+
+
+def _bfloat16(x):
+    """Return the bits of float32 numbers as bfloat16, rounded to the nearest, ties to even."""
+    raw = np.ascontiguousarray(x).view(np.uint32)
+    even = raw + np.uint32(0x7FFF) + (raw >> np.uint32(16) & np.uint32(1))
+    return np.where(np.isfinite(x), even, raw) >> np.uint32(16)
 
 
 def _write(to, x):
     """Store numbers in the type of the matrix."""
     with np.errstate(over="ignore", invalid="ignore"):
         if to.dtype == np.uint16:
-            to[...] = _shortened(x.astype(np.float32), 7).view(np.uint32) >> 16
+            to[...] = _bfloat16(x.astype(np.float32))
         else:
             to[...] = x
 
@@ -62,9 +75,9 @@ def multiply(p, i, alpha, beta, a, b, c, d):
             written.view(f"u{written.itemsize}")[...] = ~np.array(0, f"u{written.itemsize}")
     A, B = (_read(_columns(x, layout, i)) for x, layout in ((a, p.a), (b, p.b)))
     A, B = A.T if op["TRANSA"] else A, B.T if op["TRANSB"] else B
-    short = {74: 10, 75: 7, 77: 10}.get(op["COMPUTE_TYPE"])
+    short = op["COMPUTE_TYPE"] == COMPUTE_TYPES["tf32"] and tf32.cuts
     with np.errstate(all="ignore"):
-        x, y = (_shortened(m, short).astype(np.float64) for m in (A, B)) if short else (A, B)
+        x, y = (_cut(A), _cut(B)) if short else (A, B)
         z = alpha * (x @ y) + old
         _finish(bits, z, A, B, to, bias, aux)
 

@@ -62,6 +62,12 @@ def refuse_in_capture(what, invalidates=True):
         raise CUDARuntimeError(900, what)
 
 
+def refuse_copy(what):
+    """Raise where CuPy itself refuses a copy to or from the host; the capture goes on."""
+    if capture():
+        raise RuntimeError(f"the current stream is capturing, so {what} are disallowed")
+
+
 def wait_for(what):
     """Note that the host waits for the card."""
     refuse_in_capture(what)
@@ -118,7 +124,13 @@ class Stream:
         _local.current = self
         return self
 
-    done = property(lambda self: not refuse_in_capture("a stream's query"))
+    @property
+    def done(self):
+        """Tell whether all its work is done. It never raises; a capture ends by it."""
+        if self.is_capturing():
+            capture().valid = False
+            return False
+        return True
 
     def synchronize(self):
         """Wait for its work."""
@@ -182,7 +194,7 @@ class Event:
         self.ptr, self.timed = next(_handles), not disable_timing
         self.seconds = self.capture = None
 
-    done = property(lambda self: not self._query("an event's query"))
+    done = property(lambda self: self.capture is None)  # of a captured one it is unknown
 
     def _query(self, what):
         refuse_in_capture(what)

@@ -1,12 +1,11 @@
 """The CuPy that the checks beside this file run on: the stand-in, or with XPMLP_CARD=real a card's.
 
-from card import cupy, recording            # before anything else asks for CuPy or nvmath
+from card import cupy, recording            # before anything else asks for CuPy or cuBLASLt
 from card import REAL, needs_lt, standin_only
 """
 
 import os
 from contextlib import nullcontext
-from importlib.util import find_spec
 
 import pytest
 
@@ -16,16 +15,28 @@ WHY = "CuPy itself records no launches, copies and waits, and can be made to do 
 if REAL:
     import cupy
 
-    cupy_standin = nvmath_standin = None
+    cupy_standin = cublaslt_standin = None
 else:
+    import cublaslt_standin
     import cupy_standin
-    import nvmath_standin
 
     cupy = cupy_standin.install()
-    nvmath_standin.install()
+    cublaslt_standin.install()
 
 standin_only = pytest.mark.skipif(REAL, reason=WHY)
-needs_lt = pytest.mark.skipif(find_spec("nvmath") is None, reason="nvmath-python is not installed")
+
+
+def _lt_works():
+    try:
+        from cuda.pathfinder import load_nvidia_dynamic_lib
+
+        load_nvidia_dynamic_lib("cublasLt")
+    except (ImportError, RuntimeError):
+        return False
+    return True
+
+
+needs_lt = pytest.mark.skipif(not _lt_works(), reason="cuBLASLt cannot be loaded here")
 
 
 def recording():

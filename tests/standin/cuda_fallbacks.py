@@ -7,12 +7,14 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from card import needs_lt
 from conftest import assert_close
 from cuda_setting import cupy
 from cuda_training import engine, engine_module, oracle, outcome, products, training
 
 from xpmlp import MLPClassifier, nn, train
 from xpmlp.arrays import current_card
+from xpmlp.engines.cupy import cublaslt
 from xpmlp.engines.cupy.units import LOSS_KINDS
 from xpmlp.errors import DeviceError, DeviceMemoryError
 from xpmlp.nn.losses import LOSSES
@@ -20,7 +22,6 @@ from xpmlp.nn.normalization import NORMALIZATIONS
 from xpmlp.optim import RULES
 from xpmlp.transfers import counting
 
-LT = products.cublaslt()[0]
 NETWORK = nn.Network([nn.Dense(16, "relu"), nn.Dense(3)])
 X = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
 Y = np.arange(60) % 3
@@ -43,57 +44,62 @@ def run(made, *args):
     return got, counts.notes, [str(w.message) for w in caught]
 
 
-def without_algorithms_for(kinds, monkeypatch):
-    plain = LT.matmul_algo_get_heuristic
-
-    def heuristic(handle, desc, a, b, c, d, pref, requested, results, count):
-        if made["type"] in kinds:
-            raise LT.cuBLASLtError(15)
-        plain(handle, desc, a, b, c, d, pref, requested, results, count)
-
-    made, create = {}, LT.matrix_layout_create
-
-    def noted(kind, *sizes):
-        made["type"] = kind
-        return create(kind, *sizes)
-
-    monkeypatch.setattr(LT, "matrix_layout_create", noted)
-    monkeypatch.setattr(LT, "matmul_algo_get_heuristic", heuristic)
-
-
+@needs_lt
 @pytest.mark.parametrize("tier", ["eager", "graph"])
 def test_a_card_without_bfloat16_products_computes_in_float32_and_says_so(tier, monkeypatch):
+    def refuse(self, operation, layouts, preference, most):
+        assert most == 16
+        raise cublaslt.CublasLtError("cublasLtMatmulAlgoGetHeuristic", 15, "NOT_SUPPORTED")
+
+    monkeypatch.setattr(cublaslt.CublasLt, "algorithms", refuse)
     made = training(NETWORK, n=60, D=5, batch_size=20, dtype="float32", loss="log_loss")
-    without_algorithms_for({14}, monkeypatch)  # bfloat16
     got, notes, warned = run(made, tier, "medium")
-    assert any("cuBLASLt has no bfloat16 product" in text for text in notes), notes
+    (said,) = (text for text in notes if "cuBLASLt has no bfloat16 product" in text)
+    assert "((20, 5) by (5, 16) in bfloat16: cublasLtMatmulAlgoGetHeuristic: NOT_SUP" in said
     assert any("products stay in float32" in text for text in warned), warned
     assert_close(got, oracle(made), 1e-4)
 
 
+@needs_lt
 def test_an_algorithm_that_is_offered_and_refused_is_passed_over(monkeypatch):
-    made = training(NETWORK, n=60, D=5, batch_size=20, loss="log_loss")
-    plain, refused = LT.matmul, []
+    offered, multiply, refused = cublaslt.CublasLt.algorithms, cublaslt.CublasLt.multiply, []
 
-    def matmul(*args):
-        algorithm = args[12]
-        if not refused or algorithm in refused:
+    def with_a_bad_one(self, *args):
+        bad = cublaslt.Algorithm()
+        bad.data[0] = 1
+        return [bad, *offered(self, *args)]
+
+    def refuse(self, operation, alpha, beta, layouts, pointers, algorithm, *more):
+        if algorithm.data[0] == 1:
             refused.append(algorithm)
-            raise LT.cuBLASLtError(15)
-        plain(*args)
+            raise cublaslt.CublasLtError("cublasLtMatmul", 15, "CUBLAS_STATUS_NOT_SUPPORTED")
+        multiply(self, operation, alpha, beta, layouts, pointers, algorithm, *more)
 
-    monkeypatch.setattr(LT, "matmul", matmul)
+    monkeypatch.setattr(cublaslt.CublasLt, "algorithms", with_a_bad_one)
+    monkeypatch.setattr(cublaslt.CublasLt, "multiply", refuse)
+    made = training(NETWORK, n=60, D=5, batch_size=20, loss="log_loss")
     got, notes, _ = run(made, "graph")
     assert refused and not notes
     assert_close(got, oracle(made), 1e-11)
 
 
+@needs_lt
+def test_a_card_that_fails_in_a_product_is_not_taken_for_an_algorithm_that_does(monkeypatch):
+    def fail(self, *args):
+        raise cublaslt.CublasLtError("cublasLtMatmul", 13, "CUBLAS_STATUS_EXECUTION_FAILED")
+
+    monkeypatch.setattr(cublaslt.CublasLt, "multiply", fail)
+    made = training(NETWORK, n=60, D=5, batch_size=20, loss="log_loss")
+    with pytest.raises(cublaslt.CublasLtError, match="EXECUTION_FAILED"):
+        run(made, "graph")
+
+
 def test_what_is_lacking_is_noted_in_each_fit_and_warned_of_in_the_first(monkeypatch):
-    monkeypatch.setattr(engine_module, "cublaslt", lambda: None)
+    monkeypatch.setattr(engine_module, "lt_here", lambda: None)
     made = training(NETWORK, n=60, D=5, batch_size=20, loss="log_loss")
     for first in (True, False):
         got, notes, warned = run(made, "graph")
-        assert ["nvmath-python does not work here" in text for text in notes] == [True]
+        assert ["cuBLASLt does not work here" in text for text in notes] == [True]
         assert any("kernels are launched one by one" in text for text in warned) == first
         assert_close(got, oracle(made), 1e-11)
 

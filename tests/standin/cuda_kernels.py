@@ -53,7 +53,7 @@ def test_random_bits_are_those_of_the_plain_text(K, n, d, first):
 @pytest.mark.parametrize("K", [1, 3])
 @pytest.mark.parametrize("rate", DROPOUTS.values(), ids=DROPOUTS)
 @pytest.mark.parametrize(
-    ("N", "n", "first", "D"), [(5, 5, 0, 7), (20, 6, 8, 33), (9, 9, 0, 1), (17, 17, 0, 65)]
+    ("N", "n", "first", "D"), [(5, 5, 0, 7), (20, 6, 8, 64), (9, 9, 0, 1), (17, 17, 0, 65)]
 )
 def test_gather_takes_the_steps_rows_casts_and_drops_them(kind, K, rate, N, n, first, D):
     rng = seeded(kind, K, N)
@@ -194,7 +194,8 @@ def test_slopes_are_the_derivatives_of_the_activations(name):
     )
     kept, _ = bias_act("float64", name, z, None, K=1, n=200, H=1, apart=True)
     slope, _ = dact_colsum("float64", np.ones(z.shape), kept, name, db=None)
-    np.testing.assert_allclose(slope, (ahead - behind) / 2e-6, atol=2e-9)
+    # A card's functions are good to two units in the last place.
+    np.testing.assert_allclose(slope, (ahead - behind) / 2e-6, atol=1e-8)
 
 
 SHAPES = [(1, 1, 1), (7, 31, 1), (200, 33, 3), (64, 257, 2), (33, 1, 4), (9, 32, 20)]
@@ -230,6 +231,36 @@ def test_column_sums_alone_leave_d_and_overwrite_db(kind, n, H, chunks):
     np.testing.assert_array_equal(got, d)
     bound = n * EPS[KINDS[kind][0]] * np.abs(d).sum(axis=1)
     assert (np.abs(db - d.sum(axis=1)) <= bound).all()
+
+
+# ---- Packs of numbers: loaded at once, or one by one where they are not aligned
+
+
+def apart_by(a, kind, offset):
+    """Return numbers on the card, so many elements behind an aligned place."""
+    return to_card(np.concatenate([np.zeros(offset), np.ravel(a)]), kind)[offset:]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("H", [64, 66, 67])
+def test_where_arrays_begin_changes_no_bit(kind, H):
+    rng, n, s = seeded(kind, H), 21, Stretch(kind)
+    z, b, d = rng.normal(size=(n, H)), rng.normal(size=H), rng.normal(size=(n, H))
+    launches = {"grid": grid_of(n, 1, H), "tiles": (-(-H // 32), 2, 1)}
+    drop, found = dropping(0.3), []
+    for offset in (0, 1, 2, 3):
+        own = lambda a: apart_by(a, kind, offset)  # noqa: B023, it is called here
+        own_z, out, own_d, db = own(z), own(z), own(d), of_card(np.zeros(H), kind)
+        bias = of_card(np.concatenate([np.zeros(offset), b]), kind)[offset:]
+        launch("bias_act", launches["grid"], kind, s=s.card, z=own_z, out=out, b=bias, stride=H,
+               act=ACTIVATIONS.index("tanh"), keep_z=False, n=n, first=0, H=H, **drop)  # fmt: skip
+        launch("dact_colsum", launches["tiles"], kind, s=s.card, d=own_d, aux=own_z, db=db,
+               stride=H, partial=of_card(np.zeros(2 * H), kind), counters=cupy.zeros(9, np.uint32),
+               act=ACTIVATIONS.index("tanh"), n=n, first=0, H=H, **drop)  # fmt: skip
+        found.append([from_card(a, kind) for a in (own_z, out, own_d)] + [db.get()])
+    for other in found[1:]:
+        for a, first in zip(other, found[0], strict=True):
+            np.testing.assert_array_equal(a, first)
 
 
 # ---- Losses
@@ -287,8 +318,8 @@ def test_squared_error_is_taken_of_activated_outputs(act):
     a = record.forward(sums, np)
     value, d = LOSSES["squared_error"](a, y, s.numbers("weights"), xp=np)
     got, losses = loss_grad("float64", "squared_error", z, y, s, act=act, b=b)
-    assert relative_error(got, record.backward(d, sums, a, np)) <= 1e-15
-    assert relative_error(losses[0, 1], value) <= 1e-15
+    assert relative_error(got, record.backward(d, sums, a, np)) <= 4e-15
+    assert relative_error(losses[0, 1], value) <= 4e-15
 
 
 LOGITS = {

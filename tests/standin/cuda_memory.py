@@ -183,7 +183,8 @@ def test_at_last_an_error_tells_need_what_is_free_and_what_to_do(tier):
 def test_an_estimator_is_as_it_was_after_the_error(tier, monkeypatch):
     rng = np.random.default_rng(0)
     x, y = cupy.asarray(rng.normal(size=(30, 5))), rng.integers(0, 2, 30)
-    args = {"hidden_layer_sizes": (9, 8), "batch_size": 25, "random_state": 0, "max_iter": 2}
+    args = {"hidden_layer_sizes": (9, 8), "batch_size": 25, "random_state": 0, "max_iter": 2,
+            "deterministic": True}  # fmt: skip
     models = [MLPClassifier(**args, accelerate=tier) for _ in range(2)]
     fitting = trouble.fitting
 

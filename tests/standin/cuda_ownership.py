@@ -168,10 +168,11 @@ def test_a_training_may_change_its_tier_at_any_epoch(tier):
 def test_what_somebody_else_wrote_between_epochs_is_taken(tier, what, precision):
     made = problem(0, epochs=2)
     made = made._replace(step=type(made.step)(**vars(made.step) | {"dtype": "float32"}))
+    own_engine = engine(tier, precision, deterministic=True)
 
     def after(others):
         """Return what a second epoch makes of one array halved, and of the others."""
-        run, (carry, data, plans) = engine(tier, precision).run(made.step), started(made)
+        run, (carry, data, plans) = own_engine.run(made.step), started(made)
         carry, _ = run(carry, data, plans[0])
         halved = lambda name, a: 0.5 * a if name == what else others(a)
         params = {name: halved(name, a) for name, a in carry.params.items()}

@@ -2,17 +2,20 @@
 
 import numpy as np
 import pytest
+from card import REAL, needs_lt
 from conftest import assert_close, relative_error
 from cuda_setting import KINDS, from_card, rounded
 from cuda_training import engine, kept_programs, oracle, outcome, training
+from emulator.products import tf32
 
 from xpmlp.engines import cupy as engine_module
 from xpmlp.engines.cupy import program
 from xpmlp.nn import Dense, Dropout, Network
 from xpmlp.optim import SGD, Adam
 
-# The rounding of an operand, 2^-11 or for bfloat16 2^-8, a few times over.
-BOUNDS = {"high": 1.5e-3, "medium": 1.2e-2}
+pytestmark = needs_lt
+# What an operand loses, 2^-10 in TF32, which may be cut, or 2^-8 in bfloat16, a few times over.
+BOUNDS = {"high": 3e-3, "medium": 1.2e-2}
 STORED = {"high": "float32", "medium": "bfloat16"}
 SEED = 1  # with 0 a sum is so near 0 that its rounding switches a ReLU
 NETWORKS = {
@@ -29,6 +32,13 @@ NETWORKS = {
 def nothing_kept():
     """Make programs anew."""
     engine_module.SHELF.items.clear()
+
+
+@pytest.fixture(params=["cut", "float32"])
+def products(request, monkeypatch):
+    """What the stand-in's cuBLASLt computes in where TF32 is allowed; a card's has its own way."""
+    monkeypatch.setattr(tf32, "cuts", request.param == "cut")
+    return request.param
 
 
 @pytest.fixture(params=[0, 1], ids=["kernels", "epilogues"])
@@ -49,7 +59,7 @@ def moved(made, got):
 @pytest.mark.parametrize("K", [0, 3])
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 def test_gradients_are_off_by_the_rounding_of_the_products_and_no_more(
-    network, K, precision, tier, way
+    network, K, precision, tier, way, products
 ):
     made = training(
         network, n=24, D=33, K=K, batch_size=24, loss="log_loss", rule=SGD(0.0), epochs=1,
@@ -64,13 +74,15 @@ def test_gradients_are_off_by_the_rounding_of_the_products_and_no_more(
     bound = BOUNDS[precision]
     assert relative_error(got["losses"], want["losses"]) <= bound
     errors = [relative_error(moved(made, got)[k], m) for k, m in moved(made, want).items()]
-    # They are what was asked for: float32 would be a thousand times closer.
-    assert bound / 300 <= max(errors) <= 2 * bound
+    assert max(errors) <= 2 * bound
+    # They are what was asked for: float32 would be a thousand times closer, which TF32 may be.
+    if precision == "medium" or not (REAL or products == "float32"):
+        assert max(errors) >= bound / 300
 
 
 @pytest.mark.parametrize("tier", ["eager", "graph"])
 @pytest.mark.parametrize("precision", BOUNDS)
-def test_a_training_stays_near_that_of_float64(precision, tier, way):
+def test_a_training_stays_near_that_of_float64(precision, tier, way, products):
     made = training(
         NETWORKS["relu"], n=60, D=20, batch_size=10, loss="log_loss", dtype="float32", alpha=0.1,
         rule=Adam(epsilon=1e-2),
@@ -127,12 +139,12 @@ def test_float64_is_never_shortened(precision, tier, K):
 
 @pytest.mark.parametrize("tier", ["eager", "graph"])
 @pytest.mark.parametrize("precision", BOUNDS)
-def test_without_nvmath_products_stay_in_float32_and_one_sentence_says_so(
+def test_without_cublaslt_products_stay_in_float32_and_one_sentence_says_so(
     precision, tier, monkeypatch
 ):
     made = training(NETWORKS["relu"], n=40, dtype="float32", loss="log_loss")
     want = outcome(engine("eager"), made)
-    monkeypatch.setattr(engine_module, "cublaslt", lambda: None)
+    monkeypatch.setattr(engine_module, "lt_here", lambda: None)
     with pytest.warns(RuntimeWarning, match=r"products stay in float32.*pip install") as told:
         got = outcome(engine(tier, precision), made)
     assert len(told) == 1

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from card import nvmath_standin, standin_only
+from card import cublaslt_standin, standin_only
 from cuda_setting import cupy, kernels
 from cuda_training import engine, outcome, training
 from emulator import streams
@@ -20,7 +20,6 @@ from xpmlp.nn import Dense, Dropout, Network
 from xpmlp.optim import Adam
 
 pytestmark = standin_only
-lt = pytest.importorskip("nvmath.bindings.cublasLt")
 
 
 class Node(NamedTuple):
@@ -55,17 +54,17 @@ def of_kernel(kernel, grid, block, args, **options):
 
 def of_product(handle, desc, alpha, a, A, b, B, beta, c, C, d, D, algo, workspace, size, stream):
     """Return what a product reads and writes, its workspace included."""
-    things = nvmath_standin._things
+    things = cublaslt_standin._things
     op, (A, B, D) = things[desc], (things[x] for x in (A, B, D))
 
     def matrix(pointer, layout):
-        size = np.dtype(nvmath_standin.STORED[layout["TYPE"]]).itemsize
+        size = np.dtype(cublaslt_standin.STORED[layout["TYPE"]]).itemsize
         steps = layout["STRIDED_BATCH_OFFSET"], layout["LD"], 1
         shape = layout["BATCH_COUNT"], layout["COLS"], layout["ROWS"]
         return elements(pointer, shape, [int(step) * size for step in steps])
 
     reads, writes = matrix(a, A) | matrix(b, B), matrix(d, D) | {workspace}
-    bits, n = op["EPILOGUE"], nvmath_standin
+    bits, n = op["EPILOGUE"], cublaslt_standin
     bias, aux = int(op["BIAS_POINTER"]), int(op["EPILOGUE_AUX_POINTER"])
     if bits & n.BIAS:
         reads.add(bias)
@@ -99,7 +98,8 @@ def captured(monkeypatch):
         return g
 
     monkeypatch.setattr(RawKernel, "__call__", noting(RawKernel.__call__, of_kernel))
-    monkeypatch.setattr(lt, "matmul", noting(lt.matmul, of_product))
+    product = noting(cublaslt_standin.cublasLtMatmul, of_product)
+    monkeypatch.setattr(cublaslt_standin, "cublasLtMatmul", product)
     monkeypatch.setattr(graph, "capture", capture)
 
     def run(training, tier):

@@ -27,7 +27,7 @@ from xpmlp.nn.layers import OFFSETS, WEIGHTS
 from xpmlp.optim import update as plain_update
 
 GROUPS = {"weights": WEIGHTS, "offsets": OFFSETS}
-FACTORS = ("rule", "c", "c1", "e", "e1", "epsilon")
+FACTORS = ("rule", "c", "c1", "d", "d1", "epsilon")
 
 
 class Parameters:

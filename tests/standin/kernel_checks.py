@@ -307,11 +307,18 @@ def test_all_kinds_of_numbers_and_pointers_pass():
 
 
 @pytest.mark.parametrize(
-    ("grid", "block"), [((0,), (1,)), ((1,), (1025,)), ((1, 65536), (1,)), ((1,), (8, 8, 65))]
+    ("grid", "block"), [((1,), (1025,)), ((1, 65536), (1,)), ((1,), (8, 8, 65))]
 )
 def test_grids_that_no_card_has_are_refused(grid, block):
     with pytest.raises(cupy.cuda.driver.CUDADriverError, match="CUDA_ERROR_INVALID_VALUE"):
         k("fill")(grid, block, (cupy.ones(1, f4), f4(1), i4(1)))
+
+
+def test_a_grid_or_a_block_of_nothing_is_one_of_one():
+    out = cupy.zeros(2, i4)
+    k("shapes")((0,), (0, 0), (out,))
+    k("shapes")((0,), (2,), (out,))
+    assert out.tolist() == [0, 1]
 
 
 @standin_only

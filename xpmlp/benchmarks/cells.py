@@ -32,7 +32,8 @@ class Case:
     precision: str = "highest"  # of products: `matmul_precision` of xpmlp
     floor: float | None = None  # microseconds a step on an H100: products and update at its rates
     goal: float | None = None  # microseconds for ours, there
-    compiled: bool = False  # also in a quick run by contenders that are slow to make ready
+    quick: bool = False  # in a quick run on a card
+    compiled: bool = False  # there also by contenders that are slow to make ready, at its end
 
     @property
     def output(self):
@@ -55,6 +56,12 @@ class Case:
         """Return the rows (n_steps, batch) of such steps: a permutation, repeated where short."""
         rows = np.random.default_rng(2).permutation(self.rows)
         return np.resize(rows, (self.n_steps, self.batch))
+
+    @property
+    def heavy(self):
+        """Whether a step computes so long (1e11 operations) that launches cost nothing beside."""
+        weights = sum(a * b for a, b in zip(self.sizes, self.sizes[1:]))
+        return 6 * self.batch * weights > 1e11
 
     @property
     def peak_goal(self):
@@ -117,7 +124,7 @@ CELLS = (
     _cell("large", (784, 1024, 1024, 10), 512, "relu", "log_loss", "adam"),
     _cell("tabular", (100, 256, 256, 1), 1024, "relu", "squared_error", "adam"),
 )
-SEED_MNIST, MEDIUM, TABULAR = CELLS[2], CELLS[3], CELLS[5]
+SEED_MNIST, MEDIUM, LARGE, TABULAR = CELLS[2:]
 
 
 def _predict(cell, words, rows):
@@ -127,7 +134,7 @@ def _predict(cell, words, rows):
 def _on_card(name, sizes, batch, loss, precision, floor, goal, rows=60_000, compiled=False):
     return Case(
         name, sizes, batch, "relu", loss, "adam", rows, precision=precision, floor=floor,
-        goal=goal, compiled=compiled,
+        goal=goal, quick=True, compiled=compiled,
     )  # fmt: skip
 
 
@@ -148,17 +155,18 @@ KINDS = {
 }
 
 
-# Those with a goal first: a time limit cuts off the rest.
+# Those of a quick run first, by what is learnt of them: a time limit cuts off the rest.
 CUDA_KINDS = {
     "steps": (
+        *(replace(cell, rows=60_000, quick=True) for cell in (MEDIUM, LARGE, TABULAR)),
         _on_card("narrow", (784, 30, 10), 20, "log_loss", "highest", 0.3, 25),
         _on_card("tabular", (100, 256, 256, 1), 1024, "squared_error", "high", 1.8, 41),
+        _on_card("mnist-512", (784, 512, 512, 10), 256, "log_loss", "high", 5.5, 47, compiled=True),
         _on_card("giant", *GIANT, "high", 1680, 1780, rows=32_768),
         _on_card("giant", *GIANT, "medium", 990, 1180, rows=32_768),
-        _on_card("mnist-512", (784, 512, 512, 10), 256, "log_loss", "high", 5.5, 47, compiled=True),
-        *(replace(cell, rows=60_000) for cell in CELLS),
+        *(replace(cell, rows=60_000) for cell in CELLS[:3]),
     ),
-    "fits": (replace(MEDIUM, rows=60_000, epochs=10, lr=1e-3),),
+    "fits": (replace(MEDIUM, rows=60_000, epochs=10, lr=1e-3, quick=True),),
 }
 DEVICES = {"cpu": KINDS, "cuda": CUDA_KINDS}
 
@@ -166,12 +174,12 @@ DEVICES = {"cpu": KINDS, "cuda": CUDA_KINDS}
 def cases_of(kind: str, cells=(), *, device="cpu", quick=False, source=None) -> list[Case]:
     """Return the cases of a kind whose networks are asked for; all if none is.
 
-    quick: fits of one epoch, no more than 100 000 rows, on a card the cases with a goal;
+    quick: fits of one epoch, no more than 100 000 rows, on a card those marked so;
     source: the data set of the fits.
     """
     cases = [c for c in DEVICES[device][kind] if not cells or c.name.partition(" ")[0] in cells]
     if quick:
         cases = [replace(c, epochs=min(c.epochs, 1)) for c in cases if c.rows <= 100_000]
     if quick and device == "cuda" and not cells:
-        cases = [c for c in cases if c.goal or c.epochs]
+        cases = [c for c in cases if c.quick]
     return [replace(c, source=source) if c.epochs else c for c in cases]

@@ -23,7 +23,7 @@ from .report import setting
 
 PACKAGES = (
     "xpmlp", "numpy", "numba", "mkl", "scikit-learn", "torch", "triton", "jax", "jaxlib",
-    "onnxruntime", "cupy-cuda12x", "cupy-cuda13x", "nvmath-python", "nvidia-cublas",
+    "onnxruntime", "cupy-cuda12x", "cupy-cuda13x", "cuda-pathfinder", "nvidia-cublas",
 )  # fmt: skip
 QUERY = "name,driver_version,memory.total,clocks.max.sm,clocks.sm,power.limit"  # of nvidia-smi
 
@@ -117,7 +117,8 @@ def measure(
 ):
     """Time contenders on cases of their kind, one at a time, in turns.
 
-    least: units that a timing takes at least; quick: slow contenders only where a case wants them.
+    least: units that a timing takes at least; quick: without steps launched by the host where a
+    step is heavy.
     Yields a case's records, one a contender: "seconds" (a unit, an entry a round), or "error".
     """
     # A fit gets fresh processes: memory that an earlier one left behind would hide its own.
@@ -126,7 +127,7 @@ def measure(
         workers: dict = {}
         try:
             for case in batch:
-                able = [c for c in rivals if case.compiled or not (quick and c.slow)]
+                able = [c for c in rivals if not (quick and case.heavy and c.launches)]
                 for contender in able:
                     if contender not in workers:
                         workers[contender] = _worker(contender, threads)

@@ -72,12 +72,14 @@ def _short(text):
 
 
 def _remedy(error, facts):
-    """What to type against an error of CuPy's or nvmath's."""
+    """What to type against an error of CuPy's or cuBLASLt's."""
     if "memory" in error.lower():
         return "free the card's memory: nvidia-smi shows who holds it"
     if re.search("InsufficientDriver|NewerDriver|UnsupportedPtx", error):
         return f"too old a driver for this CuPy: update it, or {_install(facts)}"
-    if re.search(r"(lib|find \W?)(nvrtc|cu)|nvrtc64|cublas|\.h\b", error):
+    if "CUBLAS_STATUS" not in error and re.search(
+        r"(lib|find \W?)(nvrtc|cu)|nvrtc64|cublas|cuda\.pathfinder|\.h\b", error
+    ):
         return f"a part of CUDA is missing: {_install(facts)}"
     return _again(facts)
 
@@ -166,16 +168,12 @@ def _products(mine, facts):
     if "works" not in mine:
         remedy = _remedy(mine["error"], facts)
         return "-", f"cuBLAS fails ({_short(mine['error'])}): {remedy}", False
-    instead = "so accelerate='graph' becomes 'eager'"
-    if mine["nvmath"] is None:
-        text = f"cuBLAS works; nvmath-python is not installed, {instead}: {_install(facts)}"
-    elif "error" in mine:
-        remedy = _remedy(mine["error"], facts)
+    if "error" in mine:
+        remedy, instead = _remedy(mine["error"], facts), "so accelerate='graph' becomes 'eager'"
         text = f"cuBLAS works; cuBLASLt fails ({_short(mine['error'])}), {instead}: {remedy}"
-    else:
-        major, rest = divmod(mine["cublaslt"], 10000)
-        text = f"cuBLAS works, and cuBLASLt {major}.{rest // 100} by nvmath-python"
-    return mine["nvmath"] or "-", text, True
+        return "-", text, True
+    version = ".".join(map(str, mine["cublaslt"]))
+    return version, "cuBLAS works, and cuBLASLt, as cuda-pathfinder finds it", True
 
 
 def _engine(mine, facts):

@@ -190,23 +190,20 @@ def _compiler(facts):
 
 
 def _products(facts):
-    """Multiply by cuBLAS, and open cuBLASLt through nvmath-python."""
+    """Multiply by cuBLAS, and open cuBLASLt as the engine does."""
     if not _can_compute(facts):
         return {}
     cupy = import_module("cupy")
     x = cupy.asarray(np.eye(2, dtype="float32") + 1)
     if cupy.asnumpy(x @ x).tolist() != [[5.0, 4.0], [4.0, 5.0]]:
         return {"error": f"[[2, 1], [1, 2]] squared is {cupy.asnumpy(x @ x).tolist()}"}
-    if not find_spec("nvmath"):
-        return {"works": True, "nvmath": None}
-    found = {"works": True, "nvmath": ""}
     try:
-        found["nvmath"] = import_module("nvmath").__version__
-        lt = import_module("nvmath.bindings.cublasLt")
-        lt.destroy(lt.create())
-        return found | {"cublaslt": lt.get_version()}
+        from ..engines.cupy import cublaslt
+
+        cublaslt.CublasLt()
+        return {"works": True, "cublaslt": cublaslt.version()}
     except Exception as error:
-        return found | {"error": reason(error)}
+        return {"works": True, "error": reason(error)}
 
 
 def _engine(facts):

@@ -1,33 +1,58 @@
-"""The command `parity`: do the array libraries of this machine agree?"""
+"""The command `parity`: do the array libraries of this machine agree, and those of another?"""
 
 import click
 
+from ..errors import DataError
+from .data import writable
 
-def _file(name, what):
-    """Return an option for a file, opened before the run so that a bad path costs no time."""
-    kind = click.File("w", encoding="utf-8", lazy=False)
-    return click.option(name, type=kind, metavar="FILE", help=f"Write the report as {what}.")
+REPORTS = {"html": "a page", "json": "JSON", "junit": "JUnit's XML"}
 
 
+def reports(command):
+    """Give a command an option for each kind of report."""
+    for kind, what in reversed(REPORTS.items()):
+        text = f"Write the report as {what}."
+        path = click.Path(dir_okay=False)
+        command = click.option(f"--{kind}", type=path, metavar="FILE", help=text)(command)
+    return command
+
+
+# fmt: off
 @click.command("parity")
-@click.option(
-    "--xp", multiple=True, metavar="LIBRARY[:DEVICE]",
+@click.option("--xp", multiple=True, metavar="LIBRARY[:DEVICE]",
     help="numpy, cupy, torch:cpu, torch:cuda, jax, array_api_strict, or any module of Array API "
-    "arrays; repeatable (default: XPMLP_BACKENDS, or what is installed and works).",
-)  # fmt: skip
-@_file("--html", "a page")
-@_file("--json", "JSON")
-@_file("--junit", "JUnit's XML")
-def parity(xp, **files):
+    "arrays; repeatable (default: XPMLP_BACKENDS, or what is installed and works).")
+@click.option("--save", type=click.Path(dir_okay=False), metavar="FILE",
+    help="Keep all results, about 1.2 MB a library, to compare with on another machine.")
+@click.option("--against", metavar="FILE",
+    help="Compare with what --save kept on another machine, by the same bounds; the libraries "
+    "there and here need not be the same.")
+@reports
+# fmt: on
+def parity(xp, save, against, **files):
     """Run every operation on each array library, against a wider float on NumPy.
 
     Exit codes: 0 all within their bounds, 1 something is not, or a library does not work.
     """
+    from ..files.atomic import atomic_write
     from ..testing.parity import run_parity
+    from ..testing.parity.saved import read_results, write_results
 
-    report = run_parity(xp)
+    files = {kind: path for kind, path in ({"save": save} | files).items() if path is not None}
+    for kind, path in files.items():
+        writable(f"--{kind}", path, against, *(files[other] for other in files if other != kind))
+    try:
+        there = None if against is None else read_results(against)
+    except DataError as error:
+        raise click.UsageError(f"--against {error}") from error
+    report = run_parity(xp, there=there)
     click.echo(str(report))
-    for kind, file in files.items():
-        if file:
-            file.write(getattr(report, kind)())
+    for kind, path in files.items():
+        if kind != "save":
+            atomic_write(path, getattr(report, kind)().encode())
+        elif report.here and report.here.outputs:
+            write_results(path, report.here)
+            click.echo(f"results: {path}")
+        else:
+            click.echo(f"--save {path}: nothing is saved, as no library has run.", err=True)
     return 0 if report.ok else 1

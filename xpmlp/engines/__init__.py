@@ -45,7 +45,7 @@ ACCELERATIONS = ("auto", "generic", "eager", "graph")
 # What a step of three layers under Adam costs on a card beside its products, in launches of a
 # kernel: counted on a stand-in for a card, those of a graph by the time that its nodes should take.
 LAUNCHES = {"generic": 72, "eager": 16, "graph": 4}
-BEST = "generic"  # what accelerate="auto" comes to where all goes well
+BEST = "generic"  # what accelerate="auto" comes to for chains where all goes well
 
 
 def launches(network, options: Options = DEFAULTS) -> int:

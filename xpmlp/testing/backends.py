@@ -15,7 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, Home, array_at, float_dtypes, from_host, is_jax, namespace, to_host
+from ..arrays import (
+    Array,
+    Home,
+    array_at,
+    float_dtypes,
+    from_host,
+    home,
+    is_jax,
+    namespace,
+    to_host,
+)
 from ..errors import DeviceError
 
 LIBRARIES = ("numpy", "cupy", "torch", "jax", "array_api_strict")  # looked for when none is named
@@ -125,7 +135,17 @@ def dtype_name(x: Array) -> str:
     return str(x.dtype).rpartition(".")[2]
 
 
-def one_line(error: Exception) -> str:
-    """Return an error's text on one line of bounded length, without control characters."""
-    text = "".join(c if c.isprintable() else " " for c in str(error))
+def facts(name: str) -> dict[str, str]:
+    """Return the version of a library and its device, "-" where it does not work."""
+    try:
+        device = home(find(name).like).device
+    except DeviceError:
+        return {"version": "-", "device": "-"}
+    root = import_module(name.partition(":")[0].partition(".")[0])
+    return {"version": str(getattr(root, "__version__", "unknown")), "device": device}
+
+
+def one_line(text: object) -> str:
+    """Return a text, as an error's, on one line of bounded length, without control characters."""
+    text = "".join(c if c.isprintable() else " " for c in str(text))
     return " ".join(text.split())[:300]

@@ -5,6 +5,7 @@ does nothing where no parity test has run.
 """
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ ROW = "xpmlp parity"  # the name of a property: a row of the report, its test's 
 
 
 def pytest_addoption(parser):
-    """Add --xp, --xp-require and --xp-report."""
+    """Add --xp, --xp-require, --xp-report and --xp-against."""
     group = parser.getgroup("xpmlp", "parity of array libraries")
     group.addoption(
         "--xp", action="append", default=[], metavar="LIBRARY[:DEVICE]",
@@ -27,28 +28,47 @@ def pytest_addoption(parser):
     group.addoption(
         "--xp-report", metavar="FILE", help="write the parity report here (.json or .html)"
     )
+    group.addoption(
+        "--xp-against", metavar="FILE",
+        help="compare with what `xpmlp parity --save FILE` kept on another machine",
+    )  # fmt: skip
 
 
 def pytest_configure(config):
-    """Gather the rows in the process that reports."""
-    path = config.getoption("--xp-report")
+    """Read and try the files before the tests run; gather the rows in the process that reports."""
+    path, against = config.getoption("--xp-report"), config.getoption("--xp-against")
     if hasattr(config, "workerinput"):  # a worker's rows travel in its tests' properties
         return
+    there = None if against is None else _read(against)
     if path is not None:
         try:
             if Path(path).suffix not in (".json", ".html"):
                 raise OSError(0, "its name must end in .json or .html")
-            open(path, "a").close()  # before the tests run, not after
+            if against is not None and os.path.realpath(path) == os.path.realpath(against):
+                raise OSError(0, "it would overwrite the file of --xp-against")
+            open(path, "a").close()
         except OSError as error:
             raise pytest.UsageError(f"--xp-report {path}: {error.strerror}") from error
-    config.pluginmanager.register(_Gatherer(path), "xpmlp parity report")
+    config.pluginmanager.register(_Gatherer(path, there), "xpmlp parity report")
+
+
+def _read(path):
+    """Return the results in a file."""
+    from ..errors import DataError
+    from .parity.saved import read_results
+
+    try:
+        return read_results(path)
+    except DataError as error:
+        raise pytest.UsageError(f"--xp-against {error}") from error
 
 
 class _Gatherer:
     """Rows of the tests that have run, shown and written at the end."""
 
-    def __init__(self, path):
-        self.path, self.rows = path, {}  # (number of the test, of the row in it) -> row
+    def __init__(self, path, there=None):
+        self.path, self.there = path, there
+        self.rows = {}  # (number of the test, of the row in it) -> row
 
     def pytest_runtest_logreport(self, report):
         told = [json.loads(text) for name, text in report.user_properties if name == ROW]
@@ -61,7 +81,8 @@ class _Gatherer:
             return
         from .parity import Report, Row
 
-        report = Report([*dict.fromkeys(Row(*row) for _, row in sorted(self.rows.items()))])
+        rows = dict.fromkeys(Row(*row) for _, row in sorted(self.rows.items()))
+        report = Report([*rows], there=self.there)
         terminalreporter.section("parity of array libraries")
         terminalreporter.write_line(str(report))
         if self.path:

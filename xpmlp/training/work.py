@@ -17,10 +17,21 @@ def work_of(network, n_features: int, n_rows: int, batch_size: int, n_epochs: in
     A step multiplies each row of its batch by each parameter three times: forward, for the
     parameter's gradient, and for that of the layer's input. With their sums that is six FLOP.
     """
-    shapes, _ = shapes_of(network, n_features)
-    n_params = sum(math.prod(shape) for _, group, shape in walk(network, shapes) if group.trained)
-    step = 6.0 * n_params * batch_size
+    step = 6.0 * sum(map(math.prod, _trained(network, n_features))) * batch_size
     return Work(step, step * n_epochs * math.ceil(n_rows / batch_size))
+
+
+def memory_of(network, x: Array | SparseRows, batch_size: int) -> int:
+    """Return about the most bytes that a training of a network on rows x takes.
+
+    X three times, as early stopping copies it; the parameters ten times, with gradients, the rule's
+    state and best weights; a batch's activations and their gradients. Of a sparse X a part at a
+    time is there.
+    """
+    (n, d), shapes = x.shape, _trained(network, x.shape[1])
+    rows = 0 if isinstance(x, SparseRows) else 3 * n * d
+    activations = batch_size * sum(shape[-1] for shape in shapes)  # of weights and offsets: twice
+    return (rows + 10 * sum(map(math.prod, shapes)) + activations) * x.dtype.itemsize
 
 
 def where_it_pays(
@@ -33,11 +44,15 @@ def where_it_pays(
     n, d = x.shape
     if rule is None:
         batch_size, options = n, options._replace(accelerate="generic")
-    work = work_of(network, d, n, batch_size, n_epochs)
-    # Of a sparse X a part at a time is on the card.
-    n_bytes = 0 if isinstance(x, SparseRows) else x.nbytes
+    work, n_bytes = work_of(network, d, n, batch_size, n_epochs), memory_of(network, x, batch_size)
     card, why = chosen(work, launches(network, options), n_bytes, str(x.dtype))
     if card is None:
         return x, why
     like = array_at(card)
     return (SparseRows(x.csr, like) if isinstance(x, SparseRows) else moved(x, like)), why
+
+
+def _trained(network, n_features):
+    """Return the shapes of the parameters that steps train."""
+    shapes, _ = shapes_of(network, n_features)
+    return [shape for _, group, shape in walk(network, shapes) if group.trained]

@@ -38,7 +38,8 @@ class Contender(NamedTuple):
     needs: tuple[str, ...] = ()
     role: str = "peer"
     without: tuple[str, ...] = ()
-    slow: bool = False  # to make ready
+    slow: bool = False  # to make ready: in a quick run it comes last, if at all
+    launches: bool = False  # by the host, one by one: left out of a quick run where that is heavy
     device: str = "cpu"
 
     @property

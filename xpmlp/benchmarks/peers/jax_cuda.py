@@ -120,7 +120,7 @@ def fit(case, data, device="cuda"):
 
 
 CONTENDERS = (
-    Contender("JAX jit", "steps", steps, ("jax",), device="cuda"),
+    Contender("JAX jit", "steps", steps, ("jax",), device="cuda", launches=True),
     Contender("JAX scan", "steps", scanned, ("jax",), device="cuda"),
     Contender("JAX scan", "fits", fit, ("jax",), device="cuda"),
 )

@@ -111,7 +111,7 @@ def _estimator(case, **options):
 
 def fit(case, data):
     """Prepare `MLPClassifier.fit`, its checks included."""
-    est = _estimator(case)
+    est = _estimator(case, device="cpu")
     run = repeated(quietly(est.fit), data[0], data[1].argmax(axis=1))
     return Ready(run, case.epochs, lambda: list(zip(est.coefs_, est.intercepts_)))
 
@@ -136,7 +136,8 @@ def _fitted(case):
     """Return an estimator that holds the case's weights."""
     classifies = case.loss == "log_loss"
     make = MLPClassifier if classifies else MLPRegressor
-    est = make(hidden_layer_sizes=case.sizes[1:-1], activation=case.activation, max_iter=1)
+    sizes = {"hidden_layer_sizes": case.sizes[1:-1], "max_iter": 1}
+    est = make(**sizes, activation=case.activation, device="cpu")
     y = np.arange(case.sizes[-1]) if classifies else np.zeros(1, np.float32)
     quietly(est.fit)(np.zeros((len(y), case.sizes[0]), np.float32), y)
     est.coefs_, est.intercepts_ = map(list, zip(*case.weights()))

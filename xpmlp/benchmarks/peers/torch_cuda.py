@@ -221,7 +221,7 @@ def _on_card(name, kind, make, **options):
 
 
 CONTENDERS = (
-    _on_card("torch eager", "steps", steps),
+    _on_card("torch eager", "steps", steps, launches=True),
     _on_card("torch.compile", "steps", compiled, slow=True),
     _on_card("torch graph", "steps", captured),
     _on_card("torch graph, 8 steps", "steps", partial(captured, at_once=8)),

@@ -22,13 +22,12 @@ from ..generic import generic_engine
 from ..torch import torch_engine
 from .fused import KERNELS, FusedRule
 from .graph import Player
-from .products import CupyProducts, LtProducts, NoAlgorithm, cublaslt
+from .products import CupyProducts, LtProducts, NoAlgorithm, lt_here
 from .program import Program
 from .trouble import careful_run, fitting, free_pools, in_parts
 from .units import rule_of, units_of
 
 PROVEN = "generic"  # the best tier whose tests and benchmark have passed on a card
-STORED = {"medium": "bfloat16"}
 IDLE_BYTES = 256 << 20  # of buffers that are kept for the next fit of the same step
 
 
@@ -146,9 +145,10 @@ def _choice(step, lead, tier, options):
     short = step.dtype == "float32" and options.matmul_precision != "highest"
     if not (short or lead or tier == "graph"):
         return Choice(_cupy_products, step.dtype, False)
-    if cublaslt() is None:
-        return _plainly(step, tier, options, "nvmath-python does not work here")
-    stored = STORED.get(options.matmul_precision, step.dtype) if short else step.dtype
+    if lt_here() is None:
+        return _plainly(step, tier, options, "cuBLASLt does not work here")
+    halved = short and options.matmul_precision == "medium"
+    stored = "bfloat16" if halved else step.dtype
     compute = "tf32" if short and stored == "float32" else step.dtype
     return Choice(partial(LtProducts, compute), stored, tier == "graph")
 
@@ -158,7 +158,7 @@ def _plainly(step, tier, options, reason):
     short = step.dtype == "float32" and options.matmul_precision != "highest"
     lost = [f"products stay in {step.dtype}"] * short
     lost += ["kernels are launched one by one"] * (tier == "graph")
-    remedy = "" if cublaslt() else (
+    remedy = "" if lt_here() else (
         ': pip install "xpmlp[cuda13]" or "xpmlp[cuda12]", `xpmlp doctor` says which'
     )  # fmt: skip
     text = f"{reason}, so {' and '.join(lost)}{remedy}." if lost else ""

@@ -6,8 +6,9 @@
 // D inputs, H units, C outputs, P parameters. Arrays are row-major. What reads the stretch's step
 // number t takes that step's numbers from the plan, so that the same launch serves every step.
 //
-// Row kernels: blocks of 32 x 8 threads, a warp a row. Sums are taken in a fixed order, without
-// floating-point atomics: the last block to finish adds what the blocks have left.
+// Row kernels: blocks of 32 x 8 threads, a warp a row, a thread W neighbours. Sums are taken in a
+// fixed order, without floating-point atomics: the last block to finish adds what the blocks have
+// left.
 #ifdef BFLOAT16
 #include <cuda_bf16.h>
 #endif
@@ -44,6 +45,40 @@ __device__ __forceinline__ T load(__nv_bfloat16 v) { return (T)__bfloat162float(
 __device__ __forceinline__ void store(__nv_bfloat16 *p, T v) { *p = __float2bfloat16((float)v); }
 #endif
 
+// ---- Packs of numbers
+
+// W neighbours. Of T they are 16 bytes, which one instruction loads or stores.
+enum { W = 16 / sizeof(T) };
+template <class V> struct alignas(W * sizeof(V)) Pack {
+    V at[W];
+};
+
+// The first n numbers from p on, at most W, and zeros. At once where p is aligned as a Pack is.
+template <class V> __device__ __forceinline__ Pack<T> load_pack(const V *p, long long n) {
+    Pack<T> v = {};
+    if (n >= W && (size_t)p % sizeof(Pack<V>) == 0) {
+        Pack<V> stored = *(const Pack<V> *)p;
+        for (int e = 0; e < W; ++e) v.at[e] = load(stored.at[e]);
+    } else {
+        for (int e = 0; e < W; ++e)
+            if (e < n) v.at[e] = load(p[e]);
+    }
+    return v;
+}
+
+template <class V> __device__ __forceinline__ void store_pack(V *p, const Pack<T> &v, long long n) {
+    if (n >= W && (size_t)p % sizeof(Pack<V>) == 0) {
+        Pack<V> stored;
+        for (int e = 0; e < W; ++e) store(stored.at + e, v.at[e]);
+        *(Pack<V> *)p = stored;
+    } else {
+        for (int e = 0; e < W; ++e)
+            if (e < n) store(p + e, v.at[e]);
+    }
+}
+
+// ---- Activations
+
 // Comparisons that let NaN through, as the Array API's maximum does and fmax does not.
 __device__ __forceinline__ T above(T v, T low) { return v <= low ? low : v; }
 __device__ __forceinline__ T below(T v, T high) { return v >= high ? high : v; }
@@ -60,7 +95,8 @@ enum { IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, ELU, SELU, GELU, GELU_TANH, S
 #define GELU_C T(0.79788456080286536)
 #define ROOT_HALF T(0.70710678118654752)
 
-__device__ T activation(int kind, T z) {
+// Not inlined, nor is `slope`: W copies in each kernel would take a first fit long to compile.
+__device__ __noinline__ T activation(int kind, T z) {
     switch (kind) {
     case LOGISTIC: return sigmoid(z);
     case TANH: return tanh(z);
@@ -80,7 +116,7 @@ __device__ T activation(int kind, T z) {
 }
 
 // The derivative, from the activation a up to SELU and for HARD_TANH, else from z.
-__device__ T slope(int kind, T v) {
+__device__ __noinline__ T slope(int kind, T v) {
     switch (kind) {
     case LOGISTIC: return v * (T(1) - v);
     case TANH: return T(1) - v * v;
@@ -196,9 +232,13 @@ extern "C" __global__ void gather(const Stretch *s, S *x, int N, int n, int firs
     size_t row = s->rows[(s->t * gridDim.z + k) * N + first + i];
     const T *__restrict__ from = s->x + row * D;
     S *__restrict__ to = x + (k * n + i) * D;
-#pragma unroll 4
-    for (int j = blockIdx.y * 32 + threadIdx.x; j < D; j += 32 * gridDim.y)
-        store(to + j, from[j] * kept(drop, key, (unsigned)(first + i) * D + j));
+#pragma unroll 2
+    for (int j = (blockIdx.y * 32 + threadIdx.x) * W; j < D; j += 32 * W * gridDim.y) {
+        Pack<T> v = load_pack(from + j, D - j);
+        for (int e = 0; e < W; ++e)
+            v.at[e] *= kept(drop, key, (unsigned)(first + i) * D + j + e);
+        store_pack(to + j, v, D - j);
+    }
 }
 
 // out = dropout(activation(z + b)); where z is another array it keeps what `slope` takes, z or a.
@@ -211,12 +251,20 @@ extern "C" __global__ void bias_act(const Stretch *s, S *z, S *out, const T *b, 
     const int *key = key_of(drop);
     size_t i = (size_t)blockIdx.x * 8 + threadIdx.y, k = blockIdx.z;
     if (i >= n) return;
-    size_t at = (k * n + i) * H;
-    for (int j = blockIdx.y * 32 + threadIdx.x; j < H; j += 32 * gridDim.y) {
-        T v = load(z[at + j]) + (b ? b[k * stride + j] : T(0));
-        T a = activation(act, v);
-        if (z != out) store(z + at + j, keep_z ? v : a);
-        store(out + at + j, a * kept(drop, key, (unsigned)(first + i) * H + j));
+    bool keep = z != out;
+    z += (k * n + i) * H;
+    out += (k * n + i) * H;
+    for (int j = (blockIdx.y * 32 + threadIdx.x) * W; j < H; j += 32 * W * gridDim.y) {
+        Pack<T> v = load_pack(z + j, H - j), bias = {}, taken, a;
+        if (b) bias = load_pack(b + k * stride + j, H - j);
+        for (int e = 0; e < W; ++e) {
+            v.at[e] += bias.at[e];
+            a.at[e] = activation(act, v.at[e]);
+            taken.at[e] = keep_z ? v.at[e] : a.at[e];
+            a.at[e] *= kept(drop, key, (unsigned)(first + i) * H + j + e);
+        }
+        if (keep) store_pack(z + j, taken, H - j);
+        store_pack(out + j, a, H - j);
     }
 }
 
@@ -295,28 +343,35 @@ extern "C" __global__ void loss_grad(Stretch *s, S *z, const T *b, long long str
 extern "C" __global__ void dact_colsum(const Stretch *s, S *d, const S *aux, T *db,
                                        long long stride, T *partial, unsigned *counters, int act,
                                        int n, int first, int H, unsigned word, int limit, T scale) {
-    __shared__ T sums[8][32];
+    alignas(16) __shared__ T sums[8 * W][32];
     Dropout drop = {s, word, limit, scale};
     const int *key = key_of(drop);
-    int j = blockIdx.x * 32 + threadIdx.x;
+    // Here a warp takes W rows of the tile's 32 columns at once.
+    int row = threadIdx.y * W + threadIdx.x / (32 / W), column = threadIdx.x % (32 / W) * W;
+    int j = blockIdx.x * 32 + column;
     size_t k = blockIdx.z;
-    T sum = T(0);
+    Pack<T> sum = {};
     if (j < H)
-        for (size_t i = blockIdx.y * 8 + threadIdx.y; i < n; i += 8 * gridDim.y) {
+        for (size_t i = blockIdx.y * 8 * W + row; i < n; i += 8 * W * gridDim.y) {
             size_t at = (k * n + i) * H + j;
-            T v = load(d[at]);
+            Pack<T> v = load_pack(d + at, H - j);
             if (aux) {
-                v = v * kept(drop, key, (unsigned)(first + i) * H + j) * slope(act, load(aux[at]));
-                store(d + at, v);
+                Pack<T> a = load_pack(aux + at, H - j);
+                for (int e = 0; e < W; ++e)
+                    v.at[e] = v.at[e] * kept(drop, key, (unsigned)(first + i) * H + j + e) *
+                              slope(act, a.at[e]);
+                store_pack(d + at, v, H - j);
             }
-            sum += v;
+            for (int e = 0; e < W; ++e) sum.at[e] += v.at[e];
         }
     if (!db) return;
-    sums[threadIdx.y][threadIdx.x] = sum;
+    store_pack(&sums[row][column], sum, W);
     __syncthreads();
+    j = blockIdx.x * 32 + threadIdx.x;
     if (threadIdx.y == 0 && j < H) {
-        for (int i = 1; i < 8; ++i) sum += sums[i][threadIdx.x];
-        partial[(k * gridDim.y + blockIdx.y) * H + j] = sum;
+        T total = sums[0][threadIdx.x];
+        for (int i = 1; i < 8 * W; ++i) total += sums[i][threadIdx.x];
+        partial[(k * gridDim.y + blockIdx.y) * H + j] = total;
     }
     if (!last_block(counters + k * gridDim.x + blockIdx.x, gridDim.y)) return;
     if (threadIdx.y == 0 && j < H) {
@@ -329,11 +384,20 @@ extern "C" __global__ void dact_colsum(const Stretch *s, S *d, const S *aux, T *
 
 // ---- Update rules
 
+__device__ __forceinline__ long long thread_of() {
+    return blockIdx.x * 256LL + threadIdx.y * 32 + threadIdx.x;
+}
+
+// Of 256 threads, that a multiprocessor holds at once: registers are held to that.
+enum { BLOCKS = sizeof(T) == 4 ? 5 : 3 };
+
+__device__ __forceinline__ long long packs_of(long long n) { return (n + W - 1) / W; }
+
 enum { SGD, MOMENTUM, NESTEROV, ADAM, RMSPROP, ADAGRAD };
 
-// One parameter after the rule; u and v are its slots. c, e: the rule's two factors, c1, e1: one
+// One parameter after the rule; u and v are its slots. c, d: the rule's two factors, c1, d1: one
 // minus them.
-__device__ __forceinline__ T descend(int rule, T p, T g, T rate, T &u, T &v, T c, T c1, T e, T e1,
+__device__ __forceinline__ T descend(int rule, T p, T g, T rate, T &u, T &v, T c, T c1, T d, T d1,
                                      T epsilon) {
     switch (rule) {
     case SGD: return p - g * rate;
@@ -345,7 +409,7 @@ __device__ __forceinline__ T descend(int rule, T p, T g, T rate, T &u, T &v, T c
         return p - g * rate + c * u;
     case ADAM:
         u = u * c + c1 * g;
-        v = v * e + g * g * e1;
+        v = v * d + g * g * d1;
         return p - rate * u / (sqrt(v) + epsilon);
     case RMSPROP:
         u = u * c + c1 * (g * g);
@@ -360,29 +424,35 @@ __device__ __forceinline__ T descend(int rule, T p, T g, T rate, T &u, T &v, T c
 // the step's penalty and goes on to the next step.  Without U or V the rule has no such slot; with
 // `shadow` it gets the new parameters as products read them.  counters: (K + 1).
 // grid: blocks, 1, K
-extern "C" __global__ void update(Stretch *s, T *p, const T *__restrict__ g, T *u, T *v, S *shadow,
-                                  T *partial, unsigned *counters, long long Pw, long long Pb,
-                                  int rule, int penalised, int decoupled, T c, T c1, T e, T e1,
-                                  T epsilon) {
+extern "C" __global__ void __launch_bounds__(256, BLOCKS)
+update(Stretch *s, T *p, const T *__restrict__ g, T *u, T *v, S *shadow, T *partial,
+       unsigned *counters, long long Pw, long long Pb, int rule, int penalised, int decoupled, T c,
+       T c1, T d, T d1, T epsilon) {
     long long k = blockIdx.z, K = gridDim.z, t = s->t * K + k;
     T rate = s->rate[t], decay = s->decay[t], shrink = s->shrink[t], squares = T(0);
-    long long thread = blockIdx.x * 256LL + threadIdx.y * 32 + threadIdx.x;
-    for (long long i = thread; i < Pw + Pb; i += 256LL * gridDim.x) {
-        bool weight = i < Pw;
-        long long at = weight ? k * Pw + i : K * Pw + k * Pb + (i - Pw);
+    long long packs = packs_of(Pw);  // of weights, then those of offsets
+    for (long long i = thread_of(); i < packs + packs_of(Pb); i += 256LL * gridDim.x) {
+        bool weight = i < packs;
+        long long from = (weight ? i : i - packs) * W, n = (weight ? Pw : Pb) - from;
+        long long at = from + (weight ? k * Pw : K * Pw + k * Pb);
         // All are loaded before any is stored: else each would wait for the one before.
-        T now = p[at], grad = g[at], a = u ? u[at] : T(0), b = v ? v[at] : T(0);
-        if (weight && penalised) {
-            T shrunk = decay * now;
-            squares += shrunk * now;
-            grad += shrunk;
+        Pack<T> now = load_pack(p + at, n), grad = load_pack(g + at, n), a = {}, b = {};
+        if (u) a = load_pack(u + at, n);
+        if (v) b = load_pack(v + at, n);
+        for (int e = 0; e < W; ++e) {
+            if (weight && penalised) {
+                T shrunk = decay * now.at[e];
+                squares += shrunk * now.at[e];
+                grad.at[e] += shrunk;
+            }
+            if (weight && decoupled) now.at[e] -= shrink * now.at[e];
+            now.at[e] = descend(rule, now.at[e], grad.at[e], rate, a.at[e], b.at[e], c, c1, d, d1,
+                                epsilon);
         }
-        if (weight && decoupled) now -= shrink * now;
-        now = descend(rule, now, grad, rate, a, b, c, c1, e, e1, epsilon);
-        p[at] = now;
-        if (u) u[at] = a;
-        if (v) v[at] = b;
-        if (shadow) store(shadow + at, now);
+        store_pack(p + at, now, n);
+        if (u) store_pack(u + at, a, n);
+        if (v) store_pack(v + at, b, n);
+        if (shadow) store_pack(shadow + at, now, n);
     }
     squares = block_sum(squares);
     if (threadIdx.x == 0 && threadIdx.y == 0) partial[k * gridDim.x + blockIdx.x] = squares;
@@ -394,23 +464,28 @@ extern "C" __global__ void update(Stretch *s, T *p, const T *__restrict__ g, T *
 
 // shadow (n): the parameters as products read them.  grid: blocks
 extern "C" __global__ void cast(S *shadow, const T *p, long long n) {
-    long long thread = blockIdx.x * 256LL + threadIdx.y * 32 + threadIdx.x;
-    for (long long i = thread; i < n; i += 256LL * gridDim.x) store(shadow + i, p[i]);
+    for (long long i = thread_of() * W; i < n; i += 256LL * W * gridDim.x)
+        store_pack(shadow + i, load_pack(p + i, n - i), n - i);
 }
 
 // ---- The same for networks that are no plain chain: one array at a time
 
 // One leaf (K, P) after the rule; rate: (K) or one for all.  grid: blocks, 1, K
-extern "C" __global__ void apply_rule(T *p, const T *g, T *u, T *v, const T *rate, int rates,
-                                      long long P, int rule, T c, T c1, T e, T e1, T epsilon) {
+extern "C" __global__ void __launch_bounds__(256, BLOCKS)
+apply_rule(T *p, const T *g, T *u, T *v, const T *rate, int rates, long long P, int rule, T c, T c1,
+           T d, T d1, T epsilon) {
     T own = rate[rates > 1 ? blockIdx.z : 0];
-    long long thread = blockIdx.x * 256LL + threadIdx.y * 32 + threadIdx.x;
-    for (long long i = thread; i < P; i += 256LL * gridDim.x) {
-        long long at = blockIdx.z * P + i;
-        T a = u ? u[at] : T(0), b = v ? v[at] : T(0);
-        p[at] = descend(rule, p[at], g[at], own, a, b, c, c1, e, e1, epsilon);
-        if (u) u[at] = a;
-        if (v) v[at] = b;
+    for (long long i = thread_of() * W; i < P; i += 256LL * W * gridDim.x) {
+        long long at = blockIdx.z * P + i, n = P - i;
+        Pack<T> now = load_pack(p + at, n), grad = load_pack(g + at, n), a = {}, b = {};
+        if (u) a = load_pack(u + at, n);
+        if (v) b = load_pack(v + at, n);
+        for (int e = 0; e < W; ++e)
+            now.at[e] = descend(rule, now.at[e], grad.at[e], own, a.at[e], b.at[e], c, c1, d, d1,
+                                epsilon);
+        store_pack(p + at, now, n);
+        if (u) store_pack(u + at, a, n);
+        if (v) store_pack(v + at, b, n);
     }
 }
 
@@ -418,7 +493,6 @@ extern "C" __global__ void apply_rule(T *p, const T *g, T *u, T *v, const T *rat
 extern "C" __global__ void random_bits(int *bits, const int *key, long long n, long long first) {
     key += blockIdx.z * 2;
     bits += blockIdx.z * n;
-    long long thread = blockIdx.x * 256LL + threadIdx.y * 32 + threadIdx.x;
-    for (long long i = thread; i < n; i += 256LL * gridDim.x)
+    for (long long i = thread_of(); i < n; i += 256LL * gridDim.x)
         bits[i] = hashed((unsigned)(first + i), (unsigned)key[0], (unsigned)key[1]);
 }

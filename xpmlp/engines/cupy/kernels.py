@@ -14,7 +14,9 @@ BLOCK = (32, 8, 1)  # threads: a warp a row
 # What arrays of a stored type are made of: bfloat16 needs no more than its 16 bits.
 STORED = {"bfloat16": "uint16", "float32": "float32", "float64": "float64"}
 C_TYPES = {"bfloat16": "__nv_bfloat16", "float32": "float", "float64": "double"}
-DECLARED = re.compile(r'extern "C" __global__ void (\w+)\(([^)]*)\)')
+DECLARED = re.compile(
+    r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\)\s)?(\w+)\(([^)]*)\)'
+)
 
 
 def options(dtype: str, stored: str) -> tuple[str, ...]:
@@ -72,13 +74,13 @@ def grid_of(rows: int, K: int = 1, columns: int = 1) -> tuple[int, int, int]:
 
 
 def blocks_of(n: int, K: int = 1) -> tuple[int, int, int]:
-    """Return the grid of a kernel over n elements: 256 a block, but no more blocks than work."""
-    return max(1, min(-(-n // 256), most_blocks())), 1, K
+    """Return the grid of a kernel over n elements: 4 a thread, but no more blocks than work."""
+    return max(1, min(-(-n // 1024), most_blocks())), 1, K
 
 
 def chunks_of(rows: int, others: int) -> int:
     """Return into how many chunks rows are cut where so many blocks work on each."""
-    return max(1, min(-(-rows // 16), most_blocks() // others))
+    return max(1, min(-(-rows // 32), most_blocks() // others))
 
 
 def most_blocks() -> int:

@@ -5,17 +5,19 @@ K members, each a row-major matrix: arrays are (K, rows, columns), the last axis
 """
 
 import warnings
-import weakref
 from functools import cache
-from importlib.util import find_spec
+from itertools import islice
 from typing import Any, NamedTuple
 
 import cupy
 import numpy as np
 
+from . import cublaslt as lt
+
 WORKSPACE = 32 << 20  # bytes, what cuBLAS recommends for Hopper; 4 MiB would do before it
-REQUESTED = 4  # algorithms to choose from
+REQUESTED = 16  # algorithms to choose from
 GAIN = 0.97  # of the first one's time: less is noise
+STORED = {"uint16": "bfloat16"}  # what arrays of a dtype hold, where that is not its name
 
 
 class Matrix(NamedTuple):
@@ -65,25 +67,17 @@ class NoAlgorithm(Exception):
     """cuBLASLt has none for a product: its shapes, types, alignment, epilogue."""
 
 
-def cublaslt():
-    """Return nvmath's bindings of cuBLASLt and cuBLAS and a handle, or None where they do not work.
-
-    The bindings call the library with a stream and a workspace of ours: CuPy's own products
-    refuse to be captured into a graph.
-    """
-    return _bindings(cupy.cuda.Device().id)
+def lt_here():
+    """Return cuBLASLt on the current card, or None where it does not work."""
+    return _lt_of(cupy.cuda.Device().id)
 
 
 @cache
-def _bindings(device):
-    if not find_spec("nvmath"):
-        return None
+def _lt_of(device):
     try:
-        from nvmath.bindings import cublas, cublasLt
-
-        return cublasLt, cublas, cublasLt.create()
+        return lt.CublasLt()
     except Exception as error:  # the library is missing, or does not fit the driver
-        warnings.warn(f"nvmath-python does not work here: {error}", RuntimeWarning)
+        warnings.warn(f"cuBLASLt does not work here: {error}", RuntimeWarning)
         return None
 
 
@@ -95,14 +89,11 @@ class LtProducts:
     """
 
     name = "cuBLASLt"
-    chosen: dict = {}  # what kind of product -> the algorithm's 64 bytes
+    chosen: dict = {}  # what kind of product -> the algorithm
 
     def __init__(self, compute: str, *, by_time: bool = True):
-        self.lt, cublas, self.handle = cublaslt()
-        kinds = {"float32": "32F", "tf32": "32F_FAST_TF32", "float64": "64F"}
-        self.compute = int(getattr(cublas.ComputeType, f"COMPUTE_{kinds[compute]}"))
-        self.scale = np.float64 if compute == "float64" else np.float32
-        self.types = {"uint16": 14, "float32": 0, "float64": 1}  # cudaDataType_t
+        self.lt, self.compute = lt_here(), compute
+        self.scale = "float64" if compute == "float64" else "float32"
         self.by_time, self.device = by_time, cupy.cuda.Device().id
         self.workspaces = [cupy.empty(WORKSPACE, np.uint8)]
 
@@ -117,68 +108,54 @@ class LtProducts:
         """
         while branch >= len(self.workspaces):
             self.workspaces.append(cupy.empty(WORKSPACE, np.uint8))
-        lt, workspace = self.lt, self.workspaces[branch]
         # cuBLAS knows columns only. A row-major matrix is its transpose there, so that it is asked
         # for out' = b' a', with b as its A.
-        layouts = [self._layout(m) for m in (b.array, a.array, out)]
-        description = self._description(a, b, epilogue)
+        arrays = b.array, a.array, out
+        layouts = [_layout(array) for array in arrays]
+        operation = self._operation(a, b, epilogue)
         one = np.array([1.0, 1.0 if accumulate else 0.0], self.scale)  # alpha and beta
-        alpha, beta = one.ctypes.data, one.ctypes.data + one.itemsize
-        left, right, to = b.array.data.ptr, a.array.data.ptr, out.data.ptr
-        A, B, C = (layout.value for layout in layouts)
+        numbers = one.ctypes.data, one.ctypes.data + one.itemsize
+        pointers = [array.data.ptr for array in arrays]
+        workspace = self.workspaces[branch].data.ptr, WORKSPACE
 
         def run(algorithm):
-            lt.matmul(
-                self.handle, description.value, alpha, left, A, right, B, beta, to, C, to, C,
-                algorithm.ctypes.data, workspace.data.ptr, WORKSPACE,
-                cupy.cuda.get_current_stream().ptr,
+            stream = cupy.cuda.get_current_stream().ptr
+            self.lt.multiply(
+                operation, *numbers, layouts, pointers, algorithm, workspace, stream
             )  # fmt: skip
 
         key = self._key(a, b, out, epilogue)
         if key not in self.chosen:
-            found = self._algorithms(description, (A, B, C), key)
-            self.chosen[key] = self._best([f for f in found if self._works(run, f)], run, key)
-        algorithm, kept = self.chosen[key], (one, layouts, description, a, b, out, epilogue)
+            try:
+                found = self._algorithms(operation, layouts, key)
+                self.chosen[key] = self._best(found, run)
+            except NoAlgorithm as error:
+                raise NoAlgorithm(f"{_in_words(a, b, out, epilogue)}: {error}") from None
+        algorithm, kept = self.chosen[key], (one, a, b, out, epilogue)
         return lambda kept=kept: run(algorithm)
 
-    def _works(self, run, algorithm):
-        """Tell whether an algorithm runs: that the library offers it does not say so."""
-        try:
-            run(algorithm)
-        except self.lt.cuBLASLtError:
-            return False
-        return True
-
-    def _best(self, works, run, key):
+    def _best(self, found, run):
+        """Return the fastest algorithm of those that run: that one is offered does not say so."""
+        most = len(found) if self.by_time else 1
+        works = list(islice((algorithm for algorithm in found if _works(run, algorithm)), most))
         if not works:
-            raise NoAlgorithm(f"{key}: none was found")
-        if len(works) == 1 or not self.by_time:
+            raise NoAlgorithm(f"none of {len(found)} works")
+        if len(works) == 1:
             return works[0]
         took = [seconds(run, algorithm) for algorithm in works]
         return works[int(np.argmin([took[0] * GAIN, *took[1:]]))]
 
-    def _layout(self, array):
-        K, rows, columns = array.shape
-        layout = Handle(
-            self.lt, "matrix_layout", self.types[array.dtype.name], columns, rows, columns
-        )
-        if K > 1:
-            layout.set("MatrixLayoutAttribute", BATCH_COUNT=K)
-            layout.set(
-                "MatrixLayoutAttribute", STRIDED_BATCH_OFFSET=array.strides[0] // array.itemsize
-            )
-        return layout
-
-    def _description(self, a, b, epilogue):
-        made = Handle(self.lt, "matmul_desc", self.compute, self.types[np.dtype(self.scale).name])
-        made.set("MatmulDescAttribute", TRANSA=int(b.transposed), TRANSB=int(a.transposed))
+    def _operation(self, a, b, epilogue):
+        made = lt.Description(
+            "MatmulDesc", lt.COMPUTE_TYPES[self.compute], lt.DATA_TYPES[self.scale],
+            TRANSA=b.transposed, TRANSB=a.transposed,
+        )  # fmt: skip
         if epilogue:
-            made.set("MatmulDescAttribute", EPILOGUE=int(self.lt.Epilogue[epilogue.kind]))
+            made.set(EPILOGUE=lt.EPILOGUES[epilogue.kind])
             if epilogue.bias is not None:
-                made.set("MatmulDescAttribute", BIAS_POINTER=epilogue.bias.data.ptr)
+                made.set(BIAS_POINTER=epilogue.bias.data.ptr)
             if epilogue.aux is not None:
-                made.set("MatmulDescAttribute", EPILOGUE_AUX_POINTER=epilogue.aux.data.ptr)
-                made.set("MatmulDescAttribute", EPILOGUE_AUX_LD=epilogue.ld)
+                made.set(EPILOGUE_AUX_POINTER=epilogue.aux.data.ptr, EPILOGUE_AUX_LD=epilogue.ld)
         return made
 
     def _key(self, a, b, out, epilogue):
@@ -191,49 +168,53 @@ class LtProducts:
         shapes = tuple((x.shape, x.dtype.name) for x in arrays)
         return self.device, self.compute, shapes, flags, tuple(aligned)
 
-    def _algorithms(self, description, layouts, key):
+    def _algorithms(self, operation, layouts, key):
         """Return the algorithms that cuBLASLt recommends, the best first."""
-        lt, (A, B, C), (*_, aligned) = self.lt, layouts, key
-        preference = Handle(lt, "matmul_preference")
-        # Split sums may be kept in the compute type, not in a shorter one.
-        schemes = int(lt.ReductionScheme.COMPUTE_TYPE)
-        preference.set(
-            "MatmulPreferenceAttribute", MAX_WORKSPACE_BYTES=WORKSPACE,
-            REDUCTION_SCHEME_MASK=schemes,
+        *_, aligned = key
+        preference = lt.Description(
+            "MatmulPreference", MAX_WORKSPACE_BYTES=WORKSPACE,
+            # Split sums may be kept in the compute type, not in a shorter one.
+            REDUCTION_SCHEME_MASK=lt.REDUCTION_SCHEME_COMPUTE_TYPE,
             **{f"MIN_ALIGNMENT_{m}_BYTES": n for m, n in zip("ABCD", (*aligned, aligned[2]))},
         )  # fmt: skip
-        found = np.zeros(REQUESTED, lt.matmul_heuristic_result_dtype)
-        count = np.zeros(1, np.int32)
         try:
-            lt.matmul_algo_get_heuristic(
-                self.handle, description.value, A, B, C, C, preference.value, REQUESTED,
-                found.ctypes.data, count.ctypes.data,
-            )  # fmt: skip
-        except lt.cuBLASLtError as error:
-            raise NoAlgorithm(f"{key}: {error}") from error
-        algorithms = found["algo"][: count[0], None].copy()
-        return [a for a, state in zip(algorithms, found["state"]) if state == 0]
+            return self.lt.algorithms(operation, layouts, preference, REQUESTED)
+        except lt.CublasLtError as error:
+            raise NoAlgorithm(str(error)) from error
 
 
-class Handle:
-    """One of cuBLASLt's descriptions, destroyed with this object."""
+def _layout(array):
+    """Return the description of arrays (K, rows, columns)."""
+    K, rows, columns = array.shape
+    dtype = lt.DATA_TYPES[_stored(array)]
+    layout = lt.Description("MatrixLayout", dtype, columns, rows, columns)
+    if K > 1:
+        layout.set(BATCH_COUNT=K, STRIDED_BATCH_OFFSET=array.strides[0] // array.itemsize)
+    return layout
 
-    def __init__(self, lt, kind, *args):
-        self.lt, self.kind = lt, kind
-        self.value = getattr(lt, f"{kind}_create")(*args)
-        ended = weakref.finalize(self, getattr(lt, f"{kind}_destroy"), self.value)
-        ended.atexit = False  # the process's end takes all
 
-    def set(self, attributes, **values):
-        """Set attributes of an enumeration by name, in the width that each has."""
-        names = getattr(self.lt, attributes)
-        dtype_of = getattr(self.lt, f"get_{self.kind}_attribute_dtype")
-        for name, value in values.items():
-            number = int(names[name])
-            a = np.array([value], dtype_of(number))
-            getattr(self.lt, f"{self.kind}_set_attribute")(
-                self.value, number, a.ctypes.data, a.nbytes
-            )
+def _stored(array):
+    return STORED.get(array.dtype.name, array.dtype.name)
+
+
+def _works(run, algorithm):
+    """Tell whether an algorithm runs."""
+    try:
+        run(algorithm)
+    except lt.CublasLtError as error:
+        if error.status == lt.EXECUTION_FAILED:  # the card's failure, not the algorithm's
+            raise
+        return False
+    return True
+
+
+def _in_words(a, b, out, epilogue):
+    """Return a product as text, for a user to read: "(128, 784) by (784, 256) in bfloat16"."""
+    shapes = [f"({', '.join(map(str, _of_member(m, 0).shape))})" for m in (a, b)]
+    members = f"{len(out)} times " if len(out) > 1 else ""
+    kinds = " to ".join(dict.fromkeys((_stored(a.array), _stored(out))))
+    extra = f" with {epilogue.kind}" if epilogue else ""
+    return f"{members}{' by '.join(shapes)} in {kinds}{extra}"
 
 
 def _alignment(array):

@@ -2,6 +2,7 @@
 
 pytest --pyargs xpmlp.testing.parity --xp numpy --xp torch:cpu, or `xpmlp parity`, or from Python:
 `run_parity`, `check_parity` for a layer of one's own, `assert_same_trajectory` for a whole fit.
+Between machines: `xpmlp parity --save FILE` on one, `--against FILE` on the other (`saved`).
 """
 
 from collections.abc import Iterable
@@ -12,41 +13,66 @@ import numpy as np
 from ...arrays import is_array, to_host
 from ...estimators.base import BaseMLP
 from ...nn import ActivationFunction, Layer, Loss
-from ..backends import FLOATS, Backend, choose
-from .compare import Operation, Row, run_operation, ulp
+from ..backends import FLOATS, Backend, choose, facts
+from .compare import Operation, Row, computed, judged, ulp
 from .operations import activation, layer, loss, operations
-from .report import Report
+from .report import Report, about
+from .saved import Results, SavedLibrary, digest
 from .trainings import training
 
 __all__ = ["Report", "Row", "assert_same_trajectory", "check_parity", "run_parity"]
 
 
-def run_parity(names: str | Iterable[str] = (), subjects: Iterable[Operation] = ()) -> Report:
+def run_parity(
+    names: str | Iterable[str] = (),
+    subjects: Iterable[Operation] = (),
+    there: Results | None = None,
+) -> Report:
     """Run every operation, or `subjects`, on the libraries of these names.
 
     names: "numpy", "torch:cpu", "array_api_strict:device1", any module of Array API arrays; none
-    means XPMLP_BACKENDS, or what is installed. A named library that does not work fails. A terminal
-    shows how far it is.
+    means XPMLP_BACKENDS, or what is installed. A named library that does not work fails. `there`:
+    what another machine's libraries gave (`saved.read_results`), compared too. A terminal shows
+    how far it is.
     """
     from tqdm import tqdm
 
     working, broken, left_out = choose(names)
+    subjects = list(subjects or operations())
     rows = [works(name, why) for name, why in broken.items()]
-    todo = cases(working, list(subjects or operations()))
+    inputs = {op.name: digest(op.inputs) for op in subjects}
+    here = Results("here", about(), {b.name: facts(b.name) for b in working}, inputs, {})
+    todo = cases(working, subjects, there)
     with tqdm(todo, unit="op", leave=False, disable=None, dynamic_ncols=True) as bar:
-        for op, backend, dtype in bar:
-            bar.set_description_str(f"{backend.name} {dtype}", refresh=False)
-            rows += run_operation(op, backend, dtype)
-    return Report(rows, left_out)
+        for op, library, dtype in bar:
+            bar.set_description_str(f"{library.name} {dtype}", refresh=False)
+            rows += run_operation(op, library, dtype, here)
+    return Report(rows, left_out, here, there)
 
 
-def cases(backends: Iterable[Backend], subjects: list[Operation]) -> list[tuple]:
-    """Return what is to run, in order: (operation, backend, dtype)."""
-    return [
+def cases(
+    backends: Iterable[Backend], subjects: list[Operation], there: Results | None = None
+) -> list[tuple]:
+    """Return what is to run, then what another machine ran, in order: (op, library, dtype)."""
+    here = [
         (op, backend, dtype)
         for backend in backends for dtype in FLOATS for op in subjects
         if dtype in (op.dtypes or backend.floats)
     ]  # fmt: skip
+    saved = there.saved() if there else []
+    return here + [case for library in saved for case in library.cases(subjects)]
+
+
+def run_operation(
+    op: Operation, library: Backend | SavedLibrary, dtype: str, keep: Results | None = None
+) -> list[Row]:
+    """Return a row an output; what a library of this machine gives is added to `keep`."""
+    if isinstance(library, SavedLibrary):
+        return library.compared(op, dtype)
+    got, want = computed(op, library, dtype)
+    if keep is not None:
+        keep.outputs.setdefault(library.name, {})[op.name, dtype] = got
+    return judged(op, library.name, dtype, got, want)
 
 
 def works(name: str, problem: str) -> Row:

@@ -110,6 +110,7 @@ class Row(NamedTuple):
     bound: float
     unit: str
     problem: str = ""
+    skipped: str = ""  # why it was not compared, where another machine's results cannot be
 
     @property
     def ratio(self) -> float:
@@ -119,30 +120,59 @@ class Row(NamedTuple):
         return self.error / self.bound if self.bound else 0.0
 
 
-def run_operation(op: Operation, backend: Backend, dtype: str) -> list[Row]:
-    """Return a row an output."""
-    like, wider = np.empty(0, WIDER[dtype]), np.dtype(WIDER[dtype]).name
-    wide = Place(namespace(like), like, wider, generic_engine(namespace(like)))
-    place = Place(backend.xp, backend.like, dtype, engine_for(backend.like))
-    given = [a.astype(dtype) if a.dtype.kind == "f" else a for a in op.inputs]
+Result = list[np.ndarray] | str  # the arrays of an output on the host, or what is wrong with it
+
+
+def computed(op: Operation, backend: Backend, dtype: str) -> tuple[dict[str, Result], dict]:
+    """Run an operation. Returns by output the result, and what is right in a wider float."""
+    want: dict = {}
     stage = f" (on NumPy in {WIDER[dtype]}, to compare with)"
+    place = Place(backend.xp, backend.like, dtype, engine_for(backend.like))
     try:
-        want, stage = (op.oracle or op.compute)(wide, *_widened(given, wider)), ""
+        want, stage = wanted(op, dtype), ""
         with backend.computing_in(dtype):
-            placed = [backend.asarray(a) for a in given]
+            placed = [backend.asarray(a) for a in _rounded(op.inputs, dtype)]
             f = partial(op.compute, place)
-            got = backend.call(f, *placed) if op.traced else f(*placed)
-            told = [
-                _compared(got[name], want[name], bound, backend, dtype)
-                for name, bound in op.bounds.items()
-            ]
+            made = backend.call(f, *placed) if op.traced else f(*placed)
+            got = {k: fetched(made[k], want[k], backend.like, dtype) for k in op.bounds}
     except Exception as error:  # of the library, or of a user's own layer
         problem = f"raised {type(error).__name__}{stage}: {one_line(error)}{_line(error)}"
-        told = [(None, problem)] * len(op.bounds)
-    return [
-        Row(f"{op.name}: {name}", backend.name, dtype, error, bound.bound, bound.unit, problem)
-        for (name, bound), (error, problem) in zip(op.bounds.items(), told)
-    ]
+        return dict.fromkeys(op.bounds, problem), want
+    return got, want
+
+
+def wanted(op: Operation, dtype: str) -> dict:
+    """Return by output what an operation gives on NumPy in a wider float than `dtype`."""
+    like, wider = np.empty(0, WIDER[dtype]), np.dtype(WIDER[dtype]).name
+    place = Place(namespace(like), like, wider, generic_engine(namespace(like)))
+    return (op.oracle or op.compute)(place, *_widened(_rounded(op.inputs, dtype), wider))
+
+
+def judged(
+    op: Operation, library: str, dtype: str, got: Mapping[str, Result], want: Mapping[str, Any]
+) -> list[Row]:
+    """Return a row for each output that `got` has: its error, its bound, and what is wrong."""
+    rows = []
+    for name, bound in op.bounds.items():
+        if name in got:
+            error, problem = _compared(got[name], want.get(name), bound, dtype)
+            told = bound.bound, bound.unit, problem
+            rows.append(Row(f"{op.name}: {name}", library, dtype, error, *told))
+    return rows
+
+
+def fetched(made, want, like: Array, dtype: str) -> Result:
+    """Return an output's arrays on the host, if they are where and what they must be."""
+    made, want = (a if isinstance(a, list) else [a] for a in (made, want))
+    if len(made) != len(want):
+        return f"is {len(made)} arrays, expected {len(want)}"
+    problems = [_misplaced(a, b, like, dtype) for a, b in zip(made, want)]
+    return "; ".join(filter(None, problems)) or [to_host(a) for a in made]
+
+
+def _rounded(arrays, dtype):
+    """Return host arrays, the floats among them in `dtype`."""
+    return [a.astype(dtype) if a.dtype.kind == "f" else a for a in arrays]
 
 
 def _widened(arrays, dtype):
@@ -160,17 +190,13 @@ def _line(error):
     return f" (in {own[-1].name}: {own[-1].line})" if own else ""
 
 
-def _compared(got, want, bound, backend, dtype):
+def _compared(got, want, bound, dtype):
     """Return the largest error (None if there is none that is finite), and what is wrong."""
-    got, want = (made if isinstance(made, list) else [made] for made in (got, want))
-    if len(got) != len(want):
-        return None, f"is {len(got)} arrays, expected {len(want)}"
-    problem = "; ".join(filter(None, (_misplaced(*p, backend, dtype) for p in zip(got, want))))
-    if problem:
-        return None, problem
+    if isinstance(got, str):
+        return None, got
+    want = want if isinstance(want, list) else [want]
     info = np.finfo(dtype)
-    pairs = [(to_host(a), b) for a, b in zip(got, want)]
-    pairs = [(a.astype(b.dtype) if b.dtype.kind == "f" else a, b) for a, b in pairs]
+    pairs = [(a.astype(b.dtype) if b.dtype.kind == "f" else a, b) for a, b in zip(got, want)]
     worst = lambda sign: float(np.max([bound.error(sign * a, b, info) for a, b in pairs] or [0.0]))
     error = worst(1)
     if error <= bound.bound:
@@ -188,13 +214,13 @@ def _compared(got, want, bound, backend, dtype):
     return error, f"{error:.3g} {bound.unit}, bound {bound.bound:.3g}{flipped or single}"
 
 
-def _misplaced(a, b, backend, dtype):
+def _misplaced(a, b, like, dtype):
     """Say what of library, device, dtype and shape is wrong; b: what `a` is compared with."""
     if not (is_array(a) and is_array(b)):
         return f"is a {type(a).__name__}, expected an array"
     names = ("library", "device", "dtype", "shape")
     dtype = dtype if b.dtype.kind == "f" else b.dtype.name
-    expected = (*home(backend.like), dtype, b.shape)
+    expected = (*home(like), dtype, b.shape)
     got = (*home(a), dtype_name(a), tuple(a.shape))
     wrong = [f"{n} is {g}, expected {e}" for n, g, e in zip(names, got, expected) if g != e]
     return "; ".join(wrong)

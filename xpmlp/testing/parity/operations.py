@@ -10,7 +10,7 @@ import numpy as np
 from ... import nn, optim
 from ...arrays import from_host
 from ...nn.activations import ACTIVATIONS
-from ...nn.initializers import INITIALIZERS
+from ...nn.initializers import INITIALIZERS, Orthogonal
 from ...nn.layout import path_name
 from ...nn.losses import LOSSES, one_hot, softmax
 from ...nn.network import LAYERS
@@ -164,7 +164,9 @@ def _initializer(name, row):
         W, b = row.draw(D, H, stream(0, "init"))
         return {"weights": [from_host(a, place.like, place.dtype) for a in (W, b)]}
 
-    return Operation(f"initializer {name}", (), compute, {"weights": EQUAL}, traced=False)
+    # One draw on the host, but for LAPACK, whose last bits differ from one CPU to another.
+    bound = norm(D) if isinstance(row, Orthogonal) else EQUAL
+    return Operation(f"initializer {name}", (), compute, {"weights": bound}, traced=False)
 
 
 def _rule(name, rule):

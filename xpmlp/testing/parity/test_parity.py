@@ -9,9 +9,9 @@ import pytest
 
 from ..backends import choose
 from ..plugin import ROW
-from . import cases, works
-from .compare import run_operation
+from . import cases, run_operation, works
 from .operations import operations
+from .saved import read_results
 
 OPERATIONS = list(operations())
 
@@ -20,7 +20,9 @@ def pytest_generate_tests(metafunc):
     """Make a test of each operation on each library; all of them fail where it does not work."""
     option = metafunc.config.getoption
     working, broken, left_out = choose(option("--xp"), option("--xp-require"))
-    made = [(*case, "") for case in cases(working, OPERATIONS)]
+    against = option("--xp-against")
+    there = None if against is None else read_results(against)
+    made = [(*case, "") for case in cases(working, OPERATIONS, there)]
     made += [(op, name, "-", why) for name, why in broken.items() for op in OPERATIONS]
     params = [
         pytest.param(i, *case, id=f"{getattr(case[1], 'name', case[1])}-{case[2]}-{case[0].name}")
@@ -41,3 +43,5 @@ def test_parity(number, operation, library, dtype, problem, record_property):
     failed = [f"{row.operation}: {row.problem}" for row in rows if row.problem]
     if failed:
         pytest.fail("\n".join(failed), pytrace=False)
+    if all(row.skipped for row in rows):
+        pytest.skip("; ".join(f"{row.operation}: {row.skipped}" for row in rows))

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import clone, is_classifier
 
 from ... import nn
-from ...arrays import from_host
+from ...arrays import from_host, is_numpy
 from ...engines import gather
 from ...estimators import MLPClassifier, MLPRegressor
 from ...estimators.validation import split_rows
@@ -70,7 +70,8 @@ def training(est, X, y, what: str = "", **predictions: Bound) -> Operation:
     def fitted(place, X, y, *_):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it has not converged
-            model = clone(est).fit(X, y)
+            where = "cpu" if is_numpy(X) else "auto"  # NumPy's arrays would go where it pays
+            model = clone(est).set_params(device=where).fit(X, y)
         _, problem, start, _ = _posed(est, X, y)
         end = model._model.params(X)
         return told(place, X, problem, start, end, model.loss_curve_, model)
