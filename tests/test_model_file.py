@@ -12,15 +12,10 @@ import pytest
 
 from xpmlp import MLPClassifier, MLPRegressor, load_model, nn
 from xpmlp.errors import ModelFileError
-from xpmlp.estimators.model_file import (
-    MAX_DEPTH,
-    ONLY_FIT_USES,
-    _arguments,
-    _decode,
-    _encode,
-)
+from xpmlp.estimators.model_file import ONLY_FIT_USES, _arguments
 from xpmlp.model import Scaling
 from xpmlp.model.container import read_container, write_container
+from xpmlp.model.json_records import MAX_DEPTH, decode, encode
 from xpmlp.nn.activations import ACTIVATIONS, ActivationFunction
 from xpmlp.nn.initializers import INITIALIZERS, Normal, Orthogonal
 from xpmlp.nn.losses import LOSSES
@@ -236,7 +231,7 @@ def test_what_could_not_be_loaded_is_not_saved_and_the_old_file_stays(
     ids=str,
 )  # fmt: skip
 def test_records_of_ours_and_plain_arguments_come_back_as_they_were(value):
-    assert_same(_decode(json.loads(json.dumps(_encode(value, "it")))), value, "it")
+    assert_same(decode(json.loads(json.dumps(encode(value, "it")))), value, "it")
 
 
 def test_code_that_only_a_fit_runs_stays_out_of_the_file_and_all_else_is_in_it(tmp_path):
@@ -342,8 +337,8 @@ HOSTILE = {
     "rate NaN": put({"float": "nan"}, "params", "learning_rate_init"),
     "alpha text": put("0.1", "params", "alpha"),
     "sizes negative": put(-1, "params", "hidden_layer_sizes"),
-    "a billion features": put(10**9, "fitted", "n_features_in_"),
-    "features true": put(True, "fitted", "n_features_in_"),
+    "a billion features": put(10**9, "model", "n_features"),
+    "features true": put(True, "model", "n_features"),
     "fitted missing": put({}, "fitted"),
     "loss a list": put([1], "fitted", "loss_"),
     "count text": put("many", "fitted", "n_iter_"),

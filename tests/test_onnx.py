@@ -12,8 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 from xpmlp import MLPClassifier, MLPRegressor, load_model, nn
 from xpmlp.errors import DataError
-from xpmlp.estimators import exporting
-from xpmlp.model import onnx_graph
+from xpmlp.model import onnx_export, onnx_graph
 from xpmlp.model.onnx_graph import FUNCTIONS, Graph
 from xpmlp.nn import Ctx
 from xpmlp.nn.activations import ACTIVATIONS
@@ -168,7 +167,7 @@ def test_every_layer_computes_in_onnx_what_it_computes_in_predictions(name):
     noise = np.random.default_rng(2)  # no gain of 1, no mean of 0
     params = map_params(lambda a: (a + noise.uniform(0.1, 1.0, a.shape)).astype("f4"), params)
     want, _ = layer.forward(map_params(lambda a: a.astype(float), params), x, Ctx(np))
-    ctx = Ctx(FUNCTIONS, kernels=exporting.KERNELS)
+    ctx = Ctx(FUNCTIONS, kernels=onnx_export.KERNELS)
     got = graph_of(lambda x: layer.forward(params, x, ctx)[0], x.astype(np.float32))
     np.testing.assert_allclose(got, want, rtol=2e-6, atol=2e-6)
 
@@ -464,7 +463,7 @@ def test_without_onnx_the_error_names_the_extra(tmp_path, monkeypatch):
 
 
 def test_without_onnxruntime_the_file_is_written_unchecked(tmp_path, monkeypatch):
-    monkeypatch.setattr(exporting, "find_spec", lambda name: None)
+    monkeypatch.setattr(onnx_export, "find_spec", lambda name: None)
     inaccurate().export(tmp_path / "m.onnx")
     onnx.checker.check_model(tmp_path / "m.onnx")
 

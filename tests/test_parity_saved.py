@@ -9,11 +9,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from xpmlp.files.container import read_container, write_container
 
 from xpmlp import MLPClassifier
 from xpmlp.cli import main
 from xpmlp.errors import DataError
+from xpmlp.model.container import read_container, write_container
 from xpmlp.testing.parity import run_parity
 from xpmlp.testing.parity.operations import operations
 from xpmlp.testing.parity.saved import digest, read_results, write_results

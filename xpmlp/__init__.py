@@ -11,6 +11,7 @@ _HOME = {
     "MLPClassifier": "xpmlp.estimators",
     "MLPRegressor": "xpmlp.estimators",
     "load_model": "xpmlp.estimators",
+    "load": "xpmlp.model",
     "train": "xpmlp.training",
     "explain": "xpmlp.inspection",
     "plan": "xpmlp.inspection",

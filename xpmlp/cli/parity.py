@@ -34,7 +34,7 @@ def parity(xp, save, against, **files):
 
     Exit codes: 0 all within their bounds, 1 something is not, or a library does not work.
     """
-    from ..files.atomic import atomic_write
+    from ..atomic import atomic_write
     from ..testing.parity import run_parity
     from ..testing.parity.saved import read_results, write_results
 

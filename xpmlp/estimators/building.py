@@ -20,9 +20,26 @@ def network_of(estimator, inputs, n_outputs: int, last: str) -> Network:
     return Network((*sum(blocks, []), Dense(n_outputs, last, initializer=rule)))
 
 
-def ends_of_hidden_layers(estimator, inputs) -> list[int]:
-    """Return the number of the network's layers up to the end of each hidden layer."""
-    return list(accumulate(map(len, _blocks(estimator, inputs))))[1:]
+def end_of_layer(estimator, model, layer) -> int:
+    """Return the number of the network's layers up to the end of a layer of units."""
+    blocks = _blocks(estimator, model.inputs)
+    ends = [*accumulate(map(len, blocks))][1:] + [len(model.predicting.layers)]
+    if ends[-2:-1] not in ([], [ends[-1] - 1]):
+        raise ValueError(
+            f"the arguments of {type(estimator).__name__} describe another network than the fitted "
+            "one: call fit before transform."
+        )
+    if len(ends) == 1 and layer == -2:
+        raise ValueError(
+            "there is no hidden layer: transform(X, layer=-1) gives the output layer's outputs."
+        )
+    n, whole = len(ends), isinstance(layer, Integral) and not isinstance(layer, bool)
+    if not whole or not -n <= layer < n:
+        raise ValueError(
+            f"layer must be a whole number from {-n} to {n - 1} (0 is the first hidden layer, "
+            f"-1 the output layer), got {layer!r}."
+        )
+    return ends[layer]
 
 
 def _blocks(estimator, inputs) -> list[list[Layer]]:

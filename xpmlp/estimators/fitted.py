@@ -16,10 +16,10 @@ from ..arrays import array_at, copy_to, float_dtype, is_array, to_host
 from ..engines import Options
 from ..errors import DeviceError
 from ..model import Model, Scaling
+from ..model.onnx_export import export_model
 from ..model.predictor import own_copy, repeated
 from ..placing import back, destination
-from .building import ends_of_hidden_layers
-from .exporting import export_model
+from .building import end_of_layer
 from .inputs import checked_rows, on_its_card
 from .model_file import save_model
 from .states import map_arrays
@@ -222,7 +222,7 @@ class Fitted(  # type: ignore[call-arg]
         array(['mlpclassifier0', 'mlpclassifier1'], dtype=object)
         """
         model = self._fitted
-        features = back(self._outputs(model, X, "transform", self._end_of(layer, model)), X)
+        features = back(self._outputs(model, X, "transform", end_of_layer(self, model, layer)), X)
         adapter = _get_container_adapter("transform", self)
         if adapter is None:
             return features
@@ -233,28 +233,8 @@ class Fitted(  # type: ignore[call-arg]
     def _n_features_out(self):
         """The number of columns of `transform(X)`, for get_feature_names_out."""
         model = self._fitted
-        network, _ = model.up_to(self._end_of(-2, model))
+        network, _ = model.up_to(end_of_layer(self, model, -2))
         return network.shapes(model.inputs.width)[1]
-
-    def _end_of(self, layer, model):
-        """Return the number of the network's layers up to the end of a layer of units."""
-        ends = [*ends_of_hidden_layers(self, model.inputs), len(model.predicting.layers)]
-        if ends[-2:-1] not in ([], [ends[-1] - 1]):
-            raise ValueError(
-                f"the arguments of {type(self).__name__} describe another network than the fitted "
-                "one: call fit before transform."
-            )
-        if len(ends) == 1 and layer == -2:
-            raise ValueError(
-                "there is no hidden layer: transform(X, layer=-1) gives the output layer's outputs."
-            )
-        n, whole = len(ends), isinstance(layer, Integral) and not isinstance(layer, bool)
-        if not whole or not -n <= layer < n:
-            raise ValueError(
-                f"layer must be a whole number from {-n} to {n - 1} (0 is the first hidden layer, "
-                f"-1 the output layer), got {layer!r}."
-            )
-        return ends[layer]
 
     # ---- Moving, saving
 
@@ -385,7 +365,13 @@ class Fitted(  # type: ignore[call-arg]
         >>> label.tolist(), probabilities.shape
         ([0, 0], (2, 3))
         """
-        export_model(self, path, check=check)
+        model, names = self._fitted, getattr(self, "feature_names_in_", None)
+        about = {
+            "epochs": self.n_iter_total_,
+            "feature_names": None if names is None else [str(name) for name in names],
+            "target": getattr(self, "target_name_", None),
+        }
+        export_model(model, path, check=check, kind=type(self).__name__, about=about)
 
     def __copy__(self):
         """Return a shallow copy; by way of `__getstate__` a device's arrays would pass the host."""

@@ -2,7 +2,8 @@
 
 from .inputs import Inputs
 from .record import Model
+from .saving import load
 from .scaling import Scaling
 from .targets import ClassTargets, LabelTargets, NumberTargets
 
-__all__ = ["ClassTargets", "Inputs", "LabelTargets", "Model", "NumberTargets", "Scaling"]
+__all__ = ["ClassTargets", "Inputs", "LabelTargets", "Model", "NumberTargets", "Scaling", "load"]

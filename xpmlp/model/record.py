@@ -4,9 +4,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from ..arrays import Array, Home, current_card, home
+import numpy as np
+
+from ..arrays import Array, Home, array_at, copy_to, current_card, home, is_array
 from ..engines import DEFAULTS, Options, engine_for
+from ..errors import ShapeError
 from ..nn import Layout, Network
+from ..placing import back, destination
+from ..tables.frame import frame_of, frame_of_array, is_table
 from ..training import like_of, network_outputs
 from .inputs import Inputs
 from .parameters import lists_to_params, params_to_lists
@@ -110,3 +115,51 @@ class Model:
                 for part in self.inputs.parts(x)
             ]
             return made[0] if len(made) == 1 else engine.xp.concat(made)
+
+    # ---- On rows that scikit-learn has not checked
+
+    def rows(self, X):
+        """Return rows of X, an array, a list or a table that the model takes, where it lives."""
+        inputs = self.inputs
+        if inputs.encoder is not None:
+            frame = frame_of(X) if is_table(X) else frame_of_array(np.asarray(X))
+            inputs.encoder.check(frame)
+            return inputs.brought(inputs.encoder.encode(frame, inputs.dtype), "Model.predict", X)
+        x = X if is_array(X) else np.asarray(X, np.float64)
+        if x.ndim != 2 or x.shape[1] != inputs.n_features:
+            raise ShapeError(
+                f"X is {tuple(x.shape)}, expected (n_samples, {inputs.n_features}), as the model "
+                "was fitted to."
+            )
+        return inputs.brought(x, "Model.predict", X)
+
+    def predict(self, X, **quantiles):
+        """Return predictions for X, in its library; `quantiles=` as of `MLPRegressor.predict`."""
+        return self.targets.predict(self.outputs(self.rows(X)), X, **quantiles)
+
+    def predict_proba(self, X):
+        """Return probabilities (n_samples, n_classes)."""
+        return self._of_classes("predict_proba", X)
+
+    def predict_log_proba(self, X):
+        """Return the logarithm of `predict_proba`; 0 becomes -inf."""
+        return self._of_classes("predict_log_proba", X)
+
+    def decision_function(self, X):
+        """Return logits: (n_samples,) for two classes, else (n_samples, n_outputs)."""
+        return self._of_classes("decision_function", X)
+
+    def _of_classes(self, method, X):
+        if self.targets.task == "regression":
+            raise AttributeError(f"a model of numbers has no {method}: take predict.")
+        return getattr(self.targets, method)(self.outputs(self.rows(X)), X)
+
+    def transform(self, X, n_layers: int):
+        """Return the outputs of the network's first layers for X."""
+        return back(self.outputs(self.rows(X), n_layers), X)
+
+    def to(self, device) -> "Model":
+        """Return the model on another device or in another library; device: a name or an array."""
+        named = isinstance(device, str)
+        like = array_at(destination(self.location, device)) if named else device
+        return self.mapped(lambda a: copy_to(a, like), device if named else "auto")

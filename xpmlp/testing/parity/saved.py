@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from ...atomic import StrPath
 from ...errors import DataError, ModelFileError
-from ...files.atomic import StrPath
-from ...files.container import read_container, write_container
+from ...model.container import read_container, write_container
 from ..backends import FLOATS, one_line
 from .compare import Operation, Result, Row, fetched, judged, wanted
 

@@ -1,17 +1,16 @@
-"""A fitted model as a file: xpmlp's own, and ONNX, preprocessing included, for other runtimes."""
+"""A model as an ONNX file, preprocessing included, for other runtimes."""
 
-from copy import copy
 from importlib import import_module
 from importlib.util import find_spec
 
 import numpy as np
 
 from ..atomic import atomic_write
-from ..model.encoding import EPOCH, ONE_DAY
-from ..model.onnx_graph import FUNCTIONS, Graph
 from ..nn import Ctx, Kernels
 from ..nn.layout import map_params
 from ..tables.frame import Frame
+from .encoding import EPOCH, ONE_DAY
+from .onnx_graph import FUNCTIONS, Graph
 
 N_ROWS = 64  # on which a file is checked
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
@@ -23,16 +22,18 @@ DOCS = {
 }
 
 
-def export_model(estimator, path, *, check=True):
-    """Write a fitted estimator to one ONNX file, atomically: see its `export`."""
-    model = estimator._fitted
-    data = _graph(estimator, model).SerializeToString()
+def export_model(model, path, *, check, kind, about):
+    """Write a model to one ONNX file, atomically: see `export` of the estimators.
+
+    kind: what the graph is called; about: name -> value, more that the file tells of it.
+    """
+    data = _graph(model, kind, about).SerializeToString()
     if check and find_spec("onnxruntime"):
-        _compare(estimator, model, data)
+        _compare(model, data)
     atomic_write(path, data)
 
 
-def _graph(est, model):
+def _graph(model, kind, about):
     """Return the model as ONNX's own object."""
     graph, targets = Graph(), model.targets
     x = FUNCTIONS.astype(_inputs(model.inputs, graph), np.float32)
@@ -56,22 +57,15 @@ def _graph(est, model):
         values = values.astype(object) if values.dtype.kind == "U" else values
         graph.output("label", FUNCTIONS.take(values, targets.codes(z)))
         graph.output("probabilities", targets.probabilities(z))
-    kind, n_epochs = type(est).__name__, est.n_iter_total_
-    doc = f"{kind} of {model.inputs.n_features} features, trained for {n_epochs} epochs"
-    return graph.model(kind, doc, _metadata(est, targets))
-
-
-def _metadata(est, targets):
-    """Return what the file tells of the model, beside what it computes."""
-    names, classes = (getattr(est, name, None) for name in ("feature_names_in_", "classes_"))
+    classes = getattr(targets, "classes", None)
     found = {
         "task": targets.task,
-        "feature_names": names if names is None else [str(name) for name in names],
-        "classes": classes if classes is None else classes.tolist(),
+        "classes": None if classes is None else classes.tolist(),
         "quantiles": getattr(targets, "quantiles", ()) or None,
-        "target": getattr(est, "target_name_", None),
+        **about,
     }
-    return {k: v for k, v in found.items() if v is not None}
+    doc = f"{kind} of {model.inputs.n_features} features"
+    return graph.model(kind, doc, {k: v for k, v in found.items() if v is not None})
 
 
 def _embedding_forward(codes, E, *, xp):
@@ -136,19 +130,19 @@ def _sample(inputs):
     return frame, feeds if _by_column(encoder) else {"X": np.concatenate([*feeds.values()], axis=1)}
 
 
-def _compare(est, model, data):
+def _compare(model, data):
     """Run a file in onnxruntime, and refuse it where its results are not the model's."""
     ort = import_module("onnxruntime")
     session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
     X, feeds = _sample(model.inputs)
-    est = copy(est).to(np.empty(0))
+    model = model.to(np.empty(0))
     *_, found = session.run(None, feeds)
     if model.targets.task != "regression":
-        what, wanted = "predict_proba", est.predict_proba(X)
+        what, wanted = "predict_proba", model.predict_proba(X)
     elif len(model.targets.quantiles) > 1:
-        what, wanted = "predict", est.predict(X, model.targets.quantiles)
+        what, wanted = "predict", model.predict(X, quantiles=model.targets.quantiles)
     else:
-        what, wanted = "predict", est.predict(X)
+        what, wanted = "predict", model.predict(X)
     with np.errstate(over="ignore"):
         wanted = wanted.astype(np.float32)
     size = np.abs(wanted[np.isfinite(wanted)]).max(initial=0.0)

@@ -1,0 +1,227 @@
+"""A model as arrays and plain JSON, and back; `load` reads one without scikit-learn."""
+
+import json
+from contextlib import contextmanager
+from dataclasses import fields, replace
+
+import numpy as np
+
+from ..arrays import HOST
+from ..errors import ModelFileError
+from ..nn import Dense, Network
+from ..nn.layout import path_name, put, walk
+from ..nn.losses import LINKS, quantile
+from .container import MAX_ARRAYS, read_container
+from .encoding import Column, Encoder, Scales
+from .inputs import Inputs
+from .json_records import decode, encode
+from .record import Model
+from .scaling import Scaling
+from .targets import ClassTargets, LabelTargets, NumberTargets
+
+VALUES = {  # what the model's records hold beside arrays and layers, and its types
+    "n_features": (int,), "task": (str,), "dtype": (str,), "link": (str,),
+    "quantiles": (tuple, type(None)),
+}  # fmt: skip
+
+
+def load(path):
+    """Read the model in a model file, with NumPy and safetensors alone.
+
+    Neither scikit-learn nor SciPy is imported; `load_model` gives the estimator.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    Model
+        Its arrays in NumPy.
+
+    Raises
+    ------
+    ModelFileError
+        When the file is missing, damaged, not a model, or from a newer format.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from xpmlp import MLPRegressor, load
+    >>> reg = MLPRegressor(solver="lbfgs", random_state=0).fit([[0.0], [1.0]], [1.0, 3.0])
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "line.safetensors"
+    >>> reg.save(path)
+    >>> load(path).predict([[1.0]]).round(2).tolist()
+    [3.0]
+    """
+    arrays, meta = read_container(path)
+    with as_model_file_error(path):
+        return rebuilt(arrays, meta)
+
+
+@contextmanager
+def as_model_file_error(path):
+    """Say of any error that the file is no model: hostile metadata raise a dozen kinds."""
+    try:
+        yield
+    except Exception as error:  # down to RecursionError
+        reason = f"unknown or missing {error}" if isinstance(error, KeyError) else error
+        text = " ".join(str(reason).split())[:300]
+        raise ModelFileError(f"{path} is not a model of this version of xpmlp: {text}.") from error
+
+
+def stored(model: Model):
+    """Return a model as named host arrays and what JSON can hold.
+
+    Raises
+    ------
+    TypeError
+        When the network holds a layer or activation of a user's own.
+    """
+    inputs, targets, encoder = model.inputs, model.targets, model.inputs.encoder
+    arrays = model.layout.pack(model.params(np.empty(0)), xp=np)
+    y = getattr(targets, "scaling", Scaling())
+    scaling = inputs.scaling._replace(y_mean=y.y_mean, y_scale=y.y_scale)
+    arrays |= {k: v for k, v in scaling._asdict().items() if v is not None}
+    if encoder is not None:
+        arrays |= _stored(encoder)
+    own = {
+        "n_features": inputs.n_features, "task": targets.task, "dtype": inputs.dtype,
+        "link": targets.link, "quantiles": getattr(targets, "quantiles", ()) or None,
+    }  # fmt: skip
+    classes = getattr(targets, "classes", None)
+    if classes is not None:
+        classes = {"dtype": classes.dtype.str, "values": classes.tolist()}
+    return arrays, {
+        "layers": [encode(layer, "the network") for layer in model.network.layers],
+        "model": {k: encode(v, k) for k, v in own.items()},
+        "classes": classes,
+    }
+
+
+def decoded(stored, kinds):
+    """Return decoded values of the types that they must have, by name."""
+    found = {name: decode(stored[name]) for name in kinds}
+    for name, value in found.items():
+        if type(value) not in kinds[name]:
+            raise ValueError(f"{name} is {value!r}")
+    return found
+
+
+def rebuilt(arrays, meta):
+    """Return the model that `stored` took apart. Takes its arrays out of `arrays`."""
+    own = decoded(meta["model"], VALUES)
+    n_features, _, dtype, link, quantiles = (own[name] for name in VALUES)
+    if dtype not in ("float32", "float64") or link not in LINKS:
+        raise ValueError(f"its dtype is {dtype!r}, its link {link!r}")
+    if quantiles is not None:
+        quantile(quantiles)
+    if len(meta["layers"]) > MAX_ARRAYS:
+        raise ValueError(f"it has {len(meta['layers'])} layers")
+    network = Network(tuple(decode(layer) for layer in meta["layers"]))
+    last = network.layers[-1]
+    if type(last) is not Dense:
+        raise ValueError(f"its last layer is {last!r}, expected a Dense")
+    n_outputs, rest = divmod(last.n_out, len(quantiles or (0.5,)))
+    if rest:
+        raise ValueError(f"it has {last.n_out} outputs for quantiles {quantiles}")
+    stats = Scaling(*(arrays.pop(k, None) for k in Scaling._fields))
+    encoder = _encoder(arrays, n_features, network) if "encoder.text" in arrays else None
+    inputs = Inputs(n_features, dtype, HOST, encoder=encoder)
+    tree = _checked(network, arrays, inputs, stats, n_outputs)
+    inputs = replace(inputs, scaling=Scaling(stats.x_mean, stats.x_scale))
+    return Model.of(network, inputs, _targets(meta, own, stats, n_outputs), tree)
+
+
+def _targets(meta, own, stats, n_outputs):
+    """Return what the outputs mean."""
+    task, link = own["task"], own["link"]
+    if task == "regression":
+        scaling = Scaling(y_mean=stats.y_mean, y_scale=stats.y_scale)
+        return NumberTargets(n_outputs, link, own["quantiles"] or (), scaling)
+    if stats.y_mean is not None:
+        raise ValueError("it has statistics of targets that are no numbers")
+    classes = _classes(meta["classes"], n_outputs, task)
+    return LabelTargets(n_outputs, link) if task == "multilabel" else ClassTargets(classes, link)
+
+
+def _stored(encoder):
+    """Return the arrays that hold an encoder; its text is one, as categories may be many."""
+    text = {
+        "columns": [[getattr(c, f.name) for f in fields(c)] for c in encoder.columns],
+        "n_edges": [len(a) for a in encoder.edges],
+        "robust": encoder.robust,
+        "named": encoder.named,
+    }
+    made = json.dumps(text).encode()
+    made += b" " * (-len(made) % 4)
+    return {
+        "encoder.text": np.frombuffer(made, "<i4"),
+        "encoder.edges": np.concatenate([np.empty(0), *encoder.edges]),
+        **{f"encoder.{k}": v for k, v in encoder.scales._asdict().items()},
+    }
+
+
+def _encoder(arrays, n_features, network):
+    """Return the encoder of a table, whose arrays are taken out of `arrays`."""
+    text = json.loads(arrays.pop("encoder.text").astype("<i4").tobytes())
+    columns = [
+        Column(name, kind, bool(missing), tuple(categories), bool(times), bool(embedded))
+        for name, kind, missing, categories, times, embedded in text["columns"]
+    ]
+    if len(columns) != n_features:
+        raise ValueError(f"it has {len(columns)} columns for {n_features} features")
+    scales = Scales(*(arrays.pop(f"encoder.{name}") for name in Scales._fields))
+    edges, ends = arrays.pop("encoder.edges"), np.cumsum(text["n_edges"], dtype=np.int64)
+    if any(a.dtype != np.float64 for a in (*scales, edges)):
+        raise ValueError("the scales of its table are not float64")
+    if [len(edges)] != [0, *ends.tolist()][-1:]:
+        raise ValueError(f"it has {len(edges)} edges of bins, expected {text['n_edges']}")
+    parts = tuple(np.split(edges, ends[:-1])) if len(ends) else ()
+    encoder = Encoder(tuple(columns), scales, parts, bool(text["robust"]), bool(text["named"]))
+    if encoder.sizes and getattr(network.layers[0], "sizes", None) != encoder.sizes:
+        raise ValueError(f"its first layer embeds no categories of {encoder.sizes}")
+    return encoder
+
+
+def _checked(network, arrays, inputs, scaling, n_outputs):
+    """Return the parameters as nested dicts, each of the shape that the layers say."""
+    tree: dict = {}
+    if inputs.n_features < 1:
+        raise ValueError(f"it has {inputs.n_features!r} features")
+    shapes, _ = network.shapes(inputs.width)
+    for path, _, shape in walk(network, shapes):
+        name, dtype = path_name(path), inputs.dtype
+        a = arrays.pop(name)
+        if a.shape != shape or a.dtype != dtype:
+            raise ValueError(f"array {name} is {a.dtype} {a.shape}, expected {dtype} {shape}")
+        if path[-1] == "var" and not (a >= 0).all():
+            raise ValueError(f"array {name} holds variances below 0")
+        put(tree, path, a)
+    if arrays:
+        raise ValueError(f"it holds arrays that no layer has: {sorted(arrays)}")
+    x_mean, x_scale, y_mean, y_scale = (a is None for a in scaling)
+    if x_mean != x_scale or y_mean != y_scale:
+        raise ValueError("a mean and its scale go together")
+    for name, a in scaling._asdict().items():
+        d = n_outputs if name.startswith("y") else inputs.n_features
+        if a is not None and (a.shape != (1, d) or (name.endswith("scale") and not (a > 0).all())):
+            raise ValueError(f"the statistics {name} are not {d} positive numbers")
+    return tree
+
+
+def _classes(stored, n_outputs, task):
+    """Return `classes_`, sorted and as many as the outputs say."""
+    dtype = np.dtype(stored["dtype"])
+    if dtype.kind not in "biufUO" or not all(
+        isinstance(v, str | int | float) for v in stored["values"]
+    ):
+        raise ValueError("class labels must be numbers or text")
+    # Text is as wide as its longest label, whatever width the file declares.
+    classes = np.asarray(stored["values"], "U" if dtype.kind == "U" else dtype)
+    expected = {1, 2} if task == "binary" else {n_outputs}
+    if len(classes) not in expected or (task == "binary" and n_outputs != 1):
+        raise ValueError(f"{len(classes)} class labels for {n_outputs} outputs")
+    if classes.tolist() != stored["values"] or np.unique(classes).tolist() != stored["values"]:
+        raise ValueError(f"the class labels are not sorted, different values of type {dtype}")
+    return classes
