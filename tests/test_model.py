@@ -1,0 +1,174 @@
+"""The fitted model as a value: its records, and `load` without scikit-learn."""
+
+import subprocess
+import sys
+import threading
+import warnings
+from dataclasses import FrozenInstanceError
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import find
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from xpmlp import MLPClassifier, MLPRegressor, load
+from xpmlp.errors import ModelFileError, ShapeError
+from xpmlp.model import ClassTargets, LabelTargets, NumberTargets, Scaling
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 4))
+NAMES = np.array(["red", "green", "blue"])[np.digitize(X[:, 0], [-0.5, 0.5])]
+KINDS = {"two": X[:, 0] > 0, "three": NAMES, "labels": (X[:, :3] > 0).astype(int)}
+TABLE = pd.DataFrame({"size": X[:, 0], "colour": NAMES, "age": X[:, 1]})
+
+
+def fitted(make, X, y, **arguments):
+    with warnings.catch_warnings(action="ignore"):
+        return make((6,), max_iter=3, random_state=0, **arguments).fit(X, y)
+
+
+def regressor(X, y, **arguments):
+    return fitted(lambda sizes, **a: MLPRegressor(hidden_layer_sizes=sizes, **a), X, y, **arguments)
+
+
+# ---- Records
+
+
+@pytest.mark.parametrize("y", KINDS.values(), ids=KINDS)
+def test_targets_of_classes_are_their_columns_and_probabilities_lead_back_to_them(y):
+    model = fitted(MLPClassifier, X, y)._model
+    made = model.targets.encode(y, X, "float64")
+    if model.targets.task == "multiclass":
+        expected = OneHotEncoder(sparse_output=False).fit_transform(y[:, None])
+    else:
+        expected = np.asarray(y, float).reshape(len(y), -1)
+    np.testing.assert_array_equal(made, expected)
+    logits = 50.0 * (made - 0.5)  # as sure as a network can be
+    np.testing.assert_array_equal(model.targets.predict(logits, X), y)
+    p = model.targets.predict_proba(logits, X)
+    np.testing.assert_allclose(np.exp(model.targets.predict_log_proba(logits, X)), p, atol=1e-12)
+
+
+def test_smoothing_and_weights_of_classes_follow_their_formulas():
+    three = ClassTargets(np.array([3, 5, 9]), "softmax", 0.3, np.array([1.0, 2.0, 4.0]))
+    np.testing.assert_allclose(
+        three.encode([5, 9], X, "float64"), [[0.1, 0.8, 0.1], [0.1, 0.1, 0.8]]
+    )
+    np.testing.assert_allclose(three.row_weights([9, 3], np.array([0.5, 3.0])), [2.0, 3.0])
+    labels = LabelTargets(2, smoothing=0.2)
+    np.testing.assert_allclose(labels.encode(np.eye(2), X, "float64"), [[0.9, 0.1], [0.1, 0.9]])
+
+
+def test_numbers_are_standardised_and_quantiles_never_cross():
+    y = 5.0 + 3.0 * X[:, :2]
+    scaler = StandardScaler().fit(y)
+    scaling = Scaling(y_mean=scaler.mean_[None], y_scale=scaler.scale_[None])
+    targets = NumberTargets(2, quantiles=(0.1, 0.9), scaling=scaling)
+    outputs = targets.encode(y, X, "float64")
+    np.testing.assert_allclose(outputs[:, ::2], scaler.transform(y))
+    np.testing.assert_array_equal(outputs[:, ::2], outputs[:, 1::2])  # once for each quantile
+    crossed = outputs + np.array([1.0, 0.0, 1.0, 0.0])
+    low, high = np.moveaxis(targets.predict(crossed, X, [0.1, 0.9]), -1, 0)
+    np.testing.assert_allclose(low, y)
+    np.testing.assert_allclose(high, y + scaler.scale_)
+    with pytest.raises(ValueError, match=r"0\.5.* are not there: .* \[0\.1, 0\.9\]"):
+        targets.predict(outputs, X, 0.5)
+
+
+def test_a_model_is_frozen_and_its_lists_are_the_estimators():
+    est = fitted(MLPClassifier, X, NAMES)
+    model, before = est._model, est.predict_proba(X)
+    with pytest.raises(FrozenInstanceError):
+        model.coefs = []
+    est.coefs_[0] = np.zeros_like(est.coefs_[0])
+    assert model.coefs[0] is est.coefs_[0] and np.ptp(est.predict_proba(X), axis=0).max() == 0
+    np.testing.assert_array_equal(fitted(MLPClassifier, X, NAMES).predict_proba(X), before)
+
+
+def test_a_fit_in_another_thread_never_mixes_two_models_in_one_answer():
+    est, other = fitted(MLPClassifier, X, NAMES), -5.0 * X
+    answers = {est.predict_proba(X).tobytes()}
+    answers.add(fitted(MLPClassifier, other, NAMES).predict_proba(X).tobytes())
+    seen, over = set(), threading.Event()
+
+    def look():
+        while not over.is_set():
+            seen.add(est.predict_proba(X).tobytes())
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    with warnings.catch_warnings(action="ignore"):
+        for i in range(10):
+            est.fit(other if i % 2 == 0 else X, NAMES)
+    over.set()
+    thread.join()
+    assert seen and seen <= answers
+
+
+# ---- load
+
+CHILD = """
+import sys
+sys.modules["numba"] = None  # which imports SciPy itself
+import numpy as np
+from xpmlp import load
+folder = sys.argv[1]
+model = load(f"{folder}/m")
+X = np.load(f"{folder}/x.npy")
+np.testing.assert_allclose(model.predict_proba(X), np.load(f"{folder}/p.npy"), atol=1e-12)
+print(sorted({name.partition(".")[0] for name in sys.modules} & {"sklearn", "scipy"}))
+"""
+
+
+def test_a_model_is_loaded_and_predicts_without_scikit_learn_and_scipy(tmp_path):
+    est = fitted(MLPClassifier, X, NAMES, feature_scale="standard")
+    est.save(tmp_path / "m")
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "p.npy", est.predict_proba(X))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", CHILD, str(tmp_path)], capture_output=True, text=True
+    )
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+@pytest.mark.parametrize("y", KINDS.values(), ids=KINDS)
+def test_a_loaded_model_answers_as_the_estimator(tmp_path, y):
+    est = fitted(MLPClassifier, X, y, feature_scale="standard")
+    est.save(tmp_path / "m")
+    model = load(tmp_path / "m")
+    for method in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
+        np.testing.assert_array_equal(getattr(model, method)(X), getattr(est, method)(X))
+    np.testing.assert_array_equal(model.predict(X.tolist()), est.predict(X))
+    np.testing.assert_array_equal(model.transform(X, 1), est.transform(X))
+    strict = find("array_api_strict")
+    moved = model.to(strict.asarray(X))
+    np.testing.assert_allclose(
+        strict.host(moved.predict_proba(strict.asarray(X))), est.predict_proba(X), atol=1e-12
+    )
+
+
+def test_a_loaded_model_of_a_table_takes_tables_and_one_of_quantiles_gives_them(tmp_path):
+    est = regressor(TABLE, X[:, 2], loss="quantile", quantiles=[0.1, 0.5, 0.9], target_scale="auto")
+    est.save(tmp_path / "m")
+    model = load(tmp_path / "m")
+    np.testing.assert_array_equal(model.predict(TABLE), est.predict(TABLE))
+    wanted = [0.1, 0.9]
+    np.testing.assert_array_equal(
+        model.predict(TABLE, quantiles=wanted), est.predict(TABLE, wanted)
+    )
+    with pytest.raises(AttributeError, match="a model of numbers has no predict_proba"):
+        model.predict_proba(TABLE)
+
+
+def test_what_does_not_fit_a_loaded_model_is_told(tmp_path):
+    fitted(MLPClassifier, X, NAMES).save(tmp_path / "m")
+    model = load(tmp_path / "m")
+    for bad in (X[:, :3], X[0]):
+        with pytest.raises(ShapeError, match=r"expected \(n_samples, 4\)"):
+            model.predict(bad)
+    with pytest.raises(ValueError, match="contains NaN"):
+        model.predict(np.full((1, 4), np.nan))
+    (tmp_path / "no").write_bytes(b"no model")
+    with pytest.raises(ModelFileError):
+        load(tmp_path / "no")
