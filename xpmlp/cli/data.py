@@ -203,7 +203,7 @@ def check_range(X, dtype):
 def check_array(model, X):
     """Refuse numbers of an array that a model does not draw in and its dtype cannot hold."""
     if model.encoder_ is None:
-        inputs = model._model.inputs
+        inputs = model.model_.inputs
         check_range(inputs.scaling.inputs(X), inputs.dtype)
 
 

@@ -87,7 +87,7 @@ def train(data, **options):
         scores = metrics(model, *test_part)
         model.save(out)
         seconds = time.perf_counter() - start
-        click.echo(f"\n{model.network_.summary(model._model.inputs.width)}\n")
+        click.echo(f"\n{model.network_.summary(model.model_.inputs.width)}\n")
         effort = f"{model.n_iter_} epochs, {seconds:.1f} s on {model.device_}"
         click.echo(f"Test: {show_metrics(scores)} after {effort}.")
         click.echo(f"Model: {out}")

@@ -139,7 +139,7 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
                 get_scorer(self.scoring)  # which says what names there are
             with counting() as counts:
                 error = self._fit(X, y, sample_weight, validation, resume, one_epoch, classes)
-            at, why = self._fitted.coefs[0], self._reason(X, self._fitted.inputs)
+            at, why = self.model_.coefs[0], self._reason(X, self.model_.inputs)
             self.fit_report_ = fit_report(at, self._options(), why, counts, start, self.seed_)
             for text in counts.notes if self.verbose else ():
                 print(f"Note: {text}")
@@ -339,7 +339,7 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
 
     def _tell(self, state, reason, one_epoch, recipe):
         """Say, and warn of, what the user should know."""
-        if self.verbose and self._fitted.inputs.dtype == "float64" and self.dtype is None:
+        if self.verbose and self.model_.inputs.dtype == "float64" and self.dtype is None:
             print(
                 "Computed in float64, as X is: dtype='float32' takes half the memory and less time."
             )

@@ -207,7 +207,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     @property
     def classes_(self):
         """The classes, sorted; of several labels their numbers."""
-        return getattr(self._fitted.targets, "classes")  # noqa: B009
+        return getattr(self.model_.targets, "classes")  # noqa: B009
 
     @available_if(lambda self: self.solver != "lbfgs")
     def partial_fit(self, X, y, sample_weight=None, classes=None):
@@ -293,8 +293,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         host = [to_host(a) if is_array(a) else a for a in (y, made, sample_weight)]
         return float(accuracy_score(host[0], host[1], sample_weight=host[2]))
 
-    @staticmethod
-    def _score_outputs(model, outputs, targets, weights):
+    def _score_outputs(self, model, outputs, targets, weights):
         """Return the accuracy of host outputs of the training network."""
         threshold = 0.5 if model.network.layers[-1].activation == "logistic" else 0.0
         hits = model.targets.hits(outputs, targets, threshold)

@@ -39,7 +39,7 @@ class Fitted(  # type: ignore[call-arg]
     _why = ""  # in a sentence, where the device was chosen by the work of the fit
 
     @property
-    def _fitted(self) -> Model:
+    def model_(self) -> Model:
         """The model, or an error that says that there is none."""
         if self._model is None:
             raise NotFittedError(
@@ -56,66 +56,71 @@ class Fitted(  # type: ignore[call-arg]
     @property
     def coefs_(self) -> list:
         """Weights (n_in, n_out), layer by layer."""
-        return self._fitted.coefs
+        return self.model_.coefs
 
     @coefs_.setter
     def coefs_(self, values):
-        self._model = replace(self._fitted, coefs=values)
+        self._model = replace(self.model_, coefs=values)
 
     @property
     def intercepts_(self) -> list:
         """Biases (n_out,), layer by layer."""
-        return self._fitted.intercepts
+        return self.model_.intercepts
 
     @intercepts_.setter
     def intercepts_(self, values):
-        self._model = replace(self._fitted, intercepts=values)
+        self._model = replace(self.model_, intercepts=values)
 
     @property
     def other_params_(self) -> dict:
         """Parameters that are neither, by path."""
-        return self._fitted.others
+        return self.model_.others
 
     @property
     def network_(self):
         """The network, as it was trained."""
-        return self._fitted.network
+        return self.model_.network
 
     @property
     def encoder_(self):
         """The encoder of a table, None for arrays of numbers."""
-        return self._fitted.inputs.encoder
+        return self.model_.inputs.encoder
 
     @property
     def scaling_(self) -> Scaling | None:
         """Means and scales by which inputs and targets are standardised, or None."""
-        x = self._fitted.inputs.scaling
-        y = getattr(self._fitted.targets, "scaling", Scaling())
+        x = self.model_.inputs.scaling
+        y = getattr(self.model_.targets, "scaling", Scaling())
         nothing = x.x_mean is None and y.y_mean is None
         return None if nothing else Scaling(x.x_mean, x.x_scale, y.y_mean, y.y_scale)
 
     @property
     def out_activation_(self) -> str:
         """What turns outputs into predictions."""
-        model = self._fitted
+        model = self.model_
         last: Any = model.network.layers[-1]
         return last.activation if model.targets.link == "identity" else model.targets.link
 
     @property
+    def quantiles_(self) -> tuple[float, ...] | None:
+        """The quantiles that are learnt, or None."""
+        return getattr(self.model_.targets, "quantiles", ()) or None
+
+    @property
     def n_outputs_(self) -> int:
         """Columns of y, or units of the last layer."""
-        targets = self._fitted.targets
+        targets = self.model_.targets
         return getattr(targets, "n_columns", targets.n_outputs)
 
     @property
     def n_layers_(self) -> int:
         """Layers of weights, and the input."""
-        return len(self._fitted.coefs) + 1
+        return len(self.model_.coefs) + 1
 
     @property
     def device_(self) -> str:
         """The device that the model is on."""
-        return self._fitted.location.device
+        return self.model_.location.device
 
     def _options(self) -> Options:
         """Return how steps and predictions run, as an engine takes it."""
@@ -125,7 +130,7 @@ class Fitted(  # type: ignore[call-arg]
 
     def _answer(self, method, X, **more):
         """Return what a method of the model's targets makes of the outputs for X."""
-        model = self._fitted
+        model = self.model_
         return getattr(model.targets, method)(self._outputs(model, X, method), X, **more)
 
     def _outputs(self, model, X, method, n_layers=None):
@@ -168,7 +173,7 @@ class Fitted(  # type: ignore[call-arg]
         >>> predict(np.asarray([[0.5]], np.float32)).round(1).tolist()
         [1.0]
         """
-        model = self._fitted
+        model = self.model_
         if not isinstance(n_rows, Integral) or n_rows < 1:
             raise ValueError(f"n_rows must be a whole number > 0, got {n_rows!r}.")
         known = [name for name in METHODS if hasattr(self, name)]
@@ -221,7 +226,7 @@ class Fitted(  # type: ignore[call-arg]
         >>> clf.get_feature_names_out()
         array(['mlpclassifier0', 'mlpclassifier1'], dtype=object)
         """
-        model = self._fitted
+        model = self.model_
         features = back(self._outputs(model, X, "transform", end_of_layer(self, model, layer)), X)
         adapter = _get_container_adapter("transform", self)
         if adapter is None:
@@ -232,7 +237,7 @@ class Fitted(  # type: ignore[call-arg]
     @property
     def _n_features_out(self):
         """The number of columns of `transform(X)`, for get_feature_names_out."""
-        model = self._fitted
+        model = self.model_
         network, _ = model.up_to(end_of_layer(self, model, -2))
         return network.shapes(model.inputs.width)[1]
 
@@ -273,7 +278,7 @@ class Fitted(  # type: ignore[call-arg]
         >>> clf.to("cpu").device_
         'cpu'
         """
-        model = self._fitted
+        model = self.model_
         if not isinstance(device, str) and not is_array(device):
             raise TypeError(
                 "to() takes a device's name, 'cpu' or 'cuda:1', or an array that is there, got a "
@@ -292,7 +297,7 @@ class Fitted(  # type: ignore[call-arg]
 
     def _move(self, f, requested):
         """Take f of every array of the model and of the training's state."""
-        moved, state = self._fitted.mapped(f, requested), map_arrays(self._state, f)
+        moved, state = self.model_.mapped(f, requested), map_arrays(self._state, f)
         self._model, self._state, self._why = moved, state, ""
 
     def __sklearn_array_api_convert__(self, converter):
@@ -365,7 +370,7 @@ class Fitted(  # type: ignore[call-arg]
         >>> label.tolist(), probabilities.shape
         ([0, 0], (2, 3))
         """
-        model, names = self._fitted, getattr(self, "feature_names_in_", None)
+        model, names = self.model_, getattr(self, "feature_names_in_", None)
         about = {
             "epochs": self.n_iter_total_,
             "feature_names": None if names is None else [str(name) for name in names],
@@ -394,7 +399,7 @@ class Fitted(  # type: ignore[call-arg]
         super().__setstate__(own)  # type: ignore[misc]
         if "_location" not in state:
             return
-        requested, why = self._fitted.inputs.requested, self._why
+        requested, why = self.model_.inputs.requested, self._why
         try:
             like = array_at(state["_location"])
         except DeviceError as error:

@@ -17,6 +17,7 @@ from ..arrays import (
     is_numpy,
     to_host,
 )  # fmt: skip
+from ..errors import DataError
 from ..model import Inputs, Scaling
 from ..placing import place, rows_to_host
 from ..training import SparseRows, like_of
@@ -89,7 +90,7 @@ def measured_scaling(kind, x, inputs) -> Scaling:
     )  # fmt: skip
     largest = max(np.abs(scaling.x_mean).max(), scaling.x_scale.max())
     if np.finfo(inputs.dtype).max < largest < np.inf:
-        raise ValueError(f"X holds numbers too large to be standardised in {inputs.dtype}.")
+        raise DataError(f"X holds numbers too large to be standardised in {inputs.dtype}.")
     return scaling
 
 

@@ -22,7 +22,7 @@ ONLY_FIT_USES = ("callbacks", "scoring", "learning_rate")  # a file may lack the
 
 def save_model(estimator, path):
     """Write a fitted estimator to `path`."""
-    arrays, about = stored(estimator._fitted)
+    arrays, about = stored(estimator.model_)
     params = estimator.get_params(deep=False)
     if isinstance(params["init"], tuple | list):
         params["init"] = "auto"  # the weights themselves are in the file

@@ -79,11 +79,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     ):  # fmt: skip
         self.__dict__.update({k: v for k, v in locals().items() if k not in ("self", "__class__")})
 
-    @property
-    def quantiles_(self):
-        """The quantiles that are learnt, or None."""
-        return getattr(self._fitted.targets, "quantiles", ()) or None
-
     @available_if(lambda self: self.solver != "lbfgs")
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch over the given data, from where the last call ended."""
@@ -188,8 +183,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         host = [to_host(a) if is_array(a) else a for a in (y, made, sample_weight)]
         return float(r2_score(host[0], host[1], sample_weight=host[2]))
 
-    @staticmethod
-    def _score_outputs(model, outputs, targets, weights):
+    def _score_outputs(self, model, outputs, targets, weights):
         """Return R^2 of host outputs of the training network."""
         y, predictions = model.targets.compared(outputs, targets)
         if len(y) < 2 or not np.isfinite(predictions).all():

@@ -73,7 +73,7 @@ def training(est, X, y, what: str = "", **predictions: Bound) -> Operation:
             where = "cpu" if is_numpy(X) else "auto"  # NumPy's arrays would go where it pays
             model = clone(est).set_params(device=where).fit(X, y)
         _, problem, start, _ = _posed(est, X, y)
-        end = model._model.params(X)
+        end = model.model_.params(X)
         return told(place, X, problem, start, end, model.loss_curve_, model)
 
     def core(place, X, y, *given):
