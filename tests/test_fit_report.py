@@ -24,7 +24,7 @@ Y = X[:, 0] - X[:, 1]
 ARGS = {"hidden_layer_sizes": (6,), "batch_size": 10, "random_state": 0}
 KEYS = {
     "device", "why", "engine", "matmul_precision", "dtype", "bytes_to_device", "bytes_to_host",
-    "host_reads", "launches", "notes", "seconds", "seed", "versions",
+    "host_reads", "launches", "notes", "seconds", "seed", "versions", "proof",
 }  # fmt: skip
 # Rows and weights of 10 a step, its key of two, and four numbers, each of four bytes.
 PLAN = 4 * 4 * (10 + 10 + 2 + 4)

@@ -1,0 +1,331 @@
+"""The proof that a program computes what plain operations do, before a fit relies on it.
+
+No card, driver or library is taken at its word. From the state and the batches that a fit starts
+with, a stretch of steps runs plainly and as the program, which launches the first and replays each
+of its graphs. Then single steps do, from one state, gradient and update apart.
+
+How far two right results may be apart depends on the network: a sum that is almost 0 switches a
+ReLU, a gradient that is almost 0 an update of Adam. So where they differ by more than TOLERANCE,
+the plain steps run again with what they start from moved by a few roundings, and as far as that
+moves their results, the program's may be off too.
+"""
+
+import threading
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import cupy
+import numpy as np
+
+from ...arrays import from_host, to_host
+from ...nn import Kernels
+from ...transfers import counting, note
+from ..base import Carry, Options, copy_carry, copy_store
+from .graph import UNROLLED
+from .trouble import fitting, gradient_in_parts
+
+STRETCH = 2 + UNROLLED  # steps: one by launches, then one by each graph
+# Of products, by matmul_precision, else by dtype: the unit of rounding, and the tests' bounds of
+# the engine, of the norm.
+ROUNDING = {"float64": 2.0**-53, "float32": 2.0**-24, "high": 2.0**-11, "medium": 2.0**-8,
+            "float16": 2.0**-11}  # fmt: skip
+TOLERANCE = {"float64": 1e-12, "float32": 5e-6, "high": 1.5e-3, "medium": 1.2e-2, "float16": 1.5e-3}
+# How many roundings what plain steps start from is moved by. A sum in float32 has many, an operand
+# of a shortened product one.
+MOVED = {"float64": 64, "float32": 64, "high": 4, "medium": 4, "float16": 4}
+LEEWAY = 2.0  # how much further than moved plain steps the program may be off
+# Of what is moved up, what down, as long as needed: one may miss a switch that rounding threw.
+DRAWS = 16
+# In the stretch rates are so small that steps cannot magnify what rounding does.
+SLOWER = 1 / 64
+
+
+EQUAL = "equal to plain operations"
+REPORT = "please report it to the authors of xpmlp, with what `xpmlp doctor` prints"
+
+
+class Subject(NamedTuple):
+    """What is proven once a process."""
+
+    step: Any
+    lead: tuple  # () or (K,)
+    options: Options
+    device: int
+
+
+PROVEN: set = set()  # (subject, rows that its program computes at once)
+REFUSED: dict = {}  # subject -> why it runs plainly
+LOCK = threading.Lock()  # one proof at a time
+
+
+class Refused(Exception):
+    """A program that differs from plain operations: in what."""
+
+
+class NotFinite(Exception):
+    """The plain steps overflow, so that nothing can be compared."""
+
+
+def proven_run(step, options, plain, lend, *, xp):
+    """Return the run of a step by a program that has proven itself, else by plain operations.
+
+    plain: a run; lend(lead, carry): a context with a program and its player.
+    """
+
+    def run(carry, data, plan):
+        subject = Subject(step, tuple(plan.rows.shape[1:-1]), options, cupy.cuda.Device().id)
+        made, why = None, REFUSED.get(subject, "")
+        if not why:
+            made, why = _made_or_why(subject, plain, lend, carry, data, plan, xp)
+        if not why:
+            note(proof={"result": EQUAL, "seconds": 0.0})
+            return made
+        note(proof={"result": why, "seconds": 0.0})
+        note(text=f"accelerate='auto' takes plain operations here: {why}")
+        return plain(carry, data, plan)
+
+    return run
+
+
+def _made_or_why(subject, plain, lend, carry, data, plan, xp):
+    """Return what a program makes of a stretch, or None and why; the carry is then untouched."""
+    touched, start = False, perf_counter()
+    try:
+        with lend(subject.lead, carry) as (program, play):
+            with LOCK:
+                if (subject, program.n) not in PROVEN:
+                    precision = subject.options.matmul_precision
+                    if precision == "highest" or subject.step.dtype == "float64":
+                        precision = subject.step.dtype
+                    proof = Proof(subject.step, program, play, plain, data, xp, precision)
+                    _prove(proof, carry, plan)
+                    PROVEN.add((subject, program.n))
+            touched = program.owns(carry)  # from an earlier stretch, and overwritten now
+            return program.run(carry, data, plan, play), ""
+    except NotFinite:
+        return None, "in its first steps numbers overflow, so that nothing could be proven"
+    except Exception as error:  # whatever a card, a driver or a library does
+        if touched:
+            raise
+        REFUSED[subject] = why = _why(error)
+        note(proof={"result": why, "seconds": perf_counter() - start})
+        return None, why
+
+
+def _prove(proof, carry, plan):
+    """Raise Refused where a program makes anything else than plain operations."""
+    start = perf_counter()
+    with counting():
+        found = proof.differences(carry, plan)
+    if found:
+        raise Refused(found)
+    note(proof={"result": EQUAL, "seconds": perf_counter() - start})
+
+
+def _why(error):
+    """Say why a program is not used."""
+    reason = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, Refused):
+        return f"in its first steps as a CUDA graph {reason}: {REPORT}"
+    if isinstance(error, MemoryError):
+        return f"the card's memory is too small for a CUDA graph and its proof ({reason})"
+    return f"the CUDA graph failed ({type(error).__name__}: {reason}): {REPORT}"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A program beside plain operations. `plain` is a run; data: (X, y)."""
+
+    step: Any
+    program: Any
+    play: Any
+    plain: Any
+    data: tuple
+    xp: Any
+    precision: str  # a key of TOLERANCE
+
+    def differences(self, carry, plan):
+        """Return in words what the program makes otherwise, "" for nothing. Copies the carry."""
+        plan = varied(plan, xp=self.xp)
+        found, end = self._of_stretch(carry, plan.part(0, STRETCH))
+        for i, state in enumerate((carry, end)):
+            now = plan.part(STRETCH + i, STRETCH + i + 1)
+            found = found or self._of_step(state, now)
+        return found
+
+    def _replayed(self, carry, plan):
+        """Return what the program makes of steps. What no kernel writes of the losses is NaN."""
+        shape = 2, plan.rows.shape[0], self.program.K
+        losses = cupy.full(shape, np.nan, self.step.dtype)
+        return self.program.run(carry, self.data, plan, self.play, losses)
+
+    def _of_stretch(self, carry, plan):
+        """Return what differs after a stretch, and the carry after the plain one.
+
+        A rule's slots are sums of gradients. The parameters are not looked at beside them: where
+        they move by the sign of what is almost 0, rounding would be all that is seen.
+        """
+        changes = not self.step.rule.slots
+
+        def plainly(start, data, plan):
+            end, losses = self.plain(copy_carry(start, xp=self.xp), data, plan)
+            return end, self._made(start, end, losses, changes=changes)
+
+        def moved(signs):
+            return plainly(*self._moved(carry, plan, signs))[1]
+
+        end, want = plainly(carry, self.data, plan)
+        got = self._made(carry, *self._replayed(carry, plan), changes=changes)
+        return self._apart(got, want, self._floors(carry), self.precision, moved), end
+
+    def _of_step(self, carry, plan):
+        """Return what differs in one step: its gradient, then the update by one gradient."""
+        after, losses = self._replayed(carry, plan)
+        grads = copy_store(self.program.grads, xp=self.xp)
+
+        def gradient(carry, data, plan):
+            attempt = partial(
+                gradient_in_parts, self.step, carry, data, plan.at(0), xp=self.xp,
+                kernels=Kernels(),
+            )  # fmt: skip
+            (value, made, _), _ = fitting(attempt, self.step.batch_size)
+            return self._named("the gradient of {}", made) | {"the loss": value[..., None]}
+
+        def moved(signs):
+            return gradient(*self._moved(carry, plan, signs))
+
+        got = self._named("the gradient of {}", grads) | {"the loss": losses[0].T}
+        want = gradient(carry, self.data, plan)
+        floors = self._floors(carry)
+        found = self._apart(got, want, floors, self.precision, moved)
+        # Of one gradient the update is the same but for its own rounding.
+        return found or self._of_update(carry, plan, grads, after, losses[1], floors)
+
+    def _of_update(self, carry, plan, grads, after, penalty, floors):
+        """Return what differs in an update by a gradient."""
+        step, xp, now = self.step, self.xp, plan.at(0)
+
+        def plainly(grads):
+            own = copy_carry(carry, xp=xp)
+            penalty, grads = step.penalise(grads, own.params, now, xp=xp)
+            params, state = step.update(grads, own.state, own.params, now, xp=xp)
+            penalty = None if penalty is None else penalty[None, ...]
+            return self._made(carry, Carry(params, {}, state), (None, penalty))
+
+        def moved(signs):
+            return plainly({name: signs.of(g) for name, g in grads.items()})
+
+        got = self._made(carry, after, (None, penalty))
+        want = plainly(copy_store(grads, xp=xp))
+        return self._apart(got, want, floors, step.dtype, moved)
+
+    # ---- What is compared
+
+    def _made(self, before, after, losses, *, changes=True):
+        """Return by name what steps have made: losses (B[, K]), changes of parameters, slots."""
+        made = dict(zip(("the loss", "the penalty"), losses))
+        made = {n: self.xp.moveaxis(a, 0, -1) for n, a in made.items() if a is not None}
+        if changes:
+            moves = {name: a - before.params[name] for name, a in after.params.items()}
+            made |= self._named("the change of {}", moves)
+        for slot, store in after.state.items():
+            made |= self._named(slot + " of {}", store)
+        return made
+
+    def _named(self, text, store):
+        """Return the parameters of a store by name, (..., n) each, as views."""
+        named = {}
+        for leaf in self.step.layout.leaves:
+            stop = 0
+            for slot in leaf.slots:
+                start, stop = stop, stop + slot.size
+                layer, name = slot.path[0] + 1, slot.path[-1]
+                part = store[leaf.name][..., 0, start:stop]
+                named[text.format(f"{name} in layer {layer}")] = part
+        return named
+
+    def _floors(self, carry):
+        """Return what rounding changes where a change is small beside what it changes."""
+        unit = ROUNDING[self.step.dtype]
+        sizes = self._named("the change of {}", carry.params)
+        floors = dict(zip(sizes, 4 * unit * norms(sizes.values(), xp=self.xp)))
+        return floors | dict.fromkeys(("the loss", "the penalty"), 16 * unit)
+
+    def _moved(self, carry, plan, signs):
+        """Return a carry, data and a plan whose numbers are off by a few roundings."""
+        params = {name: signs.of(a) for name, a in carry.params.items()}
+        x, y = self.data
+        plan = plan._replace(weights=signs.of(plan.weights))
+        return carry._replace(params=params), (x, signs.of(y)), plan
+
+    def _apart(self, got, want, floors, precision, moved):
+        """Return in words what is further apart than rounding explains, "" where nothing is."""
+        size = norms(want.values(), xp=self.xp)
+        if not np.isfinite(size).all():
+            raise NotFinite
+        error = norms((got[name] - a for name, a in want.items()), xp=self.xp)
+        floor = np.stack([np.broadcast_to(floors.get(name, 0.0), size[0].shape) for name in want])
+        allowed = TOLERANCE[precision] * size + floor
+        for draw in range(DRAWS):
+            if (error <= allowed).all():
+                break
+            again = moved(_Signs(MOVED[precision] * ROUNDING[precision], draw))
+            off = norms((again[name] - a for name, a in want.items()), xp=self.xp)
+            off = TOLERANCE[precision] * size + floor + LEEWAY * np.nan_to_num(off, nan=np.inf)
+            allowed = np.maximum(allowed, off)
+        bad = ~(error <= allowed)
+        if not bad.any():
+            return ""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(bad, np.nan_to_num(error / size, nan=np.inf), -1.0).max(axis=-1)
+        name = [*want][int(np.argmax(share))]
+        return f"{name} is off by {share.max():.1e} of its norm"
+
+
+class _Signs:
+    """What moves numbers by a share of each, up or down by chance."""
+
+    def __init__(self, by, seed):
+        self.by, self.rng = by, np.random.default_rng(seed)
+
+    def of(self, a):
+        factors = 1.0 + self.by * (2.0 * self.rng.integers(0, 2, a.shape, np.int8) - 1.0)
+        return a * from_host(factors, a, a.dtype.name)
+
+
+def norms(arrays, *, xp):
+    """Return the norm of each array ([K,] n), of each member: (arrays, K or 1) on the host."""
+    squares = []
+    for a in arrays:
+        wide = xp.astype(a, xp.float64)
+        squares.append(xp.reshape(xp.sum(wide * wide, axis=-1), (-1,)))
+    return np.sqrt(to_host(xp.stack(squares)))
+
+
+def varied(plan, *, xp):
+    """Return the steps of a proof: the plan's, again and again, but all numbers of each another.
+
+    So that a step which takes the numbers of another shows, also where a plan has one step.
+    """
+    n = STRETCH + 2
+    like, dtype = plan.rate, plan.rate.dtype.name
+    steps = np.arange(n)
+    rng = np.random.default_rng(0)
+    chosen = from_host(steps % plan.rows.shape[0], like, "int32")
+    plan = type(plan)(*(xp.take(a, chosen, axis=0) for a in plan))
+
+    def numbers(values, a):
+        return from_host(values.reshape(-1, *[1] * (a.ndim - 1)), like, dtype)
+
+    slower = np.where(steps < STRETCH, SLOWER * (1 - steps / 16), 1.0)
+    rate = plan.rate * numbers(slower, plan.rate)
+    share = from_host(rng.uniform(0.5, 1.5, plan.weights.shape), like, dtype)
+    keys = from_host((steps * 7919).reshape(-1, *[1] * (plan.key.ndim - 1)), like, "int32")
+    more = numbers(0.01 * (1 + steps / 16), plan.decay)
+    return plan._replace(
+        weights=plan.weights * share, key=plan.key + keys, decay=plan.decay + more,
+        rate=rate + numbers(np.where(steps < STRETCH, 0.0, 1e-3), rate),
+        shrink=plan.shrink + more,
+    )  # fmt: skip
