@@ -236,7 +236,7 @@ def _summary(losses, leaves):
     One pass over a leaf, and on a card no kernel to compile: CuPy has sums ready.
     """
     xp = namespace(losses)
-    sums = xp.stack([xp.astype(xp.sum(a), losses.dtype) for a in leaves])
+    sums = xp.stack([xp.astype(xp.sum(a), losses.dtype, copy=False) for a in leaves])
     return xp.concat([xp.reshape(losses, (-1,)), sums], axis=0)
 
 

@@ -45,10 +45,11 @@ def cupy_engine(xp, options=DEFAULTS) -> Engine:
             own = replace(step, rule=FusedRule(step.rule))
         careful = careful_run(own, xp=xp, kernels=kernels)
         chain = options.accelerate != "generic" and units_of(step)
-        chosen, notes = partial(_run_plainly, careful), _unheeded(step, tier, options, chain)
+        chosen, notes = partial(_run_plainly, careful, ()), _unheeded(step, tier, options, chain)
         if chain and options.accelerate == "auto":
+            plain = partial(_run_plainly, careful, _unheeded(step, tier, options, None))
             lend = partial(_program, step, "graph", options)
-            chosen = proven_run(step, options, chosen, lend, xp=xp)
+            chosen = proven_run(step, options, plain, lend, xp=xp)
         elif chain:
             chosen = partial(_run_program, step, tier, options)
 
@@ -91,7 +92,9 @@ def _unheeded(step, tier, options, chain):
     return notes
 
 
-def _run_plainly(plain, carry, data, plan):
+def _run_plainly(plain, notes, carry, data, plan):
+    for text in notes:
+        note(text=text)
     note(tier="generic")
     return plain(carry, data, plan)
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
+from ...arrays import to_host
 from ...transfers import note
 from ..base import Carry
 from .kernels import STORED, blocks_of, chunks_of, grid_of, launcher
@@ -135,6 +136,14 @@ class Program:
         return Op(launch, joins=True)
 
     # ---- Running
+
+    def reads_parameters(self):
+        """Tell whether what products read are the parameters."""
+        if self.shadow is self.theta:
+            return True
+        right, P = cupy.empty_like(self.shadow), self.theta.size
+        self.bind("cast", blocks_of(P), right, self.theta, P)()
+        return not to_host(cupy.sum((right != self.shadow).astype(np.float32)))
 
     def owns(self, carry):
         """Tell whether a carry's arrays are these buffers: the next stretch of the same fit."""
