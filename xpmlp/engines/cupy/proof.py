@@ -155,43 +155,32 @@ class Proof:
             return found
         # All but the last by replays of the short graph, then all by the long one: what its last
         # step makes is held against plain operations from where the others ended.
-        many = self._strides(carry, after, plan)
-        before, some = self._replayed(carry, many.part(0, -1))
-        before = copy_carry(before, xp=self.xp)
-        if not _finite(before):
-            return self._overflow(carry, many.part(0, -1))
+        for by in (self._stride(carry, after), 0.0):  # no stride where one overflows
+            many = _striding(plan, by, xp=self.xp)
+            before, some = self._replayed(carry, many.part(0, -1))
+            before = copy_carry(before, xp=self.xp)
+            if _finite(before):
+                break
+            if _finite(self.plain(copy_carry(carry, xp=self.xp), self.data, many.part(0, -1))[0]):
+                return "a parameter is not finite"
         after, losses = self._replayed(carry, many)
         found = self._of_step(before, many.part(-1, None), after, losses[:, -1:])
         got, want = ({"the loss": a[0].T, "the penalty": a[1].T} for a in (losses[:, :-1], some))
         return found or self._apart(got, want, self._floors(carry), self.precision)
 
-    def _strides(self, carry, after, plan):
-        """Return the long graph's steps; the rates of all but the last move parameters by STRIDE.
-
-        after: the carry after the step that `plan` ends with, which tells how far a rate does.
-        """
-        names = [*carry.params]
-        size = norms((carry.params[name][..., 0, :] for name in names), xp=self.xp)
-        moves = (after.params[name][..., 0, :] - carry.params[name][..., 0, :] for name in names)
-        move = np.linalg.norm(norms(moves, xp=self.xp))
-        by = STRIDE * np.linalg.norm(size) / move if move else 1.0
-        steps = np.arange(UNROLLED - 1)
-        rate, last = plan.rate[UNROLLED, ...], plan.part(UNROLLED - 1, UNROLLED)
-        factors = by * (1 - steps / 16).reshape(-1, *[1] * rate.ndim)
-        rates = rate * from_host(factors, rate, rate.dtype.name)
-        return plan.part(0, UNROLLED)._replace(rate=self.xp.concat([rates, last.rate]))
+    def _stride(self, carry, after):
+        """Return what to multiply the rate of a step by so that it moves parameters by STRIDE."""
+        stores = carry.params, {k: a - carry.params[k] for k, a in after.params.items()}
+        size, move = (
+            np.linalg.norm(norms((a[..., 0, :] for a in s.values()), xp=self.xp)) for s in stores
+        )
+        return STRIDE * size / move if move else 1.0
 
     def _replayed(self, carry, plan):
         """Return what the program makes of steps. What no kernel writes of the losses is NaN."""
         shape = 2, plan.rows.shape[0], self.program.K
         losses = cupy.full(shape, np.nan, self.step.dtype)
         return self.program.run(carry, self.data, plan, self.play, losses)
-
-    def _overflow(self, carry, plan):
-        """Say that the program's steps end outside of the finite numbers, if plain ones do not."""
-        if not _finite(self.plain(copy_carry(carry, xp=self.xp), self.data, plan)[0]):
-            raise NotFinite
-        return "a parameter is not finite"
 
     def _of_step(self, carry, plan, after, losses):
         """Return what differs in one step: its gradient, then the update by one gradient.
@@ -319,6 +308,14 @@ class _Signs:
         a, (x, z, _) = dense_forward(x, W, b, activation, xp=xp)
         a = self.of(a)
         return a, (x, z, a)
+
+
+def _striding(plan, by, *, xp):
+    """Return the long graph's steps, all but the last at the rate of the step alone, times `by`."""
+    rate, last = plan.rate[UNROLLED, ...], plan.rate[UNROLLED - 1 : UNROLLED, ...]
+    factors = by * (1 - np.arange(UNROLLED - 1) / 16).reshape(-1, *[1] * rate.ndim)
+    rates = rate * from_host(factors, rate, rate.dtype.name)
+    return plan.part(0, UNROLLED)._replace(rate=xp.concat([rates, last]))
 
 
 def _finite(carry):
