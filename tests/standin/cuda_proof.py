@@ -7,6 +7,7 @@ import sys
 import warnings
 from itertools import product
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -142,6 +143,24 @@ def test_a_proof_is_made_once_for_each_network_rule_batch_type_and_number_of_mem
             outcome(engine("auto"), training(DEEP, **base | changes))
     assert len(proofs) == len(kinds)
     assert proof.REFUSED == {}
+
+
+def test_fits_in_several_threads_make_one_proof_and_do_not_disturb_each_other(proofs):
+    problems = [training(DEEP, n=43, loss="log_loss", seed=seed) for seed in range(4)]
+    made = {}
+
+    def fit(i):
+        made[i] = outcome(engine("auto"), problems[i], fused=None)
+
+    threads = [Thread(target=fit, args=(i,)) for i in range(len(problems))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+        assert not thread.is_alive()
+    for i, one in enumerate(problems):
+        assert_close(made[i], oracle(one), 1e-12)
+    assert len(proofs) == 1
 
 
 def test_sparse_rows_prove_their_first_stretch_alone(proofs, monkeypatch):
