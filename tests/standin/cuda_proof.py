@@ -232,22 +232,28 @@ KERNELS = {
     "a row of another step": ("s->rows[(s->t * gridDim.z + k) * N + first + i];",
                               "s->rows[k * N + first + i];", {}),
     "an eighth of a sum": (
-        "for (int i = 1; i < 8; ++i) sum", "for (int i = 1; i < 7; ++i) sum",
+        "for (int i = 1; i < 8 * W; ++i) total", "for (int i = 1; i < 7 * W; ++i) total",
         {"activation": "tanh", "batch_size": 30},
     ),
     "the loss": ("w * (log(sum) - dot)", "w * (log(sum) - dot) * T(1.0001)", {}),
     "the penalty": ("= T(0.5) * total;", "= total;", {"alpha": 0.1}),
     "NaN in one place": (
-        "store(out + at + j, a * kept",
-        "store(out + at + j, i == n - 1 && j == 3 ? T(NAN) : a * kept", {"activation": "tanh"},
+        "if (keep) store_pack(z", "if (i == n - 1) a.at[0] = T(NAN); if (keep) store_pack(z",
+        {"activation": "tanh"},
     ),
-    "NaN in a later step": ("p[at] = now;", "p[at] = s->t == 3 ? T(NAN) : now;", {}),
+    "NaN in a later step": (
+        "T rate = s->rate[t],", "T rate = s->t == 3 ? T(NAN) : s->rate[t],", {},
+    ),
+    "a tail that is not stored": (
+        "if (u) store_pack(u + at, a, n);", "if (u && n >= W) store_pack(u + at, a, n);", {},
+    ),
     "a write past an array": (
-        "for (int j = blockIdx.y * 32 + threadIdx.x; j < H;",
-        "for (int j = blockIdx.y * 32 + threadIdx.x; j < H + 1;", {"activation": "tanh"},
+        "store_pack(out + j, a, H - j);", "store_pack(out + j, a, H - j); out[H] = out[0];",
+        {"activation": "tanh"},
     ),
     "no short copy of the weights": (
-        "if (shadow) store(shadow", "if (false) store(shadow", {"matmul_precision": "medium"},
+        "if (shadow) store_pack(shadow", "if (false) store_pack(shadow",
+        {"matmul_precision": "medium"},
     ),
     "no code": ("s->t += 1;", "s->t += ;", {}),
     # Single steps never see it: they begin with 0.
@@ -434,7 +440,7 @@ def test_an_error_in_a_later_stretch_is_told_for_the_state_is_lost(monkeypatch):
 
 
 def test_without_cublaslt_launches_prove_themselves_and_a_note_says_what_is_missing(monkeypatch):
-    monkeypatch.setattr(engine_module, "cublaslt", lambda: None)
+    monkeypatch.setattr(engine_module, "lt_here", lambda: None)
     model = fitted()
     assert result(model) == ("cupy eager", "equal to plain operations")
     (told,) = model.fit_report_["notes"]
