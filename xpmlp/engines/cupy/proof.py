@@ -6,8 +6,8 @@ the short one end. The gradients are compared, and the updates by one and the sa
 
 How far two right results may be apart depends on the network: a sum that is almost 0 switches a
 ReLU, a gradient that is almost 0 an update of Adam. So where they differ by more than TOLERANCE,
-the plain steps run again with what they start from moved by a few roundings, and as far as that
-moves their results, the program's may be off too.
+the plain step runs again with parameters, activations, weights and targets moved by a few
+roundings, and as far as that moves its results, the program's may be off too.
 """
 
 import threading
@@ -32,8 +32,8 @@ from .trouble import fitting, gradient_in_parts
 # the engine, of the norm.
 ROUNDING = {"float64": 2.0**-53, "float32": 2.0**-24, "high": 2.0**-11, "medium": 2.0**-8}
 TOLERANCE = {"float64": 1e-12, "float32": 5e-6, "high": 1.5e-3, "medium": 1.2e-2}
-# How many roundings what plain steps start from is moved by. A sum in float32 has many, an operand
-# of a shortened product one.
+# By how many roundings numbers are moved. A sum in float32 has many, an operand of a shortened
+# product one.
 MOVED = {"float64": 64, "float32": 64, "high": 4, "medium": 4}
 LEEWAY = 2.0  # how much further than moved plain steps the program may be off
 # Of what is moved up, what down, as long as needed: one may miss a switch that rounding threw.
