@@ -150,7 +150,7 @@ class Proof:
         plan = varied(plan, xp=self.xp)
         alone = plan.part(UNROLLED, None)
         after, losses = self._replayed(carry, alone)
-        found = self._of_step(carry, alone, after, losses)
+        found = self._of_step(carry, alone, after, losses, carry)
         if found:
             return found
         # All but the last by replays of the short graph, then all by the long one: what its last
@@ -164,9 +164,9 @@ class Proof:
             if _finite(self.plain(copy_carry(carry, xp=self.xp), self.data, many.part(0, -1))[0]):
                 return "a parameter is not finite"
         after, losses = self._replayed(carry, many)
-        found = self._of_step(before, many.part(-1, None), after, losses[:, -1:])
+        found = self._of_step(before, many.part(-1, None), after, losses[:, -1:], carry)
         got, want = ({"the loss": a[0].T, "the penalty": a[1].T} for a in (losses[:, :-1], some))
-        return found or self._apart(got, want, self._floors(carry), self.precision)
+        return found or self._apart(got, want, self._floors(carry, carry), self.precision)
 
     def _stride(self, carry, after):
         """Return what to multiply the rate of a step by so that it moves parameters by STRIDE."""
@@ -182,10 +182,11 @@ class Proof:
         losses = cupy.full(shape, np.nan, self.step.dtype)
         return self.program.run(carry, self.data, plan, self.play, losses)
 
-    def _of_step(self, carry, plan, after, losses):
+    def _of_step(self, carry, plan, after, losses, start):
         """Return what differs in one step: its gradient, then the update by one gradient.
 
-        plan: of that step; after, losses (2, 1[, K]): what the program has made of it.
+        plan: of that step; after, losses (2, 1[, K]): what the program has made of it; start: the
+        carry that its steps began with.
         """
         grads = copy_store(self.program.grads, xp=self.xp)
 
@@ -197,7 +198,7 @@ class Proof:
 
         got = self._named("the gradient of {}", grads) | {"the loss": losses[0].T}
         want = self._gradient(carry, self.data, plan, Kernels())
-        floors = self._floors(carry)
+        floors = self._floors(carry, start)
         found = self._apart(got, want, floors, self.precision, moved)
         # Of one gradient the update is the same but for its own rounding.
         return found or self._of_update(carry, plan, grads, after, losses[1], floors)
@@ -214,20 +215,21 @@ class Proof:
         """Return what differs in an update by a gradient."""
         step, xp, now = self.step, self.xp, plan.at(0)
 
-        def plainly(grads):
-            own = copy_carry(carry, xp=xp)
-            penalty, grads = step.penalise(grads, own.params, now, xp=xp)
-            params, state = step.update(grads, own.state, own.params, now, xp=xp)
+        def plainly(grads, state):
+            params = copy_store(carry.params, xp=xp)
+            penalty, grads = step.penalise(grads, params, now, xp=xp)
+            params, state = step.update(grads, state, params, now, xp=xp)
             penalty = {} if penalty is None else {"the penalty": penalty[..., None]}
             return penalty | self._made(carry, Carry(params, {}, state))
 
-        def moved(signs):
-            return plainly(self._moved(grads, signs))
+        def moved(signs):  # slots too: sums in any order make others of the same steps
+            state = {slot: self._moved(store, signs) for slot, store in carry.state.items()}
+            return plainly(self._moved(grads, signs), state)
 
         if not self.program.reads_parameters():
             return "what products read of the parameters is not what the update wrote"
         got = {"the penalty": penalty.T} | self._made(carry, after)
-        want = plainly(copy_store(grads, xp=xp))
+        want = plainly(copy_store(grads, xp=xp), copy_carry(carry, xp=xp).state)
         return self._apart(got, want, floors, step.dtype, moved)
 
     # ---- What is compared
@@ -252,11 +254,16 @@ class Proof:
                 named[text.format(f"{name} in layer {layer}")] = part
         return named
 
-    def _floors(self, carry):
-        """Return what rounding changes where a change is small beside what it changes."""
-        unit = ROUNDING[self.step.dtype]
-        sizes = self._named("the change of {}", carry.params)
-        floors = dict(zip(sizes, 4 * unit * norms(sizes.values(), xp=self.xp)))
+    def _floors(self, carry, start):
+        """Return what rounding changes where a change is small beside what it changes.
+
+        The same steps end elsewhere where sums are taken in any order, by a share of their way.
+        """
+        unit, tolerance = ROUNDING[self.step.dtype], TOLERANCE[self.step.dtype]
+        ways = {name: a - start.params[name] for name, a in carry.params.items()}
+        sizes, ways = (self._named("the change of {}", s) for s in (carry.params, ways))
+        size, way = (norms(s.values(), xp=self.xp) for s in (sizes, ways))
+        floors = dict(zip(sizes, 4 * unit * size + tolerance * way))
         return floors | dict.fromkeys(("the loss", "the penalty"), 16 * unit)
 
     def _moved(self, store, signs):
