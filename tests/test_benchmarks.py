@@ -545,7 +545,9 @@ ON_THE_STANDIN = """
 import sys
 from xpmlp.benchmarks import Case, cells
 from xpmlp.cli import main
-small = Case("small", (5, 8, 3), 6, "relu", "log_loss", "adam", rows=50, precision="high", quick=True)
+small = Case(
+    "small", (5, 8, 3), 6, "relu", "log_loss", "adam", rows=50, precision="high", quick=True
+)
 cells.CUDA_KINDS.update(steps=(small,), fits=(cells.replace(small, epochs=2, precision="highest"),))
 main("bench --device cuda --quick --rounds 1 --peers jax --json a.json".split())
 """

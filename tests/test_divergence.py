@@ -7,7 +7,10 @@ import pytest
 from sklearn.datasets import load_digits, load_iris
 
 from xpmlp import MLPClassifier, MLPRegressor, nn, plotting, train
+from xpmlp.arrays import to_host
+from xpmlp.engines import engine_for
 from xpmlp.errors import DivergenceError
+from xpmlp.training.loop import _stays_finite, _summary
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Maximum iterations", "ignore:overflow")
 rng = np.random.default_rng(0)
@@ -38,6 +41,37 @@ def test_the_message_names_the_step_the_layer_the_ranges_and_three_things_to_do(
                 "lower learning_rate_init (the rate was 0.5)"):  # fmt: skip
         assert fix in text
     assert not hasattr(reg, "coefs_")  # as it was
+
+
+@EVERY
+@pytest.mark.parametrize("high", [1e308, -1e308])
+def test_large_weights_are_finite_though_their_sum_is_not(xp64, high):
+    network = nn.Network([nn.Dense(1)])
+    weights = np.asarray([[high], [high], [high], [0.5]])  # of columns that are 0, but for one
+    params = {0: {"W": xp64.asarray(weights), "b": xp64.asarray(np.zeros((1, 1)))}}
+    x = np.zeros((40, 4))
+    x[:, 3] = X[:, 0]
+    args = {"params": params, "solver": "sgd", "max_iter": 2, "tol": 0.0}
+    made = train(network, xp64.asarray(x), xp64.asarray(Y[:, None]), **args)
+    np.testing.assert_array_equal(to_host(made.params[0]["W"])[:3], weights[:3])
+    assert made.history["loss"][1] < made.history["loss"][0]
+
+
+@EVERY
+@pytest.mark.parametrize("bad", [[np.nan], [np.inf], [-np.inf], [np.inf, -np.inf]])
+def test_one_number_that_is_not_finite_is_found_wherever_it_stands(xp64, bad):
+    compiled = engine_for(xp64.asarray(X)).compile(_summary)
+    losses = xp64.asarray(np.ones((2, 3)))
+    for large in (1.0, 1e308):
+        for at in (0, 500):
+            a = np.full((1, 1000), large)
+            good = xp64.asarray(a)
+            a[0, at : at + len(bad)] = bad
+            for leaves in ((good,), (good, xp64.asarray(a)), (xp64.asarray(a), good)):
+                with np.errstate(all="ignore"):
+                    report = to_host(compiled(losses, leaves))
+                found = _stays_finite(report[:6], report[6:], leaves)
+                assert found == (len(leaves) == 1), (large, at)
 
 
 @EVERY

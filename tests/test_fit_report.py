@@ -24,7 +24,7 @@ Y = X[:, 0] - X[:, 1]
 ARGS = {"hidden_layer_sizes": (6,), "batch_size": 10, "random_state": 0}
 KEYS = {
     "device", "why", "engine", "matmul_precision", "dtype", "bytes_to_device", "bytes_to_host",
-    "host_reads", "launches", "notes", "seconds", "seed", "versions",
+    "host_reads", "launches", "notes", "seconds", "seed", "versions", "proof",
 }  # fmt: skip
 # Rows and weights of 10 a step, its key of two, and four numbers, each of four bytes.
 PLAN = 4 * 4 * (10 + 10 + 2 + 4)
@@ -82,6 +82,7 @@ def test_a_fit_on_the_host_reports_that_nothing_passed():
     assert report == {
         "device": "cpu", "engine": "numpy", "matmul_precision": "high", "dtype": "float32",
         "bytes_to_device": 0, "bytes_to_host": 0, "host_reads": 0, "launches": None, "seed": 0,
+        "proof": None,
         "notes": [
             "matmul_precision='high' changes nothing: numpy on cpu computes products as exactly as "
             "float32 here"
@@ -95,7 +96,7 @@ def test_an_epoch_sends_its_plan_and_reads_its_losses_once(elsewhere):
     assert (two["device"], two["engine"]) == ("device1", "generic")
     assert two["why"] == "X is an array of array_api_strict on device1."
     added = {k: three[k] - two[k] for k in ("bytes_to_device", "bytes_to_host", "host_reads")}
-    # Four steps' losses and penalties, and whether weights and offsets are finite.
+    # Four steps' losses and penalties, and the sums of weights and offsets.
     assert added == {"bytes_to_device": PLAN, "bytes_to_host": 4 * (2 * 4 + 2), "host_reads": 1}
 
 

@@ -15,6 +15,8 @@ class Counts:
     bytes_to_host: int = 0
     host_reads: int = 0  # for each the host waits until the device has come so far
     launches: int | None = None  # of kernels and graphs; None where nobody counts them
+    tier: str = ""  # of `accelerate`: what ran, where an engine has several
+    proof: dict | None = None  # of that tier: what it concluded, and the seconds it took
     notes: list[str] = field(default_factory=list)
 
 
@@ -33,13 +35,17 @@ def counting() -> Iterator[Counts]:
         _counts.reset(token)
 
 
-def note(*, launches: int = 0, text: str = "") -> None:
-    """Add launches to what is being counted, and a sentence that is not there yet."""
+def note(*, launches: int = 0, text: str = "", tier: str = "", proof: dict | None = None) -> None:
+    """Add launches to what is being counted, a sentence that is not there yet, the first proof."""
     counts = _counts.get()
-    if counts is not None and launches:
+    if counts is None:
+        return
+    if launches:
         counts.launches = (counts.launches or 0) + launches
-    if counts is not None and text and text not in counts.notes:
+    if text and text not in counts.notes:
         counts.notes.append(text)
+    counts.tier = tier or counts.tier
+    counts.proof = counts.proof or proof
 
 
 def passed(*, to_device: int = 0, to_host: int = 0) -> None:

@@ -31,6 +31,8 @@ def fits(found, standin):
             "torch's tensors on the card train without a copy, as CuPy's": _torch,
         }.items():
             found.check(f"{tier}: {sentence}", _in_tier, check, tier, X, y)
+    sentence = "accelerate='auto' finds the graph equal to plain operations"
+    found.check(sentence, _proves_itself, X, y)
     found.check("a file and a pickle give the model back", _round_trips, X, y)
     found.check("host arrays go to the card by device='cuda', and answers come back", _moved, X, y)
     found.check("a model goes to the card and back, and rows only when told to", _travels, X, y)
@@ -117,6 +119,18 @@ def _same_bits(tier, X, y):
     assert all(_same(first, other) for other in others)
     assert not first.fit_report_["notes"], first.fit_report_["notes"]
     return {key: first.fit_report_[key] for key in ("engine", "launches", "host_reads", "seconds")}
+
+
+def _proves_itself(X, y):
+    """Return for each precision the seconds of the proof; a refusal says what differed."""
+    needs_cublaslt()
+    x, seconds = import_module("cupy").asarray(X), {}
+    for precision in ("highest", "high", "medium"):
+        for activation in ("relu", "tanh", "gelu_tanh"):
+            report = _fit(x, y, activation=activation, matmul_precision=precision).fit_report_
+            assert report["engine"] == "cupy graph", (precision, activation, report["notes"])
+            seconds[f"{precision}, {activation}"] = report["proof"]["seconds"]
+    return {"seconds": seconds}
 
 
 def _pinned(tier, X, y):

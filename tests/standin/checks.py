@@ -24,6 +24,7 @@ from xpmlp.arrays import free_memory, home, namespace  # noqa: E402
 from xpmlp.errors import DeviceMemoryError  # noqa: E402
 from xpmlp.placing import place  # noqa: E402
 from xpmlp.randomness import step_keys  # noqa: E402
+from xpmlp.training.loop import _summary  # noqa: E402
 from xpmlp.transfers import counting  # noqa: E402
 
 # The stand-in's arrays run the plain text, so what they are compared with bit by bit does too.
@@ -32,7 +33,8 @@ engines.numpy_engine = engines.generic_engine
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(320, 20)).astype(np.float32)
 Y = np.argmax(X @ RNG.normal(size=(20, 4)), axis=1)
-ARGS = {"hidden_layer_sizes": (32, 16), "batch_size": 16, "max_iter": 2, "random_state": 0}
+ARGS = {"hidden_layer_sizes": (32, 16), "batch_size": 16, "max_iter": 2, "random_state": 0,
+        "accelerate": "generic"}  # fmt: skip
 
 
 def fitted(make, X, y, **changes):
@@ -171,6 +173,14 @@ def test_an_epoch_reads_the_card_once_however_many_batches(n_batches):
     assert per_epoch("to_host", n_batches) == 1
     assert per_epoch("syncs", n_batches) == 1
     assert per_epoch("to_device", n_batches) <= 9  # the plan's 7 arrays, 2 joins of the losses
+
+
+def test_whether_leaves_are_finite_takes_a_sum_each_which_cupy_need_not_compile():
+    losses, *leaves = on_card(np.ones((2, 5)), np.ones((1, 100)), np.ones((1, 7)))
+    with recording() as record:
+        _summary(losses, leaves)
+    assert record.launches.count("sum") == len(leaves)
+    assert {*record.launches} <= {"sum", "stack", "concatenate"}
 
 
 def test_early_stopping_adds_one_read_of_the_outputs_an_epoch():

@@ -129,7 +129,8 @@ class Scale(nn.Layer):
         ([Scale(), nn.Dense(3)], "float32", {"accelerate": "graph"}, "'graph' is for chains of"),
         ([nn.Dense(3)], "float64", {"accelerate": "eager", "matmul_precision": "medium"},
          "float64 is never shortened, pass dtype='float32'"),
-        ([nn.Dense(3)], "float32", {"matmul_precision": "high"}, "compute in float32"),
+        ([nn.Dense(3)], "float32", {"accelerate": "generic", "matmul_precision": "high"},
+         "compute in float32"),
     ],
 )  # fmt: skip
 def test_what_changes_nothing_is_noted(layers, dtype, options, said):

@@ -45,14 +45,13 @@ ACCELERATIONS = ("auto", "generic", "eager", "graph")
 # What a step of three layers under Adam costs on a card beside its products, in launches of a
 # kernel: counted on a stand-in for a card, those of a graph by the time that its nodes should take.
 LAUNCHES = {"generic": 72, "eager": 16, "graph": 4}
-BEST = "generic"  # what accelerate="auto" comes to for chains where all goes well
 
 
 def launches(network, options: Options = DEFAULTS) -> int:
     """Return about what a step of a network costs on a CUDA card beside products, in launches."""
     _check("accelerate", options.accelerate, ACCELERATIONS)
     chain = all(type(layer) in (Dense, Dropout) for layer in getattr(network, "layers", [None]))
-    tier = BEST if options.accelerate == "auto" else options.accelerate
+    tier = "graph" if options.accelerate == "auto" else options.accelerate
     return LAUNCHES[tier if chain else "generic"]
 
 

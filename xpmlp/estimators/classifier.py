@@ -134,8 +134,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     accelerate : {"auto", "generic", "eager", "graph"}, default="auto"
         How steps run on a CUDA card (CuPy arrays; torch tensors where CuPy is installed): plain
         array operations ("generic"), fused kernels ("eager"), CUDA graphs with products by
-        cuBLASLt ("graph"), or the best of these that has been proven on a card ("auto", today
-        "generic"). Elsewhere it changes nothing.
+        cuBLASLt ("graph"). "auto" on CuPy arrays: the graph, where its first steps, tried before
+        the fit and once a process for each network, batch size, dtype and card, equal those of
+        plain operations to rounding; else plain operations, and a note says why. On torch tensors
+        "auto" is torch's own engine. Elsewhere it changes nothing.
     deterministic : bool, default=False
         On a card choose algorithms by rule, not by time, and none that adds in a varying order, so
         that two fits are equal to the last bit; elsewhere, for one number of threads, they are.
@@ -158,8 +160,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     fit_report_ : dict
         Of the last `fit` or `partial_fit`: device, why (it was chosen), engine, matmul_precision,
         dtype, seed, versions; bytes_to_device, bytes_to_host, host_reads (the host waited for a
-        device's numbers), launches (of kernels; None where not counted), notes (of what was not as
-        asked), seconds.
+        device's numbers), launches (of kernels; None where not counted), proof (what
+        ``accelerate="auto"`` concluded on a card, and the seconds that it took in this call; else
+        None), notes (of what was not as asked), seconds.
     n_iter_total_ : int
         Epochs (lbfgs: iterations) since the weights were initialised; `n_iter_`: of the last call.
     network_ : Network

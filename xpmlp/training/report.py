@@ -15,7 +15,10 @@ def fit_report(x: Array, options: Options, why: str, counts: Counts, start: floa
     library = home(x).library
     versions = {"xpmlp": __version__, library: import_module(library).__version__}
     drawn = {"seed": seed, "versions": versions}
-    where = {"device": home(x).device, "why": why, "engine": engine_for(x, options).name}
+    engine, passed = engine_for(x, options).name, asdict(counts)
+    if tier := passed.pop("tier"):  # what ran may be another than what was asked for
+        engine = f"{engine.rpartition(' ')[0]} {tier}"
+    where = {"device": home(x).device, "why": why, "engine": engine}
     dtype = str(x.dtype).rpartition(".")[2]
     precision = {"matmul_precision": options.matmul_precision, "dtype": dtype}
-    return where | precision | drawn | asdict(counts) | {"seconds": perf_counter() - start}
+    return where | precision | drawn | passed | {"seconds": perf_counter() - start}

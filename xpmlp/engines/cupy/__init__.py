@@ -2,11 +2,12 @@
 
 The tiers of `accelerate`: "generic" runs the step's own text; "eager" launches the kernels of
 kernels.cu one by one, for chains of Dense and Dropout; "graph" replays them as a CUDA graph, with
-cuBLASLt's products. What one tier cannot do, the one before does.
+cuBLASLt's products. What one tier cannot do, the one before does. "auto" is "graph" for chains
+whose first steps were found equal to plain operations (`proof.py`), "generic" for all else.
 """
 
 import threading
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import lru_cache, partial
 from math import prod
@@ -24,17 +25,17 @@ from .fused import KERNELS, FusedRule
 from .graph import Player
 from .products import CupyProducts, LtProducts, NoAlgorithm, lt_here
 from .program import Program
-from .trouble import careful_run, fitting, free_pools, in_parts
+from .proof import proven_run
+from .trouble import OutOfMemoryError, careful_run, fitting, free_pools, in_parts
 from .units import rule_of, units_of
 
-PROVEN = "generic"  # the best tier whose tests and benchmark have passed on a card
 IDLE_BYTES = 256 << 20  # of buffers that are kept for the next fit of the same step
 
 
 @lru_cache(maxsize=128)
 def cupy_engine(xp, options=DEFAULTS) -> Engine:
     """Return the engine of CuPy arrays; `xp` is their Array API namespace."""
-    tier = PROVEN if options.accelerate == "auto" else options.accelerate
+    tier = "generic" if options.accelerate == "auto" else options.accelerate
     kernels = Kernels() if tier == "generic" else KERNELS
 
     @lru_cache(maxsize=128)
@@ -43,9 +44,14 @@ def cupy_engine(xp, options=DEFAULTS) -> Engine:
         if tier != "generic" and rule_of(step.rule):
             own = replace(step, rule=FusedRule(step.rule))
         careful = careful_run(own, xp=xp, kernels=kernels)
-        chain = tier != "generic" and units_of(step)
-        chosen = partial(_run_program, step, tier, options) if chain else careful
-        notes = _unheeded(step, tier, options, chain)
+        chain = options.accelerate != "generic" and units_of(step)
+        chosen, notes = partial(_run_plainly, careful, ()), _unheeded(step, tier, options, chain)
+        if chain and options.accelerate == "auto":
+            plain = partial(_run_plainly, careful, _unheeded(step, tier, options, None))
+            lend = partial(_program, step, "graph", options)
+            chosen = proven_run(step, options, plain, lend, xp=xp)
+        elif chain:
+            chosen = partial(_run_program, step, tier, options)
 
         def run(carry, data, plan):
             for text in notes:
@@ -56,10 +62,18 @@ def cupy_engine(xp, options=DEFAULTS) -> Engine:
         return run
 
     generic = generic_engine(xp)
-    resident = generic.resident if tier == "generic" else cupy.ascontiguousarray
+    resident = generic.resident if options.accelerate == "generic" else _contiguous
     return generic._replace(
         name=f"cupy {tier}", run=run_of, kernels=kernels, resident=resident, product=None
     )
+
+
+def _contiguous(a):
+    """Return data as kernels read them, where memory holds a copy: else each stretch makes one."""
+    try:
+        return cupy.ascontiguousarray(a)
+    except OutOfMemoryError:
+        return a
 
 
 def _unheeded(step, tier, options, chain):
@@ -78,17 +92,32 @@ def _unheeded(step, tier, options, chain):
     return notes
 
 
+def _run_plainly(plain, notes, carry, data, plan):
+    for text in notes:
+        note(text=text)
+    note(tier="generic")
+    return plain(carry, data, plan)
+
+
 def _run_program(step, tier, options, carry, data, plan):
     lead = tuple(plan.rows.shape[1:-1])
+    with _program(step, tier, options, lead, carry) as (program, play):
+        return program.run(carry, data, plan, play)
+
+
+@contextmanager
+def _program(step, tier, options, lead, carry):
+    """Lend a step's program and its player, the last time if that ends in an error."""
     # Another stream's work on an idle program may still be under way.
     place = cupy.cuda.Device().id, cupy.cuda.get_current_stream().ptr
     key = step, lead, tier, options, place
     program, play = SHELF.take(key, carry, lambda: _make(step, lead, tier, options))
     try:
-        return program.run(carry, data, plan, play)
+        yield program, play
     except BaseException:
         SHELF.drop(program)
         raise
+    note(tier="graph" if play.graphs else "eager")
 
 
 class Choice(NamedTuple):
@@ -109,6 +138,7 @@ def _make(step, lead, tier, options):
         short = f"cuBLASLt has no {choice.stored} product of such shapes on this card ({error})"
         choice = _plainly(step, tier, options, short)
         program = _built(step, lead, options, choice)
+    program.warns = options.accelerate != "auto"
     if choice.lacks:
         program.remark(choice.lacks)
     return program, Player(program, choice.graphs)

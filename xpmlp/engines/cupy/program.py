@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
+from ...arrays import to_host
 from ...transfers import note
 from ..base import Carry
 from .kernels import STORED, blocks_of, chunks_of, grid_of, launcher
@@ -51,7 +52,7 @@ class Program:
         self.stored = stored
         self.bind = launcher(step.dtype, stored)
         self.lent: list = []
-        self.running = False
+        self.running, self.warns = False, True
         self.notes: list = []
         self.kept: dict = {}
         self.drop, self.units = units_of(step)
@@ -136,6 +137,14 @@ class Program:
 
     # ---- Running
 
+    def reads_parameters(self):
+        """Tell whether what products read are the parameters."""
+        if self.shadow is self.theta:
+            return True
+        right, P = cupy.empty_like(self.shadow), self.theta.size
+        self.bind("cast", blocks_of(P), right, self.theta, P)()
+        return not to_host(cupy.sum((right != self.shadow).astype(np.float32)))
+
     def owns(self, carry):
         """Tell whether a carry's arrays are these buffers: the next stretch of the same fit."""
         mine = (self.params, *self.state.values())
@@ -153,16 +162,21 @@ class Program:
         self.lent, self.running = [], True
 
     def remark(self, text):
-        """Warn of what runs otherwise than asked for, and put it in the report of each fit."""
-        warnings.warn(text, RuntimeWarning)
+        """Put in the report of each fit what runs otherwise than asked for, and warn of it once."""
+        if self.warns:
+            warnings.warn(text, RuntimeWarning)
         self.notes.append(text)
 
-    def run(self, carry, data, plan, play):
-        """Run a stretch: play(n) runs n steps. Returns the carry and the losses (2, B[, K])."""
+    def run(self, carry, data, plan, play, losses=None):
+        """Run a stretch: play(n) runs n steps. Returns the carry and the losses (2, B[, K]).
+
+        losses: (2, B, K), where to write them.
+        """
         if not self.owns(carry):
             self._copy_in(carry)
         B = plan.rows.shape[0]
-        losses = cupy.empty((2, B, self.K), self.step.dtype)
+        if losses is None:
+            losses = cupy.empty((2, B, self.K), self.step.dtype)
         numbers = plan.rows, plan.weights, plan.key, plan.rate, plan.decay, plan.shrink
         arrays = [cupy.ascontiguousarray(a) for a in (*data, *numbers)] + [losses]
         pointers = [a.data.ptr for a in arrays]

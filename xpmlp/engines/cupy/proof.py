@@ -1,0 +1,361 @@
+"""The proof that a program computes what plain operations do, before a fit relies on it.
+
+No card, driver or library is taken at its word. Steps run plainly and as the program, one at a
+time, from one state: first a fit's own, then the last step of the long graph from where replays of
+the short one end. The gradients are compared, and the updates by one and the same gradient.
+
+How far two right results may be apart depends on the network: a sum that is almost 0 switches a
+ReLU, a gradient that is almost 0 an update of Adam. So where they differ by more than TOLERANCE,
+the plain step runs again with parameters, activations, weights and targets moved by a few
+roundings, and as far as that moves its results, the program's may be off too.
+"""
+
+import threading
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import cupy
+import numpy as np
+
+from ...arrays import all_finite, from_host, to_host
+from ...nn import Kernels
+from ...nn.layers import dense_forward
+from ...nn.layout import map_params
+from ...transfers import counting, note
+from ..base import Carry, Options, copy_carry, copy_store
+from .graph import UNROLLED
+from .trouble import fitting, gradient_in_parts
+
+# Of products, by matmul_precision, else by dtype: the unit of rounding, and the tests' bounds of
+# the engine, of the norm.
+ROUNDING = {"float64": 2.0**-53, "float32": 2.0**-24, "high": 2.0**-11, "medium": 2.0**-8}
+TOLERANCE = {"float64": 1e-12, "float32": 5e-6, "high": 1.5e-3, "medium": 1.2e-2}
+# By how many roundings numbers are moved. A sum in float32 has many, an operand of a shortened
+# product one.
+MOVED = {"float64": 64, "float32": 64, "high": 4, "medium": 4}
+LEEWAY = 2.0  # how much further than moved plain steps the program may be off
+# Of what is moved up, what down, as long as needed: one may miss a switch that rounding threw.
+DRAWS = 16
+# Of the parameters' norm, how far each step moves them before the one that is looked at: so that
+# one which does not wait for the other is seen in every precision.
+STRIDE = 1 / 32
+EQUAL = "equal to plain operations"
+REPORT = "please report it to the authors of xpmlp, with what `xpmlp doctor` prints"
+
+
+class Subject(NamedTuple):
+    """What is proven once a process."""
+
+    step: Any
+    lead: tuple  # () or (K,)
+    options: Options
+    device: int
+
+
+PROVEN: set = set()  # (subject, rows that its program computes at once)
+REFUSED: dict = {}  # subject -> why it runs plainly
+LOCK = threading.Lock()  # one proof at a time
+
+
+class Refused(Exception):
+    """A program that differs from plain operations: in what."""
+
+
+class NotFinite(Exception):
+    """The plain steps overflow, so that nothing can be compared."""
+
+
+def proven_run(step, options, plain, lend, *, xp):
+    """Return the run of a step by a program that has proven itself, else by plain operations.
+
+    plain: a run; lend(lead, carry): a context with a program and its player.
+    """
+
+    def run(carry, data, plan):
+        subject = Subject(step, tuple(plan.rows.shape[1:-1]), options, cupy.cuda.Device().id)
+        made, why = None, REFUSED.get(subject, "")
+        if not why:
+            made, why = _made_or_why(subject, plain, lend, carry, data, plan, xp)
+        if not why:
+            note(proof={"result": EQUAL, "seconds": 0.0})
+            return made
+        note(proof={"result": why, "seconds": 0.0})
+        note(text=f"accelerate='auto' takes plain operations here: {why}")
+        return plain(carry, data, plan)
+
+    return run
+
+
+def _made_or_why(subject, plain, lend, carry, data, plan, xp):
+    """Return what a program makes of a stretch, or None and why; the carry is then untouched."""
+    touched, start = False, perf_counter()
+    try:
+        with lend(subject.lead, carry) as (program, play):
+            with LOCK:
+                if (subject, program.n) not in PROVEN:
+                    precision = subject.options.matmul_precision
+                    if precision == "highest" or subject.step.dtype == "float64":
+                        precision = subject.step.dtype
+                    proof = Proof(subject.step, program, play, plain, data, xp, precision)
+                    _prove(proof, carry, plan)
+                    PROVEN.add((subject, program.n))
+            touched = program.owns(carry)  # from an earlier stretch, and overwritten now
+            return program.run(carry, data, plan, play), ""
+    except NotFinite:  # nothing to hold against it: the next fit tries again
+        why = "in the first steps numbers overflow, so that nothing could be proven"
+    except Exception as error:  # whatever a card, a driver or a library does
+        if touched:
+            raise
+        REFUSED[subject] = why = _why(error)
+    note(proof={"result": why, "seconds": perf_counter() - start})
+    return None, why
+
+
+def _prove(proof, carry, plan):
+    """Raise Refused where a program makes anything else than plain operations."""
+    start = perf_counter()
+    with counting():
+        found = proof.differences(carry, plan)
+    if found:
+        raise Refused(found)
+    note(proof={"result": EQUAL, "seconds": perf_counter() - start})
+
+
+def _why(error):
+    """Say why a program is not used."""
+    reason = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, Refused):
+        return f"in its first steps as a CUDA graph {reason}: {REPORT}"
+    if isinstance(error, MemoryError):
+        return f"the card's memory is too small for a CUDA graph and its proof ({reason})"
+    return f"the CUDA graph failed ({type(error).__name__}: {reason}): {REPORT}"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A program beside plain operations. `plain` is a run; data: (X, y)."""
+
+    step: Any
+    program: Any
+    play: Any
+    plain: Any
+    data: tuple
+    xp: Any
+    precision: str  # a key of TOLERANCE
+
+    def differences(self, carry, plan):
+        """Return in words what the program makes otherwise, "" for nothing. Copies the carry."""
+        plan = varied(plan, xp=self.xp)
+        alone = plan.part(UNROLLED, None)
+        after, losses = self._replayed(carry, alone)
+        found = self._of_step(carry, alone, after, losses, carry)
+        if found:
+            return found
+        # All but the last by replays of the short graph, then all by the long one: what its last
+        # step makes is held against plain operations from where the others ended.
+        for by in (self._stride(carry, after), 0.0):  # no stride where one overflows
+            many = _striding(plan, by, xp=self.xp)
+            before, some = self._replayed(carry, many.part(0, -1))
+            before = copy_carry(before, xp=self.xp)
+            if _finite(before):
+                break
+            if _finite(self.plain(copy_carry(carry, xp=self.xp), self.data, many.part(0, -1))[0]):
+                return "a parameter is not finite"
+        after, losses = self._replayed(carry, many)
+        found = self._of_step(before, many.part(-1, None), after, losses[:, -1:], carry)
+        got, want = ({"the loss": a[0].T, "the penalty": a[1].T} for a in (losses[:, :-1], some))
+        return found or self._apart(got, want, self._floors(carry, carry), self.precision)
+
+    def _stride(self, carry, after):
+        """Return what to multiply the rate of a step by so that it moves parameters by STRIDE."""
+        stores = carry.params, {k: a - carry.params[k] for k, a in after.params.items()}
+        size, move = (
+            np.linalg.norm(norms((a[..., 0, :] for a in s.values()), xp=self.xp)) for s in stores
+        )
+        return STRIDE * size / move if move else 1.0
+
+    def _replayed(self, carry, plan):
+        """Return what the program makes of steps. What no kernel writes of the losses is NaN."""
+        shape = 2, plan.rows.shape[0], self.program.K
+        losses = cupy.full(shape, np.nan, self.step.dtype)
+        return self.program.run(carry, self.data, plan, self.play, losses)
+
+    def _of_step(self, carry, plan, after, losses, start):
+        """Return what differs in one step: its gradient, then the update by one gradient.
+
+        plan: of that step; after, losses (2, 1[, K]): what the program has made of it; start: the
+        carry that its steps began with.
+        """
+        grads = copy_store(self.program.grads, xp=self.xp)
+
+        def moved(signs):
+            own = carry._replace(params=self._moved(carry.params, signs))
+            now = plan._replace(weights=signs.of(plan.weights))
+            data = self.data[0], signs.of(self.data[1])
+            return self._gradient(own, data, now, Kernels(dense_forward=signs.dense_forward))
+
+        got = self._named("the gradient of {}", grads) | {"the loss": losses[0].T}
+        want = self._gradient(carry, self.data, plan, Kernels())
+        floors = self._floors(carry, start)
+        found = self._apart(got, want, floors, self.precision, moved)
+        # Of one gradient the update is the same but for its own rounding.
+        return found or self._of_update(carry, plan, grads, after, losses[1], floors)
+
+    def _gradient(self, carry, data, plan, kernels):
+        """Return by name the plain gradient of the plan's one step, and its loss."""
+        attempt = partial(
+            gradient_in_parts, self.step, carry, data, plan.at(0), xp=self.xp, kernels=kernels
+        )
+        (value, made, _), _ = fitting(attempt, self.step.batch_size)
+        return self._named("the gradient of {}", made) | {"the loss": value[..., None]}
+
+    def _of_update(self, carry, plan, grads, after, penalty, floors):
+        """Return what differs in an update by a gradient."""
+        step, xp, now = self.step, self.xp, plan.at(0)
+
+        def plainly(grads, state):
+            params = copy_store(carry.params, xp=xp)
+            penalty, grads = step.penalise(grads, params, now, xp=xp)
+            params, state = step.update(grads, state, params, now, xp=xp)
+            penalty = {} if penalty is None else {"the penalty": penalty[..., None]}
+            return penalty | self._made(carry, Carry(params, {}, state))
+
+        def moved(signs):  # slots too: sums in any order make others of the same steps
+            state = {slot: self._moved(store, signs) for slot, store in carry.state.items()}
+            return plainly(self._moved(grads, signs), state)
+
+        if not self.program.reads_parameters():
+            return "what products read of the parameters is not what the update wrote"
+        got = {"the penalty": penalty.T} | self._made(carry, after)
+        want = plainly(copy_store(grads, xp=xp), copy_carry(carry, xp=xp).state)
+        return self._apart(got, want, floors, step.dtype, moved)
+
+    # ---- What is compared
+
+    def _made(self, before, after):
+        """Return by name what an update has made: changes of parameters, slots."""
+        moves = {name: a - before.params[name] for name, a in after.params.items()}
+        made = self._named("the change of {}", moves)
+        for slot, store in after.state.items():
+            made |= self._named(slot + " of {}", store)
+        return made
+
+    def _named(self, text, store):
+        """Return the parameters of a store by name, (..., n) each, as views."""
+        named = {}
+        for leaf in self.step.layout.leaves:
+            stop = 0
+            for slot in leaf.slots:
+                start, stop = stop, stop + slot.size
+                layer, name = slot.path[0] + 1, slot.path[-1]
+                part = store[leaf.name][..., 0, start:stop]
+                named[text.format(f"{name} in layer {layer}")] = part
+        return named
+
+    def _floors(self, carry, start):
+        """Return what rounding changes where a change is small beside what it changes.
+
+        The same steps end elsewhere where sums are taken in any order, by a share of their way.
+        """
+        unit, tolerance = ROUNDING[self.step.dtype], TOLERANCE[self.step.dtype]
+        ways = {name: a - start.params[name] for name, a in carry.params.items()}
+        sizes, ways = (self._named("the change of {}", s) for s in (carry.params, ways))
+        size, way = (norms(s.values(), xp=self.xp) for s in (sizes, ways))
+        floors = dict(zip(sizes, 4 * unit * size + tolerance * way))
+        return floors | dict.fromkeys(("the loss", "the penalty"), 16 * unit)
+
+    def _moved(self, store, signs):
+        """Return a store whose numbers are off by a few roundings."""
+        layout = self.step.layout
+        return layout.pack(map_params(signs.of, layout.unpack(store, xp=self.xp)), xp=self.xp)
+
+    def _apart(self, got, want, floors, precision, moved=None):
+        """Return in words what is further apart than rounding explains, "" where nothing is.
+
+        moved(signs) -> what plain operations make of numbers that are moved.
+        """
+        size = norms(want.values(), xp=self.xp)
+        if not np.isfinite(size).all():
+            raise NotFinite
+        error = norms((got[name] - a for name, a in want.items()), xp=self.xp)
+        floor = np.stack([np.broadcast_to(floors.get(name, 0.0), size[0].shape) for name in want])
+        allowed = TOLERANCE[precision] * size + floor
+        for draw in range(DRAWS):
+            if moved is None or (error <= allowed).all():
+                break
+            again = moved(_Signs(MOVED[precision] * ROUNDING[precision], draw))
+            off = norms((again[name] - a for name, a in want.items()), xp=self.xp)
+            off = TOLERANCE[precision] * size + floor + LEEWAY * np.nan_to_num(off, nan=np.inf)
+            allowed = np.maximum(allowed, off)
+        bad = ~(error <= allowed)
+        if not bad.any():
+            return ""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(bad, np.nan_to_num(error / size, nan=np.inf), -1.0).max(axis=-1)
+        name = [*want][int(np.argmax(share))]
+        return f"{name} is off by {share.max():.1e} of its norm"
+
+
+class _Signs:
+    """What moves the numbers of arrays by a share of each: rows, columns up or down by chance."""
+
+    def __init__(self, by, seed):
+        self.by, self.rng = by, np.random.default_rng(seed)
+
+    def of(self, a):
+        """Return an array of two or more axes with its numbers moved."""
+        rows, columns = (2.0 * self.rng.integers(0, 2, n) - 1.0 for n in a.shape[-2:])
+        rows, columns = (from_host(v, a, a.dtype.name) for v in (self.by * rows, columns))
+        return a + a * (rows[:, None] * columns)
+
+    def dense_forward(self, x, W, b, activation, *, xp):
+        """Return what `nn.layers.dense_forward` does, the activations moved."""
+        a, (x, z, _) = dense_forward(x, W, b, activation, xp=xp)
+        a = self.of(a)
+        return a, (x, z, a)
+
+
+def _striding(plan, by, *, xp):
+    """Return the long graph's steps, all but the last at the rate of the step alone, times `by`."""
+    rate, last = plan.rate[UNROLLED, ...], plan.rate[UNROLLED - 1 : UNROLLED, ...]
+    factors = by * (1 - np.arange(UNROLLED - 1) / 16).reshape(-1, *[1] * rate.ndim)
+    rates = rate * from_host(factors, rate, rate.dtype.name)
+    return plan.part(0, UNROLLED)._replace(rate=xp.concat([rates, last]))
+
+
+def _finite(carry):
+    return all(map(all_finite, carry.params.values()))
+
+
+def norms(arrays, *, xp):
+    """Return the norm of each array ([K,] n), of each member: (arrays, K or 1) on the host."""
+    squares = []
+    for a in arrays:
+        wide = xp.astype(a, xp.float64)
+        squares.append(xp.reshape(xp.sum(wide * wide, axis=-1), (-1,)))
+    return np.sqrt(to_host(xp.stack(squares)))
+
+
+def varied(plan, *, xp):
+    """Return the steps of a proof: the plan's, again and again, but all numbers of each another.
+
+    So that a step which takes the numbers of another shows, also where a plan has one step.
+    """
+    n = UNROLLED + 1
+    like, dtype = plan.rate, plan.rate.dtype.name
+    steps, rng = np.arange(n), np.random.default_rng(0)
+    chosen = from_host(steps % plan.rows.shape[0], like, "int32")
+    plan = type(plan)(*(xp.take(a, chosen, axis=0) for a in plan))
+
+    def numbers(values, a, dtype=dtype):
+        return from_host(values.reshape(-1, *[1] * (a.ndim - 1)), like, dtype)
+
+    rate = plan.rate * numbers(1 - steps / 16, plan.rate)
+    more = numbers(0.01 * (1 + steps / 16), plan.decay)
+    return plan._replace(
+        weights=plan.weights * from_host(rng.uniform(0.5, 1.5, plan.weights.shape), like, dtype),
+        key=plan.key + numbers(steps * 7919, plan.key, "int32"),
+        rate=rate + 0.1 * more, decay=plan.decay + more, shrink=plan.shrink + more,
+    )  # fmt: skip
