@@ -3,7 +3,10 @@
 array_api_strict's "device1" stands for a device: what lies there is not in the host's memory.
 """
 
+import os
 import pickle
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -286,3 +289,20 @@ def test_the_command_line_knows_them_and_hands_them_on(tmp_path):
     model = load_model(path)
     asked = model.matmul_precision, model.accelerate, model.deterministic
     assert asked == ("medium", "eager", True)
+
+
+@pytest.mark.parametrize(("users", "found"), [(None, "1"), ("0", "0")])
+def test_cupy_is_imported_with_precompiled_headers_unless_the_user_says_otherwise(
+    tmp_path, users, found
+):
+    """It looks at the variable when it is imported."""
+    (tmp_path / "cupy.py").write_text("import os\nSEEN = os.environ['CUPY_NVRTC_USE_PCH']\n")
+    code = "from xpmlp.arrays import imported; print(imported('cupy').SEEN)"
+    environment = {k: v for k, v in os.environ.items() if k != "CUPY_NVRTC_USE_PCH"}
+    environment |= {} if users is None else {"CUPY_NVRTC_USE_PCH": users}
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True,
+        env=environment | {"PYTHONPATH": path},
+    )  # fmt: skip
+    assert done.stdout.strip() == found, done.stderr

@@ -67,7 +67,7 @@ def array_at(where: Home) -> Array:
     """
     library, name = where
     try:
-        xp = import_module("jax.numpy" if library == "jax" else library)
+        xp = imported(library)
         index = int(name.partition(":")[2] or 0)
         if not name:
             return xp.empty(0)
@@ -82,6 +82,16 @@ def array_at(where: Home) -> Array:
         reason = str(error).partition("\n")[0]
         place = f"on {name!r} here" if name else "here"
         raise DeviceError(f"{library} does not work {place}: {reason}") from error
+
+
+def imported(library: str):
+    """Import an array library's namespace; CuPy with precompiled headers where it has them.
+
+    It looks for that wish when it is imported, so a program that has imported it chose for itself.
+    """
+    if library == "cupy":
+        os.environ.setdefault("CUPY_NVRTC_USE_PCH", "1")
+    return import_module("jax.numpy" if library == "jax" else library)
 
 
 def count_pass(x, *, to_device=0, to_host=0):
@@ -149,7 +159,7 @@ def current_card(x: Any, where: str = "auto"):
     index = str(where).removeprefix("cuda:")
     moves = index.isdigit() and index != "0" and not (is_array(x) and not is_numpy(x))
     if moves and find_spec("cupy"):
-        cuda = import_module("cupy").cuda
+        cuda = imported("cupy").cuda
         if int(index) < (cuda.runtime.getDeviceCount() if cuda.is_available() else 0):
             return cuda.Device(int(index))
     return nullcontext()  # `place` says what is wrong

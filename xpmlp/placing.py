@@ -1,6 +1,7 @@
 """Where a user's rows are brought: to a device by its name, and never in secret if so asked."""
 
 import math
+from collections.abc import Callable
 from importlib import import_module
 
 import numpy as np
@@ -30,11 +31,14 @@ from .transfers import forbidden, note, users_line
 CARD = Home("cupy", "cuda:0")  # to which "auto" and "cuda" bring host arrays
 
 
-def place(x: Array, where: str, dtype: str | None = None) -> Array:
+def place(
+    x: Array, where: str, dtype: str | None = None, *, prepare: Callable[[Home], None] | None = None
+) -> Array:
     """Return `x` where ``device=`` says: "auto" (where it is), or as in `destination`.
 
     NumPy rows go to a card in one copy, in `dtype` if given; what its memory cannot hold goes to
-    pinned memory of the host, where the card reads it.
+    pinned memory of the host, where the card reads it. prepare: called with the device's home ahead
+    of the copy, to begin what may go on beside it.
 
     Raises
     ------
@@ -62,6 +66,8 @@ def place(x: Array, where: str, dtype: str | None = None) -> Array:
         ) from error
     there = f"pass an array of {to.library} on {to.device}"
     check_transfer(x, home(like), "X", f"{there}, or leave device={where!r} away")
+    if prepare is not None:
+        prepare(to)
     return moved(x, like, dtype)
 
 

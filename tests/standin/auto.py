@@ -290,3 +290,29 @@ def test_a_look_into_a_step_stays_on_the_host():
     with recording() as record:
         model.find_learning_rate(X, Y)
     assert record.launches == []
+
+
+def test_kernels_are_compiled_in_a_thread_ahead_of_the_copy_of_the_rows(monkeypatch):
+    kernels = engines.cupy.kernels
+    threads, compile_ahead = [], kernels.compile_ahead.__wrapped__
+
+    def begun(*kinds):
+        threads.append((kinds, compile_ahead(*kinds)))
+
+    def on_card(a, like, plain=placing._on_card):
+        threads.append("copied")
+        return plain(a, like)
+
+    monkeypatch.setattr(engines.cupy, "compile_ahead", begun)
+    monkeypatch.setattr(placing, "_on_card", on_card)
+    kernels._launcher.cache_clear()
+    model = MLPClassifier(**ARGS | {"accelerate": "auto"}, device="cuda", dtype="float64")
+    with warnings.catch_warnings(action="ignore"):
+        model.fit(X, Y)
+    (kinds, thread), copied = threads
+    assert (kinds, copied) == (("float64", "float64", 0), "copied")
+    thread.join()
+    assert kernels._launcher.cache_info().misses == 1  # the fit waited for the thread's
+    with warnings.catch_warnings(action="ignore"):
+        MLPClassifier(**ARGS, device="cuda").fit(X, Y)  # plain operations launch none of them
+    assert len(threads) == 3 and threads[2] == "copied"

@@ -273,10 +273,10 @@ def source(monkeypatch, tmp_path):
         changed = tmp_path / "kernels.cu"
         changed.write_text(text.replace(old, new))
         monkeypatch.setattr(kernels, "SOURCE", changed)
-        kernels.launcher.cache_clear()
+        kernels._launcher.cache_clear()
 
     yield put
-    kernels.launcher.cache_clear()
+    kernels._launcher.cache_clear()
 
 
 def assert_refused(words, **changes):

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from ..arrays import Array, is_cupy, is_jax, is_numpy, is_torch, namespace
+from ..arrays import Array, Home, is_cupy, is_jax, is_numpy, is_torch, namespace
 from ..nn import Dense, Dropout
 from .base import (
     DEFAULTS,
@@ -36,6 +36,7 @@ __all__ = [
     "jax_engine",
     "launches",
     "numpy_engine",
+    "prepare",
     "torch_engine",
 ]
 
@@ -53,6 +54,17 @@ def launches(network, options: Options = DEFAULTS) -> int:
     chain = all(type(layer) in (Dense, Dropout) for layer in getattr(network, "layers", [None]))
     tier = "graph" if options.accelerate == "auto" else options.accelerate
     return LAUNCHES[tier if chain else "generic"]
+
+
+def prepare(where: Home, dtype: str, options: Options = DEFAULTS) -> None:
+    """Begin to compile what steps on a CUDA card launch, in a thread, while rows are copied to it.
+
+    where: the home that the rows go to; for any other than a card this does nothing.
+    """
+    if where.library == "cupy" and options.accelerate != "generic":
+        from .cupy import prepare_card  # which imports CuPy
+
+        prepare_card(int(where.device.rpartition(":")[2]), dtype, options)
 
 
 def engine_for(x: Array, options: Options = DEFAULTS) -> Engine:

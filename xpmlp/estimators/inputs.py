@@ -1,6 +1,6 @@
 """Checks at the door: X, y and weights of any library, in scikit-learn's words."""
 
-from functools import wraps
+from functools import partial, wraps
 from numbers import Integral
 
 import numpy as np
@@ -17,6 +17,7 @@ from ..arrays import (
     is_numpy,
     to_host,
 )  # fmt: skip
+from ..engines import prepare
 from ..errors import DataError
 from ..model import Inputs, Scaling
 from ..placing import place, rows_to_host
@@ -67,7 +68,8 @@ def checked_rows(estimator, X, inputs=None, method="fit"):
         if inputs is None:
             # Rows that are standardised keep their floats until then.
             scaled = estimator.feature_scale in STANDARDISED
-            x = _at_device(x, None if scaled else dtype, estimator.device)
+            begin = partial(prepare, dtype=dtype, options=estimator._options())
+            x = _at_device(x, None if scaled else dtype, estimator.device, begin)
             where = home(like_of(x))
             return x, Inputs(estimator.n_features_in_, dtype, where, estimator.device, encoder)
         if issparse(x):
@@ -94,11 +96,11 @@ def measured_scaling(kind, x, inputs) -> Scaling:
     return scaling
 
 
-def _at_device(x, dtype, device):
+def _at_device(x, dtype, device, begin):
     """Return rows where `device` says, sparse ones still sparse."""
     if issparse(x):
         return SparseRows(x.astype(dtype, copy=False), place(np.empty((0, 1)), device))
-    return place(x, device, dtype)
+    return place(x, device, dtype, prepare=begin)
 
 
 def _sparse_rows(x, inputs):

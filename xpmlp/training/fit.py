@@ -2,7 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from time import perf_counter
 
 from ..arrays import (
@@ -19,7 +19,7 @@ from ..arrays import (
     namespace,
     to_host,
 )  # fmt: skip
-from ..engines import Carry, Options, copy_store, engine_for
+from ..engines import Carry, Options, copy_store, engine_for, prepare
 from ..errors import DeviceMemoryError, DivergenceError
 from ..nn import Layout, Loss, Network
 from ..nn.layout import map_params
@@ -263,7 +263,8 @@ def train(
         if str(device) == "auto" and home(x) == HOST:
             x, why = where_it_pays(x, network, rule, batch_size, max_iter, options)
         else:
-            x, why = place(x, device), why_there(X, device)
+            begin = partial(prepare, dtype=str(x.dtype).rpartition(".")[2], options=options)
+            x, why = place(x, device, prepare=begin), why_there(X, device)
         recipe = Recipe(
             make_schedule(learning_rate, power_t), learning_rate_init, batch_size, max_iter,
             shuffle, random_state, alpha, weight_decay, tol, n_iter_no_change, max_fun=max_fun,

@@ -3,7 +3,7 @@
 import math
 
 from ..arrays import Array, array_at
-from ..engines import Options, launches
+from ..engines import Options, launches, prepare
 from ..nn.layout import walk
 from ..nn.network import shapes_of
 from ..placing import chosen, moved
@@ -49,6 +49,7 @@ def where_it_pays(
     if card is None:
         return x, why
     like = array_at(card)
+    prepare(card, str(x.dtype), options)
     return (SparseRows(x.csr, like) if isinstance(x, SparseRows) else moved(x, like)), why
 
 

@@ -23,6 +23,7 @@ from ..generic import generic_engine
 from ..torch import torch_engine
 from .fused import KERNELS, FusedRule
 from .graph import Player
+from .kernels import compile_ahead
 from .products import CupyProducts, LtProducts, NoAlgorithm, lt_here
 from .program import Program
 from .proof import proven_run
@@ -66,6 +67,12 @@ def cupy_engine(xp, options=DEFAULTS) -> Engine:
     return generic._replace(
         name=f"cupy {tier}", run=run_of, kernels=kernels, resident=resident, product=None
     )
+
+
+def prepare_card(device: int, dtype: str, options) -> None:
+    """Begin to compile the kernels that steps in a dtype launch on a card."""
+    short = options.matmul_precision == "medium" and dtype == "float32"
+    compile_ahead(dtype, "bfloat16" if short else dtype, device)
 
 
 def _contiguous(a):

@@ -1,7 +1,9 @@
 """The kernels of kernels.cu, compiled by CuPy (NVRTC), as launches that are bound to arrays."""
 
 import re
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -25,15 +27,38 @@ def options(dtype: str, stored: str) -> tuple[str, ...]:
     return ("-std=c++17", *types, *(["-DBFLOAT16"] if stored == "bfloat16" else []))
 
 
-@cache
+LOCK = threading.Lock()  # one thread compiles, others wait for it
+
+
 def launcher(dtype: str, stored: str) -> Callable[..., Callable[[], None]]:
     """Return bind(name, grid, *args) -> launch(), for the kernels of a pair of types.
 
     Arguments are arrays, None for a null pointer, and numbers, which become what the kernel
     declares.
     """
+    with LOCK:
+        return _launcher(dtype, stored)
+
+
+@cache
+def compile_ahead(dtype: str, stored: str, device: int) -> threading.Thread:
+    """Compile the kernels of a pair of types for a card in a thread, as while rows are copied."""
+
+    def compiled():
+        # What fails here fails again, and is told, where a step wants the kernels.
+        with suppress(Exception), cupy.cuda.Device(device):
+            launcher(dtype, stored)
+
+    thread = threading.Thread(target=compiled, daemon=True)
+    thread.start()
+    return thread
+
+
+@cache
+def _launcher(dtype, stored):
     code = SOURCE.read_text()
     module = cupy.RawModule(code=code, options=options(dtype, stored))
+    module.compile()
     numbers = {
         "int": np.int32,
         "unsigned": np.uint32,
