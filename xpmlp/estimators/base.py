@@ -250,9 +250,8 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
 
     def _same_network(self, known, targets, last):
         """Return the network of the fitted model, if the arguments still describe it."""
-        meaning = lambda t: (t.link, getattr(t, "quantiles", ()))
-        own = known.network.layers[-1].activation
-        if meaning(targets) != meaning(known.targets) or last != own:
+        own, old = known.network.layers[-1].activation, known.targets
+        if (targets.link, targets.quantiles, last) != (old.link, old.quantiles, own):
             raise ValueError(
                 "loss, quantiles or out_activation are others than those that the model was fitted "
                 "with, so its outputs would mean something else: call fit without warm_start."

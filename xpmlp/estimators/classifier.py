@@ -210,7 +210,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     @property
     def classes_(self):
         """The classes, sorted; of several labels their numbers."""
-        return getattr(self.model_.targets, "classes")  # noqa: B009
+        return self.model_.targets.classes
 
     @available_if(lambda self: self.solver != "lbfgs")
     def partial_fit(self, X, y, sample_weight=None, classes=None):

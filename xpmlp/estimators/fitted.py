@@ -90,7 +90,7 @@ class Fitted(  # type: ignore[call-arg]
     def scaling_(self) -> Scaling | None:
         """Means and scales by which inputs and targets are standardised, or None."""
         x = self.model_.inputs.scaling
-        y = getattr(self.model_.targets, "scaling", Scaling())
+        y = self.model_.targets.scaling
         nothing = x.x_mean is None and y.y_mean is None
         return None if nothing else Scaling(x.x_mean, x.x_scale, y.y_mean, y.y_scale)
 
@@ -104,13 +104,12 @@ class Fitted(  # type: ignore[call-arg]
     @property
     def quantiles_(self) -> tuple[float, ...] | None:
         """The quantiles that are learnt, or None."""
-        return getattr(self.model_.targets, "quantiles", ()) or None
+        return self.model_.targets.quantiles or None
 
     @property
     def n_outputs_(self) -> int:
         """Columns of y, or units of the last layer."""
-        targets = self.model_.targets
-        return getattr(targets, "n_columns", targets.n_outputs)
+        return self.model_.targets.n_columns
 
     @property
     def n_layers_(self) -> int:

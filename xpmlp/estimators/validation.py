@@ -117,8 +117,7 @@ def _held_out(estimator, rows, model):
 
 def _score(estimator, rows, targets, model):
     """Return (outputs, loss, params) -> the score that `scoring` names."""
-    quantiles = model.targets.task == "regression" and model.targets.quantiles
-    by_loss = estimator.scoring is None and quantiles  # R^2 says little of them
+    by_loss = estimator.scoring is None and model.targets.quantiles  # R^2 says little of them
     if estimator.scoring == "loss" or by_loss:
         return lambda outputs, loss, params: -loss
     if estimator.scoring is None:

@@ -57,11 +57,11 @@ def _graph(model, kind, about):
         values = values.astype(object) if values.dtype.kind == "U" else values
         graph.output("label", FUNCTIONS.take(values, targets.codes(z)))
         graph.output("probabilities", targets.probabilities(z))
-    classes = getattr(targets, "classes", None)
+    classes = targets.classes
     found = {
         "task": targets.task,
         "classes": None if classes is None else classes.tolist(),
-        "quantiles": getattr(targets, "quantiles", ()) or None,
+        "quantiles": targets.quantiles or None,
         **about,
     }
     doc = f"{kind} of {model.inputs.n_features} features"

@@ -80,16 +80,16 @@ def stored(model: Model):
     """
     inputs, targets, encoder = model.inputs, model.targets, model.inputs.encoder
     arrays = model.layout.pack(model.params(np.empty(0)), xp=np)
-    y = getattr(targets, "scaling", Scaling())
+    y = targets.scaling
     scaling = inputs.scaling._replace(y_mean=y.y_mean, y_scale=y.y_scale)
     arrays |= {k: v for k, v in scaling._asdict().items() if v is not None}
     if encoder is not None:
         arrays |= _stored(encoder)
     own = {
         "n_features": inputs.n_features, "task": targets.task, "dtype": inputs.dtype,
-        "link": targets.link, "quantiles": getattr(targets, "quantiles", ()) or None,
+        "link": targets.link, "quantiles": targets.quantiles or None,
     }  # fmt: skip
-    classes = getattr(targets, "classes", None)
+    classes = targets.classes
     if classes is not None:
         classes = {"dtype": classes.dtype.str, "values": classes.tolist()}
     return arrays, {

@@ -28,6 +28,8 @@ class ClassTargets:
     link: str = "softmax"
     smoothing: float = 0.0
     weights: np.ndarray | None = None
+    quantiles: ClassVar[tuple[float, ...]] = ()
+    scaling: ClassVar[Scaling] = Scaling()
 
     @property
     def task(self):
@@ -38,6 +40,11 @@ class ClassTargets:
     def n_outputs(self):
         """The number C of the network's outputs."""
         return 1 if self.task == "binary" else len(self.classes)
+
+    @property
+    def n_columns(self):
+        """As many as outputs."""
+        return self.n_outputs
 
     def encode(self, y, like, dtype):
         """Return targets (N, C) beside `like`."""
@@ -118,11 +125,18 @@ class LabelTargets:
     smoothing: float = 0.0
     weights: np.ndarray | None = None
     task: ClassVar[str] = "multilabel"
+    quantiles: ClassVar[tuple[float, ...]] = ()
+    scaling: ClassVar[Scaling] = Scaling()
 
     @property
     def classes(self):
         """The labels' numbers."""
         return np.arange(self.n_outputs)
+
+    @property
+    def n_columns(self):
+        """The number of labels."""
+        return self.n_outputs
 
     def encode(self, y, like, dtype):
         """Return targets (N, C) beside `like`."""
@@ -179,6 +193,7 @@ class NumberTargets:
     quantiles: tuple[float, ...] = ()
     scaling: Scaling = Scaling()
     task: ClassVar[str] = "regression"
+    classes: ClassVar[np.ndarray | None] = None
 
     @property
     def n_levels(self):
