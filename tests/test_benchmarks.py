@@ -544,6 +544,11 @@ def test_a_quick_run_leaves_out_what_tells_little_and_compiles_last(
         assert len(compiled) == 11
 
 
+STANDINS = """
+import cublaslt_standin, cupy_standin
+cupy_standin.install()
+cublaslt_standin.install()
+"""
 ON_THE_STANDIN = """
 import sys
 from ci.benchmarks import Case, cases
@@ -558,7 +563,7 @@ main("--device cuda --quick --rounds 1 --peers jax --json a.json".split())
 
 def test_the_benchmark_of_a_card_runs_on_the_standin(tmp_path):
     """All of it in processes that start with the stand-in; the peer says that there is no card."""
-    (tmp_path / "sitecustomize.py").write_text("import cupy_standin\ncupy_standin.install()\n")
+    (tmp_path / "sitecustomize.py").write_text(STANDINS)
     places = map(str, (tmp_path, ROOT, ROOT / "tests"))
     result = subprocess.run(
         [sys.executable, "-c", ON_THE_STANDIN], cwd=tmp_path, capture_output=True, text=True,
