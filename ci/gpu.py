@@ -29,6 +29,7 @@ from gpu_bundle import BundleError, bundle
 from gpu_parts import Found, Skip, commit, cpus
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # parts import xpmlp and ci.benchmarks
 TOTAL = 470  # seconds for all parts together
 START = 10  # seconds around them
 SLOWER = 10  # times as long, on the stand-ins of a machine that has other things to do

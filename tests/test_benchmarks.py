@@ -14,12 +14,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from xpmlp import benchmarks
-from xpmlp.benchmarks import CONTENDERS, Case, report
-from xpmlp.benchmarks.peers import Contender, jax_cuda, own, torch_cuda
-from xpmlp.benchmarks.worker import calls_for
-from xpmlp.cli import main
 from xpmlp.errors import DataError, DeviceError
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+from ci import benchmarks  # noqa: E402
+from ci.benchmarks import CONTENDERS, Case, report  # noqa: E402
+from ci.benchmarks.__main__ import main  # noqa: E402
+from ci.benchmarks.peers import Contender, jax_cuda, own, torch_cuda  # noqa: E402
+from ci.benchmarks.worker import calls_for  # noqa: E402
 
 MATPLOTLIB = pytest.mark.skipif(not find_spec("matplotlib"), reason="needs matplotlib")
 SMALL = {
@@ -443,7 +446,7 @@ def test_a_fit_says_what_memory_it_took():
 def bench(capsys):
     def bench(*arguments):
         with pytest.raises(SystemExit) as exit:
-            main(["bench", *map(str, arguments)])
+            main([*map(str, arguments)])
         return exit.value.code, *capsys.readouterr()
 
     return bench
@@ -541,25 +544,30 @@ def test_a_quick_run_leaves_out_what_tells_little_and_compiles_last(
         assert len(compiled) == 11
 
 
+STANDINS = """
+import cublaslt_standin, cupy_standin
+cupy_standin.install()
+cublaslt_standin.install()
+"""
 ON_THE_STANDIN = """
 import sys
-from xpmlp.benchmarks import Case, cells
-from xpmlp.cli import main
+from ci.benchmarks import Case, cases
+from ci.benchmarks.__main__ import main
 small = Case(
     "small", (5, 8, 3), 6, "relu", "log_loss", "adam", rows=50, precision="high", quick=True
 )
-cells.CUDA_KINDS.update(steps=(small,), fits=(cells.replace(small, epochs=2, precision="highest"),))
-main("bench --device cuda --quick --rounds 1 --peers jax --json a.json".split())
+cases.CUDA_KINDS.update(steps=(small,), fits=(cases.replace(small, epochs=2, precision="highest"),))
+main("--device cuda --quick --rounds 1 --peers jax --json a.json".split())
 """
 
 
 def test_the_benchmark_of_a_card_runs_on_the_standin(tmp_path):
     """All of it in processes that start with the stand-in; the peer says that there is no card."""
-    tests = Path(__file__).parent
-    (tmp_path / "sitecustomize.py").write_text("import cupy_standin\ncupy_standin.install()\n")
+    (tmp_path / "sitecustomize.py").write_text(STANDINS)
+    places = map(str, (tmp_path, ROOT, ROOT / "tests"))
     result = subprocess.run(
         [sys.executable, "-c", ON_THE_STANDIN], cwd=tmp_path, capture_output=True, text=True,
-        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{tests}"},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(places)},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     found = json.loads((tmp_path / "a.json").read_text())
@@ -579,7 +587,7 @@ def test_the_benchmark_of_a_card_runs_on_the_standin(tmp_path):
 def test_a_file_that_is_no_record_is_refused(bench, tmp_path, text):
     (tmp_path / "a.json").write_text(text)
     code, _, err = bench("--redraw", tmp_path / "a.json")
-    assert code == 3 and "a.json is no JSON of `xpmlp bench`" in err
+    assert code == 3 and "a.json is no JSON of `python -m ci.benchmarks`" in err
 
 
 def test_the_list_names_every_case_and_contender(bench):

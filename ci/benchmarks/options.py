@@ -23,7 +23,7 @@ X, Y = load_digits(return_X_y=True)
 X = (X / 16).astype(np.float32)
 
 # Our arguments, and what PyTorch has for them.
-OPTIONS = {
+OPTIONS: dict[str, tuple[dict, dict]] = {
     "plain": ({}, {}),
     "dropout": ({"dropout": 0.2}, {"dropout": 0.2}),
     "batch normalization": ({"normalization": "batch"}, {"norm": torch.nn.BatchNorm1d}),

@@ -26,7 +26,7 @@ def lt(found, standin):
     """Time the products of the benchmark's networks."""
     needs_xpmlp()
     needs_cublaslt()
-    cells = import_module("xpmlp.benchmarks.cells").CUDA_KINDS["steps"]
+    cells = import_module("ci.benchmarks.cases").CUDA_KINDS["steps"]
     nets = {(20, 16, 24, 1): 12} if standin else {c.sizes: c.batch for c in cells if c.goal}
     for sizes, batch in nets.items():
         for precision in PRECISIONS:

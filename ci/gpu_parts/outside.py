@@ -140,7 +140,7 @@ def counted(report):
 
 
 def benchmark(found, standin):
-    """Keep what `xpmlp bench` measures, as far as it comes: it writes after each network."""
+    """Keep what the benchmark measures, as far as it comes: it writes after each network."""
     needs_xpmlp()
     options = ["--device", "cuda", "--quick"]
     if standin:  # what was recorded on a CPU
@@ -148,7 +148,7 @@ def benchmark(found, standin):
         options = ["--redraw", str(min(results.glob("*-cpu*.json")))]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "bench.json")
-        command = [sys.executable, "-m", "xpmlp", "bench", *options, "--json", str(path)]
+        command = [sys.executable, "-m", "ci.benchmarks", *options, "--json", str(path)]
         code, said = _limited(command, found.left, {})
         record = json.loads(path.read_text()) if path.exists() else {"results": [], "machine": {}}
     found.note(record=record, rows=_rows(record), said=said.strip()[-4000:].splitlines())
@@ -178,7 +178,7 @@ def _ended(code, said):
 
 
 def _table(found, record):
-    from xpmlp.benchmarks import table
+    from ci.benchmarks import table
 
     found.note(table=table(record["results"], record["machine"].get("card", "")))
 

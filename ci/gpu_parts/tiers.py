@@ -45,7 +45,7 @@ def graph(found, standin):
 def smoke(found, standin):
     """Try a network of the benchmark in each tier before anything takes long."""
     needs_xpmlp()
-    from xpmlp.benchmarks.cells import CUDA_KINDS
+    from ci.benchmarks.cases import CUDA_KINDS
 
     from .networks import NETS
 
@@ -241,8 +241,8 @@ def _smoke(tier, net):
 
 def _speed(tier, case, data):
     """Return microseconds a step, by the clock and by events, at the precisions it heeds."""
-    from xpmlp.benchmarks.peers.own import gathered
-    from xpmlp.benchmarks.worker import timed
+    from ci.benchmarks.peers.own import gathered
+    from ci.benchmarks.worker import timed
 
     if tier == "graph":
         needs_cublaslt()

@@ -7,7 +7,7 @@ import click
 
 from .. import __version__
 from ..errors import DataError, DeviceError, DivergenceError, ModelFileError
-from . import apply, bench, doctor, explain, export, parity, train, tune
+from . import apply, doctor, explain, export, parity, train, tune
 
 EXIT_CODES = {
     DataError: 3,
@@ -41,17 +41,22 @@ def _doctor(warm):
 
 for command in (
     train.train, tune.tune, apply.predict, apply.evaluate, explain.explain, export.export,
-    bench.bench, parity.parity,
+    parity.parity,
 ):  # fmt: skip
     cli.add_command(command)
 
 
 def main(argv=None):
-    """Run the command line; every error that a user can cause is one sentence and an exit code."""
+    """Run the command line."""
+    run_command(cli, "xpmlp", argv)
+
+
+def run_command(command, name, argv=None):
+    """Run a command; every error that a user can cause is one sentence and an exit code."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an overflow ends in a DivergenceError; `train` tells
-            code = cli.main(args=argv, prog_name="xpmlp", standalone_mode=False) or 0
+            code = command.main(args=argv, prog_name=name, standalone_mode=False) or 0
     except click.exceptions.Exit as error:
         code = error.exit_code
     except click.ClickException as error:

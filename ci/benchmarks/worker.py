@@ -18,7 +18,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_info
 
-from .cells import Case
+from .cases import Case
 from .peers import CONTENDERS
 
 STATUS = Path("/proc/self/status")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import DataError
+from xpmlp.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _columns(codes, n):
 
 
 def _images(case):
-    from ..tables.datasets import load_dataset
+    from xpmlp.tables.datasets import load_dataset
 
     found = load_dataset(case.source)
     x, y = found.X[: case.rows].astype(np.float32), found.y[: case.rows]

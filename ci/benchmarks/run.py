@@ -16,8 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..arrays import Home, array_at
-from ..errors import DeviceError
+from xpmlp.arrays import Home, array_at
+from xpmlp.errors import DeviceError
+
 from .peers import CONTENDERS
 from .report import setting
 
@@ -27,11 +28,13 @@ PACKAGES = (
 )  # fmt: skip
 QUERY = "name,driver_version,memory.total,clocks.max.sm,clocks.sm,power.limit"  # of nvidia-smi
 
+ROOT = Path(__file__).resolve().parents[2]  # of the checkout, where a worker finds what it runs
 PINS = hasattr(os, "sched_setaffinity")
 # What a worker runs: first of all, as JAX counts the CPUs that it may use when it is loaded.
 START = """import os, sys
 if {cpus}:
     os.sched_setaffinity(0, {cpus})
+sys.path.insert(0, {root!r})
 sys.modules.update(dict.fromkeys({without}))  # the modules that it must not find
 from {package}.worker import main
 main()"""
@@ -42,7 +45,9 @@ class Worker:
 
     def __init__(self, contender, threads):
         cpus = sorted(available_cpus())[-threads:] if PINS else []
-        code = START.format(cpus=cpus, without=contender.without, package=__package__)
+        code = START.format(
+            cpus=cpus, root=str(ROOT), without=contender.without, package=__package__
+        )
         self.errors = tempfile.TemporaryFile("w+", errors="replace")
         self.process: Any = subprocess.Popen(
             [sys.executable, "-c", code],

@@ -1,22 +1,30 @@
-"""`xpmlp bench`: xpmlp and its peers side by side."""
+"""`python -m ci.benchmarks` from a checkout: xpmlp and its peers side by side."""
 
 import json
 from functools import partial
 
 import click
 
-from ..errors import DataError
+from xpmlp.atomic import atomic_write
+from xpmlp.cli import run_command
+from xpmlp.errors import DataError
+
+from .. import benchmarks
+from . import CONTENDERS, DEVICES, available_cpus
 
 KINDS = ("steps", "fits", "predict", "import")
 SLOWEST = 0.15  # seconds that `import xpmlp` may take
+CELLS = tuple(dict.fromkeys(c.name for kinds in DEVICES.values() for c in kinds["steps"]))
+GROUPS = tuple(dict.fromkeys(c.group for c in CONTENDERS if c.group != "own"))
+THREADS = tuple(str(n) for n in range(1, len(available_cpus()) + 1))
 
 
-def _words(allowed):
-    """Return a callback that splits a,b and refuses what is not allowed."""
+def _words(known):
+    """Return a callback that splits a,b and refuses what is not known."""
 
     def split(ctx, param, value):
         words = tuple(dict.fromkeys(word.strip() for word in (value or "").split(",")))
-        words, known = words if value is not None else (), allowed()
+        words = words if value is not None else ()
         for word in words:
             if word not in known:
                 raise click.BadParameter(f"{word!r} is none of {', '.join(known)}.")
@@ -25,30 +33,10 @@ def _words(allowed):
     return split
 
 
-def _cells():
-    from ..benchmarks import DEVICES
-
-    return list(dict.fromkeys(c.name for kinds in DEVICES.values() for c in kinds["steps"]))
-
-
-def _groups():
-    from ..benchmarks import CONTENDERS
-
-    return list(dict.fromkeys(c.group for c in CONTENDERS if c.group != "own"))
-
-
-def _threads():
-    from ..benchmarks import available_cpus
-
-    return [str(n) for n in range(1, len(available_cpus()) + 1)]
-
-
 def _show_list(ctx, param, value):
     """Print cells and contenders, and end."""
     if not value or ctx.resilient_parsing:
         return
-    from ..benchmarks import CONTENDERS, DEVICES
-
     for device, kind in ((device, kind) for device, kinds in DEVICES.items() for kind in kinds):
         click.echo(f"{kind}, --device {device}:")
         for c in DEVICES[device][kind]:
@@ -66,13 +54,13 @@ def _show_list(ctx, param, value):
 option = click.option
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("kinds", nargs=-1, type=click.Choice(KINDS), metavar="[KIND]...")
 @option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True,
         help="cuda: steps and fits on arrays of a card.")
-@option("--cells", callback=_words(_cells), help="Only these networks: planar,medium.")
-@option("--threads", callback=_words(_threads), help="Numbers of a CPU's threads (1,2).")
-@option("--peers", callback=_words(_groups), help="Only these: sklearn,torch,jax,onnx,bound.")
+@option("--cells", callback=_words(CELLS), help="Only these networks: planar,medium.")
+@option("--threads", callback=_words(THREADS), help="Numbers of a CPU's threads (1,2).")
+@option("--peers", callback=_words(GROUPS), help="Only these: sklearn,torch,jax,onnx,bound.")
 @option("--rounds", type=click.IntRange(1), help="Turns each takes (9; fits and predict 5).")
 @option("--data", metavar="FOLDER", help="MNIST for the fits, instead of random images.")
 @option("--quick", is_flag=True, help="One thread, a few short rounds, nothing slow to make ready.")
@@ -96,8 +84,6 @@ def bench(kinds, json_file, picture, redraw, **options):
     H100 the table shows what products and update take at its rates (floor), and our goals.
     """
     # fmt: on
-    from .. import benchmarks
-
     keep = partial(_write, json_file) if json_file else lambda record: None
     if redraw:
         record = _read(redraw)
@@ -112,8 +98,6 @@ def bench(kinds, json_file, picture, redraw, **options):
 
 
 def _write(path, record):
-    from ..atomic import atomic_write
-
     atomic_write(path, json.dumps(record, indent=1).encode())
 
 
@@ -126,7 +110,7 @@ def _read(file):
         reason = "it lacks timings"
     except (ValueError, TypeError, KeyError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-    raise DataError(f"{file.name} is no JSON of `xpmlp bench`: {reason}.")
+    raise DataError(f"{file.name} is no JSON of `python -m ci.benchmarks`: {reason}.")
 
 
 def _run(kinds, options, keep):
@@ -134,12 +118,10 @@ def _run(kinds, options, keep):
 
     keep(record) is called before, so that a file that cannot be written ends it, and at each case.
     """
-    from .. import benchmarks
-
     device = options["device"]
-    kinds = kinds or (KINDS if device == "cpu" else benchmarks.DEVICES[device])
+    kinds = kinds or (KINDS if device == "cpu" else DEVICES[device])
     for kind in kinds:
-        if device == "cuda" and kind not in benchmarks.DEVICES[device]:
+        if device == "cuda" and kind not in DEVICES[device]:
             raise click.UsageError(f"{kind} is timed on the CPU only: leave --device {device} out.")
     about = benchmarks.machine() | (benchmarks.card() if device == "cuda" else {})
     record = {"machine": about, "data": options["data"] or "random", "results": []}
@@ -173,9 +155,7 @@ def _turns(kinds, quick):
 
 
 def _numbers_of_threads(options):
-    from .. import benchmarks
-
-    cpus = len(benchmarks.available_cpus())
+    cpus = len(available_cpus())
     if options["device"] == "cuda":  # what launches kernels is not held back
         return [cpus]
     return list(map(int, options["threads"])) or [1, 2][: 1 if options["quick"] else cpus]
@@ -183,8 +163,6 @@ def _numbers_of_threads(options):
 
 def _measured(kind, threads, options, slow):
     """Yield the records of a kind's cases: of all, or of who is slow to make ready or is not."""
-    from .. import benchmarks
-
     device, quick = options["device"], options["quick"]
     cases = benchmarks.cases_of(
         kind, options["cells"], device=device, quick=quick, source=options["data"]
@@ -201,3 +179,12 @@ def _measured(kind, threads, options, slow):
         rounds=options["rounds"] or (3 if quick else 9 if kind == "steps" else 5),
         seconds=0.05 if quick else 0.2, quick=quick, say=lambda text: click.echo(text, err=True),
     )  # fmt: skip
+
+
+def main(argv=None):
+    """Run the command, with the exit codes of `xpmlp`."""
+    run_command(bench, "python -m ci.benchmarks", argv)
+
+
+if __name__ == "__main__":
+    main()

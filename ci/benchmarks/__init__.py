@@ -3,7 +3,7 @@
 Rounds are interleaved, threads pinned and counted, ratios taken within a round.
 """
 
-from .cells import DEVICES, Case, cases_of
+from .cases import DEVICES, Case, cases_of
 from .peers import CONTENDERS
 from .report import picture, table
 from .run import available_cpus, card, contenders, import_seconds, machine, measure

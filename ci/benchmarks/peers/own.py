@@ -4,15 +4,16 @@ from functools import partial
 
 import numpy as np
 
-from ...arrays import Home, array_at, from_host, to_host
-from ...engines import DEFAULTS, Carry, Options, engine_for
-from ...estimators import MLPClassifier, MLPRegressor
-from ...nn import Dense, Layout, Network
-from ...nn.losses import LOSSES
-from ...optim import init_state, make_rule
-from ...training import Step
-from ...training.plan import make_plan, to_device
-from ...transfers import counting
+from xpmlp.arrays import Home, array_at, from_host, to_host
+from xpmlp.engines import DEFAULTS, Carry, Options, engine_for
+from xpmlp.estimators import MLPClassifier, MLPRegressor
+from xpmlp.nn import Dense, Layout, Network
+from xpmlp.nn.losses import LOSSES
+from xpmlp.optim import init_state, make_rule
+from xpmlp.training import Step
+from xpmlp.training.plan import make_plan, to_device
+from xpmlp.transfers import counting
+
 from .base import Contender, Ready, predicting, quietly, repeated, waited
 
 HOMES = {"cpu": Home("numpy", "cpu"), "cuda": Home("cupy", "cuda:0")}
