@@ -8,7 +8,7 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-from gpu_parts import COMMIT, ROOT, commit
+from gpu_parts import COMMIT, ROOT
 
 MOST = 15 << 20  # bytes
 # Bring more than they are worth; they are where CuPy and scikit-learn are.
@@ -33,6 +33,8 @@ def bundle(folder, python):
 
     folder: new or empty; python: the version of the other machine's Python, as "3.12".
     """
+    if folder.exists() and not folder.is_dir():
+        raise BundleError(f"{folder} is a file: name a new folder")
     if folder.exists() and any(folder.iterdir()):
         raise BundleError(f"{folder} is not empty: name a new folder")
     if not re.fullmatch(r"3\.\d+", python):
@@ -47,7 +49,7 @@ def bundle(folder, python):
         if n_bytes > MOST:
             raise BundleError(f"it takes {n_bytes / 2**20:.1f} MiB, more than {MOST >> 20}")
         shutil.copytree(made, folder, dirs_exist_ok=True)
-    dirty = " Changes that are not committed stay behind." if version.endswith("-dirty") else ""
+    dirty = " Changes that are not committed stay behind." if _git("status", "--porcelain") else ""
     return (
         f"{folder} has {version} and wheels for Python {python}, {n_bytes / 2**20:.1f} MiB."
         f"{dirty} Copy it to the machine, and in it run (paste.txt):\n\n{line}\n"
@@ -55,13 +57,15 @@ def bundle(folder, python):
 
 
 def _checkout(path):
-    """Write the last commit as an archive; return what it is called."""
-    version = commit()
-    if version is None:
-        raise BundleError(f"{ROOT} is no checkout of git, from which the archive is made")
-    command = ["git", "-C", str(ROOT), "archive", "--format=tar.gz", "--prefix=xpmlp/", "HEAD"]
-    _run([*command, f"--output={path}"], "git could not archive the checkout", 60)
-    return version
+    """Write the last commit as an archive; return what it is called, whatever is changed here."""
+    _git("archive", "--format=tar.gz", "--prefix=xpmlp/", f"--output={path}", "HEAD")
+    return _git("describe", "--always", "HEAD").strip()
+
+
+def _git(*arguments):
+    """Return what git says of the checkout."""
+    failure = f"git cannot archive {ROOT}, which must be a checkout"
+    return _run(["git", "-C", str(ROOT), *arguments], failure, 60)
 
 
 def _wheels(folder, python):
@@ -94,3 +98,4 @@ def _run(command, failure, seconds):
     if done.returncode:
         said = done.stderr.strip().splitlines() or ["it said nothing"]
         raise BundleError(f"{failure}: {said[-1]}")
+    return done.stdout

@@ -123,6 +123,11 @@ def test_a_folder_that_holds_something_stays_as_it_is(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "file").touch()
+    assert f"{tmp_path / 'file'} is a file: name a new folder" in refused(tmp_path / "file")
+
+
 def test_a_version_is_two_numbers(tmp_path):
     assert "--python takes a version as 3.12, got 312" in refused(tmp_path, "--python", "312")
 
@@ -140,9 +145,23 @@ def test_what_is_too_large_is_no_bundle(tmp_path, monkeypatch):
         bundle(tmp_path, "3.12")
 
 
-def test_changes_that_stay_behind_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(gpu_bundle, "_checkout", lambda path: "v1-dirty")
+def test_a_bundle_is_called_what_it_holds_and_changes_that_stay_behind_are_told(
+    tmp_path, monkeypatch
+):
+    root, made = tmp_path / "root", tmp_path / "made"
+    root.mkdir()
+    git = ["git", "-C", root, "-c", "user.name=a", "-c", "user.email=a@b"]
+    (root / "a.txt").write_text("of the commit")
+    for command in (["init", "-q"], ["add", "a.txt"], ["commit", "-qm", "It begins"]):
+        subprocess.run([*git, *command], check=True)
+    command = [*git, "rev-parse", "--short", "HEAD"]
+    head = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    monkeypatch.setattr(gpu_bundle, "ROOT", root)
     monkeypatch.setattr(gpu_bundle, "_wheels", lambda folder, python: None)
-    said = bundle(tmp_path, "3.12")
-    assert "Changes that are not committed stay behind." in said
-    assert "XPMLP_COMMIT=v1-dirty " in (tmp_path / "paste.txt").read_text()
+    monkeypatch.setenv(gpu_bundle.COMMIT, "v0-of-another")
+    assert "stay behind" not in bundle(tmp_path / "clean", "3.12")
+    (root / "a.txt").write_text("changed")
+    assert "Changes that are not committed stay behind." in bundle(made, "3.12")
+    assert f"XPMLP_COMMIT={head} " in (made / "paste.txt").read_text()
+    with tarfile.open(made / "xpmlp.tar.gz") as archive:
+        assert archive.extractfile("xpmlp/a.txt").read() == b"of the commit"
