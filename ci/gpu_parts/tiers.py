@@ -62,6 +62,7 @@ def smoke(found, standin):
 def pace(found, standin):
     """Check what wants the card for itself."""
     needs_xpmlp()
+    found.check("what device='auto' goes by is timed", _paces)  # first, as it times a start
     for tier in TIERS:
         sentence = f"{tier}: the host is back before the card begins"
         found.check(sentence, _ahead, tier, standin)
@@ -346,6 +347,12 @@ def _captures(standin):
 
 
 # ---- Waiting
+
+
+def _paces():
+    from xpmlp import placing
+
+    return placing.pace_of(placing.CARD, "float32")._asdict()
 
 
 def _ahead(tier, standin):
