@@ -1,16 +1,16 @@
 """What ci/gpu runs: each part in a process of its own with a time limit, and one JSON file.
 
 The file is written anew after every part. Exit code: 0 all passed, 1 something failed or was cut
-off by time (the table and the file say what), 2 no CuPy or no card.
+off by time (the table and the file say what), 2 nothing can run, or no file can be written.
 `--standin` runs the parts on tests/cupy_standin.py with small sizes: a test does that, so that
-this script is known to work when a card comes. `--bundle` is gpu_bundle.py's.
+this script is known to work when a card comes. The file is gpu_record.py's, `--bundle` is
+gpu_bundle.py's.
 """
 
 import argparse
 import itertools
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 from gpu_bundle import BundleError, bundle
 from gpu_parts import Found, Skip, commit, cpus
+from gpu_record import ALL, Record, RecordError, ending, failures, last_line, summary
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # parts import xpmlp and ci.benchmarks
@@ -34,7 +35,6 @@ TOTAL = 470  # seconds for all parts together
 START = 10  # seconds around them
 SLOWER = 10  # times as long, on the stand-ins of a machine that has other things to do
 PATIENCE = 5  # seconds for a process that is ended: a driver that hangs may hold it for ever
-TIERS = ("generic", "eager", "graph")
 
 
 class Part(NamedTuple):
@@ -72,14 +72,6 @@ PARTS = {
     "speeds": Part("gpu_parts.speeds.speeds", 15),
     "suite": Part("gpu_parts.outside.suite", 18, rest=True),
 }
-NOT_COVERED = (
-    "one network per multiprocessor; tiny-cuda-nn beside narrow networks; launches by a profiler"
-)
-# Files of tests/standin that compare the engine's numbers, and the tiers that these are for.
-NUMBERS = dict.fromkeys(
-    ("cuda_kernels", "cuda_updates", "cuda_eager", "cuda_chains", "cuda_memory"), TIERS[1:]
-) | {"cuda_graph": TIERS[2:]}  # fmt: skip
-ALL = "the part ran"  # the check of a part that skips all others
 RUNNING: set[int] = set()  # processes, each the first of its group
 
 
@@ -119,9 +111,9 @@ def run_part(name, function, standin, limit, folder):
     found = (json.loads(path.read_text()) if path.exists() else {"checks": {}}) | ended
     failed = failures(found)
     found |= {"passed": not failed, "seconds": round(time.monotonic() - start, 2)}
-    say(f"{name}: {_ending(found)} in {found['seconds']} s")
+    say(f"{name}: {ending(found)} in {found['seconds']} s")
     for check, why in failed.items():
-        say(f"  FAILED {check}: {why.strip().splitlines()[-1] if why.strip() else why}")
+        say(f"  FAILED {check}: {last_line(why)}")
     return found
 
 
@@ -143,24 +135,6 @@ def end(pid):
         os.killpg(pid, signal.SIGKILL)
 
 
-def _ending(found):
-    cut = f"cut off {found['cut off']}" if "cut off" in found else "passed"
-    return cut if found["passed"] else "FAILED"
-
-
-def failures(found):
-    """Return the checks of a part that failed, and why; "error" for a part that broke."""
-    failed = {
-        check: why for check, why in found["checks"].items()
-        if why != "ok" and not _skipped(why)
-    }  # fmt: skip
-    return failed | ({"error": found["error"]} if "error" in found else {})
-
-
-def _skipped(why):
-    return why.startswith("skipped: ")
-
-
 def in_child(args):
     """Run one part here."""
     sys.modules["numba"] = None  # it would compile for the CPU, half a minute
@@ -173,74 +147,6 @@ def in_child(args):
         found.note(checks={ALL: f"skipped: {why}"})
     except Exception:
         found.note(error=traceback.format_exc())
-
-
-# ---- What it comes to
-
-
-def verdicts(parts):
-    """Say of each tier which tests of its numbers failed, and what is not known of it."""
-    return {
-        tier: {"failed": [*_failed(tier, parts)], "did not run": [*_unknown(tier, parts)]}
-        for tier in TIERS
-    }
-
-
-def _failed(tier, parts):
-    """Yield the checks and tests that compare a tier's numbers, and failed."""
-    for name, mine in (("smoke", f"{tier}: "), (tier, "")):
-        failed = failures(parts.get(name, {"checks": {}}))
-        if error := failed.pop("error", None):
-            yield f"{name}: {error.strip().splitlines()[-1]}"
-        yield from (check for check in failed if check.startswith(mine))
-    engine = parts.get("engine", {"checks": {}})
-    names = engine.get("failed", {})
-    for test in names:
-        file = re.search(r"cuda_\w+", test)
-        if file and tier in NUMBERS.get(file[0], ()):
-            yield test
-    if tier != "generic" and not names:  # it broke
-        yield from (f"engine: {why.strip().splitlines()[-1]}" for why in failures(engine).values())
-
-
-def _unknown(tier, parts):
-    """Yield the parts that did not come to their end for a tier, and why."""
-    for name in ("smoke", tier, *(["engine"] if tier != "generic" else []), "benchmark"):
-        if name not in parts:
-            yield name
-            continue
-        mine = f"{tier}: " if name == "smoke" else ""
-        checks = parts[name]["checks"].items()
-        skips = [why for check, why in checks if check.startswith((mine, ALL)) and _skipped(why)]
-        yield from (f"{name}, {why}" for why in dict.fromkeys(skips))
-        left_out = parts[name].get("files_left_out", {}).items()
-        yield from (f"{name}, {file}: {why}" for file, why in left_out)
-        if "cut off" in parts[name]:
-            yield f"{name}, cut off {parts[name]['cut off']}"
-    rows = parts.get("benchmark", {}).get("rows", ())
-    rows = [row for row in rows if row["name"] == f"xpmlp {tier}"]
-    for row in rows:
-        # What the generic tier notes is that it heeds no precision.
-        notes = row["notes"] if tier != "generic" else []
-        told = [row["error"]] if row["error"] else notes
-        yield from (f"benchmark, {row['case']}: {why}" for why in told)
-    if not rows and "benchmark" in parts:
-        yield "benchmark, no row of it"
-
-
-def summary(parts, tiers):
-    """Return the table for people."""
-    lines = [f"{'part':16}{'passed':10}{'seconds':>8}   checks"]
-    for name, found in parts.items():
-        counted = f"{len(found['checks'])}, {len(failures(found))} failed"
-        passed = {"passed": "yes", "FAILED": "NO"}.get(_ending(found), "cut off")
-        lines.append(f"{name:16}{passed:10}{found['seconds']:8.1f}   {counted}")
-    lines.append("")
-    for tier, verdict in tiers.items():
-        right = "no number was wrong" + " of what ran" * bool(verdict["did not run"])
-        lines.append(f"tier {tier:8} {'; '.join(verdict['failed']) or right}")
-        lines += [f"    did not run: {reason}" for reason in verdict["did not run"]]
-    return "\n".join([*lines, "", parts.get("benchmark", {}).get("table", "no benchmark")])
 
 
 def main():
@@ -262,40 +168,39 @@ def main():
     if args.part:
         return in_child(args)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    wanted = args.parts.split(",") if args.parts else [*PARTS]
+    wanted = [name.strip() for name in args.parts.split(",")] if args.parts else [*PARTS]
     if unknown := {*wanted} - {*PARTS}:
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    known = json.loads(args.path.read_text()) if args.parts and _is_file(args.path) else {}
+    if args.path is None:
+        wanted.append("environment")  # it names the card, and so the file
     try:
         if find_spec("cupy") is None:
             raise Unusable(f"CuPy is not installed for {sys.executable}")
         parts = {name: part for name, part in PARTS.items() if name in wanted}
-        return run(parts, args.standin, args.path, known.get("parts"))
+        return run(parts, args.standin, args.path, keep=bool(args.parts))
     except Unusable as reason:
         say(f"ci/gpu needs CuPy and a CUDA card, and {reason}.")
-        return 2
+    except RecordError as reason:
+        say(f"{reason}.")
+    return 2
 
 
 def gather(args):
     """Make a bundle for a machine without a network."""
     try:
         say(bundle(args.bundle, args.python))
-    except BundleError as error:
+    except (BundleError, OSError) as error:
         say(f"There is no bundle: {error}.")
         return 2
     return 0
 
 
-def _is_file(path):
-    return path is not None and path.exists()
-
-
-def run(wanted, standin, path=None, before=None):
+def run(wanted, standin, path=None, keep=False):
     """Run parts, write what they find, and say what it comes to.
 
-    before: what parts of an earlier run found; it is kept but for those that run again.
+    keep: what the file has of other parts stays. Without a path "environment" must be the first.
     """
-    date, found, scale = time.strftime("%Y-%m-%d"), dict(before or {}), SLOWER if standin else 1
+    record, scale = Record(path, standin, keep, PARTS), SLOWER if standin else 1
     over = time.monotonic() + scale * TOTAL
     lock, about = threading.Lock(), {"commit": commit()}
 
@@ -306,8 +211,7 @@ def run(wanted, standin, path=None, before=None):
         if "unusable" in outcome:
             raise Unusable(outcome["unusable"])
         with lock:
-            found[name] = outcome | about
-            _write(path or _default_path(date, found), _record(date, standin, found))
+            record.add(name, outcome | about)
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         for beside, group in itertools.groupby(wanted, lambda name: wanted[name].beside):
@@ -322,40 +226,18 @@ def run(wanted, standin, path=None, before=None):
                     pool.shutdown(wait=False, cancel_futures=True)
                     [*map(end, [*RUNNING])]
                     raise
-    return _concluded(_record(date, standin, found), path or _default_path(date, found))
+    return _concluded(record.made(), record.path)
 
 
 def _concluded(record, path):
     """Say what it comes to; return the exit code."""
-    say("\n" + summary(record["parts"], record["tiers"]))
+    say("\n" + summary(record["parts"]))
     if record["standin"]:
         say("On a stand-in: the seconds mean nothing.")
     cut = [name for name, part in record["parts"].items() if "cut off" in part]
     verdict = f"Nothing failed, {', '.join(cut)} cut off by time" if cut else "All passed"
     say(f"{verdict if record['passed'] else 'Something FAILED'}: {path}")
     return 0 if record["passed"] and not cut else 1
-
-
-def _record(date, standin, found):
-    order = [*PARTS, *found]  # tests have parts of their own
-    parts = {name: found[name] for name in sorted(found, key=order.index)}
-    return {
-        "date": date, "standin": standin, "passed": all(p["passed"] for p in parts.values()),
-        "tiers": verdicts(parts), "not covered": NOT_COVERED, "parts": parts,
-    }  # fmt: skip
-
-
-def _default_path(date, parts):
-    card = str(parts.get("environment", {}).get("card", "card"))
-    name = re.sub(r"\W+", "-", card).strip("-").lower()
-    return ROOT / "ci" / "benchmarks" / "results" / f"{date}-{name}.json"
-
-
-def _write(path, record):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(new, path)
 
 
 if __name__ == "__main__":

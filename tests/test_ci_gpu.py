@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "ci"))
 import gpu  # noqa: E402
 import gpu_parts  # noqa: E402
+import gpu_record  # noqa: E402
 from gpu_parts import environment, outside  # noqa: E402
 
 TIERS = ("generic", "eager", "graph")
@@ -51,7 +52,7 @@ def test_every_part_passes_on_the_standin(outcome):
     assert [*parts] == [*gpu.PARTS]
     assert parts["environment"]["cupy"] == "14.2.0"
     least = {
-        "smoke": 6, "pace": 4, "conformance": 50, "generic": 15, "eager": 18, "graph": 24,
+        "smoke": 6, "pace": 5, "conformance": 50, "generic": 15, "eager": 18, "graph": 24,
         "fits": 14, "lt": 4,
     }  # fmt: skip
     assert all(len(parts[name]["checks"]) >= n for name, n in least.items())
@@ -240,6 +241,64 @@ def test_parts_that_are_repeated_replace_theirs_in_the_file(bad, tmp_path, monke
     assert {name for name, part in parts.items() if part != before[name]} == {"breaks"}
     assert parts["breaks"]["passed"]
     assert parts["breaks"]["commit"] == "v9-dirty" != before["breaks"]["commit"]
+
+
+def main_says(monkeypatch, capsys, *arguments):
+    """Return what ci/gpu ends with and says, and which parts ran, where all parts pass at once."""
+    ran = []
+
+    def run_part(name, *args):
+        ran.append(name)
+        card = {"card": "NVIDIA H200"} if name == "environment" else {}
+        return GOOD | {"passed": True, "seconds": 1.0} | card
+
+    monkeypatch.setattr(gpu, "run_part", run_part)
+    monkeypatch.setattr(gpu, "find_spec", lambda name: True)
+    monkeypatch.setattr(sys, "argv", ["gpu.py", *map(str, arguments)])
+    return gpu.main(), capsys.readouterr().err, ran
+
+
+def test_parts_that_are_repeated_without_a_path_keep_the_others_of_that_day_and_card(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(gpu_record, "FOLDER", tmp_path / "results")
+    assert main_says(monkeypatch, capsys)[0] == 0
+    code, _, ran = main_says(monkeypatch, capsys, "--parts", "graph, pace")
+    assert (code, ran) == (0, ["environment", "pace", "graph"])  # the first tells the card
+    (path,) = (tmp_path / "results").iterdir()
+    assert path.name == time.strftime("%Y-%m-%d") + "-nvidia-h200.json"
+    assert [*json.loads(path.read_text())["parts"]] == [*gpu.PARTS]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is no record of ci/gpu"),
+        ("[]", "is no record of ci/gpu"),
+        ("{}", "is no record of ci/gpu"),
+        ('{"standin": false, "parts": {"graph": {"checks": []}}}', "is no record of ci/gpu"),
+        ('{"standin": false, "parts": [1]}', "is no record of ci/gpu"),
+        ('{"standin": true, "parts": {}}', "was made on a stand-in, this would not be"),
+    ],
+)
+def test_parts_are_added_to_no_file_of_others_or_of_a_standin(
+    tmp_path, monkeypatch, capsys, text, said
+):
+    path = tmp_path / "result.json"
+    path.write_text(text)
+    code, err, ran = main_says(monkeypatch, capsys, path, "--parts", "pace")
+    assert (code, ran, len(err.splitlines())) == (2, [], 1)
+    assert f"{path} " in err
+    assert said in err
+    assert path.read_text() == text
+
+
+def test_a_path_that_cannot_be_written_is_told_before_a_part_runs(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "file" / "result.json", Path(os.devnull)):
+        code, err, ran = main_says(monkeypatch, capsys, path)
+        assert (code, ran, len(err.splitlines())) == (2, [], 1)
+        assert f"{path} " in err
 
 
 def test_a_process_that_cannot_be_ended_is_not_waited_for(tmp_path, monkeypatch):
@@ -434,33 +493,55 @@ def good():
 
 def test_a_tier_is_barred_by_tests_of_its_numbers_alone_which_are_named():
     none = {"failed": [], "did not run": []}
-    assert gpu.verdicts(good()) == dict.fromkeys(TIERS, none)
+    assert gpu_record.verdicts(good()) == dict.fromkeys(TIERS, none)
     names = ["fallbacks", "kernels", "graph"]
     failed = {f"tests.standin.cuda_{name}::test_{name}[1]": "no" for name in names}
     engine = WRONG | {"failed": failed}
     others = dict.fromkeys(("pace", "lt", "stand-ins", "conformance", "fits", "parity"), WRONG)
-    found = gpu.verdicts(good() | others | {"engine": engine, "eager": WRONG})
+    found = gpu_record.verdicts(good() | others | {"engine": engine, "eager": WRONG})
     kernels, graph = [*failed][1:]
     assert found["generic"] == none
     assert found["eager"] == none | {"failed": ["it is right", kernels]}
     assert found["graph"] == none | {"failed": [kernels, graph]}
     smoke = {"checks": {"graph: is near": "AssertionError", "microseconds a step, graph": "no"}}
-    assert gpu.verdicts(good() | {"smoke": smoke})["graph"]["failed"] == ["graph: is near"]
+    assert gpu_record.verdicts(good() | {"smoke": smoke})["graph"]["failed"] == ["graph: is near"]
 
 
-def test_a_crash_or_a_file_that_does_not_load_bars_too():
-    crashed = {"checks": {}, "error": "the process ended with code -11"}
-    found = gpu.verdicts(good() | {"graph": crashed})
-    assert found["graph"]["failed"] == ["graph: the process ended with code -11"]
-    found = gpu.verdicts(good() | {"engine": WRONG | {"failed": {}}})
-    assert [found[tier]["failed"] for tier in TIERS] == [[], *[["engine: AssertionError"]] * 2]
-    unread = {"failed": {"::tests.standin.cuda_updates": "collection failure"}}
-    found = gpu.verdicts(good() | {"engine": WRONG | unread})
-    assert [found[tier]["failed"] for tier in TIERS] == [[], *[[*unread["failed"]]] * 2]
+def test_a_crash_or_a_file_that_does_not_load_says_nothing_of_numbers():
+    crashed = {"checks": {}, "error": "Traceback\nthe process ended with code -11"}
+    unread = WRONG | {"failed": {"::tests.standin.cuda_updates": "collection failure"}}
+    ended = {"checks": {"they pass": "AssertionError: pytest ended with 3, 0 of its tests failed"}}
+    code = "the process ended with code -11"
+    for part, found, reason, tiers in (
+        ("smoke", crashed, code, TIERS),
+        ("graph", crashed, code, TIERS[2:]),
+        ("engine", crashed, code, TIERS[1:]),
+        ("engine", ended, [*ended["checks"].values()][0], TIERS[1:]),
+        ("engine", unread, "cuda_updates.py: collection failure", TIERS[1:]),
+    ):
+        found = gpu_record.verdicts(good() | {part: found})
+        assert [verdict["failed"] for verdict in found.values()] == [[], [], []]
+        want = {tier: [f"{part}, {reason}"] if tier in tiers else [] for tier in TIERS}
+        assert {tier: verdict["did not run"] for tier, verdict in found.items()} == want
+
+
+def test_a_failure_that_bars_no_tier_is_named_beside_them():
+    tests = ["tests.standin.cuda_precision::test_a", "tests.standin.cuda_eager::test_b"]
+    parts = good() | {"engine": WRONG | {"failed": dict.fromkeys(tests, "no")}, "fits": WRONG}
+    parts["lt"] = {"checks": {}, "error": "it is lost"}
+    others = [f"engine: {tests[0]}", "fits: it is right", "lt: it is lost"]
+    assert gpu_record.other_failures(parts) == others
+    timed = {name: found | {"passed": True, "seconds": 1.0} for name, found in parts.items()}
+    said = gpu_record.summary(timed).splitlines()
+    assert [line for line in said if line.startswith("failed")] == [
+        f"failed, and bars no tier: {what}" for what in others
+    ]
+    assert "tier generic  none of the deciding tests failed" in said
+    assert f"tier eager    {tests[1]}" in said
 
 
 def test_what_did_not_run_bars_no_tier_but_is_told():
-    found = gpu.verdicts({})
+    found = gpu_record.verdicts({})
     assert found["graph"] == {
         "failed": [],
         "did not run": ["smoke", "graph", "engine", "benchmark"],
@@ -472,7 +553,7 @@ def test_what_did_not_run_bars_no_tier_but_is_told():
     parts["benchmark"]["rows"][1]["error"] = "out of memory"
     parts["benchmark"]["rows"][2]["notes"] = ["no CUDA graph could be captured"]
     parts["benchmark"]["rows"][0]["notes"] = ["matmul_precision='high' changes nothing"]
-    found = gpu.verdicts(parts)
+    found = gpu_record.verdicts(parts)
     assert [verdict["failed"] for verdict in found.values()] == [[], [], []]
     assert [verdict["did not run"] for verdict in found.values()] == [
         [],
