@@ -23,6 +23,7 @@ test_the_bits_are_those_of_the_definition_on_every_library_and_compiled
 test_every_engine_equals_the_plain_loop_on_numpy_with_dropout_over_epochs
 test_every_library_gets_numpys_numbers_and_its_own_arrays_back
 test_a_moved_model_predicts_there_what_it_predicted_here
+test_every_contender_takes_the_same_step
 """.split()
 EVERY_FIFTH = """
 test_a_bad_option_is_told_and_nothing_is_written
@@ -101,7 +102,6 @@ SLOW = {  # files and tests
         test_elementary_functions_are_right_to_a_few_units_in_the_last_place
         test_elementary_functions_have_the_limits_of_the_exact_ones
         test_every_contender_on_a_card_takes_the_batches_of_the_order
-        test_every_contender_takes_the_same_step
         test_every_product_is_as_short_as_the_case_says
         test_labels_that_a_library_cannot_hold_come_back_in_numpy
         test_no_loss_reads_a_number_in_a_step
