@@ -34,10 +34,10 @@ make_venv() {
     fi
 }
 
-# install REQUIREMENT...: skipped when the last install here was of the same things
+# install REQUIREMENT...: skipped when the last install here was of the same things, or began with them
 install() {
-    stamp="$PWD $* $(cksum <pyproject.toml)"
-    [ "$(cat .venv/installed 2>/dev/null)" = "$stamp" ] && return
+    stamp="$PWD $(cksum <pyproject.toml) $*"
+    case "$(cat .venv/installed 2>/dev/null) " in "$stamp "*) return ;; esac
     echo "Installing $* into .venv (log: .venv/pip.log) ..."
     "$VENV_PYTHON" -m pip install --disable-pip-version-check --progress-bar off "$@" >.venv/pip.log 2>&1 ||
         explain_pip

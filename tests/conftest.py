@@ -18,7 +18,7 @@ from xpmlp.errors import DeviceError
 from xpmlp.testing.backends import Backend, dtype_name, find
 
 __all__ = ["dtype_name"]
-pytest_plugins = ["xpmlp.testing.plugin"]  # --xp-require, also where xpmlp is not installed
+pytest_plugins = ["xpmlp.testing.plugin", "slow"]  # the first: also where xpmlp is not installed
 
 
 class ReadOnly(Backend):

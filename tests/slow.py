@@ -1,0 +1,173 @@
+"""Which tests get the mark `slow`: `ci/test fast` leaves them out, `ci/test` runs them too.
+
+The fast tier takes every case of a test on NumPy and array-api-strict, none on a variant of these
+(tests/conftest.py), and the first on torch. JAX compiles for a second in most cases: only the tests
+of ON_JAX have their first case on it. Loops over dozens of cases stand in EVERY_FIFTH. What takes
+more than half a second by itself stands in SLOW, under the reason.
+"""
+
+import re
+from collections import Counter
+
+import pytest
+
+VARIANTS = {"readonly", "device1", "no_float64", "strictest"}  # words of a test's id
+ON_JAX = """
+test_a_value_equals_another_formula_for_it_on_every_library
+test_a_loss_is_the_same_on_every_library_and_stays_in_its_dtype
+test_a_layer_gives_the_same_on_every_library_in_its_dtype_and_writes_no_argument
+test_a_batch_that_weighs_nothing_leaves_statistics_and_parameters_alone
+test_a_rule_gives_the_same_on_every_library_in_its_dtype
+test_clipping_is_torchs
+test_the_bits_are_those_of_the_definition_on_every_library_and_compiled
+test_every_engine_equals_the_plain_loop_on_numpy_with_dropout_over_epochs
+test_every_library_gets_numpys_numbers_and_its_own_arrays_back
+test_a_moved_model_predicts_there_what_it_predicted_here
+test_every_contender_takes_the_same_step
+""".split()
+EVERY_FIFTH = """
+test_a_bad_option_is_told_and_nothing_is_written
+test_a_bad_row_is_told_with_its_line_column_and_text
+test_a_column_is_what_its_cells_are
+test_a_dense_layers_kernels_equal_the_plain_ones
+test_a_layer_is_right_on_every_library
+test_a_loss_goes_with_its_output_activations_and_refuses_the_others_in_words
+test_a_model_file_with_another_encoder_is_refused
+test_a_predictor_returns_what_the_method_returns
+test_a_row_of_weight_zero_is_as_if_it_were_not_there
+test_a_sparse_fit_is_the_dense_fit_to_the_last_bit
+test_a_step_of_plain_descent_goes_along_the_derivative
+test_a_table_that_cannot_be_trained_on_gets_one_sentence_and_no_file
+test_a_token_is_a_missing_cell_of_every_kind_of_column
+test_a_weight_of_a_whole_number_repeats_the_row
+test_a_weight_of_one_is_none_to_the_last_bit
+test_activations_and_their_derivatives_equal_the_plain_ones
+test_adam_as_torchs_kernel_equals_our_text
+test_an_embedding_in_front_trains_and_predicts_as_plainly
+test_an_option_is_an_argument_of_the_model
+test_bad_data_get_one_sentence_with_the_place_and_leave_no_file
+test_data_that_do_not_fit_the_model_are_told
+test_every_kind_of_file_trains_and_evaluates_to_the_metrics_of_the_training
+test_every_memory_layout_survives
+test_every_printed_equation_is_true
+test_hostile_metadata_are_refused_in_words_and_at_once
+test_labels_come_out_as_predict_gives_them
+test_layers_wider_than_tiles_and_blocks_train_as_plainly
+test_loss_curves_equal_scikit_learns_to_1e_10
+test_losses_and_their_gradients_equal_the_plain_ones_row_by_row
+test_members_side_by_side_equal_runs_one_by_one
+test_offsets_are_added_to_every_row_exactly
+test_predictions_equal_the_networks_own_forward
+test_predictions_for_another_table_say_what_differs
+test_products_equal_exact_ones_to_the_rounding_of_their_sums
+test_regressions_predict_in_onnxruntime_as_here
+test_scaling_and_bins_in_every_combination
+test_set_output_gives_frames_whose_columns_fit_the_layer
+test_targets_of_another_shape_are_refused_with_what_was_meant
+test_the_checker_names_what_is_wrong
+test_the_corpus_is_right_and_wrong_where_it_says_so
+test_the_corpus_writes_into_its_arguments_only_where_it_says_so
+test_the_memory_of_the_data_may_lie_in_any_way_and_is_only_read
+test_update_rules_equal_the_plain_ones_over_steps
+test_what_has_no_compiled_form_equals_the_plain_steps
+test_what_is_no_file_of_results_is_refused_in_a_sentence_before_the_run
+""".split()
+SLOW = {  # files and tests
+    "starts processes": """
+        test_ci_gpu.py test_ci_gpu_bundle.py test_cupy_standin.py test_examples.py test_standins.py
+        test_a_child_that_was_forked_off_after_a_fit_can_fit
+        test_a_contender_that_cannot_start_or_fails_says_why
+        test_a_driver_that_crashes_or_hangs_takes_no_doctor_along
+        test_a_driver_without_a_card_is_no_card_and_hidden_ones_are_told
+        test_a_file_from_another_cpu_passes
+        test_a_fit_says_what_memory_it_took
+        test_a_link_that_breaks_or_computes_wrongly_is_told_with_its_reason
+        test_a_run_writes_json_that_is_shown_again
+        test_ctrl_c_ends_the_training_after_the_epoch_and_the_model_is_saved
+        test_each_link_is_tried_for_real
+        test_each_tier_is_tried_on_the_stand_ins_and_tells_what_it_lacks
+        test_pytest_compares_with_a_file_in_workers_too
+        test_rows_travel_from_workers_and_to_junit
+        test_scikit_learns_move_estimator_to_moves_all_of_a_model
+        test_the_benchmark_of_a_card_runs_on_the_standin
+        test_the_command_itself_prints_its_error_and_no_traceback
+        test_the_cupy_engine_passes_its_checks_on_the_standins
+        test_who_holds_the_memory_of_a_full_card_is_asked_for
+        test_with_dispatch_on_torch_arrays_stay_torch_through_pipelines_and_searches
+        test_without_scikit_learns_callbacks_the_estimators_work
+        test_workers_take_turns_and_hold_to_their_threads
+    """,
+    "compiles": """
+        test_cuda_sources.py
+        test_elementary_functions_are_right_to_a_few_units_in_the_last_place
+        test_elementary_functions_have_the_limits_of_the_exact_ones
+        test_every_contender_on_a_card_takes_the_batches_of_the_order
+        test_every_product_is_as_short_as_the_case_says
+        test_labels_that_a_library_cannot_hold_come_back_in_numpy
+        test_no_loss_reads_a_number_in_a_step
+        test_no_rule_reads_a_number_in_a_step
+    """,
+    "tests of scikit-learn, examples of the README": """
+        test_check_estimator.py test_sklearn_own.py
+        test_scikit_learns_checks_pass_where_arrays_are_encoded
+        test_the_readmes_python_runs_in_order
+    """,
+    "draws many cases, or a large one": """
+        test_a_bar_ends_at_the_median_ratio
+        test_a_flipped_bit_is_refused_or_changes_nothing
+        test_a_model_of_an_array_takes_tables_of_its_names
+        test_a_training_equals_the_plain_one_whatever_the_network_and_the_plan
+        test_a_wide_x_is_never_dense_as_a_whole
+        test_all_options_at_once_train_alike_on_every_library
+        test_any_row_is_predicted_as_the_model_predicts_it
+        test_any_table_is_encoded_in_finite_bounded_numbers_or_refused_in_a_sentence
+        test_any_text_comes_back_as_it_was_written
+        test_every_form_of_x_gives_the_model_of_the_plain_array
+        test_every_line_of_a_damaged_file_is_of_a_row_that_is_kept_or_told
+        test_host_and_card_are_timed_once_a_process
+        test_hundreds_of_columns_are_read
+        test_integer_labels_train_one_output_or_one_each
+        test_many_columns_of_numbers_have_few_bins_each_unless_the_user_says_how_many
+        test_nothing_keeps_hold_of_a_carry_that_was_handed_over
+        test_one_librarys_file_is_compared_where_another_library_runs
+        test_partial_dependence_is_the_mean_prediction_at_each_value
+        test_plot_writes_two_pictures_beside_the_model
+        test_pytest_names_a_fault_and_skips_what_only_one_machine_knows
+        test_raw_rows_are_encoded_in_the_file_as_in_the_model
+        test_right_networks_pass_whatever_their_kinks
+        test_rows_are_a_resource_too_and_a_regression_is_searched_by_r2
+        test_rows_on_the_disk_are_those_in_memory
+        test_suggested_rates_hardly_depend_on_the_seed
+        test_targets_are_standardised_whatever_their_loss
+        test_text_labels_come_back_as_numpy_text
+        test_the_command_saves_and_compares
+        test_the_gradients_of_all_options_at_once_are_right
+        test_these_libraries_pass
+        test_thousands_of_columns_with_bins_are_saved
+        test_thousands_of_columns_with_long_names_are_saved
+    """,
+}
+NAMES = {name for names in SLOW.values() for name in names.split()}
+
+
+def pytest_collection_modifyitems(items):
+    """Add the marks; pytest reads -m after the hooks of a conftest."""
+    tried, n_cases = set(), Counter()
+    for item in items:
+        name = item.originalname
+        n_cases[item.path, name] += 1
+        if {item.path.name, name} & NAMES or _is_of_another_library(item, tried):
+            item.add_marker(pytest.mark.slow)
+        elif name in EVERY_FIFTH and n_cases[item.path, name] % 5 != 1:
+            item.add_marker(pytest.mark.slow)
+
+
+def _is_of_another_library(item, tried):
+    """Whether a case is of a library that the fast tier does not try in it; notes what it tries."""
+    words = set(re.split("[-: \\[\\]]", item.name.lower()))
+    if words & VARIANTS or ("jax" in words and item.originalname not in ON_JAX):
+        return True
+    cases = {(item.path, item.originalname, word) for word in words & {"torch", "jax"}}
+    repeated = bool(cases & tried)
+    tried |= cases
+    return repeated
