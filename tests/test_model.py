@@ -106,6 +106,23 @@ def test_a_fit_in_another_thread_never_mixes_two_models_in_one_answer():
     assert seen and seen <= answers
 
 
+@pytest.mark.parametrize("kind", ["standard", "global"])
+def test_features_are_scaled_by_column_or_all_alike_and_tables_by_neither(kind):
+    far = X * [1.0, 5.0, 9.0, 0.1] + 1e3
+    by_hand = StandardScaler().fit_transform(far)
+    if kind == "global":
+        by_hand = (far - far.mean()) / np.std(far - far.mean())
+    est = fitted(MLPClassifier, far, NAMES, feature_scale=kind)
+    want = fitted(MLPClassifier, by_hand, NAMES)
+    np.testing.assert_allclose(est.predict_proba(far), want.predict_proba(by_hand), atol=1e-9)
+    again = est.partial_fit(far, NAMES).predict_proba(far)  # by the same statistics
+    np.testing.assert_allclose(again, want.partial_fit(by_hand, NAMES).predict_proba(by_hand))
+    with pytest.raises(ValueError, match=f"feature_scale='{kind}' is for arrays of numbers"):
+        fitted(MLPClassifier, TABLE, NAMES, feature_scale=kind)
+    with pytest.raises(ValueError, match="contains NaN"):
+        fitted(MLPClassifier, np.where(X > 1, np.nan, X), NAMES, feature_scale=kind)
+
+
 # ---- load
 
 CHILD = """
