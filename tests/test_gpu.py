@@ -16,6 +16,9 @@ import gpu  # noqa: E402
 import gpu_record  # noqa: E402
 
 
+PARTS = "smoke", "conformance", "stand-ins", "engine", "fits", "scikit-learn"
+
+
 @pytest.fixture(scope="module")
 def card(request):
     """Skip, or with --xp-require cupy fail, where CuPy finds no card."""
@@ -28,9 +31,7 @@ def card(request):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize(
-    "part", ["smoke", "conformance", "stand-ins", *gpu_record.TIERS, "engine", "fits", "scikit-learn"]
-)
+@pytest.mark.parametrize("part", [*PARTS, *gpu_record.TIERS])
 def test_a_card_passes_the_part_of_ci_gpu(part, card, tmp_path):
     found = gpu.run_part(part, gpu.PARTS[part].function, False, 300, tmp_path)
     assert gpu_record.failures(found) == {}
