@@ -15,7 +15,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "ci"))
 import gpu  # noqa: E402
 import gpu_record  # noqa: E402
 
-
 PARTS = "smoke", "conformance", "stand-ins", "engine", "fits", "scikit-learn"
 
 
