@@ -1,8 +1,11 @@
 """Where a user's rows are brought: to a device by its name, and never in secret if so asked."""
 
 import math
+import sys
 from collections.abc import Callable
+from contextlib import contextmanager
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 
@@ -99,6 +102,38 @@ def _pays(work, launches, n_bytes, dtype):
         room = f"of {CARD.device} {scaled(free)}B are free"
         return False, f"which stays on the CPU: the fit takes about {scaled(n_bytes)}B, {room}"
     return choose(work, Thresholds.of(pace, launches), CARD.device)
+
+
+@contextmanager
+def told_of_memory():
+    """Say in a sentence where a card's memory is too small for a fit."""
+    try:
+        yield
+    except MemoryError as error:
+        cupy = sys.modules.get("cupy")
+        if cupy is None or not isinstance(error, cupy.cuda.memory.OutOfMemoryError):
+            raise
+        like = cupy.empty(0)
+        raise DeviceMemoryError(
+            f"The memory of {home(like).device} is too small for this training: {error} "
+            f"{free_memory(like) or 0:,} bytes are free. Take fewer units, a smaller "
+            "batch_size or dtype='float32', end what else uses the card, or use device='cpu'."
+        ) from error
+
+
+def fit_or_stay(fit: Callable[[str], Any], auto: bool) -> Any:
+    """Return ``fit("")``; if a card's memory ends before an epoch does, what fit does on the host.
+
+    auto: whether the fit itself chose the card. It is then told why it stays on the host.
+    """
+    try:
+        with told_of_memory():
+            return fit("")
+    except DeviceMemoryError as error:
+        if error.late or not auto:
+            raise
+    full = f"the memory of {CARD.device} is too small for this training"
+    return fit(f"X is a host array, which stays on the CPU: {full}.")
 
 
 def why_there(X: Array, where: str) -> str:

@@ -24,12 +24,13 @@ def work_of(network, n_features: int, n_rows: int, batch_size: int, n_epochs: in
 def memory_of(network, x: Array | SparseRows, batch_size: int) -> int:
     """Return about the most bytes that a training of a network on rows x takes.
 
-    X three times, as early stopping copies it; the parameters ten times, with gradients, the rule's
-    state and best weights; a batch's activations and their gradients. Of a sparse X a part at a
-    time is there.
+    X and targets three times, as early stopping copies them; the parameters ten times, with
+    gradients, the rule's state and best weights; a batch's activations and their gradients. Of a
+    sparse X a part at a time is there.
     """
     (n, d), shapes = x.shape, _trained(network, x.shape[1])
-    rows = 0 if isinstance(x, SparseRows) else 3 * n * d
+    n_out = shapes_of(network, d)[1]
+    rows = 3 * n * (n_out if isinstance(x, SparseRows) else d + n_out)
     activations = batch_size * sum(shape[-1] for shape in shapes)  # of weights and offsets: twice
     return (rows + 10 * sum(map(math.prod, shapes)) + activations) * x.dtype.itemsize
 
