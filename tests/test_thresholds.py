@@ -5,6 +5,7 @@ array_api_strict's "device1" stands for a card that is timed, made-up paces for 
 
 import os
 import threading
+from dataclasses import dataclass
 from math import inf
 
 import numpy as np
@@ -16,7 +17,7 @@ from xpmlp.arrays import Home
 from xpmlp.engines import Options, launches
 from xpmlp.errors import DeviceError
 from xpmlp.thresholds import LEAST, Pace, Thresholds, Work, choose, pace_of
-from xpmlp.training.work import work_of
+from xpmlp.training.work import needs_of
 
 FAST = Pace(host=1e11, card=1e13, launch=1e-5, start=2.0)
 X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
@@ -84,7 +85,7 @@ def test_no_usual_card_pays_below_the_least_work():
 
 def test_the_work_is_six_flop_a_row_and_parameter_and_at_least_what_a_plan_counts():
     network = nn.Network([nn.Dense(70, "relu"), nn.BatchNorm(), nn.Dense(2)])
-    work = work_of(network, 50, n_rows=64, batch_size=20, n_epochs=3)
+    work = needs_of(network, np.zeros((64, 50)), 20, 3, Options()).work
     n_params = 50 * 70 + 70 + 2 * 70 + 70 * 2 + 2  # no statistics, which no step trains
     assert work.step == 6 * 20 * n_params
     assert work.fit == work.step * 4 * 3  # of four batches, the last one is padded
@@ -103,6 +104,30 @@ def test_layers_that_only_plain_operations_know_take_the_launches_of_these():
 
 
 # ---- Who is asked, and what is told
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_layer_without_shapes_is_drawn_once_more_only_where_a_card_may_be(there, monkeypatch):
+    drawn = []
+
+    @dataclass(frozen=True)
+    class Scale(nn.Layer):
+        def init(self, n_in, stream, x=None):
+            drawn.append(n_in)
+            return {"s": np.ones((1, n_in))}, n_in
+
+        def forward(self, p, x, ctx):
+            return x * p["s"], x
+
+        def backward(self, p, dy, x, ctx):
+            return dy * p["s"], {"s": ctx.xp.sum(dy * x, axis=-2, keepdims=True)}
+
+    monkeypatch.setattr(placing, "no_card", lambda: None if there else "and there is none")
+    network = nn.Network([Scale(), nn.Dense(1)])
+    train(network, X, Y[:, None], max_iter=1)
+    with forbid_transfers():
+        train(network, X, Y[:, None], max_iter=1)
+    assert drawn == [4] * (2 + there)
 
 
 def test_a_small_fit_asks_no_card(card):

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -74,34 +74,41 @@ def place(
     return moved(x, like, dtype)
 
 
-def chosen(work: Work, launches: float, n_bytes: int, dtype: str) -> tuple[Home | None, str]:
+class Needs(NamedTuple):
+    """What a training takes on a card."""
+
+    work: Work
+    launches: float  # of a step beside products
+    n_bytes: int  # of memory
+
+
+def chosen(needs_of: Callable[[], Needs], dtype: str) -> tuple[Home | None, str]:
     """Return the card that ``device="auto"`` brings a host array X to, or None, and why.
 
-    A card is looked at only where one may be, and started only for a fit that might pay.
-
-    launches: what a step takes on it beside products; n_bytes: what all takes of its memory.
+    What a training needs is asked only where a card may be, which starts only if that might pay.
     """
     pays, why = False, no_card()
     if why is None and forbidden():
         why = "which stays on the CPU: forbid_transfers forbids to move it"
     if why is None:
-        pays, why = choose(work, LEAST, "the best card")
+        needs = needs_of()
+        pays, why = choose(needs.work, LEAST, "the best card")
     if pays:
-        pays, why = _pays(work, launches, n_bytes, dtype)
+        pays, why = _pays(needs, dtype)
     return CARD if pays else None, f"X is a host array, {why}."
 
 
-def _pays(work, launches, n_bytes, dtype):
+def _pays(needs, dtype):
     """Tell whether a training pays on the card, and why, from a trial of it."""
     try:
         pace, free = pace_of(CARD, dtype), free_memory(array_at(CARD)) or 0
     except Exception as error:  # whatever a driver raises
         said = str(error).partition("\n")[0]
         return False, f"which stays on the CPU: {CARD.device} fails ({said}), see `xpmlp doctor`"
-    if n_bytes > free:
-        room = f"of {CARD.device} {scaled(free)}B are free"
-        return False, f"which stays on the CPU: the fit takes about {scaled(n_bytes)}B, {room}"
-    return choose(work, Thresholds.of(pace, launches), CARD.device)
+    if needs.n_bytes > free:
+        takes = f"the fit takes about {scaled(needs.n_bytes)}B"
+        return False, f"which stays on the CPU: {takes}, of {CARD.device} {scaled(free)}B are free"
+    return choose(needs.work, Thresholds.of(pace, needs.launches), CARD.device)
 
 
 @contextmanager
