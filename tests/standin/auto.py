@@ -40,7 +40,7 @@ engines.numpy_engine = engines.generic_engine
 
 X = np.random.default_rng(0).normal(size=(320, 20)).astype(np.float32)
 Y = np.argmax(X[:, :4], axis=1)
-# By plain operations, as those of the host: a step is 72 launches.
+# By plain operations, as those of the host: a step of two layers is 48 launches.
 ARGS = {
     "hidden_layer_sizes": (16,), "batch_size": 64, "max_iter": 3, "random_state": 0,
     "accelerate": "generic",
@@ -51,8 +51,8 @@ FIT = STEP * 5 * 3
 
 
 def pace_with(step, fit):
-    """Return the pace of a card that pays from these on for a step of 72 launches."""
-    return Pace(host=1.0, card=inf, launch=0.5 * step / 72, start=0.5 * fit)
+    """Return the pace of a card that pays from these on for a step of 48 launches."""
+    return Pace(host=1.0, card=inf, launch=0.5 * step / 48, start=0.5 * fit)
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,8 @@ from cuda_training import engine, engine_module, oracle, outcome, products, trai
 
 from xpmlp import MLPClassifier, nn, train
 from xpmlp.arrays import current_card
+from xpmlp.engines.chain import LOSS_KINDS
 from xpmlp.engines.cupy import cublaslt
-from xpmlp.engines.cupy.units import LOSS_KINDS
 from xpmlp.errors import DeviceError, DeviceMemoryError
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.normalization import NORMALIZATIONS

@@ -180,7 +180,13 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
         rule = None if self.solver == "lbfgs" else self._rule()
         if rule is None:
             self._check_objective(model.network)
-        recipe = self._recipe(rows.x.shape[0], rule, one_epoch)
+        n = rows.x.shape[0]
+        if self.batch_size != "auto" and self.batch_size > n:
+            warnings.warn(
+                f"Got `batch_size` less than 1 or larger than sample size ({n}). "
+                "It is going to be clipped."
+            )
+        recipe = self._recipe(n, rule, one_epoch)
         if recipe.batch_size == 1 and has_layer(model.network, BatchNorm):
             raise ValueError(
                 "batch normalization needs batches of two rows or more, each row alone is its own "
@@ -236,12 +242,13 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
         loss, link = match_loss(self._loss(), targets.task, self.out_activation)
         last = link if loss.link == "identity" else "identity"
         targets = self._completed(targets, labels, given, loss, link, inputs, old)
+        loss = targets.weighted(loss)
         if known is None:
             network = network_of(self, inputs, targets.n_outputs, last)
-            x, inputs = self._where_it_pays(x, inputs, network, n_epochs)
+            x, inputs = self._where_it_pays(x, inputs, network, loss, n_epochs)
         else:
             network = self._same_network(known, targets, last)
-        loss, rows = targets.weighted(loss), rows_of(x, labels, given, inputs, targets)
+        rows = rows_of(x, labels, given, inputs, targets)
         if rows.weights is not None and not rows.weights.any():
             raise ValueError("class_weight and sample_weight leave no row a weight above 0.")
         if known is not None:
@@ -271,7 +278,7 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
             )
         return known.network
 
-    def _where_it_pays(self, x, inputs, network, n_epochs):
+    def _where_it_pays(self, x, inputs, network, loss, n_epochs):
         """Return rows x where ``device="auto"`` trains: host arrays on a card, if that pays.
 
         The model goes with them, as if the card had been asked for.
@@ -279,8 +286,8 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
         if self.device != "auto" or inputs.location != HOST or not n_epochs:
             return x, inputs
         rule = None if self.solver == "lbfgs" else self._rule()
-        batch_size = self._rows_a_step(x.shape[0])
-        x, self._why = where_it_pays(x, network, rule, batch_size, n_epochs, self._options())
+        recipe = self._recipe(x.shape[0], rule, n_epochs == 1)
+        x, self._why = where_it_pays(x, network, lambda n_outputs: loss, rule, recipe)
         at = home(like_of(x))
         requested = inputs.requested if at == HOST else at.device
         return x, replace(inputs, location=at, requested=requested)
@@ -313,11 +320,6 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
 
     def _recipe(self, n, rule, one_epoch):
         """Return the arguments as the training loop takes them."""
-        if self.batch_size != "auto" and self.batch_size > n:
-            warnings.warn(
-                f"Got `batch_size` less than 1 or larger than sample size ({n}). "
-                "It is going to be clipped."
-            )
         decay = rule.weight_decay if rule and self.weight_decay is None else self.weight_decay
         schedule = self.learning_rate
         if not isinstance(rule, SGD) and schedule in ("invscaling", "adaptive"):

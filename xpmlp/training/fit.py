@@ -251,8 +251,9 @@ def train(
 
         def fitted(stays):
             if auto:
+                loss_of = partial(network_loss, loss)
                 x, why = (host, stays) if stays else where_it_pays(
-                    host, network, rule, recipe.batch_size, max_iter, options
+                    host, network, loss_of, rule, recipe
                 )  # fmt: skip
             else:
                 begin = partial(prepare, dtype=str(host.dtype).rpartition(".")[2], options=options)
