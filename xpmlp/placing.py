@@ -31,7 +31,7 @@ from .errors import DeviceError, DeviceMemoryError, TransferError
 from .thresholds import LEAST, Thresholds, Work, choose, pace_of, scaled
 from .transfers import forbidden, note, users_line
 
-CARD = Home("cupy", "cuda:0")  # to which "auto" and "cuda" bring host arrays
+CARD = Home("cupy", "cuda:0")  # to which "auto" brings host arrays, unless another is current
 
 
 def place(
@@ -87,28 +87,33 @@ def chosen(needs_of: Callable[[], Needs], dtype: str) -> tuple[Home | None, str]
 
     What a training needs is asked only where a card may be, which starts only if that might pay.
     """
-    pays, why = False, no_card()
+    card, pays, why = None, False, no_card()
     if why is None and forbidden():
         why = "which stays on the CPU: forbid_transfers forbids to move it"
     if why is None:
         needs = needs_of()
         pays, why = choose(needs.work, LEAST, "the best card")
     if pays:
-        pays, why = _pays(needs, dtype)
-    return CARD if pays else None, f"X is a host array, {why}."
+        card, pays, why = _pays(needs, dtype)
+    return card if pays else None, f"X is a host array, {why}."
 
 
 def _pays(needs, dtype):
-    """Tell whether a training pays on the card, and why, from a trial of it."""
+    """Return the card, whether a training pays on it, and why, from a trial of it."""
+    card, cupy = CARD, sys.modules.get("cupy")
     try:
-        pace, free = pace_of(CARD, dtype), free_memory(array_at(CARD)) or 0
+        if cupy is not None:  # else nobody can have made another current
+            card = Home("cupy", f"cuda:{cupy.cuda.Device().id}")
+        pace, free = pace_of(card, dtype), free_memory(array_at(card)) or 0
     except Exception as error:  # whatever a driver raises
         said = str(error).partition("\n")[0]
-        return False, f"which stays on the CPU: {CARD.device} fails ({said}), see `xpmlp doctor`"
+        why = f"which stays on the CPU: {card.device} fails ({said}), see `xpmlp doctor`"
+        return card, False, why
     if needs.n_bytes > free:
         takes = f"the fit takes about {scaled(needs.n_bytes)}B"
-        return False, f"which stays on the CPU: {takes}, of {CARD.device} {scaled(free)}B are free"
-    return choose(needs.work, Thresholds.of(pace, needs.launches), CARD.device)
+        why = f"which stays on the CPU: {takes}, of {card.device} {scaled(free)}B are free"
+        return card, False, why
+    return card, *choose(needs.work, Thresholds.of(pace, needs.launches), card.device)
 
 
 @contextmanager
@@ -139,8 +144,8 @@ def fit_or_stay(fit: Callable[[str], Any], auto: bool) -> Any:
     except DeviceMemoryError as error:
         if error.late or not auto:
             raise
-    full = f"the memory of {CARD.device} is too small for this training"
-    return fit(f"X is a host array, which stays on the CPU: {full}.")
+    why = "which stays on the CPU: the card's memory is too small for this training"
+    return fit(f"X is a host array, {why}.")
 
 
 def why_there(X: Array, where: str) -> str:

@@ -249,7 +249,7 @@ def test_memory_that_ends_before_the_first_step_leaves_a_fit_to_the_cpu(
     for report in (model.fit_report_, trained.report):
         assert report["device"] == "cpu"
         assert report["why"] == (
-            "X is a host array, which stays on the CPU: the memory of cuda:0 is too small for this "
+            "X is a host array, which stays on the CPU: the card's memory is too small for this "
             "training."
         )
     np.testing.assert_array_equal(model.coefs_[1], host.coefs_[1])
@@ -269,6 +269,20 @@ def test_memory_that_ends_in_a_later_epoch_is_an_error():
     with pytest.raises(DeviceMemoryError, match="too small for this training"):
         MLPClassifier(**ARGS, callbacks=full).fit(X, Y)
     assert seen == [1, 2]  # and not again, on the host
+
+
+def test_the_card_that_the_program_made_current_is_the_one(monkeypatch):
+    asked = []
+    needs = placing.Needs(thresholds.Work(1e9, 1e15), 4, 100)
+    monkeypatch.setattr(cupy.cuda.Device, "current", 1)
+    monkeypatch.setattr(
+        placing, "pace_of", lambda card, dtype: asked.append(card) or pace_with(0, 0)
+    )
+    monkeypatch.setattr(placing, "array_at", asked.append)
+    monkeypatch.setattr(placing, "free_memory", lambda like: 1e9)
+    card, why = placing.chosen(lambda: needs, "float32")
+    assert {card, *asked} == {("cupy", "cuda:1")}
+    assert "cuda:1 pays from" in why
 
 
 def test_a_card_that_breaks_leaves_the_fit_on_the_cpu_but_cuda_raises(monkeypatch):
