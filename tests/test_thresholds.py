@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from xpmlp import MLPClassifier, MLPRegressor, forbid_transfers, nn, placing, plan, train
+from xpmlp import (
+    MLPClassifier,
+    MLPRegressor,
+    forbid_transfers,
+    nn,
+    placing,
+    plan,
+    thresholds,
+    train,
+)
 from xpmlp.arrays import Home
 from xpmlp.engines import Options, launches
 from xpmlp.errors import DeviceError
@@ -267,6 +276,22 @@ def test_host_and_card_are_timed_once_a_process(dtype, strict, monkeypatch):
     assert pace_of(STANDIN, dtype) is pace
     monkeypatch.setattr(os, "getpid", lambda: -1)  # in a forked child CUDA may work no more
     assert pace_of(STANDIN, dtype) is not pace
+
+
+def test_a_card_that_fails_is_tried_once_a_process(monkeypatch):
+    tries = []
+
+    def broken(card):
+        tries.append(card)
+        raise DeviceError("out of order\nsince long")
+
+    monkeypatch.setattr(thresholds, "array_at", broken)
+    monkeypatch.setattr(placing, "LEAST", Thresholds(0, 0))
+    monkeypatch.setattr(placing, "no_card", lambda: None)
+    monkeypatch.setattr(os, "getpid", lambda: -3)
+    for _ in range(2):
+        assert "cuda:0 fails (out of order), see" in fitted().fit_report_["why"]
+    assert tries == [placing.CARD]
 
 
 def test_threads_that_ask_at_once_are_told_the_same(strict, monkeypatch):

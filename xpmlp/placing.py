@@ -104,10 +104,12 @@ def _pays(needs, dtype):
     try:
         if cupy is not None:  # else nobody can have made another current
             card = Home("cupy", f"cuda:{cupy.cuda.Device().id}")
-        pace, free = pace_of(card, dtype), free_memory(array_at(card)) or 0
+        pace = pace_of(card, dtype)
+        free = 0 if isinstance(pace, str) else free_memory(array_at(card)) or 0
     except Exception as error:  # whatever a driver raises
-        said = str(error).partition("\n")[0]
-        why = f"which stays on the CPU: {card.device} fails ({said}), see `xpmlp doctor`"
+        pace = str(error).partition("\n")[0]
+    if isinstance(pace, str):
+        why = f"which stays on the CPU: {card.device} fails ({pace}), see `xpmlp doctor`"
         return card, False, why
     if needs.n_bytes > free:
         takes = f"the fit takes about {scaled(needs.n_bytes)}B"

@@ -231,6 +231,8 @@ def train(
     """
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be 1 or more, got {batch_size}.")
+    if not isinstance(device, str):
+        raise TypeError(f"device must be a name such as 'cpu' or 'cuda:1', got a {type(device).__name__}.")
     rule = None if solver == "lbfgs" else make_rule(
         solver, momentum=momentum, nesterov=nesterovs_momentum, beta_1=beta_1, beta_2=beta_2,
         epsilon=epsilon,
