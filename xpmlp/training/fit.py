@@ -201,7 +201,8 @@ def train(
     learning_rate : str, schedule of `optim` or function, default="constant"
     device : {"auto", "cpu", "cuda", "cuda:1", ...}, default="auto"
         Where to train. "auto" is where X is, for NumPy arrays a card if that pays, by the rule of
-        `MLPClassifier`; what is trained returns to X.
+        `MLPClassifier`, which is timed: name the device for results that repeat. What is trained
+        returns to X.
     max_grad_norm, max_norm, ema_decay, matmul_precision, accelerate, deterministic
         As in `MLPClassifier`.
 
@@ -232,7 +233,8 @@ def train(
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be 1 or more, got {batch_size}.")
     if not isinstance(device, str):
-        raise TypeError(f"device must be a name such as 'cpu' or 'cuda:1', got a {type(device).__name__}.")
+        got = type(device).__name__
+        raise TypeError(f"device must be a name such as 'cpu' or 'cuda:1', got a {got}.")
     rule = None if solver == "lbfgs" else make_rule(
         solver, momentum=momentum, nesterov=nesterovs_momentum, beta_1=beta_1, beta_2=beta_2,
         epsilon=epsilon,
