@@ -5,18 +5,31 @@ array_api_strict's "device1" stands for a card that is timed, made-up paces for 
 
 import os
 import threading
+from dataclasses import dataclass
 from math import inf
 
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from xpmlp import MLPClassifier, MLPRegressor, forbid_transfers, nn, placing, plan, train
+from xpmlp import (
+    MLPClassifier,
+    MLPRegressor,
+    forbid_transfers,
+    nn,
+    placing,
+    plan,
+    thresholds,
+    train,
+)
 from xpmlp.arrays import Home
 from xpmlp.engines import Options, launches
 from xpmlp.errors import DeviceError
+from xpmlp.nn.losses import LOSSES
+from xpmlp.optim import Adam, make_rule
 from xpmlp.thresholds import LEAST, Pace, Thresholds, Work, choose, pace_of
-from xpmlp.training.work import work_of
+from xpmlp.training import Recipe
+from xpmlp.training.work import needs_of
 
 FAST = Pace(host=1e11, card=1e13, launch=1e-5, start=2.0)
 X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
@@ -84,7 +97,9 @@ def test_no_usual_card_pays_below_the_least_work():
 
 def test_the_work_is_six_flop_a_row_and_parameter_and_at_least_what_a_plan_counts():
     network = nn.Network([nn.Dense(70, "relu"), nn.BatchNorm(), nn.Dense(2)])
-    work = work_of(network, 50, n_rows=64, batch_size=20, n_epochs=3)
+    recipe = Recipe(None, batch_size=20, max_iter=3)
+    squares = lambda n_outputs: LOSSES["squared_error"]
+    work = needs_of(network, squares, Adam(), recipe, np.zeros((64, 50))).work
     n_params = 50 * 70 + 70 + 2 * 70 + 70 * 2 + 2  # no statistics, which no step trains
     assert work.step == 6 * 20 * n_params
     assert work.fit == work.step * 4 * 3  # of four batches, the last one is padded
@@ -92,17 +107,86 @@ def test_the_work_is_six_flop_a_row_and_parameter_and_at_least_what_a_plan_count
     assert planned < work.step < 1.6 * planned  # which leaves out offsets and the first dX
 
 
-def test_layers_that_only_plain_operations_know_take_the_launches_of_these():
-    chain = nn.Network([nn.Dense(3, "relu"), nn.Dropout(0.1), nn.Dense(1)])
-    other = nn.Network([nn.Dense(3), nn.BatchNorm(), nn.Dense(1)])
-    tiers = ("generic", "eager", "graph")
-    found = {tier: launches(chain, Options(accelerate=tier)) for tier in tiers}
-    assert found["generic"] > found["eager"] > found["graph"] > 0
-    for tier in ("auto", *found):
-        assert launches(other, Options(accelerate=tier)) == found["generic"]
+CHAIN = nn.Network([nn.Dense(3, "relu"), nn.Dropout(0.1), nn.Dense(1)])
+
+
+def launches_of(network=CHAIN, loss="squared_error", solver="adam", tier="auto", plain=True):
+    options = Options(accelerate=tier)
+    return launches(network, LOSSES[loss], make_rule(solver), plain=plain, options=options)
+
+
+def test_launches_are_the_tiers_and_grow_with_the_layers():
+    found = [launches_of(tier=tier) for tier in ("generic", "eager", "graph")]
+    assert found == [72, 16, 4]
+    assert launches_of() == 4
+    deeper = nn.Network([*CHAIN.layers, *CHAIN.layers])
+    assert launches_of(deeper) == 8
+    wrapped = nn.Network([nn.Residual(CHAIN.layers), nn.BatchNorm(), nn.Dense(1)])
+    assert launches_of(wrapped) == 72 * 5 / 3
+    assert launches(nn.Network([nn.Dense(1)]), LOSSES["squared_error"], None) == 24  # of L-BFGS
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"plain": False}, {"solver": "nadam"}, {"solver": "lion"}, {"loss": "huber"},
+        {"loss": "quantile"}, {"loss": "log_cosh"}, {"loss": "gamma"},
+        {"network": nn.Network([nn.Dense(3), nn.BatchNorm(), nn.Dense(1)])},
+        {"network": nn.Network([*CHAIN.layers[:2], nn.Dense(3, "relu")]), "loss": "log_loss"},
+        {"network": nn.Network([nn.Dropout(0.1), nn.Dropout(0.2), nn.Dense(3)])},
+    ],
+)  # fmt: skip
+def test_what_only_plain_operations_know_takes_the_launches_of_these(changes):
+    for tier in ("auto", "eager", "graph"):
+        assert launches_of(**changes, tier=tier) == 72
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [({}, 4), ({"max_norm": 1.0}, 72), ({"max_grad_norm": 1.0}, 72), ({"ema_decay": 0.9}, 72)],
+)
+def test_the_bounds_of_a_fit_are_heeded(arguments, expected, card, monkeypatch):
+    seen = []
+    monkeypatch.setattr(placing, "LEAST", Thresholds(0, 0))
+    monkeypatch.setattr(placing, "free_memory", lambda like: 1e9)
+    monkeypatch.setattr(placing, "array_at", lambda at: np.empty(0))
+    plain = Thresholds.of
+    monkeypatch.setattr(
+        placing.Thresholds,
+        "of",
+        lambda pace, launches: seen.append(launches) or plain(pace, launches),
+    )
+    fitted(**arguments, hidden_layer_sizes=(3, 3))
+    network = nn.Network([nn.Dense(3), nn.Dense(3), nn.Dense(1)])
+    train(network, X, Y[:, None], max_iter=1, **arguments)
+    assert seen == [expected] * 2
 
 
 # ---- Who is asked, and what is told
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_layer_without_shapes_is_drawn_once_more_only_where_a_card_may_be(there, monkeypatch):
+    drawn = []
+
+    @dataclass(frozen=True)
+    class Scale(nn.Layer):
+        def init(self, n_in, stream, x=None):
+            drawn.append(n_in)
+            return {"s": np.ones((1, n_in))}, n_in
+
+        def forward(self, p, x, ctx):
+            return x * p["s"], x
+
+        def backward(self, p, dy, x, ctx):
+            return dy * p["s"], {"s": ctx.xp.sum(dy * x, axis=-2, keepdims=True)}
+
+    monkeypatch.setattr(placing, "no_card", lambda: None if there else "and there is none")
+    network = nn.Network([Scale(), nn.Dense(1)])
+    train(network, X, Y[:, None], max_iter=1)
+    with forbid_transfers():
+        train(network, X, Y[:, None], max_iter=1)
+    assert drawn == [4] * (2 + there)
 
 
 def test_a_small_fit_asks_no_card(card):
@@ -124,7 +208,7 @@ def test_a_fit_that_might_pay_asks_the_card_once_and_stays_where_it_does_not(car
     assert (card["asked"], model.device_) == (1, "cpu")
     assert model.fit_report_["why"] == (
         "X is a host array, which stays on the CPU: the fit takes 2.22 kFLOP a step and 17.8 kFLOP "
-        "in all at most, and cuda:0 pays from 147 MFLOP a step and 400 GFLOP in all on."
+        "in all at most, and cuda:0 pays from 98 MFLOP a step and 400 GFLOP in all on."
     )
 
 
@@ -192,6 +276,22 @@ def test_host_and_card_are_timed_once_a_process(dtype, strict, monkeypatch):
     assert pace_of(STANDIN, dtype) is pace
     monkeypatch.setattr(os, "getpid", lambda: -1)  # in a forked child CUDA may work no more
     assert pace_of(STANDIN, dtype) is not pace
+
+
+def test_a_card_that_fails_is_tried_once_a_process(monkeypatch):
+    tries = []
+
+    def broken(card):
+        tries.append(card)
+        raise DeviceError("out of order\nsince long")
+
+    monkeypatch.setattr(thresholds, "array_at", broken)
+    monkeypatch.setattr(placing, "LEAST", Thresholds(0, 0))
+    monkeypatch.setattr(placing, "no_card", lambda: None)
+    monkeypatch.setattr(os, "getpid", lambda: -3)
+    for _ in range(2):
+        assert "cuda:0 fails (out of order), see" in fitted().fit_report_["why"]
+    assert tries == [placing.CARD]
 
 
 def test_threads_that_ask_at_once_are_told_the_same(strict, monkeypatch):

@@ -105,3 +105,9 @@ def test_a_device_by_its_name_takes_x_and_y_there_and_gives_back_what_it_trained
     np.testing.assert_array_equal(*(np.asarray(t.params[0]["W"]) for t in (here, there)))
     with pytest.raises(ValueError, match="device must be 'cpu', 'cuda'"):
         train(ONE, X, X[:, :1], device="nonsense")
+
+
+def test_a_device_is_given_by_its_name():
+    x = np.ones((4, 2))
+    with pytest.raises(TypeError, match=r"a name such as 'cpu' or 'cuda:1', got a ndarray"):
+        train(nn.Network([nn.Dense(1)]), x, x[:, :1], device=np.ones(3))

@@ -156,13 +156,13 @@ def current_card(x: Any, where: str = "auto"):
     """
     if type(x) is not np.ndarray and is_cupy(x):
         return device(x)
-    index = str(where).removeprefix("cuda:")
-    moves = index.isdigit() and index != "0" and not (is_array(x) and not is_numpy(x))
+    index = "0" if where == "cuda" else str(where).removeprefix("cuda:")
+    moves = index.isdigit() and not (is_array(x) and not is_numpy(x))
     if moves and find_spec("cupy"):
         cuda = imported("cupy").cuda
         if int(index) < (cuda.runtime.getDeviceCount() if cuda.is_available() else 0):
             return cuda.Device(int(index))
-    return nullcontext()  # `place` says what is wrong
+    return nullcontext()  # "auto" takes the current card; else `place` says what is wrong
 
 
 def detached(x: Array) -> Array:

@@ -33,6 +33,8 @@ class DeviceError(RuntimeError):
 class DeviceMemoryError(DeviceError, MemoryError):
     """A card's memory that is too small, even for one row at a time."""
 
+    late = False  # whether an epoch had ended by then
+
 
 class TransferError(RuntimeError):
     """A copy of rows between the host and a device, where `forbid_transfers` forbids it."""

@@ -1,8 +1,11 @@
 """Where a user's rows are brought: to a device by its name, and never in secret if so asked."""
 
 import math
+import sys
 from collections.abc import Callable
+from contextlib import contextmanager
 from importlib import import_module
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,7 +31,7 @@ from .errors import DeviceError, DeviceMemoryError, TransferError
 from .thresholds import LEAST, Thresholds, Work, choose, pace_of, scaled
 from .transfers import forbidden, note, users_line
 
-CARD = Home("cupy", "cuda:0")  # to which "auto" and "cuda" bring host arrays
+CARD = Home("cupy", "cuda:0")  # to which "auto" brings host arrays, unless another is current
 
 
 def place(
@@ -71,34 +74,80 @@ def place(
     return moved(x, like, dtype)
 
 
-def chosen(work: Work, launches: float, n_bytes: int, dtype: str) -> tuple[Home | None, str]:
+class Needs(NamedTuple):
+    """What a training takes on a card."""
+
+    work: Work
+    launches: float  # of a step beside products
+    n_bytes: int  # of memory
+
+
+def chosen(needs_of: Callable[[], Needs], dtype: str) -> tuple[Home | None, str]:
     """Return the card that ``device="auto"`` brings a host array X to, or None, and why.
 
-    A card is looked at only where one may be, and started only for a fit that might pay.
-
-    launches: what a step takes on it beside products; n_bytes: what all takes of its memory.
+    What a training needs is asked only where a card may be, which starts only if that might pay.
     """
-    pays, why = False, no_card()
+    card, pays, why = None, False, no_card()
     if why is None and forbidden():
         why = "which stays on the CPU: forbid_transfers forbids to move it"
     if why is None:
-        pays, why = choose(work, LEAST, "the best card")
+        needs = needs_of()
+        pays, why = choose(needs.work, LEAST, "the best card")
     if pays:
-        pays, why = _pays(work, launches, n_bytes, dtype)
-    return CARD if pays else None, f"X is a host array, {why}."
+        card, pays, why = _pays(needs, dtype)
+    return card if pays else None, f"X is a host array, {why}."
 
 
-def _pays(work, launches, n_bytes, dtype):
-    """Tell whether a training pays on the card, and why, from a trial of it."""
+def _pays(needs, dtype):
+    """Return the card, whether a training pays on it, and why, from a trial of it."""
+    card, cupy = CARD, sys.modules.get("cupy")
     try:
-        pace, free = pace_of(CARD, dtype), free_memory(array_at(CARD)) or 0
+        if cupy is not None:  # else nobody can have made another current
+            card = Home("cupy", f"cuda:{cupy.cuda.Device().id}")
+        pace = pace_of(card, dtype)
+        free = 0 if isinstance(pace, str) else free_memory(array_at(card)) or 0
     except Exception as error:  # whatever a driver raises
-        said = str(error).partition("\n")[0]
-        return False, f"which stays on the CPU: {CARD.device} fails ({said}), see `xpmlp doctor`"
-    if n_bytes > free:
-        room = f"of {CARD.device} {scaled(free)}B are free"
-        return False, f"which stays on the CPU: the fit takes about {scaled(n_bytes)}B, {room}"
-    return choose(work, Thresholds.of(pace, launches), CARD.device)
+        pace = str(error).partition("\n")[0]
+    if isinstance(pace, str):
+        why = f"which stays on the CPU: {card.device} fails ({pace}), see `xpmlp doctor`"
+        return card, False, why
+    if needs.n_bytes > free:
+        takes = f"the fit takes about {scaled(needs.n_bytes)}B"
+        why = f"which stays on the CPU: {takes}, of {card.device} {scaled(free)}B are free"
+        return card, False, why
+    return card, *choose(needs.work, Thresholds.of(pace, needs.launches), card.device)
+
+
+@contextmanager
+def told_of_memory():
+    """Say in a sentence where a card's memory is too small for a fit."""
+    try:
+        yield
+    except MemoryError as error:
+        cupy = sys.modules.get("cupy")
+        if cupy is None or not isinstance(error, cupy.cuda.memory.OutOfMemoryError):
+            raise
+        like = cupy.empty(0)
+        raise DeviceMemoryError(
+            f"The memory of {home(like).device} is too small for this training: {error} "
+            f"{free_memory(like) or 0:,} bytes are free. Take fewer units, a smaller "
+            "batch_size or dtype='float32', end what else uses the card, or use device='cpu'."
+        ) from error
+
+
+def fit_or_stay(fit: Callable[[str], Any], auto: bool) -> Any:
+    """Return ``fit("")``; if a card's memory ends before an epoch does, what fit does on the host.
+
+    auto: whether the fit itself chose the card. It is then told why it stays on the host.
+    """
+    try:
+        with told_of_memory():
+            return fit("")
+    except DeviceMemoryError as error:
+        if error.late or not auto or "cupy" not in sys.modules:  # then it is the host's
+            raise
+    why = "which stays on the CPU: the card's memory is too small for this training"
+    return fit(f"X is a host array, {why}.")
 
 
 def why_there(X: Array, where: str) -> str:

@@ -66,14 +66,21 @@ def choose(work: Work, thresholds: Thresholds, card: str) -> tuple[bool, str]:
 _LOCK = Lock()  # one thread times, undisturbed by others that ask the same
 
 
-def pace_of(card: Home, dtype: str) -> Pace:
-    """Return the pace of the host and a card, timed once a process."""
+def pace_of(card: Home, dtype: str) -> Pace | str:
+    """Return the pace of the host and a card, or what fails there; tried once a process."""
     with _LOCK, counting():  # what passes here is none of the fit's
-        return _timed(card, dtype, os.getpid())  # in a forked child CUDA may work no more
+        return _tried(card, dtype, os.getpid())  # in a forked child CUDA may work no more
 
 
 @cache
-def _timed(card, dtype, process):
+def _tried(card, dtype, process):
+    try:
+        return _timed(card, dtype)
+    except Exception as error:  # whatever a driver raises
+        return str(error).partition("\n")[0]
+
+
+def _timed(card, dtype):
     """Time host and card, in some tenths of a second at most beside the card's start."""
     begin = perf_counter()
     there = _square(array_at(card), dtype)

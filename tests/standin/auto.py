@@ -7,6 +7,7 @@ host, so the paces are made up.
 import json
 import pickle
 import warnings
+from contextlib import contextmanager
 from math import inf
 
 import numpy as np
@@ -31,7 +32,7 @@ from xpmlp import (  # noqa: E402
 )
 from xpmlp.arrays import home  # noqa: E402
 from xpmlp.cli import main  # noqa: E402
-from xpmlp.errors import DeviceError, TransferError  # noqa: E402
+from xpmlp.errors import DeviceError, DeviceMemoryError, TransferError  # noqa: E402
 from xpmlp.thresholds import Pace, Thresholds  # noqa: E402
 
 # The stand-in's arrays run the plain text, so what they are compared with bit by bit does too.
@@ -39,7 +40,7 @@ engines.numpy_engine = engines.generic_engine
 
 X = np.random.default_rng(0).normal(size=(320, 20)).astype(np.float32)
 Y = np.argmax(X[:, :4], axis=1)
-# By plain operations, as those of the host: a step is 72 launches.
+# By plain operations, as those of the host: a step of two layers is 48 launches.
 ARGS = {
     "hidden_layer_sizes": (16,), "batch_size": 64, "max_iter": 3, "random_state": 0,
     "accelerate": "generic",
@@ -50,8 +51,8 @@ FIT = STEP * 5 * 3
 
 
 def pace_with(step, fit):
-    """Return the pace of a card that pays from these on for a step of 72 launches."""
-    return Pace(host=1.0, card=inf, launch=0.5 * step / 72, start=0.5 * fit)
+    """Return the pace of a card that pays from these on for a step of 48 launches."""
+    return Pace(host=1.0, card=inf, launch=0.5 * step / 48, start=0.5 * fit)
 
 
 @pytest.fixture(autouse=True)
@@ -204,9 +205,9 @@ def test_a_step_of_lbfgs_takes_all_rows_and_a_partial_fit_is_one_epoch(card):
 @pytest.mark.parametrize(
     ("kilobytes", "more", "device"),
     [
-        (100, {}, "cpu"), (120, {}, "cuda:0"),  # X is 26: 77; 404 parameters: 16; a batch: 10
+        (100, {}, "cpu"), (120, {}, "cuda:0"),  # X: 77; y: 15; 404 parameters: 16; a batch: 10
         (120, {"solver": "lbfgs"}, "cpu"), (200, {"solver": "lbfgs"}, "cuda:0"),  # all rows: 51
-        (120, {"hidden_layer_sizes": (160,)}, "cpu"),
+        (120, {"hidden_layer_sizes": (160,)}, "cpu"), (110, {}, "cpu"),
     ],
 )  # fmt: skip
 def test_where_memory_is_short_a_fit_stays_on_the_cpu(kilobytes, more, device, monkeypatch):
@@ -215,6 +216,73 @@ def test_where_memory_is_short_a_fit_stays_on_the_cpu(kilobytes, more, device, m
     assert report["device"] == device
     if device == "cpu":
         assert f"kB, of cuda:0 {kilobytes} kB are free." in report["why"]
+
+
+@contextmanager
+def little_memory(bytes_left):
+    """Leave so little memory to the stand-in, while it says to have more."""
+    pool = cupy.get_default_memory_pool()
+    pool.free_all_blocks()
+    pool.set_limit(size=pool.total_bytes() + bytes_left)
+    try:
+        yield
+    finally:
+        pool.set_limit(size=0)
+
+
+@pytest.mark.parametrize("bytes_left", [1024, 28_000, 50_000])
+@pytest.mark.parametrize("more", [{}, {"early_stopping": True}, {"solver": "lbfgs"}])
+def test_memory_that_ends_before_the_first_step_leaves_a_fit_to_the_cpu(
+    bytes_left, more, monkeypatch
+):
+    monkeypatch.setattr(placing, "free_memory", lambda like: 1e9)
+    y = np.stack([X[:, 0]] * 30, axis=1)
+    network = nn.Network([nn.Dense(30)])
+    make = lambda device: train(network, X, y, device=device, max_iter=2, accelerate="generic")
+    host = MLPRegressor(**ARGS | more, device="cpu").fit(X, y)
+    with little_memory(bytes_left):
+        model = MLPRegressor(**ARGS | more).fit(X, y)
+        trained = make("auto")
+        for fit in (MLPRegressor(**ARGS | more, device="cuda").fit, lambda x, y: make("cuda")):
+            with pytest.raises(DeviceMemoryError, match="too small|does not fit|lacks"):
+                fit(X, y)
+    for report in (model.fit_report_, trained.report):
+        assert report["device"] == "cpu"
+        assert report["why"] == (
+            "X is a host array, which stays on the CPU: the card's memory is too small for this "
+            "training."
+        )
+    np.testing.assert_array_equal(model.coefs_[1], host.coefs_[1])
+    np.testing.assert_array_equal(trained.params[0]["W"], make("cpu").params[0]["W"])
+
+
+def test_memory_that_ends_in_a_later_epoch_is_an_error():
+    real = cupy.cuda.memory.OutOfMemoryError
+
+    seen = []
+
+    def full(epoch):
+        seen.append(epoch.epoch)
+        if epoch.epoch == 2:
+            raise real(512, 0, 256)
+
+    with pytest.raises(DeviceMemoryError, match="too small for this training"):
+        MLPClassifier(**ARGS, callbacks=full).fit(X, Y)
+    assert seen == [1, 2]  # and not again, on the host
+
+
+def test_the_card_that_the_program_made_current_is_the_one(monkeypatch):
+    asked = []
+    needs = placing.Needs(thresholds.Work(1e9, 1e15), 4, 100)
+    monkeypatch.setattr(cupy.cuda.Device, "current", 1)
+    monkeypatch.setattr(
+        placing, "pace_of", lambda card, dtype: asked.append(card) or pace_with(0, 0)
+    )
+    monkeypatch.setattr(placing, "array_at", asked.append)
+    monkeypatch.setattr(placing, "free_memory", lambda like: 1e9)
+    card, why = placing.chosen(lambda: needs, "float32")
+    assert {card, *asked} == {("cupy", "cuda:1")}
+    assert "cuda:1 pays from" in why
 
 
 def test_a_card_that_breaks_leaves_the_fit_on_the_cpu_but_cuda_raises(monkeypatch):

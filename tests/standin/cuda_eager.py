@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from xpmlp import MLPClassifier, MLPRegressor
 from xpmlp.engines import Plan
-from xpmlp.engines.cupy.units import LOSS_KINDS
+from xpmlp.engines.chain import LOSS_KINDS
 from xpmlp.nn import Dense, Dropout, Network
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.losses import LOSSES

@@ -3,7 +3,6 @@
 from importlib.util import find_spec
 
 from ..arrays import Array, Home, is_cupy, is_jax, is_numpy, is_torch, namespace
-from ..nn import Dense, Dropout
 from .base import (
     DEFAULTS,
     Batch,
@@ -15,6 +14,7 @@ from .base import (
     copy_store,
     gather,
 )
+from .chain import has_kernels
 from .generic import generic_engine
 from .jax import jax_engine
 from .numpy import numpy_engine
@@ -48,12 +48,20 @@ ACCELERATIONS = ("auto", "generic", "eager", "graph")
 LAUNCHES = {"generic": 72, "eager": 16, "graph": 4}
 
 
-def launches(network, options: Options = DEFAULTS) -> int:
-    """Return about what a step of a network costs on a CUDA card beside products, in launches."""
+def launches(network, loss, rule, *, plain: bool = True, options: Options = DEFAULTS) -> float:
+    """Return about what a step of a network costs on a CUDA card beside products, in launches.
+
+    plain: whether the update is the rule's alone.
+    """
     _check("accelerate", options.accelerate, ACCELERATIONS)
-    chain = all(type(layer) in (Dense, Dropout) for layer in getattr(network, "layers", [None]))
     tier = "graph" if options.accelerate == "auto" else options.accelerate
-    return LAUNCHES[tier if chain else "generic"]
+    tier = tier if has_kernels(network, loss, rule, plain) else "generic"
+    return LAUNCHES[tier] / 3 * _n_layers(network)
+
+
+def _n_layers(layer):
+    """Return how many layers there are in a layer, or 1."""
+    return sum(map(_n_layers, getattr(layer, "parts", {}).values())) or 1
 
 
 def prepare(where: Home, dtype: str, options: Options = DEFAULTS) -> None:

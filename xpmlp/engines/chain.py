@@ -7,7 +7,14 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..nn import Dense, Dropout, Embedding, Network
+from ..nn.activations import ACTIVATIONS, get_activation
 from ..nn.layers import OFFSETS, WEIGHTS
+from ..nn.losses import LOSSES
+from ..optim import SGD, Adagrad, Adam, AdamW, RMSprop
+
+# What kernels of cards know; the losses in the order of kernels.cu.
+LOSS_KINDS = ["squared_error", "log_loss", "binary_log_loss", "poisson"]
+RULE_KINDS = {SGD, Adam, AdamW, RMSprop, Adagrad}
 
 
 class Place(NamedTuple):
@@ -29,6 +36,28 @@ class Link(NamedTuple):
     n_out: int
     W: Place | None
     b: Place | None
+
+
+def has_kernels(network, loss, rule, plain: bool) -> bool:
+    """Tell whether cards have kernels for a network's steps, if its parameters lie as usual.
+
+    plain: whether the update is the rule's alone.
+    """
+    layers = getattr(network, "layers", ())
+    kinds = [type(layer) for layer in layers]
+    if type(network) is not Network or kinds[-1:] != [Dense] or {*kinds} - {Dense, Dropout}:
+        return False
+    drops = [type(layer) is Dropout for layer in layers if type(layer) is Dense or layer.rate]
+    activations = [get_activation(layer.activation) for layer in layers if type(layer) is Dense]
+    return (
+        plain
+        and type(rule) in RULE_KINDS
+        and loss in [LOSSES[name] for name in LOSS_KINDS]
+        and all(record in ACTIVATIONS.values() for record in activations)
+        and not any(a and b for a, b in zip(drops, drops[1:]))  # two in a row
+        # Its kernel takes logits as they come.
+        and (loss.name != "log_loss" or activations[-1].name == "identity")
+    )
 
 
 @lru_cache(maxsize=128)

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from time import perf_counter
 from typing import Any, ClassVar
@@ -22,7 +23,7 @@ from ..nn.layout import map_params
 from ..nn.losses import match_loss
 from ..nn.normalization import NORMALIZATIONS
 from ..optim import RULES, SCHEDULES, SGD, Rule, Schedule, make_rule, make_schedule
-from ..placing import why_there
+from ..placing import fit_or_stay, why_there
 from ..randomness import stream
 from ..training import Recipe, fit_network, fit_report, like_of, where_it_pays
 from ..transfers import counting
@@ -137,8 +138,10 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
             self._validate_params()
             if isinstance(self.scoring, str) and self.scoring != "loss":
                 get_scorer(self.scoring)  # which says what names there are
+            args = X, y, sample_weight, validation, resume, one_epoch, classes
             with counting() as counts:
-                error = self._fit(X, y, sample_weight, validation, resume, one_epoch, classes)
+                auto = self.device == "auto" and not resume
+                error = fit_or_stay(partial(self._fit, *args), auto)
             at, why = self.model_.coefs[0], self._reason(X, self.model_.inputs)
             self.fit_report_ = fit_report(at, self._options(), why, counts, start, self.seed_)
             for text in counts.notes if self.verbose else ():
@@ -152,8 +155,11 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
         return self
 
     @with_callbacks
-    def _fit(self, X, y, sample_weight, validation, resume, one_epoch, classes):
-        """Fit. Returns the error of a training that diverged after an epoch that ended well."""
+    def _fit(self, X, y, sample_weight, validation, resume, one_epoch, classes, stays):
+        """Fit. Returns the error of a training that diverged after an epoch that ended well.
+
+        stays: why host arrays stay on the host, where they do not pay on a card in any case.
+        """
         if one_epoch and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         weighed = getattr(self, "class_weight", None)
@@ -162,7 +168,9 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
                 "partial_fit sees a part of the rows, which class_weight='balanced' cannot be "
                 "computed from: pass the weights as a dict."
             )
-        n_epochs = 1 if one_epoch else self.max_iter
+        n_epochs = 0 if stays else 1 if one_epoch else self.max_iter
+        if not resume:
+            self._why = stays
         known = self._model if resume else None
         rows, loss, params, model = self._prepared(X, y, sample_weight, known, classes, n_epochs)
         if self.verbose and model.inputs.requested != "cpu" and not (one_epoch and resume):
@@ -172,7 +180,13 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
         rule = None if self.solver == "lbfgs" else self._rule()
         if rule is None:
             self._check_objective(model.network)
-        recipe = self._recipe(rows.x.shape[0], rule, one_epoch)
+        n = rows.x.shape[0]
+        if self.batch_size != "auto" and self.batch_size > n:
+            warnings.warn(
+                f"Got `batch_size` less than 1 or larger than sample size ({n}). "
+                "It is going to be clipped."
+            )
+        recipe = self._recipe(n, rule, one_epoch)
         if recipe.batch_size == 1 and has_layer(model.network, BatchNorm):
             raise ValueError(
                 "batch normalization needs batches of two rows or more, each row alone is its own "
@@ -228,12 +242,13 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
         loss, link = match_loss(self._loss(), targets.task, self.out_activation)
         last = link if loss.link == "identity" else "identity"
         targets = self._completed(targets, labels, given, loss, link, inputs, old)
+        loss = targets.weighted(loss)
         if known is None:
             network = network_of(self, inputs, targets.n_outputs, last)
-            x, inputs = self._where_it_pays(x, inputs, network, n_epochs)
+            x, inputs = self._where_it_pays(x, inputs, network, loss, n_epochs)
         else:
             network = self._same_network(known, targets, last)
-        loss, rows = targets.weighted(loss), rows_of(x, labels, given, inputs, targets)
+        rows = rows_of(x, labels, given, inputs, targets)
         if rows.weights is not None and not rows.weights.any():
             raise ValueError("class_weight and sample_weight leave no row a weight above 0.")
         if known is not None:
@@ -263,17 +278,16 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
             )
         return known.network
 
-    def _where_it_pays(self, x, inputs, network, n_epochs):
+    def _where_it_pays(self, x, inputs, network, loss, n_epochs):
         """Return rows x where ``device="auto"`` trains: host arrays on a card, if that pays.
 
         The model goes with them, as if the card had been asked for.
         """
-        self._why = ""
         if self.device != "auto" or inputs.location != HOST or not n_epochs:
             return x, inputs
         rule = None if self.solver == "lbfgs" else self._rule()
-        batch_size = self._rows_a_step(x.shape[0])
-        x, self._why = where_it_pays(x, network, rule, batch_size, n_epochs, self._options())
+        recipe = self._recipe(x.shape[0], rule, n_epochs == 1)
+        x, self._why = where_it_pays(x, network, lambda n_outputs: loss, rule, recipe)
         at = home(like_of(x))
         requested = inputs.requested if at == HOST else at.device
         return x, replace(inputs, location=at, requested=requested)
@@ -306,11 +320,6 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
 
     def _recipe(self, n, rule, one_epoch):
         """Return the arguments as the training loop takes them."""
-        if self.batch_size != "auto" and self.batch_size > n:
-            warnings.warn(
-                f"Got `batch_size` less than 1 or larger than sample size ({n}). "
-                "It is going to be clipped."
-            )
         decay = rule.weight_decay if rule and self.weight_decay is None else self.weight_decay
         schedule = self.learning_rate
         if not isinstance(rule, SGD) and schedule in ("invscaling", "adaptive"):

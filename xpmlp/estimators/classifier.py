@@ -121,10 +121,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     device : {"auto", "cpu", "cuda", "cuda:1", ...}, default="auto"
         "auto" trains where X is, host arrays on a card (CuPy) where that pays: where it halves the
         time of a step at least, and spares a fit of max_iter epochs more than it takes to start, as
-        timed on that card once a process; `fit_report_` says why. "cuda" always moves them, once.
-        Results come back as NumPy arrays. Rows that do not fit the card then stay in pinned host
-        memory, where it reads them. A fitted model stays where it is until `to` moves it; the
-        first `partial_fit` decides, by its one epoch.
+        timed on that card once a process; `fit_report_` says why. So equal scripts may end on
+        different devices, with other last bits: name the device for results that repeat. "cuda"
+        always moves host arrays, once. Results come back as NumPy arrays. Rows that do not fit the
+        card then stay in pinned host memory, where it reads them. A fitted model stays where it is
+        until `to` moves it; the first `partial_fit` decides, by its one epoch.
     dtype : {"float32", "float64"}, default=None
         Compute dtype; None is that of X. float32 is about twice as fast.
     matmul_precision : {"highest", "high", "medium"}, default="highest"

@@ -2,7 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
-from functools import partial, wraps
+from functools import partial
 from time import perf_counter
 
 from ..arrays import (
@@ -13,9 +13,7 @@ from ..arrays import (
     current_card,
     detached,
     float_dtype,
-    free_memory,
     home,
-    is_numpy,
     namespace,
     to_host,
 )  # fmt: skip
@@ -24,7 +22,7 @@ from ..errors import DeviceMemoryError, DivergenceError
 from ..nn import Layout, Loss, Network
 from ..nn.layout import map_params
 from ..optim import init_state, make_rule, make_schedule
-from ..placing import place, why_there
+from ..placing import fit_or_stay, place, told_of_memory, why_there
 from ..transfers import counting
 from .inputs import (
     checked_inputs,
@@ -43,27 +41,7 @@ from .step import Step
 from .work import where_it_pays
 
 
-def told_of_memory(fit):
-    """Say in a sentence where a device's memory is too small for a fit."""
-
-    @wraps(fit)
-    def call(network, loss, rule, recipe, data, params, **more):
-        try:
-            return fit(network, loss, rule, recipe, data, params, **more)
-        except MemoryError as error:
-            like = like_of(data[0])
-            if isinstance(error, DeviceMemoryError) or is_numpy(like):
-                raise
-            raise DeviceMemoryError(
-                f"The memory of {home(like).device} is too small for this training: {error} "
-                f"{free_memory(like) or 0:,} bytes are free. Take fewer units, a smaller "
-                "batch_size or dtype='float32', end what else uses the card, or use device='cpu'."
-            ) from error
-
-    return call
-
-
-@told_of_memory
+@told_of_memory()
 def fit_network(
     network, loss, rule, recipe, data, params, *, state=None, sample_weight=None, validation=None,
     on_epoch=None,
@@ -106,10 +84,14 @@ def fit_network(
         return nested(*predicting(step, state, xp))
 
     run = run_epochs if rule else run_lbfgs
-    reason = run(
-        step, engine, data, recipe, state, sample_weight=sample_weight, validation=validation,
-        on_epoch=on_epoch and (lambda state: on_epoch(state, now)),
-    )  # fmt: skip
+    look = on_epoch and (lambda state: on_epoch(state, now))
+    more = {"sample_weight": sample_weight, "validation": validation, "on_epoch": look}
+    try:
+        with told_of_memory():
+            reason = run(step, engine, data, recipe, state, **more)
+    except DeviceMemoryError as error:
+        error.late = state.n_iter > 0
+        raise
     trained = nested(*(state.best or predicting(step, state, xp)))
     raw = {} if state.best or not recipe.ema_decay else state.carry.params
     kept = {slot: copy_store(s, xp=xp) for slot, s in state.carry.state.items()}
@@ -219,7 +201,8 @@ def train(
     learning_rate : str, schedule of `optim` or function, default="constant"
     device : {"auto", "cpu", "cuda", "cuda:1", ...}, default="auto"
         Where to train. "auto" is where X is, for NumPy arrays a card if that pays, by the rule of
-        `MLPClassifier`; what is trained returns to X.
+        `MLPClassifier`, which is timed: name the device for results that repeat. What is trained
+        returns to X.
     max_grad_norm, max_norm, ema_decay, matmul_precision, accelerate, deterministic
         As in `MLPClassifier`.
 
@@ -249,6 +232,9 @@ def train(
     """
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be 1 or more, got {batch_size}.")
+    if not isinstance(device, str):
+        got = type(device).__name__
+        raise TypeError(f"device must be a name such as 'cpu' or 'cuda:1', got a {got}.")
     rule = None if solver == "lbfgs" else make_rule(
         solver, momentum=momentum, nesterov=nesterovs_momentum, beta_1=beta_1, beta_2=beta_2,
         epsilon=epsilon,
@@ -258,25 +244,32 @@ def train(
         weight_decay = rule.weight_decay if rule else 0.0
     start = perf_counter()
     with counting() as counts, current_card(X, device):
-        x = checked_inputs(X, dtype)
-        batch_size = min(batch_size or 200, x.shape[0])
-        if str(device) == "auto" and home(x) == HOST:
-            x, why = where_it_pays(x, network, rule, batch_size, max_iter, options)
-        else:
-            begin = partial(prepare, dtype=str(x.dtype).rpartition(".")[2], options=options)
-            x, why = place(x, device, prepare=begin), why_there(X, device)
+        host = checked_inputs(X, dtype)
         recipe = Recipe(
-            make_schedule(learning_rate, power_t), learning_rate_init, batch_size, max_iter,
-            shuffle, random_state, alpha, weight_decay, tol, n_iter_no_change, max_fun=max_fun,
-            verbose=verbose, options=options, n_epochs=max_iter, max_grad_norm=max_grad_norm,
-            max_norm=max_norm, ema_decay=ema_decay,
+            make_schedule(learning_rate, power_t), learning_rate_init,
+            min(batch_size or 200, host.shape[0]), max_iter, shuffle, random_state, alpha,
+            weight_decay, tol, n_iter_no_change, max_fun=max_fun, verbose=verbose, options=options,
+            n_epochs=max_iter, max_grad_norm=max_grad_norm, max_norm=max_norm, ema_decay=ema_decay,
         )  # fmt: skip
-        params, n_out = starting_params(network, x, params, random_state)
-        record, targets = network_loss(loss, n_out), checked_targets(y, x, n_out, loss)
-        w = checked_weights(sample_weight, x.shape[0])
-        trained, state, reason = fit_network(
-            network, record, rule, recipe, (x, targets), params, sample_weight=w
-        )
+        auto = device == "auto" and home(host) == HOST
+
+        def fitted(stays):
+            if auto:
+                loss_of = partial(network_loss, loss)
+                x, why = (host, stays) if stays else where_it_pays(
+                    host, network, loss_of, rule, recipe
+                )  # fmt: skip
+            else:
+                begin = partial(prepare, dtype=str(host.dtype).rpartition(".")[2], options=options)
+                x, why = place(host, device, prepare=begin), why_there(X, device)
+            first, n_out = starting_params(network, x, params, random_state)
+            record, targets = network_loss(loss, n_out), checked_targets(y, x, n_out, loss)
+            w = checked_weights(sample_weight, x.shape[0])
+            data = x, targets
+            made = fit_network(network, record, rule, recipe, data, first, sample_weight=w)
+            return x, why, made
+
+        x, why, (trained, state, reason) = fit_or_stay(fitted, auto)
         if home(x) != home(X):
             trained = map_params(lambda a: copy_to(a, X), trained)
     if isinstance(reason, DivergenceError):

@@ -1,59 +1,54 @@
 """How much work a training is, and whether host arrays are brought to a card for it."""
 
 import math
+from collections.abc import Callable
 
 from ..arrays import Array, array_at
-from ..engines import Options, launches, prepare
+from ..engines import launches, prepare
 from ..nn.layout import walk
 from ..nn.network import shapes_of
-from ..placing import chosen, moved
+from ..placing import Needs, chosen, moved
 from ..thresholds import Work
 from .rows import SparseRows
 
 
-def work_of(network, n_features: int, n_rows: int, batch_size: int, n_epochs: int) -> Work:
-    """Return the work of training a network for so many epochs, which may end earlier.
+def needs_of(network, loss_of: Callable, rule, recipe, x: Array | SparseRows) -> Needs:
+    """Return what a training of a network on rows x takes; it may end before its last epoch.
 
     A step multiplies each row of its batch by each parameter three times: forward, for the
     parameter's gradient, and for that of the layer's input. With their sums that is six FLOP.
+
+    loss_of: returns the loss for a number of outputs; rule: an update rule, or None for L-BFGS,
+    whose steps take all rows, by plain operations.
+
+    Memory has to hold X and targets three times, as early stopping copies them (of a sparse X a
+    part at a time); the parameters ten times, with gradients, the rule's state and best weights;
+    a batch's activations and their gradients.
     """
-    step = 6.0 * sum(map(math.prod, _trained(network, n_features))) * batch_size
-    return Work(step, step * n_epochs * math.ceil(n_rows / batch_size))
-
-
-def memory_of(network, x: Array | SparseRows, batch_size: int) -> int:
-    """Return about the most bytes that a training of a network on rows x takes.
-
-    X three times, as early stopping copies it; the parameters ten times, with gradients, the rule's
-    state and best weights; a batch's activations and their gradients. Of a sparse X a part at a
-    time is there.
-    """
-    (n, d), shapes = x.shape, _trained(network, x.shape[1])
-    rows = 0 if isinstance(x, SparseRows) else 3 * n * d
+    (n, d), (tree, n_out) = x.shape, shapes_of(network, x.shape[1])
+    shapes = [shape for _, group, shape in walk(network, tree) if group.trained]
+    n_params = sum(map(math.prod, shapes))
+    batch_size = recipe.batch_size if rule else n
+    step = 6.0 * n_params * batch_size
+    work = Work(step, step * recipe.max_iter * math.ceil(n / batch_size))
+    rows = 3 * n * (n_out if isinstance(x, SparseRows) else d + n_out)
     activations = batch_size * sum(shape[-1] for shape in shapes)  # of weights and offsets: twice
-    return (rows + 10 * sum(map(math.prod, shapes)) + activations) * x.dtype.itemsize
+    n_bytes = (rows + 10 * n_params + activations) * x.dtype.itemsize
+    plain = not (recipe.max_grad_norm or recipe.max_norm or recipe.ema_decay)
+    operations = launches(network, loss_of(n_out), rule, plain=plain, options=recipe.options)
+    return Needs(work, operations, n_bytes)
 
 
 def where_it_pays(
-    x: Array | SparseRows, network, rule, batch_size: int, n_epochs: int, options: Options
+    x: Array | SparseRows, network, loss_of: Callable, rule, recipe
 ) -> tuple[Array | SparseRows, str]:
-    """Return rows x of NumPy where ``device="auto"`` trains a network on them, and why there.
-
-    rule: an update rule, or None for L-BFGS, whose steps take all rows, by plain operations.
-    """
-    n, d = x.shape
-    if rule is None:
-        batch_size, options = n, options._replace(accelerate="generic")
-    work, n_bytes = work_of(network, d, n, batch_size, n_epochs), memory_of(network, x, batch_size)
-    card, why = chosen(work, launches(network, options), n_bytes, str(x.dtype))
+    """Return rows x of NumPy where ``device="auto"`` trains a network on them, and why there."""
+    dtype = str(x.dtype)
+    # Only where a card may be: a layer of one's own may have to draw its parameters for it.
+    card, why = chosen(lambda: needs_of(network, loss_of, rule, recipe, x), dtype)
     if card is None:
         return x, why
     like = array_at(card)
-    prepare(card, str(x.dtype), options)
+    if rule is not None:
+        prepare(card, dtype, recipe.options)
     return (SparseRows(x.csr, like) if isinstance(x, SparseRows) else moved(x, like)), why
-
-
-def _trained(network, n_features):
-    """Return the shapes of the parameters that steps train."""
-    shapes, _ = shapes_of(network, n_features)
-    return [shape for _, group, shape in walk(network, shapes) if group.trained]

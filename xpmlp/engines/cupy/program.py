@@ -17,9 +17,10 @@ import numpy as np
 from ...arrays import to_host
 from ...transfers import note
 from ..base import Carry
+from ..chain import LOSS_KINDS
 from .kernels import STORED, blocks_of, chunks_of, grid_of, launcher
 from .products import Epilogue, Matrix, NoAlgorithm, seconds
-from .units import ACTIVATIONS, LOSS_KINDS, OF_Z, rule_of, units_of
+from .units import ACTIVATIONS, OF_Z, rule_of, units_of
 
 # An activation in cuBLASLt's epilogues: forward, backward, whether `aux` is a mask of bits, and
 # what a row of it is filled up to.

@@ -4,12 +4,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...nn.activations import ACTIVATIONS as RECORDS
 from ...nn.activations import get_activation
-from ...nn.losses import LOSSES
 from ...optim import SGD, Adagrad, Adam, AdamW, RMSprop
 from ...randomness import at_place
-from ..chain import chain_of
+from ..chain import chain_of, has_kernels
 
 # As kernels.cu counts them; `slope` takes z for the second kind, else the activation.
 ACTIVATIONS = (
@@ -17,8 +15,6 @@ ACTIVATIONS = (
     "hard_tanh"
 ).split()
 OF_Z = {"gelu", "gelu_tanh", "silu", "mish", "softplus", "softsign"}
-LOSS_KINDS = ["squared_error", "log_loss", "binary_log_loss", "poisson"]
-KNOWN = [LOSSES[name] for name in LOSS_KINDS]
 
 
 class Unit(NamedTuple):
@@ -32,28 +28,20 @@ class Unit(NamedTuple):
 def units_of(step):
     """Return the dropout of the inputs and the units of a step, or None where it is no chain."""
     links = chain_of(step.network, step.layout)
-    known = step.loss in KNOWN and step.plain and rule_of(step.rule)
+    known = has_kernels(step.network, step.loss, step.rule, step.plain)
     if links is None or not known or not all(leaf.flat for leaf in step.layout.leaves):
         return None
     start, units = (0, 0, 1.0), []
     for i, link in enumerate(links):
         if link.W:
-            record = get_activation(link.layer.activation)
-            if record not in RECORDS.values():
-                return None
-            units.append(Unit(link, record.name))
+            units.append(Unit(link, get_activation(link.layer.activation).name))
         elif link.layer.rate:
-            before = units[-1].drop if units else start
-            if before[1]:  # two in a row
-                return None
             word = int(at_place(np.zeros((1, 2), np.int32), (i,))[0, 0])
             drop = word % 2**32, round(link.layer.rate * 2**24), 1.0 / (1.0 - link.layer.rate)
             if units:
                 units[-1] = units[-1]._replace(drop=drop)
             else:
                 start = drop
-    if step.loss.name == "log_loss" and units[-1].act != "identity":
-        return None  # its kernel takes logits as they come
     return start, units
 
 
