@@ -36,7 +36,10 @@ def counting() -> Iterator[Counts]:
 
 
 def note(*, launches: int = 0, text: str = "", tier: str = "", proof: dict | None = None) -> None:
-    """Add launches to what is being counted, a sentence that is not there yet, the first proof."""
+    """Add launches to what is being counted, a sentence that is not there yet, a proof's seconds.
+
+    Of several proofs the last result stays.
+    """
     counts = _counts.get()
     if counts is None:
         return
@@ -45,7 +48,9 @@ def note(*, launches: int = 0, text: str = "", tier: str = "", proof: dict | Non
     if text and text not in counts.notes:
         counts.notes.append(text)
     counts.tier = tier or counts.tier
-    counts.proof = counts.proof or proof
+    if proof:
+        before = counts.proof["seconds"] if counts.proof else 0.0
+        counts.proof = proof | {"seconds": before + proof["seconds"]}
 
 
 def passed(*, to_device: int = 0, to_host: int = 0) -> None:

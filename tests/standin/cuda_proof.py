@@ -196,7 +196,7 @@ def test_a_fit_that_diverges_ends_as_plainly_and_nothing_is_held_against_the_gra
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_where_plain_steps_overflow_nothing_is_proven_or_refused(bad):
+def test_a_state_that_is_not_finite_says_nothing_of_the_graph(bad):
     made = training(DEEP, n=40, loss="log_loss")
     run, (carry, data, plans) = engine("auto").run(made.step), started(made)
     spoilt = carry.params["weights"].get()
@@ -204,8 +204,41 @@ def test_where_plain_steps_overflow_nothing_is_proven_or_refused(bad):
     carry = carry._replace(params=carry.params | {"weights": cupy.asarray(spoilt)})
     with np.errstate(all="ignore"), counting() as counts:
         run(carry, data, plans[0])
-    assert (counts.tier, proof.REFUSED, proof.PROVEN) == ("generic", {}, set())
-    assert "numbers overflow" in counts.proof["result"]
+    assert (counts.tier, proof.REFUSED) == ("graph", {})
+    assert counts.proof["result"] == "equal to plain operations"
+
+
+@pytest.mark.parametrize("solver", ["adam", "adamw"])
+def test_rows_so_large_that_squares_overflow_make_the_same_fit_first_and_later(solver, proofs):
+    """The gradients are finite; their squares, which the rule keeps, are not."""
+    args = {"make": MLPRegressor, "solver": solver, "max_iter": 5, "tol": 0, "y": X[:, 0]}
+    huge, made = X * np.float32(1e13), []
+    with np.errstate(all="ignore"):
+        for before in (False, True):
+            nothing_known()
+            if before:
+                fitted(**args)
+            made.append(fitted(x=huge, **args))
+    assert_close(*map(weights, made), 0.0)
+    assert [result(m) for m in made] == [("cupy graph", "equal to plain operations")] * 2
+    assert len(proofs) == 2  # in the first of five epochs, and in the fit before
+
+
+@pytest.mark.parametrize(("finite", "tier"), [(0.01, "cupy graph"), (0.0, "cupy generic")])
+def test_a_proof_that_overflows_takes_smaller_steps_or_is_given_up(finite, tier, monkeypatch):
+    plain, strides = proof.Proof._striding, []
+
+    def striding(self, carry, plan, stride):
+        strides.append(stride)
+        plan = plain(self, carry, plan, stride)
+        return plan if stride < finite else plan._replace(rate=plan.rate * np.float32(1e30))
+
+    monkeypatch.setattr(proof.Proof, "_striding", striding)
+    with np.errstate(all="ignore"):
+        model = fitted(make=MLPRegressor, y=X[:, 0], solver="sgd")
+    assert result(model)[0] == tier
+    assert strides == [*proof.STRIDES]
+    assert ("overflow on the numbers of the proof" in result(model)[1]) == (tier == "cupy generic")
 
 
 # ---- What is wrong is caught
@@ -279,8 +312,11 @@ def source(monkeypatch, tmp_path):
     kernels._launcher.cache_clear()
 
 
-def assert_refused(words, **changes):
-    """Both fits that meet a fault are the plain one to the last bit, and say why; one was tried."""
+def assert_refused(words, remembered=True, **changes):
+    """Both fits that meet a fault are the plain one to the last bit, and say why.
+
+    remembered: whether only the first tried otherwise.
+    """
     want = weights(fitted("generic", **changes))
     for n in range(2):
         model = fitted(**changes)
@@ -290,8 +326,8 @@ def assert_refused(words, **changes):
         assert words in why
         told = f"accelerate='auto' takes plain operations here: {why}"
         assert told in model.fit_report_["notes"]
-        assert (model.fit_report_["proof"]["seconds"] > 0) == (n == 0)
-    assert len(proof.REFUSED) == 1
+        assert (model.fit_report_["proof"]["seconds"] > 0) == (n == 0 or not remembered)
+    assert len(proof.REFUSED) == remembered
     return why
 
 
@@ -389,7 +425,27 @@ def test_an_error_leaves_the_state_untouched_and_the_fit_goes_on_plainly(name, m
         raise error
 
     monkeypatch.setattr(place, attribute, fail)
-    assert_refused(words)
+    assert_refused(words, remembered=not isinstance(error, MemoryError))
+
+
+def test_memory_that_was_short_is_forgotten_by_the_next_fit_and_not_within_one(monkeypatch):
+    tries = []
+
+    def fail(*args, **options):
+        tries.append(args)
+        raise OUT(512, 0, 256)
+
+    for place, attribute in ((engine_module, "Program"), (proof, "drawn")):
+        nothing_known()
+        tries.clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(place, attribute, fail)
+            fitted(max_iter=1)
+            once = len(tries)
+            model = fitted(max_iter=5)
+            assert len(tries) == 2 * once > 0
+            assert result(model)[0] == "cupy generic"
+        assert result(fitted()) == ("cupy graph", "equal to plain operations")
 
 
 @standin_only
@@ -423,7 +479,19 @@ def test_an_error_after_the_proof_in_the_first_stretch_leaves_the_state_untouche
         raise RuntimeError("CUDA_ERROR_ILLEGAL_ADDRESS")
 
     monkeypatch.setattr(graph.Player, "__call__", fail)
-    assert_refused("CUDA_ERROR_ILLEGAL_ADDRESS")
+    assert_refused("CUDA_ERROR_ILLEGAL_ADDRESS", remembered=False)  # it was equal before
+
+
+def test_an_error_after_a_proof_in_the_same_fit_is_what_the_report_says(monkeypatch):
+    plain = program.Program.run
+
+    def run(self, carry, data, plan, play, losses=None):
+        if losses is None:  # no proof's
+            raise RuntimeError("CUDA_ERROR_ILLEGAL_ADDRESS")
+        return plain(self, carry, data, plan, play, losses)
+
+    monkeypatch.setattr(program.Program, "run", run)
+    assert_refused("CUDA_ERROR_ILLEGAL_ADDRESS", remembered=False)
 
 
 def test_an_error_in_a_later_stretch_is_told_for_the_state_is_lost(monkeypatch):

@@ -74,8 +74,8 @@ class Engine(NamedTuple):
     compile(f, donate=()) -> f
         The same function of arrays, compiled where the library compiles.
     run(step) -> (carry, data, plan) -> (carry, losses)
-        Any stretch of batches in one go; data: (X, y). Donates the carry. losses: (2, B[, K]),
-        each step's data loss and penalty.
+        Asked for once a fit. Any stretch of batches in one go; data: (X, y). Donates the carry.
+        losses: (2, B[, K]), each step's data loss and penalty.
     resident(a) -> a
         Data as steps read them best; called once a fit.
     product(a, b) -> a @ b, or None

@@ -132,10 +132,12 @@ def run_epochs(
     reason: Any = "max_iter"
     state.n_iter = 0
     ahead: list = []  # the next epoch's plan
+    steps = engine.run(step)
+    run = lambda carry, plan: run_plan(steps, carry, data, plan, step.dtype)
     with interruptible() as interrupted:
         try:
             while state.n_iter < recipe.max_iter:
-                look_into = _epoch(step, engine, data, recipe, state, sample_weight, ahead)
+                look_into = _epoch(step, engine, run, data, recipe, state, sample_weight, ahead)
                 if look_into:
                     lr = recipe.schedule.after_divergence(state.lr)
                     if lr is None:
@@ -183,7 +185,7 @@ def _plan(step, recipe, state, n, sample_weight, lr):
     )  # fmt: skip
 
 
-def _epoch(step, engine, data, recipe, state, sample_weight, ahead):
+def _epoch(step, engine, run, data, recipe, state, sample_weight, ahead):
     """Run one epoch and enter it in the history. Returns None.
 
     Where it does not stay finite: a function that returns the error; the state is what it was.
@@ -196,9 +198,6 @@ def _epoch(step, engine, data, recipe, state, sample_weight, ahead):
         plan = at_rate(ahead.pop(), step.rule, lr, **rest)
     else:
         plan = _plan(step, recipe, state, n, sample_weight, lr)
-
-    def run(carry, plan):
-        return run_plan(engine.run(step), carry, data, plan, step.dtype)
 
     before = copy_carry(state.carry, xp=engine.xp)  # the run may give its carry away
     state.carry, losses = run(state.carry, plan)

@@ -3,7 +3,7 @@
 The tiers of `accelerate`: "generic" runs the step's own text; "eager" launches the kernels of
 kernels.cu one by one, for chains of Dense and Dropout; "graph" replays them as a CUDA graph, with
 cuBLASLt's products. What one tier cannot do, the one before does. "auto" is "graph" for chains
-whose first steps were found equal to plain operations (`proof.py`), "generic" for all else.
+of which steps were found equal to plain operations (`proof.py`), "generic" for all else.
 """
 
 import threading
@@ -39,7 +39,6 @@ def cupy_engine(xp, options=DEFAULTS) -> Engine:
     tier = "generic" if options.accelerate == "auto" else options.accelerate
     kernels = Kernels() if tier == "generic" else KERNELS
 
-    @lru_cache(maxsize=128)
     def run_of(step):
         own = step
         if tier != "generic" and rule_of(step.rule):

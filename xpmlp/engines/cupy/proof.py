@@ -1,8 +1,12 @@
 """The proof that a program computes what plain operations do, before a fit relies on it.
 
 No card, driver or library is taken at its word. Steps run plainly and as the program, one at a
-time, from one state: first a fit's own, then the last step of the long graph from where replays of
-the short one end. The gradients are compared, and the updates by one and the same gradient.
+time, from one state: a first, then the last step of the long graph from where replays of the short
+one end. The gradients are compared, and the updates by one and the same gradient.
+
+The step, its shapes and the card are the fit's; parameters, rows, targets and the numbers of the
+plan are drawn by chance, always the same. So what is concluded cannot depend on a user's numbers
+(which may overflow), nor on which fit of a process comes first, and no fit's state is touched.
 
 How far two right results may be apart depends on the network: a sum that is almost 0 switches a
 ReLU, a gradient that is almost 0 an update of Adam. So where they differ by more than TOLERANCE,
@@ -11,6 +15,7 @@ roundings, and as far as that moves its results, the program's may be off too.
 """
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -23,8 +28,9 @@ from ...arrays import all_finite, from_host, to_host
 from ...nn import Kernels
 from ...nn.layers import dense_forward
 from ...nn.layout import map_params
+from ...optim import init_state
 from ...transfers import counting, note
-from ..base import Carry, Options, copy_carry, copy_store
+from ..base import Carry, Options, Plan, copy_carry, copy_store
 from .graph import UNROLLED
 from .trouble import fitting, gradient_in_parts
 
@@ -38,9 +44,10 @@ MOVED = {"float64": 64, "float32": 64, "high": 4, "medium": 4}
 LEEWAY = 2.0  # how much further than moved plain steps the program may be off
 # Of what is moved up, what down, as long as needed: one may miss a switch that rounding threw.
 DRAWS = 16
-# Of the parameters' norm, how far each step moves them before the one that is looked at: so that
-# one which does not wait for the other is seen in every precision.
-STRIDE = 1 / 32
+# Of the parameters' norm, how far about each step moves them: so that one which does not wait for
+# the other is seen in every precision. The smaller where such steps overflow.
+STRIDES = 1 / 32, 1 / 1024
+ROWS = 4096  # that are drawn, at the most
 EQUAL = "equal to plain operations"
 REPORT = "please report it to the authors of xpmlp, with what `xpmlp doctor` prints"
 
@@ -54,7 +61,7 @@ class Subject(NamedTuple):
     device: int
 
 
-PROVEN: set = set()  # (subject, rows that its program computes at once)
+PROVEN: dict = {}  # subject -> the numbers of rows that its programs compute at once
 REFUSED: dict = {}  # subject -> why it runs plainly
 LOCK = threading.Lock()  # one proof at a time
 
@@ -68,66 +75,67 @@ class NotFinite(Exception):
 
 
 def proven_run(step, options, plain, lend, *, xp):
-    """Return the run of a step by a program that has proven itself, else by plain operations.
+    """Return the run of one fit: by a program that has proven itself, else by plain operations.
 
-    plain: a run; lend(lead, carry): a context with a program and its player.
+    plain: a run; lend(lead, carry): a context with a program and its player. The first stretch
+    settles for all which it is. An error in a later one is raised: the state is lost by then.
     """
+    why = None  # plain operations are taken; "" where they are not
 
     def run(carry, data, plan):
+        nonlocal why
         subject = Subject(step, tuple(plan.rows.shape[1:-1]), options, cupy.cuda.Device().id)
-        made, why = None, REFUSED.get(subject, "")
+        start, took, touched = perf_counter(), 0.0, False
+        why = REFUSED.get(subject) if why is None else why
         if not why:
-            made, why = _made_or_why(subject, plain, lend, carry, data, plan, xp)
-        if not why:
-            note(proof={"result": EQUAL, "seconds": 0.0})
-            return made
-        note(proof={"result": why, "seconds": 0.0})
+            try:
+                with lend(subject.lead, carry) as (program, play):
+                    if why is None:
+                        took = _seconds_of_proof(subject, program, play, plain, xp)
+                    touched = program.owns(carry)  # from an earlier stretch, and overwritten now
+                    made = program.run(carry, data, plan, play)
+                why = ""
+                note(proof={"result": EQUAL, "seconds": took})
+                return made
+            except Exception as error:  # whatever a card, a driver or a library does
+                if touched:
+                    raise
+                why, took = _why(error), perf_counter() - start
+                # Memory comes and goes, and what was equal once is not at fault.
+                if not isinstance(error, MemoryError) and subject not in PROVEN:
+                    REFUSED[subject] = why
+        note(proof={"result": why, "seconds": took})
         note(text=f"accelerate='auto' takes plain operations here: {why}")
         return plain(carry, data, plan)
 
     return run
 
 
-def _made_or_why(subject, plain, lend, carry, data, plan, xp):
-    """Return what a program makes of a stretch, or None and why; the carry is then untouched."""
-    touched, start = False, perf_counter()
-    try:
-        with lend(subject.lead, carry) as (program, play):
-            with LOCK:
-                if (subject, program.n) not in PROVEN:
-                    precision = subject.options.matmul_precision
-                    if precision == "highest" or subject.step.dtype == "float64":
-                        precision = subject.step.dtype
-                    proof = Proof(subject.step, program, play, plain, data, xp, precision)
-                    _prove(proof, carry, plan)
-                    PROVEN.add((subject, program.n))
-            touched = program.owns(carry)  # from an earlier stretch, and overwritten now
-            return program.run(carry, data, plan, play), ""
-    except NotFinite:  # nothing to hold against it: the next fit tries again
-        why = "in the first steps numbers overflow, so that nothing could be proven"
-    except Exception as error:  # whatever a card, a driver or a library does
-        if touched:
-            raise
-        REFUSED[subject] = why = _why(error)
-    note(proof={"result": why, "seconds": perf_counter() - start})
-    return None, why
-
-
-def _prove(proof, carry, plan):
-    """Raise Refused where a program makes anything else than plain operations."""
+def _seconds_of_proof(subject, program, play, plain, xp):
+    """Prove a program unless it has been. Raises Refused where it makes anything else."""
     start = perf_counter()
-    with counting():
-        found = proof.differences(carry, plan)
-    if found:
-        raise Refused(found)
-    note(proof={"result": EQUAL, "seconds": perf_counter() - start})
+    with LOCK, counting():
+        if program.n in PROVEN.get(subject, ()):
+            return 0.0
+        step = subject.step
+        precision = subject.options.matmul_precision
+        if precision == "highest" or step.dtype == "float64":
+            precision = step.dtype
+        carry, data, plan = drawn(program, subject.lead, xp=xp)
+        found = Proof(step, program, play, plain, data, xp, precision).differences(carry, plan)
+        if found:
+            raise Refused(found)
+        PROVEN.setdefault(subject, set()).add(program.n)
+    return perf_counter() - start
 
 
 def _why(error):
     """Say why a program is not used."""
     reason = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, NotFinite):
+        return "its steps overflow on the numbers of the proof, so that nothing could be compared"
     if isinstance(error, Refused):
-        return f"in its first steps as a CUDA graph {reason}: {REPORT}"
+        return f"in first steps as a CUDA graph {reason}: {REPORT}"
     if isinstance(error, MemoryError):
         return f"the card's memory is too small for a CUDA graph and its proof ({reason})"
     return f"the CUDA graph failed ({type(error).__name__}: {reason}): {REPORT}"
@@ -147,34 +155,40 @@ class Proof:
 
     def differences(self, carry, plan):
         """Return in words what the program makes otherwise, "" for nothing. Copies the carry."""
-        plan = varied(plan, xp=self.xp)
-        alone = plan.part(UNROLLED, None)
+        for stride in STRIDES:
+            with suppress(NotFinite):
+                return self._differences(carry, self._striding(carry, plan, stride))
+        raise NotFinite
+
+    def _differences(self, carry, plan):
+        alone, many = plan.part(UNROLLED, None), plan.part(0, UNROLLED)
         after, losses = self._replayed(carry, alone)
         found = self._of_step(carry, alone, after, losses, carry)
         if found:
             return found
         # All but the last by replays of the short graph, then all by the long one: what its last
         # step makes is held against plain operations from where the others ended.
-        for by in (self._stride(carry, after), 0.0):  # no stride where one overflows
-            many = _striding(plan, by, xp=self.xp)
-            before, some = self._replayed(carry, many.part(0, -1))
-            before = copy_carry(before, xp=self.xp)
-            if _finite(before):
-                break
-            if _finite(self.plain(copy_carry(carry, xp=self.xp), self.data, many.part(0, -1))[0]):
-                return "a parameter is not finite"
+        before, some = self._replayed(carry, many.part(0, -1))
+        before = copy_carry(before, xp=self.xp)
+        if not _finite(before) and _finite(self._plainly(carry, many.part(0, -1))):
+            return "a parameter is not finite"
         after, losses = self._replayed(carry, many)
         found = self._of_step(before, many.part(-1, None), after, losses[:, -1:], carry)
         got, want = ({"the loss": a[0].T, "the penalty": a[1].T} for a in (losses[:, :-1], some))
         return found or self._apart(got, want, self._floors(carry, carry), self.precision)
 
-    def _stride(self, carry, after):
-        """Return what to multiply the rate of a step by so that it moves parameters by STRIDE."""
+    def _plainly(self, carry, plan):
+        """Return the carry after plain steps."""
+        return self.plain(copy_carry(carry, xp=self.xp), self.data, plan)[0]
+
+    def _striding(self, carry, plan, stride):
+        """Return the plan at rates by which its first step moves the parameters so far."""
+        after = self._plainly(carry, plan.part(0, 1))
         stores = carry.params, {k: a - carry.params[k] for k, a in after.params.items()}
         size, move = (
             np.linalg.norm(norms((a[..., 0, :] for a in s.values()), xp=self.xp)) for s in stores
         )
-        return STRIDE * size / move if move else 1.0
+        return plan._replace(rate=plan.rate * float(stride * size / move)) if move else plan
 
     def _replayed(self, carry, plan):
         """Return what the program makes of steps. What no kernel writes of the losses is NaN."""
@@ -317,14 +331,6 @@ class _Signs:
         return a, (x, z, a)
 
 
-def _striding(plan, by, *, xp):
-    """Return the long graph's steps, all but the last at the rate of the step alone, times `by`."""
-    rate, last = plan.rate[UNROLLED, ...], plan.rate[UNROLLED - 1 : UNROLLED, ...]
-    factors = by * (1 - np.arange(UNROLLED - 1) / 16).reshape(-1, *[1] * rate.ndim)
-    rates = rate * from_host(factors, rate, rate.dtype.name)
-    return plan.part(0, UNROLLED)._replace(rate=xp.concat([rates, last]))
-
-
 def _finite(carry):
     return all(map(all_finite, carry.params.values()))
 
@@ -338,24 +344,38 @@ def norms(arrays, *, xp):
     return np.sqrt(to_host(xp.stack(squares)))
 
 
-def varied(plan, *, xp):
-    """Return the steps of a proof: the plan's, again and again, but all numbers of each another.
+def drawn(program, lead, *, xp):
+    """Return what a proof starts from, its data and its plan, in the shapes of a program.
 
-    So that a step which takes the numbers of another shows, also where a plan has one step.
+    No two steps or members have a number in common, so that one which takes another's shows.
     """
-    n = UNROLLED + 1
-    like, dtype = plan.rate, plan.rate.dtype.name
-    steps, rng = np.arange(n), np.random.default_rng(0)
-    chosen = from_host(steps % plan.rows.shape[0], like, "int32")
-    plan = type(plan)(*(xp.take(a, chosen, axis=0) for a in plan))
+    step, rng = program.step, np.random.default_rng(0)
+    n, (C, N) = min(2 * program.N, ROWS), (program.units[-1].link.n_out, program.N)
+    like, lead_of_plan = cupy.empty(0, step.dtype), (UNROLLED + 1, *lead)
 
-    def numbers(values, a, dtype=dtype):
-        return from_host(values.reshape(-1, *[1] * (a.ndim - 1)), like, dtype)
+    def put(a, dtype=step.dtype):
+        return from_host(a, like, dtype)
 
-    rate = plan.rate * numbers(1 - steps / 16, plan.rate)
-    more = numbers(0.01 * (1 + steps / 16), plan.decay)
-    return plan._replace(
-        weights=plan.weights * from_host(rng.uniform(0.5, 1.5, plan.weights.shape), like, dtype),
-        key=plan.key + numbers(steps * 7919, plan.key, "int32"),
-        rate=rate + 0.1 * more, decay=plan.decay + more, shrink=plan.shrink + more,
+    def number(low, high):
+        return put(rng.uniform(low, high, (*lead_of_plan, *[1] * 2 * len(lead))))
+
+    def parameter(slot):
+        return rng.normal(size=(*lead, 1, slot.size)) / np.sqrt(slot.shape[0])
+
+    leaves = {
+        leaf.name: np.concatenate([*map(parameter, leaf.slots)], axis=-1)
+        for leaf in step.layout.leaves
+    }
+    params = {name: put(a) for name, a in leaves.items()}
+    y = np.maximum(rng.uniform(-0.2, 1.0, (n, C)), 0.0)  # some 0: losses have a case for it
+    if step.loss.link == "softmax":
+        y = rng.dirichlet(np.ones(C), n)
+    plan = Plan(
+        rows=put(rng.integers(0, n, (*lead_of_plan, N)), "int32"),
+        weights=put(rng.uniform(0.5, 1.5, (*lead_of_plan, N)) / N),
+        n_rows=put(np.full(lead_of_plan, float(N))),
+        key=put(rng.integers(0, 2**31, (*lead_of_plan, 1, 2)), "int32"),
+        rate=number(0.5, 1.0), decay=number(0.01, 0.02), shrink=number(0.01, 0.02),
     )  # fmt: skip
+    data = put(rng.normal(size=(n, program.units[0].link.n_in))), put(y)
+    return Carry(params, {}, init_state(step.rule, params, xp=xp)), data, plan
