@@ -14,11 +14,12 @@ import pytest
 from card import cupy, standin_only
 from conftest import assert_close
 from cuda_memory import little, peak
-from cuda_training import engine, oracle, outcome, started, training
+from cuda_training import XP, engine, oracle, outcome, started, training
 from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 
 from xpmlp import MLPClassifier, MLPRegressor, nn, train
+from xpmlp.engines import copy_carry
 from xpmlp.engines import cupy as engine_module
 from xpmlp.engines.cupy import graph, kernels, products, program, proof
 from xpmlp.errors import DivergenceError
@@ -505,6 +506,29 @@ def test_an_error_in_a_later_stretch_is_told_for_the_state_is_lost(monkeypatch):
     monkeypatch.setattr(graph.Player, "__call__", fail)
     with pytest.raises(RuntimeError, match="ILLEGAL_ADDRESS"):
         run(carry, data, plans[1])
+
+
+def test_a_later_stretch_from_a_copied_state_goes_on_plainly_and_the_report_says_so(monkeypatch):
+    """As after an epoch that diverged: it begins again from a copy."""
+    made = training(DEEP, n=40, loss="log_loss", epochs=3)
+    (carry, data, plans), tiers = started(made), []
+    run = engine("auto").run(made.step)
+    with counting() as counts:
+        for i, plan in enumerate(plans):
+            if i == 1:
+                carry = copy_carry(carry, xp=XP)
+                monkeypatch.setattr(graph.Player, "__call__", broken_launch)
+            carry, _ = run(carry, data, plan)
+            tiers.append(counts.tier)
+            monkeypatch.undo()
+    assert tiers == ["graph", "generic", "generic"]
+    assert "CUDA_ERROR_LAUNCH_FAILED" in counts.proof["result"]
+    got = {name: a.get() for name, a in carry.params.items()}
+    assert_close(got, oracle(made)["params"], 1e-12)
+
+
+def broken_launch(self, n):
+    raise RuntimeError("CUDA_ERROR_LAUNCH_FAILED: unspecified")
 
 
 def test_without_cublaslt_launches_prove_themselves_and_a_note_says_what_is_missing(monkeypatch):

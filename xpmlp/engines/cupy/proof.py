@@ -24,13 +24,12 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
-from ...arrays import all_finite, from_host, to_host
+from ...arrays import all_finite, to_host
 from ...nn import Kernels
-from ...nn.layers import dense_forward
 from ...nn.layout import map_params
-from ...optim import init_state
 from ...transfers import counting, note
-from ..base import Carry, Options, Plan, copy_carry, copy_store
+from ..base import Carry, Options, copy_carry, copy_store
+from .drawn import Signs, drawn
 from .graph import UNROLLED
 from .trouble import fitting, gradient_in_parts
 
@@ -47,7 +46,6 @@ DRAWS = 16
 # Of the parameters' norm, how far about each step moves them: so that one which does not wait for
 # the other is seen in every precision. The smaller where such steps overflow.
 STRIDES = 1 / 32, 1 / 1024
-ROWS = 4096  # that are drawn, at the most
 EQUAL = "equal to plain operations"
 REPORT = "please report it to the authors of xpmlp, with what `xpmlp doctor` prints"
 
@@ -77,24 +75,22 @@ class NotFinite(Exception):
 def proven_run(step, options, plain, lend, *, xp):
     """Return the run of one fit: by a program that has proven itself, else by plain operations.
 
-    plain: a run; lend(lead, carry): a context with a program and its player. The first stretch
-    settles for all which it is. An error in a later one is raised: the state is lost by then.
+    plain: a run; lend(lead, carry): a context with a program and its player. A fit that runs
+    plainly once does so to its end. An error in a later stretch is raised: the state is lost then.
     """
-    why = None  # plain operations are taken; "" where they are not
+    why = ""  # plain operations are taken
 
     def run(carry, data, plan):
         nonlocal why
         subject = Subject(step, tuple(plan.rows.shape[1:-1]), options, cupy.cuda.Device().id)
         start, took, touched = perf_counter(), 0.0, False
-        why = REFUSED.get(subject) if why is None else why
+        why = why or REFUSED.get(subject, "")
         if not why:
             try:
                 with lend(subject.lead, carry) as (program, play):
-                    if why is None:
-                        took = _seconds_of_proof(subject, program, play, plain, xp)
+                    took = _seconds_of_proof(subject, program, play, plain, xp)
                     touched = program.owns(carry)  # from an earlier stretch, and overwritten now
                     made = program.run(carry, data, plan, play)
-                why = ""
                 note(proof={"result": EQUAL, "seconds": took})
                 return made
             except Exception as error:  # whatever a card, a driver or a library does
@@ -299,7 +295,7 @@ class Proof:
         for draw in range(DRAWS):
             if moved is None or (error <= allowed).all():
                 break
-            again = moved(_Signs(MOVED[precision] * ROUNDING[precision], draw))
+            again = moved(Signs(MOVED[precision] * ROUNDING[precision], draw))
             off = norms((again[name] - a for name, a in want.items()), xp=self.xp)
             off = TOLERANCE[precision] * size + floor + LEEWAY * np.nan_to_num(off, nan=np.inf)
             allowed = np.maximum(allowed, off)
@@ -310,25 +306,6 @@ class Proof:
             share = np.where(bad, np.nan_to_num(error / size, nan=np.inf), -1.0).max(axis=-1)
         name = [*want][int(np.argmax(share))]
         return f"{name} is off by {share.max():.1e} of its norm"
-
-
-class _Signs:
-    """What moves the numbers of arrays by a share of each: rows, columns up or down by chance."""
-
-    def __init__(self, by, seed):
-        self.by, self.rng = by, np.random.default_rng(seed)
-
-    def of(self, a):
-        """Return an array of two or more axes with its numbers moved."""
-        rows, columns = (2.0 * self.rng.integers(0, 2, n) - 1.0 for n in a.shape[-2:])
-        rows, columns = (from_host(v, a, a.dtype.name) for v in (self.by * rows, columns))
-        return a + a * (rows[:, None] * columns)
-
-    def dense_forward(self, x, W, b, activation, *, xp):
-        """Return what `nn.layers.dense_forward` does, the activations moved."""
-        a, (x, z, _) = dense_forward(x, W, b, activation, xp=xp)
-        a = self.of(a)
-        return a, (x, z, a)
 
 
 def _finite(carry):
@@ -342,40 +319,3 @@ def norms(arrays, *, xp):
         wide = xp.astype(a, xp.float64)
         squares.append(xp.reshape(xp.sum(wide * wide, axis=-1), (-1,)))
     return np.sqrt(to_host(xp.stack(squares)))
-
-
-def drawn(program, lead, *, xp):
-    """Return what a proof starts from, its data and its plan, in the shapes of a program.
-
-    No two steps or members have a number in common, so that one which takes another's shows.
-    """
-    step, rng = program.step, np.random.default_rng(0)
-    n, (C, N) = min(2 * program.N, ROWS), (program.units[-1].link.n_out, program.N)
-    like, lead_of_plan = cupy.empty(0, step.dtype), (UNROLLED + 1, *lead)
-
-    def put(a, dtype=step.dtype):
-        return from_host(a, like, dtype)
-
-    def number(low, high):
-        return put(rng.uniform(low, high, (*lead_of_plan, *[1] * 2 * len(lead))))
-
-    def parameter(slot):
-        return rng.normal(size=(*lead, 1, slot.size)) / np.sqrt(slot.shape[0])
-
-    leaves = {
-        leaf.name: np.concatenate([*map(parameter, leaf.slots)], axis=-1)
-        for leaf in step.layout.leaves
-    }
-    params = {name: put(a) for name, a in leaves.items()}
-    y = np.maximum(rng.uniform(-0.2, 1.0, (n, C)), 0.0)  # some 0: losses have a case for it
-    if step.loss.link == "softmax":
-        y = rng.dirichlet(np.ones(C), n)
-    plan = Plan(
-        rows=put(rng.integers(0, n, (*lead_of_plan, N)), "int32"),
-        weights=put(rng.uniform(0.5, 1.5, (*lead_of_plan, N)) / N),
-        n_rows=put(np.full(lead_of_plan, float(N))),
-        key=put(rng.integers(0, 2**31, (*lead_of_plan, 1, 2)), "int32"),
-        rate=number(0.5, 1.0), decay=number(0.01, 0.02), shrink=number(0.01, 0.02),
-    )  # fmt: skip
-    data = put(rng.normal(size=(n, program.units[0].link.n_in))), put(y)
-    return Carry(params, {}, init_state(step.rule, params, xp=xp)), data, plan
