@@ -137,7 +137,7 @@ class Fitted(  # type: ignore[call-arg]
         if model.known is not None and X is model.known[0] and n_layers is None:
             return model.known[1]
         x, _ = checked_rows(self, X, model.inputs, method)
-        return replace(model, options=self._options()).outputs(x, n_layers)
+        return model.outputs(x, n_layers, self._options())
 
     def predictor(self, n_rows=1, *, method="predict"):
         """Return a function that predicts so many rows a call, without what each call repeats.

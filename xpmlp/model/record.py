@@ -96,10 +96,11 @@ class Model:
         inside = (leaf for leaf in self.layout.leaves if leaf.slots[0].path[0] < n_layers)
         return Network(self.predicting.layers[:n_layers]), Layout(tuple(inside))
 
-    def outputs(self, x, n_layers: int | None = None) -> Array:
+    def outputs(self, x, n_layers: int | None = None, options: Options | None = None) -> Array:
         """Return the outputs (n, C) of `predicting`, or of its first layers, for rows x.
 
-        x: (n, width), an array or SparseRows where the model lives, not yet standardised.
+        x: (n, width), an array or SparseRows where the model lives, not yet standardised; options:
+        others than the model's own.
         """
         if self.known is not None and x is self.known[0] and n_layers is None:
             return self.known[1]
@@ -108,7 +109,7 @@ class Model:
             network, layout = self.up_to(n_layers)
         like = like_of(x)
         with current_card(like):
-            engine = engine_for(like, self.options)
+            engine = engine_for(like, options or self.options)
             store = layout.pack(self.params(like), xp=engine.xp)
             made = [
                 network_outputs(network, layout, store, self.inputs.computed(part), engine)
