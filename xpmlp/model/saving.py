@@ -28,7 +28,8 @@ VALUES = {  # what the model's records hold beside arrays and layers, and its ty
 def load(path):
     """Read the model in a model file, with NumPy and safetensors alone.
 
-    Neither scikit-learn nor SciPy is imported; `load_model` gives the estimator.
+    Neither scikit-learn nor SciPy is imported (numba, where it is installed, imports SciPy when the
+    model predicts); `load_model` gives the estimator.
 
     Parameters
     ----------
