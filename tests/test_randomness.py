@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from xpmlp.randomness import PURPOSES, WEYL, at_place, random_bits, step_keys, stream
+from xpmlp.randomness import PURPOSES, WEYL, fold_in, random_bits, step_keys, stream
 from xpmlp.training.plan import make_plan
 
 KEYS = step_keys(3, np.arange(4))  # (4, 1, 2)
@@ -37,9 +37,9 @@ def test_the_bits_are_those_of_the_definition_on_every_library_and_compiled(shap
 
 def test_bits_have_the_same_values_compiled_and_not():
     jax = pytest.importorskip("jax", reason="compares jax.jit with NumPy")
-    f = lambda key: random_bits(at_place(key, (2, 1)), (9, 11), xp=jax.numpy)
+    f = lambda key: random_bits(fold_in(key, (2, 1)), (9, 11), xp=jax.numpy)
     key = jax.numpy.asarray(KEYS[2])
-    want = random_bits(at_place(KEYS[2], (2, 1)), (9, 11), xp=np)
+    want = random_bits(fold_in(KEYS[2], (2, 1)), (9, 11), xp=np)
     for got in (f(key), jax.jit(f)(key)):
         assert np.array_equal(np.asarray(got), want)
 
@@ -61,7 +61,7 @@ def test_keys_differ_by_seed_step_and_place():
     steps = np.concatenate([step_keys(seed, np.arange(2000)) for seed in (0, 1, 2**31)])
     assert len(np.unique(steps.reshape(-1, 2), axis=0)) == len(steps)
     places = [(), *((i,) for i in range(40)), *((i, j) for i in range(40) for j in range(40))]
-    keys = [tuple(at_place(KEYS[0], place)[0]) for place in places]
+    keys = [tuple(fold_in(KEYS[0], place)[0]) for place in places]
     assert len(set(keys)) == len(places)
 
 
@@ -90,8 +90,8 @@ def fields(n=2**9):
         "below": (one[:-1], one[1:]),
         "two to the right": (one[:, :-2], one[:, 2:]),
         "next step": (one, bits(KEYS[1])),
-        "next layer": (bits(at_place(KEYS[0], (0,))), bits(at_place(KEYS[0], (1,)))),
-        "part of a layer": (bits(at_place(KEYS[0], (1,))), bits(at_place(KEYS[0], (1, 0)))),
+        "next layer": (bits(fold_in(KEYS[0], (0,))), bits(fold_in(KEYS[0], (1,)))),
+        "part of a layer": (bits(fold_in(KEYS[0], (1,))), bits(fold_in(KEYS[0], (1, 0)))),
         "next seed": (one, bits(step_keys(4, np.arange(1))[0])),
     }
 

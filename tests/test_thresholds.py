@@ -22,13 +22,13 @@ from xpmlp import (
     thresholds,
     train,
 )
-from xpmlp.arrays import Home
+from xpmlp.arrays import Location
 from xpmlp.engines import Options, launches
 from xpmlp.errors import DeviceError
 from xpmlp.nn.losses import LOSSES
 from xpmlp.optim import Adam, make_rule
 from xpmlp.thresholds import LEAST, Pace, Thresholds, Work, choose, pace_of
-from xpmlp.training import Recipe
+from xpmlp.training import TrainOptions
 from xpmlp.training.work import needs_of
 
 FAST = Pace(host=1e11, card=1e13, launch=1e-5, start=2.0)
@@ -97,7 +97,7 @@ def test_no_usual_card_pays_below_the_least_work():
 
 def test_the_work_is_six_flop_a_row_and_parameter_and_at_least_what_a_plan_counts():
     network = nn.Network([nn.Dense(70, "relu"), nn.BatchNorm(), nn.Dense(2)])
-    recipe = Recipe(None, batch_size=20, max_iter=3)
+    recipe = TrainOptions(None, batch_size=20, max_iter=3)
     squares = lambda n_outputs: LOSSES["squared_error"]
     work = needs_of(network, squares, Adam(), recipe, np.zeros((64, 50))).work
     n_params = 50 * 70 + 70 + 2 * 70 + 70 * 2 + 2  # no statistics, which no step trains
@@ -260,7 +260,7 @@ def test_of_partial_fits_and_warm_starts_the_first_call_asks(eager_card):
 
 # ---- Timing
 
-STANDIN = Home("array_api_strict", "device1")
+STANDIN = Location("array_api_strict", "device1")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from xpmlp import MLPClassifier, MLPRegressor, forbid_transfers, load_model, train
-from xpmlp.arrays import Home, home, to_host
+from xpmlp.arrays import Location, location_of, to_host
 from xpmlp.errors import DeviceError, TransferError
 from xpmlp.nn import Dense, Network
 
@@ -26,7 +26,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
 Y = np.argmax(X[:, :3], axis=1)
 ARGS = {"hidden_layer_sizes": (8,), "batch_size": 16, "max_iter": 3, "random_state": 0}
-DEVICE, ON_HOST = Home("array_api_strict", "device1"), Home("array_api_strict", "CPU_DEVICE")
+DEVICE, ON_HOST = (
+    Location("array_api_strict", "device1"),
+    Location("array_api_strict", "CPU_DEVICE"),
+)
 PLACES = ["torch", "jax:cpu", "array_api_strict", "array_api_strict:device1"]
 OTHER = pytest.mark.parametrize("place", PLACES)
 
@@ -51,7 +54,9 @@ def homes(est):
     """The homes of everything that has to be where the model is."""
     kept = [a for store in est._state.carry.state.values() for a in store.values()]
     assert kept, "a rule without state would show nothing"
-    return {home(a) for a in (*est.coefs_, *est.intercepts_, *est.other_params_.values(), *kept)}
+    return {
+        location_of(a) for a in (*est.coefs_, *est.intercepts_, *est.other_params_.values(), *kept)
+    }
 
 
 # ---- to
@@ -64,10 +69,10 @@ def test_a_moved_model_predicts_there_what_it_predicted_here(place, make):
     method = "predict_proba" if make is MLPClassifier else "predict"
     wanted = getattr(est, method)(X)
     assert est.to(backend.like) is est
-    assert homes(est) == {est._model.location} == {home(backend.like)}
-    assert est.device_ == home(backend.like).device
+    assert homes(est) == {est._model.location} == {location_of(backend.like)}
+    assert est.device_ == location_of(backend.like).device
     got = getattr(est, method)(backend.asarray(X))
-    assert home(got) == home(backend.like)
+    assert location_of(got) == location_of(backend.like)
     np.testing.assert_allclose(to_host(got), wanted, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(getattr(est.to(np.empty(0)), method)(X), wanted)
 
@@ -83,7 +88,7 @@ def test_training_goes_on_where_the_model_was_moved(place, changes):
     np.testing.assert_allclose(goes.loss_curve_, stays.loss_curve_, rtol=1e-5)
     for est, x in ((stays, X), (goes, backend.asarray(X))):
         est.set_params(warm_start=True).fit(x, Y)
-    assert homes(goes) == {home(backend.like)}
+    assert homes(goes) == {location_of(backend.like)}
     for a, b in zip(goes.coefs_, stays.coefs_):
         np.testing.assert_allclose(to_host(a), b, rtol=1e-4, atol=1e-5)
 
@@ -96,7 +101,7 @@ def test_rows_go_to_a_model_whose_device_was_chosen_by_a_string_and_results_come
         assert homes(est) == {DEVICE}
         for x in (X, strict.asarray(X), device1.asarray(X)):
             got = est.predict_proba(x)
-            assert home(got) == home(x)
+            assert location_of(got) == location_of(x)
             np.testing.assert_allclose(to_host(got), wanted, rtol=1e-5)
         assert est.partial_fit(X, Y).fit_report_["why"] == "device='device1' was asked for."
         assert homes(est) == {DEVICE}
@@ -150,7 +155,7 @@ def test_a_loaded_model_moves_and_a_moved_model_is_saved(tmp_path, device1):
     est = fitted()
     est.save(tmp_path / "a.safetensors")
     moved = load_model(tmp_path / "a.safetensors").to(device1.like)
-    assert {home(a) for a in moved.coefs_} == {DEVICE}
+    assert {location_of(a) for a in moved.coefs_} == {DEVICE}
     moved.save(tmp_path / "b.safetensors")
     again = load_model(tmp_path / "b.safetensors")
     np.testing.assert_array_equal(again.predict_proba(X), est.predict_proba(X))
@@ -219,7 +224,7 @@ def test_nothing_is_forbidden_to_rows_that_are_where_the_model_is(xp):
     with forbid_transfers():
         est = fitted(x=x, y=y).partial_fit(x, y, sample_weight=np.ones(60))
         for method in ("predict", "predict_proba", "decision_function"):
-            assert home(getattr(est, method)(x)) == home(x)
+            assert location_of(getattr(est, method)(x)) == location_of(x)
         net = Network([Dense(3)])
         train(net, x, Y, loss="log_loss", max_iter=1).outputs(x)
 

@@ -30,28 +30,28 @@ is_numpy = compat.is_numpy_array
 is_torch = compat.is_torch_array
 
 
-class Home(NamedTuple):
+class Location(NamedTuple):
     """Where arrays live: the name of a library, and of one of its devices."""
 
     library: str
     device: str
 
 
-HOST = Home("numpy", "cpu")
+HOST = Location("numpy", "cpu")
 
 
-def home(x: Array) -> Home:
+def location_of(x: Array) -> Location:
     """Return the library and device of `x`, as names that can be stored."""
     if is_numpy(x):
         return HOST
     d = device(x)
     if is_cupy(x):
-        return Home("cupy", f"cuda:{d.id}")
+        return Location("cupy", f"cuda:{d.id}")
     if compat.is_torch_array(x):
-        return Home("torch", str(d))
+        return Location("torch", str(d))
     if is_jax(x):
-        return Home("jax", f"{d.platform}:{d.id}" if hasattr(d, "platform") else str(d))
-    return Home(type(x).__module__.partition(".")[0], getattr(d, "_device", None) or str(d))
+        return Location("jax", f"{d.platform}:{d.id}" if hasattr(d, "platform") else str(d))
+    return Location(type(x).__module__.partition(".")[0], getattr(d, "_device", None) or str(d))
 
 
 @cache
@@ -60,7 +60,7 @@ def _first_kernel(cupy, index):
     return cupy.ones(1, dtype="int8") + 1
 
 
-def array_at(where: Home) -> Array:
+def array_at(where: Location) -> Array:
     """Make an empty array at a home, to say with `from_host` where others shall go.
 
     An empty device is the library's default; any module that makes arrays is a library.
@@ -94,9 +94,9 @@ def imported(library: str):
     return import_module("jax.numpy" if library == "jax" else library)
 
 
-def count_pass(x, *, to_device=0, to_host=0):
+def count_transfer(x, *, to_device=0, to_host=0):
     """Count the bytes of one copy to or from the device of `x`, if that is none of the host's."""
-    if not (is_numpy(x) or in_host(home(x))):
+    if not (is_numpy(x) or in_host(location_of(x))):
         passed(to_device=to_device, to_host=to_host)
 
 
@@ -108,7 +108,7 @@ def in_host(where):
 def to_host(x: Array) -> np.ndarray:
     """Copy an array of any library to a NumPy array of its own."""
     a = _to_host(x)
-    count_pass(x, to_host=a.nbytes)
+    count_transfer(x, to_host=a.nbytes)
     return a
 
 
@@ -133,7 +133,7 @@ def from_host(a: np.ndarray, like: Array, dtype: str | None = None) -> Array:
     a = np.array(a, dtype=dtype)
     if is_numpy(like):
         return a
-    count_pass(like, to_device=a.nbytes)
+    count_transfer(like, to_device=a.nbytes)
     xp = namespace(like)
     # Devices of JAX stay out: in a traced function an array has none.
     return xp.asarray(
@@ -143,7 +143,7 @@ def from_host(a: np.ndarray, like: Array, dtype: str | None = None) -> Array:
 
 def copy_to(x: Array, like: Array) -> Array:
     """Copy `x` to the library and device of `like`; not by way of the host if it is there."""
-    if home(x) == home(like):
+    if location_of(x) == location_of(like):
         with current_card(x):
             return namespace(x).asarray(detached(x), copy=True)
     return from_host(to_host(x), like)
@@ -162,7 +162,7 @@ def current_card(x: Any, where: str = "auto"):
         cuda = imported("cupy").cuda
         if int(index) < (cuda.runtime.getDeviceCount() if cuda.is_available() else 0):
             return cuda.Device(int(index))
-    return nullcontext()  # "auto" takes the current card; else `place` says what is wrong
+    return nullcontext()  # "auto" takes the current card; else `to_device` says what is wrong
 
 
 def detached(x: Array) -> Array:
@@ -214,7 +214,7 @@ def float_dtype(x: Array, dtype: Any = None) -> str:
             raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
         if name not in floats:
             raise ValueError(
-                f"dtype={name!r} is switched off or missing on {home(x)}: use float32"
+                f"dtype={name!r} is switched off or missing on {location_of(x)}: use float32"
                 f"{' or jax.config.update(`jax_enable_x64`, True)' if is_jax(x) else ''}."
             )
         return name
@@ -242,7 +242,7 @@ def constants(values: tuple[float, ...], like: Array) -> Array:
     xp = namespace(like)
     if is_jax(like):  # traced, where it is a constant anyway, and would leak
         return xp.asarray(values, dtype=like.dtype)
-    return _constants(values, xp, like.dtype, home(like))  # a device of CuPy has no hash
+    return _constants(values, xp, like.dtype, location_of(like))  # a device of CuPy has no hash
 
 
 @lru_cache(maxsize=128)

@@ -12,18 +12,18 @@ import numpy as np
 from .arrays import (
     HOST,
     Array,
-    Home,
+    Location,
     array_at,
-    count_pass,
+    count_transfer,
     detached,
     device,
     free_memory,
     from_host,
-    home,
     in_host,
     is_array,
     is_cupy,
     is_numpy,
+    location_of,
     no_card,
     to_host,
 )
@@ -31,11 +31,15 @@ from .errors import DeviceError, DeviceMemoryError, TransferError
 from .thresholds import LEAST, Thresholds, Work, choose, pace_of, scaled
 from .transfers import forbidden, note, users_line
 
-CARD = Home("cupy", "cuda:0")  # to which "auto" brings host arrays, unless another is current
+CARD = Location("cupy", "cuda:0")  # to which "auto" brings host arrays, unless another is current
 
 
-def place(
-    x: Array, where: str, dtype: str | None = None, *, prepare: Callable[[Home], None] | None = None
+def to_device(
+    x: Array,
+    where: str,
+    dtype: str | None = None,
+    *,
+    prepare: Callable[[Location], None] | None = None,
 ) -> Array:
     """Return `x` where ``device=`` says: "auto" (where it is), or as in `destination`.
 
@@ -57,8 +61,8 @@ def place(
     x = detached(x)
     if str(where) == "auto":
         return x
-    to = destination(home(x), where)
-    if to == home(x):
+    to = destination(location_of(x), where)
+    if to == location_of(x):
         return x
     try:
         like = array_at(to)
@@ -68,7 +72,7 @@ def place(
             "device='cpu' runs without a card."
         ) from error
     there = f"pass an array of {to.library} on {to.device}"
-    check_transfer(x, home(like), "X", f"{there}, or leave device={where!r} away")
+    check_transfer(x, location_of(like), "X", f"{there}, or leave device={where!r} away")
     if prepare is not None:
         prepare(to)
     return moved(x, like, dtype)
@@ -82,7 +86,7 @@ class Needs(NamedTuple):
     n_bytes: int  # of memory
 
 
-def chosen(needs_of: Callable[[], Needs], dtype: str) -> tuple[Home | None, str]:
+def chosen(needs_of: Callable[[], Needs], dtype: str) -> tuple[Location | None, str]:
     """Return the card that ``device="auto"`` brings a host array X to, or None, and why.
 
     What a training needs is asked only where a card may be, which starts only if that might pay.
@@ -103,7 +107,7 @@ def _pays(needs, dtype):
     card, cupy = CARD, sys.modules.get("cupy")
     try:
         if cupy is not None:  # else nobody can have made another current
-            card = Home("cupy", f"cuda:{cupy.cuda.Device().id}")
+            card = Location("cupy", f"cuda:{cupy.cuda.Device().id}")
         pace = pace_of(card, dtype)
         free = 0 if isinstance(pace, str) else free_memory(array_at(card)) or 0
     except Exception as error:  # whatever a driver raises
@@ -119,7 +123,7 @@ def _pays(needs, dtype):
 
 
 @contextmanager
-def told_of_memory():
+def explain_out_of_memory():
     """Say in a sentence where a card's memory is too small for a fit."""
     try:
         yield
@@ -129,7 +133,7 @@ def told_of_memory():
             raise
         like = cupy.empty(0)
         raise DeviceMemoryError(
-            f"The memory of {home(like).device} is too small for this training: {error} "
+            f"The memory of {location_of(like).device} is too small for this training: {error} "
             f"{free_memory(like) or 0:,} bytes are free. Take fewer units, a smaller "
             "batch_size or dtype='float32', end what else uses the card, or use device='cpu'."
         ) from error
@@ -141,7 +145,7 @@ def fit_or_stay(fit: Callable[[str], Any], auto: bool) -> Any:
     auto: whether the fit itself chose the card. It is then told why it stays on the host.
     """
     try:
-        with told_of_memory():
+        with explain_out_of_memory():
             return fit("")
     except DeviceMemoryError as error:
         if error.late or not auto or "cupy" not in sys.modules:  # then it is the host's
@@ -155,11 +159,11 @@ def why_there(X: Array, where: str) -> str:
     if where != "auto":
         return f"device={where!r} was asked for."
     if is_array(X) and not is_numpy(X):
-        return f"X is an array of {home(X).library} on {home(X).device}."
+        return f"X is an array of {location_of(X).library} on {location_of(X).device}."
     return "X is a host array, as those of the model are."
 
 
-def destination(now: Home, where: str) -> Home:
+def destination(now: Location, where: str) -> Location:
     """Return the home that "cpu", "cuda" or "cuda:1" names for what lives at `now`.
 
     It is one of the same library, whose other devices' names do too; for NumPy and CuPy, which
@@ -172,21 +176,21 @@ def destination(now: Home, where: str) -> Home:
             not index or now.device.endswith(f":{index}")
         ):
             return now
-        return Home(now.library if own else "cupy", f"cuda:{index or 0}")
+        return Location(now.library if own else "cupy", f"cuda:{index or 0}")
     if where == "cpu":
         names = {"array_api_strict": "CPU_DEVICE"}
-        there = Home(now.library, names.get(now.library, where)) if own else HOST
+        there = Location(now.library, names.get(now.library, where)) if own else HOST
         return now if in_host(now) else there
     if not own or not where:
         raise ValueError(
             f"device must be 'cpu', 'cuda' or 'cuda:1' (or 'auto' as an argument of the estimator) "
             f"for arrays of {now.library}, got {where!r}."
         )
-    return Home(now.library, where)
+    return Location(now.library, where)
 
 
 def moved(x: Array, like: Array, dtype: str | None = None) -> Array:
-    """Copy rows to where `like` is; NumPy's go to a card in `dtype`, as `place` says."""
+    """Copy rows to where `like` is; NumPy's go to a card in `dtype`, as `to_device` says."""
     if is_numpy(x) and is_cupy(like):
         return _on_card(np.asarray(x, dtype), like)
     return to_host(x) if is_numpy(like) else from_host(to_host(x), like)
@@ -200,7 +204,7 @@ def _on_card(a, like):
             try:
                 x = cupy.empty(a.shape, dtype=a.dtype)
                 x.set(a)  # asarray would copy all of it to pinned memory first
-                count_pass(x, to_device=a.nbytes)
+                count_transfer(x, to_device=a.nbytes)
                 return x
             except MemoryError:
                 cupy.get_default_memory_pool().free_all_blocks()
@@ -225,9 +229,9 @@ def _pinned(a, like, cupy):
     return cupy.ndarray(a.shape, dtype=a.dtype, memptr=cuda.MemoryPointer(owned, 0))
 
 
-def check_transfer(x: Array, to: Home, what: str, remedy: str) -> None:
+def check_transfer(x: Array, to: Location, what: str, remedy: str) -> None:
     """Refuse a copy of a user's rows to another device where `forbid_transfers` forbids it."""
-    at = home(x)
+    at = location_of(x)
     if not forbidden() or at == to or (in_host(at) and in_host(to)):
         return
     size = math.prod(x.shape) * to_host(x[:0, ...]).itemsize
@@ -243,11 +247,11 @@ def rows_to_host(x: Array, what: str, remedy: str) -> np.ndarray:
     return to_host(x)
 
 
-def back(result, X):
+def as_library_of(result, X):
     """Return a result in the library and on the device of the caller's X."""
     if type(X) is type(result) is np.ndarray:
         return result
     like = X if is_array(X) else np.empty(0)
     if is_numpy(like):
         return result if is_numpy(result) else to_host(result)
-    return result if home(result) == home(like) else from_host(to_host(result), like)
+    return result if location_of(result) == location_of(like) else from_host(to_host(result), like)

@@ -46,7 +46,7 @@ def _noise_words(seed):
     return _mix(key.generate_state(2, np.uint32).view(np.int32)[None, None, :])
 
 
-def at_place(key: Array, place: tuple[int, ...]) -> Array:
+def fold_in(key: Array, place: tuple[int, ...]) -> Array:
     """Return the key (..., 1, 2) of one place in the network, a tuple of small integers."""
     word = np.zeros(1, np.int32)
     for part in place:

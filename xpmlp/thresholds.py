@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import Array, Home, array_at, from_host, to_host
+from .arrays import Array, Location, array_at, from_host, to_host
 from .transfers import counting
 
 
@@ -66,7 +66,7 @@ def choose(work: Work, thresholds: Thresholds, card: str) -> tuple[bool, str]:
 _LOCK = Lock()  # one thread times, undisturbed by others that ask the same
 
 
-def pace_of(card: Home, dtype: str) -> Pace | str:
+def pace_of(card: Location, dtype: str) -> Pace | str:
     """Return the pace of the host and a card, or what fails there; tried once a process."""
     with _LOCK, counting():  # what passes here is none of the fit's
         return _tried(card, dtype, os.getpid())  # in a forked child CUDA may work no more

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from xpmlp.arrays import Home, array_at
+from xpmlp.arrays import Location, array_at
 from xpmlp.errors import DeviceError
 
 from .peers import CONTENDERS
@@ -212,7 +212,7 @@ def card():
         Where there is no card that works.
     """
     try:
-        array_at(Home("cupy", "cuda:0"))
+        array_at(Location("cupy", "cuda:0"))
     except DeviceError as error:
         raise DeviceError(
             f"--device cuda needs a card that CuPy works on, and {error}; `xpmlp doctor` says what "

@@ -135,9 +135,9 @@ def _proves_itself(X, y):
 
 def _pinned(tier, X, y):
     """Train on the first rows of an X that is larger than what a limit leaves."""
-    from xpmlp.arrays import home
+    from xpmlp.arrays import location_of
     from xpmlp.engines import Options
-    from xpmlp.placing import place
+    from xpmlp.placing import to_device
     from xpmlp.transfers import counting
 
     from .networks import NETS, differing, training
@@ -154,12 +154,12 @@ def _pinned(tier, X, y):
     pool.set_limit(size=pool.total_bytes() + n_bytes - (1 << 20))
     try:
         with counting() as counts:
-            x = place(many, "cuda")
+            x = to_device(many, "cuda")
             made.data = x, made.data[1]
             got = made.run()
     finally:
         pool.set_limit(size=0)
-    assert home(x).library == "cupy"
+    assert location_of(x).library == "cupy"
     assert ["pinned host memory" in note for note in counts.notes] == [True], counts.notes
     assert not differing(got, want), differing(got, want)
     return {"note": counts.notes[0]}

@@ -45,10 +45,10 @@ def suite(found, standin):
     """Run the tests marked gpu; what cannot be collected here is named, with why."""
     left_out = {} if standin else uncollectable(ROOT, (ROOT / "tests").rglob("test_*.py"))
     found.note(files_left_out=left_out)
-    ignored = [f"--ignore={path}" for path in ("tests/test_gpu.py", *left_out)]  # parts of this
+    ignored = [f"--ignore={path}" for path in ("tests/engines/test_gpu.py", *left_out)]
     arguments = ["-m", "gpu", "--xp-require", "cupy", *ignored]
     if standin:
-        arguments = ["--noconftest", "tests/test_ci_gpu.py", "-k", "cannot_be_collected"]
+        arguments = ["--noconftest", "tests/ci/test_ci_gpu.py", "-k", "cannot_be_collected"]
     found.check("the tests marked gpu pass", _pytest, found, arguments, 1 if standin else 8, {})
 
 

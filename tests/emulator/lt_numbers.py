@@ -1,6 +1,6 @@
 """The functions and numbers of cublasLt.h, without their prefixes, as far as the stand-in has them.
 
-tests/test_cublaslt.py compares them with NVIDIA's header.
+tests/engines/test_cublaslt.py compares them with NVIDIA's header.
 """
 
 DATA_TYPES = {"float32": 0, "float64": 1, "bfloat16": 14}

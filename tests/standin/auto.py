@@ -1,6 +1,6 @@
 """Host arrays that device="auto" brings to a stand-in for a card, because they pay there.
 
-tests/test_cupy_standin.py runs this file in its own process. The stand-in is no faster than the
+test_cupy_standin.py runs this file in its own process. The stand-in is no faster than the
 host, so the paces are made up.
 """
 
@@ -30,7 +30,7 @@ from xpmlp import (  # noqa: E402
     thresholds,
     train,
 )
-from xpmlp.arrays import home  # noqa: E402
+from xpmlp.arrays import location_of  # noqa: E402
 from xpmlp.cli import main  # noqa: E402
 from xpmlp.errors import DeviceError, DeviceMemoryError, TransferError  # noqa: E402
 from xpmlp.thresholds import Pace, Thresholds  # noqa: E402
@@ -82,7 +82,7 @@ def both(make, x, y, x_val=None, **changes):
     pair = [make(**ARGS | changes, device=device).fit(x, y, **more) for device in ("auto", "cuda")]
     assert [model.device_ for model in pair] == ["cuda:0", "cuda:0"]
     for a, b in zip(*(model.coefs_ + model.intercepts_ for model in pair)):
-        assert home(a) == ("cupy", "cuda:0")
+        assert location_of(a) == ("cupy", "cuda:0")
         np.testing.assert_array_equal(a.get(), b.get())
     for name in ("loss", "validation_loss", "validation_score"):
         np.testing.assert_array_equal(*(model.history_[name] for model in pair))
@@ -331,7 +331,7 @@ def test_train_computes_on_the_card_and_what_it_trained_returns_to_x(card):
     card(1e18, 0)
     assert make().report["device"] == "cpu"
     there = train(network, cupy.asarray(X), Y, **options, device="cpu")
-    assert home(there.params[0]["W"]).library == "cupy"
+    assert location_of(there.params[0]["W"]).library == "cupy"
     np.testing.assert_array_equal(there.params[0]["W"].get(), host.params[0]["W"])
 
 

@@ -1,4 +1,4 @@
-"""Streams, graphs and memory as the stand-in has them. tests/test_standins.py runs this file.
+"""Streams, graphs and memory as the stand-in has them. test_standins.py runs this file.
 
 What is CUDA's or CuPy's own rule, and not the stand-in's alone, can be checked on a card, too.
 """

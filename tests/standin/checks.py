@@ -1,4 +1,4 @@
-"""xpmlp on stand-in CuPy arrays. tests/test_cupy_standin.py runs this file in its own process.
+"""xpmlp on stand-in CuPy arrays. test_cupy_standin.py runs this file in its own process.
 
 20-32-16-4 relu with softmax, batches of 16, float32.
 """
@@ -20,9 +20,9 @@ from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 
 import xpmlp  # noqa: E402
 from xpmlp import MLPClassifier, MLPRegressor, engines, load_model, nn  # noqa: E402
-from xpmlp.arrays import free_memory, home, namespace  # noqa: E402
+from xpmlp.arrays import free_memory, location_of, namespace  # noqa: E402
 from xpmlp.errors import DeviceMemoryError  # noqa: E402
-from xpmlp.placing import place  # noqa: E402
+from xpmlp.placing import to_device  # noqa: E402
 from xpmlp.randomness import step_keys  # noqa: E402
 from xpmlp.training.loop import _summary  # noqa: E402
 from xpmlp.transfers import counting  # noqa: E402
@@ -51,7 +51,7 @@ def on_card(*arrays):
 
 def assert_same_fit(a, b):
     """Weights and curve of a (on the card) are those of b (NumPy), to the last bit."""
-    assert home(a.coefs_[0]).library == "cupy"
+    assert location_of(a.coefs_[0]).library == "cupy"
     for p, q in zip((*a.coefs_, *a.intercepts_), (*b.coefs_, *b.intercepts_)):
         assert isinstance(p, cupy.ndarray)
         assert p.dtype == q.dtype
@@ -64,7 +64,7 @@ def assert_same_fit(a, b):
 
 def test_array_api_compat_takes_the_standin_for_cupy():
     assert namespace(cupy.ones(2)).__name__ == "array_api_compat.cupy"
-    assert home(cupy.ones(2)) == ("cupy", "cuda:0")
+    assert location_of(cupy.ones(2)) == ("cupy", "cuda:0")
 
 
 @pytest.mark.parametrize("solver", ["adam", "adamw", "sgd", "rmsprop", "adagrad", "lbfgs"])
@@ -412,5 +412,5 @@ def test_rows_fit_once_what_the_pool_keeps_is_given_back(little_memory):
     pool.set_limit(size=pool.total_bytes() + 1000)
     del del_me
     with counting() as counts:
-        assert home(place(MANY, "cuda")).library == "cupy"
+        assert location_of(to_device(MANY, "cuda")).library == "cupy"
     assert (counts.notes, counts.bytes_to_device) == ([], MANY.nbytes)

@@ -26,7 +26,7 @@ from xpmlp.engines.cupy.kernels import blocks_of, grid_of
 from xpmlp.engines.cupy.program import ACTIVATIONS, LOSS_KINDS, OF_Z
 from xpmlp.nn.activations import ACTIVATIONS as RECORDS
 from xpmlp.nn.losses import LOSSES
-from xpmlp.randomness import at_place, random_bits, step_keys
+from xpmlp.randomness import fold_in, random_bits, step_keys
 
 DROPOUTS = {"none": 0.0, "a third": 0.3}
 
@@ -73,7 +73,7 @@ def test_gather_takes_the_steps_rows_casts_and_drops_them(kind, K, rate, N, n, f
 
 def test_an_element_whose_bits_are_the_limit_is_kept_as_in_the_plain_text():
     s, x = Stretch("float64", N=1, x=np.ones((1, 40))), cupy.zeros(40)
-    bits = random_bits(at_place(s.key[1, 0], PLACE), (1, 40), xp=np)
+    bits = random_bits(fold_in(s.key[1, 0], PLACE), (1, 40), xp=np)
     for limit in bits[0]:
         own = dropping(0.5) | {"limit": int(limit)}
         launch("gather", (1, 1, 1), "float64", s=s.card, x=x, N=1, n=1, first=0, D=40, **own)

@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from xpmlp import MLPClassifier
 from xpmlp.engines import Carry
 from xpmlp.engines import cupy as engine_module
-from xpmlp.engines.cupy import products, trouble
+from xpmlp.engines.cupy import out_of_memory, products
 from xpmlp.errors import DeviceError, DeviceMemoryError
 from xpmlp.nn import Dense, Dropout, Layer, Layout, Network
 from xpmlp.nn.layers import BUFFERS
@@ -111,7 +111,7 @@ def test_a_batch_that_does_not_fit_is_computed_in_parts_with_the_same_result(tie
 def test_parts_of_any_size_add_up_to_the_batch(n, tier, precision, monkeypatch):
     """Also where the last part is shorter, with steps of several parts in one graph."""
     monkeypatch.setattr(engine_module, "fitting", lambda attempt, rows, **options: (attempt(n), n))
-    monkeypatch.setattr(trouble, "fitting", lambda attempt, rows, **options: (attempt(n), n))
+    monkeypatch.setattr(out_of_memory, "fitting", lambda attempt, rows, **options: (attempt(n), n))
     network = Network([Dropout(0.3), Dense(16, "relu"), Dropout(0.3), Dense(8, "relu"), Dense(3)])
     short = precision != "highest"
     made = training(
@@ -186,7 +186,7 @@ def test_an_estimator_is_as_it_was_after_the_error(tier, monkeypatch):
     args = {"hidden_layer_sizes": (9, 8), "batch_size": 25, "random_state": 0, "max_iter": 2,
             "deterministic": True}  # fmt: skip
     models = [MLPClassifier(**args, accelerate=tier) for _ in range(2)]
-    fitting = trouble.fitting
+    fitting = out_of_memory.fitting
 
     def with_little(*given, **options):
         with little(2048, "limit"):
@@ -200,7 +200,7 @@ def test_an_estimator_is_as_it_was_after_the_error(tier, monkeypatch):
         before = dict(vars(models[0]))
         weights = [a.get() for a in models[0].coefs_]
         with monkeypatch.context() as patched:
-            for module in (trouble, engine_module):
+            for module in (out_of_memory, engine_module):
                 patched.setattr(module, "fitting", with_little)
             with pytest.raises(DeviceMemoryError, match="even one row at a time"):
                 models[0].partial_fit(x, y)

@@ -165,7 +165,7 @@ def test_fits_in_several_threads_make_one_proof_and_do_not_disturb_each_other(pr
 
 
 def test_sparse_rows_prove_their_first_stretch_alone(proofs, monkeypatch):
-    monkeypatch.setattr(rows, "STRETCH", 2 * ARGS["batch_size"] * X.shape[1])
+    monkeypatch.setattr(rows, "CHUNK", 2 * ARGS["batch_size"] * X.shape[1])
     model = MLPClassifier(**ARGS, device="cuda")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -1,6 +1,6 @@
 """What the checks of single kernels share: launches by name, numbers as they are stored.
 
-Each file of checks runs in a process of its own (tests/test_cuda_engine.py): the stand-ins must be
+Each file of checks runs in a process of its own (test_cuda_engine.py): the stand-ins must be
 there before anything asks for CuPy. `ci/gpu` runs them on a card.
 """
 
@@ -10,7 +10,7 @@ import numpy as np
 from card import backwards, cupy
 
 from xpmlp.engines.cupy import kernels
-from xpmlp.randomness import at_place, random_bits, step_keys
+from xpmlp.randomness import fold_in, random_bits, step_keys
 
 # Of parameters and of activations: each pair of types that the engine compiles kernels for.
 KINDS = {
@@ -114,13 +114,13 @@ class Stretch:
         """The factors of dropout in this step, by the plain text."""
         if not rate:
             return np.ones(shape)
-        bits = random_bits(at_place(self.key[self.t, k], PLACE), shape, xp=np, first=first)
+        bits = random_bits(fold_in(self.key[self.t, k], PLACE), shape, xp=np, first=first)
         return (bits >= round(rate * 2**24)) / (1.0 - rate)
 
 
 def dropping(rate):
     """A dropout layer as kernels take it: its place hashed, the limit, the scale."""
-    word = int(at_place(np.zeros((1, 2), np.int32), PLACE)[0, 0]) % 2**32
+    word = int(fold_in(np.zeros((1, 2), np.int32), PLACE)[0, 0]) % 2**32
     return {"word": word, "limit": round(rate * 2**24), "scale": 1.0 / (1.0 - rate)}
 
 

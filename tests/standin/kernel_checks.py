@@ -1,4 +1,4 @@
-"""Kernels as the stand-in runs them. tests/test_standins.py runs this file.
+"""Kernels as the stand-in runs them. test_standins.py runs this file.
 
 What is CUDA's or CuPy's own rule, and not the stand-in's alone, can be checked on a card, too.
 """

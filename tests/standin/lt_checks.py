@@ -1,6 +1,6 @@
 """cuBLASLt against formulas, in row-major terms: the stand-in, or a card's.
 
-tests/test_standins.py runs this file. What the stand-in alone refuses is left out on a card.
+test_standins.py runs this file. What the stand-in alone refuses is left out on a card.
 
 N rows, H units, D inputs. What is row-major to us is its transpose in columns: out' = b' a'.
 """

@@ -1,6 +1,6 @@
 """Moves and copies on stand-in CuPy arrays, with scikit-learn's array API switched on.
 
-tests/test_cupy_standin.py runs this file in its own process.
+test_cupy_standin.py runs this file in its own process.
 """
 
 import warnings
@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils._array_api import move_estimator_to  # noqa: E402
 
 from xpmlp import MLPClassifier, engines, forbid_transfers, load_model  # noqa: E402
-from xpmlp.arrays import home  # noqa: E402
+from xpmlp.arrays import location_of  # noqa: E402
 from xpmlp.errors import TransferError  # noqa: E402
 
 # The stand-in's arrays run the plain text, so what they are compared with bit by bit does too.
@@ -56,7 +56,7 @@ def test_a_model_goes_to_the_card_and_back_by_name_and_trains_there_as_on_the_ho
     stays, goes = (MLPClassifier(**ARGS).fit(X, Y) for _ in range(2))
     wanted = stays.predict_proba(X)
     assert goes.to("cuda").device_ == "cuda:0"
-    assert {home(a) for a in goes.coefs_} == {("cupy", "cuda:0")}
+    assert {location_of(a) for a in goes.coefs_} == {("cupy", "cuda:0")}
     for x in (X, cupy.asarray(X)):
         got = goes.predict_proba(x)
         assert type(got) is type(x)
@@ -76,7 +76,7 @@ def test_a_file_is_loaded_to_the_card(tmp_path):
     host.save(tmp_path / "model.safetensors")
     card = load_model(tmp_path / "model.safetensors").to("cuda")
     np.testing.assert_array_equal(card.predict(X), host.predict(X))
-    assert home(card.coefs_[0]).library == "cupy"
+    assert location_of(card.coefs_[0]).library == "cupy"
 
 
 def test_scikit_learns_move_brings_a_model_from_the_card_to_the_host():

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from ..arrays import Array, Home, is_cupy, is_jax, is_numpy, is_torch, namespace
+from ..arrays import Array, Location, is_cupy, is_jax, is_numpy, is_torch, namespace
 from .base import (
     DEFAULTS,
     Batch,
@@ -64,7 +64,7 @@ def _n_layers(layer):
     return sum(map(_n_layers, getattr(layer, "parts", {}).values())) or 1
 
 
-def prepare(where: Home, dtype: str, options: Options = DEFAULTS) -> None:
+def prepare(where: Location, dtype: str, options: Options = DEFAULTS) -> None:
     """Begin to compile what steps on a CUDA card launch, in a thread, while rows are copied to it.
 
     where: the home that the rows go to; for any other than a card this does nothing.

@@ -35,7 +35,7 @@ class Batch(NamedTuple):
 
     x: Array  # ([K,] N, D)
     y: Array  # ([K,] N, C)
-    now: Plan
+    hyper: Plan
 
 
 class Carry(NamedTuple):
@@ -74,7 +74,7 @@ class Engine(NamedTuple):
     compile(f, donate=()) -> f
         The same function of arrays, compiled where the library compiles.
     run(step) -> (carry, data, plan) -> (carry, losses)
-        Asked for once a fit. Any stretch of batches in one go; data: (X, y). Donates the carry.
+        Asked for once a fit. Any chunk of batches in one go; data: (X, y). Donates the carry.
         losses: (2, B[, K]), each step's data loss and penalty.
     resident(a) -> a
         Data as steps read them best; called once a fit.
@@ -98,10 +98,10 @@ class Engine(NamedTuple):
     product: Callable[[Array, Array], Array] | None = lambda a, b: a @ b
 
 
-def gather(data: tuple[Array, Array], now: Plan, *, xp) -> Batch:
+def gather(data: tuple[Array, Array], hyper: Plan, *, xp) -> Batch:
     """Return the batch of data = (X, y) at one step of a plan."""
-    x, y = (_take(a, now.rows, xp) for a in data)
-    return Batch(x, y, now)
+    x, y = (_take(a, hyper.rows, xp) for a in data)
+    return Batch(x, y, hyper)
 
 
 def _take(a, rows, xp):

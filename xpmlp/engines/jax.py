@@ -1,4 +1,4 @@
-"""The JAX engine: any stretch of batches is one compiled scan whose carry is donated."""
+"""The JAX engine: any chunk of batches is one compiled scan whose carry is donated."""
 
 from functools import cache, lru_cache
 
@@ -25,8 +25,8 @@ def jax_engine(xp, *, matmul_precision="highest"):
     @lru_cache(maxsize=128)
     def run_of(step):
         def run(carry, data, plan):
-            def body(carry, now):
-                return step(carry, gather(data, now, xp=xp), xp=xp, kernels=engine.kernels)
+            def body(carry, hyper):
+                return step(carry, gather(data, hyper, xp=xp), xp=xp, kernels=engine.kernels)
 
             carry, losses = jax.lax.scan(body, carry, plan)
             return carry, xp.stack(losses)

@@ -82,13 +82,13 @@ def _chain_run(step, otherwise):
         losses = np.zeros((2, len(plan.rows)), step.dtype)
         taken = [np.empty((step.batch_size, a.shape[1]), a.dtype) for a in data]
         with np.errstate(over="ignore"):
-            for i, now in enumerate(map(Plan._make, zip(*plan))):
-                n = int(now.n_rows)  # the padding of a short batch is left out
-                x, y = _gathered(data, now.rows[:n], taken)
-                outputs = chain.forward(x, now.key)
-                losses[0, i], d = step.loss.value_and_grad(outputs, y, now.weights[:n, None], np)
+            for i, hyper in enumerate(map(Plan._make, zip(*plan))):
+                n = int(hyper.n_rows)  # the padding of a short batch is left out
+                x, y = _gathered(data, hyper.rows[:n], taken)
+                outputs = chain.forward(x, hyper.key)
+                losses[0, i], d = step.loss.value_and_grad(outputs, y, hyper.weights[:n, None], np)
                 chain.backward(d, dW, db)
-                losses[1, i] = sum([_descend(step, block, now) for block in blocks])
+                losses[1, i] = sum([_descend(step, block, hyper) for block in blocks])
         return carry, losses
 
     return run
@@ -154,12 +154,12 @@ def _cut(part, store):
     return {name: a[..., part] for name, a in store.items() if a.shape[-1] > part.start}
 
 
-def _descend(step, block, now):
+def _descend(step, block, hyper):
     """Penalise and update a block, in the step's own text. Returns the penalty."""
     (params, state, grads), penalty = block, 0.0
     if step.penalised:
-        penalty, grads = step.penalise(dict(grads), params, now, xp=np)
-    made, kept = step.update(grads, state, params, now, xp=np)
+        penalty, grads = step.penalise(dict(grads), params, hyper, xp=np)
+    made, kept = step.update(grads, state, params, hyper, xp=np)
     stores = (params, made), *((state[slot], kept[slot]) for slot in state)
     # A rule of one's own may return other arrays, or one of these in another's place.
     moved = [(a, new[k].copy()) for old, new in stores for k, a in old.items() if new[k] is not a]

@@ -34,9 +34,9 @@ def torch_engine(xp, *, contiguous=False, matmul_precision="highest"):
 
         def run(carry, data, plan):
             losses = []
-            for now in map(Plan._make, zip(*(a.unbind(0) for a in plan))):
-                x, y = (_rows(a, now.rows) for a in data)
-                carry, values = step(carry, Batch(x, y, now), xp=xp, kernels=kernels)
+            for hyper in map(Plan._make, zip(*(a.unbind(0) for a in plan))):
+                x, y = (_rows(a, hyper.rows) for a in data)
+                carry, values = step(carry, Batch(x, y, hyper), xp=xp, kernels=kernels)
                 losses.append(values)
             return carry, xp.stack([xp.stack(kind) for kind in zip(*losses)])
 

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from ..arrays import HOST, from_host, home
+from ..arrays import HOST, from_host, location_of
 from ..engines import ACCELERATIONS, MATMUL_PRECISIONS, Carry
 from ..errors import DivergenceError
 from ..model import Model
@@ -25,7 +25,7 @@ from ..nn.normalization import NORMALIZATIONS
 from ..optim import RULES, SCHEDULES, SGD, Rule, Schedule, make_rule, make_schedule
 from ..placing import fit_or_stay, why_there
 from ..randomness import stream
-from ..training import Recipe, fit_network, fit_report, like_of, where_it_pays
+from ..training import TrainOptions, fit_network, fit_report, like_of, where_it_pays
 from ..transfers import counting
 from .building import has_layer, is_pair, network_of
 from .callbacks import CallbackSupportMixin, observed, with_callbacks
@@ -39,7 +39,7 @@ from .inputs import (
     on_its_card,
     seed_of,
 )
-from .states import refresh
+from .states import copy_arrays_to
 from .tables import asks_for_table
 from .validation import rows_of, split_rows
 
@@ -288,7 +288,7 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
         rule = None if self.solver == "lbfgs" else self._rule()
         recipe = self._recipe(x.shape[0], rule, n_epochs == 1)
         x, self._why = where_it_pays(x, network, lambda n_outputs: loss, rule, recipe)
-        at = home(like_of(x))
+        at = location_of(like_of(x))
         requested = inputs.requested if at == HOST else at.device
         return x, replace(inputs, location=at, requested=requested)
 
@@ -305,7 +305,7 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
         history = {name: list(values) for name, values in old.history.items()}
         rule = old.rule if one_epoch else None  # without a rule its state is made anew
         own = {} if one_epoch else {"stale": 0, "best_loss": np.inf, "best_score": -np.inf}
-        carry = refresh(old.carry, x) if one_epoch else Carry({}, {}, {})
+        carry = copy_arrays_to(old.carry, x) if one_epoch else Carry({}, {}, {})
         return replace(old, carry=carry, rule=rule, history=history, **own)
 
     def _rule(self):
@@ -324,7 +324,7 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
         schedule = self.learning_rate
         if not isinstance(rule, SGD) and schedule in ("invscaling", "adaptive"):
             schedule = "constant"  # as scikit-learn has it
-        return Recipe(
+        return TrainOptions(
             make_schedule(schedule, self.power_t), float(self.learning_rate_init),
             self._rows_a_step(n), 1 if one_epoch else self.max_iter, self.shuffle, self.seed_,
             float(self.alpha), float(decay or 0.0), self.tol, self.n_iter_no_change,

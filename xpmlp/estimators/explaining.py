@@ -9,13 +9,13 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.exceptions import DataConversionWarning
 
-from ..arrays import Array, float_dtype, home, is_array, is_numpy
+from ..arrays import Array, float_dtype, is_array, is_numpy, location_of
 from ..errors import DivergenceError
 from ..inspection import check_shapes, explain_step, plan_training, shape_of
 from ..model import Inputs
 from ..nn import Loss, Network
 from ..nn.losses import levels_of, match_loss
-from ..placing import place
+from ..placing import to_device
 from ..training import LearningRates, Sweep, fit_network
 from .building import network_of
 from .inputs import dense_to_look_into, on_its_card
@@ -148,7 +148,7 @@ class Explains:
             given = known if is_array(X) and not is_numpy(X) else np.empty((0, 1))
             n = shape_of(X)[1] if frame is None else self.n_features_in_
             dtype = float_dtype(known, self.dtype) if frame is None else dtype_of_table(self, X)
-            at = home(place(given, self.device))
+            at = location_of(to_device(given, self.device))
             inputs = Inputs(n, dtype, at, self.device, encoder)
         if frame is not None:
             X = np.broadcast_to(np.zeros((), inputs.dtype), (len(frame), inputs.width))

@@ -18,7 +18,7 @@ from ..errors import DeviceError
 from ..model import Model, Scaling
 from ..model.onnx_export import export_model
 from ..model.predictor import own_copy, repeated
-from ..placing import back, destination
+from ..placing import as_library_of, destination
 from .building import end_of_layer
 from .inputs import checked_rows, on_its_card
 from .model_file import save_model
@@ -226,7 +226,9 @@ class Fitted(  # type: ignore[call-arg]
         array(['mlpclassifier0', 'mlpclassifier1'], dtype=object)
         """
         model = self.model_
-        features = back(self._outputs(model, X, "transform", end_of_layer(self, model, layer)), X)
+        features = as_library_of(
+            self._outputs(model, X, "transform", end_of_layer(self, model, layer)), X
+        )
         adapter = _get_container_adapter("transform", self)
         if adapter is None:
             return features

@@ -12,15 +12,15 @@ from ..arrays import (
     current_card,
     detached,
     float_dtype,
-    home,
     is_array,
     is_numpy,
+    location_of,
     to_host,
 )  # fmt: skip
 from ..engines import prepare
 from ..errors import DataError
 from ..model import Inputs, Scaling
-from ..placing import place, rows_to_host
+from ..placing import rows_to_host, to_device
 from ..training import SparseRows, like_of
 from ..training.rows import at_once
 from .tables import dtype_of_table, known_table, measured_table, refuse_mask
@@ -70,7 +70,7 @@ def checked_rows(estimator, X, inputs=None, method="fit"):
             scaled = estimator.feature_scale in STANDARDISED
             begin = partial(prepare, dtype=dtype, options=estimator._options())
             x = _at_device(x, None if scaled else dtype, estimator.device, begin)
-            where = home(like_of(x))
+            where = location_of(like_of(x))
             return x, Inputs(estimator.n_features_in_, dtype, where, estimator.device, encoder)
         if issparse(x):
             return _sparse_rows(x, inputs), inputs
@@ -99,8 +99,8 @@ def measured_scaling(kind, x, inputs) -> Scaling:
 def _at_device(x, dtype, device, begin):
     """Return rows where `device` says, sparse ones still sparse."""
     if issparse(x):
-        return SparseRows(x.astype(dtype, copy=False), place(np.empty((0, 1)), device))
-    return place(x, device, dtype, prepare=begin)
+        return SparseRows(x.astype(dtype, copy=False), to_device(np.empty((0, 1)), device))
+    return to_device(x, device, dtype, prepare=begin)
 
 
 def _sparse_rows(x, inputs):

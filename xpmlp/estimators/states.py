@@ -6,7 +6,7 @@ from ..arrays import copy_to, is_array
 from ..training import State
 
 
-def refresh(value, like):
+def copy_arrays_to(value, like):
     """Copy every array in lists, tuples, dicts and a State to where `like` is."""
     return map_arrays(value, lambda a: copy_to(a, like))
 

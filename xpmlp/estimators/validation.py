@@ -10,7 +10,7 @@ from scipy.sparse import issparse
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
-from ..arrays import Array, from_host, home, is_array, is_numpy, namespace, to_host
+from ..arrays import Array, from_host, is_array, is_numpy, location_of, namespace, to_host
 from ..errors import DeviceMemoryError
 from ..model import Scaling
 from ..placing import check_transfer
@@ -63,8 +63,8 @@ def split_rows(estimator, rows: Rows, model, validation):
 def _given(estimator, rows, model, validation):
     """Return the validation rows that `fit` got, where the model lives."""
     X_val, y_val, sample_weight_val = validation
-    at = home(rows.targets)
-    known = home(X_val) if is_array(X_val) else at
+    at = location_of(rows.targets)
+    known = location_of(X_val) if is_array(X_val) else at
     if model.inputs.requested == "auto" and known != at and not is_numpy(X_val):
         raise ValueError(
             f"X_val is in {known.library} on {known.device}, X in {at.library} on {at.device}: "

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from ..arrays import home, namespace, to_host
+from ..arrays import location_of, namespace, to_host
 from ..engines import engine_for, gather
 from ..nn import Layout
 from ..nn.layout import get, map_params, walk
@@ -164,9 +164,9 @@ def explain_step(
     def run(store, buffers, state, batch):
         trace.name(batch.x, "X")
         value, grads, _ = step.gradient(store, buffers, batch, xp=xp, kernels=engine.kernels)
-        penalty, grads = step.penalise(grads, store, batch.now, xp=xp)
+        penalty, grads = step.penalise(grads, store, batch.hyper, xp=xp)
         full = {k: xp.asarray(g, copy=True) for k, g in grads.items()}  # the update takes `grads`
-        new, _ = step.update(grads, state, store, batch.now, xp=xp)
+        new, _ = step.update(grads, state, store, batch.hyper, xp=xp)
         unpacked = (layout.unpack(a | buffers, xp=xp) for a in (full, new))
         return value, penalty, *unpacked, trace.values
 
@@ -178,7 +178,7 @@ def explain_step(
     for lines in (trace.loss_lines, *(a for b in trace.layers for a in (b.forward, b.backward))):
         lines[:] = [line.columns for line in lines] if columns else lines
     found = _parameter_notes(network, params, grads, new, ratios=bool(rule), columns=columns)
-    where = home(x)
+    where = location_of(x)
     title = (
         f"One step of {type(rule).__name__ if rule else 'lbfgs'} on {n:,} rows of {x.shape[1]:,} "
         f"features, {loss.name}, {dtype} on {where.library} {where.device}"

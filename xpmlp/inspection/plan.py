@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arrays import float_dtype, free_memory, home, is_array
+from ..arrays import float_dtype, free_memory, is_array, location_of
 from ..nn import Dense, Dropout, Network
 from ..nn.layout import walk
 from ..nn.losses import check_targets
@@ -102,7 +102,11 @@ def plan_training(network, X, *, dtype, rule, batch_size, like, notes=()):
     (n, d), size = shape_of(X), np.dtype(dtype).itemsize
     most = at_once(d) if hasattr(X, "tocsr") else n  # of a sparse X so many rows are dense
     rows = min(batch_size if rule else most, n)
-    held = is_array(X) and home(X) == home(like) and str(X.dtype).rpartition(".")[2] == dtype
+    held = (
+        is_array(X)
+        and location_of(X) == location_of(like)
+        and str(X.dtype).rpartition(".")[2] == dtype
+    )
     layers: list[LayerCost] = []
     n_out = _costs(network, d, rows, size, "", layers)
     if not any(c.parameters for c in layers):
@@ -119,7 +123,7 @@ def plan_training(network, X, *, dtype, rule, batch_size, like, notes=()):
         # The batch, its activations, and two gradients on their way back.
         "activations": rows * (d + 2 * widest) * size + sum(c.activations for c in layers),
     }
-    where = home(like)
+    where = location_of(like)
     batches = f"batches of {rows:,}" if rule else "all in one batch"
     title = f"{n:,} rows of {d:,} features, {batches}, {dtype} on {where.library} {where.device}"
     return TrainingPlan(title, tuple(layers), memory, free_memory(like), tuple(notes))

@@ -7,15 +7,15 @@ import numpy as np
 
 from ..arrays import (
     Array,
-    Home,
+    Location,
     all_finite,
     array_at,
     as_float,
     detached,
     float_dtype,
-    home,
     is_array,
     is_numpy,
+    location_of,
 )
 from ..placing import check_transfer, moved
 from ..training import SparseRows
@@ -37,7 +37,7 @@ class Inputs:
 
     n_features: int
     dtype: str
-    location: Home
+    location: Location
     requested: str = "auto"
     encoder: Encoder | None = None
     scaling: Scaling = Scaling()
@@ -62,7 +62,7 @@ class Inputs:
 
         caller: "Class.method", to name in an error.
         """
-        x, here = detached(x), home(x)
+        x, here = detached(x), location_of(x)
         if here == self.location:
             return x
         pair = {here.library, self.location.library}
@@ -75,7 +75,7 @@ class Inputs:
 
     def _elsewhere(self, caller, X):
         """Say that X is not where the model lives."""
-        at, found = self.location, home(X if is_array(X) else np.empty(0))
+        at, found = self.location, location_of(X if is_array(X) else np.empty(0))
         where = "X" if is_array(X) else "numpy.empty(0)"
         return (
             f"Inputs passed to {caller}() must use the same namespace and the same device as those "

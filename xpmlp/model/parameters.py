@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..arrays import detached, from_host, home, is_array, namespace, to_host
+from ..arrays import detached, from_host, is_array, location_of, namespace, to_host
 from ..errors import ShapeError
 from ..nn.layout import get, path_name, put
 
@@ -66,6 +66,10 @@ def _beside(a, like, dtype):
     if type(a) is type(like) is np.ndarray and a.dtype == dtype:
         return a
     a = detached(a)
-    if is_array(a) and home(a) == home(like) and str(a.dtype).rpartition(".")[2] == dtype:
+    if (
+        is_array(a)
+        and location_of(a) == location_of(like)
+        and str(a.dtype).rpartition(".")[2] == dtype
+    ):
         return a
     return from_host(to_host(a) if is_array(a) else np.asarray(a), like, dtype)

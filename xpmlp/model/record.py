@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, Home, array_at, copy_to, current_card, home, is_array
+from ..arrays import Array, Location, array_at, copy_to, current_card, is_array, location_of
 from ..engines import DEFAULTS, Options, engine_for
 from ..errors import ShapeError
 from ..nn import Layout, Network
-from ..placing import back, destination
+from ..placing import as_library_of, destination
 from ..tables.frame import frame_of, frame_of_array, is_table
 from ..training import like_of, network_outputs
 from .inputs import Inputs
@@ -66,11 +66,11 @@ class Model:
         others = {name: f(a) for name, a in self.others.items()}
         like = (*coefs, *intercepts, *others.values())[0]
         dtype = str(like.dtype).rpartition(".")[2]
-        inputs = replace(self.inputs, location=home(like), requested=requested, dtype=dtype)
+        inputs = replace(self.inputs, location=location_of(like), requested=requested, dtype=dtype)
         return replace(self, inputs=inputs, coefs=coefs, intercepts=intercepts, others=others)
 
     @property
-    def location(self) -> Home:
+    def location(self) -> Location:
         """The library and device that the model is in."""
         return self.inputs.location
 
@@ -157,7 +157,7 @@ class Model:
 
     def transform(self, X, n_layers: int):
         """Return the outputs of the network's first layers for X."""
-        return back(self.outputs(self.rows(X), n_layers), X)
+        return as_library_of(self.outputs(self.rows(X), n_layers), X)
 
     def to(self, device) -> "Model":
         """Return the model on another device or in another library; device: a name or an array."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..arrays import from_host, namespace
 from ..nn.losses import LINKS, Loss, class_weighted, one_hot
-from ..placing import back, rows_to_host
+from ..placing import as_library_of, rows_to_host
 from .scaling import Scaling
 
 
@@ -79,19 +79,19 @@ class ClassTargets:
 
     def predict(self, z, X):
         """Return classes (N,), beside X where its library has such values."""
-        return labels_of(self.classes, back(self.codes(z), X))
+        return labels_of(self.classes, as_library_of(self.codes(z), X))
 
     def predict_proba(self, z, X):
         """Return `probabilities` beside X."""
-        return back(self.probabilities(z), X)
+        return as_library_of(self.probabilities(z), X)
 
     def predict_log_proba(self, z, X):
         """Return their logarithm beside X."""
-        return back(_log(self.probabilities(z)), X)
+        return as_library_of(_log(self.probabilities(z)), X)
 
     def decision_function(self, z, X):
         """Return logits beside X: (N,) of two classes, else (N, C)."""
-        return back(z[:, 0] if self.task == "binary" else z, X)
+        return as_library_of(z[:, 0] if self.task == "binary" else z, X)
 
     def probabilities(self, z):
         """Return probabilities (N, n_classes) for logits; sigmoids are divided by their sum."""
@@ -157,19 +157,19 @@ class LabelTargets:
 
     def predict(self, z, X):
         """Return 0 or 1 for each label, beside X."""
-        return labels_of(np.arange(2), back(self.codes(z), X))
+        return labels_of(np.arange(2), as_library_of(self.codes(z), X))
 
     def predict_proba(self, z, X):
         """Return `probabilities` beside X."""
-        return back(self.probabilities(z), X)
+        return as_library_of(self.probabilities(z), X)
 
     def predict_log_proba(self, z, X):
         """Return their logarithm beside X."""
-        return back(_log(self.probabilities(z)), X)
+        return as_library_of(_log(self.probabilities(z)), X)
 
     def decision_function(self, z, X):
         """Return logits (N, C) beside X."""
-        return back(z, X)
+        return as_library_of(z, X)
 
     def probabilities(self, z):
         """Return the probability (N, C) of each label."""
@@ -234,9 +234,9 @@ class NumberTargets:
     def predict(self, outputs, X, quantiles=None):
         """Return predictions beside X; quantiles: those wanted of the learnt, or None."""
         if quantiles is None:
-            return back(self.values(outputs), X)
+            return as_library_of(self.values(outputs), X)
         values = self.at_quantiles(outputs, self.places_of(quantiles))
-        return back(values if np.ndim(quantiles) else values[..., 0], X)
+        return as_library_of(values if np.ndim(quantiles) else values[..., 0], X)
 
     def places_of(self, quantiles):
         """Return the places of quantiles among the learnt, or refuse those that are not there."""

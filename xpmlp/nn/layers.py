@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from ..arrays import Array, device
 from ..errors import ShapeError
-from ..randomness import at_place, random_bits, stream
+from ..randomness import fold_in, random_bits, stream
 from .activations import ActivationFunction, get_activation
 from .initializers import Initializer, get_initializer
 
@@ -289,7 +289,7 @@ class Dropout(Layer):
         """x: (..., N, D).  Returns y, of that shape."""
         if not ctx.training or self.rate == 0.0:
             return x, ()
-        bits = ctx.kernels.random_bits(at_place(ctx.key, ctx.place), x.shape, xp=ctx.xp)
+        bits = ctx.kernels.random_bits(fold_in(ctx.key, ctx.place), x.shape, xp=ctx.xp)
         # Integers are compared, so that every library drops the same ones.
         kept = ctx.xp.astype(bits >= round(self.rate * 2**24), x.dtype)
         kept *= 1.0 / (1.0 - self.rate)

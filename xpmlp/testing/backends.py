@@ -17,12 +17,12 @@ import numpy as np
 
 from ..arrays import (
     Array,
-    Home,
+    Location,
     array_at,
     float_dtypes,
     from_host,
-    home,
     is_jax,
+    location_of,
     namespace,
     to_host,
 )
@@ -92,7 +92,7 @@ def find(name: str) -> Backend:
     library, colon, device = str(name).partition(":")
     if not all(part.isidentifier() for part in library.split(".")) or (colon and not device):
         raise DeviceError(f"a library is named as numpy, or with a device torch:cuda, got {name!r}")
-    backend = Backend(name, array_at(Home(library, device)))
+    backend = Backend(name, array_at(Location(library, device)))
     try:
         with backend.computing_in("float64"):
             known = float_dtypes(backend.like)
@@ -138,7 +138,7 @@ def dtype_name(x: Array) -> str:
 def facts(name: str) -> dict[str, str]:
     """Return the version of a library and its device, "-" where it does not work."""
     try:
-        device = home(find(name).like).device
+        device = location_of(find(name).like).device
     except DeviceError:
         return {"version": "-", "device": "-"}
     root = import_module(name.partition(":")[0].partition(".")[0])

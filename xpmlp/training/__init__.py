@@ -1,7 +1,7 @@
 """The step, the plan of an epoch, the loop, and `train` for a bare network."""
 
 from .fit import Trained, fit_network, train
-from .loop import Recipe, State, Validation, new_history
+from .loop import State, TrainOptions, Validation, new_history
 from .outputs import network_outputs
 from .rates import LearningRates, Sweep
 from .report import fit_report
@@ -10,7 +10,19 @@ from .step import Step
 from .work import where_it_pays
 
 __all__ = [
-    "LearningRates", "Recipe", "SparseRows", "State", "Step", "Sweep", "Trained", "Validation",
-    "fit_network", "fit_report", "like_of", "network_outputs", "new_history", "train",
+    "LearningRates",
+    "SparseRows",
+    "State",
+    "Step",
+    "Sweep",
+    "TrainOptions",
+    "Trained",
+    "Validation",
+    "fit_network",
+    "fit_report",
+    "like_of",
+    "network_outputs",
+    "new_history",
+    "train",
     "where_it_pays",
-]  # fmt: skip
+]

@@ -77,8 +77,8 @@ def _first_step(run, carry, plan, xp):
 
 def _first_place(step, carry, batch, engine):
     """Return what is not finite first in one step, in words, and the largest gradient found."""
-    xp, now = engine.xp, batch.now
-    ctx = Ctx(xp, True, engine.kernels, now.weights, now.n_rows, now.key, need_dx=False)
+    xp, hyper = engine.xp, batch.hyper
+    ctx = Ctx(xp, True, engine.kernels, hyper.weights, hyper.n_rows, hyper.key, need_dx=False)
     params = step.layout.unpack(carry.params | carry.buffers, xp=xp)
     layers, x = getattr(step.network, "layers", (step.network,)), batch.x
     own = params if hasattr(step.network, "layers") else {0: params}
@@ -89,7 +89,7 @@ def _first_place(step, carry, batch, engine):
         caches.append(cache)
         if not _finite(x):
             return f"the outputs of {names[i]}", 0.0
-    value, d = step.loss(x, batch.y, now.weights, xp=xp)
+    value, d = step.loss(x, batch.y, hyper.weights, xp=xp)
     found, largest = None, 0.0
     if not _finite(value) or not _finite(d):
         found = f"the loss, of outputs in {_text(value_range(x))},"

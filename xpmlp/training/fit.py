@@ -13,7 +13,7 @@ from ..arrays import (
     current_card,
     detached,
     float_dtype,
-    home,
+    location_of,
     namespace,
     to_host,
 )  # fmt: skip
@@ -22,7 +22,7 @@ from ..errors import DeviceMemoryError, DivergenceError
 from ..nn import Layout, Loss, Network
 from ..nn.layout import map_params
 from ..optim import init_state, make_rule, make_schedule
-from ..placing import fit_or_stay, place, told_of_memory, why_there
+from ..placing import explain_out_of_memory, fit_or_stay, to_device, why_there
 from ..transfers import counting
 from .inputs import (
     checked_inputs,
@@ -32,7 +32,7 @@ from .inputs import (
     starting_params,
 )
 from .lbfgs import run_lbfgs
-from .loop import Recipe, State, predicting, run_epochs
+from .loop import State, TrainOptions, predicting, run_epochs
 from .outputs import network_outputs
 from .precision import note_precision
 from .report import fit_report
@@ -41,7 +41,7 @@ from .step import Step
 from .work import where_it_pays
 
 
-@told_of_memory()
+@explain_out_of_memory()
 def fit_network(
     network, loss, rule, recipe, data, params, *, state=None, sample_weight=None, validation=None,
     on_epoch=None,
@@ -87,7 +87,7 @@ def fit_network(
     look = on_epoch and (lambda state: on_epoch(state, now))
     more = {"sample_weight": sample_weight, "validation": validation, "on_epoch": look}
     try:
-        with told_of_memory():
+        with explain_out_of_memory():
             reason = run(step, engine, data, recipe, state, **more)
     except DeviceMemoryError as error:
         error.late = state.n_iter > 0
@@ -245,13 +245,13 @@ def train(
     start = perf_counter()
     with counting() as counts, current_card(X, device):
         host = checked_inputs(X, dtype)
-        recipe = Recipe(
+        recipe = TrainOptions(
             make_schedule(learning_rate, power_t), learning_rate_init,
             min(batch_size or 200, host.shape[0]), max_iter, shuffle, random_state, alpha,
             weight_decay, tol, n_iter_no_change, max_fun=max_fun, verbose=verbose, options=options,
             n_epochs=max_iter, max_grad_norm=max_grad_norm, max_norm=max_norm, ema_decay=ema_decay,
         )  # fmt: skip
-        auto = device == "auto" and home(host) == HOST
+        auto = device == "auto" and location_of(host) == HOST
 
         def fitted(stays):
             if auto:
@@ -261,7 +261,7 @@ def train(
                 )  # fmt: skip
             else:
                 begin = partial(prepare, dtype=str(host.dtype).rpartition(".")[2], options=options)
-                x, why = place(host, device, prepare=begin), why_there(X, device)
+                x, why = to_device(host, device, prepare=begin), why_there(X, device)
             first, n_out = starting_params(network, x, params, random_state)
             record, targets = network_loss(loss, n_out), checked_targets(y, x, n_out, loss)
             w = checked_weights(sample_weight, x.shape[0])
@@ -270,7 +270,7 @@ def train(
             return x, why, made
 
         x, why, (trained, state, reason) = fit_or_stay(fitted, auto)
-        if home(x) != home(X):
+        if location_of(x) != location_of(X):
             trained = map_params(lambda a: copy_to(a, X), trained)
     if isinstance(reason, DivergenceError):
         raise reason

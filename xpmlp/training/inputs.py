@@ -9,8 +9,8 @@ from ..arrays import (
     detached,
     float_dtype,
     from_host,
-    home,
     is_array,
+    location_of,
     namespace,
     to_host,
 )
@@ -68,7 +68,7 @@ def checked_targets(y, x, n_out, loss) -> Array:
     """Return targets (n, C) beside x, or say which reshape gives them."""
     xp = namespace(x)
     y = detached(y) if is_array(y) else np.asarray(y)
-    if type(y) is not type(x) or home(y) != home(x):
+    if type(y) is not type(x) or location_of(y) != location_of(x):
         y = from_host(to_host(y), x)
     if y.ndim == 1 and xp.isdtype(y.dtype, "integral") and (n_out > 1 or loss == "log_loss"):
         if loss != "log_loss":

@@ -5,10 +5,10 @@ from contextlib import closing
 
 import numpy as np
 
-from ..arrays import from_host, home, in_host, to_host
+from ..arrays import from_host, in_host, location_of, to_host
 from ..transfers import note
 from .divergence import divergence
-from .loop import enter, interruptible, validate
+from .loop import append_epoch, interruptible, validate
 from .plan import epoch_order, make_plan
 from .progress import Progress
 from .rows import SparseRows, batches_of, value_range
@@ -65,7 +65,7 @@ def run_lbfgs(
         def after(intermediate_result):
             nonlocal asked, start
             state.best_loss = reported[float(intermediate_result.fun)]
-            enter(state.history, loss=state.best_loss, seconds=time.perf_counter() - start)
+            append_epoch(state.history, loss=state.best_loss, seconds=time.perf_counter() - start)
             start = time.perf_counter()
             if validation is not None or on_epoch is not None:
                 state.carry = state.carry._replace(params=unpack(intermediate_result.x))
@@ -91,7 +91,7 @@ def run_lbfgs(
     state.carry = state.carry._replace(params=unpack(found.x))
     state.n_iter, state.best_loss = found.nit, reported[float(found.fun)]
     state.epoch += found.nit
-    if not in_host(home(data[1])):
+    if not in_host(location_of(data[1])):
         note(
             text=f"L-BFGS keeps its vectors on the host: each of its {found.nfev} evaluations "
             f"copied {found.x.size:,} parameters to the device and as many gradients back"
@@ -104,7 +104,7 @@ def _summed(objective, params, buffers, batches):
     sums = None
     for batch in batches:
         made = objective(params, buffers, batch)
-        del batch  # before the next stretch of rows is made dense
+        del batch  # before the next chunk of rows is made dense
         if sums is not None:
             (total, value, grads), (T, V, G) = sums, made
             made = total + T, value + V, {name: g + G[name] for name, g in grads.items()}

@@ -23,7 +23,7 @@ NO_VALIDATION = "leave X_val and early_stopping away, or fit outside of that blo
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainOptions:
     """How to train: numbers in scikit-learn's terms; `max_iter` in epochs of this call."""
 
     schedule: Any
@@ -74,7 +74,7 @@ def new_history():
     return {name: [] for name in names}
 
 
-def enter(history, **numbers):
+def append_epoch(history, **numbers):
     """Enter an epoch's numbers; NaN where an epoch lacks what others have."""
     n = len(history["loss"])
     for name, values in history.items():
@@ -95,7 +95,7 @@ class Validation(NamedTuple):
 
 @contextmanager
 def interruptible():
-    """Turn a first Ctrl-C into a flag, ``asked()``, that the loop heeds between stretches."""
+    """Turn a first Ctrl-C into a flag, ``asked()``, that the loop heeds between chunks."""
     flags: list = []
     plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if not (plain and threading.current_thread() is threading.main_thread()):
@@ -216,7 +216,7 @@ def _epoch(step, engine, run, data, recipe, state, sample_weight, ahead):
         return lambda: diverged(step, engine, data, run, plan, lr, before, state.n_iter + 1)
     loss = float((plan.n_rows * state.batch_losses).sum() / n)
     seconds = time.perf_counter() - start
-    enter(state.history, loss=loss, learning_rate=float(lr[-1]), seconds=seconds)
+    append_epoch(state.history, loss=loss, learning_rate=float(lr[-1]), seconds=seconds)
     return None
 
 

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..arrays import Array, Home, array_at, from_host, home, to_host
+from ..arrays import Array, Location, array_at, from_host, location_of, to_host
 from ..engines import Engine, Options
 from ..transfers import counting, note
 
@@ -16,7 +16,7 @@ def note_precision(engine: Engine, options: Options, like: Array) -> None:
     precision = options.matmul_precision
     if precision == "highest" or engine.product is None:
         return
-    at = home(like)
+    at = location_of(like)
     if str(like.dtype).endswith("float64"):
         why = "float64 is never shortened, pass dtype='float32'"
     elif _shortens(engine.product, at):
@@ -27,7 +27,7 @@ def note_precision(engine: Engine, options: Options, like: Array) -> None:
 
 
 @lru_cache(maxsize=128)
-def _shortens(product, at: Home) -> bool:
+def _shortens(product, at: Location) -> bool:
     """Tell whether a product is off by more than float32's rounding: flags promise, this shows."""
     a, b = np.random.default_rng(0).standard_normal((2, 256, 256))
     exact, like = a.astype(np.float32) @ b.astype(np.float32).astype(np.float64), array_at(at)

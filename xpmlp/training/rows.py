@@ -1,15 +1,15 @@
-"""A sparse X: it stands where X stands, and is made dense stretch by stretch, never as a whole."""
+"""A sparse X: it stands where X stands, and is made dense chunk by chunk, never as a whole."""
 
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from ..arrays import Array, from_host, home, is_numpy, namespace, to_host
+from ..arrays import Array, from_host, is_numpy, location_of, namespace, to_host
 from ..engines import Batch, Plan, gather
 from ..placing import check_transfer
 from .plan import to_device
 
-STRETCH = 2**22  # elements that are dense at once, 32 MB of float64; at least one batch
+CHUNK = 2**22  # elements that are dense at once, 32 MB of float64; at least one batch
 
 
 class SparseRows:
@@ -36,18 +36,20 @@ class SparseRows:
         a = self.csr[rows].toarray()
         if is_numpy(self.like):
             return a
-        check_transfer(a, home(self.like), "rows of the sparse X", "pass X dense, from there")
+        check_transfer(
+            a, location_of(self.like), "rows of the sparse X", "pass X dense, from there"
+        )
         return from_host(a, self.like)
 
     def cuts(self, n: int, size: int = 1) -> list[slice]:
-        """Cut n groups of `size` rows into stretches, equal but for the last, as slices."""
+        """Cut n groups of `size` rows into chunks, equal but for the last, as slices."""
         step = max(1, at_once(self.shape[1]) // size)
         return [slice(i, min(i + step, n)) for i in range(0, n, step)]
 
 
 def at_once(n_features: int) -> int:
     """Return how many rows are dense at once."""
-    return max(1, STRETCH // n_features)
+    return max(1, CHUNK // n_features)
 
 
 def like_of(x) -> Array:
@@ -75,10 +77,10 @@ def run_plan(run, carry, data, plan, dtype):
 def batch_of(data, plan, dtype, *, xp) -> Batch:
     """Return the batch of a host plan's one step."""
     x, y = data
-    now = to_device(plan, y, dtype).at(0)
+    hyper = to_device(plan, y, dtype).at(0)
     if not isinstance(x, SparseRows):
-        return gather(data, now, xp=xp)
-    return Batch(x.dense(plan.rows[0]), xp.take(y, now.rows, axis=0), now)
+        return gather(data, hyper, xp=xp)
+    return Batch(x.dense(plan.rows[0]), xp.take(y, hyper.rows, axis=0), hyper)
 
 
 def value_range(x) -> tuple[float, float]:
@@ -90,20 +92,20 @@ def value_range(x) -> tuple[float, float]:
 
 
 def batches_of(data, plan, dtype, *, xp) -> Callable[[], Iterable[Batch]]:
-    """Return a function that gives a plan's one batch: whole, or of a sparse X stretch by stretch.
+    """Return a function that gives a plan's one batch: whole, or of a sparse X chunk by chunk.
 
-    The stretches' weights sum to one together, and only the first has the penalty.
+    The chunks' weights sum to one together, and only the first has the penalty.
     """
     x, y = data
     if not isinstance(x, SparseRows):
         whole = gather(data, to_device(plan, x, dtype).at(0), xp=xp)
         return lambda: (whole,)
 
-    def stretches():
+    def chunks():
         for cut in x.cuts(x.shape[0]):
             n = cut.stop - cut.start
-            now = plan._replace(weights=plan.weights[:, cut], n_rows=np.full(1, float(n)))
-            now = now if cut.start == 0 else now._replace(decay=np.zeros(1))
-            yield Batch(x.dense(cut), y[cut, ...], to_device(now, y, dtype).at(0))
+            hyper = plan._replace(weights=plan.weights[:, cut], n_rows=np.full(1, float(n)))
+            hyper = hyper if cut.start == 0 else hyper._replace(decay=np.zeros(1))
+            yield Batch(x.dense(cut), y[cut, ...], to_device(hyper, y, dtype).at(0))
 
-    return stretches
+    return chunks

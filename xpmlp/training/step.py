@@ -50,8 +50,8 @@ class Step:
         value, grads, buffers = self.gradient(
             carry.params, carry.buffers, batch, xp=xp, kernels=kernels
         )
-        penalty, grads = self.penalise(grads, carry.params, batch.now, xp=xp)
-        params, state = self.update(grads, carry.state, carry.params, batch.now, xp=xp)
+        penalty, grads = self.penalise(grads, carry.params, batch.hyper, xp=xp)
+        params, state = self.update(grads, carry.state, carry.params, batch.hyper, xp=xp)
         return Carry(params, buffers, state), (
             value,
             xp.zeros_like(value) if penalty is None else penalty,
@@ -59,16 +59,16 @@ class Step:
 
     def gradient(self, params, buffers, batch, *, xp, kernels):
         """Return the data loss, its gradient as a store, and the next buffers."""
-        now = batch.now
-        ctx = Ctx(xp, True, kernels, now.weights, now.n_rows, now.key, need_dx=False)
+        hyper = batch.hyper
+        ctx = Ctx(xp, True, kernels, hyper.weights, hyper.n_rows, hyper.key, need_dx=False)
         p = self.layout.unpack(params | buffers, xp=xp)
         outputs, caches = self.network.forward(p, batch.x, ctx)
-        value, d_outputs = self.loss(outputs, batch.y, now.weights, xp=xp)
+        value, d_outputs = self.loss(outputs, batch.y, hyper.weights, xp=xp)
         _, updates = self.network.backward(p, d_outputs, caches, ctx)
         grads = self.layout.pack(updates, xp=xp)
         return value, grads, {name: grads.pop(name) for name in buffers}
 
-    def penalise(self, grads, params, now, *, xp):
+    def penalise(self, grads, params, hyper, *, xp):
         """Return the L2 penalty (None without alpha) and the gradients with it.  Donates grads.
 
         0.5 alpha ||W||^2 / (sum of the batch's raw weights), offsets excluded, as scikit-learn.
@@ -76,19 +76,19 @@ class Step:
         penalty = None
         for name in params:
             if self.penalised and self.layout.groups[name].decay:
-                shrunk = now.decay * params[name]
+                shrunk = hyper.decay * params[name]
                 own = 0.5 * xp.sum(shrunk * params[name], axis=(-2, -1))
                 penalty = own if penalty is None else penalty + own
                 grads[name] += shrunk
         return penalty, grads
 
-    def update(self, grads, state, params, now, *, xp):
+    def update(self, grads, state, params, hyper, *, xp):
         """Return params and state after the rule.  Donates all three."""
         if self.max_grad_norm:
             grads = clip_gradients(grads, self.max_grad_norm, xp=xp)
-        shrink = now.shrink if self.decoupled else None
+        shrink = hyper.shrink if self.decoupled else None
         groups, average = self.layout.groups, state.get("ema")
-        params, state = update(self.rule, grads, state, params, now.rate, shrink, groups, xp=xp)
+        params, state = update(self.rule, grads, state, params, hyper.rate, shrink, groups, xp=xp)
         if self.max_norm:
             weights = self.layout.decayed
             tree = map_params(
@@ -121,7 +121,7 @@ def full_gradient(step, *, xp, kernels):
 
     def objective(params, buffers, batch):
         value, grads, _ = step.gradient(params, buffers, batch, xp=xp, kernels=kernels)
-        penalty, grads = step.penalise(grads, params, batch.now, xp=xp)
+        penalty, grads = step.penalise(grads, params, batch.hyper, xp=xp)
         return (value if penalty is None else value + penalty), value, grads
 
     return objective

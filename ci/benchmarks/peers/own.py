@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from xpmlp.arrays import Home, array_at, from_host, to_host
+from xpmlp.arrays import Location, array_at, from_host, to_host
 from xpmlp.engines import DEFAULTS, Carry, Options, engine_for
 from xpmlp.estimators import MLPClassifier, MLPRegressor
 from xpmlp.nn import Dense, Layout, Network
@@ -16,7 +16,7 @@ from xpmlp.transfers import counting
 
 from .base import Contender, Ready, predicting, quietly, repeated, waited
 
-HOMES = {"cpu": Home("numpy", "cpu"), "cuda": Home("cupy", "cuda:0")}
+HOMES = {"cpu": Location("numpy", "cpu"), "cuda": Location("cupy", "cuda:0")}
 
 
 def _network(case, like):

@@ -10,7 +10,7 @@ from numba import typeof
 
 from ...nn import Dense, Embedding
 from ...nn.activations import get_activation
-from ...randomness import at_place
+from ...randomness import fold_in
 from ..base import Plan
 from ..chain import chain_of
 from . import activations, kernels, steps
@@ -52,7 +52,7 @@ class Table:
                 continue
             if link.W is None:
                 row[steps.KIND], self.scales[i] = steps.DROPOUT, 1.0 / (1.0 - link.layer.rate)
-                row[steps.WORD] = int(at_place(np.zeros((1, 2), np.int32), (i,))[0, 0])
+                row[steps.WORD] = int(fold_in(np.zeros((1, 2), np.int32), (i,))[0, 0])
                 row[steps.THRESHOLD] = round(link.layer.rate * 2**24)
                 continue
             record = get_activation(link.layer.activation)

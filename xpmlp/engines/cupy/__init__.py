@@ -24,10 +24,10 @@ from ..torch import torch_engine
 from .fused import KERNELS, FusedRule
 from .graph import Player
 from .kernels import compile_ahead
+from .out_of_memory import OutOfMemoryError, careful_run, fitting, free_pools, in_parts
 from .products import CupyProducts, LtProducts, NoAlgorithm, lt_here
 from .program import Program
 from .proof import proven_run
-from .trouble import OutOfMemoryError, careful_run, fitting, free_pools, in_parts
 from .units import rule_of, units_of
 
 IDLE_BYTES = 256 << 20  # of buffers that are kept for the next fit of the same step
@@ -75,7 +75,7 @@ def prepare_card(device: int, dtype: str, options) -> None:
 
 
 def _contiguous(a):
-    """Return data as kernels read them, where memory holds a copy: else each stretch makes one."""
+    """Return data as kernels read them, where memory holds a copy: else each chunk makes one."""
     try:
         return cupy.ascontiguousarray(a)
     except OutOfMemoryError:
@@ -205,7 +205,7 @@ def _cupy_products(by_time):
     return CupyProducts()
 
 
-class Shelf:
+class ProgramCache:
     """Programs by step: those at work, and idle ones for the next fit of an equal step."""
 
     def __init__(self):
@@ -259,10 +259,10 @@ class Shelf:
         free_pools()
 
 
-SHELF = Shelf()
+SHELF = ProgramCache()
 
 
-class Borrowed(NamedTuple):
+class ExternalStream(NamedTuple):
     """Another library's stream, in CUDA's protocol for it."""
 
     ptr: int
@@ -290,7 +290,7 @@ def torch_through_cupy(xp, options) -> Engine:
             device = plan.rows.device
             stream = torch.cuda.current_stream(device).cuda_stream
             on_stream = (
-                cupy.cuda.Stream.from_external(Borrowed(stream)) if stream else nullcontext()
+                cupy.cuda.Stream.from_external(ExternalStream(stream)) if stream else nullcontext()
             )
             with cupy.cuda.Device(device.index), on_stream:
                 carry, data, plan = (_mapped(cupy.from_dlpack, v) for v in (carry, data, plan))

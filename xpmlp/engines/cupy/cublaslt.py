@@ -2,7 +2,7 @@
 
 CuPy's own products refuse to be captured into a graph; these take a stream and a workspace of ours.
 cuda-pathfinder, which CuPy requires, finds the library. Names and numbers are those of cublasLt.h,
-without their prefixes; tests/test_cublaslt.py compares them with NVIDIA's header.
+without their prefixes; tests/engines/test_cublaslt.py compares them with NVIDIA's header.
 """
 
 import ctypes

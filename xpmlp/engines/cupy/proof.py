@@ -31,7 +31,7 @@ from ...transfers import counting, note
 from ..base import Carry, Options, copy_carry, copy_store
 from .drawn import Signs, drawn
 from .graph import UNROLLED
-from .trouble import fitting, gradient_in_parts
+from .out_of_memory import fitting, gradient_in_parts
 
 # Of products, by matmul_precision, else by dtype: the unit of rounding, and the tests' bounds of
 # the engine, of the norm.
@@ -76,7 +76,7 @@ def proven_run(step, options, plain, lend, *, xp):
     """Return the run of one fit: by a program that has proven itself, else by plain operations.
 
     plain: a run; lend(lead, carry): a context with a program and its player. A fit that runs
-    plainly once does so to its end. An error in a later stretch is raised: the state is lost then.
+    plainly once does so to its end. An error in a later chunk is raised: the state is lost then.
     """
     why = ""  # plain operations are taken
 
@@ -89,7 +89,7 @@ def proven_run(step, options, plain, lend, *, xp):
             try:
                 with lend(subject.lead, carry) as (program, play):
                     took = _seconds_of_proof(subject, program, play, plain, xp)
-                    touched = program.owns(carry)  # from an earlier stretch, and overwritten now
+                    touched = program.owns(carry)  # from an earlier chunk, and overwritten now
                     made = program.run(carry, data, plan, play)
                 note(proof={"result": EQUAL, "seconds": took})
                 return made
@@ -202,9 +202,9 @@ class Proof:
 
         def moved(signs):
             own = carry._replace(params=self._moved(carry.params, signs))
-            now = plan._replace(weights=signs.of(plan.weights))
+            hyper = plan._replace(weights=signs.of(plan.weights))
             data = self.data[0], signs.of(self.data[1])
-            return self._gradient(own, data, now, Kernels(dense_forward=signs.dense_forward))
+            return self._gradient(own, data, hyper, Kernels(dense_forward=signs.dense_forward))
 
         got = self._named("the gradient of {}", grads) | {"the loss": losses[0].T}
         want = self._gradient(carry, self.data, plan, Kernels())
@@ -223,12 +223,12 @@ class Proof:
 
     def _of_update(self, carry, plan, grads, after, penalty, floors):
         """Return what differs in an update by a gradient."""
-        step, xp, now = self.step, self.xp, plan.at(0)
+        step, xp, hyper = self.step, self.xp, plan.at(0)
 
         def plainly(grads, state):
             params = copy_store(carry.params, xp=xp)
-            penalty, grads = step.penalise(grads, params, now, xp=xp)
-            params, state = step.update(grads, state, params, now, xp=xp)
+            penalty, grads = step.penalise(grads, params, hyper, xp=xp)
+            params, state = step.update(grads, state, params, hyper, xp=xp)
             penalty = {} if penalty is None else {"the penalty": penalty[..., None]}
             return penalty | self._made(carry, Carry(params, {}, state))
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...nn.activations import get_activation
 from ...optim import SGD, Adagrad, Adam, AdamW, RMSprop
-from ...randomness import at_place
+from ...randomness import fold_in
 from ..chain import chain_of, has_kernels
 
 # As kernels.cu counts them; `slope` takes z for the second kind, else the activation.
@@ -36,7 +36,7 @@ def units_of(step):
         if link.W:
             units.append(Unit(link, get_activation(link.layer.activation).name))
         elif link.layer.rate:
-            word = int(at_place(np.zeros((1, 2), np.int32), (i,))[0, 0])
+            word = int(fold_in(np.zeros((1, 2), np.int32), (i,))[0, 0])
             drop = word % 2**32, round(link.layer.rate * 2**24), 1.0 / (1.0 - link.layer.rate)
             if units:
                 units[-1] = units[-1]._replace(drop=drop)

@@ -318,18 +318,18 @@ def _check_estimator(estimator, data, dtype):
         decoupled=False,
     )  # fmt: skip
     plan = make_plan(step.rule, np.arange(n), batch_size=n, lr=0.0, seed=0, alpha=problem.alpha)
-    now = to_device(plan, x, dtype).at(0)
+    hyper = to_device(plan, x, dtype).at(0)
     objective = engine.compile(full_gradient(step, xp=xp, kernels=engine.kernels))
 
     def run(arrays):
         moved = {leaf.name: from_host(a, x, dtype) for leaf, a in zip(trained, arrays[1:])}
-        return objective(moved, buffers, Batch(from_host(arrays[0], x, dtype), targets, now))
+        return objective(moved, buffers, Batch(from_host(arrays[0], x, dtype), targets, hyper))
 
     arrays = [to_host(x), *(to_host(store[leaf.name]) for leaf in trained)]
     total, _, grads = run(arrays)
-    ctx = Ctx(xp, True, engine.kernels, now.weights, now.n_rows, now.key)
+    ctx = Ctx(xp, True, engine.kernels, hyper.weights, hyper.n_rows, hyper.key)
     outputs, caches = network.forward(params, x, ctx)
-    d = problem.loss(outputs, targets, now.weights)[1]
+    d = problem.loss(outputs, targets, hyper.weights)[1]
     gradients = [network.backward(params, d, caches, ctx)[0], *(grads[t.name] for t in trained)]
     paths = [leaf.slots[0].path for leaf in trained]
     report = GradientReport(type(estimator).__name__)

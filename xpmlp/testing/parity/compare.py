@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...arrays import Array, home, is_array, namespace, to_host
+from ...arrays import Array, is_array, location_of, namespace, to_host
 from ...engines import Engine, engine_for, generic_engine
 from ..backends import Backend, dtype_name, one_line
 
@@ -220,7 +220,7 @@ def _misplaced(a, b, like, dtype):
         return f"is a {type(a).__name__}, expected an array"
     names = ("library", "device", "dtype", "shape")
     dtype = dtype if b.dtype.kind == "f" else b.dtype.name
-    expected = (*home(like), dtype, b.shape)
-    got = (*home(a), dtype_name(a), tuple(a.shape))
+    expected = (*location_of(like), dtype, b.shape)
+    got = (*location_of(a), dtype_name(a), tuple(a.shape))
     wrong = [f"{n} is {g}, expected {e}" for n, g, e in zip(names, got, expected) if g != e]
     return "; ".join(wrong)

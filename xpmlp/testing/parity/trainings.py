@@ -126,9 +126,9 @@ def _draws(place, problem, params, n_epochs):
             masks.append(place.engine.kernels.random_bits(*args, **options))
             return masks[-1]
 
-        x, _, now = gather(data, plan, xp=place.xp)
+        x, _, hyper = gather(data, plan, xp=place.xp)
         kernels = place.engine.kernels._replace(random_bits=random_bits)
-        ctx = nn.Ctx(place.xp, True, kernels, now.weights, now.n_rows, now.key)
+        ctx = nn.Ctx(place.xp, True, kernels, hyper.weights, hyper.n_rows, hyper.key)
         network.forward(params, x, ctx)
         return masks
 

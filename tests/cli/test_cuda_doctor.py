@@ -13,7 +13,7 @@ import pytest
 
 from xpmlp.cli import cuda, cuda_probe, doctor
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 NONE = {"cuda": None, "wsl": False, "container": False, "module": False, "card": False}
 CARD = {
     "visible": None, "n": 1, "name": "NVIDIA H100", "capability": [9, 0], "code": 0,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from xpmlp import MLPClassifier, MLPRegressor, nn
-from xpmlp.arrays import home
+from xpmlp.arrays import location_of
 from xpmlp.cli import main
 from xpmlp.engines import engine_for
 from xpmlp.errors import DeviceError
@@ -176,7 +176,7 @@ MISPLACED = {
 
 @pytest.mark.parametrize("said", MISPLACED)
 def test_a_result_in_another_library_place_dtype_or_shape_is_told(said):
-    change = lambda x: MISPLACED[said](x) if home(x).library == "array_api_strict" else x
+    change = lambda x: MISPLACED[said](x) if location_of(x).library == "array_api_strict" else x
     own = nn.ActivationFunction(
         "own", lambda z, xp: change(xp.tanh(z)), lambda da, z, a, xp: 1.0 * da
     )
@@ -189,7 +189,7 @@ def plant_kernel(monkeypatch, name, faulty):
 
     def engine_of(x):
         engine = engine_for(x)
-        if home(x).library != "array_api_strict":
+        if location_of(x).library != "array_api_strict":
             return engine
         kernel = getattr(engine.kernels, name)
         return engine._replace(kernels=engine.kernels._replace(**{name: faulty(kernel)}))

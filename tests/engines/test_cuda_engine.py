@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CHECKS = [path for path in sorted((ROOT / "tests" / "standin").glob("cuda_*.py"))
           if "\ndef test_" in path.read_text()]  # fmt: skip
 

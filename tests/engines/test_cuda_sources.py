@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parent.parent / "xpmlp" / "engines" / "cupy" / "kernels.cu"
+SOURCE = Path(__file__).parents[2] / "xpmlp" / "engines" / "cupy" / "kernels.cu"
 KERNELS = re.findall(
     r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\)\s)?(\w+)\(', SOURCE.read_text()
 )

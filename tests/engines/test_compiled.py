@@ -13,7 +13,7 @@ from xpmlp.nn import Ctx, Dropout
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.losses import LOSSES
 from xpmlp.optim import SGD, Adam, AdamW
-from xpmlp.randomness import at_place, step_keys
+from xpmlp.randomness import fold_in, step_keys
 
 maths = pytest.importorskip("xpmlp.engines.compiled.maths", reason="compiled code needs numba")
 from numba import njit  # noqa: E402
@@ -282,7 +282,7 @@ def test_dropout_drops_what_the_layer_drops_whichever_row_it_begins_with(n, rate
     x = np.random.default_rng(0).normal(size=(n, D)).astype(dtype)
     for key in step_keys(7, np.arange(3)):
         want, _ = layer.forward({}, x, Ctx(np, True, key=key, place=place))
-        word = int(at_place(np.zeros((1, 2), np.int32), place)[0, 0])
+        word = int(fold_in(np.zeros((1, 2), np.int32), place)[0, 0])
         scale = x.dtype.type(1.0 / (1.0 - rate))
         threshold = round(rate * 2**24)
         for first in {0, n // 3}:

@@ -59,24 +59,24 @@ def _too_small(reason, divisible):
     )
 
 
-def gradient_in_parts(step, carry, data, now, n, *, xp, kernels):
+def gradient_in_parts(step, carry, data, hyper, n, *, xp, kernels):
     """Return `step.gradient` of a batch, summed over parts of n rows: the weights sum to one."""
     # The update takes about so much more, and must not fail half done.
     room = [xp.empty_like(p) for p in carry.params.values() for _ in range(4)]
-    made = _in_parts(step, carry, data, now, n, xp, kernels)
+    made = _in_parts(step, carry, data, hyper, n, xp, kernels)
     del room
     return made
 
 
-def _in_parts(step, carry, data, now, n, xp, kernels):
+def _in_parts(step, carry, data, hyper, n, xp, kernels):
     if n >= step.batch_size:
-        batch = gather(data, now, xp=xp)
+        batch = gather(data, hyper, xp=xp)
         return step.gradient(carry.params, carry.buffers, batch, xp=xp, kernels=kernels)
     grads: dict = {}
     value = None
     for first in range(0, step.batch_size, n):
         part = slice(first, first + n)
-        own = now._replace(rows=now.rows[..., part], weights=now.weights[..., part])
+        own = hyper._replace(rows=hyper.rows[..., part], weights=hyper.weights[..., part])
         bits = partial(kernels.random_bits, first=first)
         more, part_grads, _ = step.gradient(
             carry.params, {}, gather(data, own, xp=xp), xp=xp,
@@ -94,11 +94,11 @@ def careful_run(step, *, xp, kernels):
     def run(carry, data, plan):
         losses, n = [], step.batch_size
         for i in range(plan.rows.shape[0]):
-            now = plan.at(i)
-            attempt = partial(gradient_in_parts, step, carry, data, now, xp=xp, kernels=kernels)
+            hyper = plan.at(i)
+            attempt = partial(gradient_in_parts, step, carry, data, hyper, xp=xp, kernels=kernels)
             (value, grads, buffers), n = fitting(attempt, n, divisible=not carry.buffers)
-            penalty, grads = step.penalise(grads, carry.params, now, xp=xp)
-            params, state = step.update(grads, carry.state, carry.params, now, xp=xp)
+            penalty, grads = step.penalise(grads, carry.params, hyper, xp=xp)
+            params, state = step.update(grads, carry.state, carry.params, hyper, xp=xp)
             carry = carry._replace(params=params, buffers=buffers, state=state)
             losses.append((value, xp.zeros_like(value) if penalty is None else penalty))
         return carry, xp.stack([xp.stack(kind) for kind in zip(*losses)])

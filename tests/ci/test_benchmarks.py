@@ -16,7 +16,7 @@ import pytest
 
 from xpmlp.errors import DataError, DeviceError
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 from ci import benchmarks  # noqa: E402
 from ci.benchmarks import CONTENDERS, Case, report  # noqa: E402

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "ci"))
 import gpu_bundle  # noqa: E402
 from gpu_bundle import BundleError, bundle  # noqa: E402

@@ -29,7 +29,7 @@ NO_CARD = {"driver": {"cuda": None} | dict.fromkeys(("wsl", "container", "module
 
 @pytest.fixture
 def no_card(monkeypatch):
-    """Ask no driver; `tests/test_cuda_doctor.py` does."""
+    """Ask no driver; `tests/cli/test_cuda_doctor.py` does."""
     monkeypatch.setattr(cuda_probe, "ask", lambda: NO_CARD)
 
 

@@ -17,7 +17,7 @@ from xpmlp.tables.datasets import BUILT_IN, load_dataset, load_features
 from xpmlp.tables.idx import read_idx
 from xpmlp.tables.reading import read_table
 
-SHARED = Path(__file__).parents[1].parent / "shared" / "data"
+SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
 def refused(words, read, *args):

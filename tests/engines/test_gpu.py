@@ -11,7 +11,7 @@ import pytest
 from xpmlp.errors import DeviceError
 from xpmlp.testing.backends import find
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "ci"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "ci"))
 import gpu  # noqa: E402
 import gpu_record  # noqa: E402
 

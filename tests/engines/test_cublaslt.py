@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from emulator import lt_numbers as standin
 
-PATH = Path(__file__).parent.parent / "xpmlp" / "engines" / "cupy" / "cublaslt.py"
+PATH = Path(__file__).parents[2] / "xpmlp" / "engines" / "cupy" / "cublaslt.py"
 ENUMERATIONS = {
     "DATA_TYPES": lambda name: "CUDA_R_" + {"bfloat16": "16BF"}.get(name, name[5:] + "F"),
     "COMPUTE_TYPES": lambda name: (

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
 from xpmlp import MLPClassifier, MLPRegressor, engines
-from xpmlp.arrays import home, namespace, to_host
+from xpmlp.arrays import location_of, namespace, to_host
 from xpmlp.errors import DeviceError
 from xpmlp.nn.layers import BUFFERS, Layer
 from xpmlp.testing.backends import find
@@ -34,9 +34,9 @@ ARGS = {"hidden_layer_sizes": (9, 5), "max_iter": 4, "random_state": 3, "batch_s
 
 
 @pytest.fixture(autouse=True)
-def short_stretches(monkeypatch):
-    """Cut 103 rows of 20 features into stretches of three batches of 10 rows, and a shorter one."""
-    monkeypatch.setattr(rows, "STRETCH", 3 * 10 * 20)
+def short_chunks(monkeypatch):
+    """Cut 103 rows of 20 features into chunks of three batches of 10 rows, and a shorter one."""
+    monkeypatch.setattr(rows, "CHUNK", 3 * 10 * 20)
 
 
 def fitted(make, X, y, sample_weight=None, *, validation=None, **changes):
@@ -87,14 +87,14 @@ def test_a_sparse_fit_is_the_dense_fit_to_the_last_bit(solver, shuffle, batch_si
 
 
 @pytest.mark.parametrize("task", TARGETS)
-def test_lbfgs_sums_its_objective_over_stretches(task):
+def test_lbfgs_sums_its_objective_over_chunks(task):
     make, y = TARGETS[task]
     changes = {"solver": "lbfgs", "alpha": 0.1, "max_iter": 8}
     assert_same(*(fitted(make, x, y, WEIGHTS, **changes) for x in (CSR, X)), tolerance=1e-6)
 
 
 def test_lbfgs_takes_few_rows_as_one_batch_to_the_last_bit(monkeypatch):
-    monkeypatch.setattr(rows, "STRETCH", X.size)
+    monkeypatch.setattr(rows, "CHUNK", X.size)
     make, y = TARGETS["regression"]
     assert_same(*(fitted(make, x, y, solver="lbfgs") for x in (CSR, X)))
 
@@ -161,7 +161,7 @@ def test_sparse_rows_are_made_dense_where_the_model_lives(library, solver):
             model.fit(backend.asarray(one.toarray()), y).fit(x, y, X_val=one[:50], y_val=y[:50])
         models.append(model)
     sparse, dense = models
-    assert home(sparse.coefs_[0]) == home(dense.coefs_[0])
+    assert location_of(sparse.coefs_[0]) == location_of(dense.coefs_[0])
     for a, b in zip(sparse.coefs_, dense.coefs_):
         assert relative_error(to_host(a), to_host(b)) < 1e-5
     np.testing.assert_allclose(sparse.loss_curve_, dense.loss_curve_, rtol=1e-5)
@@ -170,8 +170,8 @@ def test_sparse_rows_are_made_dense_where_the_model_lives(library, solver):
     assert relative_error(got, to_host(dense.predict(backend.asarray(one.toarray())))) < 1e-5
 
 
-@pytest.mark.parametrize(("solver", "stretches"), [("adam", 1.6), ("lbfgs", 2.3)])
-def test_a_wide_x_is_never_dense_as_a_whole(monkeypatch, solver, stretches):
+@pytest.mark.parametrize(("solver", "chunks"), [("adam", 1.6), ("lbfgs", 2.3)])
+def test_a_wide_x_is_never_dense_as_a_whole(monkeypatch, solver, chunks):
     monkeypatch.undo()
     wide = sp.random_array((4000, 20000), density=0.001, rng=np.random.default_rng(1))
     y = np.arange(4000) % 2
@@ -183,7 +183,7 @@ def test_a_wide_x_is_never_dense_as_a_whole(monkeypatch, solver, stretches):
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < stretches * 8 * rows.STRETCH < 0.15 * 8 * 4000 * 20000
+    assert peak < chunks * 8 * rows.CHUNK < 0.15 * 8 * 4000 * 20000
 
 
 def test_bad_sparse_x_is_refused_in_a_sentence_and_changes_nothing():

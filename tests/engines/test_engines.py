@@ -337,7 +337,7 @@ def test_gradients_and_losses_of_a_step_stay_in_the_compute_dtype(xp_eager):
         value, grads, _ = p.step.gradient(
             p.carry.params, p.carry.buffers, batch, xp=xp.xp, kernels=Kernels()
         )
-        penalty, grads = p.step.penalise(grads, p.carry.params, batch.now, xp=xp.xp)
+        penalty, grads = p.step.penalise(grads, p.carry.params, batch.hyper, xp=xp.xp)
         assert {dtype_name(a) for _, a in leaves([value, penalty, grads])} == {dtype}
 
 

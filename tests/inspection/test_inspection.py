@@ -15,7 +15,7 @@ from conftest import assert_derivative, relative_error
 
 import xpmlp
 from xpmlp import MLPClassifier, MLPRegressor, nn
-from xpmlp.arrays import free_memory, home
+from xpmlp.arrays import free_memory, location_of
 from xpmlp.cli import main
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.losses import LINKS, LOSSES
@@ -185,7 +185,7 @@ def test_every_library_tells_the_same(xp):
         assert relative_error(a.gradient, b.gradient) < tolerance
         assert a.ratio == pytest.approx(b.ratio, rel=1e-2 if dtype == "float32" else 1e-9)
     assert [layer.dead for layer in got.layers] == [layer.dead for layer in want.layers]
-    assert got.title != want.title or home(xp.asarray(x)).library == "numpy"
+    assert got.title != want.title or location_of(xp.asarray(x)).library == "numpy"
 
 
 def test_layers_of_every_kind_get_sensible_lines():
@@ -427,7 +427,7 @@ def test_every_device_says_what_is_free_or_that_it_does_not_know(xp):
     assert free is None or 0 < free < 2**50
     x = xp.asarray(np.ones((6, 2), "float32"))
     plan = xpmlp.plan(NETWORK, x)
-    assert home(x).library in plan.title and (plan.free is None or plan.free > 0)
+    assert location_of(x).library in plan.title and (plan.free is None or plan.free > 0)
     silent = replace(plan, free=None)
     assert silent.fits is None and "does not say what is free" in str(silent)
 
