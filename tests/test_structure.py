@@ -20,6 +20,7 @@ FLOORS = {
     "randomness": 0,
     "errors": 0,
     "atomic": 0,
+    "words": 0,
     "nn": 1,
     "optim": 1,
     "engines": 2,

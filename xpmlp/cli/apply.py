@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import click
 
 from ..errors import DataError
+from ..words import first_of, plural
 from .command import Command
 from .data import (
     check_array,
@@ -172,9 +173,9 @@ def _tell(model, sheet):
         unknown = [text for text in found if text is not None and text not in column.categories]
         if unknown:
             n = sum(found[text] for text in unknown)
-            shown = ", ".join(map(repr, unknown[:3])) + (", ..." if len(unknown) > 3 else "")
+            shown = first_of([*map(repr, unknown)], 3)
             click.echo(
-                f"Note: column {column.name!r} holds {shown} in {n:,} row{'s' * (n > 1)}, which "
+                f"Note: column {column.name!r} holds {shown} in {plural(n, 'row')}, which "
                 "the model does not know and takes as missing.", err=True,
             )  # fmt: skip
 

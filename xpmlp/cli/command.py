@@ -1,10 +1,11 @@
 """Commands whose options stand in sections of the help and may come from a TOML file."""
 
 import tomllib
-from difflib import get_close_matches
 
 import click
 from click.core import ParameterSource
+
+from ..words import nearest
 
 FILE = "file of options"  # where a context keeps its name
 OF_TRAIN = ("json", "out", "plot", "quiet", "test")  # what other commands skip in a file for train
@@ -76,7 +77,7 @@ def _read(ctx, param, path):
         if in_train and name in OF_TRAIN and ctx.command.name != "train":
             continue
         if name not in params:
-            near = get_close_matches(name, params, 1, 0)[0]
+            near = nearest(name, params)
             raise click.UsageError(
                 f"{path}: {key!r} is no option of xpmlp {ctx.command.name}; did you mean "
                 f"{_key(params[near])!r}?"

@@ -5,6 +5,7 @@ import os
 import click
 
 from ..errors import DataError
+from ..words import plural
 from .data import check_targets, columns_of, how_to_read, is_table, opened_data, types_of_labels
 
 
@@ -110,7 +111,7 @@ def check_enough(place, labels, least):
     if counts.min() < least:
         n, label = int(counts.min()), classes[counts.argmin()]
         raise DataError(
-            f"{place} cannot be split to hold rows out: only {n} row{'s' * (n > 1)} of the label "
+            f"{place} cannot be split to hold rows out: only {plural(n, 'row')} of the label "
             f"{label!s}, expected {least} or more: drop the label, or find more rows of it"
             f"{', or say --task regression' if classes.dtype.kind in 'iuf' else ''}."
         )

@@ -13,8 +13,8 @@ import numpy as np
 from ..arrays import free_memory
 from ..errors import DataError, DeviceMemoryError
 from ..nn import Embedding
-from ..tables.common import listed
 from ..tables.frame import EMPTY, as_text
+from ..words import listed
 
 SMALL = 64  # categories that become 0/1 columns, which compiled code runs; more: learnt vectors
 MOST = 1000  # categories of a column that are told apart, the most frequent; the others are unknown

@@ -3,10 +3,10 @@
 import csv
 import gzip
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
@@ -40,13 +40,6 @@ def require(ok: bool, message: str) -> None:
     """Raise DataError with the message unless `ok`."""
     if not ok:
         raise DataError(message)
-
-
-def listed(names: Iterable[Any]) -> str:
-    """Return names for a message, a long list cut short."""
-    names = list(names)
-    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-    return ", ".join(map(repr, names[:12])) + more
 
 
 @contextmanager

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 
 from ..atomic import StrPath
 from ..errors import DataError
+from ..words import nearest
 from .common import Table, require
 from .idx import read_idx_folder
 from .npz import read_npz
@@ -46,7 +46,7 @@ def load_dataset(source: StrPath, target: str | None = None) -> Table:
     if os.path.isdir(source):
         return read_idx_folder(path)
     if not is_file:  # Path.is_file raises where a name is too long
-        near = get_close_matches(str(source), BUILT_IN, 1, 0)[0]
+        near = nearest(str(source), BUILT_IN)
         names = f"a built-in data set ({', '.join(BUILT_IN)}; the nearest is {near!r})"
         raise DataError(f"{source} does not exist, expected a file, a folder or {names}.")
     if name.endswith(".npz"):

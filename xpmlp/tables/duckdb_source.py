@@ -3,10 +3,9 @@
 import glob
 import gzip
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from errno import ENOSPC
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -187,14 +186,3 @@ def _read(connection: Any, dialect: Dialect) -> int:
 
 def _quoted(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return the name that is written most like this one."""
-    return get_close_matches(name, list(names), 1, 0)[0]
-
-
-def short(text: str) -> str:
-    """Return a text for a message, cut short."""
-    text = text.strip()
-    return repr(text if len(text) <= 60 else text[:60] + "...")

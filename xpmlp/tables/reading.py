@@ -11,10 +11,11 @@ import numpy as np
 
 from ..atomic import StrPath, atomic_write
 from ..errors import DataError
-from .common import Table, infer_task, listed, require
+from ..words import first_of, listed, nearest, plural, shortened
+from .common import Table, infer_task, require
 from .csv_repair import BadRow
 from .duckdb_frame import SheetFrame
-from .duckdb_source import PARQUET, Sheet, nearest, open_sheet, short
+from .duckdb_source import PARQUET, Sheet, open_sheet
 from .frame import Frame
 from .types import ALL, MISSING, Column, columns_of, described
 
@@ -64,7 +65,7 @@ class RawTable:
         told = [f"  {_told(self.sheet.place, row)}" for row in self.bad_rows[:LISTED]]
         more = len(self.bad_rows) - len(told)
         told += [f"  and {more:,} more"] if more else []
-        return "\n".join([f"{_rows(len(self.bad_rows))} left out of {self.name}:", *told])
+        return "\n".join([f"{plural(len(self.bad_rows), 'row')} left out of {self.name}:", *told])
 
 
 @contextmanager
@@ -221,9 +222,8 @@ class _Faults:
         first, place = bad_rows[0], self.sheet.place
         told = f"{self.sheet.path} {_told(place, first)}"
         if n_bad > 1:
-            others = ", ".join(str(row.line) for row in bad_rows[1:6])
-            more = ", ..." if n_bad > 6 else ""
-            told += f"; {n_bad:,} of {n_rows:,} rows are bad, the next in {place} {others}{more}"
+            others = first_of([str(row.line) for row in bad_rows[1:]], 5)
+            told += f"; {n_bad:,} of {n_rows:,} rows are bad, the next in {place} {others}"
         if policy == "error":
             return f"{told}: mend them, or leave them out by on_bad_row='skip' (--on-bad-row skip)."
         return f"{told}: that is more than the {most:g} of max_bad_rows (--max-bad-rows)."
@@ -264,7 +264,7 @@ def _loaded(sheet, columns, features, target, faults, bad_rows, left_out):
 def _told(place: str, row: BadRow) -> str:
     """Return a bad row as text."""
     column = f", column {row.column!r}" if row.column else ""
-    got = f"got {short(row.text)}" if row.text else "the cell is empty"
+    got = f"got {shortened(row.text.strip(), 60)!r}" if row.text else "the cell is empty"
     return f"{place} {row.line}{column}: {got}, {row.reason}"
 
 
@@ -272,10 +272,6 @@ def _values(column: SheetFrame) -> np.ndarray:
     """Return the values of a frame's only column, text at its width: it takes less than objects."""
     blocks = (block.column(0) for block in column.blocks())
     return np.concatenate([a.astype(str) if a.dtype == object else a for a in blocks])
-
-
-def _rows(n: int) -> str:
-    return f"{n:,} row{'s' if n > 1 else ''}"
 
 
 def _write(path: StrPath, bad_rows: list[BadRow]) -> None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import DataError
-from .common import listed, require
-from .duckdb_source import Sheet, nearest
+from ..words import first_of, listed, nearest, shortened
+from .common import require
+from .duckdb_source import Sheet
 
 # A cell that is one of these, or empty, is missing. They are what R, SQL, pandas and others write.
 MISSING = (
@@ -271,8 +272,8 @@ def described(connection: Any, columns: list[Column], target: str | None) -> str
         if column.frame_kind == "category":
             query = f"SELECT {c}, count(*) AS n FROM data WHERE {c} IS NOT NULL GROUP BY {c}"
             n = connection.execute(f"SELECT count(*) FROM ({query})").fetchone()[0]
-            first = connection.execute(f"{query} ORDER BY n DESC, {c} LIMIT 4").fetchall()
-            examples = ", ".join(_cut(text) for text, _ in first) + (", ..." if n > 4 else "")
+            first = connection.execute(f"{query} ORDER BY n DESC, {c} LIMIT 5").fetchall()
+            examples = first_of([_cut(text) for text, _ in first], 4)
             values = f"{n:,} different: {examples}" if n else "nothing to learn from"
         else:
             low, high = connection.execute(f"SELECT min({c}), max({c}) FROM data").fetchone()
@@ -292,5 +293,4 @@ def _moment(at: Any) -> str:
 
 
 def _cut(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= 20 else text[:19] + "…"
+    return shortened(" ".join(text.split()), 19, "…")

@@ -1,0 +1,32 @@
+"""Words for messages: counts with their noun, lists of names, the nearest name, texts cut short."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+
+def plural(n: int, noun: str) -> str:
+    """Return a count with its noun: "1 row", "12,345 rows"."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def listed(names: Iterable[Any]) -> str:
+    """Return names in quotes; of more than twelve the first, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - 12} more" * (len(names) > 12)
+    return ", ".join(map(repr, names[:12])) + more
+
+
+def first_of(texts: Sequence[str], most: int) -> str:
+    """Return the first texts: "a, b, c", or "a, b, ..." where there are more than `most`."""
+    return ", ".join([*texts[:most], *["..."] * (len(texts) > most)])
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return the name that is written most like this one."""
+    return get_close_matches(name, list(names), 1, 0)[0]
+
+
+def shortened(text: str, most: int, mark: str = "...") -> str:
+    """Return a text, after its first `most` letters a mark where it is longer."""
+    return text[:most] + mark * (len(text) > most)
