@@ -12,9 +12,11 @@ import pytest
 from conftest import find
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from xpmlp import MLPClassifier, MLPRegressor, load
+from xpmlp import MLPClassifier, MLPRegressor, load, load_model
 from xpmlp.errors import ModelFileError, ShapeError
 from xpmlp.model import ClassTargets, LabelTargets, NumberTargets, Scaling
+from xpmlp.model.container import read_container
+from xpmlp.nn.activations import get_activation
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4))
@@ -134,11 +136,14 @@ folder = sys.argv[1]
 model = load(f"{folder}/m")
 X = np.load(f"{folder}/x.npy")
 np.testing.assert_allclose(model.predict_proba(X), np.load(f"{folder}/p.npy"), atol=1e-12)
+model.save(f"{folder}/again")
+one = load(f"{folder}/again").predictor(1, method="predict_proba")
+np.testing.assert_array_equal(one(X[:1]), model.predict_proba(X[:1]))
 print(sorted({name.partition(".")[0] for name in sys.modules} & {"sklearn", "scipy"}))
 """
 
 
-def test_a_model_is_loaded_and_predicts_without_scikit_learn_and_scipy(tmp_path):
+def test_a_model_is_loaded_predicts_and_is_saved_without_scikit_learn_and_scipy(tmp_path):
     est = fitted(MLPClassifier, X, NAMES, feature_scale="standard")
     est.save(tmp_path / "m")
     np.save(tmp_path / "x.npy", X)
@@ -189,3 +194,41 @@ def test_what_does_not_fit_a_loaded_model_is_told(tmp_path):
     (tmp_path / "no").write_bytes(b"no model")
     with pytest.raises(ModelFileError):
         load(tmp_path / "no")
+
+
+@pytest.mark.parametrize("y", [*KINDS.values(), X[:, 0], X[:, :2]], ids=[*KINDS, "value", "values"])
+def test_a_model_saved_by_itself_is_the_same_model(tmp_path, y):
+    make = regressor if np.asarray(y).dtype.kind == "f" else fitted
+    est = make(*([] if make is regressor else [MLPClassifier]), X, y, feature_scale="standard")
+    est.model_.to("cpu").save(tmp_path / "m")
+    model = load(tmp_path / "m")
+    np.testing.assert_array_equal(model.predict(X), est.predict(X))
+    model.save(tmp_path / "again")
+    (first, meta), (second, again) = (read_container(tmp_path / f) for f in ("m", "again"))
+    assert meta == again and all((second[k] == a).all() for k, a in first.items())
+    with pytest.raises(ModelFileError, match=r"a model alone, without .* xpmlp\.load reads it"):
+        load_model(tmp_path / "m")
+
+
+def test_a_loaded_table_is_saved_exported_and_predicted_row_by_row(tmp_path):
+    est = fitted(MLPClassifier, TABLE, NAMES)
+    est.save(tmp_path / "m")
+    load(tmp_path / "m").save(tmp_path / "again")
+    model = load(tmp_path / "again")
+    one = model.predictor(1)
+    assert [one(TABLE[i : i + 1])[0] for i in range(9)] == est.predict(TABLE[:9]).tolist()
+    with pytest.raises(ValueError, match="n_rows must be a whole number > 0, got 0"):
+        model.predictor(0)
+    with pytest.raises(ValueError, match="method must be one of predict, predict_proba"):
+        model.predictor(1, method="save")
+    onnx = pytest.importorskip("onnx")
+    model.export(tmp_path / "m.onnx", about={"target": "colour"})
+    found = {p.key: p.value for p in onnx.load(tmp_path / "m.onnx").metadata_props}
+    assert found["task"] == '"multiclass"' and found["target"] == '"colour"'
+
+
+def test_a_model_with_code_of_your_own_is_not_saved(tmp_path):
+    own = get_activation("relu")._replace(name="mine")
+    with pytest.raises(TypeError, match="a model file holds no code of your own"):
+        fitted(MLPClassifier, X, NAMES, activation=own).model_.save(tmp_path / "m")
+    assert not [*tmp_path.iterdir()]

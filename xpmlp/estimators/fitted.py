@@ -3,7 +3,6 @@
 import warnings
 from copy import copy
 from dataclasses import replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,15 +15,12 @@ from ..arrays import array_at, copy_to, float_dtype, is_array, to_host
 from ..engines import Options
 from ..errors import DeviceError
 from ..model import Model, Scaling
-from ..model.onnx_export import export_model
-from ..model.predictor import own_copy, repeated
+from ..model.predictor import own_copy, predictor
 from ..placing import as_library_of, destination
 from .building import end_of_layer
 from .inputs import checked_rows, on_its_card
 from .model_file import save_model
 from .states import map_arrays
-
-METHODS = "predict", "predict_proba", "predict_log_proba", "decision_function"
 
 
 class Fitted(  # type: ignore[call-arg]
@@ -172,15 +168,9 @@ class Fitted(  # type: ignore[call-arg]
         >>> predict(np.asarray([[0.5]], np.float32)).round(1).tolist()
         [1.0]
         """
-        model = self.model_
-        if not isinstance(n_rows, Integral) or n_rows < 1:
-            raise ValueError(f"n_rows must be a whole number > 0, got {n_rows!r}.")
-        known = [name for name in METHODS if hasattr(self, name)]
-        if method not in known:
-            raise ValueError(f"method must be one of {', '.join(known)}, got {method!r}.")
         twin = copy(self)
-        twin._model, twin._state = own_copy(model), None
-        return repeated(twin._model, int(n_rows), method, getattr(twin, method))
+        twin._model, twin._state = own_copy(self.model_), None
+        return predictor(twin._model, n_rows, method, twin)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -371,13 +361,13 @@ class Fitted(  # type: ignore[call-arg]
         >>> label.tolist(), probabilities.shape
         ([0, 0], (2, 3))
         """
-        model, names = self.model_, getattr(self, "feature_names_in_", None)
-        about = {
-            "epochs": self.n_iter_total_,
-            "feature_names": None if names is None else [str(name) for name in names],
-            "target": getattr(self, "target_name_", None),
-        }
-        export_model(model, path, check=check, kind=type(self).__name__, about=about)
+        model = self.model_
+        about = {"estimator": type(self).__name__, "epochs": self.n_iter_total_}
+        if hasattr(self, "feature_names_in_"):
+            about["feature_names"] = [str(name) for name in self.feature_names_in_]
+        if hasattr(self, "target_name_"):
+            about["target"] = self.target_name_
+        model.export(path, check=check, about=about)
 
     def __copy__(self):
         """Return a shallow copy; by way of `__getstate__` a device's arrays would pass the host."""

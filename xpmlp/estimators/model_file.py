@@ -3,11 +3,11 @@
 import numpy as np
 from sklearn.base import is_classifier
 
-from .. import __version__
 from ..engines import Carry
-from ..model.container import FORMAT_VERSION, read_container, write_container
+from ..model import Model
+from ..model.container import read_container, write_container
 from ..model.json_records import decode, encode
-from ..model.saving import as_model_file_error, decoded, rebuilt, stored
+from ..model.saving import as_model_file_error, decoded, pack_model, unpack_model
 from ..nn.activations import get_activation
 from ..nn.losses import match_loss
 from ..training import State, new_history
@@ -22,7 +22,7 @@ ONLY_FIT_USES = ("callbacks", "scoring", "learning_rate")  # a file may lack the
 
 def save_model(estimator, path):
     """Write a fitted estimator to `path`."""
-    arrays, about = stored(estimator.model_)
+    arrays, about = pack_model(estimator.model_)
     params = estimator.get_params(deep=False)
     if isinstance(params["init"], tuple | list):
         params["init"] = "auto"  # the weights themselves are in the file
@@ -32,8 +32,6 @@ def save_model(estimator, path):
     names, types = (getattr(estimator, k, None) for k in ("feature_names_in_", "table_types_"))
     known = _kinds(estimator.encoder_)  # which the arrays hold, of any number of columns
     meta = {
-        "format_version": FORMAT_VERSION,
-        "xpmlp": __version__,
         "estimator": type(estimator).__name__,
         "params": dict(_arguments(params)),
         **about,
@@ -83,6 +81,11 @@ def read_model(path, kinds):
 
 
 def _rebuild(arrays, meta, kinds):
+    if "estimator" not in meta:
+        raise ValueError(
+            "it holds a model alone, without an estimator's arguments and training: xpmlp.load "
+            "reads it"
+        )
     params = {k: decode(v) for k, v in meta["params"].items()}
     if meta["estimator"] not in kinds:
         raise ValueError(f"{meta['estimator']!r} is none of {', '.join(kinds)}")
@@ -94,7 +97,7 @@ def _rebuild(arrays, meta, kinds):
         get_activation(activation)
     for name, value in decoded(meta["fitted"], FITTED).items():
         setattr(estimator, name, value)
-    estimator._model = model = rebuilt(arrays, meta)
+    estimator._model = model = Model.of(*unpack_model(arrays, meta))
     estimator.n_features_in_ = model.inputs.n_features
     if model.targets.task not in tasks:
         raise ValueError(f"its task is {model.targets.task!r}")

@@ -22,18 +22,18 @@ DOCS = {
 }
 
 
-def export_model(model, path, *, check, kind, about):
+def export_model(model, path, *, check, about):
     """Write a model to one ONNX file, atomically: see `export` of the estimators.
 
-    kind: what the graph is called; about: name -> value, more that the file tells of it.
+    about: name -> value, more that the file tells of it.
     """
-    data = _graph(model, kind, about).SerializeToString()
+    data = _graph(model, about).SerializeToString()
     if check and find_spec("onnxruntime"):
         _compare(model, data)
     atomic_write(path, data)
 
 
-def _graph(model, kind, about):
+def _graph(model, about):
     """Return the model as ONNX's own object."""
     graph, targets = Graph(), model.targets
     x = FUNCTIONS.astype(_inputs(model.inputs, graph), np.float32)
@@ -64,6 +64,7 @@ def _graph(model, kind, about):
         "quantiles": targets.quantiles or None,
         **about,
     }
+    kind = about.get("estimator", "Model")
     doc = f"{kind} of {model.inputs.n_features} features"
     return graph.model(kind, doc, {k: v for k, v in found.items() if v is not None})
 

@@ -1,6 +1,7 @@
 """Predictions of a few rows many times, without what each call repeats."""
 
 from dataclasses import replace
+from numbers import Integral
 from threading import Lock
 
 import numpy as np
@@ -8,6 +9,11 @@ import numpy as np
 from ..arrays import copy_to
 from ..engines import engine_for
 from ..errors import ShapeError
+
+METHODS = (
+    ("predict", "predict_proba", "predict_log_proba", "decision_function"),
+    ("predict",),  # of numbers
+)
 
 
 def own_copy(model):
@@ -18,13 +24,19 @@ def own_copy(model):
     )
 
 
-def repeated(model, n_rows, method, full):
+def predictor(model, n_rows, method, whole):
     """Return x (n_rows, n_features) -> what a method of the model's targets makes of its outputs.
 
-    model: nobody else's; full: of any x that the method takes.
+    model: nobody else's; whole: the model or estimator whose method takes any other x.
     """
-    shape, dtype = (n_rows, model.inputs.n_features), np.dtype(model.inputs.dtype)
-    outputs, lock, finish = _prepared(model, n_rows), Lock(), getattr(model.targets, method)
+    if not isinstance(n_rows, Integral) or n_rows < 1:
+        raise ValueError(f"n_rows must be a whole number > 0, got {n_rows!r}.")
+    known = METHODS[model.targets.task == "regression"]
+    if method not in known:
+        raise ValueError(f"method must be one of {', '.join(known)}, got {method!r}.")
+    shape, dtype = (int(n_rows), model.inputs.n_features), np.dtype(model.inputs.dtype)
+    outputs, lock = _prepared(model, shape[0]), Lock()
+    finish, full = getattr(model.targets, method), getattr(whole, method)
     zeros = np.zeros(shape[0] * shape[1], dtype)
 
     def predict(x):

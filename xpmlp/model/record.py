@@ -13,8 +13,12 @@ from ..nn import Layout, Network
 from ..placing import as_library_of, destination
 from ..tables.frame import frame_of, frame_of_array, is_table
 from ..training import like_of, network_outputs
+from .container import write_container
 from .inputs import Inputs
+from .onnx_export import export_model
 from .parameters import lists_to_params, params_to_lists
+from .predictor import own_copy, predictor
+from .saving import pack_model, unpack_model
 from .targets import ClassTargets, LabelTargets, NumberTargets
 
 
@@ -164,3 +168,27 @@ class Model:
         named = isinstance(device, str)
         like = array_at(destination(self.location, device)) if named else device
         return self.mapped(lambda a: copy_to(a, like), device if named else "auto")
+
+    def predictor(self, n_rows=1, *, method="predict"):
+        """Return a function that predicts so many rows a call, as an estimator's `predictor`."""
+        own = own_copy(self)
+        return predictor(own, n_rows, method, own)
+
+    def save(self, path):
+        """Write the model to one safetensors file, atomically; `xpmlp.load` reads it.
+
+        Raises
+        ------
+        TypeError
+            When the network holds a layer or activation of your own, which no file can hold.
+        """
+        arrays, meta = pack_model(self)
+        unpack_model(dict(arrays), meta)  # what could not be read is not written
+        write_container(path, arrays, meta)
+
+    def export(self, path, *, check=True, about=None):
+        """Write the model to one ONNX file, atomically, as `MLPClassifier.export` says it.
+
+        about: name -> value, which the file tells of the model too.
+        """
+        export_model(self, path, check=check, about=about or {})

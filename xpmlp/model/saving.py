@@ -1,4 +1,4 @@
-"""A model as arrays and plain JSON, and back; `load` reads one without scikit-learn."""
+"""A model as named arrays and plain JSON, and back: what a model file holds of it."""
 
 import json
 from contextlib import contextmanager
@@ -6,16 +6,16 @@ from dataclasses import fields, replace
 
 import numpy as np
 
+from .. import __version__
 from ..arrays import HOST
 from ..errors import ModelFileError
 from ..nn import Dense, Network
 from ..nn.layout import path_name, put, walk
 from ..nn.losses import LINKS, quantile
-from .container import MAX_ARRAYS, read_container
+from .container import MAX_ARRAYS
 from .encoding import Column, Encoder, Scales
 from .inputs import Inputs
 from .json_records import decode, encode
-from .record import Model
 from .scaling import Scaling
 from .targets import ClassTargets, LabelTargets, NumberTargets
 
@@ -23,41 +23,6 @@ VALUES = {  # what the model's records hold beside arrays and layers, and its ty
     "n_features": (int,), "task": (str,), "dtype": (str,), "link": (str,),
     "quantiles": (tuple, type(None)),
 }  # fmt: skip
-
-
-def load(path):
-    """Read the model in a model file, with NumPy and safetensors alone.
-
-    Neither scikit-learn nor SciPy is imported (numba, where it is installed, imports SciPy when the
-    model predicts); `load_model` gives the estimator.
-
-    Parameters
-    ----------
-    path : str or path
-
-    Returns
-    -------
-    Model
-        Its arrays in NumPy.
-
-    Raises
-    ------
-    ModelFileError
-        When the file is missing, damaged, not a model, or from a newer format.
-
-    Examples
-    --------
-    >>> import tempfile, pathlib
-    >>> from xpmlp import MLPRegressor, load
-    >>> reg = MLPRegressor(solver="lbfgs", random_state=0).fit([[0.0], [1.0]], [1.0, 3.0])
-    >>> path = pathlib.Path(tempfile.mkdtemp()) / "line.safetensors"
-    >>> reg.save(path)
-    >>> load(path).predict([[1.0]]).round(2).tolist()
-    [3.0]
-    """
-    arrays, meta = read_container(path)
-    with as_model_file_error(path):
-        return rebuilt(arrays, meta)
 
 
 @contextmanager
@@ -71,7 +36,7 @@ def as_model_file_error(path):
         raise ModelFileError(f"{path} is not a model of this version of xpmlp: {text}.") from error
 
 
-def stored(model: Model):
+def pack_model(model):
     """Return a model as named host arrays and what JSON can hold.
 
     Raises
@@ -94,6 +59,7 @@ def stored(model: Model):
     if classes is not None:
         classes = {"dtype": classes.dtype.str, "values": classes.tolist()}
     return arrays, {
+        "xpmlp": __version__,
         "layers": [encode(layer, "the network") for layer in model.network.layers],
         "model": {k: encode(v, k) for k, v in own.items()},
         "classes": classes,
@@ -109,8 +75,11 @@ def decoded(stored, kinds):
     return found
 
 
-def rebuilt(arrays, meta):
-    """Return the model that `stored` took apart. Takes its arrays out of `arrays`."""
+def unpack_model(arrays, meta):
+    """Return what `Model.of` takes, of what `pack_model` made, or refuse it: a file may be hostile.
+
+    Takes the model's arrays out of `arrays`.
+    """
     own = decoded(meta["model"], VALUES)
     n_features, _, dtype, link, quantiles = (own[name] for name in VALUES)
     if dtype not in ("float32", "float64") or link not in LINKS:
@@ -131,7 +100,7 @@ def rebuilt(arrays, meta):
     inputs = Inputs(n_features, dtype, HOST, encoder=encoder)
     tree = _checked(network, arrays, inputs, stats, n_outputs)
     inputs = replace(inputs, scaling=Scaling(stats.x_mean, stats.x_scale))
-    return Model.of(network, inputs, _targets(meta, own, stats, n_outputs), tree)
+    return network, inputs, _targets(meta, own, stats, n_outputs), tree
 
 
 def _targets(meta, own, stats, n_outputs):
