@@ -2,8 +2,9 @@
 
 The fast tier takes every case of a test on NumPy and array-api-strict, none on a variant of these
 (tests/conftest.py), and the first on torch. JAX compiles for a second in most cases: only the tests
-of ON_JAX have their first case on it. Loops over dozens of cases stand in EVERY_FIFTH. What takes
-more than half a second by itself stands in SLOW, under the reason.
+of ON_JAX have their first case on it. Loops over dozens of cases stand in EVERY_FIFTH, or come in
+parts (each.py), of which it takes the first. What takes more than half a second by itself stands in
+SLOW, under the reason.
 """
 
 import re
@@ -159,6 +160,8 @@ def pytest_collection_modifyitems(items):
         if {item.path.name, name} & NAMES or _is_of_another_library(item, tried):
             item.add_marker(pytest.mark.slow)
         elif name in EVERY_FIFTH and n_cases[item.path, name] % 5 != 1:
+            item.add_marker(pytest.mark.slow)
+        elif "part" in item.fixturenames and item.callspec.params["part"] > 0:
             item.add_marker(pytest.mark.slow)
 
 

@@ -1,0 +1,60 @@
+"""The decorator `each` runs every case and names those that fail."""
+
+import pytest
+from each import each
+
+
+def test_every_combination_runs_and_those_that_fail_are_named_together():
+    seen = []
+
+    @each("a, b", [(1, 2), (3, 4)], ids=["low", "high"])
+    @each("letter", "xyz")
+    def walk(a, letter, b, fixture):
+        seen.append((a, b, letter, fixture))
+        if letter == "y":
+            pytest.fail("no y")
+        assert (a, letter) != (3, "z")
+
+    with pytest.raises(
+        BaseExceptionGroup, match="3 of 6 cases fail: low-y, high-y, high-z"
+    ) as caught:
+        walk(fixture=0)
+    assert seen == [(a, b, letter, 0) for letter in "xyz" for a, b in ((1, 2), (3, 4))]
+    assert [error.__notes__ for error in caught.value.exceptions][0] == ["in the case low-y"]
+
+
+def test_a_case_has_a_folder_of_its_own_and_its_patches_are_undone(tmp_path, monkeypatch):
+    @each("name", ["a/b", "c"])
+    def walk(name, tmp_path, monkeypatch):
+        assert not [*tmp_path.iterdir()]
+        (tmp_path / "file").touch()
+        assert not hasattr(each, "patched")
+        monkeypatch.setattr(each, "patched", name, raising=False)
+
+    walk(tmp_path=tmp_path, monkeypatch=monkeypatch)
+    assert len([*tmp_path.rglob("file")]) == 2
+
+
+def test_a_skip_ends_the_test_and_two_cases_of_one_name_are_refused():
+    @each("name", "ab")
+    def walk(name):
+        pytest.skip("not here")
+
+    with pytest.raises(pytest.skip.Exception):
+        walk()
+    with pytest.raises(AssertionError, match="one name"):
+        each("name", "aa")(walk.__wrapped__)
+
+
+def test_parts_are_ids_that_share_the_cases():
+    seen = []
+
+    @each("number", range(5), parts=2)
+    def walk(number):
+        seen.append(number)
+
+    (mark,) = walk.pytestmark
+    assert mark.args == ("part", range(2))
+    walk(part=1)
+    walk(part=0)
+    assert seen == [1, 3, 0, 2, 4]
