@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,20 @@ def module_of(path):
 MODULES = {module_of(path): path for path in FILES}
 
 
+@cache
+def tree_of(path):
+    return ast.parse(path.read_text())
+
+
+@cache
 def imports(path):
     """The full names of what every import statement of a file imports, lazy ones included."""
+    return frozenset(_imports(path))
+
+
+def _imports(path):
     package = module_of(path) if path.name == "__init__.py" else module_of(path).rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -150,7 +161,7 @@ def test_the_mathematics_and_the_training_never_import_scikit_learn(name):
 
 def words(path):
     """Every identifier and every string of a file but its docstrings, as words."""
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     docs = {
         id(node.body[0].value)
         for node in ast.walk(tree)
