@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from conftest import assert_derivative, dtype_name, relative_error, ulps
+from each import each
 from scipy import special
 
 from xpmlp.nn import ActivationFunction
@@ -43,7 +44,7 @@ TORCH = {
     "softplus": lambda F: lambda z: F.softplus(z, threshold=1e3),
     "hard_tanh": lambda F: F.hardtanh,
 }
-EVERY = pytest.mark.parametrize("name", ACTIVATIONS)
+EVERY = each("name", ACTIVATIONS)
 Z = np.concatenate([np.linspace(-30, 30, 1201), [-1e-3, 0.0, 1e-3, -1e4, 1e4]])
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from each import each
 from sklearn.neural_network import MLPClassifier as SklearnClassifier
 
 from xpmlp.nn import Dense
@@ -21,7 +22,7 @@ FORMULAS = {
     "zeros": (0.0, None, False),
     "orthogonal": (1 / 500, None, False),
 }
-EVERY = pytest.mark.parametrize("name", INITIALIZERS)
+EVERY = each("name", INITIALIZERS)
 
 
 def draw(name, n_in=N_IN, n_out=N_OUT, seed=0):
@@ -66,7 +67,7 @@ def test_one_seed_gives_one_draw_and_two_seeds_two(name):
     assert name == "zeros" or not np.array_equal(first[0], other[0])
 
 
-@pytest.mark.parametrize("shape", [(8, 5), (5, 8), (6, 6), (1, 1)])
+@each("shape", [(8, 5), (5, 8), (6, 6), (1, 1)])
 def test_orthogonal_weights_are_orthonormal_along_the_shorter_axis(shape):
     W, _ = Orthogonal(gain=2.0).draw(*shape, np.random.default_rng(3))
     gram = W.T @ W if shape[0] >= shape[1] else W @ W.T
@@ -80,7 +81,7 @@ def test_orthogonal_draws_have_no_preferred_direction():
     assert abs(firsts.mean()) < 5 * (1 / 3 / 500) ** 0.5  # always negative without Mezzadri's sign
 
 
-@pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
+@each("activation", ["identity", "logistic", "tanh", "relu"])
 def test_the_automatic_start_has_scikit_learns_bounds(activation):
     bounds = []
 
@@ -100,7 +101,7 @@ def test_the_automatic_start_has_scikit_learns_bounds(activation):
         assert 0.98 * high < np.abs(a).max() <= high
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@each("activation", ACTIVATIONS)
 def test_the_automatic_start_keeps_the_scale_of_the_signal_through_five_layers(activation):
     rng = np.random.default_rng(1)
     x = rng.normal(size=(200, 200))

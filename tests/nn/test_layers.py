@@ -3,6 +3,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from conftest import assert_close, assert_derivative, dtype_name, leaves, map_tree
+from each import each
 
 from xpmlp import nn
 from xpmlp.errors import ShapeError
@@ -77,7 +78,7 @@ CASES = {
     ),
     **{f"Dense {name}": Dense(4, name) for name in ACTIVATIONS},
 }
-EVERY = pytest.mark.parametrize("case", CASES)
+EVERY = each("case", CASES)
 KEYS = step_keys(7, np.arange(N))  # (N, 1, 2)
 
 
@@ -142,7 +143,7 @@ def test_a_layer_gives_the_same_on_every_library_in_its_dtype_and_writes_no_argu
 
 
 @EVERY
-@pytest.mark.parametrize("K", [3, N])
+@each("K", [3, N])
 def test_members_side_by_side_equal_runs_one_by_one(case, K, xp_eager):
     xp = xp_eager
     layer, dtype = CASES[case], xp.floats[0]
@@ -160,7 +161,7 @@ def stacked(trees):
     return np.stack(trees)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case != "Activation"])
+@each("case", [case for case in CASES if case != "Activation"])
 def test_without_need_for_dx_the_updates_are_the_same(case):
     layer = CASES[case]
     if isinstance(layer, Residual):
@@ -179,8 +180,8 @@ def test_the_first_dense_layer_makes_no_dx_when_nobody_reads_it():
     assert run(network, setting(network), np, need_dx=False)["dx"] is None
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("weighted", [False, True])
+@each("loss", LOSSES)
+@each("weighted", [False, True])
 def test_the_gradient_of_a_whole_network_is_the_derivative_of_its_loss(loss, weighted):
     network = Network(
         [Dense(6, "tanh"), Dropout(0.3), Residual(Dense(6, "gelu")), Scale(), Dense(4, "elu"),
@@ -235,7 +236,7 @@ def test_a_batch_of_another_width_is_refused_with_layer_and_shapes():
         network.forward({**params, 1: {"W": np.ones((5, 2))}}, np.ones((7, 3)), Ctx(np))
 
 
-@pytest.mark.parametrize(
+@each(
     "make",
     [
         lambda: Dense(0),
@@ -275,8 +276,8 @@ def test_equal_records_are_one_record_and_layers_start_from_streams_of_their_own
     assert not np.allclose(params[1]["inner"]["W"], params[2]["W"])
 
 
-@pytest.mark.parametrize("contiguous", [True, False])
-@pytest.mark.parametrize("members", [(), (3,)])
+@each("contiguous", [True, False])
+@each("members", [(), (3,)])
 def test_packing_and_unpacking_a_store_gives_the_parameters_back(contiguous, members, xp_eager):
     xp = xp_eager
     network = Network([*CASES["Network"].layers, Dense(1)])

@@ -4,6 +4,7 @@ import pickle
 import numpy as np
 import pytest
 from conftest import assert_derivative, dtype_name, relative_error
+from each import each
 from scipy import special
 from sklearn.metrics import mean_gamma_deviance, mean_pinball_loss, mean_poisson_deviance
 
@@ -21,7 +22,7 @@ from xpmlp.nn.losses import (
 )
 
 N, C = 6, 4
-EVERY = pytest.mark.parametrize("name", LOSSES)
+EVERY = each("name", LOSSES)
 TOLERANCE = {"float64": 1e-14, "float32": 1e-6}
 
 
@@ -118,8 +119,8 @@ def test_a_loss_is_the_same_on_every_library_and_stays_in_its_dtype(name, xp64):
 
 
 @EVERY
-@pytest.mark.parametrize("K", [3, N, C])
-@pytest.mark.parametrize("weighted", [False, True])
+@each("K", [3, N, C])
+@each("weighted", [False, True])
 def test_members_side_by_side_equal_runs_one_by_one(name, K, weighted, xp_eager):
     xp = xp_eager
     alone = [setting(seed)[: 3 if weighted else 2] for seed in range(K)]
@@ -174,7 +175,7 @@ def test_every_loss_has_an_extreme_an_oracle_and_a_torch_twin():
     assert {row[0] for row in EXTREMES} == LOSSES.keys() == ORACLES.keys() == TORCH.keys()
 
 
-@pytest.mark.parametrize("name, z, y, value, d", EXTREMES)
+@each("name, z, y, value, d", EXTREMES)
 def test_extreme_outputs_in_float32_give_the_limits(name, z, y, value, d, xp):
     got, d_got = xp.call(LOSSES[name], xp.asarray([z], "float32"), xp.asarray([y], "float32"))
     assert float(xp.host(got)) == pytest.approx(value, rel=1e-6, abs=0.0)
@@ -182,7 +183,7 @@ def test_extreme_outputs_in_float32_give_the_limits(name, z, y, value, d, xp):
 
 
 @EVERY
-@pytest.mark.parametrize(
+@each(
     "outputs, y, remedy",
     [
         ((5, 1), (5,), r"did you mean y\[:, None\]"),
@@ -228,8 +229,8 @@ PAIRS = {
 }
 
 
-@pytest.mark.parametrize("loss, task", PAIRS)
-@pytest.mark.parametrize("out", ["identity", "logistic", "softmax", "exp", "tanh", "relu"])
+@each("loss, task", PAIRS)
+@each("out", ["identity", "logistic", "softmax", "exp", "tanh", "relu"])
 def test_a_loss_goes_with_its_output_activations_and_refuses_the_others_in_words(loss, task, out):
     name, allowed = PAIRS[loss, task]
     record, auto = match_loss(loss, task)
@@ -248,7 +249,7 @@ def test_every_loss_stands_in_the_pairs_and_an_unknown_one_is_refused():
 
 
 # A quantile's gradient jumps at the targets, and a focal loss is least elsewhere.
-@pytest.mark.parametrize("name", sorted(LOSSES.keys() - {"quantile", "focal", "binary_focal"}))
+@each("name", sorted(LOSSES.keys() - {"quantile", "focal", "binary_focal"}))
 def test_a_link_inverts_the_loss(name):
     """Where the gradient is zero the link of the outputs is the targets."""
     _, y, _ = setting()
@@ -321,7 +322,7 @@ PARAMETERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
+@each("name", PARAMETERS)
 def test_a_loss_with_parameters_equals_torchs_and_is_the_same_everywhere(name, xp_eager):
     torch = pytest.importorskip("torch", reason="compares with torch")
     loss, theirs = PARAMETERS[name]
@@ -336,7 +337,7 @@ def test_a_loss_with_parameters_equals_torchs_and_is_the_same_everywhere(name, x
         assert relative_error(xp_eager.host(d), z.grad.numpy()) < 10 * TOLERANCE[dtype]
 
 
-@pytest.mark.parametrize("made", [loss for loss, _ in PARAMETERS.values()], ids=PARAMETERS)
+@each("made", [loss for loss, _ in PARAMETERS.values()], ids=PARAMETERS)
 def test_a_loss_with_parameters_has_members_a_derivative_and_equal_twins(made):
     alone = [setting(seed) for seed in range(C)]
     value, d = made(*map(np.stack, zip(*alone)))
@@ -346,7 +347,7 @@ def test_a_loss_with_parameters_has_members_a_derivative_and_equal_twins(made):
     assert pickle.loads(pickle.dumps(made)) == made and len({made, copy.deepcopy(made)}) == 1
 
 
-@pytest.mark.parametrize(
+@each(
     "make",
     [
         lambda: huber(0.0), lambda: huber(float("nan")), lambda: focal(0.5), lambda: quantile([]),

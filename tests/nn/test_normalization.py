@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 from conftest import assert_close, dtype_name, relative_error
+from each import each
 
 from xpmlp import MLPClassifier, nn
 from xpmlp.nn import Ctx
 from xpmlp.nn.normalization import NORMALIZATIONS
 
 N, D = 8, 3
-EVERY = pytest.mark.parametrize("kind", NORMALIZATIONS)
+EVERY = each("kind", NORMALIZATIONS)
 
 
 def setting(layer, n=N, seed=0):
@@ -43,7 +44,7 @@ def torchs(kind, layer, params):
 
 
 @EVERY
-@pytest.mark.parametrize("training", [True, False])
+@each("training", [True, False])
 def test_a_normalization_equals_torchs(kind, training):
     torch = pytest.importorskip("torch", reason="compares with torch")
     layer = NORMALIZATIONS[kind]()
@@ -65,7 +66,7 @@ def test_a_normalization_equals_torchs(kind, training):
 
 
 @EVERY
-@pytest.mark.parametrize("K", [2, N])
+@each("K", [2, N])
 def test_members_equal_layers_one_by_one_with_weights_of_their_own(kind, K, xp_eager):
     xp = xp_eager
     layer, rng = NORMALIZATIONS[kind](), np.random.default_rng(1)
@@ -161,7 +162,7 @@ def test_running_statistics_of_a_fit_are_the_batches_own_with_a_short_last_one()
     assert relative_error(found["var"][0], var) < 1e-8
 
 
-@pytest.mark.parametrize("make", [
+@each("make", [
     lambda: nn.BatchNorm(0.0), lambda: nn.BatchNorm(1.5), lambda: nn.BatchNorm(epsilon=-1.0),
     lambda: nn.LayerNorm(-1.0), lambda: nn.RMSNorm(float("nan")),
 ])  # fmt: skip
