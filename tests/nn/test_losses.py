@@ -8,10 +8,12 @@ from each import each
 from scipy import special
 from sklearn.metrics import mean_gamma_deviance, mean_pinball_loss, mean_poisson_deviance
 
+from xpmlp import MLPRegressor, nn, train
 from xpmlp.errors import ShapeError
 from xpmlp.nn.losses import (
     LINKS,
     LOSSES,
+    check_domain,
     class_weighted,
     focal,
     huber,
@@ -246,6 +248,27 @@ def test_every_loss_stands_in_the_pairs_and_an_unknown_one_is_refused():
     assert {name for name, _ in PAIRS.values()} == LOSSES.keys()
     with pytest.raises(ValueError, match="squared_error, log_loss.*got 'hinge'"):
         match_loss("hinge", "binary")
+
+
+@pytest.mark.parametrize("name, words", [("poisson", "y >= 0"), ("gamma", "y > 0")])
+def test_targets_outside_a_losss_domain_are_told_with_row_and_value(xp, name, words):
+    loss = LOSSES[name]
+    check_domain(loss, xp.asarray([[1.0, 2.0], [0.5, 3.0]], "float32"))
+    with pytest.raises(ValueError, match=f"{name}.*needs {words}, got -2.5 in row 1: use"):
+        check_domain(loss, xp.asarray([[1.0, 2.0], [0.5, -2.5], [-1.0, 1.0]], "float32"))
+    bad = -2.5 * np.ones((4, 1))
+    for refused in (
+        lambda: MLPRegressor(loss=loss).fit(bad, bad[:, 0]),
+        lambda: train(nn.Network([nn.Dense(1)]), bad, bad, loss=name),
+    ):
+        with pytest.raises(ValueError, match=f"{name}.*needs {words}, got -2.5 in row 0"):
+            refused()
+
+
+def test_zero_is_in_the_domain_of_poisson_and_not_of_gamma():
+    check_domain(LOSSES["poisson"], np.zeros((2, 1)))
+    with pytest.raises(ValueError, match="y > 0, got 0 in row 0"):
+        check_domain(LOSSES["gamma"], np.zeros((2, 1)))
 
 
 # A quantile's gradient jumps at the targets, and a focal loss is least elsewhere.

@@ -5,16 +5,14 @@ import re
 
 import click
 
+from ..nn import losses
 from .command import section
 
 ACTIVATIONS = (
     "identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh",
     "silu", "mish", "softplus", "softsign", "hard_tanh",
 )  # fmt: skip
-LOSSES = (
-    "log_loss", "binary_log_loss", "focal", "squared_error", "absolute_error", "huber", "log_cosh",
-    "quantile", "poisson", "gamma",
-)  # fmt: skip
+LOSSES = [name for name, loss in losses.LOSSES.items() if loss.tasks]
 SOLVERS = ("sgd", "adam", "adamw", "nadam", "lion", "rmsprop", "adagrad", "lbfgs")
 SCHEDULES = (
     "constant", "invscaling", "adaptive", "plateau", "warmup", "cosine", "one_cycle", "step",

@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import (
 from sklearn.utils.validation import column_or_1d
 
 from ..arrays import is_array, to_host
-from ..nn.losses import Loss
+from ..nn.losses import Loss, loss_names
 from ..placing import rows_to_host
 from .base import BaseMLP
 from .classes import check_classes, class_weights, targets_of
@@ -184,7 +184,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     """
 
     _parameter_constraints: ClassVar[dict] = BaseMLP._parameter_constraints | {
-        "loss": [StrOptions({"log_loss", "binary_log_loss", "squared_error", "focal"}), Loss],
+        "loss": [StrOptions({*loss_names("classification")}), Loss],
         "class_weight": [StrOptions({"balanced"}), dict, list, None],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }

@@ -12,14 +12,18 @@ from sklearn.utils.validation import column_or_1d
 
 from ..arrays import is_array, to_host
 from ..model import NumberTargets, Scaling
-from ..nn.losses import LOSSES, Loss, levels_of, match_loss, quantile
+from ..nn.losses import (
+    Loss,
+    check_domain,
+    levels_of,
+    loss_names,
+    match_loss,
+    named_loss,
+    quantile,
+)
 from ..placing import rows_to_host
 from .base import BaseMLP
 from .inputs import NO_SCORE, host_targets, on_its_card
-
-NAMES = {
-    "squared_error", "absolute_error", "huber", "log_cosh", "quantile", "poisson", "gamma",
-}  # fmt: skip
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -60,7 +64,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     """
 
     _parameter_constraints: ClassVar[dict] = BaseMLP._parameter_constraints | {
-        "loss": [StrOptions(NAMES), Loss],
+        "loss": [StrOptions({*loss_names("regression")}), Loss],
         "quantiles": [Interval(Real, 0, 1, closed="neither"), "array-like", None],
         "target_scale": [StrOptions({"auto"}), None],
     }
@@ -96,12 +100,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             raise ValueError(
                 f"y has {y.shape[1]} outputs, the model was fitted to {targets.n_columns}."
             )
-        for name, positive in (("poisson", False), ("gamma", True)):
-            if self.loss in (name, LOSSES[name]) and (y.min() < 0 or (positive and not y.all())):
-                raise ValueError(
-                    f"loss={name!r} needs y {'> 0' if positive else '>= 0'}, got {y.min():g}: use "
-                    "'squared_error'."
-                )
+        check_domain(named_loss(self._loss()), y)
         return y, targets
 
     def _completed(self, targets, y, weights, loss, out_activation, inputs, known):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
-from ..arrays import Array, constants, device, namespace
+from ..arrays import Array, constants, device, namespace, to_host
 from ..errors import ShapeError
 from .activations import sigmoid, softplus
 
@@ -28,6 +28,11 @@ LINKS: dict[str, Callable[..., Array]] = {
     "softmax": softmax,
     "exp": lambda z, xp: xp.exp(z),
 }
+CLASSIFICATION, REGRESSION = ("classification",), ("regression",)
+DOMAINS: dict[str, tuple[str, Callable]] = {  # of targets: in words, and as a test of an array
+    "non-negative": ("y >= 0", lambda y: y >= 0),
+    "positive": ("y > 0", lambda y: y > 0),
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,10 @@ class Loss:
         From the network's outputs to predictions.
     mean_over_outputs : bool
         Whether scikit-learn reports this loss divided by the number of outputs.
+    tasks : sequence of {"classification", "regression"}
+        Whose estimators take a built-in loss by its name.
+    domain : {"any", "non-negative", "positive"}
+        Targets that the loss is defined for; a fit refuses others.
 
     Examples
     --------
@@ -56,6 +65,8 @@ class Loss:
     value_and_grad: Callable[..., tuple[Array, Array]]
     link: str
     mean_over_outputs: bool = False
+    tasks: tuple[str, ...] = CLASSIFICATION + REGRESSION
+    domain: str = "any"
 
     def __call__(self, outputs, y, weights=None, *, xp=None):
         """Return the value (...,) and its gradient (..., N, C); ``weights=None`` means 1/N each."""
@@ -67,7 +78,9 @@ class Loss:
 
     def reported(self, n_outputs):
         """Return the factor from the value to what scikit-learn calls `loss_`."""
-        return 1.0 / n_outputs if self.mean_over_outputs else 1.0
+        if self.mean_over_outputs:
+            return 1.0 / n_outputs
+        return 1.0
 
 
 def one_hot(codes: Array, n_classes: int, like: Array) -> Array:
@@ -96,6 +109,20 @@ def check_targets(outputs_shape, y_shape):
     elif len(y) == 2 and y[0] == n:
         meant = f": the last layer needs {y[1]} units, or y {c} columns."
     raise ShapeError(f"y is {y}, the outputs are {tuple(outputs_shape)}{meant}")
+
+
+def check_domain(loss, y):
+    """Refuse targets (N, C) that the loss is not defined for."""
+    if loss.domain == "any":
+        return
+    words, holds = DOMAINS[loss.domain]
+    good = to_host(holds(y))
+    if not good.all():
+        row, column = divmod(int(good.argmin()), good.shape[1])
+        raise ValueError(
+            f"loss={loss.name!r} needs {words}, got {float(y[row, column]):g} in row {row}: use "
+            "'squared_error'."
+        )
 
 
 def _squared_error(outputs, y, w, xp):
@@ -225,7 +252,7 @@ def huber(delta: float = 1.0) -> Loss:
     """
     if not delta > 0:
         raise ValueError(f"huber needs delta > 0, got {delta!r}.")
-    return Loss("huber", _Huber(float(delta)), "identity", mean_over_outputs=True)
+    return Loss("huber", _Huber(float(delta)), "identity", True, REGRESSION)
 
 
 def quantile(levels=0.5) -> Loss:
@@ -241,14 +268,15 @@ def quantile(levels=0.5) -> Loss:
     >>> float(value), d.tolist()
     (1.8, [[-0.9]])
     """
-    given = (*levels,) if hasattr(levels, "__iter__") else (levels,)
+    if not hasattr(levels, "__iter__"):
+        levels = (levels,)
+    given = (*levels,)
     numbers = all(isinstance(q, Real) and 0 < float(q) < 1 for q in given)
-    levels = tuple(map(float, given)) if numbers else ()
-    if not levels or sorted({*levels}) != [*levels]:
+    if not given or not numbers or sorted({*given}) != [*given]:
         raise ValueError(
             f"quantiles must be different numbers in rising order between 0 and 1, got {given}."
         )
-    return Loss("quantile", _Quantile(levels), "identity", mean_over_outputs=True)
+    return Loss("quantile", _Quantile(tuple(map(float, given))), "identity", True, REGRESSION)
 
 
 def focal(gamma: float = 2.0, *, binary: bool = False) -> Loss:
@@ -267,8 +295,9 @@ def focal(gamma: float = 2.0, *, binary: bool = False) -> Loss:
     if not gamma >= 1:
         raise ValueError(f"focal needs gamma >= 1, got {gamma!r}; log_loss is gamma = 0.")
     if binary:
-        return Loss("binary_focal", _BinaryFocal(float(gamma)), "logistic")
-    return Loss("focal", _Focal(float(gamma)), "softmax")
+        # Without a task: named "focal", `match_loss` takes it where outputs are independent.
+        return Loss("binary_focal", _BinaryFocal(float(gamma)), "logistic", tasks=())
+    return Loss("focal", _Focal(float(gamma)), "softmax", tasks=CLASSIFICATION)
 
 
 def class_weighted(loss: Loss, weights) -> Loss:
@@ -285,35 +314,49 @@ def class_weighted(loss: Loss, weights) -> Loss:
     return replace(loss, value_and_grad=_ClassWeighted(loss.value_and_grad, pairs))
 
 
+# Of losses that have parameters: the functions that make them, whose defaults are the named ones.
+MAKERS = {"huber": huber, "quantile": quantile, "focal": focal}
 LOSSES = {
     loss.name: loss
     for loss in (
         # Half the squared error, summed over outputs, on activated outputs.
         Loss("squared_error", _squared_error, "identity", mean_over_outputs=True),
         # Cross-entropy of a softmax over the classes; the targets of a row sum to one.
-        Loss("log_loss", _softmax_log_loss, "softmax"),
+        Loss("log_loss", _softmax_log_loss, "softmax", tasks=CLASSIFICATION),
         # Cross-entropy of independent sigmoids, summed over outputs (Nielsen 2015, eq. 63).
-        Loss("binary_log_loss", _binary_log_loss, "logistic"),
+        Loss("binary_log_loss", _binary_log_loss, "logistic", tasks=CLASSIFICATION),
         # Half the Poisson deviance, of a rate exp(output).
-        Loss("poisson", _poisson, "exp"),
+        Loss("poisson", _poisson, "exp", tasks=REGRESSION, domain="non-negative"),
         # Half the gamma deviance, of a mean exp(output).
-        Loss("gamma", _gamma, "exp"),
+        Loss("gamma", _gamma, "exp", tasks=REGRESSION, domain="positive"),
         # The following on activated outputs too, summed over them.
-        Loss("absolute_error", _absolute_error, "identity", mean_over_outputs=True),
-        huber(),
-        Loss("log_cosh", _log_cosh, "identity", mean_over_outputs=True),
-        quantile(),
-        focal(),
+        Loss("absolute_error", _absolute_error, "identity", True, REGRESSION),
+        Loss("log_cosh", _log_cosh, "identity", True, REGRESSION),
+        *(make() for make in MAKERS.values()),
         focal(binary=True),
     )
 }
-MAKERS = {"huber": huber, "quantile": quantile, "focal": focal}  # of losses that have parameters
 
 
 def levels_of(loss: Loss) -> tuple[float, ...] | None:
     """Return the quantiles that a loss is of, or None."""
-    made = loss.value_and_grad
-    return made.levels if isinstance(made, _Quantile) else None
+    if isinstance(loss.value_and_grad, _Quantile):
+        return loss.value_and_grad.levels
+    return None
+
+
+def loss_names(task: str) -> list[str]:
+    """Return the names of the losses for "classification" or for "regression"."""
+    return [name for name, loss in LOSSES.items() if task in loss.tasks]
+
+
+def named_loss(loss: str | Loss) -> Loss:
+    """Return the loss of a name, or the loss itself."""
+    if isinstance(loss, Loss):
+        return loss
+    if loss not in LOSSES:
+        raise ValueError(f"loss must be one of {', '.join(LOSSES)} or a Loss, got {loss!r}.")
+    return LOSSES[loss]
 
 
 def match_loss(loss: str | Loss, task: str, out_activation: str = "auto") -> tuple[Loss, str]:
@@ -328,31 +371,41 @@ def match_loss(loss: str | Loss, task: str, out_activation: str = "auto") -> tup
     >>> record.name, out_activation
     ('binary_log_loss', 'logistic')
     """
-    if not isinstance(loss, Loss) and loss not in LOSSES:
-        raise ValueError(f"loss must be one of {', '.join(LOSSES)} or a Loss, got {loss!r}.")
-    record, classes = loss if isinstance(loss, Loss) else LOSSES[loss], task != "regression"
+    given = record = named_loss(loss)
+    if task != "regression" and (levels_of(given) or given.link == "exp"):
+        raise ValueError(f"loss={given.name!r} is for regression: take 'log_loss'.")
     if task in ("binary", "multilabel"):
-        if record == LOSSES["log_loss"]:
-            record = LOSSES["binary_log_loss"]
-        elif isinstance(record.value_and_grad, _Focal):
-            record = focal(record.value_and_grad.gamma, binary=True)
-    if classes and (levels_of(record) or record.link == "exp"):
-        raise ValueError(f"loss={record.name!r} is for regression: take 'log_loss'.")
-    name = loss.name if isinstance(loss, Loss) else loss
-    allowed: tuple[str, ...]
-    expected, allowed = record.link, (record.link,)
-    if record.link == "identity":
-        expected = "logistic" if classes else "identity"
-        allowed = (expected,) if classes else ("identity", "logistic", "tanh", "relu")
-    elif record.link == "softmax" and task in ("binary", "multilabel"):
+        record = _of_independent_outputs(given)
+        if record.link == "softmax":
+            raise ValueError(
+                f"loss={given.name!r} is of a softmax, and a {task} task has independent outputs: "
+                "give the Loss link='logistic'."
+            )
+    allowed = _out_activations(record, task)
+    if out_activation == "auto":
+        return record, allowed[0]
+    if out_activation not in allowed:
+        remedy = "a softmax goes with log_loss" if out_activation == "softmax" else "use `auto`"
         raise ValueError(
-            f"loss={name!r} is of a softmax, and a {task} task has independent outputs: "
-            "give the Loss link='logistic'."
+            f"loss={given.name!r} for a {task} task goes with out_activation="
+            f"{' or '.join(map(repr, allowed))}, got {out_activation!r}: {remedy}."
         )
-    if out_activation not in ("auto", *allowed):
-        raise ValueError(
-            f"loss={name!r} for a {task} task goes with out_activation="
-            f"{' or '.join(map(repr, allowed))}, got {out_activation!r}: "
-            f"{'a softmax goes with log_loss' if out_activation == 'softmax' else 'use `auto`'}."
-        )
-    return record, expected if out_activation == "auto" else out_activation
+    return record, out_activation
+
+
+def _of_independent_outputs(loss: Loss) -> Loss:
+    """Return the form that a built-in loss of a softmax has for two classes or several labels."""
+    if loss == LOSSES["log_loss"]:
+        return LOSSES["binary_log_loss"]
+    if isinstance(loss.value_and_grad, _Focal):
+        return focal(loss.value_and_grad.gamma, binary=True)
+    return loss
+
+
+def _out_activations(loss: Loss, task: str) -> tuple[str, ...]:
+    """Return the output activations that a loss goes with, first the one that "auto" means."""
+    if loss.link != "identity":
+        return (loss.link,)
+    if task == "regression":
+        return ("identity", "logistic", "tanh", "relu")
+    return ("logistic",)

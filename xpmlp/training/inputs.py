@@ -15,9 +15,8 @@ from ..arrays import (
     to_host,
 )
 from ..errors import ShapeError
-from ..nn import Loss
 from ..nn.layout import get, map_params, path_name, walk
-from ..nn.losses import check_targets, match_loss, one_hot
+from ..nn.losses import check_domain, check_targets, named_loss, one_hot
 from ..randomness import stream
 
 
@@ -59,9 +58,9 @@ def starting_params(network, x, params, seed):
 
 def network_loss(loss, n_out):
     """Return the record of a loss that is given by name, or itself."""
-    task = "binary" if n_out == 1 else "multiclass"
-    known = isinstance(loss, Loss)
-    return loss if known else match_loss(loss, task if loss == "log_loss" else "regression")[0]
+    if loss == "log_loss" and n_out == 1:
+        return named_loss("binary_log_loss")
+    return named_loss(loss)
 
 
 def checked_targets(y, x, n_out, loss) -> Array:
@@ -87,6 +86,7 @@ def checked_targets(y, x, n_out, loss) -> Array:
     check_targets((x.shape[0], n_out), tuple(y.shape))
     y = as_float(y, str(x.dtype).rpartition(".")[2])
     _check_finite(y, "y")
+    check_domain(named_loss(loss), y)
     return y
 
 
