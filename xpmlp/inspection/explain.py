@@ -5,8 +5,9 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from ..arrays import location_of, namespace, to_host
+from ..arrays import from_host, location_of, namespace, to_host
 from ..engines import engine_for, gather
+from ..model import Model
 from ..nn import Layout
 from ..nn.layout import get, map_params, walk
 from ..optim import init_state, make_rule
@@ -15,6 +16,7 @@ from ..training import Step
 from ..training.inputs import checked_inputs, checked_targets, network_loss, starting_params
 from ..training.plan import make_plan, to_device
 from .equations import ESCAPES, Equation
+from .models import step_of
 from .page import fragment, page
 from .pictures import html_parts
 from .shapes import check_shapes
@@ -205,20 +207,32 @@ def _parameter_notes(network, params, grads, new, *, ratios, columns):
 
 
 def explain(
-    network, X, y=None, *, params=None, loss="squared_error", solver="adam",
-    learning_rate_init=1e-3, alpha=0.0, random_state=0, orientation="rows",
-):  # fmt: skip
+    network_or_model,
+    X,
+    y=None,
+    *,
+    params=None,
+    loss=None,
+    solver="adam",
+    learning_rate_init=1e-3,
+    alpha=0.0,
+    random_state=0,
+    orientation="rows",
+):
     """Run one training step of a network on X and y, and tell what happens in it.
 
     Parameters
     ----------
-    network : Network
+    network_or_model : Network or Model
+        A fitted model (of `xpmlp.load`, or an estimator's `model_`) is explained as it stands.
     X : array (n_samples, n_features)
+        Of a model: what its `predict` takes.
     y : array, optional
-        As in `xpmlp.train`; random if not given.
+        As in `xpmlp.train`, of a model as in `fit`; random if not given.
     params : dict, optional
-        Layer number -> name -> array; else the layers' initializers draw.
-    loss : str or Loss, default="squared_error"
+        Layer number -> name -> array; else the layers' initializers draw. A model has its own.
+    loss : str or Loss, optional
+        By default "squared_error"; of a model one that fits its targets.
     solver, learning_rate_init, alpha, random_state
         As in `xpmlp.train`: they say what the first update and the penalty are.
     orientation : {"rows", "columns"}
@@ -248,28 +262,44 @@ def explain(
             raise ValueError(f"{name} must be a number of 0 or more, got {value!r}.")
     if not isinstance(random_state, Integral) or random_state < 0:
         raise ValueError(f"random_state must be a whole number >= 0, got {random_state!r}.")
-    check_shapes(X, y)
-    x = checked_inputs(X)
-    params, n_out = starting_params(network, x, params, random_state)
-    record = network_loss(loss, n_out)
-    notes = ["y was not given: the targets are random."] if y is None else []
-    if y is None:
-        y = _random_targets(record.name, x.shape[0], n_out, random_state)
-    rule = None if solver == "lbfgs" else make_rule(solver)
+    if isinstance(network_or_model, Model):
+        network, record, params, x, targets = step_of(network_or_model, X, y, params, loss)
+    else:
+        check_shapes(X, y)
+        network, x, loss = network_or_model, checked_inputs(X), loss or "squared_error"
+        params, n_out = starting_params(network, x, params, random_state)
+        record = network_loss(loss, n_out)
+        targets = checked_targets(y, x, n_out, loss) if y is not None else None
+    notes = []
+    if targets is None:
+        notes = ["y was not given: the targets are random."]
+        targets = _random_targets(record.name, network, x, random_state)
     return explain_step(
-        network, record, params, x, checked_targets(y, x, n_out, loss), rule=rule,
-        lr=learning_rate_init, alpha=alpha, seed=random_state, orientation=orientation, notes=notes,
-    )  # fmt: skip
+        network,
+        record,
+        params,
+        x,
+        targets,
+        rule=None if solver == "lbfgs" else make_rule(solver),
+        lr=learning_rate_init,
+        alpha=alpha,
+        seed=random_state,
+        orientation=orientation,
+        notes=notes,
+    )
 
 
-def _random_targets(name, n, n_out, seed):
-    """Return targets (n, n_out) that a loss can have."""
-    rng = stream(seed, "data")
-    if name == "log_loss":
-        return np.eye(n_out)[rng.integers(0, n_out, n)]
-    if name == "binary_log_loss":
-        return rng.integers(0, 2, (n, n_out))
-    return rng.poisson(1.0, (n, n_out)) if name == "poisson" else rng.normal(size=(n, n_out))
+def _random_targets(name, network, x, seed):
+    """Return targets (n, n_out) beside x, of numbers that a loss can have."""
+    rng, size = stream(seed, "data"), (x.shape[0], network.shapes(x.shape[1])[1])
+    draw = {
+        "log_loss": lambda: np.eye(size[1])[rng.integers(0, size[1], size[0])],
+        "binary_log_loss": lambda: rng.integers(0, 2, size),
+        "poisson": lambda: rng.poisson(1.0, size),
+        "gamma": lambda: rng.exponential(1.0, size),
+    }
+    made = draw.get(name, lambda: rng.normal(size=size))()
+    return from_host(made, x, str(x.dtype).rpartition(".")[2])
 
 
 def _norm(a):

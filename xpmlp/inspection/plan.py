@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 
 from ..arrays import float_dtype, free_memory, is_array, location_of
+from ..model import Model
 from ..nn import Dense, Dropout, Network
 from ..nn.layout import walk
 from ..nn.losses import check_targets
@@ -16,6 +18,7 @@ from ..optim import make_rule
 from ..thresholds import scaled
 from ..training.inputs import network_loss
 from ..training.rows import at_once
+from .models import check_target_shape, loss_of
 from .shapes import check_shapes, shape_of
 from .text import aligned
 
@@ -129,17 +132,18 @@ def plan_training(network, X, *, dtype, rule, batch_size, like, notes=()):
     return TrainingPlan(title, tuple(layers), memory, free_memory(like), tuple(notes))
 
 
-def plan(network, X, y=None, *, loss="squared_error", solver="adam", batch_size=None, dtype=None):
+def plan(network_or_model, X, y=None, *, loss=None, solver="adam", batch_size=None, dtype=None):
     """Tell what training a network will take, before anything of its size is allocated.
 
     Parameters
     ----------
-    network : Network
+    network_or_model : Network or Model
+        A fitted model (of `xpmlp.load`, or an estimator's `model_`) is trained on where it lives.
     X : array (n_samples, n_features)
-        Only its shape, dtype and device are looked at, as of y.
+        Only its shape, dtype and device are looked at, as of y. Of a model: what `predict` takes.
     y : array, optional
     loss, solver, batch_size, dtype
-        As in `xpmlp.train`.
+        As in `xpmlp.train`; a model has a loss that fits its targets, and a dtype.
 
     Returns
     -------
@@ -161,20 +165,38 @@ def plan(network, X, y=None, *, loss="squared_error", solver="adam", batch_size=
     """
     if not isinstance(batch_size, Integral | None) or (batch_size is not None and batch_size < 1):
         raise ValueError(f"batch_size must be a whole number of 1 or more, got {batch_size!r}.")
+    rule = None if solver == "lbfgs" else make_rule(solver)
+    costs = partial(plan_training, rule=rule, batch_size=batch_size or 200)
+    if isinstance(network_or_model, Model):
+        return _plan_of_model(network_or_model, X, y, loss, dtype, costs)
     check_shapes(X, y)
     n, d = shape_of(X)
-    wide = f"X is {(n, d)}, wider than long; if its samples stand in columns, pass X.T."
+    notes = []
+    if d > n and y is None:
+        notes = [f"X is {(n, d)}, wider than long; if its samples stand in columns, pass X.T."]
     like = X[:0, ...] if is_array(X) else np.empty((0, 1))
-    found = plan_training(
-        network, X, dtype=float_dtype(like, dtype), batch_size=batch_size or 200, like=like,
-        rule=None if solver == "lbfgs" else make_rule(solver),
-        notes=[wide] if d > n and y is None else [],
-    )  # fmt: skip
+    found = costs(network_or_model, X, dtype=float_dtype(like, dtype), like=like, notes=notes)
     n_out = found.layers[-1].output[1]
-    network_loss(loss, n_out)
+    network_loss(loss or "squared_error", n_out)
     if y is not None and not (loss == "log_loss" and len(shape_of(y)) == 1):
         check_targets((n, n_out), shape_of(y))
     return found
+
+
+def _plan_of_model(model, X, y, loss, dtype, costs):
+    """Return the plan of a fitted model on X and y, of which the values are not looked at."""
+    inputs = model.inputs
+    check_shapes(X, y, inputs.n_features)
+    if dtype is not None and np.dtype(dtype) != inputs.dtype:
+        raise ValueError(
+            f"dtype={dtype!r}, but the model computes in {inputs.dtype}: leave it out."
+        )
+    loss_of(model, loss)
+    if y is not None:
+        check_target_shape(model.targets, shape_of(y))
+    if inputs.encoder is not None:  # of a table the network sees the encoding
+        X = np.broadcast_to(np.zeros((), inputs.dtype), (shape_of(X)[0], inputs.width))
+    return costs(model.network, X, dtype=inputs.dtype, like=inputs.like)
 
 
 def _costs(network, n_in, rows, size, number, layers):
