@@ -15,7 +15,7 @@ from xpmlp.tables import datasets, npz
 from xpmlp.tables.common import infer_task
 from xpmlp.tables.datasets import BUILT_IN, load_dataset, load_features
 from xpmlp.tables.idx import read_idx
-from xpmlp.tables.reading import read_table
+from xpmlp.tables.open_table import read_table
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xpmlp.errors import DataError
-from xpmlp.tables import duckdb_frame, duckdb_source, reading
+from xpmlp.tables import duckdb_frame, raw_table
 from xpmlp.tables.datasets import load_dataset, load_features
-from xpmlp.tables.duckdb_frame import SheetFrame
+from xpmlp.tables.duckdb_frame import DuckDBFrame
 from xpmlp.tables.frame import Frame
-from xpmlp.tables.reading import BadRow, open_table, read_features, read_table
+from xpmlp.tables.open_table import BadRow, open_table, read_features, read_table
 from xpmlp.tables.types import MISSING
 
 
@@ -564,8 +564,8 @@ def test_parquet_and_csv_serve_one_model(parquet, csv):
 @pytest.fixture
 def scratch(tmp_path, monkeypatch):
     """Rows go to a scratch file in this folder, a few a block."""
-    monkeypatch.setattr(duckdb_source, "ON_DISK", 0)
-    monkeypatch.setattr(reading, "IN_MEMORY", 0)
+    monkeypatch.setattr(raw_table, "ON_DISK", 0)
+    monkeypatch.setattr("xpmlp.tables.open_table.IN_MEMORY", 0)
     monkeypatch.setattr(duckdb_frame, "BLOCK", 7)
     folder = tmp_path / "scratch"
     folder.mkdir()
@@ -589,7 +589,7 @@ def test_rows_on_the_disk_are_those_in_memory(csv, request, rows):
     memory = opened(path).features[rows]
     scratch = request.getfixturevalue("scratch")
     with open_table(path) as table:
-        assert isinstance(table.features, SheetFrame) and list(scratch.glob("*/rows.duckdb"))
+        assert isinstance(table.features, DuckDBFrame) and list(scratch.glob("*/rows.duckdb"))
         disk = table.features[rows, ...]
         assert (disk.shape, disk.names, disk.kinds) == (memory.shape, memory.names, memory.kinds)
         for i in range(3):
@@ -620,9 +620,9 @@ def test_ctrl_c_and_a_full_disk_while_reading_are_told_as_what_they_are(csv, mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     for error, kind in (("Query interrupted", KeyboardInterrupt), ("another", RuntimeError)):
-        with pytest.raises(kind), duckdb_source.open_sheet(path):
+        with pytest.raises(kind), raw_table.open_raw_table(path):
             raise RuntimeError(error)
-    monkeypatch.setattr(duckdb_source, "clean", full)
+    monkeypatch.setattr(raw_table, "clean", full)
     with pytest.raises(OSError, match="no space left for the rows of the table: let TMPDIR"):
         opened(path)
 

@@ -134,7 +134,7 @@ def features(model, data, options):
         target = getattr(model, "target_name_", None)
         yield load_features(data, None, model.n_features_in_, target), None
         return
-    from ..tables.reading import open_table
+    from ..tables.open_table import open_table
 
     with open_table(data, known=known, target=None, **how_to_read(data, options)) as sheet:
         _tell(model, sheet)
@@ -153,7 +153,7 @@ def types_known(model):
 
 def as_taken(model, sheet):
     """Return the features of a table as a model takes them, which may be an array."""
-    from ..tables.reading import array_of
+    from ..tables.open_table import array_of
 
     encoder = model.encoder_
     return sheet.features if encoder is not None and encoder.named else array_of(sheet)

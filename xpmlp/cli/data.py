@@ -153,7 +153,7 @@ def types_of_labels(target, labels):
 def opened_data(path, target=None, *, task=None, types=None, drop=(), **how):
     """Yield the Data of a name or path; for tables: how to read them, `drop` columns left out."""
     if is_table(path):
-        from ..tables.reading import open_table
+        from ..tables.open_table import open_table
 
         types = (types or {}) | dict.fromkeys(drop, "category")  # which every cell is
         with open_table(path, target=target or "", types=types, **how) as sheet:

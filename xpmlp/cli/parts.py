@@ -51,7 +51,7 @@ def opened_source(data, options, stack):
 def _other(path, source, data, options, stack):
     """Return (X, y) of another file with the same columns."""
     from ..tables.datasets import BUILT_IN
-    from ..tables.reading import array_of
+    from ..tables.open_table import array_of
 
     how, target = how_to_read(path, options | {"quarantine": None}), options["target"]
     different = DataError(f"{path} has other columns than {data}.")

@@ -1,4 +1,4 @@
-"""What every reader of data shares: the record it returns, opening, checks, telling the task."""
+"""What every reader of data shares: the record it returns, opening, checks, inferring the task."""
 
 import csv
 import gzip
@@ -17,7 +17,7 @@ MAX_BYTES = 8 << 30  # what a small file may unpack to
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class Dataset:
     """A data set in memory.
 
     X: (n, d) float32 or float64, finite; y: (n,) numbers or text labels; X_test, y_test likewise,
@@ -44,18 +44,20 @@ def require(ok: bool, message: str) -> None:
 
 @contextmanager
 def opened(path: StrPath) -> Iterator[IO[bytes]]:
-    """Open a file, unpacking gzip (told by its first bytes); what fails becomes a DataError."""
+    """Open a file, unpacking gzip (known by its first bytes); what fails becomes a DataError."""
     try:
         with open(path, "rb") as file:
-            packed = file.peek(2)[:2] == b"\x1f\x8b"
-            yield gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[misc]
+            if file.peek(2)[:2] == b"\x1f\x8b":
+                yield gzip.GzipFile(fileobj=file)  # type: ignore[misc]
+            else:
+                yield file
     except (OSError, EOFError, zlib.error, csv.Error, MemoryError) as error:
         reason = str(error) or "there is not enough memory for it"
         raise DataError(f"{path} cannot be read: {reason}; is it the whole file?") from error
 
 
 def infer_task(y: np.ndarray) -> tuple[np.ndarray, str]:
-    """Tell labels from quantities. Returns y, as int64 or float64 where numeric, and the task.
+    """Infer the task from the targets. Returns y, as int64 or float64 where numeric, and the task.
 
     Labels are text, booleans, and whole numbers of at most 100 different values that occur twice
     or more on average.
@@ -76,12 +78,16 @@ def check_samples(place: str, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray,
     numeric = X.ndim >= 2 and X.size > 0 and X.dtype.kind in "fiub"
     got = f"{place}: X is {X.dtype} of shape {X.shape}"
     require(numeric, f"{got}, expected numbers of shape (n_samples, n_features).")
-    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
     got = f"{place}: y is {y.dtype} of shape {y.shape}"
     fits = y.shape == (len(X),) and y.dtype.kind in "fiubU"
     require(fits, f"{got}, expected one number or text for each of the {len(X)} rows of X.")
-    X = np.divide(X, 255, dtype=np.float32) if X.dtype == np.uint8 and X.ndim > 2 else X
-    X = X.reshape(len(X), -1).astype(X.dtype if X.dtype.name == "float32" else float, copy=False)
+    if X.dtype == np.uint8 and X.ndim > 2:
+        X = np.divide(X, 255, dtype=np.float32)
+    if X.dtype.name != "float32":
+        X = X.astype(np.float64, copy=False)
+    X = X.reshape(len(X), -1)
     for name, a in (("X", X), ("y", y)):
         if a.dtype.kind == "f" and not np.isfinite(a).all():
             at = np.argwhere(~np.isfinite(a))[0].tolist()

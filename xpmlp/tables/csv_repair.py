@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import DataError
+from ..words import shortened
 from .common import opened, require
 
 NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
@@ -23,7 +24,7 @@ MOST_BAD = 1_000_000  # rows; more are another kind of file
 
 
 # A row's first line, its text, and its cells or what is wrong with its quotes.
-Record = tuple[int, str, list[str] | str]
+Row = tuple[int, str, list[str] | str]
 
 
 class BadRow(NamedTuple):
@@ -34,6 +35,14 @@ class BadRow(NamedTuple):
     reason: str
     text: str
 
+    def sentence(self, place: str) -> str:
+        """Return where the row is, what is there and what is wrong; place: "line" or "row"."""
+        column = f", column {self.column!r}" * (self.column != "")
+        got = "the cell is empty"
+        if self.text:
+            got = f"got {shortened(self.text.strip(), 60)!r}"
+        return f"{place} {self.line}{column}: {got}, {self.reason}"
+
 
 @dataclass(frozen=True)
 class Dialect:
@@ -43,7 +52,7 @@ class Dialect:
     delimiter: str
     columns: tuple[str, ...]
     has_header: bool
-    packed: bool
+    compression: str
     line_end: str
 
 
@@ -54,20 +63,20 @@ def dialect_of(path: Path) -> Dialect:
         what = f"{path} is text in UTF-16, expected UTF-8: save it again as UTF-8."
         require(mark not in (b"\xff\xfe", b"\xfe\xff"), what)
     with opened(path) as file:
-        packed = isinstance(file, gzip.GzipFile)
+        compression = "gzip" if isinstance(file, gzip.GzipFile) else "none"
         text = io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="")
         line = text.readline()
         unquoted = re.sub('"[^"]*"', "", line)
-        counts = Counter(mark for mark in unquoted if mark in ",;\t|")
-        delimiter = counts.most_common(1)[0][0] if counts else ","
-        cells = next(csv.reader(chain([line], text), delimiter=delimiter)) if line.strip() else []
+        marks = dict.fromkeys(mark for mark in unquoted if mark in ",;\t|")
+        delimiter = max(marks, key=unquoted.count, default=",")
+        require(line.strip() != "", f"{path} line 1 is empty, expected column names.")
+        cells = next(csv.reader(chain([line], text), delimiter=delimiter))
     line_end = line[len(line.rstrip("\r\n")) :] or "\n"
-    return Dialect(path, delimiter, *_header(path, cells), packed, line_end)
+    return Dialect(path, delimiter, *_header(path, cells), compression, line_end)
 
 
 def _header(path: Path, cells: list[str]) -> tuple[tuple[str, ...], bool]:
     """Return the columns' names, and whether the first line holds them."""
-    require(cells != [], f"{path} line 1 is empty, expected column names.")
     excel = cells[0].strip().lower().startswith("sep=")
     require(not excel, f"{path} line 1 is Excel's 'sep=', expected column names: delete that line.")
     numbers = [cell for cell in cells if NUMBER.fullmatch(cell)]
@@ -130,7 +139,7 @@ def _good_rows(dialect: Dialect, bad_rows: list[BadRow]) -> Iterator[tuple[int, 
     n_columns = len(dialect.columns)
     with opened(dialect.path) as file:
         lines = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
-        records = _records(lines, dialect.delimiter)
+        records = _rows(lines, dialect.delimiter)
         if dialect.has_header:
             next(records)
         for line, text, cells in _filled(records, n_columns == 1):
@@ -146,7 +155,7 @@ def _good_rows(dialect: Dialect, bad_rows: list[BadRow]) -> Iterator[tuple[int, 
                 require(len(bad_rows) <= MOST_BAD, got)
 
 
-def _records(source: Iterator[str], delimiter: str) -> Iterator[Record]:
+def _rows(source: Iterator[str], delimiter: str) -> Iterator[Row]:
     """Split lines into rows."""
     lines, line = _Lines(source), 1
     while (first := next(lines, None)) is not None:
@@ -159,9 +168,9 @@ def _records(source: Iterator[str], delimiter: str) -> Iterator[Record]:
         line += len(taken)
 
 
-def _filled(records: Iterator[Record], single: bool) -> Iterator[Record]:
+def _filled(records: Iterator[Row], single: bool) -> Iterator[Row]:
     """Leave out blank lines; of a single column they are rows, but for those at the end."""
-    blank: list[Record] = []
+    blank: list[Row] = []
     for record in records:
         if record[1]:
             yield from blank
@@ -181,7 +190,9 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        return self.again.popleft() if self.again else next(self.source)
+        if self.again:
+            return self.again.popleft()
+        return next(self.source)
 
     def back(self, *lines: str) -> None:
         self.again.extendleft(reversed(lines))
@@ -208,7 +219,9 @@ def _quoted(lines: _Lines, delimiter: str) -> tuple[list[str], list[str] | str]:
         if "end of data" in str(error):
             lines.back(*taken[1:])
             return taken[:1], "a quote is not closed"
-        return taken, "a quote stands in the wrong place" if '"' in str(error) else str(error)
+        if '"' in str(error):
+            return taken, "a quote stands in the wrong place"
+        return taken, str(error)
 
 
 def _fault(dialect: Dialect, line: int, text: str, cells: list[str] | str) -> BadRow | None:
@@ -217,7 +230,7 @@ def _fault(dialect: Dialect, line: int, text: str, cells: list[str] | str) -> Ba
     shown = _in_utf8(text)
     if isinstance(cells, str):
         n_lines = text.count("\n") + 1
-        goes_on = f" (the row goes on to line {line + n_lines - 1})" if n_lines > 1 else ""
+        goes_on = f" (the row goes on to line {line + n_lines - 1})" * (n_lines > 1)
         return BadRow(line, "", cells + goes_on, shown)
     if len(cells) != len(columns):
         reason = f"the row has {len(cells)} cells, expected {len(columns)}"
@@ -225,13 +238,16 @@ def _fault(dialect: Dialect, line: int, text: str, cells: list[str] | str) -> Ba
     if shown != text:
         at = next(i for i, cell in enumerate(cells) if cell != _in_utf8(cell))
         return BadRow(line, columns[at], "the text is not UTF-8", shown)
-    long = 4 * len(text) > LONGEST and len(text.encode()) > LONGEST
-    return BadRow(line, "", f"the row is longer than {LONGEST:,} bytes", text) if long else None
+    if 4 * len(text) > LONGEST and len(text.encode()) > LONGEST:
+        return BadRow(line, "", f"the row is longer than {LONGEST:,} bytes", text)
+    return None
 
 
 def _in_utf8(text: str) -> str:
     """Return text with a ? for each byte that is no UTF-8."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    if text.isascii():  # most are, and it is fast to tell
+        return text
+    return text.encode("utf-8", "replace").decode()
 
 
 def _written(text: str, cells: list[str], delimiter: str) -> bytes:

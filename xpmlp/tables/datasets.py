@@ -9,18 +9,18 @@ import numpy as np
 from ..atomic import StrPath
 from ..errors import DataError
 from ..words import nearest
-from .common import Table, require
+from .common import Dataset, require
 from .idx import read_idx_folder
 from .npz import read_npz
+from .open_table import PARQUET, read_features, read_table
 from .pickled import read_mnist_pickle
-from .reading import PARQUET, read_features, read_table
 
 TABULAR = (".csv", ".tsv", ".csv.gz", ".tsv.gz", *PARQUET)
 PICKLED = (".pkl", ".pkl.gz", ".pickle", ".pickle.gz")
 FROM_SKLEARN = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 
 
-def load_dataset(source: StrPath, target: str | None = None) -> Table:
+def load_dataset(source: StrPath, target: str | None = None) -> Dataset:
     """Load a built-in set by its name, or a file: CSV, Parquet, .npz, mnist.pkl.gz, IDX folder.
 
     A file named like a built-in set is ``./name``. target: the target's column, for CSV and
@@ -70,20 +70,20 @@ def load_features(
     return X
 
 
-def _built_in(name: str) -> Table:
+def _built_in(name: str) -> Dataset:
     """Make a built-in set, the same at every call."""
+    task, dtype = "classification", "int64"
+    if name in ("sine", "diabetes"):
+        task, dtype = "regression", "float64"
     if name in TOYS:
         X, y = TOYS[name]()
-        task = "regression" if name == "sine" else "classification"
         features = tuple(f"x{i}" for i in range(X.shape[1]))
     else:
         from sklearn import datasets
 
         bunch = getattr(datasets, f"load_{name}")()
-        X, features = bunch.data, tuple(map(str, bunch.feature_names))
-        task = "regression" if name == "diabetes" else "classification"
-        y = bunch.target.astype(np.float64 if task == "regression" else np.int64)
-    return Table(name, X, y, features, "target", task, image=name == "digits")
+        X, y, features = bunch.data, bunch.target, tuple(map(str, bunch.feature_names))
+    return Dataset(name, X, y.astype(dtype), features, "target", task, image=name == "digits")
 
 
 def _polar(r: np.ndarray, t: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from .frame import BLOCK, EMPTY, Frame
 
 
 @dataclass(frozen=True, eq=False)
-class SheetFrame:
+class DuckDBFrame:
     """The interface of a Frame on DuckDB's table `data`, as long as its connection is open.
 
     names, kinds: of the columns; fields: what DuckDB calls them. rows: (n,) rows of `data`, in any
@@ -31,12 +31,11 @@ class SheetFrame:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, rows: Any) -> "SheetFrame":
+    def __getitem__(self, rows: Any) -> "DuckDBFrame":
         """Return rows by a slice or an array; nothing is read."""
-        rows = rows[0] if isinstance(rows, tuple) else rows
         return replace(self, rows=self.rows[rows])
 
-    def select(self, names: Sequence[str]) -> "SheetFrame":
+    def select(self, names: Sequence[str]) -> "DuckDBFrame":
         """Return some of the columns, in this order."""
         at = [self.names.index(name) for name in names]
         kinds, fields = (tuple(a[i] for i in at) for a in (self.kinds, self.fields))
@@ -58,7 +57,8 @@ class SheetFrame:
     def _read(self, names: Sequence[str], rows: np.ndarray) -> Frame:
         """Read rows of some columns into memory."""
         part = self.select(names)
-        first, last = (int(rows.min()), int(rows.max())) if len(rows) else (0, -1)
+        last = int(rows.max(initial=0))
+        first = int(rows.min(initial=last))
         within = f"rowid BETWEEN {first} AND {last}"
         if last - first >= 16 * len(rows):  # scattered: DuckDB finds them
             wanted = {"row": np.unique(rows)}  # noqa: F841 - DuckDB finds it by its name

@@ -1,5 +1,6 @@
 """Frames: a raw table as named columns of numbers, text and dates, on the host."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -15,9 +16,10 @@ from ..errors import DataError
 BLOCK = 2**16  # rows at a time
 # What stands where a value is missing, in the dtype of such a column.
 EMPTY = {
-    "number": np.asarray(np.nan), "category": np.asarray(None, object),
+    "number": np.asarray(np.nan),
+    "category": np.asarray(None, object),
     "date": np.asarray("NaT", "datetime64[us]"),
-}  # fmt: skip
+}
 MISSING = ("NoneType", "NAType", "NaTType")  # the last two are pandas', which may be absent
 
 
@@ -41,9 +43,7 @@ class Frame:
     columns: tuple[np.ndarray, ...]
 
     def __post_init__(self):
-        if len({*self.names}) < len(self.names):
-            twice = next(name for name in self.names if self.names.count(name) > 1)
-            raise DataError(f"two columns have the name {twice!r}: rename one.")
+        _check_names(self.names)
         found = [a.dtype.kind for a in self.columns]
         wanted = [EMPTY[kind].dtype.kind for kind in self.kinds if kind in EMPTY]
         if found != wanted or len(found) != len(self.names):
@@ -61,7 +61,7 @@ class Frame:
         return len(self), len(self.names)
 
     def __len__(self) -> int:
-        return len(self.columns[0]) if self.columns else 0
+        return max(map(len, self.columns), default=0)
 
     def __getitem__(self, rows: Any) -> "Frame":
         """Return rows by a slice or an array; ``frame[rows, ...]`` is what splitters write."""
@@ -70,6 +70,10 @@ class Frame:
     def column(self, i: int) -> np.ndarray:
         """Return the values of a column."""
         return self.columns[i]
+
+    def in_memory(self) -> "Frame":
+        """Return the frame itself, which a DuckDBFrame reads."""
+        return self
 
     def blocks(self) -> Iterator["Frame"]:
         """Yield the rows, a bounded number at a time."""
@@ -81,6 +85,13 @@ class Frame:
         at = [self.names.index(name) for name in names]
         kinds, columns = tuple(self.kinds[i] for i in at), tuple(self.columns[i] for i in at)
         return Frame(tuple(names), kinds, columns)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Refuse a name that two columns have."""
+    for name, n in Counter(names).items():
+        if n > 1:
+            raise DataError(f"two columns have the name {name!r}: rename one.")
 
 
 def is_frame(X: Any) -> bool:
@@ -135,10 +146,9 @@ def _opened(X: Any) -> tuple[tuple[str, ...], Iterator]:
     """Return the names of a data frame's columns, and kind and values of each, one by one."""
     try:
         table = nw.from_native(X, eager_only=True)
-    except nw.exceptions.DuplicateError as error:
-        given = [*map(str, getattr(X, "column_names", X.columns))]  # the first is pyarrow's
-        twice = next(name for name in given if given.count(name) > 1)
-        raise DataError(f"two columns have the name {twice!r}: rename one.") from error
+    except nw.exceptions.DuplicateError:
+        _check_names([*map(str, getattr(X, "column_names", X.columns))])  # the first is pyarrow's
+        raise
     names = tuple(map(str, table.columns))
     return names, map(_column, names, table.iter_columns())
 
@@ -148,12 +158,11 @@ def _frame(names: tuple[str, ...], made: list) -> Frame:
         if kind == "number" and np.isinf(values).any():
             row = int(np.flatnonzero(np.isinf(values))[0])
             raise DataError(f"column {name!r} holds infinity in row {row}: drop or mend that row.")
-    kinds, columns = zip(*made) if made else ((), ())
-    return Frame(names, kinds, columns)
+    return Frame(names, tuple(kind for kind, _ in made), tuple(values for _, values in made))
 
 
 def as_text(value: Any) -> str | None:
-    """Return a category as text, one for equal numbers: 1, 1.0 and True are not told apart by type.
+    """Return a category as text, one for equal numbers: 1, 1.0 and True are the same.
 
     Blanks around a text are taken off, and empty text is missing, as in files.
 
@@ -162,15 +171,19 @@ def as_text(value: Any) -> str | None:
     >>> as_text(1.0), as_text("1"), as_text(2.5), as_text(None), as_text(float("nan"))
     ('1', '1', '2.5', None, None)
     """
-    if isinstance(value, str) or type(value).__name__ in MISSING:
-        return value.strip() or None if isinstance(value, str) else None
+    if isinstance(value, str):
+        return value.strip() or None
+    if _known(value) is None:
+        return None
     if isinstance(value, Integral | np.bool_):
         return str(int(value))
     if isinstance(value, Real | Decimal):
         number = float(value)
         if number != number:
             return None
-        return str(int(number)) if number.is_integer() else str(number)
+        if number.is_integer():
+            return str(int(number))
+        return str(number)
     return str(value)
 
 
@@ -189,7 +202,7 @@ def _column(name: str, series: Any) -> tuple[str, np.ndarray]:
         if getattr(dtype, "time_zone", None):
             series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         moments = np.asarray(series.to_numpy())
-        if moments.dtype == object:  # with holes
+        if moments.dtype == object:  # with missing values
             moments = np.asarray([*map(_in_utc, series.to_list())], "datetime64[us]")
         return "date", moments.astype("datetime64[us]")
     if dtype in (nw.String, nw.Categorical, nw.Enum):
@@ -209,8 +222,8 @@ def _column(name: str, series: Any) -> tuple[str, np.ndarray]:
 
 def _floats(series: Any) -> np.ndarray:
     values = np.asarray(series.to_numpy())
-    if values.dtype == object:  # nullable or decimal
-        values = np.asarray([np.nan if _known(v) is None else v for v in values], np.float64)
+    if values.dtype == object:  # nullable or decimal; NumPy makes None a NaN
+        values = np.asarray([*map(_known, values)], np.float64)
     return values.astype(np.float64, copy=False)
 
 
@@ -219,8 +232,7 @@ def _objects(name: str, values: list) -> tuple[str, np.ndarray]:
     types = {kind for kind in {*map(type, values)} if kind.__name__ not in MISSING}
     if all(issubclass(kind, NUMBERS) for kind in types):
         try:
-            return "number", np.asarray([np.nan if v is None else v for v in map(_known, values)],
-                                        np.float64)  # fmt: skip
+            return "number", np.asarray([*map(_known, values)], np.float64)
         except OverflowError as error:
             raise DataError(f"column {name!r} holds a whole number too large.") from error
     if all(issubclass(kind, (str, *NUMBERS)) for kind in types):
@@ -240,12 +252,14 @@ NUMBERS = (Real, Decimal, np.bool_)
 
 def _known(value: Any) -> Any:
     """Return a value, or None for one of pandas' own for missing."""
-    return None if type(value).__name__ in MISSING else value
+    if type(value).__name__ in MISSING:
+        return None
+    return value
 
 
 def _in_utc(value: Any) -> date | None:
     """Return a date as NumPy takes it, None where it is missing."""
-    if not isinstance(value, date) or type(value).__name__ in MISSING:
+    if not isinstance(_known(value), date):  # pandas' NaT is one
         return None
     if isinstance(value, datetime) and value.tzinfo:
         return value.astimezone(UTC).replace(tzinfo=None)

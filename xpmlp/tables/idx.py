@@ -8,7 +8,7 @@ import numpy as np
 
 from ..atomic import StrPath
 from ..errors import DataError
-from .common import MAX_BYTES, Table, check_samples, opened, require
+from .common import MAX_BYTES, Dataset, check_samples, opened, require
 
 DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -28,25 +28,26 @@ def read_idx(path: StrPath) -> np.ndarray:
         n_bytes = math.prod(shape) * dtype.itemsize
         require(n_bytes <= MAX_BYTES, f"{path} at byte 4: shape {shape} exceeds 8 GiB.")
         data = file.read(n_bytes + 1)  # one more: finds trailing bytes, and ends a gzip checksum
-    got = "goes on after" if len(data) > n_bytes else f"ends at byte {start + len(data)}, not at"
-    expected = f"byte {start + n_bytes} where shape {shape} ends"
-    require(len(data) == n_bytes, f"{path} {got} {expected}: fetch it again.")
+    end = f"byte {start + n_bytes} where shape {shape} ends: fetch it again."
+    require(len(data) <= n_bytes, f"{path} goes on after {end}")
+    require(len(data) >= n_bytes, f"{path} ends at byte {start + len(data)}, not at {end}")
     return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
-def read_idx_folder(folder: StrPath) -> Table:
+def read_idx_folder(folder: StrPath) -> Dataset:
     """Read a folder that holds MNIST's four files under their usual names, plain or gzipped.
 
     Pixels become float32 in [0, 1], labels int64. The test part (t10k) may be missing.
     """
     folder = Path(folder)
     X, y = _read_part(folder, "train")
-    has_test = _find(folder, "t10k-images", 3) or _find(folder, "t10k-labels", 1)
-    X_test, y_test = _read_part(folder, "t10k") if has_test else (None, None)
+    X_test = y_test = None
+    if _find(folder, "t10k-images", 3) or _find(folder, "t10k-labels", 1):
+        X_test, y_test = _read_part(folder, "t10k")
     same = X_test is None or X_test.shape[1] == X.shape[1]
     require(same, f"{folder}: train and t10k images differ in size, expected one size.")
     name = folder.resolve().name
-    return Table(name, X, y, None, "label", "classification", X_test, y_test, image=True)
+    return Dataset(name, X, y, None, "label", "classification", X_test, y_test, image=True)
 
 
 def _find(folder: Path, stem: str, n_axes: int) -> Path | None:

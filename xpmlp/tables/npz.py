@@ -2,12 +2,13 @@
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..atomic import StrPath
 from ..errors import DataError
-from .common import MAX_BYTES, Table, check_samples, infer_task, require
+from .common import MAX_BYTES, Dataset, check_samples, infer_task, require
 
 KEYS = (
     ("X", "y", "X_test", "y_test"),
@@ -16,7 +17,7 @@ KEYS = (
 )
 
 
-def read_npz(path: StrPath) -> Table:
+def read_npz(path: StrPath) -> Dataset:
     """Read arrays X and y, and X_test and y_test if there, also under the other names in `KEYS`.
 
     Images (uint8 of three axes or more) are flattened and scaled to [0, 1]; objects are refused.
@@ -30,16 +31,18 @@ def read_npz(path: StrPath) -> Table:
     except Exception as error:  # damaged archives raise a dozen kinds, down to MemoryError
         raise DataError(f"{path} is no readable .npz of plain arrays: {error}.") from error
     keys = next((keys for keys in KEYS if arrays.keys() >= set(keys[:2])), KEYS[0])
-    pairs = [keys[:2], keys[2:]] if arrays.keys() & set(keys[2:]) else [keys[:2]]
-    parts = []
+    pairs = [keys[:2]]
+    if arrays.keys() & set(keys[2:]):
+        pairs.append(keys[2:])
+    parts: list[tuple[Any, Any]] = []
     for X_name, y_name in pairs:
         found = X_name in arrays and y_name in arrays
         require(found, f"{path} holds {sorted(arrays)}, expected {X_name!r} and {y_name!r}.")
         place = f"{path}, arrays {X_name!r} and {y_name!r}"
         parts.append(check_samples(place, arrays[X_name], arrays[y_name]))
-    (X, y), (X_test, y_test) = parts[0], (parts[1] if len(parts) > 1 else (None, None))
+    (X, y), (X_test, y_test) = [*parts, (None, None)][:2]
     same = X_test is None or X_test.shape[1] == X.shape[1]
     require(same, f"{path}: {keys[0]!r} and {keys[2]!r} differ in width, expected one width.")
     image = arrays[keys[0]].dtype == np.uint8 and arrays[keys[0]].ndim > 2
     y, task = infer_task(y)
-    return Table(Path(path).name, X, y, None, keys[1], task, X_test, y_test, image)
+    return Dataset(Path(path).name, X, y, None, keys[1], task, X_test, y_test, image)

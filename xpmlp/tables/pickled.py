@@ -8,7 +8,7 @@ import numpy as np
 
 from ..atomic import StrPath
 from ..errors import DataError
-from .common import Table, check_samples, opened, require
+from .common import Dataset, check_samples, opened, require
 
 
 def _latin1(text: str, encoding: str) -> bytes:
@@ -38,7 +38,7 @@ class _ArraysOnly(pickle.Unpickler):
         raise DataError(f"it refers to a persistent id {pid!r}, expected NumPy arrays only")
 
 
-def read_mnist_pickle(path: StrPath) -> Table:
+def read_mnist_pickle(path: StrPath) -> Dataset:
     """Read a pickle (gzipped or not) of three (images, labels) pairs: train, validation, test.
 
     Train and validation are joined, in this order. Of the pickle's names only NumPy's arrays are
@@ -63,4 +63,4 @@ def read_mnist_pickle(path: StrPath) -> Table:
     require(same, f"{path}: the parts' images differ in size, expected one size.")
     X, y = np.concatenate((X, X_valid)), np.concatenate((y, y_valid))
     name = Path(path).name
-    return Table(name, X, y, None, "label", "classification", X_test, y_test, image=True)
+    return Dataset(name, X, y, None, "label", "classification", X_test, y_test, image=True)

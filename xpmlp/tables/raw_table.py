@@ -1,4 +1,4 @@
-"""Sheets: a CSV or Parquet file as DuckDB's table `raw`, and where in the file its rows stand."""
+"""Raw tables: a CSV or Parquet file as DuckDB's table `raw`, and the line of each of its rows."""
 
 import glob
 import gzip
@@ -26,7 +26,7 @@ MEMORY = "40%"  # of the machine's, for DuckDB: the model wants some too
 
 
 @dataclass(frozen=True)
-class Sheet:
+class RawTable:
     """A file as DuckDB's table `raw`: c0, c1, ... are called `columns`, and hold `types`.
 
     types: "VARCHAR" (trimmed, NULL where empty), "DOUBLE", "BOOLEAN", "TIMESTAMP", or in Parquet
@@ -45,6 +45,10 @@ class Sheet:
     bad_rows: list[BadRow] = field(default_factory=list)
     breaks: tuple[np.ndarray, np.ndarray] = (np.asarray([0]), np.asarray([1]))
 
+    def stored(self, name: str) -> str:
+        """Return the type of a column."""
+        return self.types[self.columns.index(name)]
+
     def query(self, select: str, rest: str = "") -> Any:
         """Select from `raw`."""
         return self.connection.execute(f"SELECT {select} FROM raw {rest}")
@@ -56,20 +60,21 @@ class Sheet:
 
 
 @contextmanager
-def open_sheet(path: StrPath) -> Iterator[Sheet]:
-    """Load a file; what DuckDB refuses while the sheet is in use becomes a DataError."""
+def open_raw_table(path: StrPath) -> Iterator[RawTable]:
+    """Load a file; what DuckDB refuses while it is in use becomes a DataError."""
     try:
         import duckdb
     except ImportError as error:
         raise DataError(f"{path} needs DuckDB to be read: pip install 'xpmlp[data]'.") from error
     path = Path(path)
     require(not path.is_dir(), f"{path} is a folder, expected a CSV or Parquet file.")
-    with opened(path) as file:  # a missing file is told as everywhere
-        size = path.stat().st_size * (UNPACKED if isinstance(file, gzip.GzipFile) else 1)
     parquet = path.suffix.lower() in PARQUET
+    with opened(path) as file:  # a missing file is reported as by every reader
+        packed = parquet or isinstance(file, gzip.GzipFile)
+    large = path.stat().st_size * UNPACKED**packed > ON_DISK
     try:
         with TemporaryDirectory(prefix="xpmlp-", ignore_cleanup_errors=True) as name:
-            folder, large = Path(name), size * (UNPACKED if parquet else 1) > ON_DISK
+            folder = Path(name)
             with duckdb.connect(folder / "rows.duckdb" if large else ":memory:") as connection:
                 connection.execute(f"SET temp_directory = {_quoted(folder)}")
                 connection.execute(f"SET memory_limit = '{MEMORY}'; SET TimeZone = 'UTC'")
@@ -104,7 +109,7 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]
 
 
-def _load_parquet(path: Path, connection: Any) -> Sheet:
+def _load_parquet(path: Path, connection: Any) -> RawTable:
     """Load a Parquet file with the types it has."""
     literal = glob.escape(str(path))
     described = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [literal]).fetchall()
@@ -116,7 +121,7 @@ def _load_parquet(path: Path, connection: Any) -> Sheet:
     selected = ", ".join(f"{sql} AS c{i}" for i, (_, sql) in enumerate(made))
     read = f"CREATE TABLE raw AS SELECT {selected} FROM read_parquet(?) AS t({aliases})"
     n_rows = connection.execute(read, [literal]).fetchone()[0]
-    return Sheet(path, connection, columns, tuple(kind for kind, _ in made), n_rows)
+    return RawTable(path, connection, columns, tuple(kind for kind, _ in made), n_rows)
 
 
 def _parquet_column(c: str, kind: str) -> tuple[str, str]:
@@ -127,18 +132,20 @@ def _parquet_column(c: str, kind: str) -> tuple[str, str]:
         return "DOUBLE", f"CASE WHEN NOT isnan({c}) THEN {c}::DOUBLE END"
     if kind.startswith("DECIMAL") or kind.endswith(("INT", "INTEGER")):
         return "DOUBLE", f"{c}::DOUBLE"
+    if "TIMESTAMPTZ" in kind or "WITH TIME ZONE" in kind:  # of nanoseconds, too
+        return "TIMESTAMP", f"make_timestamp(epoch_us({c}::TIMESTAMPTZ))"
     if kind == "DATE" or kind.startswith("TIMESTAMP"):
-        whole = f"{c}::TIMESTAMPTZ" if "WITH TIME ZONE" in kind or "TIMESTAMPTZ" in kind else c
-        return "TIMESTAMP", f"make_timestamp(epoch_us({whole}))"
-    text = kind in ("VARCHAR", "UUID", '"NULL"') or kind.startswith("ENUM")
-    return "VARCHAR" if text else kind, _text(c)
+        return "TIMESTAMP", f"make_timestamp(epoch_us({c}))"
+    if kind in ("VARCHAR", "UUID", '"NULL"') or kind.startswith("ENUM"):
+        return "VARCHAR", _text(c)
+    return kind, _text(c)
 
 
 def _text(c: str) -> str:
     return f"nullif(trim({c}::VARCHAR), '')"
 
 
-def _load_csv(path: Path, connection: Any, scratch: Path) -> Sheet:
+def _load_csv(path: Path, connection: Any, scratch: Path) -> RawTable:
     """Load a CSV file as text, and tell which of its lines are no rows.
 
     DuckDB reads a file fast and right where each line is a row. Where one is not, what it makes of
@@ -158,27 +165,28 @@ def _load_csv(path: Path, connection: Any, scratch: Path) -> Sheet:
         try:
             expected, bad_rows, breaks = clean(dialect, scratch)
         except OSError as error:
-            raise (_full() if error.errno == ENOSPC else error) from error
-        cleaned = replace(dialect, path=scratch, has_header=False, packed=False, line_end="\n")
-        n_rows = _read(connection, cleaned)
+            if error.errno != ENOSPC:
+                raise
+            raise _full() from error
+        written = Dialect(scratch, dialect.delimiter, dialect.columns, False, "none", "\n")
+        n_rows = _read(connection, written)
         scratch.unlink()
         require(n_rows == expected, f"{path} cannot be read: its rows could not be told apart.")
-    kinds = ("VARCHAR",) * len(dialect.columns)
-    return Sheet(
-        path, connection, dialect.columns, kinds, n_rows, dialect.has_header, "line", bad_rows,
-        breaks,
-    )  # fmt: skip
+    types = ("VARCHAR",) * len(dialect.columns)
+    table = RawTable(path, connection, dialect.columns, types, n_rows, dialect.has_header)
+    return replace(table, place="line", bad_rows=bad_rows, breaks=breaks)
 
 
 def _read(connection: Any, dialect: Dialect) -> int:
-    """Make `raw` of a file in which all rows are good; return their number."""
+    """Create table `raw` from a file in which all rows are good; return their number."""
     names = [f"c{i}" for i in range(len(dialect.columns))]
     typed = ", ".join(f"{c}: 'VARCHAR'" for c in names)
+    selected = ", ".join(f"{_text(c)} AS {c}" for c in names)
     read = (
-        f"CREATE OR REPLACE TABLE raw AS SELECT {', '.join(f'{_text(c)} AS {c}' for c in names)} "
-        f"FROM read_csv(?, auto_detect=false, strict_mode=true, delim='{dialect.delimiter}', "
-        f"quote='\"', escape='\"', header={dialect.has_header}, columns={{{typed}}}, "
-        f"compression='{'gzip' if dialect.packed else 'none'}', new_line={ascii(dialect.line_end)})"
+        f"CREATE OR REPLACE TABLE raw AS SELECT {selected} FROM read_csv(?, auto_detect=false, "
+        f"strict_mode=true, delim='{dialect.delimiter}', quote='\"', escape='\"', "
+        f"header={dialect.has_header}, columns={{{typed}}}, "
+        f"compression='{dialect.compression}', new_line={ascii(dialect.line_end)})"
     )
     # DuckDB would read t1.csv for t[1].csv
     return connection.execute(read, [glob.escape(str(dialect.path))]).fetchone()[0]

@@ -1,0 +1,360 @@
+"""Open a CSV or Parquet file: its columns' types decided once, every bad row reported."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..atomic import StrPath, atomic_write
+from ..errors import DataError
+from ..words import first_of, listed, nearest, plural
+from .common import Dataset, infer_task, require
+from .csv_repair import BadRow
+from .duckdb_frame import DuckDBFrame
+from .frame import is_plain
+from .raw_table import PARQUET, RawTable, open_raw_table
+from .types import ALL, MISSING, TableColumn, described, typed_columns
+
+__all__ = ["MISSING", "PARQUET", "BadRow", "OpenTable", "open_table", "read_features", "read_table"]
+POLICIES = ("error", "skip", "quarantine")
+LISTED = 10  # bad rows that a message shows
+LABEL = 200  # characters of the longest label
+IN_MEMORY = 1 << 29  # bytes, about, up to which features are a Frame
+BYTES = {"number": 8, "date": 8, "category": 64}  # a cell, about
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OpenTable:
+    """A table file that is open: its features and targets, without its bad rows.
+
+    raw: the file's rows in DuckDB; columns: what its columns were taken for; features: a Frame, or
+    where that would be large a DuckDBFrame, which can be read as long as the table is open. y: (n,)
+    float64, int64 or text, or None; task: "classification", "regression" or "". bad_rows: what was
+    left out; left_out: (m,) their numbers in `raw`, ascending, without those that never got there.
+    """
+
+    raw: RawTable
+    columns: list[TableColumn]
+    features: Any
+    y: Any
+    task: str
+    target_name: str | None
+    bad_rows: list[BadRow]
+    left_out: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.raw.path.name
+
+    @property
+    def types(self) -> dict[str, str]:
+        """The types of the features, by name, as `open_table(known=)` takes them."""
+        types = {column.name: column.kind for column in self.columns}
+        return {name: types[name] for name in self.features.names}
+
+    def lines(self, rows: Any = slice(None)) -> np.ndarray:
+        """Return the lines of the file in which rows begin; their numbers, from 1, in Parquet."""
+        kept = np.arange(len(self.features))[rows]
+        gaps = self.left_out - np.arange(len(self.left_out))
+        return self.raw.lines(kept + np.searchsorted(gaps, kept, "right"))
+
+    def describe(self) -> str:
+        """Return what the columns were taken for and what they hold, a line each."""
+        return described(self.raw.connection, self.columns, self.target_name)
+
+    def summary_of_bad_rows(self) -> str:
+        """Return the rows that were left out, the first of them a line each; "" if none."""
+        if not self.bad_rows:
+            return ""
+        lines = [f"{plural(len(self.bad_rows), 'row')} left out of {self.name}:"]
+        lines += [f"  {row.sentence(self.raw.place)}" for row in self.bad_rows[:LISTED]]
+        if len(self.bad_rows) > LISTED:
+            lines.append(f"  and {len(self.bad_rows) - LISTED:,} more")
+        return "\n".join(lines)
+
+
+@contextmanager
+def open_table(
+    path: StrPath,
+    *,
+    target: str | None = "",
+    types: Mapping[str, str] | None = None,
+    known: Mapping[str, str] | None = None,
+    on_bad_row: str = "error",
+    max_bad_rows: float | None = None,
+    quarantine: StrPath | None = None,
+) -> Iterator[OpenTable]:
+    """Open a raw table: a CSV (.csv, .tsv, also gzipped) or Parquet file.
+
+    A CSV's delimiter is the most frequent of ``, ; tab |`` in its first line, which holds the
+    column names, unless it is all numbers: then the columns are called x0, x1, ...
+    What a column holds is decided once, over all its rows. Where 95 % of the cells that are not
+    missing are finite numbers, it is "number" - unless all are as long and some begin with 0, as
+    postal codes do -, likewise "number:point" (1,234.5), "number:comma" (1.234,5), "boolean" (true,
+    false in any case), "date" (2024-12-31, also with a time) or "date:%d.%m.%Y", "date:%d/%m/%Y",
+    "date:%m/%d/%Y" (also with a time); else it is "category", which is text. A Parquet file's
+    columns hold what it says. A cell is missing where it is empty or one of `MISSING` (of a
+    "category:all", only where it is empty). Rows with too few or too many cells, broken quotes or
+    text that is not UTF-8, with a cell that is not what its column holds, or no target, are bad.
+
+    Parameters
+    ----------
+    target
+        The column to predict, None if there is none; "": the last one, or none if `known` is given.
+        It is text unless more than half of its cells are numbers.
+    types
+        What columns hold, by name, instead of what they would be taken for.
+    known
+        The features' types as a model has them: exactly these columns are read, by their names
+        (by position where the file has no header); others are ignored.
+    on_bad_row
+        "error"; "skip": leave bad rows out; "quarantine": also write them to a CSV file with the
+        columns line, column, reason, text, once the ``with`` ends without an error.
+    max_bad_rows
+        More of them are an error: a number, or below 1 a share of the rows.
+    quarantine
+        That file (the table's path and ``.bad.csv``).
+
+    Raises
+    ------
+    DataError
+        With path, line, column and the text found there.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "people.csv")
+    ...     _ = path.write_text("age,city,rich\\n30,Rome,no\\n?,Oslo,yes\\n41,Rome,no\\n")
+    ...     with open_table(path) as table:
+    ...         print(table.types, table.features.column(0), table.y)
+    {'age': 'number', 'city': 'category'} [30. nan 41.] ['no' 'yes' 'no']
+    """
+    names = ", ".join(POLICIES)
+    require(on_bad_row in POLICIES, f"on_bad_row is {on_bad_row!r}, expected one of {names}.")
+    with open_raw_table(path) as raw:
+        require(raw.n_rows + len(raw.bad_rows) > 0, f"{path} has column names but no rows.")
+        if target == "":
+            target = None
+            if known is None:
+                target = raw.columns[-1]
+        raw, features = _wanted(raw, target, known)
+        chosen = [name for name in raw.columns if name == target or name in features]
+        columns = typed_columns(raw, chosen, {**(known or {}), **(types or {})}, target)
+        cells = BadCells(raw, columns, target)
+        bad_rows, left_out = cells.found(on_bad_row, max_bad_rows)
+        if len(left_out) == raw.n_rows:
+            first = bad_rows[0].sentence(raw.place)
+            raise DataError(f"{path} has no good row, the first: {first}.")
+        frame = _loaded(raw, columns, cells.sql)
+        y, task = _targets(raw, frame, target)
+        if y is not None and known is None:
+            got = f"{path}, column {target!r}: every row holds {y[0]!s}"
+            require(bool(np.any(y != y[0])), f"{got}, expected different targets.")
+        X: Any = frame.select(features)
+        if len(X) * sum(BYTES[kind] for kind in X.kinds) <= IN_MEMORY:
+            X = X.in_memory()
+        yield OpenTable(
+            raw=raw,
+            columns=columns,
+            features=X,
+            y=y,
+            task=task,
+            target_name=target,
+            bad_rows=bad_rows,
+            left_out=left_out,
+        )
+        if on_bad_row == "quarantine" and bad_rows:
+            _write(quarantine or f"{path}.bad.csv", bad_rows)
+
+
+def _wanted(
+    raw: RawTable, target: str | None, known: Mapping[str, str] | None
+) -> tuple[RawTable, list[str]]:
+    """Return the table, its columns called as a model does if need be, and the features."""
+    names = known if known is not None else raw.columns
+    features = [name for name in names if name != target]
+    if not raw.has_header and len(raw.columns) == len(features):
+        raw = replace(raw, columns=tuple(features))
+    there = listed(raw.columns)
+    missing = [name for name in features if name not in raw.columns]
+    if missing:
+        near = listed(dict.fromkeys(nearest(name, raw.columns) for name in missing[:3]))
+        got = f"{raw.path} lacks the model's {listed(missing)}"
+        raise DataError(f"{got}: it has the columns {there}; the nearest are {near}.")
+    if target is not None and target not in raw.columns:
+        near = f"did you mean {nearest(target, raw.columns)!r}?"
+        raise DataError(f"{raw.path} has no column {target!r}, expected one of {there}; {near}")
+    got = f"{raw.path} has one column, {raw.columns[0]!r}"
+    require(bool(features), f"{got}, expected features and a target.")
+    return raw, features
+
+
+class BadCells:
+    """Which rows of a raw table are bad by a cell: not what the column holds, or no target."""
+
+    def __init__(self, raw: RawTable, columns: list[TableColumn], target: str | None):
+        self.raw, self.target = raw, target
+        conditions = [(column, self._condition(column)) for column in columns]
+        self.conditions = [(c, condition) for c, condition in conditions if condition != "false"]
+        self.sql = " OR ".join(condition for _, condition in self.conditions) or "false"
+
+    def _condition(self, column: TableColumn) -> str:
+        """SQL: whether a row is bad by its cell in a column."""
+        if column.name == self.target:
+            return f"({column.bad} OR {column.missing})"
+        return column.bad
+
+    def found(self, policy: str, most: float | None) -> tuple[list[BadRow], np.ndarray]:
+        """Return the bad rows by line, and the rows of `raw` that are left out; or raise."""
+        raw = self.raw
+        n_cells = raw.query("count(*)", f"WHERE {self.sql}").fetchone()[0]
+        n_bad, n_rows = n_cells + len(raw.bad_rows), raw.n_rows + len(raw.bad_rows)
+        if n_bad == 0:
+            return [], np.zeros(0, np.int64)
+        most = _limit(most, n_rows)
+        refused = policy == "error" or n_bad > most
+        shown = LISTED if refused else n_bad
+        bad_cells, left_out = self._bad_cells(min(n_cells, shown))
+        bad_rows = sorted(bad_cells + raw.bad_rows[:shown])
+        if not refused:
+            return bad_rows, left_out
+        message = f"{raw.path} {bad_rows[0].sentence(raw.place)}"
+        if n_bad > 1:
+            others = first_of([str(row.line) for row in bad_rows[1:]], 5)
+            message += f"; {n_bad:,} of {n_rows:,} rows are bad, the next in {raw.place} {others}"
+        remedy = f"that is more than the {most:g} of max_bad_rows (--max-bad-rows)"
+        if policy == "error":
+            remedy = "mend them, or leave them out by on_bad_row='skip' (--on-bad-row skip)"
+        raise DataError(f"{message}: {remedy}.")
+
+    def _bad_cells(self, most: int) -> tuple[list[BadRow], np.ndarray]:
+        """Return rows with a bad cell, the first of each row, and where they are in `raw`."""
+        if most == 0:
+            return [], np.zeros(0, np.int64)
+        cases = [
+            f"WHEN {condition} THEN row({i}, {column.field}::VARCHAR)"
+            for i, (column, condition) in enumerate(self.conditions)
+        ]
+        first = f"CASE {' '.join(cases)} END"  # number and text of a row's first bad cell
+        rest = f"WHERE {self.sql} ORDER BY rowid LIMIT {most}"
+        found = self.raw.query(f"rowid, {first}", rest).fetchall()
+        rows = np.asarray([row for row, _ in found], np.int64)
+        lines = self.raw.lines(rows).tolist()
+        return [self._bad_row(line, *bad) for line, (_, bad) in zip(lines, found)], rows
+
+    def _bad_row(self, line: int, i: int, cell: str | None) -> BadRow:
+        """Return the record of a row, with what its bad cell, of condition i, should have been."""
+        column = self.conditions[i][0]
+        reason = f"expected {column.expected}"
+        if column.name == self.target and (cell is None or cell in MISSING):
+            reason = "the target is missing"
+            if cell:
+                reason += f" ({cell} as a label: --types {column.name}={ALL})"
+        return BadRow(line, column.name, reason, cell or "")
+
+
+def _limit(most: float | None, n_rows: int) -> float:
+    """Return how many rows may be bad; most: a number, below 1 a share of the rows, None: all."""
+    if most is None:
+        return n_rows
+    if most < 1:
+        return most * n_rows
+    return most
+
+
+def _loaded(raw: RawTable, columns: list[TableColumn], bad: str) -> DuckDBFrame:
+    """Create table `data` from the good rows, which takes the place of `raw`; return its frame."""
+    values = ", ".join(f"{column.value} AS {column.field}" for column in columns)
+    good = f"NOT coalesce({bad}, false)"
+    query = f"CREATE TABLE data AS SELECT {values} FROM raw WHERE {good}"
+    n_rows = raw.connection.execute(query).fetchone()[0]
+    raw.connection.execute("DROP TABLE raw")
+    names, kinds, fields = zip(*((c.name, c.frame_kind, c.field) for c in columns))
+    return DuckDBFrame(raw.connection, names, kinds, fields, np.arange(n_rows))
+
+
+def _targets(raw: RawTable, frame: DuckDBFrame, target: str | None) -> tuple[Any, str]:
+    """Return the targets (n,) and the task; None and "" where there is no target."""
+    if target is None:
+        return None, ""
+    column = frame.select([target])
+    place = f"{raw.path}, column {target!r} holds"
+    expected = "dates, expected a target of numbers or labels."
+    require(column.kinds != ("date",), f"{place} {expected}")
+    if column.kinds == ("category",):
+        query = f"SELECT max(length({column.fields[0]})) FROM data"
+        n = raw.connection.execute(query).fetchone()[0] or 0
+        expected = "expected labels: name the target (--target)."
+        require(n <= LABEL, f"{place} text of {n:,} characters, {expected}")
+    return infer_task(_values(column))
+
+
+def _values(column: DuckDBFrame) -> np.ndarray:
+    """Return the values of a frame's only column, text at its width: it takes less than objects."""
+    blocks = [block.column(0) for block in column.blocks()]
+    if column.kinds == ("category",):
+        blocks = [a.astype(str) for a in blocks]
+    return np.concatenate(blocks)
+
+
+def _write(path: StrPath, bad_rows: list[BadRow]) -> None:
+    """Write bad rows to a CSV file."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([BadRow._fields, *bad_rows])
+    atomic_write(path, text.getvalue().encode("utf-8", "replace"))
+
+
+def read_table(path: StrPath, target: str | None = None) -> Dataset:
+    """Read features and a target from a CSV or Parquet file without bad rows; see `open_table`.
+
+    The features are numbers (n, d) where all columns are and no cell is missing, else a Frame.
+    """
+    with open_table(path, target=target or "") as table:
+        X = table.features.in_memory()
+        names = X.names
+        if is_plain(X):
+            X = _matrix(X)
+        return Dataset(table.name, X, table.y, names, table.target_name or "", table.task)
+
+
+def read_features(
+    path: StrPath, names: list[str] | None, n_features: int, target: str | None
+) -> np.ndarray:
+    """Read the features (n, n_features), all numbers, of a table that may hold the target.
+
+    Columns are found by name; by position, leaving out the target, where `names` is None or the
+    file has no header.
+    """
+    if names is None:
+        with open_raw_table(path) as raw:
+            columns = list(raw.columns)
+        names = columns
+        if len(columns) != n_features:
+            names = [name for name in columns if name != target]
+        got = f"{path} has {len(columns)} columns, {listed(columns)}"
+        require(len(names) == n_features, f"{got}, expected the model's {n_features} features.")
+    with open_table(path, known=dict.fromkeys(names, "number")) as table:
+        return array_of(table)
+
+
+def array_of(table: OpenTable) -> np.ndarray:
+    """Return the features (n, n_features) of a table of numbers, none of which may be missing."""
+    X = _matrix(table.features)
+    empty = np.argwhere(np.isnan(X))
+    if len(empty):
+        row, i = empty[0].tolist()
+        place = f"{table.raw.place} {table.lines([row])[0]}, column {table.features.names[i]!r}"
+        raise DataError(f"{table.raw.path} {place}: the cell is empty, expected a finite number.")
+    return X
+
+
+def _matrix(frame: Any) -> np.ndarray:
+    return np.column_stack([frame.column(i) for i in range(len(frame.names))])
