@@ -31,8 +31,8 @@ def each(names, values, ids=str, *, parts=1):
         assert len(dict(product)) == len(product), "two cases have one name"
 
         @functools.wraps(test)
-        def run_each(part=0, **fixtures):
-            run = product[part::parts]
+        def run_each(nth_part=0, **fixtures):
+            run = product[nth_part::parts]
             failures = {id: _failure(inner, case, id, fixtures) for id, case in run}
             failed = {id: error for id, error in failures.items() if error}
             if failed:
@@ -45,9 +45,9 @@ def each(names, values, ids=str, *, parts=1):
         run_each.__signature__ = inspect.Signature(left)
         if parts == 1:
             return run_each
-        part = inspect.Parameter("part", inspect.Parameter.KEYWORD_ONLY)
-        run_each.__signature__ = inspect.Signature([*left, part])
-        return pytest.mark.parametrize("part", range(parts))(run_each)
+        nth_part = inspect.Parameter("nth_part", inspect.Parameter.KEYWORD_ONLY)
+        run_each.__signature__ = inspect.Signature([*left, nth_part])
+        return pytest.mark.parametrize("nth_part", range(parts))(run_each)
 
     return decorate
 

@@ -29,20 +29,15 @@ EVERY_FIFTH = """
 test_a_bad_option_is_told_and_nothing_is_written
 test_a_bad_row_is_told_with_its_line_column_and_text
 test_a_column_is_what_its_cells_are
-test_a_dense_layers_kernels_equal_the_plain_ones
 test_a_layer_is_right_on_every_library
 test_a_model_file_with_another_encoder_is_refused
 test_a_predictor_returns_what_the_method_returns
 test_a_row_of_weight_zero_is_as_if_it_were_not_there
 test_a_sparse_fit_is_the_dense_fit_to_the_last_bit
-test_a_step_of_plain_descent_goes_along_the_derivative
 test_a_table_that_cannot_be_trained_on_gets_one_sentence_and_no_file
 test_a_token_is_a_missing_cell_of_every_kind_of_column
 test_a_weight_of_a_whole_number_repeats_the_row
 test_a_weight_of_one_is_none_to_the_last_bit
-test_activations_and_their_derivatives_equal_the_plain_ones
-test_adam_as_torchs_kernel_equals_our_text
-test_an_embedding_in_front_trains_and_predicts_as_plainly
 test_an_option_is_an_argument_of_the_model
 test_bad_data_get_one_sentence_with_the_place_and_leave_no_file
 test_data_that_do_not_fit_the_model_are_told
@@ -51,22 +46,14 @@ test_every_memory_layout_survives
 test_every_printed_equation_is_true
 test_hostile_metadata_are_refused_in_words_and_at_once
 test_labels_come_out_as_predict_gives_them
-test_layers_wider_than_tiles_and_blocks_train_as_plainly
 test_loss_curves_equal_scikit_learns_to_1e_10
-test_losses_and_their_gradients_equal_the_plain_ones_row_by_row
-test_offsets_are_added_to_every_row_exactly
-test_predictions_equal_the_networks_own_forward
 test_predictions_for_another_table_say_what_differs
-test_products_equal_exact_ones_to_the_rounding_of_their_sums
 test_regressions_predict_in_onnxruntime_as_here
 test_scaling_and_bins_in_every_combination
 test_set_output_gives_frames_whose_columns_fit_the_layer
 test_the_checker_names_what_is_wrong
 test_the_corpus_is_right_and_wrong_where_it_says_so
 test_the_corpus_writes_into_its_arguments_only_where_it_says_so
-test_the_memory_of_the_data_may_lie_in_any_way_and_is_only_read
-test_update_rules_equal_the_plain_ones_over_steps
-test_what_has_no_compiled_form_equals_the_plain_steps
 test_what_is_no_file_of_results_is_refused_in_a_sentence_before_the_run
 """.split()
 SLOW = {  # files and tests
@@ -101,6 +88,7 @@ SLOW = {  # files and tests
         test_every_contender_on_a_card_takes_the_batches_of_the_order
         test_every_product_is_as_short_as_the_case_says
         test_labels_that_a_library_cannot_hold_come_back_in_numpy
+        test_no_layer_reads_a_number_in_a_step
         test_no_loss_reads_a_number_in_a_step
         test_no_rule_reads_a_number_in_a_step
     """,
@@ -157,7 +145,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
         elif name in EVERY_FIFTH and n_cases[item.path, name] % 5 != 1:
             item.add_marker(pytest.mark.slow)
-        elif "part" in item.fixturenames and item.callspec.params["part"] > 0:
+        elif "nth_part" in item.fixturenames and item.callspec.params["nth_part"] > 0:
             item.add_marker(pytest.mark.slow)
 
 

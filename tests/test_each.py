@@ -54,7 +54,7 @@ def test_parts_are_ids_that_share_the_cases():
         seen.append(number)
 
     (mark,) = walk.pytestmark
-    assert mark.args == ("part", range(2))
-    walk(part=1)
-    walk(part=0)
+    assert mark.args == ("nth_part", range(2))
+    walk(nth_part=1)
+    walk(nth_part=0)
     assert seen == [1, 3, 0, 2, 4]

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from each import each
 
 from xpmlp.nn import Ctx, Dropout
 from xpmlp.nn.activations import ACTIVATIONS
@@ -23,7 +24,7 @@ from xpmlp.engines.compiled import activations, blas, kernels, steps, team  # no
 DTYPES = ["float32", "float64"]
 SIZES = [0, 1, 7, 1000]
 LONG = np.longdouble
-dtypes = pytest.mark.parametrize("dtype", DTYPES)
+dtypes = each("dtype", DTYPES)
 
 
 def eps(dtype):
@@ -54,8 +55,8 @@ def applied(name, x):
     return out
 
 
-@dtypes
-@pytest.mark.parametrize("name", ELEMENTARY)
+@pytest.mark.parametrize("dtype", DTYPES)
+@each("name", ELEMENTARY)
 def test_elementary_functions_are_right_to_a_few_units_in_the_last_place(name, dtype):
     if np.finfo(LONG).eps >= eps(dtype):
         pytest.skip("no longer float than this to compare with")
@@ -100,8 +101,8 @@ def numbers(n, dtype, seed=0):
 
 
 @dtypes
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("record", activations.CODES, ids=lambda record: record.name)
+@each("size", SIZES)
+@each("record", activations.CODES, ids=lambda record: record.name)
 def test_activations_and_their_derivatives_equal_the_plain_ones(record, size, dtype):
     z = numbers(size, dtype)
     exact = z.astype(np.float64)
@@ -118,7 +119,7 @@ def test_activations_and_their_derivatives_equal_the_plain_ones(record, size, dt
     assert np.all(np.abs(d - want) <= bound)
 
 
-@pytest.mark.parametrize("name", ["relu", "leaky_relu", "elu", "selu", "logistic", "tanh", "silu",
+@each("name", ["relu", "leaky_relu", "elu", "selu", "logistic", "tanh", "silu",
                                   "softplus", "softsign", "hard_tanh"])  # fmt: skip
 @dtypes
 def test_activations_that_do_not_cancel_are_right_relative_to_the_result(name, dtype):
@@ -131,7 +132,7 @@ def test_activations_that_do_not_cancel_are_right_relative_to_the_result(name, d
 
 
 @dtypes
-@pytest.mark.parametrize("record", activations.CODES, ids=lambda record: record.name)
+@each("record", activations.CODES, ids=lambda record: record.name)
 def test_activations_of_nan_infinity_and_zero_are_those_of_the_plain_ones(record, dtype):
     info = np.finfo(dtype)
     z = np.asarray([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e4, -1e4, 1.0, -1.0, info.tiny], dtype)
@@ -177,9 +178,9 @@ def losses(record, outputs, y, w):
 
 
 @dtypes
-@pytest.mark.parametrize("C", [1, 3, 10])
-@pytest.mark.parametrize("n", [0, 1, 7, 100])
-@pytest.mark.parametrize("name", COMPILED)
+@each("C", [1, 3, 10])
+@each("n", [0, 1, 7, 100])
+@each("name", COMPILED)
 def test_losses_and_their_gradients_equal_the_plain_ones_row_by_row(name, n, C, dtype):
     rng = np.random.default_rng(C)
     outputs, y = rng.normal(size=(n, C)) * 3, targets(name, n, C, rng)
@@ -193,8 +194,8 @@ def test_losses_and_their_gradients_equal_the_plain_ones_row_by_row(name, n, C, 
 
 
 @dtypes
-@pytest.mark.parametrize("C", [1, 3])
-@pytest.mark.parametrize("name", COMPILED)
+@each("C", [1, 3])
+@each("name", COMPILED)
 def test_losses_of_enormous_and_missing_numbers_are_those_of_the_plain_ones(name, C, dtype):
     rng = np.random.default_rng(0)
     extremes = [0.0, 1e4, -1e4, np.inf, -np.inf, np.nan, 1e30]
@@ -219,8 +220,8 @@ RULE_CASES = [
 
 
 @dtypes
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("rule", RULE_CASES, ids=str)
+@each("size", SIZES)
+@each("rule", RULE_CASES)
 def test_update_rules_equal_the_plain_ones_over_steps(rule, size, dtype):
     rng = np.random.default_rng(size)
     p = rng.normal(size=size).astype(dtype)
@@ -249,7 +250,7 @@ def test_a_nan_in_the_gradient_reaches_the_parameter_under_every_rule(dtype):
 
 
 @dtypes
-@pytest.mark.parametrize("size", SIZES)
+@each("size", SIZES)
 def test_the_penalty_is_half_the_decayed_squares_and_its_gradient_is_added(size, dtype):
     rng = np.random.default_rng(0)
     p, g = rng.normal(size=(2, size)).astype(dtype)
@@ -264,8 +265,8 @@ def test_the_penalty_is_half_the_decayed_squares_and_its_gradient_is_added(size,
 
 
 @dtypes
-@pytest.mark.parametrize("rows", [0, 1, 5, 100])
-@pytest.mark.parametrize("H", [1, 3, 64, 65, 200])
+@each("rows", [0, 1, 5, 100])
+@each("H", [1, 3, 64, 65, 200])
 def test_offsets_are_added_to_every_row_exactly(rows, H, dtype):
     rng = np.random.default_rng(0)
     z, b = rng.normal(size=(rows, H)).astype(dtype), rng.normal(size=H).astype(dtype)
@@ -275,8 +276,8 @@ def test_offsets_are_added_to_every_row_exactly(rows, H, dtype):
 
 
 @dtypes
-@pytest.mark.parametrize("rate", [0.0, 0.25, 0.999])
-@pytest.mark.parametrize("n", [0, 1, 37])
+@each("rate", [0.0, 0.25, 0.999])
+@each("n", [0, 1, 37])
 def test_dropout_drops_what_the_layer_drops_whichever_row_it_begins_with(n, rate, dtype):
     layer, D, place = Dropout(rate), 5, (2,)
     x = np.random.default_rng(0).normal(size=(n, D)).astype(dtype)
@@ -324,7 +325,7 @@ SHAPES = [
 
 
 @dtypes
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@each("shape", SHAPES)
 def test_products_equal_exact_ones_to_the_rounding_of_their_sums(shape, dtype, gemm):
     rows, inner, columns = shape
     rng = np.random.default_rng(0)
@@ -357,7 +358,7 @@ def test_products_equal_exact_ones_to_the_rounding_of_their_sums(shape, dtype, g
 
 
 @dtypes
-@pytest.mark.parametrize("shape", [(3, 4, 5), (30, 40, 50)], ids=str)
+@each("shape", [(3, 4, 5), (30, 40, 50)])
 def test_a_nan_stays_in_the_row_of_a_product_where_it_came(shape, dtype, gemm):
     rows, inner, columns = shape
     x, W = np.ones((rows, inner), dtype), np.ones(inner * columns, dtype)

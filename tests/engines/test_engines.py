@@ -11,6 +11,7 @@ from conftest import (
     map_tree,
     relative_error,
 )  # fmt: skip
+from each import each
 
 from xpmlp import train
 from xpmlp.engines import Carry, Plan, engine_for, gather, generic_engine
@@ -112,7 +113,7 @@ def test_jax_in_float32_equals_the_plain_loop_on_numpy_to_a_millionth(xp, plain)
     assert_close(outcome(problem(xp, "float32"), xp), want, 1e-6)
 
 
-@pytest.mark.parametrize("rule", RULES)
+@each("rule", RULES)
 def test_both_layouts_of_the_store_agree(rule, plain):
     flat, split = (
         outcome(problem(plain, "float64", rule=RULES[rule](), contiguous=contiguous), plain)
@@ -163,8 +164,8 @@ def test_members_trained_at_once_equal_runs_one_by_one(K, xp, plain):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("contiguous", [True, False])
-@pytest.mark.parametrize("loss", LOSSES)
+@each("contiguous", [True, False])
+@each("loss", LOSSES)
 def test_a_steps_gradient_is_the_derivative_of_its_objective_penalty_included(
     loss, contiguous, plain
 ):
@@ -290,7 +291,7 @@ def test_no_array_stands_twice_in_a_carry(plain):
         assert not any(np.shares_memory(a, b) for i, a in enumerate(made) for b in made[:i])
 
 
-@pytest.mark.parametrize("solver", [*RULES, "lbfgs"])
+@each("solver", [*RULES, "lbfgs"])
 def test_training_writes_to_nothing_that_it_is_given(solver, plain):
     x, y, params = setting()
     locked = map_tree(np.copy, {"x": x, "y": y, "params": params, "w": np.arange(1.0, N + 1)})
@@ -396,17 +397,17 @@ EVERYTHING = Network(
 )
 
 
-@pytest.mark.parametrize("rule", RULES)
+@each("rule", RULES)
 def test_no_rule_reads_a_number_in_a_step(rule):
     meta_run(EVERYTHING, rule=rule)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@each("loss", LOSSES)
 def test_no_loss_reads_a_number_in_a_step(loss):
     meta_run(EVERYTHING, loss=loss)
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@each("name", EXAMPLES)
 def test_no_layer_reads_a_number_in_a_step(name):
     meta_run(Network([Dense(2), Dense(4), EXAMPLES[name], Dense(C)]))
 

@@ -11,6 +11,7 @@ from threading import Lock, Thread
 import numpy as np
 import pytest
 from conftest import assert_close, assert_derivative, leaves
+from each import each
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -186,8 +187,8 @@ def test_a_training_equals_the_plain_one_whatever_the_network_and_the_plan(
 WIDE = Network([Dropout(0.2), Dense(70, "relu"), Dropout(0.5), Dense(300, "gelu"), Dense(3)])
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("rule", RULES, ids=str)
+@each("dtype", TOLERANCE)
+@each("rule", RULES)
 def test_layers_wider_than_tiles_and_blocks_train_as_plainly(engine, generic, rule, dtype, request):
     made = problem(
         WIDE, n=101, D=200, loss="log_loss", rule=rule, dtype=dtype, batch_size=50, alpha=0.5,
@@ -209,9 +210,9 @@ def coded(n):
     return x, np.eye(3)[rng.integers(0, 3, n)]
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("rule", RULES, ids=str)
-@pytest.mark.parametrize("shuffle", [True, False])
+@each("dtype", TOLERANCE, parts=4)
+@each("rule", RULES)
+@each("shuffle", [True, False])
 def test_an_embedding_in_front_trains_and_predicts_as_plainly(
     engine, generic, rule, dtype, shuffle, request
 ):
@@ -280,9 +281,9 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("shuffle", [True, False])
-@pytest.mark.parametrize("dtype", TOLERANCE)
+@each("form", FORMS)
+@each("shuffle", [True, False])
+@each("dtype", TOLERANCE)
 def test_the_memory_of_the_data_may_lie_in_any_way_and_is_only_read(
     engine, form, shuffle, dtype, tmp_path
 ):
@@ -350,7 +351,7 @@ def test_a_team_of_any_size_trains_the_same_and_twice_bit_by_bit(network, dtype,
         assert_close(other, made[0], 50 * np.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize("n", [1, 2, 511, 512, 513, 2000])
+@each("n", [1, 2, 511, 512, 513, 2000])
 def test_a_team_of_any_size_predicts_the_same(n, crew, compiled, generic):
     x = np.random.default_rng(0).normal(size=(n, 4))
     step, start = problem(Network([Dense(7, "mish"), Dropout(0.5), Dense(2)]))
@@ -432,8 +433,8 @@ def test_the_threads_of_blas_are_as_many_after_a_fit_as_before_also_after_an_err
         assert blas_threads() == before
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@each("loss", LOSSES)
+@each("activation", ACTIVATIONS)
 def test_a_step_of_plain_descent_goes_along_the_derivative(engine, activation, loss):
     network = Network([Dense(5, activation), Dropout(0.2), Dense(4, "tanh"), Dense(3)])
     options = {"n": 6, "batch_size": 6, "rule": SGD(0.0), "loss": loss, "epochs": 1}
@@ -455,9 +456,9 @@ def test_a_step_of_plain_descent_goes_along_the_derivative(engine, activation, l
 # Predictions.
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("n", [0, 1, 511, 512, 513, 1024, 1025, 5000])
-@pytest.mark.parametrize("contiguous", [True, False])
+@each("dtype", TOLERANCE)
+@each("n", [0, 1, 511, 512, 513, 1024, 1025, 5000])
+@each("contiguous", [True, False])
 def test_predictions_equal_the_networks_own_forward(engine, n, contiguous, dtype):
     network = Network([Dropout(0.5), Dense(7, "relu"), Dense(6, "silu", use_bias=False), Dense(2)])
     step, start = problem(network, contiguous=contiguous, dtype=dtype)
@@ -538,7 +539,7 @@ NOT_CHAINS = {
 }
 
 
-@pytest.mark.parametrize("name", NOT_CHAINS)
+@each("name", NOT_CHAINS)
 def test_networks_that_are_no_chains_run_generically(name, engine, generic):
     network = NOT_CHAINS[name]
     made = problem(network, alpha=0.5)
@@ -594,7 +595,7 @@ OWN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", OWN)
+@each("name", OWN)
 def test_parts_of_ones_own_in_a_chain_run_without_compiled_code(name, engine, generic):
     made = problem(**OWN[name], n=20, alpha=0.1)
     check(engine, generic, made, path="blocks")
@@ -632,8 +633,8 @@ ALONE = {
 }
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("name", [*ALONE, "all bounds"])
+@each("dtype", TOLERANCE)
+@each("name", [*ALONE, "all bounds"])
 def test_what_has_no_compiled_form_equals_the_plain_steps(engine, generic, name, dtype):
     options = BOUNDS if name == "all bounds" else ALONE[name]
     made = problem(BROAD, D=200, alpha=0.1, dtype=dtype, n=12, epochs=1, **options)

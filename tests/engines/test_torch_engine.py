@@ -3,6 +3,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from conftest import relative_error
+from each import each
 
 from xpmlp import nn, train
 from xpmlp.engines import Carry, engine_for, generic_engine
@@ -42,10 +43,10 @@ def both_passes(kernels, activation, x, W, b, da):
     return a, *kernels.dense_backward(da, cache, W, activation, need_dx=True, need_db=True, xp=xp)
 
 
-@pytest.mark.parametrize("dtype", EPS)
-@pytest.mark.parametrize("members", [(), (3,)], ids=["one", "three"])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
+@each("dtype", EPS)
+@each("members", [(), (3,)], ids=["one", "three"])
+@each("shape", SHAPES)
+@each("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
 def test_a_dense_layers_kernels_equal_the_plain_ones(activation, shape, members, dtype):
     n, d, h = shape
     given = [(n, d), (d, h), (1, h), (n, h)]
@@ -57,7 +58,7 @@ def test_a_dense_layers_kernels_equal_the_plain_ones(activation, shape, members,
     assert all(torch.equal(a, b) for a, b in zip(given, kept))
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
+@each("activation", ACTIVATIONS.values(), ids=ACTIVATIONS)
 def test_a_nan_in_a_row_stays_in_the_outputs_of_that_row(activation):
     x = drawn(4, 3)
     x[1, 0] = float("nan")
@@ -106,10 +107,10 @@ RULES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("column_order", [False, True], ids=["rows", "columns"])
-@pytest.mark.parametrize("members", [(), (3,)], ids=["one", "three"])
-@pytest.mark.parametrize("dtype", EPS)
-@pytest.mark.parametrize("rule", RULES)
+@each("column_order", [False, True], ids=["rows", "columns"])
+@each("members", [(), (3,)], ids=["one", "three"])
+@each("dtype", EPS)
+@each("rule", RULES)
 def test_adam_as_torchs_kernel_equals_our_text(rule, dtype, members, column_order):
     options = {"members": members, "column_order": column_order}
     plain = generic_engine(engine().xp, contiguous=False)
