@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from each import each
 from scipy import stats
 
 from xpmlp.randomness import PURPOSES, WEYL, fold_in, random_bits, step_keys, stream
@@ -27,7 +28,7 @@ def bits_of(key, shape):
     return np.reshape(numbers, shape)
 
 
-@pytest.mark.parametrize("shape", [(5, 7), (1, 1), (33, 2)])
+@each("shape", [(5, 7), (1, 1), (33, 2)])
 def test_the_bits_are_those_of_the_definition_on_every_library_and_compiled(shape, xp):
     key = xp.asarray(KEYS[1], "int32")
     got = xp.call(lambda key: random_bits(key, shape, xp=xp.xp), key)
@@ -50,7 +51,7 @@ def test_bits_of_today_are_bits_of_tomorrow():
     assert stream(0, "order", 0).permutation(8).tolist() == PINNED_ORDER
 
 
-@pytest.mark.parametrize("K", [3, 5])
+@each("K", [3, 5])
 def test_members_have_the_bits_of_their_own_keys(K, xp):
     keys = step_keys(1, np.arange(K))
     got = xp.host(random_bits(xp.asarray(keys, "int32"), (5, 4), xp=xp.xp))
@@ -96,7 +97,7 @@ def fields(n=2**9):
     }
 
 
-@pytest.mark.parametrize("pair", fields(2))
+@each("pair", fields(2))
 def test_pairs_of_bits_are_uniform_and_uncorrelated(pair):
     a, b = fields()[pair]
     top = np.zeros((16, 16), int)
@@ -109,7 +110,7 @@ def test_pairs_of_bits_are_uniform_and_uncorrelated(pair):
     assert abs(r) < 5 / np.sqrt(a.size)
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+@each("rate", [0.1, 0.5, 0.9])
 def test_masks_drop_at_their_rate_in_every_step_row_and_column(rate):
     keys = step_keys(11, np.arange(200))
     dropped = random_bits(keys, (30, 40), xp=np) < round(rate * 2**24)

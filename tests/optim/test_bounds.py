@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from conftest import relative_error
+from each import each
 from sklearn.base import clone
 
 from xpmlp import MLPClassifier, MLPRegressor, nn
@@ -28,7 +29,7 @@ def stores(members=()):
     return {k: draw.normal(size=(*members, *s)) for k, s in (("W", (3, 4)), ("b", (1, 4)))}
 
 
-@pytest.mark.parametrize("limit", [0.01, 1.0, 1e3])
+@each("limit", [0.01, 1.0, 1e3])
 def test_clipping_is_torchs(limit, xp):
     torch = pytest.importorskip("torch", reason="compares with torch")
     grads = stores()
@@ -143,12 +144,12 @@ def test_the_average_follows_the_very_steps_of_a_training_without_it():
         assert relative_error(W, want) < 1e-13
 
 
-@pytest.mark.parametrize("made", [
+@each("made", [
     MLPRegressor(**ARGS, ema_decay=0.9, shuffle=False),
     MLPRegressor(**ARGS, ema_decay=0.9, shuffle=False, solver=Adam(), normalization="batch"),
     MLPRegressor(**ARGS, ema_decay=0.9, shuffle=False, dropout=0.2, max_norm=0.4, residual=True),
 ], ids=["plain", "batch normalization", "dropout"])  # fmt: skip
-@pytest.mark.parametrize("between", [lambda est: est, lambda est: pickle.loads(pickle.dumps(est))])
+@each("between", [lambda est: est, lambda est: pickle.loads(pickle.dumps(est))])
 def test_calls_of_partial_fit_are_the_epochs_of_a_fit_bit_for_bit(made, between):
     whole, parts = clone(made).fit(X, Y), clone(made)
     for _ in range(3):
@@ -193,8 +194,8 @@ def test_another_average_or_rule_begins_at_the_last_average(change):
     assert all(np.abs(a - b).max() < 1e-9 for a, b in zip(reg.coefs_, before))
 
 
-@pytest.mark.parametrize("name", ["max_norm", "max_grad_norm", "ema_decay"])
-@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), "much"])
+@each("name", ["max_norm", "max_grad_norm", "ema_decay"])
+@each("value", [0.0, -1.0, float("nan"), "much"])
 def test_bounds_without_sense_are_refused_in_a_sentence(name, value):
     model = MLPRegressor(**ARGS, **{name: value})
     with pytest.raises(ValueError, match=f"The '{name}' parameter of MLPRegressor must be"):

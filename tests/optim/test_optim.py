@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from conftest import assert_close, dtype_name, leaves, map_tree, relative_error
+from each import each
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
 from xpmlp.nn import OFFSETS, WEIGHTS, Group
@@ -31,7 +32,7 @@ CASES = {name: rule() for name, rule in RULES.items()} | {
     "sgd without momentum": SGD(0.0),
     "sgd with plain momentum": SGD(0.8, nesterov=False),
 }
-EVERY = pytest.mark.parametrize("case", CASES)
+EVERY = each("case", CASES)
 COPY = lambda tree: map_tree(np.copy, tree)
 
 
@@ -76,7 +77,7 @@ TORCH = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", TORCH)
+@each("name", TORCH)
 def test_a_rule_equals_torchs(name):
     torch = pytest.importorskip("torch", reason="compares with torch")
     rule, theirs = TORCH[name]
@@ -152,7 +153,7 @@ def test_every_rule_is_compared_with_torch_or_its_formula():
     assert rules | {Nadam, Lion} == set(RULES.values())  # torch's NAdam differs; it has no Lion
 
 
-@pytest.mark.parametrize(
+@each(
     "rule, theirs",
     [
         (Adam(0.9, 0.999, 1e-8), lambda p: AdamOptimizer(p, 0.1)),
@@ -214,7 +215,7 @@ def test_a_rule_gives_the_same_on_every_library_in_its_dtype(case, xp):
 
 
 @EVERY
-@pytest.mark.parametrize("K", [3, 4, 6])
+@each("K", [3, 4, 6])
 def test_members_side_by_side_equal_runs_one_by_one(case, K):
     rule = CASES[case]
     alone = [setting(seed) for seed in range(K)]

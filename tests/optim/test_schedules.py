@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from each import each
 
 from xpmlp import MLPClassifier, MLPRegressor
 from xpmlp.optim import (
@@ -86,7 +87,7 @@ def test_a_plateau_schedule_halves_until_it_is_tiny():
     assert Plateau(factor=0.1, lowest=0.2).on_plateau(0.3) == pytest.approx(0.03)
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@each("name", SCHEDULES)
 def test_every_schedule_is_made_by_its_name_and_its_rates_are_positive_numbers(name):
     rates = walk(make_schedule(name))
     assert rates.shape == (40,) and rates.dtype == np.float64
@@ -127,7 +128,7 @@ def test_each_step_gets_its_rate_with_the_rules_correction_and_the_decay_follows
     assert clf.history_["learning_rate"] == lr[3::4].tolist()
 
 
-@pytest.mark.parametrize("learning_rate", ["cosine", "one_cycle", "step", "warmup", "callable"])
+@each("learning_rate", ["cosine", "one_cycle", "step", "warmup", "callable"])
 def test_partial_fit_walks_over_as_many_calls_as_fit_has_epochs(learning_rate):
     learning_rate = (lambda epoch: 0.5**epoch) if learning_rate == "callable" else learning_rate
     args = ARGS | {"learning_rate": learning_rate, "max_iter": 6, "shuffle": False}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from each import each
 
 from xpmlp import MLPClassifier, MLPRegressor, nn
 from xpmlp.nn.activations import ACTIVATIONS
@@ -40,8 +41,8 @@ def test_every_layer_of_the_package_has_an_example_here():
     assert EXAMPLES.keys() == LAYERS.keys()
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", EXAMPLES)
+@each("dtype", ["float64", "float32"])
+@each("name", EXAMPLES)
 def test_a_layer_is_right_on_every_library(xp64, name, dtype):
     if dtype not in xp64.floats:
         with pytest.raises(ValueError, match="float64"):
@@ -52,13 +53,13 @@ def test_a_layer_is_right_on_every_library(xp64, name, dtype):
     assert all(0 < check.bound < WIDEST[dtype] for check in report.checks)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@each("dtype", ["float64", "float32"])
+@each("name", ACTIVATIONS)
 def test_an_activation_is_right(name, dtype):
     assert_gradients(ACTIVATIONS[name], X.astype(dtype), dtype=dtype)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@each("name", LOSSES)
 def test_a_loss_is_right(xp_eager, name):
     y = ONE_HOT if LOSSES[name].link == "softmax" else POSITIVE
     dtype = xp_eager.floats[0]
@@ -92,7 +93,7 @@ def test_large_parameters_are_looked_at_in_places_and_along_directions():
     assert report.ok and check.looked == "20 of 1,200, 3 directions"
 
 
-@pytest.mark.parametrize("name", ["relu", "leaky_relu", "hard_tanh"])
+@each("name", ["relu", "leaky_relu", "hard_tanh"])
 def test_a_kink_is_reported_and_left_out(name):
     at = np.asarray([[0.0, 1.0 if name == "hard_tanh" else 0.0, 0.5]])
     report = check_gradients(nn.Activation(name), at)
@@ -135,12 +136,12 @@ class Spoilt(nn.Dense):
         return dx, updates | {"W": changed[self.change]}
 
 
-@pytest.mark.parametrize(
-    ("change", "kind"),
+@each(
+    "change, kind",
     [(k, k) for k in ("factor", "sign", "absolute", "transposed", "zero", "unknown")]
     + [("regularisation_factor",) * 2, ("dx", "sign"), ("missing", "zero"), ("other", "factor")],
 )
-@pytest.mark.parametrize("n_out", [2, 3])
+@each("n_out", [2, 3])
 def test_a_layers_mistake_is_named_by_what_its_array_shows(change, kind, n_out):
     report = check_gradients(Spoilt(n_out, "tanh", change=change), X)
     assert not report.ok
@@ -255,13 +256,13 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("args", "error", "words"), BAD)
+@each("args, error, words", BAD)
 def test_bad_input_gets_a_sentence(args, error, words):
     with pytest.raises(error, match=words):
         check_gradients(*args)
 
 
-@pytest.mark.parametrize("options", [{"dtype": "float16"}, {"loss": "hinge"}])
+@each("options", [{"dtype": "float16"}, {"loss": "hinge"}])
 def test_unknown_options_are_refused(options):
     with pytest.raises(ValueError, match="must be"):
         check_gradients(nn.Dense(2), X, Y, **options)
@@ -275,8 +276,8 @@ def test_options_that_say_nothing_are_refused():
     assert check_gradients(nn.Dense(2), X=X, y=Y, dtype=np.float64).ok
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("activation", ["relu", "elu"])
+@each("dtype", ["float64", "float32"])
+@each("activation", ["relu", "elu"])
 def test_right_networks_pass_whatever_their_kinks(activation, dtype):
     network = nn.Network([nn.Dense(40, activation), nn.Dense(30, activation), nn.Dense(3)])
     for seed in range(3):

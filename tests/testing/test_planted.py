@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from each import each
 from planted import CASES, PARTS, finite_differences, leaves, tally, verdict
 from planted.askers_cd import CASES as DIGITS
 from planted.case import copied
@@ -18,7 +19,7 @@ KINDS = set(
     " wrong_weights updated_weights wrong_input other_loss regularisation_missing"
     " regularisation_on_bias regularisation_factor accumulated state zero swapped mutates".split()
 )
-EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=str)
+EVERY_CASE = each("case", CASES, parts=5)
 PLANTED = [case for case in CASES if case.truth or case.odd]
 NOT_KNOWN: set[str] = set()  # the names of cases of which the checker says too little, never a lie
 

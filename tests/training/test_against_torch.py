@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from each import each
 
 from xpmlp import nn
 from xpmlp.nn.losses import LOSSES
@@ -21,9 +22,9 @@ def _torch_loss(name, z, y):
     return 0.5 * ((z - y) ** 2).sum() / len(y)
 
 
-@pytest.mark.parametrize("activation", MODULES)
-@pytest.mark.parametrize("loss", ["log_loss", "binary_log_loss", "squared_error"])
-@pytest.mark.parametrize("use_bias", [True, False])
+@each("activation", MODULES)
+@each("loss", ["log_loss", "binary_log_loss", "squared_error"])
+@each("use_bias", [True, False])
 def test_outputs_loss_and_gradients_of_a_network_are_torchs(activation, loss, use_bias):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(12, 4)), np.eye(3)[rng.integers(0, 3, 12)]

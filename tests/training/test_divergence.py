@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from each import each
 from sklearn.datasets import load_digits, load_iris
 
 from xpmlp import MLPClassifier, MLPRegressor, nn, plotting, train
@@ -44,7 +45,7 @@ def test_the_message_names_the_step_the_layer_the_ranges_and_three_things_to_do(
 
 
 @EVERY
-@pytest.mark.parametrize("high", [1e308, -1e308])
+@each("high", [1e308, -1e308])
 def test_large_weights_are_finite_though_their_sum_is_not(xp64, high):
     network = nn.Network([nn.Dense(1)])
     weights = np.asarray([[high], [high], [high], [0.5]])  # of columns that are 0, but for one
@@ -58,7 +59,7 @@ def test_large_weights_are_finite_though_their_sum_is_not(xp64, high):
 
 
 @EVERY
-@pytest.mark.parametrize("bad", [[np.nan], [np.inf], [-np.inf], [np.inf, -np.inf]])
+@each("bad", [[np.nan], [np.inf], [-np.inf], [np.inf, -np.inf]])
 def test_one_number_that_is_not_finite_is_found_wherever_it_stands(xp64, bad):
     compiled = engine_for(xp64.asarray(X)).compile(_summary)
     losses = xp64.asarray(np.ones((2, 3)))
@@ -100,7 +101,7 @@ PLANTED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PLANTED)
+@each("name", PLANTED)
 def test_the_layer_where_a_fault_was_planted_is_named(name):
     forward, backward, said = PLANTED[name]
     own = nn.ActivationFunction("own", forward, backward)

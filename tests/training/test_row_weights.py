@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from conftest import relative_error
+from each import each
 from sklearn.metrics import accuracy_score, f1_score, log_loss, mean_absolute_error, r2_score
 from sklearn.utils.class_weight import compute_sample_weight
 
@@ -70,7 +71,7 @@ FITS = {
     "bounds": both(clf, CLASSES, max_grad_norm=0.1, max_norm=0.8, ema_decay=0.5, residual=True),
     "lbfgs": both(reg, VALUES, solver="lbfgs", loss="huber", normalization="layer", max_iter=3),
 }  # fmt: skip
-EVERY = pytest.mark.parametrize("name", FITS)
+EVERY = each("name", FITS)
 
 
 def fitted(name, rows=slice(None), weights=None):
@@ -134,14 +135,14 @@ def test_what_a_target_of_weight_zero_says_changes_no_scale():
 # Classes
 
 
-@pytest.mark.parametrize("y", [CLASSES, CLASSES == 1, np.asarray(["a", "b", "c"])[CLASSES]])
+@each("y", [CLASSES, CLASSES == 1, np.asarray(["a", "b", "c"])[CLASSES]])
 def test_balanced_is_what_scikit_learn_computes(y):
     given = compute_sample_weight("balanced", y)
     got = MLPClassifier(**ARGS, class_weight="balanced").fit(X, y)
     assert_same(got.coefs_, MLPClassifier(**ARGS).fit(X, y, given).coefs_)
 
 
-@pytest.mark.parametrize("class_weight", ["balanced", CLASS_WEIGHTS, {0: 0.5, 1: 4.0}])
+@each("class_weight", ["balanced", CLASS_WEIGHTS, {0: 0.5, 1: 4.0}])
 def test_several_labels_have_a_weight_for_each_column(class_weight):
     """The gradient at the start, column by column, of a network that is one layer."""
     args = ARGS | {"hidden_layer_sizes": (), "max_iter": 1, "momentum": 0.0, "alpha": 0.0}
@@ -208,7 +209,7 @@ SCORES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SCORES)
+@each("name", SCORES)
 @pytest.mark.filterwarnings("ignore:.*ill-defined")
 def test_weights_of_validation_rows_repeat_them_in_loss_and_score(name):
     make, y, yv = SCORES[name]

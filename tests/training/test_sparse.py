@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from conftest import relative_error
+from each import each
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
@@ -70,8 +71,8 @@ def assert_same(sparse, dense, tolerance=0.0):
         np.testing.assert_allclose(got, wanted, rtol=tolerance, atol=tolerance, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    ("solver", "shuffle", "batch_size", "task"),
+@each(
+    "solver, shuffle, batch_size, task",
     list(itertools.product(["adam", "sgd"], [True, False], [10, 7, 103], TARGETS)),
 )
 @pytest.mark.usefixtures("numpy_engine")
@@ -86,7 +87,7 @@ def test_a_sparse_fit_is_the_dense_fit_to_the_last_bit(solver, shuffle, batch_si
     assert scores[0] == pytest.approx(scores[1], rel=1e-12)
 
 
-@pytest.mark.parametrize("task", TARGETS)
+@each("task", TARGETS)
 def test_lbfgs_sums_its_objective_over_chunks(task):
     make, y = TARGETS[task]
     changes = {"solver": "lbfgs", "alpha": 0.1, "max_iter": 8}
@@ -130,8 +131,8 @@ def test_partial_fit_and_warm_start_take_sparse_and_dense_rows_in_turn():
         assert_same(models[0].fit(CSR, y), models[1].fit(X, y))
 
 
-@pytest.mark.parametrize("container", [sp.csr_matrix, sp.csc_array, sp.coo_array, sp.lil_array])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int32, bool])
+@each("container", [sp.csr_matrix, sp.csc_array, sp.coo_array, sp.lil_array])
+@each("dtype", [np.float64, np.float32, np.int32, bool])
 def test_every_sparse_format_and_dtype_is_taken(container, dtype):
     make, y = TARGETS["multiclass"]
     x = np.ceil(X * 3).astype(dtype)

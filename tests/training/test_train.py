@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from each import each
 
 from xpmlp import nn, train
 from xpmlp.errors import ShapeError
@@ -13,8 +14,8 @@ NETWORK = nn.Network([nn.Dense(5, "tanh"), nn.Dense(2)])
 ONE = nn.Network([nn.Dense(1)])
 
 
-@pytest.mark.parametrize(
-    ("network", "y", "kw", "words"),
+@each(
+    "network, y, kw, words",
     [
         (NETWORK, CODES - 1, {"loss": "log_loss"}, r"labels outside 0 \.\.\. 1"),
         (NETWORK, CODES + 1, {"loss": "log_loss"}, r"labels outside 0 \.\.\. 1"),
