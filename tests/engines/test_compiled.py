@@ -214,7 +214,7 @@ def test_losses_of_enormous_and_missing_numbers_are_those_of_the_plain_ones(name
 # Update rules and the penalty.
 
 RULE_CASES = [
-    SGD(0.0), SGD(0.9, nesterov=False), SGD(0.9, nesterov=True), SGD(0.5),
+    SGD(0.0), SGD(0.9, nesterovs_momentum=False), SGD(0.9, nesterovs_momentum=True), SGD(0.5),
     *(kind() for kind in kernels.RULE_CODES if kind is not SGD), Adam(0.0, 0.5, 1e-3), AdamW(0.7),
 ]  # fmt: skip
 

@@ -36,7 +36,7 @@ if HAS_NUMBA:
 # Of the norm, after a few steps. Rules that divide by the root of the squares get an epsilon that
 # is not tiny: else a gradient of zero but for its rounding becomes a step of any size.
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
-RULES = [SGD(0.0), SGD(0.9, nesterov=False), SGD(0.9), Adam(epsilon=1e-2), AdamW(epsilon=1e-2),
+RULES = [SGD(0.0), SGD(0.9, False), SGD(0.9), Adam(epsilon=1e-2), AdamW(epsilon=1e-2),
          RMSprop(epsilon=1e-2), Adagrad(epsilon=1e-2)]  # fmt: skip
 
 

@@ -30,7 +30,7 @@ STEPS = 12
 TOLERANCE = {"float64": 1e-14, "float32": 2e-6}
 CASES = {name: rule() for name, rule in RULES.items()} | {
     "sgd without momentum": SGD(0.0),
-    "sgd with plain momentum": SGD(0.8, nesterov=False),
+    "sgd with plain momentum": SGD(0.8, nesterovs_momentum=False),
 }
 EVERY = each("case", CASES)
 COPY = lambda tree: map_tree(np.copy, tree)
@@ -263,7 +263,7 @@ def test_a_group_has_its_share_of_the_rate_and_its_decay():
 def test_schedules_walk_as_scikit_learns():
     for name, kind in (("constant", Constant), ("invscaling", InvScaling), ("adaptive", Adaptive)):
         theirs = SGDOptimizer([], 0.3, lr_schedule=name, power_t=0.4)
-        ours, lr = make_schedule(name, 0.4), 0.3
+        ours, lr = make_schedule(name, power_t=0.4), 0.3
         assert isinstance(ours, kind)
         for n_seen in range(50, 500, 50):
             theirs.iteration_ends(n_seen)
@@ -285,7 +285,7 @@ def test_a_plateau_divides_the_adaptive_rate_until_it_is_tiny_as_scikit_learns()
 
 
 def test_make_rule_hands_over_what_a_rule_uses_and_refuses_unknown_names():
-    assert make_rule("sgd", momentum=0.3, nesterov=False) == SGD(0.3, False)
+    assert make_rule("sgd", momentum=0.3, nesterovs_momentum=False) == SGD(0.3, False)
     assert make_rule("adam", beta_1=0.5, beta_2=0.6, epsilon=0.1) == Adam(0.5, 0.6, 0.1)
     assert make_rule("adamw", beta_1=0.5, beta_2=0.6, epsilon=0.1) == AdamW(0.5, 0.6, 0.1)
     assert make_rule("rmsprop", epsilon=0.1) == RMSprop(epsilon=0.1)
@@ -294,6 +294,9 @@ def test_make_rule_hands_over_what_a_rule_uses_and_refuses_unknown_names():
     assert make_rule("lion", beta_1=0.5, beta_2=0.6) == Lion()  # its paper's
     own = type("Own", (Rule,), {})()
     assert make_rule(own) is own
+    assert make_rule("lbfgs") is None
+    with pytest.raises(TypeError, match="no rule has an argument 'rho'"):
+        make_rule("rmsprop", rho=0.5)
     assert Adam() != AdamW()  # an engine compiles equal records once
     with pytest.raises(ValueError, match="sgd, adam.*got 'newton'"):
         make_rule("newton")

@@ -281,7 +281,7 @@ def test_nan_is_told_at_the_end_of_the_epoch_though_relus_epilogue_hides_it(
         params[int(where[1])][where[0]][0, 1] = np.nan
     made = made._replace(params=params, data=(x, y))
     carry, data, _ = started(made)
-    recipe = TrainOptions(make_schedule("constant", 0.5), 0.01, 5, 3)
+    recipe = TrainOptions(make_schedule("constant"), 0.01, 5, 3)
     with np.errstate(all="ignore"):
         error = run_epochs(made.step, engine(tier), data, recipe, State(carry, 0.01, rule=SGD()))
     assert isinstance(error, DivergenceError) and "In epoch 1, step " in str(error)

@@ -102,7 +102,7 @@ def test_a_new_process_makes_the_same_to_the_last_bit_in_its_first_fit_and_later
     assert result(model)[0] == "cupy graph"
 
 
-RULES = [SGD(0.0), SGD(0.9, nesterov=False), SGD(0.9), Adam(), AdamW(), RMSprop(), Adagrad()]
+RULES = [SGD(0.0), SGD(0.9, False), SGD(0.9), Adam(), AdamW(), RMSprop(), Adagrad()]
 DEEP = nn.Network([
     nn.Dropout(0.2), nn.Dense(16, "relu"), nn.Dropout(0.5), nn.Dense(9, "gelu_tanh"), nn.Dense(3)
 ])  # fmt: skip

@@ -33,7 +33,7 @@ XP = namespace(cupy.empty(0))
 TOLERANCE = {"float64": 1e-12, "float32": 5e-6}
 # Of what cuBLASLt's epilogues sum, on a card in any order: two runs agree so far.
 REPEATED = TOLERANCE if REAL else dict.fromkeys(TOLERANCE, 0.0)
-RULES = [SGD(0.0), SGD(0.9, nesterov=False), SGD(0.9), Adam(epsilon=1e-2), AdamW(epsilon=1e-2),
+RULES = [SGD(0.0), SGD(0.9, False), SGD(0.9), Adam(epsilon=1e-2), AdamW(epsilon=1e-2),
          RMSprop(epsilon=1e-2), Adagrad(epsilon=1e-2)]  # fmt: skip
 
 

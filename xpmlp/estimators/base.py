@@ -22,7 +22,8 @@ from ..nn.activations import ActivationFunction
 from ..nn.layout import map_params
 from ..nn.losses import match_loss
 from ..nn.normalization import NORMALIZATIONS
-from ..optim import RULES, SCHEDULES, SGD, Rule, Schedule, make_rule, make_schedule
+from ..optim import SCHEDULES, SGD, Constant, Rule, Schedule, make_rule, make_schedule
+from ..optim.rules import RULE_ARGUMENTS, SOLVERS
 from ..placing import fit_or_stay, why_there
 from ..randomness import stream
 from ..training import TrainOptions, fit_network, fit_report, like_of, where_it_pays
@@ -50,7 +51,7 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left"), Layer],
         "activation": [str, ActivationFunction, "array-like"],
-        "solver": [StrOptions({*RULES, "lbfgs"}), Rule],
+        "solver": [StrOptions({*SOLVERS}), Rule],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions(set(SCHEDULES)), Schedule, callable],
@@ -177,7 +178,7 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
             print(f"Training on {model.location.device}: {self._reason(X, model.inputs)}")
         state = self._resumed(one_epoch, rows.targets) if resume else None
         rows, held_out = split_rows(self, rows, model, validation)
-        rule = None if self.solver == "lbfgs" else self._rule()
+        rule = self._rule()
         if rule is None:
             self._check_objective(model.network)
         n = rows.x.shape[0]
@@ -285,7 +286,7 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
         """
         if self.device != "auto" or inputs.location != HOST or not n_epochs:
             return x, inputs
-        rule = None if self.solver == "lbfgs" else self._rule()
+        rule = self._rule()
         recipe = self._recipe(x.shape[0], rule, n_epochs == 1)
         x, self._why = where_it_pays(x, network, lambda n_outputs: loss, rule, recipe)
         at = location_of(like_of(x))
@@ -309,10 +310,8 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
         return replace(old, carry=carry, rule=rule, history=history, **own)
 
     def _rule(self):
-        return make_rule(
-            self.solver, momentum=self.momentum, nesterov=self.nesterovs_momentum,
-            beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon,
-        )  # fmt: skip
+        """Return the update rule, None for L-BFGS."""
+        return make_rule(self.solver, **{name: getattr(self, name) for name in RULE_ARGUMENTS})
 
     def _rows_a_step(self, n):
         """Return how many of n rows a step of an update rule takes."""
@@ -321,11 +320,11 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
     def _recipe(self, n, rule, one_epoch):
         """Return the arguments as the training loop takes them."""
         decay = rule.weight_decay if rule and self.weight_decay is None else self.weight_decay
-        schedule = self.learning_rate
-        if not isinstance(rule, SGD) and schedule in ("invscaling", "adaptive"):
-            schedule = "constant"  # as scikit-learn has it
+        schedule = make_schedule(self.learning_rate, power_t=self.power_t)
+        if schedule.only_sgd and isinstance(self.learning_rate, str) and not isinstance(rule, SGD):
+            schedule = Constant()
         return TrainOptions(
-            make_schedule(schedule, self.power_t), float(self.learning_rate_init),
+            schedule, float(self.learning_rate_init),
             self._rows_a_step(n), 1 if one_epoch else self.max_iter, self.shuffle, self.seed_,
             float(self.alpha), float(decay or 0.0), self.tol, self.n_iter_no_change,
             self.early_stopping and rule is not None, self.max_fun, int(self.verbose),

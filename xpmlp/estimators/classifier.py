@@ -70,7 +70,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     validation_fraction : float, default=0.1
         Share of the rows held out for early_stopping where no X_val is given.
     beta_1, beta_2, epsilon : float, default=0.9, 0.999, 1e-8
-        Of adam, adamw and nadam: decay of the two averages, and what is added to the root.
+        Decay of the two averages of adam, adamw and nadam; what these, rmsprop and adagrad add to
+        the root.
     max_fun : int, default=15000
         Evaluations of the loss at most, for lbfgs.
     loss : {"log_loss", "binary_log_loss", "squared_error", "focal"} or Loss, default="log_loss"

@@ -75,7 +75,7 @@ class Explains:
             simplefilter("ignore", DataConversionWarning)  # a note says it
             problem = self._problem(X, y)
         return explain_step(
-            *problem[:5], rule=None if self.solver == "lbfgs" else self._rule(),
+            *problem[:5], rule=self._rule(),
             lr=float(self.learning_rate_init), alpha=problem.alpha, weight_decay=self.weight_decay,
             seed=getattr(self, "seed_", 0), orientation=orientation, notes=notes,
         )  # fmt: skip
@@ -129,7 +129,7 @@ class Explains:
             network = model.network
         return plan_training(
             network, X, dtype=inputs.dtype, like=inputs.like, notes=notes,
-            rule=None if self.solver == "lbfgs" else self._rule(),
+            rule=self._rule(),
             batch_size=200 if self.batch_size == "auto" else int(self.batch_size),
         )  # fmt: skip
 

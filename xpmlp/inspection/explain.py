@@ -280,7 +280,7 @@ def explain(
         params,
         x,
         targets,
-        rule=None if solver == "lbfgs" else make_rule(solver),
+        rule=make_rule(solver),
         lr=learning_rate_init,
         alpha=alpha,
         seed=random_state,

@@ -165,7 +165,7 @@ def plan(network_or_model, X, y=None, *, loss=None, solver="adam", batch_size=No
     """
     if not isinstance(batch_size, Integral | None) or (batch_size is not None and batch_size < 1):
         raise ValueError(f"batch_size must be a whole number of 1 or more, got {batch_size!r}.")
-    rule = None if solver == "lbfgs" else make_rule(solver)
+    rule = make_rule(solver)
     costs = partial(plan_training, rule=rule, batch_size=batch_size or 200)
     if isinstance(network_or_model, Model):
         return _plan_of_model(network_or_model, X, y, loss, dtype, costs)

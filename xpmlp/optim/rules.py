@@ -17,6 +17,8 @@ class Rule:
 
     slots
         Names of the arrays kept per leaf, zero at the start.
+    arguments
+        Its fields that the estimators' arguments of those names set where it is given by name.
     rates(lr, steps) -> host array
         The rate of each step; `steps` counts from 1, `lr` is one number or one a step.
     apply(p, g, rate, *slots, xp) -> (p, *slots)
@@ -24,6 +26,7 @@ class Rule:
     """
 
     slots: Any = ()
+    arguments: ClassVar[tuple[str, ...]] = ()
     weight_decay: ClassVar[float] = 0.0  # what ``weight_decay=None`` means
 
     def rates(self, lr, steps):
@@ -52,7 +55,9 @@ def update(rule, grads, state, params, rate, shrink, groups, *, xp):
         group = groups[name]
         if shrink is not None and group.decay:
             p -= shrink * p  # Loshchilov & Hutter 2019, algorithm 2, with the rate as its schedule
-        own = rate if group.rate == 1.0 else rate * group.rate
+        own = rate
+        if group.rate != 1.0:
+            own = rate * group.rate
         slots = (state[slot][name] for slot in rule.slots)
         new_params[name], *kept = rule.apply(p, grads[name], own, *slots, xp=xp)
         for slot, a in zip(rule.slots, kept):
@@ -71,12 +76,15 @@ class SGD(Rule):
     """
 
     momentum: float = 0.9
-    nesterov: bool = True
+    nesterovs_momentum: bool = True
+    arguments = ("momentum", "nesterovs_momentum")
 
     @property
     def slots(self):
         """The velocity, if there is momentum."""
-        return ("v",) if self.momentum else ()
+        if not self.momentum:
+            return ()
+        return ("v",)
 
     def apply(self, p, g, rate, *slots, xp):
         """Return p and v."""
@@ -87,7 +95,7 @@ class SGD(Rule):
         (v,) = slots
         v *= self.momentum
         v -= g
-        if self.nesterov:
+        if self.nesterovs_momentum:
             p -= g
             p += self.momentum * v
         else:
@@ -108,6 +116,7 @@ class Adam(Rule):
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
+    arguments = ("beta_1", "beta_2", "epsilon")
     slots = ("m", "v")
 
     def rates(self, lr, steps):
@@ -153,6 +162,7 @@ class RMSprop(Rule):
 
     rho: float = 0.9
     epsilon: float = 1e-8
+    arguments = ("epsilon",)
     slots = ("v",)
 
     def apply(self, p, g, rate, v, *, xp):
@@ -176,6 +186,7 @@ class Adagrad(Rule):
     """
 
     epsilon: float = 1e-8
+    arguments = ("epsilon",)
     slots = ("v",)
 
     def apply(self, p, g, rate, v, *, xp):
@@ -223,7 +234,7 @@ class Lion(Rule):
 
     References
     ----------
-    Chen et al. 2023, algorithm 2, with its b1 = 0.9 and b2 = 0.99.
+    Chen et al. 2023, algorithm 2, with its b1 = 0.9 and b2 = 0.99, whatever beta_1 and beta_2 are.
     """
 
     beta_1: float = 0.9
@@ -238,30 +249,29 @@ class Lion(Rule):
         return p, m
 
 
-RULES = {
-    "sgd": SGD, "adam": Adam, "adamw": AdamW, "nadam": Nadam, "lion": Lion, "rmsprop": RMSprop,
-    "adagrad": Adagrad,
-}  # fmt: skip
+RULES = {kind.__name__.lower(): kind for kind in (SGD, Adam, AdamW, Nadam, Lion, RMSprop, Adagrad)}
+SOLVERS = (*RULES, "lbfgs")
+RULE_ARGUMENTS = {name for kind in RULES.values() for name in kind.arguments}
 
 
-def make_rule(solver, *, momentum=0.9, nesterov=True, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
-    """Return the rule of a name with the arguments that it uses, or the rule itself.
+def make_rule(solver, **arguments):
+    """Return the rule of a name with those of `RULE_ARGUMENTS` that it uses, or the rule itself.
 
-    beta_1 and beta_2 are those of adam, adamw and nadam; lion and rmsprop have their papers'.
+    For "lbfgs" it returns None: L-BFGS makes no such steps.
 
     Examples
     --------
-    >>> make_rule("sgd", momentum=0.0)
-    SGD(momentum=0.0, nesterov=True)
+    >>> make_rule("sgd", momentum=0.0, beta_1=0.5)
+    SGD(momentum=0.0, nesterovs_momentum=True)
     """
+    if unknown := arguments.keys() - RULE_ARGUMENTS:
+        raise TypeError(f"no rule has an argument {min(unknown)!r}.")
     if isinstance(solver, Rule):
         return solver
+    if solver == "lbfgs":
+        return None
     if solver not in RULES:
         raise ValueError(f"solver must be one of {', '.join(RULES)} or a Rule, got {solver!r}.")
-    if solver == "sgd":
-        return SGD(float(momentum), bool(nesterov))
-    if solver in ("adam", "adamw", "nadam"):
-        return RULES[solver](float(beta_1), float(beta_2), float(epsilon))
-    if solver == "lion":
-        return Lion()
-    return RULES[solver](epsilon=float(epsilon))
+    kind = RULES[solver]
+    given = [name for name in kind.arguments if name in arguments]
+    return kind(**{name: type(getattr(kind, name))(arguments[name]) for name in given})

@@ -25,9 +25,15 @@ class Schedule:
     has_end
         Whether the schedule is to be followed to its end: then a plateau of the training loss does
         not end the training; one of the validation score does.
+    only_sgd
+        Whether estimators follow it for sgd only, where it is given by name, as scikit-learn does.
+    arguments
+        Its fields that the estimators' arguments of those names set where it is given by name.
     """
 
     has_end: ClassVar[bool] = False
+    only_sgd: ClassVar[bool] = False
+    arguments: ClassVar[tuple[str, ...]] = ()
 
     def rates(self, lr, epoch, n_batches, n_epochs):
         """Return the rate of each step of an epoch."""
@@ -59,7 +65,7 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class InvScaling(Schedule):
-    """lr_init in the first epoch, then lr_init / (n_seen + 1)^power, as scikit-learn's.
+    """lr_init in the first epoch, then lr_init / (n_seen + 1)^power_t, as scikit-learn's.
 
     Examples
     --------
@@ -67,11 +73,13 @@ class InvScaling(Schedule):
     0.01
     """
 
-    power: float = 0.5
+    power_t: float = 0.5
+    only_sgd = True
+    arguments = ("power_t",)
 
     def after_epoch(self, lr_init, lr, n_seen):
         """Return the rate of the next epoch."""
-        return lr_init / (n_seen + 1) ** self.power
+        return lr_init / (n_seen + 1) ** self.power_t
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,9 @@ class Plateau(Schedule):
 
     def on_plateau(self, lr):
         """Return the rate to go on with, or None to stop."""
-        return lr * self.factor if lr > self.lowest else None
+        if lr <= self.lowest:
+            return None
+        return lr * self.factor
 
     after_divergence = on_plateau
 
@@ -109,6 +119,7 @@ class Adaptive(Plateau):
     """
 
     factor: float = 0.2
+    only_sgd = True
     after_divergence = Schedule.after_divergence
 
 
@@ -133,7 +144,7 @@ class Warmup(Schedule):
     def rates(self, lr, epoch, n_batches, n_epochs):
         """Return the rate of each step of an epoch, that of the step's middle."""
         t = epoch + (np.arange(n_batches) + 0.5) / n_batches
-        rise = np.minimum(t / self.warmup, 1.0) if self.warmup else 1.0
+        rise = np.minimum(t / max(self.warmup, 1e-9), 1.0)  # 1 without a warm-up
         left = max(n_epochs - self.warmup, 1e-9)
         after = np.clip(t - self.warmup, 0.0, left)
         return _checked(lr * rise * np.asarray([self.factor(x, left) for x in after]), epoch)
@@ -253,18 +264,26 @@ def _between(start, end, x):
     return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * x))
 
 
-SCHEDULES = {
-    "constant": Constant, "invscaling": InvScaling, "adaptive": Adaptive, "plateau": Plateau,
-    "warmup": Warmup, "cosine": Cosine, "one_cycle": OneCycle, "step": StepDecay,
-}  # fmt: skip
+SCHEDULES: dict[str, type[Schedule]] = {
+    "constant": Constant,
+    "invscaling": InvScaling,
+    "adaptive": Adaptive,
+    "plateau": Plateau,
+    "warmup": Warmup,
+    "cosine": Cosine,
+    "one_cycle": OneCycle,
+    "step": StepDecay,
+}
 
 
-def make_schedule(schedule, power: float = 0.5) -> Schedule:
+def make_schedule(schedule, **arguments) -> Schedule:
     """Return the schedule of a name or of a function of the epoch, or the schedule itself.
+
+    arguments: fields of schedules by name (power_t), of which it takes those that it uses.
 
     Examples
     --------
-    >>> make_schedule("cosine")
+    >>> make_schedule("cosine", power_t=0.3)
     Cosine(warmup=0.0, lowest=0.0)
     """
     if isinstance(schedule, Schedule):
@@ -276,4 +295,5 @@ def make_schedule(schedule, power: float = 0.5) -> Schedule:
             f"learning_rate must be one of {', '.join(SCHEDULES)}, a schedule of optim or a "
             f"function of the epoch, got {schedule!r}."
         )
-    return InvScaling(power) if schedule == "invscaling" else SCHEDULES[schedule]()
+    kind = SCHEDULES[schedule]
+    return kind(**{name: arguments[name] for name in kind.arguments if name in arguments})

@@ -235,10 +235,14 @@ def train(
     if not isinstance(device, str):
         got = type(device).__name__
         raise TypeError(f"device must be a name such as 'cpu' or 'cuda:1', got a {got}.")
-    rule = None if solver == "lbfgs" else make_rule(
-        solver, momentum=momentum, nesterov=nesterovs_momentum, beta_1=beta_1, beta_2=beta_2,
+    rule = make_rule(
+        solver,
+        momentum=momentum,
+        nesterovs_momentum=nesterovs_momentum,
+        beta_1=beta_1,
+        beta_2=beta_2,
         epsilon=epsilon,
-    )  # fmt: skip
+    )
     options = Options(matmul_precision, accelerate, deterministic)
     if weight_decay is None:
         weight_decay = rule.weight_decay if rule else 0.0
@@ -246,7 +250,7 @@ def train(
     with counting() as counts, current_card(X, device):
         host = checked_inputs(X, dtype)
         recipe = TrainOptions(
-            make_schedule(learning_rate, power_t), learning_rate_init,
+            make_schedule(learning_rate, power_t=power_t), learning_rate_init,
             min(batch_size or 200, host.shape[0]), max_iter, shuffle, random_state, alpha,
             weight_decay, tol, n_iter_no_change, max_fun=max_fun, verbose=verbose, options=options,
             n_epochs=max_iter, max_grad_norm=max_grad_norm, max_norm=max_norm, ema_decay=ema_decay,

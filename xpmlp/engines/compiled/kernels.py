@@ -190,7 +190,7 @@ def penalise(p, g, decay):
 def numbers_of(rule):
     """Return what `update` reads of a rule, the complements taken in float64 as the rule does."""
     if isinstance(rule, optim.SGD):
-        return rule.momentum, float(rule.nesterov), 0.0, 0.0, 0.0
+        return rule.momentum, float(rule.nesterovs_momentum), 0.0, 0.0, 0.0
     if isinstance(rule, optim.Adam):
         b1, b2 = rule.beta_1, rule.beta_2
         return b1, 1.0 - b1, b2, 1.0 - b2, rule.epsilon

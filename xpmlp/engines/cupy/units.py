@@ -48,7 +48,7 @@ def units_of(step):
 def rule_of(rule):
     """Return a rule's number in kernels.cu and its five factors, or None for one of a user's."""
     if type(rule) is SGD:
-        kind = (2 if rule.nesterov else 1) if rule.momentum else 0
+        kind = (2 if rule.nesterovs_momentum else 1) if rule.momentum else 0
         return kind, rule.momentum, 0.0, 0.0, 0.0, 0.0
     if type(rule) in (Adam, AdamW):
         return 3, rule.beta_1, 1.0 - rule.beta_1, rule.beta_2, 1.0 - rule.beta_2, rule.epsilon
