@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import namedtuple
 from functools import cache
 from pathlib import Path
 
@@ -181,6 +182,58 @@ def words(path):
 def test_the_mathematics_and_the_training_name_no_array_library(name):
     for path in trees_of(name):
         assert not set(words(path)) & {*LIBRARIES, "strict"}, path
+
+
+def private(name):
+    return re.fullmatch(r"_[^_].*", name or "") is not None
+
+
+def defined_in(tree):
+    """The private names that a file defines: functions, classes, variables, attributes of self."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
+                yield node.attr
+
+
+def borrowed(tree):
+    """The private names that a file takes from others: imported, or of an object's attributes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+
+
+NAMED_TUPLES = set(vars(namedtuple("Any", ())))  # _replace, _make, _fields
+
+
+def test_no_file_uses_a_private_name_of_another():
+    trees = {path: ast.parse(path.read_text()) for path in FILES}
+    own = {path: set(filter(private, defined_in(tree))) for path, tree in trees.items()}
+    known = set().union(*own.values()) - NAMED_TUPLES
+    found = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path, tree in trees.items()
+        for name in filter(private, borrowed(tree))
+        if name in known - own[path]
+    }
+    assert found == set()
+
+
+def test_self_is_never_annotated():
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            assert not (isinstance(node, ast.arg) and node.arg == "self" and node.annotation), path
+
+
+@pytest.mark.parametrize("kind", [xpmlp.MLPClassifier, xpmlp.MLPRegressor])
+def test_an_estimator_is_made_of_three_classes_of_ours_at_most(kind):
+    assert len([c.__name__ for c in kind.__mro__ if c.__module__.startswith("xpmlp")]) <= 3
 
 
 def test_only_arrays_imports_array_api_compat():

@@ -52,7 +52,7 @@ def fitted(make=MLPClassifier, x=X, y=Y, **changes):
 
 def homes(est):
     """The homes of everything that has to be where the model is."""
-    kept = [a for store in est._state.carry.state.values() for a in store.values()]
+    kept = [a for store in est.state_.carry.state.values() for a in store.values()]
     assert kept, "a rule without state would show nothing"
     return {
         location_of(a) for a in (*est.coefs_, *est.intercepts_, *est.other_params_.values(), *kept)
@@ -69,7 +69,7 @@ def test_a_moved_model_predicts_there_what_it_predicted_here(place, make):
     method = "predict_proba" if make is MLPClassifier else "predict"
     wanted = getattr(est, method)(X)
     assert est.to(backend.like) is est
-    assert homes(est) == {est._model.location} == {location_of(backend.like)}
+    assert homes(est) == {est.model_.location} == {location_of(backend.like)}
     assert est.device_ == location_of(backend.like).device
     got = getattr(est, method)(backend.asarray(X))
     assert location_of(got) == location_of(backend.like)
@@ -189,7 +189,7 @@ with config_context(array_api_dispatch=True):
     got = there.predict_proba(x)
     assert got.device == x.device and type(got) is type(x)
     there[-1].partial_fit(x, y)
-    rule = there[-1]._state.carry.state
+    rule = there[-1].state_.carry.state
     arrays = [a for store in rule.values() for a in store.values()]
     assert arrays and {type(a) for a in (*arrays, *there[-1].intercepts_)} == {type(x)}
     assert [type(a) for a in pipe[-1].coefs_] == [np.ndarray] * 2
@@ -315,4 +315,4 @@ def test_only_the_block_and_its_thread_are_bound(device1):
             est.predict(X)
     assert len(done) == 1
     assert isinstance(est.predict(X), np.ndarray)
-    assert clone(est)._model is None
+    assert not hasattr(clone(est), "model_")

@@ -29,9 +29,9 @@ class Views:
 
     def __getattr__(self, name):
         if name == "_optimizer":
-            return types.SimpleNamespace(learning_rate=self._state.lr)
+            return types.SimpleNamespace(learning_rate=self.state_.lr)
         if name == "_no_improvement_count":
-            return self._state.stale
+            return self.state_.stale
         raise AttributeError(f"{type(self).__name__} has no {name}")
 
 

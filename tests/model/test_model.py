@@ -39,7 +39,7 @@ def regressor(X, y, **arguments):
 
 @pytest.mark.parametrize("y", KINDS.values(), ids=KINDS)
 def test_targets_of_classes_are_their_columns_and_probabilities_lead_back_to_them(y):
-    model = fitted(MLPClassifier, X, y)._model
+    model = fitted(MLPClassifier, X, y).model_
     made = model.targets.encode(y, X, "float64")
     if model.targets.task == "multiclass":
         expected = OneHotEncoder(sparse_output=False).fit_transform(y[:, None])
@@ -80,7 +80,7 @@ def test_numbers_are_standardised_and_quantiles_never_cross():
 
 def test_a_model_is_frozen_and_its_lists_are_the_estimators():
     est = fitted(MLPClassifier, X, NAMES)
-    model, before = est._model, est.predict_proba(X)
+    model, before = est.model_, est.predict_proba(X)
     with pytest.raises(FrozenInstanceError):
         model.coefs = []
     est.coefs_[0] = np.zeros_like(est.coefs_[0])

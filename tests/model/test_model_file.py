@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*Maximum iterations")
 X = np.random.default_rng(0).normal(size=(60, 3))
 SIGN = X[:, 0] > 0
 # The state of the optimizer, the report of a run; what is made anew.
-NOT_STORED = {"_state", "_why", "fit_report_"}
+NOT_STORED = {"state_", "_why", "fit_report_"}
 USER_INIT = ([np.ones((3, 4)), np.full((4, 1), 0.5)], [np.zeros(4), np.ones(1)])
 
 

@@ -267,7 +267,7 @@ def test_predictions_with_weights_in_any_order_of_memory(engine):
 
 def test_engines_hold_the_parameters_that_their_compiled_code_reads():
     est = fitted(y="outputs")
-    engine, layout = engine_for(X), est._model.layout
+    engine, layout = engine_for(X), est.model_.layout
     own = engine.outputs(est.network_, layout, "float32")
     store = {leaf.name: np.asfortranarray(copy.deepcopy(W)) for leaf, W in _leaves(est)}
     outputs = own(store, 60)
@@ -280,6 +280,6 @@ def test_engines_hold_the_parameters_that_their_compiled_code_reads():
 def _leaves(est):
     """Pairs of a leaf and its array as the layout shapes it."""
     lists = {"W": iter(est.coefs_), "b": iter(est.intercepts_)}
-    for leaf in est._model.layout.leaves:
+    for leaf in est.model_.layout.leaves:
         slot = leaf.slots[0]
         yield leaf, next(lists[slot.path[-1]]).reshape(slot.shape)

@@ -5,6 +5,7 @@ import pytest
 from each import each
 
 from xpmlp import MLPClassifier, MLPRegressor
+from xpmlp.estimators.arguments import rule_of
 from xpmlp.optim import (
     SCHEDULES,
     SGD,
@@ -120,7 +121,7 @@ def test_each_step_gets_its_rate_with_the_rules_correction_and_the_decay_follows
     clf = MLPClassifier(**ARGS, solver=solver, learning_rate=Cosine(warmup=1), max_iter=5,
                         learning_rate_init=0.3, weight_decay=0.1).fit(X, Y)  # fmt: skip
     lr = walk(Cosine(warmup=1), n_epochs=5)
-    rule = clf._rule()
+    rule = rule_of(clf)
     assert len(plans) == 5
     got = np.concatenate([plan.rate for plan in plans])
     assert np.abs(got / rule.rates(lr, np.arange(1, 21)) - 1).max() < 1e-14

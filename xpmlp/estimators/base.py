@@ -13,39 +13,27 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from ..arrays import HOST, from_host, location_of
 from ..engines import ACCELERATIONS, MATMUL_PRECISIONS, Carry
 from ..errors import DivergenceError
-from ..model import Model
-from ..nn import BatchNorm, Dropout, Layer
+from ..nn import Layer
 from ..nn.activations import ActivationFunction
-from ..nn.layout import map_params
-from ..nn.losses import match_loss
 from ..nn.normalization import NORMALIZATIONS
-from ..optim import SCHEDULES, SGD, Constant, Rule, Schedule, make_rule, make_schedule
-from ..optim.rules import RULE_ARGUMENTS, SOLVERS
+from ..optim import SCHEDULES, Rule, Schedule
+from ..optim.rules import SOLVERS
 from ..placing import fit_or_stay, why_there
-from ..randomness import stream
-from ..training import TrainOptions, fit_network, fit_report, like_of, where_it_pays
+from ..training import fit_report
 from ..transfers import counting
-from .building import has_layer, is_pair, network_of
+from .arguments import engine_options
 from .callbacks import CallbackSupportMixin, observed, with_callbacks
-from .explaining import Explains
+from .explaining import explained, planned, tested_rates
 from .fitted import Fitted
-from .inputs import (
-    STANDARDISED,
-    check_weights,
-    checked_rows,
-    measured_scaling,
-    on_its_card,
-    seed_of,
-)
-from .states import copy_arrays_to
+from .inputs import STANDARDISED, on_its_card
+from .problem import check_trainable, problem_of
+from .states import copy_arrays_to, set_fitted
 from .tables import asks_for_table
-from .validation import rows_of, split_rows
 
 
-class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
+class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
     """The estimators' common part; `MLPClassifier` and `MLPRegressor` are what to use."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -126,34 +114,10 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
             estimator then holds the weights after the epoch before; if that was the first, it is,
             as after any other error, what it was before the call.
         """
-        resume = self.warm_start and self._model is not None
+        resume = self.warm_start and hasattr(self, "model_")
         validation = X_val, y_val, sample_weight_val
         classes = "same" if resume else None
-        return self._guarded(X, y, sample_weight, validation, resume=resume, classes=classes)
-
-    @on_its_card
-    def _guarded(self, X, y, sample_weight, validation, *, resume, one_epoch=False, classes=None):
-        """Fit, and leave the estimator as it was if that fails."""
-        before, start = dict(vars(self)), perf_counter()
-        try:
-            self._validate_params()
-            if isinstance(self.scoring, str) and self.scoring != "loss":
-                get_scorer(self.scoring)  # which says what names there are
-            args = X, y, sample_weight, validation, resume, one_epoch, classes
-            with counting() as counts:
-                auto = self.device == "auto" and not resume
-                error = fit_or_stay(partial(self._fit, *args), auto)
-            at, why = self.model_.coefs[0], self._reason(X, self.model_.inputs)
-            self.fit_report_ = fit_report(at, self._options(), why, counts, start, self.seed_)
-            for text in counts.notes if self.verbose else ():
-                print(f"Note: {text}")
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-        if error:
-            raise error
-        return self
+        return _guarded(self, X, y, sample_weight, validation, resume=resume, classes=classes)
 
     @with_callbacks
     def _fit(self, X, y, sample_weight, validation, resume, one_epoch, classes, stays):
@@ -169,182 +133,52 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
                 "partial_fit sees a part of the rows, which class_weight='balanced' cannot be "
                 "computed from: pass the weights as a dict."
             )
-        n_epochs = 0 if stays else 1 if one_epoch else self.max_iter
+        problem = problem_of(
+            self,
+            X,
+            y,
+            sample_weight,
+            validation,
+            known=self.model_ if resume else None,
+            classes=classes,
+            one_epoch=one_epoch,
+            may_move=not stays,
+        )
+        model, options = problem.model, problem.options
         if not resume:
-            self._why = stays
-        known = self._model if resume else None
-        rows, loss, params, model = self._prepared(X, y, sample_weight, known, classes, n_epochs)
+            self._why, self.seed_ = problem.why or stays, options.seed
         if self.verbose and model.inputs.requested != "cpu" and not (one_epoch and resume):
             print(f"Training on {model.location.device}: {self._reason(X, model.inputs)}")
-        state = self._resumed(one_epoch, rows.targets) if resume else None
-        rows, held_out = split_rows(self, rows, model, validation)
-        rule = self._rule()
-        if rule is None:
-            self._check_objective(model.network)
-        n = rows.x.shape[0]
-        if self.batch_size != "auto" and self.batch_size > n:
-            warnings.warn(
-                f"Got `batch_size` less than 1 or larger than sample size ({n}). "
-                "It is going to be clipped."
-            )
-        recipe = self._recipe(n, rule, one_epoch)
-        if recipe.batch_size == 1 and has_layer(model.network, BatchNorm):
-            raise ValueError(
-                "batch normalization needs batches of two rows or more, each row alone is its own "
-                "mean: raise batch_size, or take normalization='layer'."
-            )
+        state = self._resumed(one_epoch, problem.rows.targets) if resume else None
+        check_trainable(self, problem)
         with observed(
-            self, (X, y, sample_weight), state, model, recipe.max_iter, tasks=not one_epoch
+            self, (X, y, sample_weight), state, model, options.max_iter, tasks=not one_epoch
         ) as on_epoch:
-            params, state, reason = fit_network(
-                model.network, loss, rule, recipe, (rows.x, rows.targets), params, state=state,
-                sample_weight=rows.weights, validation=held_out, on_epoch=on_epoch,
-            )  # fmt: skip
+            params, state, reason = problem.trained(state, on_epoch)
             error = reason if isinstance(reason, DivergenceError) else None
             if error and not state.n_iter:
                 raise error
-            self._set_fitted(model.with_params(params), replace(state, batch_losses=None))
-        self._tell(state, reason, one_epoch, recipe)
+            set_fitted(self, model.with_params(params), replace(state, batch_losses=None))
+        self._warn(state, reason, one_epoch, options)
         if error:
             error.n_finite = state.n_iter
             error.args = (f"{error} The estimator holds the weights after epoch {state.n_iter}.",)
         return error
 
-    def _check_objective(self, network):
-        """Refuse what L-BFGS cannot do."""
-        if has_layer(network, (Dropout, BatchNorm)):
-            raise ValueError(
-                "solver='lbfgs' needs a fixed objective: leave dropout and batch normalization "
-                "out, or take 'adam'."
-            )
-        steps = ("weight_decay", "max_norm", "max_grad_norm", "ema_decay")
-        given = [name for name in steps if getattr(self, name)]
-        if given:
-            raise ValueError(
-                f"solver='lbfgs' makes no steps that {' and '.join(given)} could act on: leave "
-                "that out, or take 'adam'."
-            )
-
-    def _prepared(self, X, y, sample_weight=None, known=None, classes=None, n_epochs=0):
-        """Return the rows, the loss, the parameters to start from, and the model that has them.
-
-        known: the `Model` that the fit goes on with, or None; n_epochs: that the rows are for; 0
-        for none, which no host array leaves the host for.
-        """
-        if known is None:
-            self.seed_ = seed_of(self.random_state)
-        x, inputs = checked_rows(self, X, known and known.inputs)
-        if known is None and self.feature_scale in STANDARDISED:
-            inputs = replace(inputs, scaling=measured_scaling(self.feature_scale, x, inputs))
-        x = inputs.computed(x)
-        given = check_weights(sample_weight, x.shape[0])
-        old = known and known.targets
-        labels, targets = self._checked_targets(y, x.shape[0], old, classes)
-        loss, link = match_loss(self._loss(), targets.task, self.out_activation)
-        last = link if loss.link == "identity" else "identity"
-        targets = self._completed(targets, labels, given, loss, link, inputs, old)
-        loss = targets.weighted(loss)
-        if known is None:
-            network = network_of(self, inputs, targets.n_outputs, last)
-            x, inputs = self._where_it_pays(x, inputs, network, loss, n_epochs)
-        else:
-            network = self._same_network(known, targets, last)
-        rows = rows_of(x, labels, given, inputs, targets)
-        if rows.weights is not None and not rows.weights.any():
-            raise ValueError("class_weight and sample_weight leave no row a weight above 0.")
-        if known is not None:
-            params = known.params(rows.targets)
-            return rows, loss, params, replace(known, targets=targets)
-        host, _ = network.init(inputs.width, stream(self.seed_, "init"))
-        params = map_params(lambda a: from_host(a, rows.targets, inputs.dtype), host)
-        model = Model.of(network, inputs, targets, params)
-        if is_pair(self.init):
-            coefs, intercepts = map(list, self.init)
-            model = replace(model, coefs=coefs, intercepts=intercepts)
-            params = model.params(rows.targets)
-        return rows, loss, params, model
-
-    def _same_network(self, known, targets, last):
-        """Return the network of the fitted model, if the arguments still describe it."""
-        own, old = known.network.layers[-1].activation, known.targets
-        if (targets.link, targets.quantiles, last) != (old.link, old.quantiles, own):
-            raise ValueError(
-                "loss, quantiles or out_activation are others than those that the model was fitted "
-                "with, so its outputs would mean something else: call fit without warm_start."
-            )
-        if network_of(self, known.inputs, targets.n_outputs, last) != known.network:
-            raise ValueError(
-                f"the arguments of {type(self).__name__} describe another network than the "
-                "fitted one: call fit without warm_start."
-            )
-        return known.network
-
-    def _where_it_pays(self, x, inputs, network, loss, n_epochs):
-        """Return rows x where ``device="auto"`` trains: host arrays on a card, if that pays.
-
-        The model goes with them, as if the card had been asked for.
-        """
-        if self.device != "auto" or inputs.location != HOST or not n_epochs:
-            return x, inputs
-        rule = self._rule()
-        recipe = self._recipe(x.shape[0], rule, n_epochs == 1)
-        x, self._why = where_it_pays(x, network, lambda n_outputs: loss, rule, recipe)
-        at = location_of(like_of(x))
-        requested = inputs.requested if at == HOST else at.device
-        return x, replace(inputs, location=at, requested=requested)
-
     def _reason(self, X, inputs):
         """Say in a sentence why a model that was trained on X lives where it does."""
         return self._why or why_there(X, inputs.requested)
 
-    def _loss(self):
-        return self.loss
-
     def _resumed(self, one_epoch, x):
         """Return a copy of the state of the call before; warm_start makes the rule's state anew."""
-        old = self._state
+        old = self.state_
         history = {name: list(values) for name, values in old.history.items()}
         rule = old.rule if one_epoch else None  # without a rule its state is made anew
         own = {} if one_epoch else {"stale": 0, "best_loss": np.inf, "best_score": -np.inf}
         carry = copy_arrays_to(old.carry, x) if one_epoch else Carry({}, {}, {})
         return replace(old, carry=carry, rule=rule, history=history, **own)
 
-    def _rule(self):
-        """Return the update rule, None for L-BFGS."""
-        return make_rule(self.solver, **{name: getattr(self, name) for name in RULE_ARGUMENTS})
-
-    def _rows_a_step(self, n):
-        """Return how many of n rows a step of an update rule takes."""
-        return min(200 if self.batch_size == "auto" else int(self.batch_size), n)
-
-    def _recipe(self, n, rule, one_epoch):
-        """Return the arguments as the training loop takes them."""
-        decay = rule.weight_decay if rule and self.weight_decay is None else self.weight_decay
-        schedule = make_schedule(self.learning_rate, power_t=self.power_t)
-        if schedule.only_sgd and isinstance(self.learning_rate, str) and not isinstance(rule, SGD):
-            schedule = Constant()
-        return TrainOptions(
-            schedule, float(self.learning_rate_init),
-            self._rows_a_step(n), 1 if one_epoch else self.max_iter, self.shuffle, self.seed_,
-            float(self.alpha), float(decay or 0.0), self.tol, self.n_iter_no_change,
-            self.early_stopping and rule is not None, self.max_fun, int(self.verbose),
-            self._options(), self.max_iter, self.max_grad_norm, self.max_norm,
-            self.ema_decay,
-        )  # fmt: skip
-
-    def _set_fitted(self, model, state):
-        """Set the model, and the fitted attributes that follow from the state of a training."""
-        self._model, self._state = model, state
-        self.history_ = state.history
-        self.loss_curve_ = state.history["loss"]
-        self.n_iter_, self.n_iter_total_, self.t_ = state.n_iter, state.epoch, state.n_seen
-        early = self.early_stopping and self.solver != "lbfgs"
-        self.loss_ = state.best_loss if self.solver == "lbfgs" else self.loss_curve_[-1]
-        self.best_loss_ = None if early else state.best_loss
-        self.validation_scores_ = state.history["validation_score"] if early else None
-        self.best_validation_score_ = state.best_score if early else None
-
-    def _tell(self, state, reason, one_epoch, recipe):
+    def _warn(self, state, reason, one_epoch, options):
         """Say, and warn of, what the user should know."""
         if self.verbose and self.model_.inputs.dtype == "float64" and self.dtype is None:
             print(
@@ -363,7 +197,7 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
                 "scoring gave no number for the validation rows in any epoch, so the last weights "
                 "are kept: pass more rows, or another scoring."
             )
-        elif one_epoch and recipe.schedule.has_end and state.cycle > recipe.n_epochs:
+        elif one_epoch and options.schedule.has_end and state.cycle > options.n_epochs:
             warnings.warn(
                 f"The schedule of learning_rate ended after max_iter={self.max_iter} epochs, and "
                 "its rate stays where it ended: pass a larger max_iter."
@@ -375,3 +209,148 @@ class BaseMLP(Explains, Fitted, CallbackSupportMixin, BaseEstimator):
                 "converged yet.",
                 ConvergenceWarning,
             )
+
+    @on_its_card
+    def explain(self, X, y, *, orientation="rows"):
+        """Run one training step on X and y, on a copy, and tell what happens in it.
+
+        Parameters
+        ----------
+        X, y
+            As in `fit`; all rows are one batch. A fitted estimator is explained as it stands,
+            another one at its initial weights.
+        orientation : {"rows", "columns"}
+            How samples stand in the equations; in X they stand in rows.
+
+        Returns
+        -------
+        Explanation
+            To print, `.to_html()`, `.to_latex()`; its `layers` and `parameters` hold the numbers.
+            The update is the first that `solver` makes, without a memory of earlier ones.
+
+        Raises
+        ------
+        ShapeError
+            When X and y do not fit; the message says what was probably meant.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from xpmlp import MLPClassifier
+        >>> explanation = MLPClassifier((5,), random_state=0).explain(*load_iris(return_X_y=True))
+        >>> for line in explanation.layers[0].backward:
+        ...     print(line.formula, "  ", line.shapes)
+        dZ1 = dA1 * relu'(Z1)    (150,5) * (150,5) -> (150,5)
+        dW1 = X^T @ dZ1    (150,4)^T (150,5) -> (4,5)
+        db1 = sum(dZ1, axis=0)    (150,5) -> (1,5)
+        """
+        return explained(self, X, y, orientation)
+
+    @on_its_card
+    def plan(self, X, y=None):
+        """Tell what `fit` will take, before anything of its size is allocated.
+
+        Parameters
+        ----------
+        X : as in `fit`
+            Only its shape, dtype and device are looked at; with device="auto", of host arrays, the
+            host is.
+        y : as in `fit`
+            Its labels are counted; a fitted estimator needs none.
+
+        Returns
+        -------
+        TrainingPlan
+            To print: shapes, parameters, FLOPs, bytes, and whether they fit the device.
+
+        Raises
+        ------
+        ShapeError
+            When X and y do not fit; the message says what was probably meant.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from xpmlp import MLPRegressor
+        >>> plan = MLPRegressor(hidden_layer_sizes=(30,)).plan(np.zeros((64, 2)), np.zeros(64))
+        >>> [layer.name for layer in plan.layers], plan.fits
+        (['1 Dense 2 -> 30 relu', '2 Dense 30 -> 1'], True)
+        """
+        return planned(self, X, y)
+
+    @on_its_card
+    def find_learning_rate(self, X, y, sample_weight=None, *, low=1e-6, high=10.0, n_steps=100):
+        """Test a range of learning rates: train from new weights while the rate rises.
+
+        The estimator stays as it is, whatever the range does to its copy. With device="auto" host
+        arrays stay on the CPU for so few steps.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+        low, high : float
+            The first and the last rate.
+        n_steps : int
+            Least number of steps; whole epochs are made.
+
+        Returns
+        -------
+        LearningRates
+            Its `suggestion` is a value for `learning_rate_init`; `plotting.plot_learning_rates`
+            draws it.
+
+        Raises
+        ------
+        ValueError
+            For solver="lbfgs", which has no rate, and where the loss explodes at once.
+
+        References
+        ----------
+        Smith 2017, section 3.3.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from xpmlp import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> found = MLPClassifier(batch_size=32, random_state=0).find_learning_rate(X, y)
+        >>> 1e-4 < found.suggestion < 1.0
+        True
+        """
+        return tested_rates(self, X, y, sample_weight, low=low, high=high, n_steps=n_steps)
+
+
+def fit_one_epoch(estimator, X, y, sample_weight, classes=None):
+    """Do what `partial_fit` does; classes: (classes,) as a classifier's got them."""
+    resume = hasattr(estimator, "model_")
+    nothing = None, None, None
+    return _guarded(
+        estimator, X, y, sample_weight, nothing, resume=resume, one_epoch=True, classes=classes
+    )
+
+
+@on_its_card
+def _guarded(estimator, X, y, sample_weight, validation, *, resume, one_epoch=False, classes=None):
+    """Fit, and leave the estimator as it was if that fails."""
+    before, start = dict(vars(estimator)), perf_counter()
+    try:
+        estimator._validate_params()
+        if isinstance(estimator.scoring, str) and estimator.scoring != "loss":
+            get_scorer(estimator.scoring)  # which says what names there are
+        args = X, y, sample_weight, validation, resume, one_epoch, classes
+        with counting() as counts:
+            auto = estimator.device == "auto" and not resume
+            error = fit_or_stay(partial(estimator._fit, *args), auto)
+        at, why = estimator.model_.coefs[0], estimator._reason(X, estimator.model_.inputs)
+        options = engine_options(estimator)
+        estimator.fit_report_ = fit_report(at, options, why, counts, start, estimator.seed_)
+        for text in counts.notes if estimator.verbose else ():
+            print(f"Note: {text}")
+    except BaseException:
+        estimator.__dict__.clear()
+        estimator.__dict__.update(before)
+        raise
+    if error:
+        raise error
+    return estimator

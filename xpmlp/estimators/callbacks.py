@@ -8,6 +8,7 @@ from functools import cache
 from ..callbacks import Epoch
 from ..engines import Carry
 from ..training.progress import latest, lengths
+from .states import set_fitted
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -65,7 +66,7 @@ def _view(estimator, state, model, params):
         vars(view).pop(name, None)
     history = {name: list(values) for name, values in state.history.items()}
     state = replace(state, carry=Carry({}, {}, {}), rule=None, history=history)
-    view._set_fitted(model.with_params(params), state)
+    set_fitted(view, model.with_params(params), state)
     return view
 
 
@@ -79,7 +80,7 @@ class _Fit:
         self.task = estimator._init_callback_context(max_subtasks=max_iter)
         self.task.call_on_fit_task_begin(**self.told)
         begun = copy(estimator)
-        begun._model = model
+        begun.model_ = model
         self.begin_epoch(lambda: begun)
 
     def begin_epoch(self, view):

@@ -3,9 +3,24 @@
 from numbers import Real
 
 import numpy as np
-from sklearn.utils.multiclass import unique_labels
+from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
 from ..model import ClassTargets, LabelTargets
+
+
+def checked_labels(y, known, classes):
+    """Return labels or rows of 0/1 from a host array y, and their targets, known or as y says."""
+    types = {type(label).__name__ for label in y} if y.dtype == object else set()
+    if len(types) > 1:
+        raise ValueError(f"y mixes labels of types {', '.join(sorted(types))}: use one type.")
+    check_classification_targets(y)
+    multilabel = type_of_target(y) == "multilabel-indicator"
+    if y.ndim == 2 and not multilabel:
+        raise ValueError("y has several columns that are not 0/1: fit a model for each column.")
+    found = np.arange(y.shape[1]) if multilabel else np.unique(y)
+    targets = known or targets_of(found, multilabel, classes)
+    check_classes(targets, found, multilabel, classes if known else None)
+    return y, targets
 
 
 def targets_of(found, multilabel, given):

@@ -1,26 +1,19 @@
 """The classifier."""
 
-from dataclasses import replace
 from numbers import Real
 from typing import ClassVar
 
-import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import (
-    check_classification_targets,
-    type_of_target,
-)
-from sklearn.utils.validation import column_or_1d
 
 from ..arrays import is_array, to_host
 from ..nn.losses import Loss, loss_names
 from ..placing import rows_to_host
-from .base import BaseMLP
-from .classes import check_classes, class_weights, targets_of
-from .inputs import NO_SCORE, host_targets, on_its_card
+from .base import BaseMLP, fit_one_epoch
+from .fitted import answer
+from .inputs import NO_SCORE, on_its_card
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -167,6 +160,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         None), notes (of what was not as asked), seconds.
     n_iter_total_ : int
         Epochs (lbfgs: iterations) since the weights were initialised; `n_iter_`: of the last call.
+    model_, state_ : Model, State
+        The fitted model, and the training's state, which `partial_fit` goes on with.
     network_ : Network
     device_ : str
         Where the model lives.
@@ -229,33 +224,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         self
         """
-        resume = self._model is not None
-        return self._guarded(
-            X, y, sample_weight, (None,) * 3, resume=resume, one_epoch=True, classes=(classes,)
-        )
-
-    def _checked_targets(self, y, n, known=None, classes=None):
-        """Return n labels or rows of 0/1, and their targets, known or as y says."""
-        y = host_targets(y, n, numeric=False, name=type(self).__name__)
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        kinds = sorted({type(label).__name__ for label in y}) if y.dtype == object else []
-        if len(kinds) > 1:
-            raise ValueError(f"y mixes labels of types {', '.join(kinds)}: use one type.")
-        check_classification_targets(y)
-        multilabel = type_of_target(y) == "multilabel-indicator"
-        if y.ndim == 2 and not multilabel:
-            raise ValueError("y has several columns that are not 0/1: fit a model for each column.")
-        found = np.arange(y.shape[1]) if multilabel else np.unique(y)
-        targets = known or targets_of(found, multilabel, classes)
-        check_classes(targets, found, multilabel, classes if known else None)
-        return y, targets
-
-    def _completed(self, targets, labels, weights, loss, out_activation, inputs, known):
-        """Return the targets with all that the arguments say of them."""
-        own = class_weights(self.class_weight, targets, labels, weights)
-        smoothing = float(self.label_smoothing)
-        return replace(targets, link=out_activation, smoothing=smoothing, weights=own)
+        return fit_one_epoch(self, X, y, sample_weight, (classes,))
 
     @on_its_card
     def predict(self, X):
@@ -270,7 +239,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         y : array of shape (n_samples,) or, multilabel, (n_samples, n_labels)
             In X's library, on its device; text labels come as a NumPy array.
         """
-        return self._answer("predict", X)
+        return answer(self, "predict", X)
 
     @on_its_card
     def predict_proba(self, X):
@@ -279,17 +248,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Independent outputs (binary_log_loss or squared_error over several classes) are divided by
         their row's sum; multilabel ones are not.
         """
-        return self._answer("predict_proba", X)
+        return answer(self, "predict_proba", X)
 
     @on_its_card
     def predict_log_proba(self, X):
         """Return the logarithm of `predict_proba`; 0 becomes -inf."""
-        return self._answer("predict_log_proba", X)
+        return answer(self, "predict_log_proba", X)
 
     @on_its_card
     def decision_function(self, X):
         """Return logits: (n_samples,) for two classes, else (n_samples, n_outputs)."""
-        return self._answer("decision_function", X)
+        return answer(self, "decision_function", X)
 
     @on_its_card
     def score(self, X, y, sample_weight=None):
@@ -297,9 +266,3 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         made = rows_to_host(self.predict(X), "the predictions", NO_SCORE)
         host = [to_host(a) if is_array(a) else a for a in (y, made, sample_weight)]
         return float(accuracy_score(host[0], host[1], sample_weight=host[2]))
-
-    def _score_outputs(self, model, outputs, targets, weights):
-        """Return the accuracy of host outputs of the training network."""
-        threshold = 0.5 if model.network.layers[-1].activation == "logistic" else 0.0
-        hits = model.targets.hits(outputs, targets, threshold)
-        return float(np.average(hits, weights=weights))

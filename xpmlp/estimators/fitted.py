@@ -12,11 +12,11 @@ from sklearn.utils._set_output import _get_container_adapter
 from sklearn.utils.validation import _generate_get_feature_names_out
 
 from ..arrays import array_at, copy_to, float_dtype, is_array, to_host
-from ..engines import Options
 from ..errors import DeviceError
 from ..model import Model, Scaling
 from ..model.predictor import own_copy, predictor
 from ..placing import as_library_of, destination
+from .arguments import engine_options
 from .building import end_of_layer
 from .inputs import checked_rows, on_its_card
 from .model_file import save_model
@@ -31,7 +31,7 @@ class Fitted(  # type: ignore[call-arg]
     """What an estimator can do once it holds a `Model`."""
 
     _model: Model | None = None
-    _state: Any = None  # of the training, which `partial_fit` goes on with
+    state_: Any = None  # of the training, which `partial_fit` goes on with
     _why = ""  # in a sentence, where the device was chosen by the work of the fit
 
     @property
@@ -43,6 +43,10 @@ class Fitted(  # type: ignore[call-arg]
                 "appropriate arguments before using this estimator."
             )
         return self._model
+
+    @model_.setter
+    def model_(self, model):
+        self._model = model
 
     def __sklearn_is_fitted__(self):
         return self._model is not None
@@ -117,23 +121,14 @@ class Fitted(  # type: ignore[call-arg]
         """The device that the model is on."""
         return self.model_.location.device
 
-    def _options(self) -> Options:
-        """Return how steps and predictions run, as an engine takes it."""
-        return Options(self.matmul_precision, self.accelerate, bool(self.deterministic))
-
     # ---- Predictions
-
-    def _answer(self, method, X, **more):
-        """Return what a method of the model's targets makes of the outputs for X."""
-        model = self.model_
-        return getattr(model.targets, method)(self._outputs(model, X, method), X, **more)
 
     def _outputs(self, model, X, method, n_layers=None):
         """Return a model's outputs for X, checked; of its first layers only, if so asked."""
         if model.known is not None and X is model.known[0] and n_layers is None:
             return model.known[1]
         x, _ = checked_rows(self, X, model.inputs, method)
-        return model.outputs(x, n_layers, self._options())
+        return model.outputs(x, n_layers, engine_options(self))
 
     def predictor(self, n_rows=1, *, method="predict"):
         """Return a function that predicts so many rows a call, without what each call repeats.
@@ -169,7 +164,7 @@ class Fitted(  # type: ignore[call-arg]
         [1.0]
         """
         twin = copy(self)
-        twin._model, twin._state = own_copy(self.model_), None
+        twin._model, twin.state_ = own_copy(self.model_), None
         return predictor(twin._model, n_rows, method, twin)
 
     def __sklearn_tags__(self):
@@ -288,8 +283,8 @@ class Fitted(  # type: ignore[call-arg]
 
     def _move(self, f, requested):
         """Take f of every array of the model and of the training's state."""
-        moved, state = self.model_.mapped(f, requested), map_arrays(self._state, f)
-        self._model, self._state, self._why = moved, state, ""
+        moved, state = self.model_.mapped(f, requested), map_arrays(self.state_, f)
+        self._model, self.state_, self._why = moved, state, ""
 
     def __sklearn_array_api_convert__(self, converter):
         """Return a copy whose arrays are `converter`'s, for scikit-learn's `move_estimator_to`."""
@@ -398,3 +393,9 @@ class Fitted(  # type: ignore[call-arg]
             warnings.warn(f"The model stays in NumPy: {error}", stacklevel=2)
         self._move(lambda a: copy_to(a, like), requested)
         self._why = why
+
+
+def answer(estimator, method, X, **more):
+    """Return what a method of the model's targets makes of the outputs for X."""
+    model = estimator.model_
+    return getattr(model.targets, method)(estimator._outputs(model, X, method), X, **more)

@@ -23,6 +23,7 @@ from ..model import Inputs, Scaling
 from ..placing import rows_to_host, to_device
 from ..training import SparseRows, like_of
 from ..training.rows import at_once
+from .arguments import engine_options
 from .tables import dtype_of_table, known_table, measured_table, refuse_mask
 
 NO_SCORE = "compare predict(X) with y on the device, by the library's own operations"
@@ -39,10 +40,11 @@ def on_its_card(method):
 
     @wraps(method)
     def call(self, X, *args, **kwargs):
-        model = vars(self).get("_model")
-        goes_on = model is not None and kwargs.get("resume", True)
-        # Only a fit from the start heeds `device`.
-        with current_card(X, model.inputs.requested if goes_on else self.device):
+        model = getattr(self, "model_", None)
+        device = self.device  # which only a fit from the start heeds
+        if model is not None and kwargs.get("resume", True):
+            device = model.inputs.requested
+        with current_card(X, device):
             return method(self, X, *args, **kwargs)
 
     return call
@@ -68,7 +70,7 @@ def checked_rows(estimator, X, inputs=None, method="fit"):
         if inputs is None:
             # Rows that are standardised keep their floats until then.
             scaled = estimator.feature_scale in STANDARDISED
-            begin = partial(prepare, dtype=dtype, options=estimator._options())
+            begin = partial(prepare, dtype=dtype, options=engine_options(estimator))
             x = _at_device(x, None if scaled else dtype, estimator.device, begin)
             where = location_of(like_of(x))
             return x, Inputs(estimator.n_features_in_, dtype, where, estimator.device, encoder)

@@ -11,6 +11,7 @@ from ..model.saving import as_model_file_error, decoded, pack_model, unpack_mode
 from ..nn.activations import get_activation
 from ..nn.losses import match_loss
 from ..training import State, new_history
+from .arguments import loss_of
 
 _SCORE = (float, type(None))
 FITTED = {  # numbers of the training
@@ -37,7 +38,7 @@ def save_model(estimator, path):
         **about,
         "fitted": {k: encode(getattr(estimator, k), k) for k in FITTED},
         "history": {k: [_number(x) for x in v] for k, v in estimator.history_.items()},
-        "step": estimator._state.step,
+        "step": estimator.state_.step,
         "target_name": getattr(estimator, "target_name_", None),
         "table_types": types and {k: v for k, v in types.items() if known.get(k) != v},
         "feature_names": None if names is None or known else [str(n) for n in names],
@@ -97,11 +98,11 @@ def _rebuild(arrays, meta, kinds):
         get_activation(activation)
     for name, value in decoded(meta["fitted"], FITTED).items():
         setattr(estimator, name, value)
-    estimator._model = model = Model.of(*unpack_model(arrays, meta))
+    estimator.model_ = model = Model.of(*unpack_model(arrays, meta))
     estimator.n_features_in_ = model.inputs.n_features
     if model.targets.task not in tasks:
         raise ValueError(f"its task is {model.targets.task!r}")
-    match_loss(estimator._loss(), model.targets.task, estimator.out_activation_)
+    match_loss(loss_of(estimator), model.targets.task, estimator.out_activation_)
     estimator.history_ = new_history() | {
         k: [float("nan" if x is None else x) for x in v] for k, v in meta["history"].items()
     }
@@ -109,7 +110,7 @@ def _rebuild(arrays, meta, kinds):
     estimator.n_iter_total_ = len(estimator.loss_curve_)
     early = estimator.early_stopping and estimator.solver != "lbfgs"
     estimator.validation_scores_ = estimator.history_["validation_score"] if early else None
-    estimator._state = State(
+    estimator.state_ = State(
         Carry({}, {}, {}), estimator.learning_rate_init, epoch=estimator.n_iter_total_,
         step=_count(meta["step"]), best_loss=_either(estimator.best_loss_, np.inf),
         best_score=_either(estimator.best_validation_score_, -np.inf),

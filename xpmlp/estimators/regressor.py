@@ -3,27 +3,17 @@
 from numbers import Real
 from typing import ClassVar
 
-import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import column_or_1d
 
 from ..arrays import is_array, to_host
-from ..model import NumberTargets, Scaling
-from ..nn.losses import (
-    Loss,
-    check_domain,
-    levels_of,
-    loss_names,
-    match_loss,
-    named_loss,
-    quantile,
-)
+from ..nn.losses import Loss, loss_names
 from ..placing import rows_to_host
-from .base import BaseMLP
-from .inputs import NO_SCORE, host_targets, on_its_card
+from .base import BaseMLP, fit_one_epoch
+from .fitted import answer
+from .inputs import NO_SCORE, on_its_card
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -86,71 +76,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     @available_if(lambda self: self.solver != "lbfgs")
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch over the given data, from where the last call ended."""
-        resume = self._model is not None
-        return self._guarded(X, y, sample_weight, (None,) * 3, resume=resume, one_epoch=True)
-
-    def _checked_targets(self, y, n, known=None, classes=None):
-        """Return y as float64 (n, n_columns), and its targets, known or as y says."""
-        y = host_targets(y, n, numeric=True, name=type(self).__name__)
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        y = y.reshape(len(y), -1).astype(np.float64)
-        targets = known or NumberTargets(y.shape[1])
-        if y.shape[1] != targets.n_columns:
-            raise ValueError(
-                f"y has {y.shape[1]} outputs, the model was fitted to {targets.n_columns}."
-            )
-        check_domain(named_loss(self._loss()), y)
-        return y, targets
-
-    def _completed(self, targets, y, weights, loss, out_activation, inputs, known):
-        """Return the targets with all that the arguments say of them, and statistics of y."""
-        # The last layer has the link, or the loss has.
-        link = "identity" if loss.link == "identity" else out_activation
-        scaling = known.scaling if known else self._measured(y, weights, inputs.dtype)
-        quantiles = levels_of(loss) or ()
-        return NumberTargets(targets.n_columns, link, quantiles, scaling)
-
-    def _loss(self):
-        """Return the loss, with the quantiles in it."""
-        if self.loss == "quantile":
-            return quantile(0.5 if self.quantiles is None else self.quantiles)
-        if self.quantiles is not None:
-            raise ValueError("quantiles go with loss='quantile': leave them out, or set it.")
-        return self.loss
-
-    def _measured(self, y, weights, dtype):
-        """Return the statistics of the targets, if they are to be standardised."""
-        if self.target_scale is None:
-            return Scaling()
-        if self.out_activation not in ("auto", "identity"):
-            raise ValueError(
-                f"target_scale={self.target_scale!r} standardises y, which out_activation="
-                f"{self.out_activation!r} bounds: leave one of them out."
-            )
-        if len(y) < 2:
-            raise ValueError(
-                "target_scale='auto' cannot be measured on one row: pass more in the first call."
-            )
-        by_mean = match_loss(self._loss(), "regression")[1] == "exp"
-        scaling = Scaling.of_targets(y, weights, by_mean=by_mean)
-        _, _, mean, scale = scaling
-        known, found = np.finfo(dtype), "too large" if np.abs(y).max() > 1 else "too small"
-        if (
-            not (np.isfinite(mean + scale).all() and np.abs(y).max() < known.max)
-            or (scale < known.tiny).any()
-        ):
-            raise ValueError(f"y holds values {found} for {dtype}: divide y by its scale.")
-        varies = np.ptp(y, axis=0) > 8 * np.finfo(np.float64).eps * np.abs(mean[0])
-        lost = (known.eps * np.abs(mean) > 1e-3 * scale)[0] & varies
-        if lost.any():
-            k = int(np.argmax(lost))
-            wider = "pass dtype='float64', or " if dtype == "float32" else ""
-            raise ValueError(
-                f"column {k} of y varies by {scale[0, k]:.2g} around {mean[0, k]:.3g}, which "
-                f"predictions in {dtype} cannot tell apart: {wider}subtract the mean."
-            )
-        return scaling
+        return fit_one_epoch(self, X, y, sample_weight)
 
     @on_its_card
     def predict(self, X, quantiles=None):
@@ -173,7 +99,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ----------
         Chernozhukov, Fernandez-Val & Galichon 2010: sorting brings quantiles nearer to the truth.
         """
-        return self._answer("predict", X, quantiles=quantiles)
+        return answer(self, "predict", X, quantiles=quantiles)
 
     @on_its_card
     def score(self, X, y, sample_weight=None):
@@ -181,10 +107,3 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         made = rows_to_host(self.predict(X), "the predictions", NO_SCORE)
         host = [to_host(a) if is_array(a) else a for a in (y, made, sample_weight)]
         return float(r2_score(host[0], host[1], sample_weight=host[2]))
-
-    def _score_outputs(self, model, outputs, targets, weights):
-        """Return R^2 of host outputs of the training network."""
-        y, predictions = model.targets.compared(outputs, targets)
-        if len(y) < 2 or not np.isfinite(predictions).all():
-            return float("nan")  # R^2 is undefined
-        return float(r2_score(y, predictions, sample_weight=weights))

@@ -1,9 +1,24 @@
-"""The arrays in a training's state: copied to where others are."""
+"""A training's state: what an estimator shows of it, and its arrays, copied to where others are."""
 
 from dataclasses import fields, replace
 
 from ..arrays import copy_to, is_array
 from ..training import State
+
+
+def set_fitted(estimator, model, state):
+    """Set the model, and the fitted attributes that follow from the state of a training."""
+    estimator.model_, estimator.state_ = model, state
+    estimator.history_ = state.history
+    estimator.loss_curve_ = state.history["loss"]
+    estimator.n_iter_, estimator.t_ = state.n_iter, state.n_seen
+    estimator.n_iter_total_ = state.epoch
+    lbfgs = estimator.solver == "lbfgs"
+    estimator.loss_ = state.best_loss if lbfgs else estimator.loss_curve_[-1]
+    early = estimator.early_stopping and not lbfgs
+    estimator.best_loss_ = None if early else state.best_loss
+    estimator.validation_scores_ = state.history["validation_score"] if early else None
+    estimator.best_validation_score_ = state.best_score if early else None
 
 
 def copy_arrays_to(value, like):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.metrics import check_scoring
+from sklearn.metrics import check_scoring, r2_score
 from sklearn.model_selection import train_test_split
 
 from ..arrays import Array, from_host, is_array, is_numpy, location_of, namespace, to_host
@@ -16,6 +16,7 @@ from ..model import Scaling
 from ..placing import check_transfer
 from ..training import SparseRows, Validation, like_of
 from .inputs import check_weights, checked_rows
+from .targets import checked_targets
 
 
 class Rows(NamedTuple):
@@ -42,10 +43,11 @@ def rows_of(x, labels, weights, model_inputs, targets) -> Rows:
     return Rows(x, beside, labels, targets.row_weights(labels, weights), weights)
 
 
-def split_rows(estimator, rows: Rows, model, validation):
+def split_rows(estimator, rows: Rows, model, validation, seed):
     """Return the rows to train on, and what is held out (a Validation or None).
 
-    validation: X_val, y_val, sample_weight_val as `fit` got them, or None each.
+    validation: X_val, y_val, sample_weight_val as `fit` got them, or None each; seed: of what
+    is drawn where early_stopping splits.
     """
     X_val, y_val, sample_weight_val = validation
     if (X_val is None) != (y_val is None) or (X_val is None and sample_weight_val is not None):
@@ -56,7 +58,7 @@ def split_rows(estimator, rows: Rows, model, validation):
         return rows, _held_out(estimator, _given(estimator, rows, model, validation), model)
     if not estimator.early_stopping or estimator.solver == "lbfgs":
         return rows, None
-    train, test = _split_off(estimator, rows, model.targets.task)
+    train, test = _split_off(estimator, rows, model.targets.task, seed)
     return train, _held_out(estimator, test, model)
 
 
@@ -78,16 +80,16 @@ def _given(estimator, rows, model, validation):
     x, _ = checked_rows(estimator, X_val, model.inputs)
     x = model.inputs.computed(x)
     given = check_weights(sample_weight_val, x.shape[0])
-    labels, _ = estimator._checked_targets(y_val, x.shape[0], model.targets)
+    labels, _ = checked_targets(estimator, y_val, x.shape[0], model.targets)
     return rows_of(x, labels, given, model.inputs, model.targets)
 
 
-def _split_off(estimator, rows, task):
+def _split_off(estimator, rows, task, seed):
     """Return the rows to train on and those to look at, as scikit-learn splits them."""
     try:
         train, test = train_test_split(
             np.arange(rows.x.shape[0]), test_size=estimator.validation_fraction,
-            random_state=estimator.seed_ % 2**32,
+            random_state=seed % 2**32,
             stratify=rows.labels if task in ("binary", "multiclass") else None,
         )  # fmt: skip
     except ValueError as error:
@@ -121,9 +123,24 @@ def _score(estimator, rows, targets, model):
     if estimator.scoring == "loss" or by_loss:
         return lambda outputs, loss, params: -loss
     if estimator.scoring is None:
-        own = estimator._score_outputs
-        return lambda outputs, loss, params: own(model, outputs, targets, rows.given)
+        metric = _r2 if model.targets.task == "regression" else _accuracy
+        return lambda outputs, loss, params: metric(model, outputs, targets, rows.given)
     return _scored(estimator, check_scoring(estimator, estimator.scoring), rows, model)
+
+
+def _accuracy(model, outputs, targets, weights):
+    """Return the accuracy of host outputs of the training network."""
+    threshold = 0.5 if model.network.layers[-1].activation == "logistic" else 0.0
+    hits = model.targets.hits(outputs, targets, threshold)
+    return float(np.average(hits, weights=weights))
+
+
+def _r2(model, outputs, targets, weights):
+    """Return R^2 of host outputs of the training network."""
+    y, predictions = model.targets.compared(outputs, targets)
+    if len(y) < 2 or not np.isfinite(predictions).all():
+        return float("nan")  # R^2 is undefined
+    return float(r2_score(y, predictions, sample_weight=weights))
 
 
 def _scored(estimator, scorer, rows, model):
@@ -148,7 +165,7 @@ def _scored(estimator, scorer, rows, model):
         now = replace(model.with_params(params), inputs=replace(inputs, scaling=Scaling()))
         if now.predicting != now.network:
             outputs = to_host(now.outputs(rows.x))
-        twin._model = replace(now, known=(X, outputs))
+        twin.model_ = replace(now, known=(X, outputs))
         try:
             made = scorer(twin, X, y, **options)
         except ValueError as error:

@@ -93,7 +93,7 @@ def check_gradients(subject: Any, *args, dtype="float64", loss: str | None = Non
         raise TypeError(f"check_gradients got the class {subject.__name__}: make one first.")
     if isinstance(subject, Loss):
         return _check_loss(subject, _data(args, "a loss", need_y=True), dtype)
-    if hasattr(subject, "_problem"):
+    if hasattr(subject, "find_learning_rate"):
         return _check_estimator(subject, _data(args, "an estimator", need_y=True), dtype)
     if callable(subject) and args and callable(args[0]):
         if not 3 <= len(args) <= 4:
@@ -304,20 +304,23 @@ def _check_loss(loss, data, dtype):
 
 def _check_estimator(estimator, data, dtype):
     """Check the objective that the estimator minimises, penalty included, through its step."""
-    problem = estimator._problem(*data)
-    x = as_float(problem.x, float_dtype(problem.x, dtype))
-    engine, xp, n, network = engine_for(x), namespace(x), x.shape[0], problem.network
+    from ...estimators.explaining import present_problem  # scikit-learn, which layers need not
+
+    problem = present_problem(estimator, *data)
+    rows, alpha, network = problem.rows, problem.options.alpha, problem.model.network
+    x = as_float(rows.x, float_dtype(rows.x, dtype))
+    engine, xp, n = engine_for(x), namespace(x), x.shape[0]
     params = map_params(lambda a: as_float(a, dtype), problem.params)
-    targets = as_float(problem.targets, dtype)
+    targets = as_float(rows.targets, dtype)
     layout = Layout.of(network, params, contiguous=False)
     store = layout.pack(params, xp=xp)
     trained = [leaf for leaf in layout.leaves if leaf.group.trained]
     buffers = {k: store[k] for k in store if k not in {leaf.name for leaf in trained}}
     step = Step(
-        network, problem.loss, make_rule("sgd"), layout, n, dtype, penalised=problem.alpha > 0,
+        network, problem.loss, make_rule("sgd"), layout, n, dtype, penalised=alpha > 0,
         decoupled=False,
     )  # fmt: skip
-    plan = make_plan(step.rule, np.arange(n), batch_size=n, lr=0.0, seed=0, alpha=problem.alpha)
+    plan = make_plan(step.rule, np.arange(n), batch_size=n, lr=0.0, seed=0, alpha=alpha)
     hyper = to_device(plan, x, dtype).at(0)
     objective = engine.compile(full_gradient(step, xp=xp, kernels=engine.kernels))
 

@@ -12,10 +12,10 @@ from ... import nn
 from ...arrays import from_host, is_numpy
 from ...engines import gather
 from ...estimators import MLPClassifier, MLPRegressor
-from ...estimators.validation import split_rows
+from ...estimators.problem import Problem, problem_of
 from ...nn.layout import put, walk
 from ...randomness import stream
-from ...training import fit_network, network_outputs
+from ...training import network_outputs
 from ...training.plan import epoch_order, make_plan, to_device
 from ..backends import FLOATS, dtype_name
 from .compare import EQUAL, Bound, Operation, norm
@@ -55,41 +55,44 @@ def training(est, X, y, what: str = "", **predictions: Bound) -> Operation:
     est = clone(est).set_params(device="auto", dtype=None)  # X says where and in what
     if is_classifier(est) and y.ndim == 1:  # as numbers: a library has no text
         y = np.unique(y, return_inverse=True)[1].astype(np.int32)
-    _, (network, _, _, recipe, data), params, _ = _posed(est, np.asarray(X, np.float64), y)
-    paths, arrays = flat(network, params)
+    problem = _problem(est, np.asarray(X, np.float64), y)
+    paths, arrays = flat(problem.model.network, problem.params)
 
-    def told(place, X, problem, start, end, curve, model):
+    def outputs(place, problem, end, curve, predict):
+        """Return what is compared: of the problem, of its last parameters, of predictions."""
+        network = problem.model.network
         return {
-            "initial weights": flat(network, start)[1],
-            **_draws(place, problem, start, len(curve)),
+            "initial weights": flat(network, problem.params)[1],
+            **_draws(place, problem, len(curve)),
             "loss curve": from_host(np.asarray(curve), place.like, place.dtype),
             "weights": flat(network, end)[1],
-            **{method: getattr(model, method)(X) for method in predictions},
+            **{method: predict(method) for method in predictions},
         }
 
     def fitted(place, X, y, *_):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it has not converged
             where = "cpu" if is_numpy(X) else "auto"  # NumPy's arrays would go where it pays
-            model = clone(est).set_params(device=where).fit(X, y)
-        _, problem, start, _ = _posed(est, X, y)
-        end = model.model_.params(X)
-        return told(place, X, problem, start, end, model.loss_curve_, model)
+            fit = clone(est).set_params(device=where).fit(X, y)
+        end = fit.model_.params(X)
+        predict = lambda method: getattr(fit, method)(X)
+        return outputs(place, _problem(est, X, y), end, fit.loss_curve_, predict)
 
     def core(place, X, y, *given):
         """The same by `fit_network`, as the estimators know float32 and float64 only."""
-        model, problem, _, more = _posed(est, X, y)
-        start = unflat(paths, given)
-        end, state, _ = fit_network(*(*problem, start), **more)
-        layout = nn.Layout.of(network, end, contiguous=False)
-        store = layout.pack(end, xp=place.xp)
-        outputs = network_outputs(network, layout, store, X, place.engine)
-        est_of_core = clone(est)
-        est_of_core._model = replace(model.with_params(end), known=(X, outputs))
-        return told(place, X, problem, start, end, state.history["loss"], est_of_core)
+        problem = replace(_problem(est, X, y), params=unflat(paths, given))
+        end, state, _ = problem.trained()
+        model = problem.model
+        layout = nn.Layout.of(model.predicting, end, contiguous=False)
+        z = network_outputs(
+            model.predicting, layout, layout.pack(end, xp=place.xp), X, place.engine
+        )
+        predict = lambda method: getattr(model.targets, method)(z, X)
+        return outputs(place, problem, end, state.history["loss"], predict)
 
-    steps = recipe.max_iter * -(-len(data[0]) // recipe.batch_size)
-    longest = max(recipe.batch_size, *(n for a in arrays for n in a.shape))
+    options, n = problem.options, problem.rows.x.shape[0]
+    steps = options.max_iter * -(-n // options.batch_size)
+    longest = max(options.batch_size, *(n for a in arrays for n in a.shape))
     bound = norm(longest, len(arrays) * steps)  # a product or a sum for each, forward or backward
     drawn = dict.fromkeys(("initial weights", "rows of the batches", "dropout masks"), EQUAL)
     bounds = drawn | {"loss curve": bound, "weights": bound} | predictions
@@ -98,25 +101,23 @@ def training(est, X, y, what: str = "", **predictions: Bound) -> Operation:
     return Operation(name, inputs, fitted, bounds, traced=False, oracle=core, dtypes=dtypes)
 
 
-def _posed(est, X, y) -> tuple[Any, tuple, dict, Any]:
-    """Return what a fit has before its first step, in the dtype of X, however wide.
-
-    A model at its initial weights; the first arguments of `fit_network`; parameters; the options.
-    """
-    own, wide = clone(est), dtype_name(X) not in FLOATS
-    rows, loss, params, model = own._prepared(X.astype(np.float64) if wide else X, y)
-    if wide:
-        rows = rows._replace(x=rows.x.astype(X.dtype), targets=rows.targets.astype(X.dtype))
-    rows, validation = split_rows(own, rows, model, (None,) * 3)
-    data, rule = (rows.x, rows.targets), own._rule()
-    recipe = own._recipe(rows.x.shape[0], rule, False)
-    more = {"sample_weight": rows.weights, "validation": validation}  # the weights of classes
-    return model, (model.network, loss, rule, recipe, data), params, more
+def _problem(est, X, y) -> Problem:
+    """Return what a fit starts from, in the dtype of X, however wide."""
+    own, nothing = clone(est), (None, None, None)
+    if dtype_name(X) in FLOATS:
+        return problem_of(own, X, y, validation=nothing)
+    problem = problem_of(own, X.astype(np.float64), y, validation=nothing)
+    wide: Any = lambda a: a.astype(X.dtype)
+    rows, held_out = problem.rows, problem.held_out
+    rows = rows._replace(x=wide(rows.x), targets=wide(rows.targets))
+    if held_out is not None:
+        held_out = held_out._replace(x=wide(held_out.x), y=wide(held_out.y))
+    return replace(problem, rows=rows, held_out=held_out)
 
 
-def _draws(place, problem, params, n_epochs):
+def _draws(place, problem, n_epochs):
     """Return what a training draws: the rows of its batches, the bits of its dropout masks."""
-    network, _, rule, recipe, data = problem
+    network, options, data = problem.model.network, problem.options, problem.rows[:2]
 
     def bits(params, data, plan):
         """All batches of an epoch at once, along the member axis."""
@@ -134,14 +135,17 @@ def _draws(place, problem, params, n_epochs):
 
     rows, masks, n, compiled = [], [], data[0].shape[0], place.engine.compile(bits)
     for epoch in range(n_epochs):
-        order = epoch_order(n, seed=recipe.seed, epoch=epoch, shuffle=recipe.shuffle)
         plan = make_plan(
-            rule, order, batch_size=recipe.batch_size, lr=recipe.lr, seed=recipe.seed,
-            first_step=epoch * -(-n // recipe.batch_size),
-        )  # fmt: skip
+            problem.rule,
+            epoch_order(n, seed=options.seed, epoch=epoch, shuffle=options.shuffle),
+            batch_size=options.batch_size,
+            lr=options.lr,
+            seed=options.seed,
+            first_step=epoch * -(-n // options.batch_size),
+        )
         plan = to_device(plan, place.like, place.dtype)
         rows.append(plan.rows)
-        masks += compiled(params, data, plan)
+        masks += compiled(problem.params, data, plan)
     return {"rows of the batches": rows, "dropout masks": masks}
 
 

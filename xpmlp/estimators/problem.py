@@ -1,0 +1,185 @@
+"""What a fit starts from, as one value: fit, explain, plan and the checks in testing use it."""
+
+import warnings
+from dataclasses import dataclass, replace
+
+from ..arrays import HOST, from_host, location_of
+from ..model import Model
+from ..nn import BatchNorm, Dropout, Loss
+from ..nn.layout import map_params
+from ..nn.losses import match_loss
+from ..optim import Rule
+from ..randomness import stream
+from ..training import TrainOptions, Validation, fit_network, like_of, where_it_pays
+from .arguments import loss_of, rule_of, train_options
+from .building import has_layer, is_pair, network_of
+from .inputs import STANDARDISED, check_weights, checked_rows, measured_scaling, seed_of
+from .targets import checked_targets, completed
+from .validation import Rows, rows_of, split_rows
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Problem:
+    """What a fit starts from.
+
+    model: with the network, at the first parameters; rule: None for L-BFGS; params: the parameters
+    beside the rows; rows: to train on; held_out: looked at after each epoch; why: in a sentence,
+    where the work of the fit chose its device.
+    """
+
+    model: Model
+    loss: Loss
+    rule: Rule | None
+    options: TrainOptions
+    params: dict  # nested dicts of arrays
+    rows: Rows
+    held_out: Validation | None = None
+    why: str = ""
+
+    def trained(self, state=None, on_epoch=None):
+        """Train. Returns parameters, state and reason as `fit_network` does."""
+        return fit_network(
+            self.model.network,
+            self.loss,
+            self.rule,
+            self.options,
+            (self.rows.x, self.rows.targets),
+            self.params,
+            state=state,
+            sample_weight=self.rows.weights,
+            validation=self.held_out,
+            on_epoch=on_epoch,
+        )
+
+
+def problem_of(
+    estimator,
+    X,
+    y,
+    sample_weight=None,
+    validation=None,
+    *,
+    known=None,
+    classes=None,
+    one_epoch=False,
+    may_move=False,
+) -> Problem:
+    """Return what a fit of an estimator to X and y starts from.
+
+    Of the estimator's attributes it sets what scikit-learn's check of X sets, `n_features_in_` and
+    `feature_names_in_`; call it on a copy where that must not be.
+
+    validation: X_val, y_val, sample_weight_val as `fit` got them, None where no rows are held out;
+    known: the `Model` that the fit goes on with, or None; classes: as of `checked_targets`;
+    may_move: whether ``device="auto"`` may bring host rows to a card.
+    """
+    rule = rule_of(estimator)
+    seed = seed_of(estimator.random_state) if known is None else estimator.seed_
+    x, inputs = checked_rows(estimator, X, known and known.inputs)
+    if known is None and estimator.feature_scale in STANDARDISED:
+        inputs = replace(inputs, scaling=measured_scaling(estimator.feature_scale, x, inputs))
+    x = inputs.computed(x)
+    given, old = check_weights(sample_weight, x.shape[0]), known and known.targets
+    labels, targets = checked_targets(estimator, y, x.shape[0], old, classes)
+    loss, link = match_loss(loss_of(estimator), targets.task, estimator.out_activation)
+    targets = completed(estimator, targets, labels, given, loss, link, inputs.dtype, old)
+    loss, why = targets.weighted(loss), ""
+    network = network_of(estimator, inputs, targets.n_outputs, last_activation(loss, link))
+    if known is not None:
+        _check_same(estimator, known, network, targets)
+    elif may_move and estimator.device == "auto" and inputs.location == HOST:
+        options = train_options(estimator, x.shape[0], rule, seed, one_epoch=one_epoch)
+        x, why = where_it_pays(x, network, lambda n_outputs: loss, rule, options)
+        inputs = _moved(inputs, location_of(like_of(x)))
+    rows = rows_of(x, labels, given, inputs, targets)
+    if rows.weights is not None and not rows.weights.any():
+        raise ValueError("class_weight and sample_weight leave no row a weight above 0.")
+    if known is None:
+        model = _initial(network, inputs, targets, rows.targets, seed, estimator.init)
+    else:
+        model = replace(known, targets=targets)
+    params, held_out = model.params(rows.targets), None
+    if validation is not None:
+        rows, held_out = split_rows(estimator, rows, model, validation, seed)
+    return Problem(
+        model=model,
+        loss=loss,
+        rule=rule,
+        options=train_options(estimator, rows.x.shape[0], rule, seed, one_epoch=one_epoch),
+        params=params,
+        rows=rows,
+        held_out=held_out,
+        why=why,
+    )
+
+
+def last_activation(loss, link) -> str:
+    """Return the activation of the last layer: the link, unless that is in the loss."""
+    return link if loss.link == "identity" else "identity"
+
+
+def _check_same(estimator, known, network, targets):
+    """Refuse to go on with a fitted model that the arguments no longer describe."""
+    last, old = known.network.layers[-1].activation, known.targets
+    described = targets.link, targets.quantiles, network.layers[-1].activation
+    if described != (old.link, old.quantiles, last):
+        raise ValueError(
+            "loss, quantiles or out_activation are others than those that the model was fitted "
+            "with, so its outputs would mean something else: call fit without warm_start."
+        )
+    if network != known.network:
+        raise ValueError(
+            f"the arguments of {type(estimator).__name__} describe another network than the "
+            "fitted one: call fit without warm_start."
+        )
+
+
+def _moved(inputs, at):
+    """Return the inputs of a model at another location, as if that had been asked for."""
+    if at == HOST:
+        return inputs
+    return replace(inputs, location=at, requested=at.device)
+
+
+def _initial(network, inputs, targets, like, seed, init) -> Model:
+    """Return the model at its initial parameters, drawn or as the argument `init` gives them."""
+    host, _ = network.init(inputs.width, stream(seed, "init"))
+    params = map_params(lambda a: from_host(a, like, inputs.dtype), host)
+    model = Model.of(network, inputs, targets, params)
+    if not is_pair(init):
+        return model
+    coefs, intercepts = map(list, init)
+    return replace(model, coefs=coefs, intercepts=intercepts)
+
+
+def check_trainable(estimator, problem: Problem):
+    """Refuse what solver or batch size cannot do with a network, and warn of a clipped batch."""
+    network, n = problem.model.network, problem.rows.x.shape[0]
+    if problem.rule is None:
+        _check_objective(estimator, network)
+    if estimator.batch_size != "auto" and estimator.batch_size > n:
+        warnings.warn(
+            f"Got `batch_size` less than 1 or larger than sample size ({n}). "
+            "It is going to be clipped."
+        )
+    if problem.options.batch_size == 1 and has_layer(network, BatchNorm):
+        raise ValueError(
+            "batch normalization needs batches of two rows or more, each row alone is its own "
+            "mean: raise batch_size, or take normalization='layer'."
+        )
+
+
+def _check_objective(estimator, network):
+    """Refuse what L-BFGS cannot do."""
+    if has_layer(network, (Dropout, BatchNorm)):
+        raise ValueError(
+            "solver='lbfgs' needs a fixed objective: leave dropout and batch normalization "
+            "out, or take 'adam'."
+        )
+    steps = ("weight_decay", "max_norm", "max_grad_norm", "ema_decay")
+    given = [name for name in steps if getattr(estimator, name)]
+    if given:
+        raise ValueError(
+            f"solver='lbfgs' makes no steps that {' and '.join(given)} could act on: leave "
+            "that out, or take 'adam'."
+        )
