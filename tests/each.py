@@ -6,23 +6,24 @@ import inspect
 import pytest
 
 
-def each(names, values, ids=str, *, parts=1):
+def each(names, values, ids=None, *, parts=1):
     """Run a test on each case in turn, and name together those that fail.
 
     It is written as `pytest.mark.parametrize` is, and stacks as that does. Cases share the
     fixtures, but for `monkeypatch`, which is undone after each, and `tmp_path`, of which each has a
     folder. A skip ends the test: it must hold for every case.
 
-    ids: value -> name, or the names of all. parts: into how many ids the cases are dealt, for
-    workers to share them; `ci/test fast` runs the first. The topmost decorator says it.
+    ids: value -> name, or the names of all; without, a case is called what its value looks like.
+    parts: into how many ids the cases are dealt, for workers to share them; `ci/test fast` runs the
+    first. The topmost decorator says it.
     """
     names = [name.strip() for name in names.split(",")]
     values = list(values)
-    ids = map(ids, values) if callable(ids) else ids
+    ids = map(ids, values) if callable(ids) else ids or _ids(values)
     cases = [(id, _named(names, value)) for id, value in zip(ids, values, strict=True)]
 
     def decorate(test):
-        inner, others = getattr(test, "of_each", (test, [("", {})]))
+        one, others = getattr(test, "of_each", (test, [("", {})]))
         product = [
             ("-".join(filter(None, [id, other])), case | rest)
             for other, rest in others
@@ -32,14 +33,20 @@ def each(names, values, ids=str, *, parts=1):
 
         @functools.wraps(test)
         def run_each(nth_part=0, **fixtures):
-            run = product[nth_part::parts]
-            failures = {id: _failure(inner, case, id, fixtures) for id, case in run}
-            failed = {id: error for id, error in failures.items() if error}
+            run, failed = product[nth_part::parts], {}
+            for i, (id, case) in enumerate(run):
+                try:
+                    one(**_fresh(fixtures, i), **case)
+                except (Exception, pytest.fail.Exception) as error:
+                    error.add_note(f"in the case {id}")
+                    failed[id] = error
+                if "monkeypatch" in fixtures:
+                    fixtures["monkeypatch"].undo()
             if failed:
                 message = f"{len(failed)} of {len(run)} cases fail: {', '.join(failed)}"
                 raise BaseExceptionGroup(message, list(failed.values()))
 
-        run_each.of_each = inner, product
+        run_each.of_each = one, product
         given = inspect.signature(test).parameters.values()
         left = [p for p in given if p.name not in names]
         run_each.__signature__ = inspect.Signature(left)
@@ -52,23 +59,21 @@ def each(names, values, ids=str, *, parts=1):
     return decorate
 
 
+def _ids(values):
+    """What the values look like, on a line, and their place where several look alike."""
+    looks = [" ".join(str(value).split())[:60] for value in values]
+    return [look if looks.count(look) == 1 else f"{look} ({i})" for i, look in enumerate(looks)]
+
+
 def _named(names, value):
     """The arguments of one case."""
     return dict(zip(names, value if len(names) > 1 else [value], strict=True))
 
 
-def _failure(test, case, id, fixtures):
-    """What a case raises, with its name as a note, or None."""
-    if "tmp_path" in fixtures:
-        folder = fixtures["tmp_path"] / "".join(c if c.isalnum() else "_" for c in id)
-        folder.mkdir()
-        fixtures = fixtures | {"tmp_path": folder}
-    try:
-        test(**fixtures, **case)
-    except (Exception, pytest.fail.Exception) as error:
-        error.add_note(f"in the case {id}")
-        return error
-    finally:
-        if "monkeypatch" in fixtures:
-            fixtures["monkeypatch"].undo()
-    return None
+def _fresh(fixtures, i):
+    """The fixtures for case i: a folder of its own."""
+    if "tmp_path" not in fixtures:
+        return fixtures
+    folder = fixtures["tmp_path"] / f"case{i}"
+    folder.mkdir()
+    return fixtures | {"tmp_path": folder}

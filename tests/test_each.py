@@ -35,15 +35,16 @@ def test_a_case_has_a_folder_of_its_own_and_its_patches_are_undone(tmp_path, mon
     assert len([*tmp_path.rglob("file")]) == 2
 
 
-def test_a_skip_ends_the_test_and_two_cases_of_one_name_are_refused():
-    @each("name", "ab")
+def test_a_skip_ends_the_test_and_no_two_cases_have_one_name():
+    @each("name", "aa")
     def walk(name):
         pytest.skip("not here")
 
     with pytest.raises(pytest.skip.Exception):
         walk()
+    assert [id for id, _ in walk.of_each[1]] == ["a (0)", "a (1)"]
     with pytest.raises(AssertionError, match="one name"):
-        each("name", "aa")(walk.__wrapped__)
+        each("name", "bc", ids="bb")(walk.__wrapped__)
 
 
 def test_parts_are_ids_that_share_the_cases():

@@ -9,6 +9,7 @@ import stat
 import numpy as np
 import pytest
 import safetensors.numpy
+from each import each
 
 from xpmlp.atomic import atomic_write
 from xpmlp.errors import ModelFileError
@@ -44,7 +45,7 @@ def test_what_was_written_is_read_back(model):
     arrays["W1"] += 1  # a loaded model can go on training
 
 
-@pytest.mark.parametrize(
+@each(
     "view",
     [
         lambda a: a.T,
@@ -59,7 +60,7 @@ def test_what_was_written_is_read_back(model):
     ],
     ids="transposed reversed strided broadcast fortran big-endian big-int scalar empty".split(),
 )
-@pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "i8"])
+@each("dtype", ["f4", "f8", "i4", "i8"])
 def test_every_memory_layout_survives(tmp_path, view, dtype):
     a = view(np.arange(12).reshape(4, 3).astype(dtype))
     write_container(tmp_path / "m", {"a": a}, {})
@@ -107,7 +108,7 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(model):
     assert n_refused > 7 * len(data)
 
 
-@pytest.mark.parametrize(
+@each(
     "content, reason",
     [
         (b"", "0 bytes"),
@@ -139,7 +140,7 @@ def header_file(path, entries, text='{"format_version": 1}'):
     path.write_bytes(len(header).to_bytes(8, "little") + header)
 
 
-@pytest.mark.parametrize(
+@each(
     "entry",
     [
         {"dtype": "F32", "shape": [0, 2**62], "data_offsets": [0, 0]},
@@ -172,7 +173,7 @@ def test_metadata_that_are_no_object_are_refused(tmp_path, text):
         read_container(tmp_path / "m")
 
 
-@pytest.mark.parametrize(
+@each(
     "metadata, reason",
     [
         ({}, "format_version"),

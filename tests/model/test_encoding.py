@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from each import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -46,7 +47,7 @@ def squashed(value, known):
     return z / math.hypot(1, z / 3)
 
 
-@pytest.mark.parametrize(
+@each(
     "values",
     [
         [1.0, 2.0, 4.0, 8.0, 16.0, -3.0],
@@ -107,7 +108,7 @@ def test_few_categories_are_columns_of_zeros_and_ones(missing):
         assert column == pytest.approx([squashed(v, ones) for v in new])
 
 
-@pytest.mark.parametrize("n", range(1, 10))
+@each("n", range(1, 10))
 def test_zeros_and_ones_are_scaled_as_numbers_are_however_many_they_are(n):
     for k in range(n + 1):
         cities = ["Rome"] * k + ["Oslo"] * (n - k)
@@ -236,7 +237,7 @@ def test_a_full_disk_is_told_before_anything_is_encoded(monkeypatch):
         Encoder.of(frame).encode(frame)
 
 
-@pytest.mark.parametrize(
+@each(
     "change, words",
     [
         (lambda t: t.drop(columns="a"), "it lacks 'a'"),
@@ -257,8 +258,8 @@ def test_another_table_than_the_one_measured_is_named(change, words):
         encoder.encode(frame_of(change(table)))
 
 
-@pytest.mark.parametrize("name", MIXED)
-@pytest.mark.parametrize("nothing", [None, NAN, pd.NaT])
+@each("name", MIXED)
+@each("nothing", [None, NAN, pd.NaT])
 def test_a_column_with_nothing_in_it_is_missing_whatever_its_type(name, nothing):
     table = pd.DataFrame(MIXED)
     encoder = Encoder.of(frame_of(table))
@@ -289,7 +290,7 @@ def scales(fill=0, center=2, scale=None):
     return Scales(*(np.zeros((1, n)) for n in (fill, center, center if scale is None else scale)))
 
 
-@pytest.mark.parametrize(
+@each(
     "make, words",
     [
         (lambda: column(kind="text"), "is a 'text'"),

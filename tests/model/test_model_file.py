@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from each import each
 
 from xpmlp import MLPClassifier, MLPRegressor, load_model, nn
 from xpmlp.errors import ModelFileError
@@ -69,7 +70,7 @@ def assert_same(a, b, name):
         assert a == b or a != a, name
 
 
-@pytest.mark.parametrize(
+@each(
     "y",
     [
         SIGN.astype(int),
@@ -83,7 +84,7 @@ def assert_same(a, b, name):
     ],
     ids="int text bool float object small-int multilabel one-class".split(),
 )
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@each("dtype", ["float32", "float64"])
 def test_a_classifier_comes_back_with_its_labels_and_predicts_bit_for_bit(tmp_path, y, dtype):
     model = classifier(y, X.astype(dtype), early_stopping=True)
     twin = saved(model, tmp_path / "m")
@@ -95,7 +96,7 @@ def test_a_classifier_comes_back_with_its_labels_and_predicts_bit_for_bit(tmp_pa
         assert_same(getattr(model, method)(data), getattr(twin, method)(data), method)
 
 
-@pytest.mark.parametrize(
+@each(
     "y, arguments",
     [
         (X[:, 0], {}),
@@ -128,7 +129,7 @@ def test_a_regressor_comes_back_with_its_arguments_and_predicts_bit_for_bit(tmp_
     assert_same(model.predict(X), twin.predict(X), "predict")
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@each("name", EXAMPLES)
 def test_every_layer_comes_back_on_its_own_and_inside_a_network(tmp_path, name):
     sizes = (6, EXAMPLES[name], nn.Network([nn.Dense(6), EXAMPLES[name]]))
     twin = saved(model := regressor(hidden_layer_sizes=sizes), tmp_path / "m")
@@ -138,7 +139,7 @@ def test_every_layer_comes_back_on_its_own_and_inside_a_network(tmp_path, name):
     assert_same(model.transform(X, 1), twin.transform(X, 1), "transform")
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@each("activation", ACTIVATIONS)
 def test_every_activation_comes_back(tmp_path, activation):
     for given in (activation, ACTIVATIONS[activation]):
         twin = saved(model := regressor(activation=given), tmp_path / "m")
@@ -159,8 +160,8 @@ def test_weights_that_the_user_gave_or_wrote_are_the_ones_saved(tmp_path):
 def test_a_loaded_model_trains_on_with_partial_fit_and_warm_start(tmp_path):
     model = regressor(solver="sgd", momentum=0.0, warm_start=True)
     twin = saved(model, tmp_path / "m")
-    for each in (model, twin):  # without momentum there is no state that the file could lack
-        each.partial_fit(X, X[:, 0])
+    for one in (model, twin):  # without momentum there is no state that the file could lack
+        one.partial_fit(X, X[:, 0])
     assert_same(model.coefs_, twin.coefs_, "coefs_")
     twin.fit(X, X[:, 0])
     assert len(twin.loss_curve_) == 5
@@ -220,7 +221,7 @@ def test_what_could_not_be_loaded_is_not_saved_and_the_old_file_stays(
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         *EXAMPLES.values(), *INITIALIZERS.values(), *(make() for make in RULES.values()),
@@ -390,7 +391,7 @@ def edited(stored, path, edit):
     write_container(path, arrays, meta)
 
 
-@pytest.mark.parametrize("edit", HOSTILE.values(), ids=HOSTILE.keys())
+@each("edit", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_metadata_are_refused_in_words_and_at_once(stored, tmp_path, edit):
     path = tmp_path / "hostile"
     edited(stored, path, edit)
@@ -402,7 +403,7 @@ def test_hostile_metadata_are_refused_in_words_and_at_once(stored, tmp_path, edi
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize(
+@each(
     "edit",
     [
         arrays_with(**{"0_0_W": np.zeros((4, 3))}),
@@ -426,7 +427,7 @@ def test_hostile_networks_in_networks_are_refused(tmp_path, edit):
     assert load_model(path).network_.layers[0] == BLOCK
 
 
-@pytest.mark.parametrize(
+@each(
     "edit, words",
     [
         (put(network(dense()), "layers", 1), "expected a Dense"),

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from each import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
@@ -133,8 +134,8 @@ def points():
     return np.concatenate([-sizes[::-1], [0.0], sizes])
 
 
-@pytest.mark.parametrize("dtype, digits", [("float32", 3e-7), ("float64", 1e-14)])
-@pytest.mark.parametrize("name", [*ACTIVATIONS, "link logistic", "link exp"])
+@each("dtype, digits", [("float32", 3e-7), ("float64", 1e-14)])
+@each("name", [*ACTIVATIONS, "link logistic", "link exp"])
 def test_activations_and_links_are_exact_in_their_tails_too(name, dtype, digits):
     kind, _, row = name.rpartition(" ")
     f = LINKS[row] if kind else ACTIVATIONS[row].forward
@@ -159,7 +160,7 @@ def test_softmax_is_a_link_that_does_not_overflow():
     assert {*LINKS} == {"softmax", "identity", "logistic", "exp"}
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@each("name", LAYERS)
 def test_every_layer_computes_in_onnx_what_it_computes_in_predictions(name):
     layer, x = EXAMPLES[name], RNG.normal(size=(40, 6))
     x[:, -2:] = RNG.integers(-3, 6, size=(40, 2))  # codes of an Embedding, some out of range
@@ -172,7 +173,7 @@ def test_every_layer_computes_in_onnx_what_it_computes_in_predictions(name):
     np.testing.assert_allclose(got, want, rtol=2e-6, atol=2e-6)
 
 
-@pytest.mark.parametrize("kw", [
+@each("kw", [
     {"activation": "gelu", "dtype": "float32"}, {"activation": ["selu", "mish"]},
     {"normalization": "batch", "dropout": 0.2}, {"normalization": "layer", "residual": True},
     {"normalization": "rms"}, {"hidden_layer_sizes": ()}, {"ema_decay": 0.9},
@@ -184,8 +185,8 @@ def test_networks_classify_in_onnxruntime_as_here(kw, exported):
     assert_classifies_as(est, exported(est), X)
 
 
-@pytest.mark.parametrize("loss", ["log_loss", "binary_log_loss", "squared_error", "focal"])
-@pytest.mark.parametrize("y", LABELS)
+@each("loss", ["log_loss", "binary_log_loss", "squared_error", "focal"])
+@each("y", LABELS)
 def test_labels_come_out_as_predict_gives_them(y, loss, exported):
     est = classifier(y=LABELS[y], loss=loss)
     run = exported(est)
@@ -203,8 +204,8 @@ REGRESSIONS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("n_outputs", [1, 2])
-@pytest.mark.parametrize("kw", REGRESSIONS, ids=str)
+@each("n_outputs", [1, 2])
+@each("kw", REGRESSIONS, ids=str)
 def test_regressions_predict_in_onnxruntime_as_here(kw, n_outputs, exported):
     y = np.abs(np.stack([VALUE, 3 - VALUE], 1) + 0.1)
     est = regressor(y=y if n_outputs == 2 else y[:, 0], **kw)
@@ -245,7 +246,7 @@ CALLS = {name: lambda x, f: f(x[:, :4], x[:, 1:]) for name in TWO} | {
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("name", onnx_graph.FORMS)
+@each("name", onnx_graph.FORMS)
 def test_functions_give_what_numpy_gives(name):
     x = np.random.default_rng(3).normal(size=(30, 5))
     x[:3] = np.round(x[:3])
@@ -255,7 +256,7 @@ def test_functions_give_what_numpy_gives(name):
     np.testing.assert_allclose(got, want, rtol=1e-13, atol=1e-15)
 
 
-@pytest.mark.parametrize("key", [
+@each("key", [
     (..., 0), (slice(None), -1), (slice(None), slice(1, None)), (slice(None), slice(-3, -1)),
     (..., None), (None, ..., 2), (slice(None), None, slice(None, 2)), (slice(2, None), 1), ...,
 ], ids=str)  # fmt: skip
@@ -293,7 +294,7 @@ def test_raw_rows_are_encoded_in_the_file_as_in_the_model(kw, exported):
     assert_classifies_as(est, run, news[1:2])
 
 
-@pytest.mark.parametrize("column", TABLE.columns.drop("same"))
+@each("column", TABLE.columns.drop("same"))
 def test_a_table_of_one_column_is_enough(column, exported):
     est = regressor(TABLE[[column]], VALUE, feature_scale="robust")
     assert_predicts_as(est, exported(est), rows_with_news()[[column]])
@@ -432,7 +433,7 @@ def test_an_activation_of_ones_own_is_exported_if_it_is_plain_mathematics(export
     assert_classifies_as(est, exported(est), X)
 
 
-@pytest.mark.parametrize("forward, said", [
+@each("forward, said", [
     (lambda z, xp: xp.cumulative_sum(z, axis=-1) if hasattr(z, "graph") else z, "it computes cum"),
     (lambda z, xp: np.arctan2(z, 1.0), "it computes arctan2: known are abs"),
     (lambda z, xp: z if xp.any(z > 0) else -z, "it computes any"),

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from each import each
 from sklearn.exceptions import NotFittedError
 
 import xpmlp.engines.numpy as numpy_engine
@@ -63,8 +64,8 @@ def assert_same(got, want, **tolerance):
 # A predictor equals its method ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_rows", [1, 3])
-@pytest.mark.parametrize("y", TARGETS)
+@each("n_rows", [1, 3])
+@each("y", TARGETS)
 def test_a_predictor_returns_what_the_method_returns(engine, y, n_rows):
     for dtype in (np.float32, np.float64):
         est = fitted(X.astype(dtype), y)
@@ -76,7 +77,7 @@ def test_a_predictor_returns_what_the_method_returns(engine, y, n_rows):
                 assert_same(predict(x), want, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("y", ["text", "outputs"])
+@each("y", ["text", "outputs"])
 def test_a_predictor_answers_in_the_library_of_its_argument(xp, y):
     est = fitted(xp.asarray(X), y)
     predict, x = est.predictor(2), xp.asarray(X[:2])
@@ -86,7 +87,7 @@ def test_a_predictor_answers_in_the_library_of_its_argument(xp, y):
     np.testing.assert_array_equal(*host)
 
 
-@pytest.mark.parametrize(
+@each(
     "turn",
     [np.ndarray.tolist, np.asfortranarray, lambda x: x.astype(np.float64), lambda x: x[::2][:2],
      lambda x: x.astype(">f4"), lambda x: x[:, ::-1]],
@@ -187,8 +188,8 @@ def test_a_predictor_refuses_another_shape_than_it_was_made_for(x):
         fitted().predictor()(x)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("y", ["multiclass", "regression"])
+@each("bad", [np.nan, np.inf, -np.inf])
+@each("y", ["multiclass", "regression"])
 def test_nan_and_infinity_are_refused_by_predict_and_its_predictor(engine, y, bad):
     for dtype in (np.float32, np.float64):
         est, x = fitted(y=y), X[:1].astype(dtype)
