@@ -144,7 +144,7 @@ class Warmup(Schedule):
     def rates(self, lr, epoch, n_batches, n_epochs):
         """Return the rate of each step of an epoch, that of the step's middle."""
         t = epoch + (np.arange(n_batches) + 0.5) / n_batches
-        rise = np.minimum(t / max(self.warmup, 1e-9), 1.0)  # 1 without a warm-up
+        rise = np.minimum(t / (self.warmup or 1e-9), 1.0)  # 1 without a warm-up
         left = max(n_epochs - self.warmup, 1e-9)
         after = np.clip(t - self.warmup, 0.0, left)
         return _checked(lr * rise * np.asarray([self.factor(x, left) for x in after]), epoch)
