@@ -2,40 +2,55 @@
 
 import math
 import re
+from typing import Any
 
 import click
 
-from ..nn import losses
+from ..engines import ACCELERATIONS, MATMUL_PRECISIONS
+from ..nn.activations import ACTIVATIONS
+from ..nn.losses import loss_names
+from ..nn.normalization import NORMALIZATIONS
+from ..optim import RULES, SCHEDULES
+from ..optim.rules import SOLVERS
 from .command import section
 
-ACTIVATIONS = (
-    "identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh",
-    "silu", "mish", "softplus", "softsign", "hard_tanh",
-)  # fmt: skip
-LOSSES = [name for name, loss in losses.LOSSES.items() if loss.tasks]
-SOLVERS = ("sgd", "adam", "adamw", "nadam", "lion", "rmsprop", "adagrad", "lbfgs")
-SCHEDULES = (
-    "constant", "invscaling", "adaptive", "plateau", "warmup", "cosine", "one_cycle", "step",
-)  # fmt: skip
-NORMALIZATIONS = ("none", "batch", "layer", "rms")
-PRECISIONS = ("highest", "high", "medium")
-TIERS = ("auto", "generic", "eager", "graph")
+LOSSES = dict.fromkeys((*loss_names("classification"), *loss_names("regression")))
 
 # What `xpmlp train` passes to the estimator where nothing is said; the rest are its own defaults.
 ARRAYS = {
-    "hidden_layer_sizes": (100,), "activation": "relu", "solver": "adam",
-    "learning_rate_init": 1e-3, "learning_rate": "constant", "batch_size": 32,
-    "max_iter": 100, "alpha": 1e-4, "dropout": 0.0, "n_iter_no_change": 10,
-    "early_stopping": False, "target_scale": "auto", "random_state": 0, "dtype": "float32",
-}  # fmt: skip
+    "hidden_layer_sizes": (100,),
+    "activation": "relu",
+    "solver": "adam",
+    "learning_rate_init": 1e-3,
+    "learning_rate": "constant",
+    "batch_size": 32,
+    "max_iter": 100,
+    "alpha": 1e-4,
+    "dropout": 0.0,
+    "n_iter_no_change": 10,
+    "early_stopping": False,
+    "target_scale": "auto",
+    "random_state": 0,
+    "dtype": "float32",
+}
 TABLES = ARRAYS | {  # found on the sets of ci/benchmarks/tables.py
-    "feature_scale": "robust", "n_bins": 64, "hidden_layer_sizes": (256, 256, 256),
-    "activation": "selu", "dropout": 0.15, "alpha": 0.0, "weight_decay": 0.3, "beta_2": 0.95,
-    "learning_rate": "cosine", "learning_rate_init": 3e-3, "max_iter": 32, "batch_size": None,
-    "early_stopping": True, "n_iter_no_change": math.inf,
-}  # fmt: skip
+    "feature_scale": "robust",
+    "n_bins": 64,
+    "hidden_layer_sizes": (256, 256, 256),
+    "activation": "selu",
+    "dropout": 0.15,
+    "alpha": 0.0,
+    "weight_decay": 0.3,
+    "beta_2": 0.95,
+    "learning_rate": "cosine",
+    "learning_rate_init": 3e-3,
+    "max_iter": 32,
+    "batch_size": None,
+    "early_stopping": True,
+    "n_iter_no_change": math.inf,
+}
 BINS = 4096  # of all columns together, where --bins is not said
-DEFAULTS = {  # a recipe for each kind of data, and of task
+DEFAULTS = {
     ("array", "classification"): ARRAYS,
     ("array", "regression"): ARRAYS,
     ("table", "classification"): TABLES,
@@ -47,20 +62,23 @@ class Several(click.ParamType):
     """Values of one type, written 1,2 (numbers also 1x2); a lone one is itself if `unpacked`."""
 
     def __init__(self, each, unpacked=True):
-        self.each, self.unpacked = each, unpacked
-        self.numbers = not isinstance(each, type(click.STRING))
+        self.each, self.unpacked, self.marks = each, unpacked, ","
+        if each is not click.STRING:
+            self.marks = r",|(?<=\d)x(?=\d)"
         self.name = f"{each.name.removesuffix(' range')},..."
 
     def convert(self, value, param, ctx):
         """Return a tuple, or one value."""
         if isinstance(value, tuple):
             return value
-        parts = re.split(r",|(?<=\d)x(?=\d)" if self.numbers else ",", str(value))
+        parts = re.split(self.marks, str(value))
         try:
             found = tuple(self.each.convert(v.strip(), param, ctx) for v in parts if v.strip())
         except click.BadParameter as error:
             self.fail(f"{value!r}: {error.message}", param, ctx)
-        return found[0] if self.unpacked and len(found) == 1 else found
+        if self.unpacked and len(found) == 1:
+            return found[0]
+        return found
 
 
 class OrNone(click.ParamType):
@@ -96,16 +114,24 @@ def at_least(low, *, open=False):
     return click.FloatRange(low, min_open=open)
 
 
+def used_by(argument):
+    """Return the help's words for who uses an argument of update rules or of schedules."""
+    kinds = (RULES | SCHEDULES).items()
+    return f"For {', '.join(name for name, kind in kinds if argument in kind.arguments)}."
+
+
 COUNT = click.IntRange(1)
 SHARE = click.FloatRange(0, 1, max_open=True)
+INSIDE = click.FloatRange(0, 1, min_open=True, max_open=True)
 SEED = click.IntRange(0, 2**32 - 1)
+ONLY_SGD = ", ".join(name for name, kind in SCHEDULES.items() if kind.only_sgd)
 MODEL = {  # section -> option, argument of the estimator, type (bool: a flag), help
     "Network": (
         ("--hidden", "hidden_layer_sizes", Several(COUNT, unpacked=False),
          "Units a layer, such as 30,30 or 30x30."),
         ("--activation", "activation", Several(click.STRING),
          f"Of the hidden layers, or one for each: {', '.join(ACTIVATIONS)}."),
-        ("--normalization", "normalization", click.Choice(NORMALIZATIONS),
+        ("--normalization", "normalization", click.Choice(["none", *NORMALIZATIONS]),
          "Between the units of a hidden layer and its activation."),
         ("--residual", "residual", bool, "Add a hidden layer's input to its output."),
         ("--dropout", "dropout", Several(SHARE),
@@ -115,7 +141,7 @@ MODEL = {  # section -> option, argument of the estimator, type (bool: a flag), 
     ),
     "Target and loss": (
         ("--loss", "loss", click.Choice(LOSSES), "By the task."),
-        ("--quantiles", "quantiles", Several(SHARE), "What loss quantile learns: 0.1,0.5,0.9."),
+        ("--quantiles", "quantiles", Several(INSIDE), "What loss quantile learns: 0.1,0.5,0.9."),
         ("--target-scale", "target_scale", click.Choice(["auto", "none"]),
          "auto: train on targets of mean 0 and deviation 1 (poisson, gamma: of mean 1)."),
         ("--class-weight", "class_weight", Pairs(at_least(0), ("balanced", "none")),
@@ -132,8 +158,8 @@ MODEL = {  # section -> option, argument of the estimator, type (bool: a flag), 
         ("--solver", "solver", click.Choice(SOLVERS), ""),
         ("--lr", "learning_rate_init", at_least(0, open=True), "Learning rate."),
         ("--learning-rate", "learning_rate", click.Choice(SCHEDULES),
-         "Its schedule (invscaling, adaptive: for sgd)."),
-        ("--power-t", "power_t", at_least(0), "For invscaling."),
+         f"Its schedule ({ONLY_SGD}: for sgd)."),
+        ("--power-t", "power_t", at_least(0), used_by("power_t")),
         ("--batch-size", "batch_size", COUNT,
          "Rows a step (tables: for about 100 steps an epoch, from 32 to 1024)."),
         ("--epochs", "max_iter", COUNT, "At most."),
@@ -150,22 +176,22 @@ MODEL = {  # section -> option, argument of the estimator, type (bool: a flag), 
          "Bound of the norm of a unit's incoming weights."),
         ("--max-grad-norm", "max_grad_norm", OrNone(at_least(0, open=True)),
          "Bound of the norm of all gradients."),
-        ("--ema-decay", "ema_decay", OrNone(click.FloatRange(0, 1, True, max_open=True)),
+        ("--ema-decay", "ema_decay", OrNone(INSIDE),
          "Predict with a moving average of the weights."),
-        ("--momentum", "momentum", click.FloatRange(0, 1), "For sgd."),
-        ("--nesterov", "nesterovs_momentum", bool, "For sgd."),
-        ("--beta-1", "beta_1", SHARE, "For adam, adamw, nadam."),
-        ("--beta-2", "beta_2", SHARE, "For adam, adamw, nadam."),
-        ("--epsilon", "epsilon", at_least(0, open=True), "For adam, adamw, nadam."),
+        ("--momentum", "momentum", click.FloatRange(0, 1), used_by("momentum")),
+        ("--nesterov", "nesterovs_momentum", bool, used_by("nesterovs_momentum")),
+        ("--beta-1", "beta_1", SHARE, used_by("beta_1")),
+        ("--beta-2", "beta_2", SHARE, used_by("beta_2")),
+        ("--epsilon", "epsilon", at_least(0, open=True), used_by("epsilon")),
         ("--max-fun", "max_fun", COUNT, "Evaluations of the loss, for lbfgs."),
         ("--seed", "random_state", SEED, "Of weights, order, dropout and splits."),
     ),
     "Computation": (
         ("--device", "device", click.STRING, "auto (a card where it pays), cpu, cuda, cuda:1."),
         ("--dtype", "dtype", click.Choice(["float32", "float64"]), ""),
-        ("--matmul-precision", "matmul_precision", click.Choice(PRECISIONS),
+        ("--matmul-precision", "matmul_precision", click.Choice(MATMUL_PRECISIONS),
          "Products of float32 in: itself, TF32, bfloat16."),
-        ("--accelerate", "accelerate", click.Choice(TIERS),
+        ("--accelerate", "accelerate", click.Choice(ACCELERATIONS),
          "Steps on a card by: plain operations, fused kernels, CUDA graphs."),
         ("--deterministic", "deterministic", bool,
          "Equal to the last bit each time, on a card too."),
@@ -182,40 +208,67 @@ def model_options(command):
     """Give a command an option for every argument of the estimators; None is not said."""
     for title, rows in reversed(MODEL.items()):
         for flag, argument, kind, text in reversed(rows):
-            names = f"{flag}/--no-{flag[2:]}" if kind is bool else flag
-            text = " ".join((text, _defaults(argument))).strip()
-            option = section(title)(names, type=kind, default=None, help=text)
-            command = option(command)
+            names, text = flag, f"{text} {_defaults(argument)}".strip()
+            if kind is bool:
+                names = f"{flag}/--no-{flag[2:]}"
+            command = section(title)(names, type=kind, default=None, help=text)(command)
     return command
 
 
 def _defaults(argument):
     """Return what the help says of the defaults of an argument, if `train` has any of its own."""
-    found: dict[str, list[str]] = {"array": [], "table": []}
-    for (kind, _), recipe in DEFAULTS.items():
-        value = recipe.get(argument)
-        text = "no" if value is False else shown(value)
-        found[kind] += [text] * (text != "" and text not in found[kind])
-    arrays, tables = map("/".join, found.values())
-    texts = [arrays] * bool(arrays) + [f"tables: {tables}"] * (tables not in ("", arrays))
-    return f"[{'; '.join(texts)}]" if texts and texts != ["no"] else ""
+    arrays, tables = _default("array", argument), _default("table", argument)
+    texts = list(filter(None, [arrays]))
+    if tables not in ("", arrays):
+        texts.append(f"tables: {tables}")
+    if texts in ([], ["no"]):
+        return ""
+    return f"[{'; '.join(texts)}]"
+
+
+def _default(kind, argument):
+    """Return the default of an argument as text, both where the tasks differ."""
+    texts = [shown(DEFAULTS[kind, task].get(argument)) for task in ("classification", "regression")]
+    return "/".join(dict.fromkeys(filter(None, texts)))
 
 
 def shown(value, mark=","):
-    """Return a value as one writes it on the command line; what is not said or off is empty."""
+    """Return a value as one writes it on the command line; what is not said is empty."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return ("no", "yes")[value]
+    if isinstance(value, float):
+        return f"{value:g}"
     if isinstance(value, tuple | list):
         return mark.join(map(shown, value))
     if isinstance(value, dict):
         return ",".join(f"{k}={shown(v)}" for k, v in value.items())
-    if isinstance(value, bool):
-        return "yes" if value else ""
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return str(value)
+
+
+def meant(value):
+    """Return what a value on the command line means to an estimator: None for the word none."""
+    if value == "none":
+        return None
+    return value
 
 
 def given(options):
     """Return the arguments of the estimators that the options name, without those not said."""
-    found = {ARGUMENTS[k]: v for k, v in options.items() if k in ARGUMENTS and v is not None}
-    return {k: None if v == "none" else v for k, v in found.items()}
+    said = {ARGUMENTS[k]: v for k, v in options.items() if k in ARGUMENTS and v is not None}
+    return {name: meant(value) for name, value in said.items()}
+
+
+def defaults_of(task, kinds):
+    """Return the arguments where nothing is said; kinds: of a table's columns, or None."""
+    if not kinds:
+        return DEFAULTS["array", task]
+    defaults = DEFAULTS["table", task]
+    n_bins = BINS // max(sum(kind != "category" for kind in kinds), 1)
+    if n_bins < 2:
+        return defaults | {"n_bins": None}
+    return defaults | {"n_bins": min(defaults["n_bins"], n_bins)}
 
 
 def estimator_of(task, kinds, options, y):
@@ -227,16 +280,15 @@ def estimator_of(task, kinds, options, y):
 
     from ..estimators import MLPClassifier, MLPRegressor
 
-    kind = MLPRegressor if task == "regression" else MLPClassifier
+    kind: Any = MLPClassifier
+    if task == "regression":
+        kind = MLPRegressor
     known = signature(kind).parameters
     mine = given(options)
     foreign = next((flag for flag, name, *_ in ROWS if name in mine and name not in known), None)
     if foreign:
         raise click.UsageError(f"{foreign} is none of a {task}, and this is one: leave it out.")
-    defaults = DEFAULTS["table" if kinds else "array", task]
-    if kinds:
-        n_bins = BINS // max(sum(kind != "category" for kind in kinds), 1)
-        defaults = defaults | {"n_bins": min(defaults["n_bins"], n_bins) if n_bins > 1 else None}
+    defaults = defaults_of(task, kinds)
     if not options.get("standardise", True):
         defaults = defaults | {"target_scale": None, "feature_scale": None}
     if mine.get("solver") == "lbfgs":  # it makes no steps that these act on
@@ -254,7 +306,10 @@ def settings_of(model, but=()):
     """Return as text how the arguments of an estimator differ from its own defaults."""
     from inspect import signature
 
-    known, given = signature(type(model)).parameters, model.get_params(deep=False)
-    rows = [(flag[2:], given[k], known[k].default) for flag, k, *_ in ROWS
-            if k in known and k not in but]  # fmt: skip
-    return ", ".join(f"{name} {shown(v) or 'none'}" for name, v, own in rows if v != own)
+    known = signature(type(model)).parameters
+    texts = []
+    for flag, name, *_ in ROWS:
+        value = getattr(model, name, None)
+        if name in known and name not in but and value != known[name].default:
+            texts.append(f"{flag[2:]} {shown(value) or 'none'}")
+    return ", ".join(texts)

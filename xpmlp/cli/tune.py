@@ -20,7 +20,7 @@ from .data import (
     type_options,
     writable,
 )
-from .options import ARGUMENTS, COUNT, KINDS, estimator_of, model_options, settings_of, shown
+from .options import ARGUMENTS, COUNT, KINDS, estimator_of, meant, model_options, settings_of, shown
 from .parts import check_enough, opened_source, split_rows
 
 SPACE = {  # what is tried where nothing is said, as --try has it
@@ -140,7 +140,7 @@ def _values(name, text):
     except (ValueError, click.BadParameter) as error:
         reason = error.message if isinstance(error, click.BadParameter) else f"no range {text!r}."
         raise click.UsageError(f"--try {name}: {reason}") from error
-    return [*dict.fromkeys(None if v == "none" else v for v in values)]
+    return [*dict.fromkeys(map(meant, values))]
 
 
 def _in_memory(source, rows):
