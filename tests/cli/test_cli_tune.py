@@ -11,6 +11,7 @@ from cli_data import is_one_sentence, rows, write_csv
 
 from xpmlp import MLPClassifier, load_model
 from xpmlp.cli.tune import SPACE
+from xpmlp.estimators import validation
 
 SMALL = ["--candidates", 3, "--folds", 2, "--epochs", 3]
 
@@ -88,10 +89,14 @@ def _ctrl_c_as_on_a_terminal():
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("within", ["_score_outputs", "score"], ids=["a fit", "a score"])
+@pytest.mark.parametrize(
+    "where, within",
+    [(validation, "_accuracy"), (MLPClassifier, "score")],
+    ids=["a fit", "a score"],
+)
 @pytest.mark.usefixtures("_ctrl_c_as_on_a_terminal")
-def test_ctrl_c_ends_the_search_and_tells_what_was_found_so_far(xpmlp, monkeypatch, within):
-    calls, plain = [], getattr(MLPClassifier, within)
+def test_ctrl_c_ends_the_search_and_tells_what_was_found_so_far(xpmlp, monkeypatch, where, within):
+    calls, plain = [], getattr(where, within)
 
     def interrupted(*arguments):
         calls.append(1)
@@ -99,7 +104,7 @@ def test_ctrl_c_ends_the_search_and_tells_what_was_found_so_far(xpmlp, monkeypat
             signal.raise_signal(signal.SIGINT)
         return plain(*arguments)
 
-    monkeypatch.setattr(MLPClassifier, within, interrupted)
+    monkeypatch.setattr(where, within, interrupted)
     code, out, err = xpmlp("tune", "iris", *SMALL, "--early-stopping")
     assert (code, len(calls), os.listdir()) == (130, 4, [])
     assert err.startswith("Interrupted: ")
