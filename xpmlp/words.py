@@ -7,7 +7,9 @@ from typing import Any
 
 def plural(n: int, noun: str) -> str:
     """Return a count with its noun: "1 row", "12,345 rows"."""
-    return f"{n:,} {noun}{'s' * (n != 1)}"
+    if n == 1:
+        return f"1 {noun}"
+    return f"{n:,} {noun}s"
 
 
 def listed(names: Iterable[Any]) -> str:

@@ -7,7 +7,7 @@ import click
 
 from .. import __version__
 from ..errors import DataError, DeviceError, DivergenceError, ModelFileError
-from . import apply, doctor, explain, export, parity, train, tune
+from . import doctor, evaluate, explain, export, parity, predict, train, tune
 
 EXIT_CODES = {
     DataError: 3,
@@ -35,14 +35,20 @@ def cli():
 @click.option("--warm", is_flag=True, help="Compile the CPU's code now, for fits to come.")
 def _doctor(warm):
     """Say which array libraries and devices work here, and what to install."""
-    for text in doctor.warm() if warm else [doctor.report()]:
+    texts = doctor.warm() if warm else [doctor.report()]
+    for text in texts:
         click.echo(text)
 
 
 for command in (
-    train.train, tune.tune, apply.predict, apply.evaluate, explain.explain, export.export,
+    train.train,
+    tune.tune,
+    predict.predict,
+    evaluate.evaluate,
+    explain.explain,
+    export.export,
     parity.parity,
-):  # fmt: skip
+):
     cli.add_command(command)
 
 

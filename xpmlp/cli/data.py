@@ -1,4 +1,4 @@
-"""What the commands share: data by name or path, its rows in parts, whether they fit a model."""
+"""What the commands share: data by name or path, the options for it, whether it fits a model."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import click
+import numpy as np
 
 from ..errors import DataError
 from .command import FILE, section
@@ -18,7 +19,7 @@ READING = ("on_bad_row", "max_bad_rows", "quarantine")  # what becomes of rows t
 class Data(NamedTuple):
     """Rows as a command takes them; X: a host array, or a frame whose columns may lie in a file.
 
-    sheet: the open table file, or None; own_test: (X, y) where the data have a test part, or None.
+    table: the open table file, or None; own_test: (X, y) where the data have a test part, or None.
     """
 
     name: str
@@ -29,18 +30,22 @@ class Data(NamedTuple):
     target_name: str | None
     image: bool = False
     own_test: tuple[Any, Any] | None = None
-    sheet: Any = None
+    table: Any = None
 
     @property
     def types(self):
         """The types of the features, by name."""
-        types = {} if self.sheet is None else self.sheet.types
-        return {name: types.get(name, "number") for name in self.feature_names or ()}
+        types = dict.fromkeys(self.feature_names or (), "number")
+        if self.table is not None:
+            types |= {name: self.table.types[name] for name in types}
+        return types
 
     @property
     def left_out(self):
         """How many rows could not be read."""
-        return 0 if self.sheet is None else len(self.sheet.bad_rows)
+        if self.table is None:
+            return 0
+        return len(self.table.bad_rows)
 
 
 class Limit(click.ParamType):
@@ -50,15 +55,16 @@ class Limit(click.ParamType):
 
     def convert(self, value, param, ctx):
         """Return an int, or a float below 1."""
+        text = str(value)
+        if text.isdigit():
+            return int(text)
         try:
-            number = int(value) if str(value).isdigit() else float(value)
+            share = float(text)
         except ValueError:
-            number = -1.0
-        if isinstance(number, float) and not 0 <= number < 1:
-            self.fail(
-                f"{value!r} is neither a number of rows nor a share such as 0.01.", param, ctx
-            )
-        return number
+            share = -1.0
+        if not 0 <= share < 1:
+            self.fail(f"{text!r} is neither a number of rows nor a share such as 0.01.", param, ctx)
+        return share
 
 
 def reading_options(command):
@@ -91,8 +97,8 @@ def type_options(command):
     return command
 
 
-def is_table(path):
-    """Tell whether a path is of a CSV or Parquet file, which has named columns."""
+def is_table_file(path):
+    """Tell whether a path is that of a CSV or Parquet file, which has named columns."""
     from ..tables.datasets import BUILT_IN, TABULAR
 
     return path not in BUILT_IN and path.lower().endswith(TABULAR) and os.path.isfile(path)
@@ -110,7 +116,7 @@ def how_to_read(path, options):
 
 
 def writable(option, path, *others):
-    """Return the path of a file to write; what stands against it is told before all work."""
+    """Return the path of a file to write; what stands against it is an error before all work."""
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise click.UsageError(f"{option} {path}: there is no folder {folder}.")
@@ -130,14 +136,17 @@ def tell_quarantine(path, options, n):
         click.echo(f"Bad rows: {how_to_read(path, options)['quarantine']}", err=True)
 
 
-def columns_of(options):
+def column_options(options):
     """Return what the options say about the columns of a table, as `opened_data` takes it."""
     types = {k: v for pairs in options["types"] for k, v in pairs.items()}
-    named, drop = (
-        [name.strip() for name in (options[k] or "").split(",") if name.strip()]
-        for k in ("categorical", "drop")
-    )
-    return {"types": types | dict.fromkeys(named, "category"), "drop": tuple(drop)}
+    types |= dict.fromkeys(_names(options["categorical"]), "category")
+    return {"types": types, "drop": _names(options["drop"])}
+
+
+def _names(text):
+    """Return the names in a list such as "age, city"; text: None where nothing is said."""
+    names = (name.strip() for name in (text or "").split(","))
+    return tuple(filter(None, names))
 
 
 def types_of_labels(target, labels):
@@ -146,36 +155,38 @@ def types_of_labels(target, labels):
 
     if labels is None or labels.dtype.kind in "iufb":
         return {}
-    return {target: ALL if {*labels.tolist()} & {*MISSING} else "category"}
+    if {*labels.tolist()}.isdisjoint(MISSING):
+        return {target: "category"}
+    return {target: ALL}
 
 
 @contextmanager
 def opened_data(path, target=None, *, task=None, types=None, drop=(), **how):
     """Yield the Data of a name or path; for tables: how to read them, `drop` columns left out."""
-    if is_table(path):
+    if is_table_file(path):
         from ..tables.open_table import open_table
 
         types = (types or {}) | dict.fromkeys(drop, "category")  # which every cell is
-        with open_table(path, target=target or "", types=types, **how) as sheet:
-            y, task = _as_task(path, sheet.y, task or sheet.task)
-            names = tuple(name for name in sheet.features.names if name not in drop)
+        with open_table(path, target=target or "", types=types, **how) as table:
+            y, task = _as_task(path, table.y, task or table.task)
+            names = tuple(name for name in table.features.names if name not in drop)
             if not names:
                 raise DataError(f"{path} has no columns but its target and those to --drop.")
-            X = sheet.features.select(names)
-            yield Data(sheet.name, X, y, task, names, sheet.target_name, sheet=sheet)
+            X = table.features.select(names)
+            yield Data(table.name, X, y, task, names, table.target_name, table=table)
         return
     from ..tables.datasets import load_dataset
 
-    table = load_dataset(path, target)
+    found = load_dataset(path, target)
     if types or drop or how.get("on_bad_row", "error") != "error":
         raise click.UsageError(
             f"{path} is no CSV or Parquet file: leave out what concerns columns."
         )
-    y, task = _as_task(path, table.y, task or table.task)
-    own = None if table.X_test is None else (table.X_test, _as_task(path, table.y_test, task)[0])
-    yield Data(
-        table.name, table.X, y, task, table.feature_names, table.target_name, table.image, own
-    )
+    y, task = _as_task(path, found.y, task or found.task)
+    data = Data(found.name, found.X, y, task, found.feature_names, found.target_name, found.image)
+    if found.X_test is not None:
+        data = data._replace(own_test=(found.X_test, _as_task(path, found.y_test, task)[0]))
+    yield data
 
 
 def _as_task(path, y, task):
@@ -194,8 +205,6 @@ def _as_task(path, y, task):
 
 def check_range(X, dtype):
     """Refuse numbers of an array that the dtype to compute in cannot hold."""
-    import numpy as np
-
     if not np.abs(X).max() <= np.finfo(dtype).max:
         raise DataError(f"the features hold numbers too large for {dtype}: divide them first.")
 
@@ -207,13 +216,11 @@ def check_array(model, X):
         check_range(inputs.scaling.inputs(X), inputs.dtype)
 
 
-def check_targets(place, y, classes):
+def check_predictable(place, y, classes):
     """Refuse targets that a model of these classes (None: a regression) cannot have predicted."""
-    import numpy as np
-
     if classes is None and y.dtype.kind not in "iufb":
         raise DataError(f"{place}: the target is text such as {y[0]!s}, expected numbers.")
-    unknown = [] if classes is None else np.setdiff1d(y, classes).tolist()
+    unknown = classes is not None and np.setdiff1d(y, classes).tolist()
     if unknown:
         known = ", ".join(map(str, classes))
         raise DataError(f"{place} holds the label {unknown[0]!r}, the model knows only {known}.")
@@ -221,8 +228,6 @@ def check_targets(place, y, classes):
 
 def check_memory(name, X, model):
     """Refuse rows that surely fit neither memory nor the disk, before these are full."""
-    import numpy as np
-
     from ..arrays import free_memory
 
     memory, disk = free_memory(np.empty(0)), shutil.disk_usage(tempfile.gettempdir()).free

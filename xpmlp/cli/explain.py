@@ -3,6 +3,7 @@
 from functools import partial
 
 import click
+import numpy as np
 from click.core import ParameterSource
 
 from .command import Command, section
@@ -64,8 +65,6 @@ def explain(ctx, model, data, sizes, orientation, as_plan, html, latex, **option
 
 def _of_sizes(sizes, orientation, as_plan, options):
     """Explain or plan a network of sizes at its initial weights, on random data."""
-    import numpy as np
-
     from ..inspection import explain, plan
     from ..nn import Dense, Network
     from ..randomness import stream
@@ -86,8 +85,8 @@ def _of_sizes(sizes, orientation, as_plan, options):
 def _of_model(model, data, orientation, as_plan, options):
     """Explain or plan a model file on the rows of a data set."""
     from ..estimators import load_model
-    from .apply import opened_rows
     from .data import check_array
+    from .evaluate import opened_rows
 
     estimator = load_model(model)
     with opened_rows(estimator, data, options["target"], options, test=False) as (_, X, y):

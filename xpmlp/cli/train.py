@@ -10,9 +10,9 @@ from math import inf, isfinite
 from pathlib import Path
 
 import click
+import numpy as np
 
 from ..errors import DataError
-from .apply import metrics, predictions, show_metrics
 from .command import Command, config_option, section
 from .data import (
     check_memory,
@@ -22,8 +22,10 @@ from .data import (
     type_options,
     writable,
 )
+from .evaluate import metrics, show_metrics
 from .options import estimator_of, model_options, settings_of
-from .parts import parts_of
+from .predict import predictions
+from .splits import split_data
 
 
 class Validation(click.ParamType):
@@ -80,7 +82,7 @@ def train(data, **options):
     if options["plot"] and find_spec("matplotlib") is None:
         raise click.UsageError("--plot needs matplotlib: pip install 'xpmlp[plot]'.")
     with ExitStack() as stack:
-        source, train_part, test_part, watched = parts_of(data, options, stack)
+        source, train_part, test_part, watched = split_data(data, options, stack)
         model, notes = _fit(source, train_part, watched, options)
         for note in notes:
             click.echo(f"Warning: {note}", err=True)
@@ -116,9 +118,7 @@ def _stem(data):
 
 def _fit(source, part, watched, options):
     """Return the estimator that the options describe, fitted, and what to tell the user of it."""
-    import numpy as np
-
-    (X, y), table = part, source.sheet is not None
+    (X, y), table = part, source.table is not None
     model = estimator_of(source.task, X.kinds if table else None, options, y)
     model.set_params(
         batch_size=min(model.batch_size, len(y)), verbose=0 if options["quiet"] else 2,

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from math import ceil, floor, isnan, log, prod
 
 import click
+import numpy as np
 from click.core import ParameterSource
 
 from ..errors import DataError
@@ -21,7 +22,7 @@ from .data import (
     writable,
 )
 from .options import ARGUMENTS, COUNT, KINDS, estimator_of, meant, model_options, settings_of, shown
-from .parts import check_enough, opened_source, split_rows
+from .splits import check_enough, opened_source, split_rows
 
 SPACE = {  # what is tried where nothing is said, as --try has it
     "lr": "0.0003..0.03",
@@ -124,8 +125,6 @@ def _plain(name):
 
 def _values(name, text):
     """Return the values that a list or a range of an option means."""
-    import numpy as np
-
     kind, (low, mark, high) = KINDS[_plain(name)], text.partition("..")
     try:
         if not mark:
@@ -145,15 +144,12 @@ def _values(name, text):
 
 def _in_memory(source, rows):
     """Return the features and targets, in memory: they are read once for every fit."""
-    import numpy as np
-
     from ..model import Scaling
-    from ..tables.frame import Frame
 
     rows = np.sort(rows)
     X, y = source.X[rows], source.y[rows]
-    if source.sheet is not None:
-        return Frame(X.names, X.kinds, tuple(X.column(i) for i in range(X.shape[1]))), y
+    if source.table is not None:
+        return X.in_memory(), y
     # Of all rows, those that are held out too: it tells nothing of their targets.
     return Scaling.of(X, shared=source.image).inputs(X).astype(np.float64, copy=False), y
 
@@ -246,8 +242,6 @@ def _n_fits(n, least, most):
 
 def _ranked(trials, folds):
     """Return (epochs or rows, mean, deviation, combination), best first, of what was fitted."""
-    import numpy as np
-
     found = []
     for key, fits in trials.items():
         most = max(amount for amount, _ in fits)

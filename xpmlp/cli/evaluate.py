@@ -1,0 +1,117 @@
+"""`xpmlp evaluate`: how well a model predicts the targets of a data set."""
+
+import json
+import time
+from contextlib import contextmanager
+
+import click
+
+from ..errors import DataError
+from .command import Command
+from .data import (
+    check_predictable,
+    how_to_read,
+    is_table_file,
+    opened_data,
+    reading_options,
+    tell_quarantine,
+    types_of_labels,
+)
+from .predict import as_taken, known_types, predictions, tell_lost
+
+
+@click.command(cls=Command)
+@click.argument("model")
+@click.argument("data")
+@click.option("--target", help="Column to compare with, for CSV and Parquet (the model's).")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+@reading_options
+def evaluate(model, data, target, as_json, **options):
+    """Compare the predictions of MODEL with the targets in DATA (its test part, if it has one)."""
+    from ..estimators import load_model
+
+    start = time.perf_counter()
+    estimator = load_model(model)
+    with opened_rows(estimator, data, target, options, test=True) as (name, X, y):
+        scores = metrics(estimator, X, y)
+    if as_json:
+        found = {"task": task_of(estimator), "n_test": len(y), "metrics": scores}
+        found |= {"seconds": round(time.perf_counter() - start, 3)}
+        click.echo(json.dumps(found | {"device": estimator.device_, "model": str(model)}))
+    else:
+        place = f"{len(y):,} rows, computed on {estimator.device_}"
+        click.echo(f"{name}: {show_metrics(scores)} on {place}.")
+
+
+def task_of(model):
+    """Return "classification" or "regression"."""
+    return "classification" if hasattr(model, "classes_") else "regression"
+
+
+def metrics(model, X, y):
+    """Return accuracy and log_loss, or rmse and r2 (None for a single row, which has none)."""
+    from sklearn.metrics import accuracy_score, log_loss, r2_score, root_mean_squared_error
+
+    if task_of(model) == "regression":
+        found, r2 = predictions(model, X), None
+        if len(y) > 1:
+            r2 = float(r2_score(y, found))
+        return {"rmse": float(root_mean_squared_error(y, found)), "r2": r2}
+    p = predictions(model, X, "predict_proba").astype("float64")
+    p /= p.sum(axis=1, keepdims=True)
+    loss, classes = 0.0, model.classes_
+    if len(classes) > 1:
+        loss = float(log_loss(y, p, labels=classes))
+    labels = classes[p.argmax(axis=1)]  # as `predict` has them, without a second pass
+    return {"accuracy": float(accuracy_score(y, labels)), "log_loss": loss}
+
+
+def show_metrics(scores):
+    """Return metrics as text."""
+    return ", ".join(f"{name} {_shown(score)}" for name, score in scores.items())
+
+
+def _shown(score):
+    if score is None:
+        return "undefined"
+    return f"{score:.4f}"
+
+
+@contextmanager
+def opened_rows(model, data, target, options, *, test):
+    """Yield the name, features and targets of DATA as a model takes them; `test`: a test part."""
+    known, classes = known_types(model), getattr(model, "classes_", None)
+    if target is None and is_table_file(data):
+        target = getattr(model, "target_name_", None)  # the one it was trained on
+    if known is not None and is_table_file(data):
+        if target is None:
+            raise click.UsageError("the model does not say what it predicts: give --target.")
+        if target in known:
+            raise click.UsageError(f"--target {target} is a column that the model predicts from.")
+        how = how_to_read(data, options) | {"known": known}
+        how |= {"types": types_of_labels(target, classes)}
+        with opened_data(data, target, task=task_of(model), **how) as found:
+            tell_lost(model, found.table)
+            check_predictable(data, found.y, classes)
+            yield found.name, as_taken(model, found.table), found.y
+        tell_quarantine(data, options, found.left_out)
+        return
+    yield _of_array(model, data, target, test)
+
+
+def _of_array(model, data, target, test):
+    """Return the name, features and targets of an array, or for a model that knows no names."""
+    from ..tables.datasets import load_dataset, load_features
+
+    table = load_dataset(data, target)
+    X, y = table.X, table.y
+    if test and table.X_test is not None and table.y_test is not None:
+        X, y = table.X_test, table.y_test
+    elif is_table_file(data):
+        X = load_features(data, None, model.n_features_in_, table.target_name)
+    if X.shape[1] != model.n_features_in_:
+        raise DataError(
+            f"{data} has {X.shape[1]} features, the model expects {model.n_features_in_}."
+        )
+    check_predictable(data, y, getattr(model, "classes_", None))
+    return table.name, X, y

@@ -1,0 +1,162 @@
+"""`xpmlp predict`: a CSV file of a model's predictions."""
+
+import csv
+import io
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from contextlib import contextmanager
+
+import click
+import numpy as np
+
+from ..words import first_of, plural
+from .command import Command
+from .data import (
+    check_array,
+    how_to_read,
+    is_table_file,
+    reading_options,
+    tell_quarantine,
+    writable,
+)
+
+MAX_BYTES = 1 << 26  # of predictions to print that are kept in memory
+
+
+@click.command(cls=Command)
+@click.argument("model")
+@click.argument("data")
+@click.option("--proba", is_flag=True, help="Add a column of probabilities for each class.")
+@click.option("--out", type=click.Path(dir_okay=False), help="File to write, instead of printing.")
+@reading_options
+def predict(model, data, proba, out, **options):
+    """Write a CSV with the predictions of MODEL for the rows of DATA.
+
+    A model of several quantiles has a column for each beside the middle one. Where rows of a table
+    could not be read and were left out, a first column holds the line of the file that each
+    prediction is of.
+    """
+    from ..atomic import atomic_file
+    from ..estimators import load_model
+
+    if out:
+        writable("--out", out, data, model)
+    estimator = load_model(model)
+    if proba and not hasattr(estimator, "classes_"):
+        raise click.UsageError(f"--proba needs a classifier, {model} is a regressor.")
+    with features(estimator, data, options | {"out": out}) as (X, table):
+        if out:
+            with atomic_file(out) as file:
+                n = _write(file, estimator, X, table, proba)
+        else:
+            with tempfile.SpooledTemporaryFile(MAX_BYTES) as file:
+                _write(file, estimator, X, table, proba)
+                file.seek(0)
+                shutil.copyfileobj(io.TextIOWrapper(file, "utf-8", newline=""), sys.stdout)
+    if out:
+        click.echo(f"{n:,} predictions on {estimator.device_}: {out}", err=True)
+
+
+def _write(file, model, X, table, proba):
+    """Write the predictions for X to a binary file, block by block. Returns how many there are."""
+    text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
+    writer, n = csv.writer(text, lineterminator="\n"), 0
+    numbered = table is not None and len(table.bad_rows) > 0
+    levels = model.quantiles_ or ()
+    names = ["line"] * numbered + ["prediction"]
+    if proba:
+        names += [str(label) for label in model.classes_]
+    if len(levels) > 1:
+        names += [f"quantile {level:g}" for level in levels]
+    writer.writerow(names)
+    for block in blocks_of(model, X):
+        columns = [model.predict(block)]
+        if numbered:
+            columns.insert(0, table.lines(np.arange(n, n + len(block))))
+        if proba:
+            columns += list(model.predict_proba(block).T)
+        if len(levels) > 1:
+            columns += list(model.predict(block, quantiles=levels).T)
+        writer.writerows(zip(*(map(str, column) for column in columns)))
+        n += len(block)
+    text.detach()
+    return n
+
+
+def blocks_of(model, X):
+    """Return X in blocks: of a table, each has a bounded number of rows; an array is checked."""
+    if hasattr(X, "blocks"):
+        return X.blocks()
+    check_array(model, X)
+    return [X]
+
+
+def predictions(model, X, method="predict"):
+    """Return what a method of the model predicts for X, (n,) or (n, n_classes)."""
+    return np.concatenate([getattr(model, method)(block) for block in blocks_of(model, X)])
+
+
+@contextmanager
+def features(model, data, options):
+    """Yield the features of DATA as a model takes them, and the open table if it is a file."""
+    known = known_types(model)
+    if known is None or not is_table_file(data):
+        from ..tables.datasets import load_features
+
+        target = getattr(model, "target_name_", None)
+        yield load_features(data, None, model.n_features_in_, target), None
+        return
+    from ..tables.open_table import open_table
+
+    with open_table(data, known=known, target=None, **how_to_read(data, options)) as table:
+        tell_lost(model, table)
+        yield as_taken(model, table), table
+    tell_quarantine(data, options, len(table.bad_rows))
+
+
+def _encodes_table(model):
+    """Tell whether a model has an encoder of columns with names."""
+    return model.encoder_ is not None and model.encoder_.named
+
+
+def known_types(model):
+    """Return the types of the columns that a model takes, or None where they have no names."""
+    if _encodes_table(model):
+        kinds = {column.name: column.kind for column in model.encoder_.columns}
+        return getattr(model, "table_types_", kinds)
+    return dict.fromkeys(getattr(model, "feature_names_in_", ()), "number") or None
+
+
+def as_taken(model, table):
+    """Return the features of a table as a model takes them, which may be an array."""
+    from ..tables.open_table import array_of
+
+    if _encodes_table(model):
+        return table.features
+    return array_of(table)
+
+
+def tell_lost(model, table):
+    """Say which rows were left out, and how many categories the model does not know."""
+    if table.bad_rows:
+        click.echo(table.summary_of_bad_rows(), err=True)
+    if not _encodes_table(model):
+        return
+    for column in model.encoder_.columns:
+        if column.kind != "category":
+            continue
+        counts: Counter = Counter()
+        for block in table.features.select([column.name]).blocks():
+            counts.update(block.column(0).tolist())
+        known = {None, *column.categories}
+        unknown = [text for text in counts if text not in known]
+        if unknown:
+            shown = first_of([*map(repr, unknown)], 3)
+            rows = plural(sum(counts[text] for text in unknown), "row")
+            click.echo(
+                f"Note: column {column.name!r} holds {shown} in {rows}, which the model does not "
+                "know and takes as missing.",
+                err=True,
+            )
