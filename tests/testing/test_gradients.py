@@ -90,7 +90,7 @@ def test_an_estimator_is_right_with_its_penalty_and_stays_as_it_was(fitted):
 def test_large_parameters_are_looked_at_in_places_and_along_directions():
     report = check_gradients(nn.Dense(30, "tanh"), rng.normal(size=(4, 40)))
     (check,) = (c for c in report.checks if c.name == "dW")
-    assert report.ok and check.looked == "20 of 1,200, 3 directions"
+    assert report.ok and check.where == "20 of 1,200, 3 directions"
 
 
 @each("name", ["relu", "leaky_relu", "hard_tanh"])

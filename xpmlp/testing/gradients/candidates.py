@@ -3,7 +3,6 @@
 dZ_L = dC/da * f'(z) at the output, dZ_k = (dZ_(k+1) W_(k+1)^T) * f'(z_k) below.
 """
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -50,55 +49,65 @@ class Candidate(NamedTuple):
     """An error at a layer, the mistakes (kind, layer, text) in it, and their price."""
 
     array: np.ndarray
-    mistakes: tuple
-    cost: float
+    mistakes: tuple = ()
+    cost: float = 0.0
 
 
-def derivatives(network, k):
-    """Return the derivative at layer k, and its known changes [(array, kind, text)]."""
+def our_errors(network):
+    """Return our own dZ by layer, from the last to the first: each the first candidate."""
+    L = len(network.W)
+    dZ = {L: next(output_errors(network)).array}
+    for k in range(L - 1, 0, -1):
+        dZ[k] = next(hidden_errors(network, dZ, k)).array
+    return dZ
+
+
+def activation_derivative(network, k):
+    """Return f'(Z) of layer k, and its known changes [(array, kind, text)]."""
     if k not in network.slopes:
-        network.slopes[k] = _derivatives(network, k)
+        with np.errstate(all="ignore"):
+            slope, *changes = _derivatives(network, k)
+            network.slopes[k] = slope, _new(changes, slope)
     return network.slopes[k]
 
 
 def _derivatives(network, k):
+    """Yield f'(Z) of layer k, then the changes of it."""
     z, a, f = network.z, network.a, network.activations[k - 1]
-    zk, ak = z[k - 1], a[k]
-    ours = f.backward(np.ones_like(zk), zk, ak, np)
-    found = [(np.ones_like(zk), "derivative_missing", f"lacks the derivative of {f.name} at Z{k}")]
-    inner = f.forward(ak, np) if f.name != "softmax" else ak
+    zk, ak, one = z[k - 1], a[k], np.ones_like(z[k - 1])
+    ours = f.backward(one, zk, ak, np)
+    yield ours
+    yield one, "derivative_missing", f"lacks the derivative of {f.name} at Z{k}"
+    inner = ak
+    if f.name != "softmax":
+        inner = f.forward(ak, np)
     text = f"takes the derivative of {f.name} at A{k}, the activation, where Z{k} belongs"
-    found.append((f.backward(np.ones_like(zk), ak, inner, np), "derivative_at_activation", text))
+    yield f.backward(one, ak, inner, np), "derivative_at_activation", text
     text = f"takes the derivative of {f.name}, written for the activation, at Z{k}: pass it A{k}"
-    found.append((f.backward(np.ones_like(zk), zk, zk, np), "derivative_formula", text))
+    yield f.backward(one, zk, zk, np), "derivative_formula", text
     for j, g in enumerate(network.activations, 1):
-        other = g.backward(np.ones_like(z[j - 1]), z[j - 1], a[j], np)
-        if j != k and other.shape[-1] in (1, zk.shape[-1]):
+        if j != k and z[j - 1].shape[-1] in (1, zk.shape[-1]):
+            other = g.backward(np.ones_like(z[j - 1]), z[j - 1], a[j], np)
             text = f"takes the derivative at layer {j}'s Z{j} where Z{k} belongs"
-            found.append((other, "derivative_wrong_layer", text))
-    with np.errstate(all="ignore"):
-        for label, formula in FORMULAS.get(f.name, {}).items():
-            text = f"takes {label} for the derivative of {f.name}"
-            found.append((formula(zk, ak), "derivative_formula", text))
-        for name in OTHERS:
-            g = ACTIVATIONS[name]
-            for at, value in ((zk, ak), (zk, g.forward(zk, np)), (ak, g.forward(ak, np))):
-                text = f"takes the derivative of {name}, the activation is {f.name}"
-                other = g.backward(np.ones_like(zk), at, value, np)
-                found.append((other, "derivative_formula", text))
-        found.append((ours * ours, "derivative_formula", f"has f'(Z{k}) twice"))
-    return ours, _new(found, ours)
+            yield other, "derivative_wrong_layer", text
+    for label, formula in FORMULAS.get(f.name, {}).items():
+        yield formula(zk, ak), "derivative_formula", f"takes {label} for the derivative of {f.name}"
+    for name in OTHERS:
+        g = ACTIVATIONS[name]
+        text = f"takes the derivative of {name}, the activation is {f.name}"
+        for at, value in ((zk, ak), (zk, g.forward(zk, np)), (ak, g.forward(ak, np))):
+            yield g.backward(one, at, value, np), "derivative_formula", text
+    yield ours * ours, "derivative_formula", f"has f'(Z{k}) twice"
 
 
 def _new(found, ours):
     """Leave out what is not finite, and what is the same as ours or one before."""
-    kept, shape = [], ours.shape
+    kept, weights = [], np.cos(np.arange(ours.size))
 
     def print_of(array):
-        whole = np.broadcast_to(array, shape) if array.shape != shape else array
+        whole = np.broadcast_to(array, ours.shape)
         return f"{np.linalg.norm(whole):.9e} {whole.ravel() @ weights:.6e}"
 
-    weights = np.cos(np.arange(ours.size))
     known = {print_of(ours)}
     for array, kind, text in found:
         if np.isfinite(array).all() and (mark := print_of(array)) not in known:
@@ -109,14 +118,10 @@ def _new(found, ours):
 
 def output_errors(network):
     """Yield candidates for dZ of the last layer."""
-    a, L = network.a, len(network.z)
-    y, s, eps = network.points.y, network.scale, network.log_eps
-    f, p, error = network.activations[-1], a[-1], a[-1] - network.points.y
-    squared = network.loss == "squared_error"
-
-    def plain(array, *mistakes):
-        return Candidate(array, tuple((kind, L, text) for kind, text in mistakes), len(mistakes))
-
+    L, s, eps, y = len(network.z), network.scale, network.log_eps, network.points.y
+    f, p = network.activations[-1], network.a[-1]
+    error = p - y
+    lost = "absolute", L, f"dZ{L}, the error at the output, lost its sign: it equals |true error|"
     with np.errstate(all="ignore"):
         dA = {
             "squared_error": 2 * s * error,
@@ -124,47 +129,51 @@ def output_errors(network):
             "log_loss": -s * y / (p + eps),
             "binary_log_loss": s * ((1 - y) / (1 - p + eps) - y / (p + eps)),
         }[network.loss]
-        slope, changes = derivatives(network, L)
+        slope, changes = activation_derivative(network, L)
         ours = _through(f, dA, p, slope)
-        yield plain(ours)
-        lost = (
-            "absolute",
-            f"dZ{L}, the error at the output, lost its sign: it equals |true error|",
-        )
+        yield Candidate(ours)
         if not np.allclose(ours, np.abs(ours)):
-            yield plain(np.abs(ours), lost)
-        smooth = f.name in ("logistic", "softmax")
-        form = f"the derivative of {f.name}"
-        if squared and smooth:
-            text = f"the cost is a squared error, but A - Y without {form} is "
-            text = f"dZ{L} is the error of another loss: {text}that of a cross-entropy"
-            for c in (2 * s, s):
-                yield plain(c * error, ("other_loss", text))
-                yield plain(c * np.abs(error), ("other_loss", text), lost)
-        if not squared and smooth:
-            for c, whole in itertools.product((2 * s, s), (False, True)):
-                other = _through(f, c * error, p, slope) if whole else c * error * slope
-                by = form if whole or f.name != "softmax" else "a (1 - a)"
-                text = f"the cost is a cross-entropy, but A - Y times {by} is that of a squared "
-                text = f"dZ{L} is the error of another loss: {text}error"
-                yield plain(other, ("other_loss", text))
-        if network.loss == "absolute_error":
-            yield plain(
-                2 * s * error * slope,
-                ("other_loss", f"dZ{L} is the error of another loss: that of a squared error"),
-            )
+            yield Candidate(np.abs(ours), (lost,), 1.0)
+        for array, text, *more in _errors_of_other_losses(network, error, slope, lost):
+            other = "other_loss", L, f"dZ{L} is the error of another loss: {text}"
+            yield Candidate(array, (other, *more), 1.0 + len(more))
         for d, kind, text in changes:
-            if kind == "derivative_missing" and squared and smooth:
-                continue
-            for base, more in ((dA, ()), (np.abs(dA), (lost,))):
-                yield plain(base * d, (kind, f"dZ{L} {text}"), *more)
+            if kind == "derivative_missing" and _is_smooth(f) and network.loss == "squared_error":
+                continue  # said as the error of another loss
+            change = kind, L, f"dZ{L} {text}"
+            yield Candidate(dA * d, (change,), 1.0)
+            yield Candidate(np.abs(dA) * d, (change, lost), 2.0)
         if f.name == "softmax":
             text = f"dZ{L} takes a (1 - a) for the derivative of softmax, which has a whole matrix"
-            yield plain(dA * slope, ("derivative_formula", text))
-        n, mean = error.shape[-2], np.mean(ours, axis=-2, keepdims=True)
+            yield Candidate(dA * slope, (("derivative_formula", L, text),), 1.0)
         text = f"dZ{L} is averaged over the samples before it goes back: each has its own"
-        for array in (mean, np.mean(dA, axis=-2, keepdims=True) * slope):
-            yield plain(np.broadcast_to(array * n, ours.shape), ("averaged", text))
+        for mean in (ours.mean(axis=-2, keepdims=True), dA.mean(axis=-2, keepdims=True) * slope):
+            array = np.broadcast_to(mean * error.shape[-2], ours.shape)
+            yield Candidate(array, (("averaged", L, text),), 1.0)
+
+
+def _errors_of_other_losses(network, error, slope, lost):
+    """Yield (dZ of the last layer, which loss it belongs to, further mistakes)."""
+    f, p, scales = network.activations[-1], network.a[-1], (2 * network.scale, network.scale)
+    if network.loss == "squared_error" and _is_smooth(f):
+        text = "the cost is a squared error, but A - Y without the derivative of "
+        text += f"{f.name} is that of a cross-entropy"
+        for c in scales:
+            yield c * error, text
+            yield c * np.abs(error), text, lost
+    elif _is_smooth(f):
+        whole = f"the derivative of {f.name}"
+        units = whole.replace("the derivative of softmax", "a (1 - a)")
+        text = "the cost is a cross-entropy, but A - Y times {} is that of a squared error"
+        for c in scales:
+            yield c * error * slope, text.format(units)
+            yield _through(f, c * error, p, slope), text.format(whole)
+    if network.loss == "absolute_error":
+        yield scales[0] * error * slope, "that of a squared error"
+
+
+def _is_smooth(f):
+    return f.name in ("logistic", "softmax")
 
 
 def _through(f, dA, p, slope):
@@ -176,35 +185,37 @@ def _through(f, dA, p, slope):
 
 def hidden_errors(network, dZ, k):
     """Yield candidates for dZ of layer k, given those of the layers behind it."""
-    W, up = network.W, dZ[k + 1]
-    slope, changes = derivatives(network, k)
-    back = up @ W[k].mT
-    yield Candidate(back * slope, (), 0.0)
+    slope, changes = activation_derivative(network, k)
+    back = dZ[k + 1] @ network.W[k].mT
+    yield Candidate(back * slope)
     sent: list[tuple] = [(back, ())]
-    lines = list(_sent(network, dZ, k))
-    sent += [(array, ((kind, layer, f"dZ{k} {text}"),)) for array, kind, layer, text in lines]
+    for array, kind, layer, text in _wrong_ways_back(network, dZ, k):
+        sent.append((array, ((kind, layer, f"dZ{k} {text}"),)))
     text = f"dZ{k} lost its sign: an absolute value is taken of the error"
     sent.append((np.abs(back), (("absolute", k, text),)))
     for array, mistakes in sent[1:]:
         yield Candidate(array * slope, mistakes, 1.0)
     for d, kind, text in changes:
+        change = kind, k, f"dZ{k} {text}"
         for array, mistakes in sent:
-            of = ((kind, k, f"dZ{k} {text}"),)
-            yield Candidate(array * d, mistakes + of, 1.0 + len(mistakes))
+            yield Candidate(array * d, (*mistakes, change), 1.0 + len(mistakes))
 
 
-def _sent(network, dZ, k):
+def _wrong_ways_back(network, dZ, k):
     """Yield (error sent back to layer k, kind, layer, text) for the known wrong ways."""
     W, up, shape = network.W, dZ[k + 1], network.z[k - 1].shape
-    name = network.notation.weight
+    name, right = network.notation.weight, network.notation.weight(k + 1)
     for j, other in enumerate(W, 1):
-        for turned, form in ((other.mT, name(j)), (other, f"the transpose of {name(j)}")):
-            fits = turned.shape[1] == up.shape[-1] and turned.shape[2] == shape[-1]
-            if fits and not (j == k + 1 and turned is not other):
-                how = "turned the wrong way" if j == k + 1 else f"where {name(k + 1)} belongs"
-                form = name(j) if j == k + 1 else form
-                text = f"is sent back through {form} {how}; {network.notation.sent_back(k)}"
-                yield up @ turned, "wrong_weights", k, text
+        ways = [
+            (other.mT, f"{name(j)} where {right} belongs"),
+            (other, f"the transpose of {name(j)} where {right} belongs"),
+        ]
+        if j == k + 1:
+            ways = [(other, f"{right} turned the wrong way")]
+        for matrix, how in ways:
+            if matrix.shape[1:] == (up.shape[-1], shape[-1]):
+                text = f"is sent back through {how}; {network.notation.sent_back(k)}"
+                yield up @ matrix, "wrong_weights", k, text
     if up.shape[-1] in (1, shape[-1]):
         text = f"is not sent back through W{k + 1}: dZ{k + 1} is taken over as it is"
         yield np.broadcast_to(up, shape), "layer_skipped", k, text
@@ -230,6 +241,6 @@ def inputs(network, k):
     width = a[k - 1].shape[-1]
     for j in range(len(a)):
         if j != k - 1 and a[j].shape[-1] == width:
-            yield (f"A{j}" if j else "X"), a[j]
+            yield network.notation.input(j + 1), a[j]
         if j and z[j - 1].shape[-1] == width:
             yield f"Z{j}", z[j - 1]

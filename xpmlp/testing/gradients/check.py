@@ -15,9 +15,10 @@ from ...randomness import step_keys, stream
 from ...training.inputs import checked_inputs, checked_targets, network_loss
 from ...training.plan import make_plan, to_device
 from ...training.step import Step, full_gradient
-from .differences import Quotients, looked_at
+from .code import host_array
+from .differences import Quotients
 from .functions import check_functions
-from .report import ArrayCheck, GradientReport
+from .report import GradientReport
 from .verdicts import explain_array
 
 LIMIT = 400  # arrays up to this size are checked at every coordinate
@@ -92,9 +93,9 @@ def check_gradients(subject: Any, *args, dtype="float64", loss: str | None = Non
     if isinstance(subject, type):
         raise TypeError(f"check_gradients got the class {subject.__name__}: make one first.")
     if isinstance(subject, Loss):
-        return _check_loss(subject, _data(args, "a loss", need_y=True), dtype)
+        return _check_loss(subject, _data(args, "a loss", "X and y"), dtype)
     if hasattr(subject, "find_learning_rate"):
-        return _check_estimator(subject, _data(args, "an estimator", need_y=True), dtype)
+        return _check_estimator(subject, _data(args, "an estimator", "X and y"), dtype)
     if callable(subject) and args and callable(args[0]):
         if not 3 <= len(args) <= 4:
             raise TypeError(
@@ -122,14 +123,14 @@ def assert_gradients(subject: Any, *args, **options) -> None:
         raise AssertionError(str(report))
 
 
-def _data(args, what, need_y=False):
+def _data(args, what, wants="X (and y)"):
     """Return X and y, or say what is missing."""
-    if not 1 + need_y <= len(args) <= 2:
-        wants = "X and y" if need_y else "X (and y)"
+    if not 1 + (wants == "X and y") <= len(args) <= 2:
         raise TypeError(f"check_gradients of {what} takes {wants}, got {len(args)} arguments.")
     X, y = (*args, None)[:2]
     try:
-        X = X if is_array(X) else np.asarray(X, np.float64)
+        if not is_array(X):
+            X = np.asarray(X, np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(f"X must be an array of numbers, got {X!r:.60}.") from error
     return X, y
@@ -138,69 +139,57 @@ def _data(args, what, need_y=False):
 def _check_layer(layer, data, dtype, loss):
     """Check a layer or network at its initial parameters, all of them moved off zero."""
     X, y = data
-    x = checked_inputs(X, dtype)
-    params, n_out = layer.init(x.shape[1], stream(0, "init"))
-    rng = np.random.default_rng(0)
-    moved = {
-        path: np.asarray(a) + (0.1 * rng.normal(size=a.shape) if group.trained else 0.0)
-        for path, group, a in walk(layer, params)
-    }
-    params = {}
-    for path, a in moved.items():
+    x, rng = checked_inputs(X, dtype), np.random.default_rng(0)
+    initial, n_out = layer.init(x.shape[1], stream(0, "init"))
+    params: dict = {}
+    for path, group, a in walk(layer, initial):
+        if group.trained:
+            a = np.asarray(a) + 0.1 * rng.normal(size=a.shape)
         put(params, path, from_host(a, x, dtype))
     if y is None:
-        cotangent = rng.normal(size=(x.shape[0], n_out))
-        head: Any = _Cotangent(cotangent, from_host(cotangent, x, dtype))
+        cost = _random_cost(rng.normal(size=(x.shape[0], n_out)), x, dtype)
     else:
         loss = loss or "squared_error"
         if loss not in LOSSES:
             raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}.")
-        head = _Head(network_loss(loss, n_out), checked_targets(y, x, n_out, loss))
-    name = type(layer).__name__
-    where = "the initial parameters, each moved by 0.1 N(0, 1)" if moved else "no parameters"
-    return _check_chain(name, layer, params, x, head, dtype, [f"At {where}"])
+        cost = _cost_of(network_loss(loss, n_out), checked_targets(y, x, n_out, loss))
+    report = _check_chain(layer, params, x, cost, dtype)
+    where = "the initial parameters, each moved by 0.1 N(0, 1)" if params else "no parameters"
+    report.notes.append(f"At {where}")
+    return report
 
 
-class _Cotangent:
-    """sum(outputs * a random array): every output counts, with a weight of its own."""
+def _random_cost(weights, x, dtype):
+    """Return the function outputs -> (sum(weights * outputs), its gradient, size of the sum)."""
+    gradient = from_host(weights, x, dtype)
 
-    def __init__(self, host, device):
-        self.host, self.device = host, device
+    def cost(outputs):
+        terms = to_host(outputs).astype(np.float64) * weights
+        return float(np.sum(terms)), gradient, float(np.sum(np.abs(terms)))
 
-    def value(self, outputs):
-        return float(np.sum(to_host(outputs).astype(np.float64) * self.host))
-
-    def gradient(self, outputs):
-        return self.device
-
-    def size(self, outputs):
-        return float(np.sum(np.abs(to_host(outputs) * self.host)))
+    return cost
 
 
-class _Head:
-    """A loss with targets."""
+def _cost_of(loss, *data):
+    """Return the function outputs -> (loss, its gradient, size of what it sums)."""
 
-    def __init__(self, loss, y):
-        self.loss, self.y = loss, y
+    def cost(outputs):
+        value, gradient = loss(outputs, *data)
+        value = float(to_host(value))
+        return value, gradient, abs(value) + float(np.abs(to_host(outputs)).mean())
 
-    def value(self, outputs):
-        return float(to_host(self.loss(outputs, self.y)[0]))
-
-    def gradient(self, outputs):
-        return self.loss(outputs, self.y)[1]
-
-    def size(self, outputs):
-        return abs(self.value(outputs)) + float(np.abs(to_host(outputs)).mean())
+    return cost
 
 
-def _check_chain(name, layer, params, x, head, dtype, notes):
-    """Check dx and every trained parameter of ``head(layer(x))``."""
-    n = x.shape[0]
+def _check_chain(layer, params, x, cost, dtype):
+    """Check dx and every trained parameter of ``cost(layer(x))``."""
+    name, n = type(layer).__name__, x.shape[0]
     key = from_host(step_keys(0, np.asarray([1]))[0], x, "int32")
     weights = from_host(np.full(n, 1.0 / n), x, dtype)
     ctx = Ctx(namespace(x), True, weights=weights, n_rows=weights[:1] * n, key=key)
     outputs, cache = layer.forward(params, x, ctx)
-    passed = layer.backward(params, head.gradient(outputs), cache, ctx)
+    _, gradient, size = cost(outputs)
+    passed = layer.backward(params, gradient, cache, ctx)
     if not (isinstance(passed, tuple) and len(passed) == 2 and isinstance(passed[1], dict)):
         raise TypeError(
             f"{name}.backward must return (dx, a dict of gradients), got {passed!r:.80}."
@@ -214,56 +203,47 @@ def _check_chain(name, layer, params, x, head, dtype, notes):
             put(moved, path, a)
         for (path, _), a in zip(trained, arrays[1:]):
             put(moved, path, from_host(a, x, dtype))
-        out, _ = layer.forward(moved, from_host(arrays[0], x, dtype), ctx)
-        return head.value(out)
+        return cost(layer.forward(moved, from_host(arrays[0], x, dtype), ctx)[0])[0]
 
-    report = GradientReport(name)
+    report, arrays = GradientReport(name), [("X", to_host(x), dx, None)]
     if dx is None:
         report.add("zero", None, "backward returns no dx, though ctx.need_dx is True")
-    names = ["X", *(_parameter(path) for path, _ in trained)]
-    gradients = [dx]
-    for path, _ in trained:
+    for path, a in trained:
         try:
-            gradients.append(get(updates, path))
+            gradient = get(updates, path)
         except KeyError:
             text = f"backward returns no gradient of {_parameter(path)}: it is missing in updates."
             report.add("zero", None, text)
-            gradients.append(None)
-    layers = [None, *(_layer(path) for path, _ in trained)]
-    size, longest = head.size(outputs), max([n, *(max(a.shape) for _, a in trained), x.shape[1]])
-    arrays = [to_host(x), *(to_host(a) for _, a in trained)]
-    measure(report, f, names, arrays, gradients, layers, dtype=dtype, size=size, longest=longest)
-    report.notes += notes
+            gradient = None
+        arrays.append((_parameter(path), to_host(a), gradient, _layer(path)))
+    longest = max(max(a.shape) for _, a, _, _ in arrays)
+    _compare(report, f, arrays, dtype=dtype, size=size, longest=longest)
     return report
 
 
-def measure(report, f, names, arrays, gradients, layers, *, dtype, size, longest):
-    """Add a line an array to the report, and what is wrong with the wrong ones."""
+def _compare(report, f, arrays, *, dtype, size, longest):
+    """Add a line an array to the report, and what is wrong with the wrong ones.
+
+    arrays: [(name, array, gradient, layer)]; size: of what f sums, `longest` numbers at most.
+    """
     eps = float(np.finfo(dtype).eps)
     # A sum of `longest` terms of total size `size` is off by about eps sqrt(longest) size.
     noise = eps * (2 + math.sqrt(longest)) * max(size, 1e-300)
     rtol = max(1e-8, 16 * eps * math.sqrt(longest))
-    quotients = Quotients(f, arrays, dtype, noise)
-    looked: dict[str, Any] = {}
-    for i, (name, a, gradient, layer) in enumerate(zip(names, arrays, gradients, layers)):
-        if gradient is None:
-            continue
-        g = to_host(gradient) if is_array(gradient) else np.asarray(gradient)
-        fits = g.shape == a.shape and np.isfinite(g).all()
-        found = quotients.look(i, g if fits else np.full(a.shape, np.nan), limit=LIMIT, rtol=rtol)
-        error, bound, ok, kinks = found.compare(g if fits else np.zeros(a.shape), rtol)
-        looked[name] = (found, a, g, layer)
-        where = looked_at(found, a.size)
-        report.checks.append(
-            ArrayCheck(f"d{name}", ok and fits, g.shape, error if fits else math.nan, bound, where,
-                       kinks)
-        )  # fmt: skip
-    for name, (found, a, g, layer) in looked.items():
-        check = next(c for c in report.checks if c.name == f"d{name}")
-        if not check.ok:
-            others = {k: v[0] for k, v in looked.items() if k != name and v[1].shape == a.shape}
-            kind, text = explain_array(name, found, a, g, others, rtol)
-            report.add(kind, layer, text)
+    quotients = Quotients(f, [a for _, a, _, _ in arrays], dtype, noise, LIMIT, rtol)
+    measured, wrong = {}, []
+    for i, (name, a, gradient, layer) in enumerate(arrays):
+        if gradient is not None:
+            g = host_array(gradient)
+            measured[name], check = quotients.compare(i, name, g)
+            report.checks.append(check)
+            if not check.ok:
+                wrong.append((name, a, g, layer))
+    shapes = {name: a.shape for name, a, _, _ in arrays}
+    for name, a, g, layer in wrong:
+        others = {k: v for k, v in measured.items() if k != name and shapes[k] == a.shape}
+        kind, text = explain_array(name, measured[name], a, g, others, rtol)
+        report.add(kind, layer, text)
     report.notes.append(
         f"Checked in {dtype} by central differences; a bound is what rounding allows: values of "
         f"size {size:.2g}, sums of up to {longest} terms, eps {eps:.1e}"
@@ -289,16 +269,16 @@ def _check_loss(loss, data, dtype):
     if loss.link == "softmax" and np.abs(to_host(y).sum(axis=-1) - 1.0).max() > 1e-6:
         raise ValueError(f"{loss.name} needs targets whose rows sum to one, as one-hot rows do.")
     w = np.linspace(1.0, 2.0, x.shape[0])
-    weights = from_host(w / w.sum(), x, dtype)
-    value, d = loss(x, y, weights)
+    cost = _cost_of(loss, y, from_host(w / w.sum(), x, dtype))
+    _, d, size = cost(x)
 
     def f(arrays):
-        return float(to_host(loss(from_host(arrays[0], x, dtype), y, weights)[0]))
+        return cost(from_host(arrays[0], x, dtype))[0]
 
     report = GradientReport(f"loss {loss.name}")
-    size = abs(float(to_host(value))) + float(np.abs(to_host(x)).mean())
-    measure(report, f, ["outputs"], [to_host(x)], [d], [None], dtype=dtype, size=size,
-            longest=x.shape[0] * x.shape[-1])  # fmt: skip
+    longest = x.shape[0] * x.shape[-1]
+    arrays = [("outputs", to_host(x), d, None)]
+    _compare(report, f, arrays, dtype=dtype, size=size, longest=longest)
     return report
 
 
@@ -316,11 +296,9 @@ def _check_estimator(estimator, data, dtype):
     store = layout.pack(params, xp=xp)
     trained = [leaf for leaf in layout.leaves if leaf.group.trained]
     buffers = {k: store[k] for k in store if k not in {leaf.name for leaf in trained}}
-    step = Step(
-        network, problem.loss, make_rule("sgd"), layout, n, dtype, penalised=alpha > 0,
-        decoupled=False,
-    )  # fmt: skip
-    plan = make_plan(step.rule, np.arange(n), batch_size=n, lr=0.0, seed=0, alpha=alpha)
+    rule, penalised = make_rule("sgd"), alpha > 0
+    step = Step(network, problem.loss, rule, layout, n, dtype, penalised=penalised, decoupled=False)
+    plan = make_plan(rule, np.arange(n), batch_size=n, lr=0.0, seed=0, alpha=alpha)
     hyper = to_device(plan, x, dtype).at(0)
     objective = engine.compile(full_gradient(step, xp=xp, kernels=engine.kernels))
 
@@ -328,20 +306,19 @@ def _check_estimator(estimator, data, dtype):
         moved = {leaf.name: from_host(a, x, dtype) for leaf, a in zip(trained, arrays[1:])}
         return objective(moved, buffers, Batch(from_host(arrays[0], x, dtype), targets, hyper))
 
-    arrays = [to_host(x), *(to_host(store[leaf.name]) for leaf in trained)]
-    total, _, grads = run(arrays)
+    host = [to_host(x), *(to_host(store[leaf.name]) for leaf in trained)]
+    total, _, grads = run(host)
     ctx = Ctx(xp, True, engine.kernels, hyper.weights, hyper.n_rows, hyper.key)
     outputs, caches = network.forward(params, x, ctx)
     d = problem.loss(outputs, targets, hyper.weights)[1]
-    gradients = [network.backward(params, d, caches, ctx)[0], *(grads[t.name] for t in trained)]
-    paths = [leaf.slots[0].path for leaf in trained]
-    report = GradientReport(type(estimator).__name__)
-    measure(
-        report, lambda a: float(to_host(run(a)[0])), ["X", *map(_parameter, paths)], arrays,
-        gradients, [None, *map(_layer, paths)], dtype=dtype,
-        size=abs(float(to_host(total))) + float(np.abs(to_host(outputs)).mean()),
-        longest=max([n, *(max(a.shape) for a in arrays)]),
-    )  # fmt: skip
-    fitted = hasattr(estimator, "coefs_")
-    report.notes.append("At the fitted weights" if fitted else "At the initial weights")
+    arrays = [("X", host[0], network.backward(params, d, caches, ctx)[0], None)]
+    for leaf, a in zip(trained, host[1:]):
+        path = leaf.slots[0].path
+        arrays.append((_parameter(path), a, grads[leaf.name], _layer(path)))
+    size = abs(float(to_host(total))) + float(np.abs(to_host(outputs)).mean())
+    longest = max(max(a.shape) for a in host)
+    report, cost = GradientReport(type(estimator).__name__), lambda a: float(to_host(run(a)[0]))
+    _compare(report, cost, arrays, dtype=dtype, size=size, longest=longest)
+    weights = "fitted weights" if hasattr(estimator, "coefs_") else "initial weights"
+    report.notes.append(f"At the {weights}")
     return report

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .report import ArrayCheck
+
 KINK = math.nan  # the derivative where there is none
 
 
@@ -20,45 +22,35 @@ class Slope(NamedTuple):
     error: float
 
 
-class Line(NamedTuple):
-    """How lines are measured: the unit roundoff of the function, and the largest step."""
+def slope_at_zero(g: Callable[[float], float], noise: float, eps: float, wanted=math.nan) -> Slope:
+    """Return g'(0); `noise`: the rounding error of one value of g, `eps`: its unit roundoff.
 
-    eps: float
-    step: float
-
-    @staticmethod
-    def of(dtype):
-        """Fourth-order differences are at their best at eps^(1/5) (Press et al. 2007, 5.7)."""
-        eps = float(np.finfo(dtype).eps)
-        return Line(eps, eps**0.2)
-
-    def slope(self, g: Callable[[float], float], noise: float, wanted=math.nan) -> Slope:
-        """Return g'(0); `noise`: the rounding error of one value of g.
-
-        Two step widths must agree; if they do not, a kink lies between, and the steps shrink until
-        it is outside. If it is at 0, or nearer than rounding lets one look, the answer is KINK.
-        Where the slope found is not `wanted`, smaller steps, with their wider bounds, are asked
-        too: many small kinks within a step look like a smooth bend.
-        """
-        zero, h, found = g(0.0), self.step, Slope(KINK, math.inf)
-        while noise / h < 1e-2 * max(abs(zero), noise / self.eps) and h > 1e-9:
-            wide, bend_wide, top = _central(g, zero, h)
-            near, bend, _ = _central(g, zero, h / 4)
-            rounding = 48 * max(noise, self.eps * top) / h
-            gap = abs(wide - near)
-            # A second difference over h halves (and more) with h, unless the slope jumps at 0.
-            jumps = bend > 0.5 * bend_wide and bend > rounding + 1e-6 * abs(near)
-            if not jumps and gap <= 1e-6 * abs(near) + rounding:
-                slope = Slope(near, rounding + gap)
-                if not abs(near - wanted) > slope.error:
-                    return slope
-                if abs(near - found.value) > slope.error + found.error:
-                    return Slope(KINK, math.inf)  # many kinks: no two steps see the same slope
-                if slope.error > 0.02 * abs(near):
-                    return found
-                found = slope if math.isnan(found.value) else found
-            h /= 16
-        return found
+    Two step widths must agree; if they do not, a kink lies between, and the steps shrink until
+    it is outside. If it is at 0, or nearer than rounding lets one look, the answer is KINK.
+    Where the slope found is not `wanted`, smaller steps, with their wider bounds, are asked
+    too: many small kinks within a step look like a smooth bend.
+    """
+    # Fourth-order differences are at their best at eps^(1/5) (Press et al. 2007, 5.7).
+    zero, h, found = g(0.0), eps**0.2, Slope(KINK, math.inf)
+    while noise / h < 1e-2 * max(abs(zero), noise / eps) and h > 1e-9:
+        wide, bend_wide, top = _central(g, zero, h)
+        near, bend, _ = _central(g, zero, h / 4)
+        rounding = 48 * max(noise, eps * top) / h
+        gap = abs(wide - near)
+        # A second difference over h halves (and more) with h, unless the slope jumps at 0.
+        jumps = bend > 0.5 * bend_wide and bend > rounding + 1e-6 * abs(near)
+        if not jumps and gap <= 1e-6 * abs(near) + rounding:
+            slope = Slope(near, rounding + gap)
+            if not abs(near - wanted) > slope.error:
+                return slope
+            if abs(near - found.value) > slope.error + found.error:
+                return Slope(KINK, math.inf)  # many kinks: no two steps see the same slope
+            if slope.error > 0.02 * abs(near):
+                return found
+            if math.isnan(found.value):
+                found = slope
+        h /= 16
+    return found
 
 
 def _central(g, zero, h):
@@ -81,11 +73,13 @@ def complex_step(f: Callable, line: Callable[[complex], list]) -> float | None:
             value = complex(np.asarray(value).reshape(()))
     except Exception:  # whatever a user's function says to complex numbers
         return None
-    return value.imag / 1e-30 if math.isfinite(abs(value)) else None
+    if not math.isfinite(abs(value)):
+        return None
+    return value.imag / 1e-30
 
 
-class Looked(NamedTuple):
-    """One array's derivatives: at single coordinates, and along random directions."""
+class Derivatives(NamedTuple):
+    """One array's measured derivatives: at single coordinates, and along random directions."""
 
     coordinates: np.ndarray  # flat indices
     slopes: np.ndarray  # KINK where there is none
@@ -115,72 +109,90 @@ class Looked(NamedTuple):
         n_kinks = int(kinks[: len(self.coordinates)].sum())
         return float(off[worst] / size), float(bound[worst] / size), ok, n_kinks
 
-
-def looked_at(found, size):
-    """Say at which coordinates an array of this size was looked."""
-    n = len(found.coordinates)
-    return f"all {size}" if n == size else f"{n} of {size:,}, 3 directions"
+    def where(self, size):
+        """Say at which coordinates of an array of this size they were measured."""
+        if not self.directions:
+            return f"all {size}"
+        return f"{len(self.coordinates)} of {size:,}, {len(self.directions)} directions"
 
 
 class Quotients:
     """Difference quotients of f over its arrays.
 
-    f: list of host arrays -> float; noise: the rounding error of a value of f. The complex step is
-    taken where f agrees with it along a direction; where a gradient disagrees, and at kinks,
-    differences have the last word.
+    f: list of host arrays -> float; noise: the rounding error of a value of f; limit: the largest
+    array that is measured at each coordinate; rtol: of a slope, what a gradient may be off. The
+    complex step is taken where f agrees with it along a direction; where a gradient disagrees, and
+    at kinks, differences have the last word.
     """
 
-    def __init__(self, f, arrays, dtype, noise, *, analytic=False, seed=0):
-        self.f, self.arrays, self.noise = f, arrays, noise
-        self.line, self.rng = Line.of(dtype), np.random.default_rng(seed)
+    def __init__(self, f, arrays, dtype, noise, limit, rtol, *, analytic=False):
+        self.f, self.arrays, self.noise, self.limit, self.rtol = f, arrays, noise, limit, rtol
+        self.eps, self.rng = float(np.finfo(dtype).eps), np.random.default_rng(0)
         self.complex = False
         if analytic:
             us = [self.rng.normal(size=a.shape) for a in arrays]
-            step = complex_step(f, lambda t: [a + t * u for a, u in zip(arrays, us)])
-            slope = self._slope(us)
+            at = lambda t: [a + t * u for a, u in zip(arrays, us)]
+            step, slope = complex_step(f, at), self._slope(at)
             self.complex = step is not None and abs(step - slope.value) <= (
                 slope.error + 1e-6 * abs(slope.value)
             )
 
-    def _slope(self, us, wanted=math.nan):
-        """Return the slope along directions, one an array (None: stays)."""
+    def _slope(self, at, wanted=math.nan):
+        """Return the slope of f along a line of arrays, t -> at(t)."""
 
         def g(t):
-            moved = [a if u is None else a + t * u for a, u in zip(self.arrays, us)]
-            return float(self.f([m.astype(a.dtype) for m, a in zip(moved, self.arrays)]))
+            return float(self.f([m.astype(a.dtype) for m, a in zip(at(t), self.arrays)]))
 
-        return self.line.slope(g, self.noise, wanted)
+        return slope_at_zero(g, self.noise, self.eps, wanted)
 
-    def look(self, i, gradient, *, limit, rtol) -> Looked:
-        """Measure array i: each coordinate up to `limit`, else some and three directions."""
-        a = self.arrays[i]
-        every, some = a.size <= limit, min(20, limit)
-        coordinates = np.arange(a.size) if every else self.rng.permutation(a.size)[:some]
-        analytic = np.asarray(gradient, np.float64).reshape(-1)
+    def _along(self, i, u):
+        """Return the line on which array i moves along u: t -> list of arrays."""
+        before, a, after = self.arrays[:i], self.arrays[i], self.arrays[i + 1 :]
+        return lambda t: [*before, a + t * u, *after]
 
+    def compare(self, i, name, gradient, atol=0.0, floor=0.0, kinks_pass=False):
+        """Return the Derivatives of array i and the ArrayCheck of a gradient of it.
+
+        A gradient of another shape, or that is not finite, is wrong; its error is NaN. `kinks_pass`
+        says whether one passes where no coordinate has a derivative.
+        """
+        a, wanted, compared = self.arrays[i], gradient, gradient
+        fits = gradient.shape == a.shape and bool(np.isfinite(gradient).all())
+        if not fits:
+            wanted, compared = np.full(a.shape, np.nan), np.zeros(a.shape)
+        found = self.derivatives(i, wanted)
+        error, bound, ok, kinks = found.compare(compared, self.rtol, atol, floor)
+        if not fits:
+            error = math.nan
+        ok = fits and (ok or (kinks_pass and kinks == a.size))
+        where = found.where(a.size)
+        return found, ArrayCheck(f"d{name}", ok, gradient.shape, error, bound, where, kinks)
+
+    def derivatives(self, i, gradient) -> Derivatives:
+        """Measure array i: each coordinate up to the limit, else some and three directions."""
+        a, analytic = self.arrays[i], np.asarray(gradient, np.float64).reshape(-1)
+        coordinates, n_directions = np.arange(a.size), 0
+        if a.size > self.limit:
+            coordinates, n_directions = self.rng.permutation(a.size)[: min(20, self.limit)], 3
         confirmed = 0  # how often differences agreed with a complex step that the gradient did not
 
-        def along(u, wanted):
+        def slope_along(u, wanted):
             nonlocal confirmed
-            step = complex_step(self.f, lambda t: self._moved(i, t * u)) if self.complex else None
-            if step is not None and (confirmed > 2 or abs(step - wanted) <= rtol * abs(step)):
+            at = self._along(i, u.reshape(a.shape))
+            if not self.complex or (step := complex_step(self.f, at)) is None:
+                return self._slope(at, wanted)
+            if confirmed > 2 or abs(step - wanted) <= self.rtol * abs(step):
                 return Slope(step, 0.0)
-            slope = self._slope([u if j == i else None for j in range(len(self.arrays))], wanted)
-            confirmed += step is not None and abs(step - slope.value) <= 1e-6 * abs(step)
+            slope = self._slope(at, wanted)
+            confirmed += abs(step - slope.value) <= 1e-6 * abs(step)
             return slope
 
         slopes = []
         for c in coordinates:
-            u = np.zeros(a.size)
-            u[c] = 1.0
-            slopes.append(along(u.reshape(a.shape), analytic[c] if len(analytic) > c else math.nan))
-        directions = []
-        for _ in range(0 if every else 3):
-            u = self.rng.normal(size=a.shape)
-            wanted = float(analytic @ u.reshape(-1)) if analytic.size == u.size else math.nan
-            directions.append((u, along(u, wanted)))
-        values = np.asarray([s.value for s in slopes])
-        return Looked(coordinates, values, np.asarray([s.error for s in slopes]), directions)
-
-    def _moved(self, i, step):
-        return [a + step if j == i else a for j, a in enumerate(self.arrays)]
+            unit = np.zeros(a.size)
+            unit[c] = 1.0
+            slopes.append(slope_along(unit, analytic[c]))
+        us = [self.rng.normal(size=a.size) for _ in range(n_directions)]
+        directions = [(u.reshape(a.shape), slope_along(u, float(analytic @ u))) for u in us]
+        values, errors = np.asarray(slopes, np.float64).reshape(-1, 2).T
+        return Derivatives(coordinates, values, errors, directions)

@@ -2,16 +2,17 @@
 
 import math
 import re
-from typing import Any
+from itertools import dropwhile
 
 import numpy as np
 
 from .code import Code
-from .differences import Quotients, looked_at
-from .identify import identify, structures
-from .mistakes import explain, told
-from .raised import explain_traceback
-from .report import ArrayCheck, GradientReport
+from .differences import Quotients
+from .exceptions_in_backward import explain_traceback
+from .identify import identify
+from .mistakes import find_mistakes
+from .report import GradientReport
+from .structure import structures
 from .verdicts import explain_array
 
 RTOL = 1e-6  # of an array's largest derivative: log(a + 1e-8) in a cost is no mistake
@@ -20,7 +21,7 @@ MEND = "Nothing else was checked: mend this first"
 
 def check_functions(forward, backward, params, X, y=None, *, dtype) -> GradientReport:
     """Check a user's own functions; see `check_gradients`."""
-    code = Code(forward, backward, params, X, y, dtype)
+    code = Code(forward, backward, params, (X,) if y is None else (X, y), dtype)
     report = GradientReport(f"{_name(forward)} and {_name(backward)}")
     cost, again = code.cost(code.arrays), code.cost(code.arrays)
     if not math.isfinite(abs(cost)):
@@ -31,7 +32,9 @@ def check_functions(forward, backward, params, X, y=None, *, dtype) -> GradientR
         return report
     eps = float(np.finfo(dtype).eps)
     if abs(cost - again) > 100 * eps * abs(cost):
-        report.add("state", None, _remembers(cost, again))
+        text = f"the same arguments cost {cost:.9g}, then {again:.9g}; start every array anew in "
+        text += "each call (and fix the seed of any random one)"
+        report.add("state", None, f"forward remembers the call before: {text}")
         report.notes.append(MEND)
         return report
     found = structures(code)
@@ -49,9 +52,9 @@ def check_functions(forward, backward, params, X, y=None, *, dtype) -> GradientR
     gradients = _settled(code, report, gradients, eps)
     if gradients is None:
         return report
-    wrong = _measure(code, report, gradients, cost, eps)
+    wrong = _wrong_arrays(code, report, gradients, cost, eps)
     if wrong:
-        _explain(code, report, found, wrong)
+        _diagnose(code, report, found, wrong)
     return report
 
 
@@ -59,47 +62,37 @@ def _name(f):
     return getattr(f, "__name__", type(f).__name__)
 
 
-def _remembers(first, second):
-    return (
-        f"forward remembers the call before: the same arguments cost {first:.9g}, then "
-        f"{second:.9g}; start every array anew in each call (and fix the seed of any random one)"
-    )
-
-
 def _settled(code, report, gradients, eps):
-    """Call again: a backward that adds to what it kept is told, and its share of a call taken."""
-
-    def equal(a, b):  # to rounding, which threads and cards do not repeat
-        if a is None or b is None or a.shape != b.shape:
-            return a is b
-        size = float(np.abs(a).max(initial=0.0))
-        return bool(np.all((np.abs(a - b) <= 100 * eps * size) | (np.isnan(a) & np.isnan(b))))
-
+    """Return the gradients of one call; where backward remembers calls, say so (None: no use)."""
     calls = [gradients, code.gradients(code.arrays), code.gradients(code.arrays)]
-    kept = [i for i, (a, b) in enumerate(zip(*calls[:2])) if not equal(a, b)]
+    of_each = list(zip(*calls))
+    kept = [i for i, (a, b, _) in enumerate(of_each) if not _equal(a, b, eps)]
     if not kept:
         return gradients
     names = ", ".join(f"d{code.names[i]}" for i in kept)
     text = f"backward keeps state between calls: {names} of the same arguments "
-    first, second, third = ([call[i] for i in kept] for call in calls)
-    grows = all(
-        all(g is not None for g in (a, b, c)) and a.shape == b.shape == c.shape and np.any(b - a)
-        and np.allclose(b - a, c - b, rtol=1e-6, atol=1e-6 * float(np.abs(b - a).max()))
-        for a, b, c in zip(first, second, third)
-    )  # fmt: skip
-    if not grows:
+    if not all(_grow(*of_each[i]) for i in kept):
         report.add("state", None, text + "differs from call to call")
         report.notes.append(MEND)
         return None
     report.add("state", None, text + "grows, each call adds to the sum of those before: start at 0")
-    inner = type(code).gradients
+    code.accumulated = kept
+    return code.gradients(code.arrays)
 
-    def fresh(arrays, X=None, y=None):
-        before, after = inner(code, arrays, X, y), inner(code, arrays, X, y)
-        return [b - a if i in kept else b for i, (a, b) in enumerate(zip(before, after))]
 
-    code.gradients = fresh
-    return fresh(code.arrays)
+def _equal(a, b, eps):
+    """Tell whether two gradients are equal to rounding, which threads and cards do not repeat."""
+    if a is None or b is None or a.shape != b.shape:
+        return a is b
+    size = float(np.abs(a).max(initial=0.0))
+    return bool(np.all((np.abs(a - b) <= 100 * eps * size) | (np.isnan(a) & np.isnan(b))))
+
+
+def _grow(a, b, c):
+    """Tell whether a gradient grows by the same array from call to call."""
+    if any(g is None or g.shape != a.shape for g in (a, b, c)) or not np.any(b - a):
+        return False
+    return np.allclose(b - a, c - b, rtol=1e-6, atol=1e-6 * float(np.abs(b - a).max()))
 
 
 def _points(code, report, gradients):
@@ -117,45 +110,41 @@ def _points(code, report, gradients):
     return points
 
 
-def _measure(code, report, gradients, cost, eps):
-    """Add a line an array, at the user's parameters and near them; return the wrong ones."""
+def _wrong_arrays(code, report, gradients, cost, eps):
+    """Add a line an array, at the user's parameters and near them; return the wrong ones.
+
+    Returns {name: (Derivatives, array, gradient)}.
+    """
     wrong: dict[str, tuple] = {}
     points = _points(code, report, gradients)
-    analytic = all(isinstance(leaf.like, np.ndarray | float) for leaf in code.leaves)
-    sizes = [np.size(a) for a in (code.host_X, *code.arrays)]
-    longest, work = max(sizes), sum(sizes)
-    limit = 400 if work < 20_000 else 30 if work < 1_000_000 else 5
+    analytic = all(isinstance(p.like, np.ndarray | float) for p in code.parameters)
+    sizes = [np.size(a) for a in (code.X, *code.arrays)]
+    longest = max(sizes)
     rtol = max(RTOL, 16 * eps * math.sqrt(longest))
     costs = [abs(code.cost(arrays)) for arrays, _, _ in points]
     flat = True  # whether the cost does not change with anything
     for (arrays, grads, where), size in zip(points, costs):
         noise = eps * (2 + math.sqrt(longest)) * max(size, 1e-3 * cost, eps)
-        quotients = Quotients(code.cost, arrays, code.dtype, noise, analytic=analytic)
-        for i, (name, g) in enumerate(zip(code.names, grads)):
+        quotients = Quotients(
+            code.cost, arrays, code.dtype, noise, _limit(sum(sizes)), rtol, analytic=analytic
+        )
+        for i, (name, a, given) in enumerate(zip(code.names, arrays, grads)):
             if name in wrong:
                 continue
-            a, given = arrays[i], g is not None
-            g = np.zeros(a.shape) if g is None else g
-            fits = _fits(g, a) and np.isfinite(g).all()
-            shaped = g.reshape(a.shape) if fits else np.full(a.shape, np.nan)
-            found = quotients.look(i, shaped, limit=limit, rtol=rtol)
-            flat = flat and not np.any(np.nan_to_num(found.slopes))
-            off, bound, ok, kinks = found.compare(
-                shaped if fits else np.zeros(a.shape), rtol, rtol, 1e-10 * max(costs)
+            g = np.zeros(a.shape) if given is None else given
+            # All kinks, as with zero biases, pass here: the parameters near these decide.
+            found, check = quotients.compare(
+                i, name, _shaped(g, a), rtol, 1e-10 * max(costs), not where and len(points) > 1
             )
-            # All kinks here, as with zero biases: the parameters near these decide.
-            ok = bool(fits and (ok or (not where and len(points) > 1 and kinks == a.size)))
-            looked = looked_at(found, a.size) + where
-            if not ok and not given:
+            flat = flat and not np.any(np.nan_to_num(found.slopes))
+            if given is None and not check.ok:
                 report.add("zero", None, f"backward returns no gradient of {name}")
-            elif not where or not ok:
-                report.checks = [c for c in report.checks if c.name != f"d{name}"]
-                report.checks.append(ArrayCheck(
-                    f"d{name}", ok, g.shape, off if fits else math.nan, bound, looked, kinks
-                ))  # fmt: skip
-            if not ok:
+            elif not where or not check.ok:
+                report.checks = [c for c in report.checks if c.name != check.name]
+                report.checks.append(check._replace(shape=g.shape, where=check.where + where))
+            if not check.ok:
                 wrong[name] = (found, a, g)
-            elif not where and given and not np.any(g) and kinks < a.size:
+            elif not where and given is not None and not np.any(g) and check.kinks < a.size:
                 report.notes.append(f"d{name} is 0 at the given parameters, and so says little")
     how = "the complex step" if quotients.complex else "central differences"
     report.notes.append(
@@ -169,63 +158,88 @@ def _measure(code, report, gradients, cost, eps):
     return wrong
 
 
-def _fits(g, a):
-    """Tell whether ``a - g`` has a's shape and no element is used twice."""
-    return _tail(g.shape) == _tail(a.shape)
+def _limit(work):
+    """Return the largest array that is measured at each coordinate; work: numbers in a call."""
+    if work < 20_000:
+        return 400
+    if work < 1_000_000:
+        return 30
+    return 5
 
 
-def _tail(shape):
-    return tuple(shape) if not shape or shape[0] != 1 else _tail(shape[1:])
+def _shaped(g, a):
+    """Return g in a's shape where only leading ones differ: then a - g uses no element twice."""
+    ours, theirs = (list(dropwhile(lambda m: m == 1, x.shape)) for x in (a, g))
+    return g.reshape(a.shape) if ours == theirs else g
 
 
-def _explain(code, report, found, wrong):
+def _diagnose(code, report, found, wrong):
     """Name the mistakes: by our own backward pass if the network is known, else array by array."""
+    _check_form(report, wrong)
+    if not wrong:
+        return
+    right = [i for i, name in enumerate(code.names) if name not in wrong]
+    for own in (False, True):  # on a few samples, and if these say otherwise than all, on all
+        network = identify(code, found, own=own)
+        mistakes = network and find_mistakes(network, right)
+        if mistakes is not None:
+            break
+    if mistakes is None:
+        _explain_arrays(code, report, wrong)
+        return
+    report.notes.append(f"Recognised: {network}")
+    if not own and any(kind.startswith(("factor", "regul")) for kind, _, _ in mistakes):
+        mistakes = _on_all_samples(code, found, right, mistakes)
+    for kind, layer, text in mistakes:
+        report.add(kind, layer, text)
+    if not report.mistakes:
+        names = ", ".join(f"d{name}" for name in wrong)
+        report.add("unknown", None, f"{names}: right elsewhere, wrong at the given parameters")
+    formulas = network.notation.formulas()
+    report.checks = [c._replace(formula=formulas.get(c.name, "")) for c in report.checks]
+
+
+def _check_form(report, wrong):
+    """Report gradients that are not finite, which are taken out, or of another number of axes."""
     for name, (_, a, g) in list(wrong.items()):
-        number = re.fullmatch(r"[A-Za-z_]+(\d+)", name)
-        layer = int(number[1]) if number else None
         if not np.isfinite(g).all():
-            report.add("unknown", layer, f"d{name} holds NaN or infinity")
+            report.add("unknown", _layer(name), f"d{name} holds NaN or infinity")
             del wrong[name]
         elif g.ndim != a.ndim and g.squeeze().shape == a.squeeze().shape:
             text = f"d{name} has shape {g.shape}, expected {a.shape} as {name}"
             if all(m == 1 or n in (1, m) for m, n in zip(a.shape[::-1], g.shape[::-1])):
                 shape = np.broadcast_shapes(g.shape, a.shape)
                 text += f": {name} - rate * d{name} would be {shape}"
-            report.add("shape", layer, text)
-    if not wrong:
-        return
-    mistakes: list | None = None
-    network: Any = None
-    right = [i for i, name in enumerate(code.names) if name not in wrong]
-    for own in (False, True):  # on a few samples, and if these say otherwise than all, on all
-        network = identify(code, found, own=own)
-        mistakes = None if network is None else told(network, right)
-        if mistakes is not None:
-            break
-    if mistakes is None:
-        _by_array(code, report, wrong)
-        return
-    report.notes.append(f"Recognised: {network}")
-    if not own and any(kind.startswith(("factor", "regul")) for kind, _, _ in mistakes):
-        # Numbers that go with the number of samples are told for the user's samples.
-        on_all = identify(code, found, own=True) if np.size(code.host_X) < 100_000 else None
-        again = None if on_all is None else told(on_all, right)
-        if again is not None:
-            few, many = ({m[:2] for m in found} for found in (mistakes, again))
-            # Fewer of them: the functions know how many samples there are.
-            mistakes = again if many == few or len(many) < len(few) else mistakes
-    explain(network, report, mistakes, wrong)
+            report.add("shape", _layer(name), text)
 
 
-def _by_array(code, report, wrong):
+def _layer(name):
+    """Return the layer that a name such as W2 or b_2 says, or None."""
+    number = re.fullmatch(r"[A-Za-z_]+(\d+)", name)
+    return int(number[1]) if number else None
+
+
+def _on_all_samples(code, found, right, mistakes):
+    """Return the mistakes with numbers that hold for the user's number of samples."""
+    if np.size(code.X) >= 100_000:
+        return mistakes
+    network = identify(code, found, own=True)
+    again = network and find_mistakes(network, right)
+    if again is None:
+        return mistakes
+    few, many = ({m[:2] for m in found} for found in (mistakes, again))
+    # Fewer of them: the functions know how many samples there are.
+    return again if many == few or len(many) < len(few) else mistakes
+
+
+def _explain_arrays(code, report, wrong):
     """Say what each array shows by itself."""
     report.notes.append(
         "The network was not recognised from its cost, so only what each array shows by itself is "
         "said"
     )
-    n = max(np.shape(code.host_X), default=1)
-    for name, (looked, a, g) in wrong.items():
+    n = max(np.shape(code.X), default=1)
+    for name, (derivatives, a, g) in wrong.items():
         others = {k: v[0] for k, v in wrong.items() if k != name and v[1].shape == a.shape}
-        kind, text = explain_array(name, looked, a, g, others, RTOL, n)
-        number = re.fullmatch(r"[A-Za-z_]+(\d+)", name)
-        report.add(kind, int(number[1]) if number else None, text)
+        kind, text = explain_array(name, derivatives, a, g, others, RTOL, n)
+        report.add(kind, _layer(name), text)

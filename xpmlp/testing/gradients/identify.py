@@ -1,22 +1,22 @@
-"""Which network is it? Sizes and orientation from shapes; activations and loss from the cost.
+"""Which network is it? Activations, loss and penalty, recognised from the user's cost.
 
 K points (random parameters), n samples, layers 1 ... L. Everything here stands in our own form:
 rows are samples, W (K, n_in, n_out), b (K, 1, n_out); `Structure` says how the user's form differs.
 """
 
 import itertools
-import re
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ...arrays import from_host, is_array
+from ...arrays import from_host, is_array, is_numpy
 from ...nn.activations import ACTIVATIONS, ActivationFunction
 from ...nn.losses import softmax
-from .candidates import hidden_errors, output_errors
+from .candidates import our_errors
 from .code import host_array
 from .notation import Notation
+from .structure import Structure
 
 WRONG_SIGN = ActivationFunction(
     "logistic with the sign of z wrong",
@@ -27,91 +27,12 @@ SOFTMAX = ActivationFunction("softmax", softmax, lambda da, z, a, xp: da * a * (
 EXP = ActivationFunction("exp", lambda z, xp: xp.exp(z), lambda da, z, a, xp: da * a)
 HIDDEN = (*ACTIVATIONS.values(), WRONG_SIGN)
 COMMON = tuple(ACTIVATIONS[n] for n in ("logistic", "tanh", "relu", "identity", "leaky_relu"))
-OUTPUT = (
-    *(ACTIVATIONS[n] for n in ("identity", "logistic", "tanh", "relu", "softplus")),
-    SOFTMAX, EXP, WRONG_SIGN,
-)  # fmt: skip
+OUTPUT = tuple(ACTIVATIONS[n] for n in ("identity", "logistic", "tanh", "relu", "softplus"))
+OUTPUT += SOFTMAX, EXP, WRONG_SIGN
 LOG_EPS = (0.0, 1e-15, 1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5)
+FEW_SAMPLES = (7, 11, 13, 17, 19, 23, 29, 31)
+EXACT = {"float64": 1e-10, "float32": 3e-5}  # how far equal costs are apart, over their size
 TINY = 1e-300
-
-
-class Structure(NamedTuple):
-    """How the user's arrays make a chain of layers."""
-
-    weights: tuple[int, ...]  # their numbers among the arrays, by layer
-    biases: tuple[int | None, ...]
-    columns: bool  # samples stand in columns
-    turned: bool  # W is (n_out, n_in)
-    sizes: tuple[int, ...]  # of the inputs and of each layer
-    n: int
-
-
-def structures(code):
-    """Return every way to read the arrays as a chain of layers from X to y; likely ones first."""
-
-    def oddness(s):
-        gaps = {None if b is None else b - w for w, b in zip(s.weights, s.biases)}
-        return None in gaps, list(s.weights) != sorted(s.weights), len(gaps)
-
-    return sorted(dict.fromkeys(_structures(code)), key=oddness)
-
-
-def _structures(code):
-    X = np.asarray(host_array(code.X))
-    if X.ndim != 2:
-        return
-    for weights, biases in _roles(code.names, code.arrays):
-        for columns, turned in itertools.product((False, True), (False, True)):
-            n, size = X.shape[::-1] if columns else X.shape
-            sizes = [size]
-            for i in weights:
-                n_in, n_out = code.arrays[i].shape[:: -1 if turned else 1]
-                sizes += [n_out] if n_in == sizes[-1] else []
-            fits = len(sizes) == len(weights) + 1 and all(
-                i is None or code.arrays[i].size == h for i, h in zip(biases, sizes[1:])
-            )
-            found = Structure(tuple(weights), tuple(biases), columns, turned, tuple(sizes), n)
-            if fits and (code.y is None or _targets(code.y, found) is not None):
-                yield found
-
-
-def _roles(names, arrays):
-    """Yield (weights, biases): the numbers of the arrays that they may be, by layer."""
-    flat = [i for i, a in enumerate(arrays) if a.ndim != 2]
-    thin = [i for i, a in enumerate(arrays) if a.ndim == 2 and 1 in a.shape]
-    known = {
-        i: bool(m[1]) for i, name in enumerate(names) if (m := re.match(r"(?i)(w|theta)|b", name))
-    }
-    for choice in itertools.product((False, True), repeat=min(len(thin), 6)):
-        bias = {*flat, *(i for i, is_bias in zip(thin, choice) if is_bias)}
-        if any(i in known and known[i] == (i in bias) for i in range(len(arrays))):
-            continue
-        weights = [i for i in range(len(arrays)) if i not in bias]
-        offsets: list[int | None] = [i for i in range(len(arrays)) if i in bias]
-        if not weights or len(offsets) > len(weights):
-            continue
-        if len(offsets) not in (0, len(weights)):  # by the number in the name, as in W2 and b2
-            number = [re.sub(r"\D", "", name) for name in names]
-            by_number = {number[i]: i for i in bias}
-            offsets = [by_number.get(number[i]) for i in weights]
-        offsets = offsets or [None] * len(weights)
-        pairs = list(zip(weights, offsets))
-        orders = itertools.permutations(pairs) if len(pairs) <= 4 else [pairs, pairs[::-1]]
-        yield from (tuple(zip(*order)) for order in orders)
-
-
-def _targets(y, structure):
-    """Return y as rows (n, n_outputs) in float64; None if it does not fit."""
-    y, n, c = np.asarray(host_array(y)), structure.n, structure.sizes[-1]
-    if y.dtype.kind not in "biuf":
-        return None
-    if y.ndim == 2 and y.shape == ((c, n) if structure.columns else (n, c)):
-        return np.asarray(y.T if structure.columns else y, np.float64)
-    if y.size == n and c == 1:
-        return np.asarray(y, np.float64).reshape(n, 1)
-    if y.size == n and y.dtype.kind in "iu" and y.min() >= 0 and y.max() < c:
-        return np.eye(c)[y.reshape(-1)]
-    return None
 
 
 @dataclass
@@ -123,93 +44,94 @@ class Points:
     arrays: list  # K lists of the user's arrays
     data: tuple  # X and y as the user's functions take them
     x: np.ndarray  # (n, n_in)
-    y: np.ndarray | None
+    y: np.ndarray  # (n, n_outputs)
     W: list  # of each layer (K, n_in, n_out)
-    b: list  # (K, 1, n_out), or None
+    b: list  # (K, 1, n_out), zeros where the layer has none
     n_user: int  # samples in the user's data
 
     @property
     def costs(self):
         """The user's costs (K,)."""
-        return np.asarray([float(self.code.cost(a, *self.data)) for a in self.arrays])
+        return np.asarray([float(self.code.cost(a, self.data)) for a in self.arrays])
 
     def gradients(self, few):
         """Return the user's gradients at `few` points, (few, ...); None where of no use."""
-        found = [self.code.gradients(a, *self.data) for a in self.arrays[:few]]
-        out: list = []
-        for a, parts in zip(self.code.arrays, zip(*found)):
-            if any(g is None or g.shape != parts[0].shape for g in parts):
-                out.append(None)
-                continue
-            g = np.stack(parts).astype(np.float64)
-            if g.ndim - 1 != a.ndim and g[0].squeeze().shape == a.squeeze().shape:
-                g = g.reshape(len(g), *a.shape)  # its number of axes is another mistake
-            out.append(g)
-        return out
+        found = [self.code.gradients(a, self.data) for a in self.arrays[:few]]
+        return [_stacked(parts, a) for parts, a in zip(zip(*found), self.code.arrays)]
 
 
-def _probe(code, structure, own):
-    """Return Points on a few samples whose number is no layer's size, or on all of the user's."""
-    if own:
-        return _points(code, structure, (), structure.n)
+def _stacked(parts, a):
+    """Return the gradients of array `a` at several points as one array, None if they differ."""
+    if any(g is None or g.shape != parts[0].shape for g in parts):
+        return None
+    g = np.stack(parts).astype(np.float64)
+    if g.ndim - 1 != a.ndim and g[0].squeeze().shape == a.squeeze().shape:
+        return g.reshape(len(g), *a.shape)  # its number of axes is another mistake
+    return g
+
+
+def _on_few_samples(code, structure):
+    """Return Points on a few samples, their number no layer's size; None if they are refused."""
     n, rng = structure.n, np.random.default_rng(7)
-    few = next(k for k in (7, 11, 13, 17, 19, 23, 29, 31) if k not in structure.sizes)
+    few = next(k for k in FEW_SAMPLES if k not in structure.sizes)
     rows = np.linspace(0, n - 1, few).round().astype(int)
-    X = np.asarray(host_array(code.X))
-    x = np.take(X, rows, axis=1 if structure.columns else 0)
+    x = np.take(code.X, rows, axis=int(structure.columns))
     if n < few:  # the same sample twice would hide a sum
-        x = x + 0.3 * (np.std(X) + 0.1) * rng.normal(size=x.shape)
-    y = None if code.y is None else np.asarray(host_array(code.y))
-    if y is not None:
-        (axis,) = [i for i, size in enumerate(y.shape) if size == n][
-            -1 if structure.columns else 0 :
-        ][:1]
-        y = np.take(y, rows, axis=axis)
-    x = x.astype(code.dtype)
-    data = tuple(
-        a if isinstance(like, np.ndarray) or not is_array(like) else from_host(a, like)
-        for a, like in ((x, code.X), (y, code.y)) if a is not None
-    )  # fmt: skip
-    small = structure._replace(n=few)
-    points = _points(code, small, data, structure.n)
+        x = x + 0.3 * (np.std(code.X) + 0.1) * rng.normal(size=x.shape)
+    axes = [i for i, size in enumerate(code.y.shape) if size == n]
+    if structure.columns:  # as many outputs as samples: the samples stand in the other axis
+        axes.reverse()
+    host = x.astype(code.dtype), np.take(code.y, rows, axis=axes[0])
+    data = tuple(_in_library_of(like, a) for like, a in zip(code.data, host))
+    points = _points(code, structure._replace(n=few), data)
+    return points if _takes_samples(points) else None
+
+
+def _in_library_of(like, a):
+    if is_array(like) and not is_numpy(like):
+        return from_host(a, like)
+    return a
+
+
+def _takes_samples(points):
+    """Tell whether the functions take the points' number of samples: by costs and shapes."""
+    code, n = points.code, points.n_user
     try:
         with np.errstate(all="ignore"):
             usable = np.isfinite(points.costs).all()
-            ours = [g is not None and g.shape[1:] for g in points.gradients(2)]
+            shapes = [g is not None and g.shape[1:] for g in points.gradients(2)]
         theirs = [g is not None and g.shape for g in code.gradients(code.arrays)]
-        # The functions may know their number of samples: then the shapes tell.
-        swap = {structure.n: few} if structure.n > 1 else {}
-        expected = [s and tuple(swap.get(k, k) for k in s) for s in theirs]
-        usable = usable and (ours in (theirs, expected))
     except Exception:  # they may refuse another number of samples in any way
-        usable = False
-    return points if usable else _points(code, structure, (), structure.n)
+        return False
+    # The functions may know their number of samples: then the shapes tell.
+    expected = theirs
+    if n > 1:
+        expected = [s and tuple({n: points.structure.n}.get(k, k) for k in s) for s in theirs]
+    return usable and shapes in (theirs, expected)
 
 
-def _points(code, structure, data, n_user):
-    rng = np.random.default_rng(3)
-    x = np.asarray(host_array(data[0] if data else code.X), np.float64)
-    x = x.T if structure.columns else x
-    y = data[1] if len(data) > 1 else code.y
-    y = None if y is None else _targets(y, structure)
-    n_layers = len(structure.weights)
+def _points(code, structure, data):
+    """Draw parameters of a usual size for layers that get inputs of a usual size."""
+    rng, s = np.random.default_rng(3), structure
+    x = np.asarray(s.rows(host_array(data[0])), np.float64)
+    y = s.targets(host_array(data[1]))
+    n_layers = len(s.weights)
     many = n_layers + 7
-    W: list = []
-    b: list = []
+    W, b = [], []
     drawn = [[np.array(a) for a in code.arrays] for _ in range(many)]
-    scale = max(float(np.sqrt(np.mean(x * x))), 1e-12)
-    for k in range(n_layers):
-        n_in, n_out = structure.sizes[k : k + 2]
-        w = 1.4 * rng.normal(size=(many, n_in, n_out)) / np.sqrt(n_in) / (1.0 if k else scale)
-        W.append(w)
-        for p in range(many):
-            drawn[p][structure.weights[k]] = w[p].T.copy() if structure.turned else w[p].copy()
-        i = structure.biases[k]
+    scales = [max(float(np.sqrt(np.mean(x * x))), 1e-12), *[1.0] * (n_layers - 1)]
+    for n_in, n_out, i, j, scale in zip(s.sizes, s.sizes[1:], s.weights, s.biases, scales):
+        weights = 1.4 * rng.normal(size=(many, n_in, n_out)) / np.sqrt(n_in) / scale
         offsets = 0.5 * rng.normal(size=(many, 1, n_out))
-        b.append(None if i is None else offsets)
-        for p in range(many if i is not None else 0):
-            drawn[p][i] = offsets[p].reshape(code.arrays[i].shape)
-    return Points(code, structure, drawn, data, x, y, W, b, n_user)
+        if j is None:
+            offsets[:] = 0.0
+        for arrays, w, offset in zip(drawn, weights, offsets):
+            arrays[i] = s.weight(w).copy()
+            if j is not None:
+                arrays[j] = offset.reshape(code.arrays[j].shape)
+        W.append(weights)
+        b.append(offsets)
+    return Points(code, s, drawn, data, x, y, W, b, len(s.rows(code.X)))
 
 
 @dataclass(eq=False)
@@ -230,45 +152,42 @@ class Identified:
         s = self.points.structure
         chain = " -> ".join(map(str, s.sizes))
         names = ", ".join(a.name for a in self.activations)
-        where = f"samples in {'columns' if s.columns else 'rows'}"
-        weights = f"weights ({'n_out, n_in' if s.turned else 'n_in, n_out'})"
-        penalty = " with an L2 penalty" if any(self.l2) or self.l2_bias else ""
-        return f"{chain} ({names}), {self.loss.replace('_', ' ')}{penalty}, {where}, {weights}"
+        penalty = " with an L2 penalty" * (any(self.l2) or self.l2_bias != 0.0)
+        where = "columns" if s.columns else "rows"
+        weights = "n_out, n_in" if s.turned else "n_in, n_out"
+        loss = self.loss.replace("_", " ")
+        return f"{chain} ({names}), {loss}{penalty}, samples in {where}, weights ({weights})"
 
     def __post_init__(self):
-        z, a = forward(self.points, self.activations)
-        self.z, self.a = [v[: self.FEW] for v in z], [v[: self.FEW] for v in a]  # a[0] is X
-        self.notation = Notation(self)
-        self.slopes: dict = {}  # layer -> its derivative and the known changes of it
         self.W = [W[: self.FEW] for W in self.points.W]
-        self.b = [None if b is None else b[: self.FEW] for b in self.points.b]
+        self.b = [b[: self.FEW] for b in self.points.b]
+        self.parameters = {"W": self.W, "b": self.b}
+        self.z, self.a = forward(self.points.x, self.W, self.b, self.activations)  # a[0] is X
+        self.notation = Notation(self.points)
+        self.slopes: dict = {}  # layer -> its derivative and the known changes of it
 
     def here(self):
         """Return [(role, layer, value)] at the user's own parameters and data, in our form."""
-        s, code = self.points.structure, self.points.code
-        W = [code.arrays[i].T if s.turned else code.arrays[i] for i in s.weights]
-        b = [None if i is None else code.arrays[i].reshape(1, -1) for i in s.biases]
-        x, whole = np.asarray(host_array(code.X), np.float64), s._replace(n=self.points.n_user)
-        x, y = x.T if s.columns else x, _targets(code.y, whole)
-        own = replace(self.points, structure=whole, x=x, y=y, W=[w[None] for w in W],
-                      b=[None if v is None else v[None] for v in b])  # fmt: skip
-        there = replace(self, points=own)
+        code, s = self.points.code, self.points.structure._replace(n=self.points.n_user)
+        W = [s.weight(code.arrays[i])[None] for i in s.weights]
+        b = [np.zeros((1, 1, h)) for h in s.sizes[1:]]
+        for k, i in enumerate(s.biases):
+            if i is not None:
+                b[k] = code.arrays[i].reshape(1, 1, -1)
+        x, y = np.asarray(s.rows(code.X), np.float64), s.targets(code.y)
+        there = replace(self, points=replace(self.points, structure=s, x=x, y=y, W=W, b=b))
+        error = there.a[-1] - y
         found = [("W", k, w) for k, w in enumerate(W, 1)]
-        found += [("A", k, a[0]) for k, a in enumerate(there.a)]
-        error = there.a[-1][0] - y
-        dZ = next(output_errors(there)).array
-        found += [("dZ", len(W), e) for e in (error, dZ[0])]
-        for k in range(len(W) - 1, 0, -1):
-            dZ = next(hidden_errors(there, {k + 1: dZ}, k)).array
-            found.append(("dZ", k, dZ[0]))
-        return found
+        found += [("A", k, a) for k, a in enumerate(there.a)]
+        found += [("dZ", len(W), error), *(("dZ", k, dZ) for k, dZ in our_errors(there).items())]
+        return [(role, k, value[0]) for role, k, value in found]
 
 
-def forward(points, activations):
+def forward(x, W, b, activations):
     """Run our own forward pass at all points: lists z (of layers 1 ... L) and a (0 ... L)."""
-    z, a = [], [points.x[None]]
-    for W, b, f in zip(points.W, points.b, activations):
-        z.append(a[-1] @ W + (0.0 if b is None else b))
+    z, a = [], [x[None]]
+    for weights, offsets, f in zip(W, b, activations):
+        z.append(a[-1] @ weights + offsets)
         a.append(f.forward(z[-1], np))
     return z, a
 
@@ -289,12 +208,14 @@ def identify(code, found, own=False):
     found: the structures that it may have; own: look at all of the user's samples, not at a few.
     One activation for all hidden layers is tried in each structure before mixed ones.
     """
-    probes = [] if code.y is None else [_probe(code, s, own) for s in found]
-    trials = [_Trial(points) for points in probes]
-    for mixed in (False, True):
+    trials = []
+    for structure in found:
+        points = None if own else _on_few_samples(code, structure)
+        trials.append(_Trial(points or _points(code, structure, code.data)))
+    for chains_of in (_plain_chains, _mixed_chains):
         for trial in trials:
-            for hidden, a in _hidden(trial.points, mixed):
-                network = trial.network(hidden, a)
+            for hidden in chains_of(trial.points):
+                network = trial.network(hidden)
                 if network is not None:
                     return network
     return None
@@ -305,46 +226,51 @@ class _Trial:
 
     def __init__(self, points):
         self.points, self.costs = points, points.costs
-        penalties = [np.sum(W**2, axis=(-2, -1)) for W in points.W]
-        biases = [np.sum(b**2, axis=(-2, -1)) for b in points.b if b is not None]
-        extra = [*penalties, *([sum(biases)] if biases else []), np.ones_like(self.costs)]
-        self.extra = np.stack(extra, axis=1) / np.max(extra, axis=1)
-        self.units = np.max(extra, axis=1)
-        q, _ = np.linalg.qr(self.extra)
+        terms = [np.sum(W**2, axis=(-2, -1)) for W in points.W]
+        terms.append(np.ones_like(self.costs))
+        if any(i is not None for i in points.structure.biases):
+            terms.append(sum(np.sum(b**2, axis=(-2, -1)) for b in points.b))
+        self.units = np.max(terms, axis=1)
+        self.penalties = np.stack(terms, axis=1) / self.units
+        q, _ = np.linalg.qr(self.penalties)
         self.rest = np.eye(len(self.costs)) - q @ q.T  # takes any penalty out
         self.bare = self.rest @ self.costs
-        self.exact = 1e-10 if points.code.dtype == "float64" else 3e-5
+        self.exact = EXACT[points.code.dtype]
 
-    def network(self, hidden, a):
-        """Return the network of these hidden layers, whose last one gives a, if there is one."""
+    def network(self, hidden):
+        """Return the network with these activations of the hidden layers, if there is one."""
         points = self.points
         if np.ptp(self.costs) <= 1e-12 * np.abs(self.costs).max():
             return None
-        b = points.b[-1]
+        a = forward(points.x, points.W, points.b, hidden)[1][-1]
         with np.errstate(all="ignore"):
-            z = a @ points.W[-1] + (0.0 if b is None else b)
+            z = a @ points.W[-1] + points.b[-1]
         for last in OUTPUT:
             with np.errstate(all="ignore"):
-                out, near = last.forward(z, np), list(LOG_EPS[:1])
+                out = last.forward(z, np)
+            near = False
             for eps in LOG_EPS:
-                for loss, data in data_costs(out, points.y, eps) if eps in near else ():
-                    close = _off(self.bare, self.rest @ data)
-                    if close <= self.exact:
+                for loss, data in data_costs(out, points.y, eps):
+                    off = _off(self.bare, self.rest @ data)
+                    if off <= self.exact:
                         return self._identified((*hidden, last), loss, data, eps)
-                    if close < 1e-3 and loss.endswith("log_loss"):
-                        near = list(LOG_EPS)  # log(a + 1e-8) or so
+                    near = near or (off < 1e-3 and loss.endswith("log_loss"))
+                if not near:  # else it may be log(a + 1e-8) or so
+                    break
         return None
 
     def _identified(self, chain, loss, data, eps):
-        c, n = [float(data @ self.costs / (data @ data))], len(self.points.W)
+        """Return the network; its scale and penalties are least squares of the costs."""
+        c, n = np.asarray([data @ self.costs / (data @ data)]), len(self.points.W)
         if _off(self.costs, data) > self.exact:
-            basis = np.concatenate([data[:, None] / abs(data).max(), self.extra], axis=1)
+            largest = abs(data).max()
+            basis = np.concatenate([data[:, None] / largest, self.penalties], axis=1)
             c = np.linalg.lstsq(basis, self.costs, rcond=None)[0]
             c[np.abs(c) < 10 * self.exact * abs(c[0])] = 0.0
-            c /= [abs(data).max(), *self.units]
-        c = [*map(float, c), *[0.0] * (n + 1)]
-        of_biases = c[n + 1] if any(b is not None for b in self.points.b) else 0.0
-        return Identified(self.points, chain, loss, c[0], tuple(c[1 : n + 1]), of_biases, eps)
+            c /= [largest, *self.units]
+        # The scale, a factor for each layer's weights, a constant, a factor for the biases.
+        scale, *l2 = [*map(float, c), *[0.0] * (n + 2)]
+        return Identified(self.points, chain, loss, scale, tuple(l2[:n]), l2[n + 1], eps)
 
 
 def _off(costs, data):
@@ -356,40 +282,37 @@ def _off(costs, data):
     return float(np.abs(rest).max()) / (float(np.abs(costs).max()) or TINY)
 
 
-def _hidden(points, mixed):
-    """Yield (activations of the hidden layers, the last one's values): alike or seen, or mixed."""
+def _plain_chains(points):
+    """Return activations for the hidden layers: seen in the intermediate values, or all alike."""
+    n, seen = len(points.W) - 1, _seen(points)
+    chains = [(f,) * n for f in HIDDEN]
+    if len(seen) == n:
+        chains.insert(0, seen)
+    return dict.fromkeys(chains)
+
+
+def _mixed_chains(points):
     n = len(points.W) - 1
-    if mixed:
-        if 2 <= n <= 4:
-            yield from _mixed(points, (), points.x[None])
-        return
-    for chain in (_seen(points), *((f,) * n for f in (HIDDEN if n else HIDDEN[:1]))):
-        if len(chain) == n:
-            yield chain, forward(points, chain)[1][-1]
-
-
-def _mixed(points, chain, a):
-    k = len(chain)
-    if k == len(points.W) - 1:
-        yield from [(chain, a)] if len(set(chain)) > 1 else []
-        return
-    z = a @ points.W[k] + (0.0 if points.b[k] is None else points.b[k])
-    for f in COMMON:
-        yield from _mixed(points, (*chain, f), f.forward(z, np))
+    if n > 4:
+        return []
+    return [chain for chain in itertools.product(COMMON, repeat=n) if len(set(chain)) > 1]
 
 
 def _seen(points):
-    """Return the hidden activations that the user's intermediate values show."""
-    values = points.code.run(points.arrays[0], *points.data)[1].values()
-    values = [np.asarray(host_array(v)) for v in values]
+    """Return the hidden activations that the user's intermediate values show, () if they do not."""
+    values = points.code.run(points.arrays[0], points.data)[1].values()
+    values = [v for v in map(host_array, values) if v.ndim == 2]
     found: list = []
-    for _ in points.W[1:] if values else ():
-        z = forward(points, (*found, HIDDEN[0]))[0][-1][0]
-        for f in HIDDEN:
-            with np.errstate(all="ignore"):
-                a = f.forward(z, np)
-            near = (v for v in values if v.shape in (a.shape, a.T.shape) and v.ndim == 2)
-            if any(np.allclose(v, a if v.shape == a.shape else a.T, atol=1e-12) for v in near):
-                found.append(f)
-                break
+    for _ in points.W[1:]:
+        z = forward(points.x, points.W, points.b, (*found, HIDDEN[0]))[0][-1][0]
+        with np.errstate(all="ignore"):
+            made = [(f, f.forward(z, np)) for f in HIDDEN]
+        like = (f for f, a in made if any(_close(v, a) or _close(v, a.T) for v in values))
+        found.append(next(like, None))
+        if found[-1] is None:
+            return ()
     return tuple(found)
+
+
+def _close(a, b):
+    return a.shape == b.shape and np.allclose(a, b, atol=1e-12)

@@ -8,13 +8,11 @@ from .verdicts import name_ratio
 class Notation:
     """Names of a recognised network's arrays, in the user's orientation."""
 
-    def __init__(self, network):
-        self.network, self.points = network, network.points
-        self.s = network.points.structure
-        self.n = network.points.n_user
+    def __init__(self, points):
+        self.code, self.s, self.n = points.code, points.structure, points.n_user
 
     def _name(self, i, role):
-        name = self.points.code.names[i]
+        name = self.code.names[i]
         return role if re.match(r"params(\[|$)", name) else name
 
     def weight(self, k):
@@ -25,6 +23,10 @@ class Notation:
         """Name the biases of layer k."""
         i = self.s.biases[k - 1]
         return f"b{k}" if i is None else self._name(i, f"b{k}")
+
+    def parameter(self, kind, k):
+        """Name the weights ("W") or biases ("b") of layer k."""
+        return {"W": self.weight, "b": self.bias}[kind](k)
 
     def input(self, k):
         """Name what layer k gets."""
@@ -40,54 +42,65 @@ class Notation:
 
     def bias_shape(self, k):
         """Return the shape of the user's biases of layer k."""
-        return self.points.code.arrays[self.s.biases[k - 1]].shape
+        return self.code.arrays[self.s.biases[k - 1]].shape
 
     def shape(self, array):
         """Return the shape of an array of weights, or of a gradient of them, as the user's."""
-        shape = [self.n if size == self.s.n else size for size in array.shape[1:]]
-        return tuple(shape[::-1] if self.s.turned and len(shape) == 2 else shape)
+        if array.ndim == 3:
+            array = self.s.weight(array)
+        return tuple(self.n if size == self.s.n else size for size in array.shape[1:])
 
-    def _dims(self, k):
-        """Return the shape of layer k's values."""
-        n, h = self.n, self.s.sizes[k]
-        return f"({h},{n})" if self.s.columns else f"({n},{h})"
+    def _values(self, k):
+        """Write the shape of layer k's values."""
+        return _shape(self.n, self.s.sizes[k], self.s.columns)
+
+    def _weights(self, k):
+        """Write the shape of layer k's weights."""
+        return _shape(self.s.sizes[k - 1], self.s.sizes[k], self.s.turned)
 
     def formulas(self):
         """Return the right formula of each array by its name, with shapes."""
-        found = {}
-        for k in range(1, len(self.s.weights) + 1):
-            back = f";  {self.sent_back(k)}" if k < len(self.s.weights) else ""
-            found[f"d{self._key(self.s.weights[k - 1])}"] = self.product(k) + back
-            if self.s.biases[k - 1] is not None:
+        found, names = {}, self.code.names
+        for k, (i, j) in enumerate(zip(self.s.weights, self.s.biases), 1):
+            found[f"d{names[i]}"] = self.product(k)
+            if k < len(self.s.weights):
+                found[f"d{names[i]}"] += f";  {self.sent_back(k)}"
+            if j is not None:
                 shape = str(self.bias_shape(k)).replace(" ", "")
-                total = f"sum of dZ{k} over the samples"
-                text = f"d{self.bias(k)} = {total}   {self._dims(k)} -> {shape}"
-                found[f"d{self._key(self.s.biases[k - 1])}"] = text
+                total = f"d{self.bias(k)} = sum of dZ{k} over the samples"
+                found[f"d{names[j]}"] = f"{total}   {self._values(k)} -> {shape}"
         return found
-
-    def _key(self, i):
-        return self.points.code.names[i]
 
     def product(self, k):
         """Write the weight gradient of layer k."""
-        x, dz, (n_in, n_out) = self.input(k), f"dZ{k}", self.s.sizes[k - 1 : k + 1]
-        shapes = f"({n_out},{n_in})" if self.s.turned else f"({n_in},{n_out})"
-        one, two = (x, self._dims(k - 1)), (dz, self._dims(k))
-        if self.s.turned:
-            one, two = two, one
-        # Samples are summed over: they stand inside.
-        at = ("", "^T") if self.s.columns else ("^T", "")
-        left = f"{one[0]}{at[0]} @ {two[0]}{at[1]}"
-        return f"d{self.weight(k)} = {left}   {one[1]}{at[0]} {two[1]}{at[1]} -> {shapes}"
+        turn = self.s.turned == self.s.columns  # the samples, which are summed over, stand inside
+        x = _factor(self.input(k), self._values(k - 1), turn)
+        dZ = _factor(f"dZ{k}", self._values(k), not turn)
+        text, shapes = _product(x, dZ, self.s.turned)
+        return f"d{self.weight(k)} = {text}   {shapes} -> {self._weights(k)}"
 
     def sent_back(self, k):
         """Write the error at layer k, from that of layer k + 1."""
-        n_in, n_out = self.s.sizes[k : k + 2]
-        w = f"({n_out},{n_in})" if self.s.turned else f"({n_in},{n_out})"
-        at = "^T" if self.s.turned == self.s.columns else ""
-        parts = [(f"{self.weight(k + 1)}{at}", f"{w}{at}"), (f"dZ{k + 1}", self._dims(k + 1))]
-        if not self.s.columns:
-            parts.reverse()
-        left = " @ ".join(p for p, _ in parts)
-        shapes = " ".join(p for _, p in parts)
-        return f"dZ{k} = ({left}) * f'(Z{k})   {shapes} -> {self._dims(k)}"
+        turn = self.s.turned == self.s.columns
+        W = _factor(self.weight(k + 1), self._weights(k + 1), turn)
+        dZ = _factor(f"dZ{k + 1}", self._values(k + 1), False)
+        text, shapes = _product(dZ, W, self.s.columns)
+        return f"dZ{k} = ({text}) * f'(Z{k})   {shapes} -> {self._values(k)}"
+
+
+def _shape(n_rows, n_columns, turn):
+    if turn:
+        return f"({n_columns},{n_rows})"
+    return f"({n_rows},{n_columns})"
+
+
+def _factor(name, shape, turn):
+    """Return a factor's name and shape, with the mark of a transpose."""
+    return name + "^T" * turn, shape + "^T" * turn
+
+
+def _product(left, right, swap):
+    """Return the product of two factors, and their shapes, as text."""
+    if swap:
+        left, right = right, left
+    return f"{left[0]} @ {right[0]}", f"{left[1]} {right[1]}"

@@ -9,7 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .candidates import derivatives
+from .candidates import activation_derivative
+
+MISSING = {  # which mistake it is that a factor of this role is missing
+    "derivative": "derivative_missing",
+    "weights": "layer_skipped",
+    "input": "wrong_input",
+    "error": "unknown",
+}
+OF = {"W": "", "b": "a sum of "}
 
 
 class Factor(NamedTuple):
@@ -32,20 +40,22 @@ class Product(NamedTuple):
     mixed: bool = False  # a derivative enters by a matrix product
 
 
-def describe_product(search, best, k, user, kind, said):
+def describe_product(search, best, k, kind, said):
     """Return mistakes that tell which product the user's dW (or db) of layer k is, or None.
 
     Of several, the one with the fewest that are not `said` already.
     """
+    name, user = f"d{search.notation.parameter(kind, k)}", search.gradient(kind, k)
     for factors, more in _factor_sets(search, best, k):
-        factors = factors[: None if kind == "W" else -1]
+        if kind == "b":
+            factors = factors[:-1]  # all but the input
         found = []
         for product in _products(factors, search.network.points.structure.columns):
-            for u, own in _sides(user, product.array, kind):
-                if r := search.ratio(u, own):
-                    mistakes = _mistakes(search, k, product, factors, kind)
-                    found.append([*mistakes, *more, *_ratio(search, best, k, r, kind)])
-                    break
+            ratios = (search.ratio(u, own) for u, own in _sides(user, product.array, kind))
+            if r := next(filter(None, ratios), None):
+                scales = [search.ratios(x, name, k) for x in (r * best.scale, r)]
+                mistakes = _mistakes(name, k, product, factors, kind)
+                found.append([*mistakes, *more, *min(scales, key=len)])  # the simpler to say
         if found:
             return min(found, key=lambda of: (len({m[:2] for m in of} - said), _vague(of)))
     return None
@@ -56,52 +66,43 @@ def _vague(mistakes):
 
 
 def _sides(user, product, kind):
-    """Yield what to compare, both up to a transpose."""
-    if kind == "W":
-        yield from ((user, product), (user.mT, product)) if user.ndim == 3 else ()
-        return
-    flat = user.reshape(len(user), -1)
-    for sums in (product.sum(axis=-2), product.sum(axis=-1)):
-        yield flat, sums
-
-
-def _ratio(search, best, k, r, kind):
-    """Say the ratio: to the true scale where that is simpler."""
-    name = getattr(search.notation, "weight" if kind == "W" else "bias")(k)
-    said = [search.notation.ratio(x) for x in (r * best.scale, r)]
-    return [(what, k, f"d{name} {words}") for what, words in min(said, key=len)]
+    """Return what to compare, both up to a transpose."""
+    if kind == "b":
+        flat = user.reshape(len(user), -1)
+        return [(flat, product.sum(axis=-2)), (flat, product.sum(axis=-1))]
+    if user.ndim == 3:
+        return [(user, product), (user.mT, product)]
+    return []
 
 
 def _factor_sets(search, best, k):
     """Yield (factors of the gradient of layer k, mistakes in them), short products first."""
     net, L, s = search.network, search.n_layers, search.network.points.structure
     x = Factor(net.a[k - 1], search.notation.input(k), "input", k)
+    error = Factor(best.dZ[k], f"dZ{k}", "error", k)
+    yield _at_points(net, [error, x]), ()
+    way: list = []  # from the layer behind
+    if k < L:
+        name = search.notation.weight(k + 1) + "^T" * (s.turned != s.columns)
+        way = [Factor(net.W[k], name, "weights", k + 1), _slope(net, k)]
+        error = Factor(best.dZ[k + 1], f"dZ{k + 1}", "error", k + 1)
+        yield _at_points(net, [error, *way, x]), ()
+    if k >= L - 1 and net.loss == "squared_error":
+        e = 2 * net.scale * (net.a[-1] - net.points.y)
+        text = f"dZ{L}, the error at the output, lost its sign: it equals |true error|"
+        for array, name, more in ((e, "E", ()), (np.abs(e), "|E|", (("absolute", L, text),))):
+            error = Factor(array, name, "error", L)
+            yield _at_points(net, [error, _slope(net, L), *way, x]), more
 
-    def at_points(f):
-        array = np.broadcast_to(f.array, (net.FEW, *f.array.shape[1:]))
-        return f._replace(array=np.ascontiguousarray(array))
 
-    def slope(j):
-        return Factor(derivatives(net, j)[0], f"f'(Z{j})", "derivative", j)
+def _slope(network, k):
+    return Factor(activation_derivative(network, k)[0], f"f'(Z{k})", "derivative", k)
 
-    def sets():
-        yield [Factor(best.dZ[k], f"dZ{k}", "error", k), x], ()
-        if k < L:
-            turned = "" if s.turned == s.columns else "^T"
-            W = Factor(net.W[k], search.notation.weight(k + 1) + turned, "weights", k + 1)
-            up = Factor(best.dZ[k + 1], f"dZ{k + 1}", "error", k + 1)
-            yield [up, W, slope(k), x], ()
-        if k >= L - 1 and net.loss == "squared_error":
-            e = 2 * net.scale * (net.a[-1] - net.points.y)
-            text = f"dZ{L}, the error at the output, lost its sign: it equals |true error|"
-            for error, name, more in (
-                (e, "E", ()), (np.abs(e), "|E|", (("absolute", L, text),))
-            ):  # fmt: skip
-                tail = [Factor(error, name, "error", L), slope(L)]
-                yield tail + ([] if k == L else [W, slope(k)]) + [x], more
 
-    for factors, more in sets():
-        yield [at_points(f) for f in factors], more
+def _at_points(network, factors):
+    """Give each factor an array of its own for each point."""
+    arrays = (np.broadcast_to(f.array, (network.FEW, *f.array.shape[1:])) for f in factors)
+    return [f._replace(array=np.ascontiguousarray(a)) for f, a in zip(factors, arrays)]
 
 
 def _products(factors, columns):
@@ -136,47 +137,50 @@ def _halves(subset):
 
 def _joined(p, q, columns):
     """Yield the products of two, up to a transpose of the whole."""
-    used = (*p.factors, *q.factors)
-    for left, right in itertools.product((False, True), repeat=2):
-        a, b = (x.array.mT if turn else x.array for x, turn in ((p, left), (q, right)))
-        words = [_turned(x.text, turn) for x, turn in ((p, left), (q, right))]
+    used, mixed = (*p.factors, *q.factors), p.mixed or q.mixed
+    before = (*p.operations, *q.operations)
+    for (a, left), (b, right) in itertools.product(_both_ways(p), _both_ways(q)):
         if a.shape[-1] == b.shape[-2] and a.shape[-2] * b.shape[-1] <= 10_000:
-            operations = (*p.operations, *q.operations, ("@", p.factors, q.factors))
-            text = " @ ".join(words[::-1] if columns else words)  # as it reads in the user's code
-            mixed = p.mixed or q.mixed or "derivative" in (p.role, q.role)
-            yield Product(a @ b, text, operations, used, mixed=mixed)
-        if not left:
-            try:
-                shape = np.broadcast_shapes(a.shape[1:], b.shape[1:])
-            except ValueError:
-                continue
-            if shape in (a.shape[1:], b.shape[1:]):
-                operations = (*p.operations, *q.operations, ("*", p.factors, q.factors))
-                text = f"{words[0]} * {words[1]}"
-                yield Product(a * b, text, operations, used, mixed=p.mixed or q.mixed)
+            words = [left, right]
+            if columns:  # as it reads in the user's code
+                words.reverse()
+            slope = "derivative" in (p.role, q.role)
+            operations = (*before, ("@", p.factors, q.factors))
+            yield Product(a @ b, " @ ".join(words), operations, used, mixed=mixed or slope)
+        if a is p.array and _same_or_wider(a.shape[1:], b.shape[1:]):
+            operations = (*before, ("*", p.factors, q.factors))
+            yield Product(a * b, f"{left} * {right}", operations, used, mixed=mixed)
 
 
-def _turned(text, turn):
-    text = f"({text})" if " " in text else text
-    return f"{text}^T" if turn else text
+def _both_ways(product):
+    """Return (array, text) of a product and of its transpose."""
+    text = product.text
+    if " " in text:
+        text = f"({text})"
+    return (product.array, text), (product.array.mT, f"{text}^T")
 
 
-def _mistakes(search, k, product, factors, kind):
+def _same_or_wider(one, other):
+    """Tell whether two shapes broadcast to one of them."""
+    try:
+        return np.broadcast_shapes(one, other) in (one, other)
+    except ValueError:
+        return False
+
+
+def _mistakes(name, k, product, factors, kind):
     """Say how a product differs from the right one: what is missing, what is of another kind."""
-    notation = search.notation
-    name, of = (notation.weight(k), "") if kind == "W" else (notation.bias(k), "a sum of ")
-    text = f"d{name} is {of}{product.text}"
+    text = f"{name} is {OF[kind]}{product.text}"
     found, elementwise = [], []
     for i, f in enumerate(factors):
         if i not in product.factors:
-            kind = {"derivative": "derivative_missing", "weights": "layer_skipped",
-                    "input": "wrong_input", "error": "unknown"}[f.role]  # fmt: skip
-            found.append(
-                (kind, f.layer if f.role == "derivative" else k, f"{text}: {f.name} is missing")
-            )
-    for symbol, left, right_side in product.operations:
-        sides = [{factors[i].role for i in side} for side in (left, right_side)]
-        single = [factors[s[0]] for s in (left, right_side) if len(s) == 1]
+            what, layer = MISSING[f.role], k
+            if f.role == "derivative":
+                layer = f.layer
+            found.append((what, layer, f"{text}: {f.name} is missing"))
+    for symbol, left, right in product.operations:
+        sides = [{factors[i].role for i in side} for side in (left, right)]
+        single = [factors[s[0]] for s in (left, right) if len(s) == 1]
         slope = next((f for f in single if f.role == "derivative"), None)
         if symbol == "@" and slope:
             words = f"{text}: {slope.name} enters by a matrix product, it belongs elementwise"
@@ -184,8 +188,5 @@ def _mistakes(search, k, product, factors, kind):
         elif symbol == "*" and {"derivative"} not in sides:
             words = f"{text}: an elementwise product where a matrix product belongs"
             elementwise.append(("elementwise_for_matmul", k, words))
-    return (
-        found
-        or elementwise
-        or [("wrong_order", k, f"{text}: the factors stand in the wrong order")]
-    )
+    order = ("wrong_order", k, f"{text}: the factors stand in the wrong order")
+    return found or elementwise or [order]

@@ -4,6 +4,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ...inspection.page import Html, fragment, table, tag
+from ...words import plural
+
+HEAD = ("gradient", "", "error", "bound", "looked at")
+CLASSES = {"ok": "good", "WRONG": "bad"}  # of HTML
 
 
 class Mistake(NamedTuple):
@@ -32,9 +36,9 @@ class ArrayCheck(NamedTuple):
     name: str
     ok: bool
     shape: tuple
-    error: float  # the largest error, over the largest derivative looked at
+    error: float  # the largest error, over the largest measured derivative
     bound: float  # what rounding allows, in that unit
-    looked: str  # at which coordinates
+    where: str  # at which coordinates derivatives were measured
     kinks: int = 0  # coordinates left out: the function has no derivative there
     formula: str = ""
 
@@ -74,28 +78,31 @@ class GradientReport:
         """One line."""
         if self.ok:
             return f"{self.subject}: the gradients agree with the differences of the forward pass."
-        n = len(self.mistakes)
-        return f"{self.subject}: {n} mistake{'s' * (n != 1)} in the gradients."
+        return f"{self.subject}: {plural(len(self.mistakes), 'mistake')} in the gradients."
 
     def _rows(self):
         for c in self.checks:
-            error = f"{c.error:.1e}" if c.error == c.error else "-"
-            left_out = f", {c.kinks} at kinks left out" if c.kinks else ""
             verdict = "ok" if c.ok else "WRONG"
-            yield c.name, verdict, error, f"{c.bound:.0e}", c.looked + left_out
+            error = f"{c.error:.1e}".replace("nan", "-")
+            left_out = f", {c.kinks} at kinks left out" * (c.kinks > 0)
+            yield c.name, verdict, error, f"{c.bound:.0e}", c.where + left_out
+
+    def _formulas(self):
+        """Return the right formulas of the wrong gradients."""
+        return [c.formula for c in self.checks if c.formula and not c.ok]
 
     def __str__(self):
         lines = [self.verdict]
         lines += [f"  {i}. {m.text}" for i, m in enumerate(self.mistakes, 1)]
         if self.checks:
-            rows = [("gradient", "", "error", "bound", "looked at"), *self._rows()]
+            rows = [HEAD, *self._rows()]
             wide = [max(len(row[i]) for row in rows) for i in range(4)]
             lines.append("")
-            for a, b, e, bound, looked in rows:
-                numbers = f"{e:>{wide[2]}}  {bound:>{wide[3]}}"
-                lines.append(f"  {a:<{wide[0]}}  {b:<{wide[1]}}  {numbers}  {looked}".rstrip())
-        formulas = [c.formula for c in self.checks if c.formula and not c.ok]
-        if formulas:
+            for name, verdict, error, bound, where in rows:
+                numbers = f"{error:>{wide[2]}}  {bound:>{wide[3]}}"
+                names = f"{name:<{wide[0]}}  {verdict:<{wide[1]}}"
+                lines.append(f"  {names}  {numbers}  {where}".rstrip())
+        if formulas := self._formulas():
             lines += ["", "What the wrong ones should be:", *(f"  {text}" for text in formulas)]
         if self.notes:
             lines += ["", *(f"Note: {note}" for note in self.notes)]
@@ -108,14 +115,13 @@ class GradientReport:
         if self.mistakes:
             items = "".join(tag("li", m.text) for m in self.mistakes)
             parts.append(Html(f"<ol>{items}</ol>"))
-        rows = [
-            (name, tag("span", verdict, "good" if verdict == "ok" else "bad"), *others)
-            for name, verdict, *others in self._rows()
-        ]
-        head = ("gradient", "", "error", "bound", "looked at")
-        parts += [table(head, rows, numbers=(2, 3))] if rows else []
-        formulas = [c.formula for c in self.checks if c.formula and not c.ok]
-        if formulas:
+        if self.checks:
+            rows = [
+                (name, tag("span", verdict, CLASSES[verdict]), *others)
+                for name, verdict, *others in self._rows()
+            ]
+            parts.append(table(HEAD, rows, numbers=(2, 3)))
+        if formulas := self._formulas():
             parts += [tag("p", "What the wrong ones should be:"), tag("pre", "\n".join(formulas))]
         parts += [tag("p", note, "soft") for note in self.notes]
         return str(fragment(*parts))

@@ -44,7 +44,9 @@ def proportional(got, want, tolerance=1e-5, n=None):
     size = float(np.vdot(want, want))
     if np.size(want) < 2 and size:  # of one number any is a multiple: only known ratios count
         r = float(np.ravel(got)[0] / np.ravel(want)[0])
-        known = (1.0, 2.0, 0.5, *((n, 1 / n) if n else ()))
+        known = [1.0, 2.0, 0.5]
+        if n:
+            known += [n, 1 / n]
         return r if any(abs(abs(r) - x) < tolerance * x for x in known) else None
     if not size > 0 or not np.isfinite(got).all():
         return None
@@ -53,56 +55,56 @@ def proportional(got, want, tolerance=1e-5, n=None):
     return r if r and off <= tolerance * float(np.linalg.norm(got)) else None
 
 
-def explain_array(name, found, a, g, others, rtol, n=None):
+def explain_array(name, derivatives, a, g, others, rtol, n=None):
     """Return (kind, sentence) for a gradient g of the array `a` that does not agree.
 
-    found: the true derivatives (a `Looked`); others: name -> Looked of arrays of the same shape.
+    derivatives: the true ones (`Derivatives`); others: name -> those of arrays of the same shape.
     """
-    there = ~np.isnan(found.slopes)
-    at, want = found.coordinates[there], found.slopes[there]
+    there = ~np.isnan(derivatives.slopes)
+    at, want = derivatives.coordinates[there], derivatives.slopes[there]
     tolerance = max(1e-5, 20 * rtol)
     if not there.any():
         return "unknown", f"d{name}: no derivative could be measured, every coordinate is a kink."
 
-    def ratio(values):
-        return proportional(np.asarray(values, np.float64).reshape(-1)[at], want, tolerance, n)
+    def ratio(values, true=want, n=None):
+        return proportional(np.asarray(values, np.float64).reshape(-1)[at], true, tolerance, n)
 
     def say(kind, text, r=1.0):
         more = [words for _, words in name_ratio(r, n, 10 * tolerance)]
-        return kind, f"d{name} {text}{', and ' + ', '.join(more) if more else ''}."
+        joined = ", and " * bool(more) + ", ".join(more)
+        return kind, f"d{name} {text}{joined}."
 
     shape, expected = tuple(g.shape), tuple(a.shape)
     if not np.isfinite(g).all():
         return "unknown", f"d{name} holds NaN or infinity."
-    if g.ndim == 2 and g.T.shape == expected and (r := ratio(g.T)):
+    if g.ndim == 2 and g.T.shape == expected and (r := ratio(g.T, n=n)):
         words = f"{shape} is the transpose of the true gradient {expected}"
         if shape == expected:
             words = "is the transpose of the true gradient"
         return say("transposed", words, r)
     if shape != expected:
         for axis in range(g.ndim):
-            if g.size != a.size and g.sum(axis=axis).size == a.size and (r := ratio(g.sum(axis))):
-                return say(
-                    "not_summed", f"{shape} is not summed over the {g.shape[axis]} samples", r
-                )
+            total = g.sum(axis)
+            if g.size != a.size and total.size == a.size and (r := ratio(total, n=n)):
+                words = f"{shape} is not summed over the {g.shape[axis]} samples"
+                return say("not_summed", words, r)
         return "shape", f"d{name} has shape {shape}, expected {expected} as {name} itself."
     if not np.any(g):
         return "zero", f"d{name} is zero everywhere, the true gradient is not."
-    if (r := ratio(g)) and (kinds := name_ratio(r, n, 10 * tolerance)):
+    if (r := ratio(g, n=n)) and (kinds := name_ratio(r, n, 10 * tolerance)):
         return kinds[0][0], f"d{name} {' and '.join(words for _, words in kinds)}."
-    if (r := proportional(g.reshape(-1)[at], np.abs(want), tolerance)) and r > 0:
+    if (r := ratio(g, np.abs(want))) and r > 0:
         return say("absolute", "lost its sign: it equals |true gradient|", r)
-    for other, looked in others.items():
-        if np.array_equal(looked.coordinates, found.coordinates):
-            if not np.isnan(looked.slopes).any() and proportional(
-                g.reshape(-1)[at], looked.slopes[there], tolerance
-            ):
+    for other, theirs in others.items():
+        if np.array_equal(theirs.coordinates, derivatives.coordinates):
+            if not np.isnan(theirs.slopes).any() and ratio(g, theirs.slopes[there]):
                 return "swapped", f"d{name} is the gradient of {other}: the two are swapped."
     extra = g.reshape(-1)[at] - want
     if a.size > 2 and (c := proportional(extra, a.reshape(-1)[at], tolerance)) is not None:
         words = f"is the true gradient plus {c:.6g} * {name}"
         return "regularisation_factor", f"d{name} {words}: a penalty that the cost has not (so)."
-    size = float(np.linalg.norm(want)) or 1.0
-    off = float(np.linalg.norm(extra)) / size
-    words = "none of the known mistakes" if math.isfinite(off) else "not finite"
+    off = float(np.linalg.norm(extra)) / (float(np.linalg.norm(want)) or 1.0)
+    words = "none of the known mistakes"
+    if not math.isfinite(off):
+        words = "not finite"
     return "unknown", f"d{name} is wrong (relative error {off:.2g}), in a way that is {words}."

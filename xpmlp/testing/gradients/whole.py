@@ -2,27 +2,20 @@
 
 import numpy as np
 
-from .candidates import hidden_errors, output_errors
-
-
-def turned(g, turn):
-    """Return weights (K, rows, columns) in the other orientation, if `turn`."""
-    return g.mT if g is not None and g.ndim == 3 and turn else g
+from .candidates import our_errors
 
 
 def our_gradients(network):
     """Return our own gradient of each of the user's arrays, in the user's order."""
     s = network.points.structure
-    dZ = {len(network.W): next(output_errors(network)).array}
     ours: list = [None] * len(network.points.code.arrays)
-    for k in range(len(network.W), 0, -1):
-        if k < len(network.W):
-            dZ[k] = next(hidden_errors(network, dZ, k)).array
-        data = network.a[k - 1].mT @ dZ[k] + 2 * network.l2[k - 1] * network.W[k - 1]
-        ours[s.weights[k - 1]] = turned(data, s.turned)
-        if s.biases[k - 1] is not None:
-            data = np.sum(dZ[k], axis=-2, keepdims=True) + 2 * network.l2_bias * network.b[k - 1]
-            ours[s.biases[k - 1]] = data
+    for k, dZ in our_errors(network).items():
+        i, j = s.weights[k - 1], s.biases[k - 1]
+        data = network.a[k - 1].mT @ dZ + 2 * network.l2[k - 1] * network.W[k - 1]
+        ours[i] = s.weight(data)
+        if j is not None:
+            total = np.sum(dZ, axis=-2, keepdims=True)
+            ours[j] = total + 2 * network.l2_bias * network.b[k - 1]
     return ours
 
 
@@ -34,24 +27,25 @@ def same(user, own, tolerance=1e-5):
 
 
 def updated_parameters(network, gradients, ours):
-    """Tell a backward that returns the parameters after a step of descent."""
-    code, rates = network.points.code, []
+    """Return the mistake of a backward that returns the parameters after a step of descent."""
+    rates: list[float] = []
     for i, (user, own) in enumerate(zip(gradients, ours)):
         if user is None or own is None or user.size != own.size:
-            return None
+            return []
         p = np.stack([a[i] for a in network.points.arrays[: network.FEW]]).ravel()
         step, own = p - user.ravel(), own.ravel()
-        rates.append(float(step @ own / (own @ own or 1.0)))
-        if not rates[-1] or np.linalg.norm(step - rates[-1] * own) > 1e-6 * np.linalg.norm(step):
-            return None
+        rate = float(step @ own / (own @ own or 1.0))
+        if not rate or np.linalg.norm(step - rate * own) > 1e-6 * np.linalg.norm(step):
+            return []
+        rates.append(rate)
     if max(rates) - min(rates) > 1e-6 * max(rates):
-        return None
+        return []
     text = f"backward returns the updated parameters (rate {rates[0]:.4g}), not their gradients"
-    return [("updated_weights", None, text)] if len(code.arrays) == len(rates) else None
+    return [("updated_weights", None, text)]
 
 
 def in_order(network, gradients, ours):
-    """Put gradients that are returned in another order back, and say so."""
+    """Put gradients that are returned in another order back; return them and that mistake."""
     names = network.points.code.names
     order = list(range(len(gradients)))  # whose gradient stands at i
     for i, user in enumerate(gradients):

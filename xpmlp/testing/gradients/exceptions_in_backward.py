@@ -1,0 +1,152 @@
+"""A backward that raises: the failing line, its shapes, the product that it stands for."""
+
+import ast
+import linecache
+import os
+import textwrap
+import traceback
+
+import numpy as np
+
+from .identify import identify
+from .verdicts import proportional
+
+OURS = os.path.dirname(os.path.dirname(__file__))
+PRODUCTS = {"dot": "@", "matmul": "@", "outer": "@", "multiply": "*"}
+SYMBOLS = {ast.MatMult: "@", ast.Mult: "*", ast.Sub: "-", ast.Add: "+"}
+NAMES = {
+    "@": "a matrix product",
+    "*": "an elementwise product",
+    "+": "a sum",
+    "-": "a difference",
+}
+
+
+def explain_traceback(code, structures, error):
+    """Return (layer, sentence) for an error that the user's backward raised."""
+    message = str(error).partition("\n")[0]
+    frame, lineno = _users_frame(error)
+    if frame is None:
+        return None, f"backward raised {type(error).__name__}: {message}"
+    said = f"backward raised {type(error).__name__} in line {lineno} of "
+    said += os.path.basename(frame.f_code.co_filename)
+    source, tree = _statement(frame, lineno)
+    if source:
+        said += f", `{source}`"
+    failing = _failing(tree, frame)
+    if failing is None:
+        return None, f"{said}: {message}"
+    (left, a), (right, b), symbol = failing
+    shapes = f"{left} is {np.shape(a)}, {right} is {np.shape(b)}"
+    said += f": {shapes}, which do not fit in {NAMES[symbol]}."
+    network = None
+    if symbol in "@*":
+        network = identify(code, structures)
+    if network is None:
+        return None, said
+    layer, belongs = _belongs_to(network, a, b, symbol)
+    return layer, said + belongs
+
+
+def _users_frame(error):
+    """Return the deepest frame outside libraries and its line."""
+    found: tuple = (None, 0)
+    for frame, lineno in traceback.walk_tb(error.__traceback__):
+        name = frame.f_code.co_filename
+        if not (name.startswith(OURS) or "site-packages" in name or "dist-packages" in name):
+            found = frame, lineno
+    return found
+
+
+def _statement(frame, lineno):
+    """Return the statement at a line as text and as a tree; a statement may have several lines."""
+    name, source = frame.f_code.co_filename, ""
+    for more in range(8):
+        source += linecache.getline(name, lineno + more, frame.f_globals)
+        text = textwrap.dedent(source).strip()
+        try:
+            tree = ast.parse(f"def f():\n{textwrap.indent(text, ' ')}")
+            return " ".join(text.split()), tree.body[0]
+        except SyntaxError:
+            continue
+    return " ".join(linecache.getline(name, lineno).split()), None
+
+
+def _failing(tree, frame):
+    """Return the innermost product whose operands do not fit: ((text, value) twice, symbol)."""
+    if tree is None:
+        return None
+    products = filter(None, map(_operands, sorted(ast.walk(tree), key=_depth)))
+    for left, right, symbol in products:
+        try:
+            a, b = (np.asarray(_value(part, frame)) for part in (left, right))
+        except Exception:  # an operand that itself fails is a product further in
+            continue
+        try:
+            if symbol == "@":
+                np.matmul(a, b)
+            else:
+                np.broadcast_shapes(a.shape, b.shape)
+        except ValueError:
+            return (ast.unparse(left), a), (ast.unparse(right), b), symbol
+    return None
+
+
+def _depth(node):
+    return sum(1 for _ in ast.walk(node))  # small ones are inside
+
+
+def _operands(node):
+    """Return (left, right, symbol) of a product, sum or difference, or None."""
+    if isinstance(node, ast.BinOp) and type(node.op) in SYMBOLS:
+        return node.left, node.right, SYMBOLS[type(node.op)]
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return None
+    name = node.func.attr
+    if name == "dot" and len(node.args) == 1:
+        return node.func.value, node.args[0], "@"
+    if name in PRODUCTS and len(node.args) == 2:
+        return *node.args, PRODUCTS[name]
+    return None
+
+
+def _value(node, frame):
+    made = compile(ast.Expression(node), "<operand>", "eval")
+    return eval(made, frame.f_globals, frame.f_locals)
+
+
+def _belongs_to(network, a, b, symbol):
+    """Return (layer, sentence): to which product of backprop the operands belong."""
+    notation, L, values = network.notation, len(network.W), network.here()
+    operands = [_recognise(values, operand) for operand in (a, b)]
+    layers = lambda role: [k for found, k in operands if found == role]
+    weights, errors, inputs = map(layers, ("W", "dZ", "A"))
+    if weights and weights[0] > 1:
+        k = weights[0] - 1
+        text = _sent_back(notation, k)
+        if (operands[0][0] == "W") != notation.s.columns:
+            form, here = "columns", "rows"
+            if notation.s.columns:
+                form, here = here, form
+            text += f"; the code has the form for samples in {form}, yours stand in {here}"
+        return k, text + "."
+    if errors and errors[0] > 1 and symbol == "*":
+        k = errors[0] - 1
+        return k, _sent_back(notation, k) + "."
+    if not inputs and not errors:
+        return None, ""
+    k, *_ = [*(k + 1 for k in inputs[:1] if k < L), *errors, L]
+    return k, f" It stands for the weight gradient of layer {k}: {notation.product(k)}."
+
+
+def _sent_back(notation, k):
+    return f" It stands for the error sent back to layer {k}: {notation.sent_back(k)}"
+
+
+def _recognise(values, operand):
+    """Return (role, layer) of an operand: "W", "A" (0 is X), "dZ" or ""."""
+    for role, k, value in values:
+        for turned in (operand, operand.T):
+            if turned.shape == value.shape and proportional(turned.ravel(), value.ravel(), 1e-6):
+                return role, k
+    return "", 0
