@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from each import each
 
 from xpmlp import MLPClassifier, MLPRegressor, load_model, nn
 
@@ -30,8 +31,8 @@ def host(arrays):
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch"])
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("target", TARGETS)
+@each("solver", SOLVERS)
+@each("target", TARGETS)
 def test_partial_fit_is_an_unshuffled_epoch_of_fit_to_the_last_bit(target, solver, library):
     x, y = pytest.importorskip(library).asarray(X), TARGETS[target]
     regression = target in ("regression", "outputs")
@@ -71,7 +72,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch"])
-@pytest.mark.parametrize("option", OPTIONS)
+@each("option", OPTIONS)
 def test_whatever_a_step_does_partial_fit_goes_on_with_it(option, library):
     x, y = pytest.importorskip(library).asarray(X), TARGETS["multiclass"]
     whole, parts = (fast(**{"max_iter": 3} | OPTIONS[option]) for _ in range(2))

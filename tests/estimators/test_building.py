@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from each import each
 
 from xpmlp import MLPClassifier, MLPRegressor, nn
 from xpmlp.nn import Activation, Dense, Dropout, Residual
@@ -69,8 +70,7 @@ def test_each_hidden_layer_has_its_own_activation_and_start():
     assert found == ["elu", "gelu"]
 
 
-@pytest.mark.parametrize(
-    ("rates", "want"),
+@each("rates, want",
     [
         (0.0, [0, 0, 0]), (0.3, [0, 0.3, 0.3]), ([0.1, 0.2], [0, 0.1, 0.2]),
         ([0.4, 0.1, 0.2], [0.4, 0.1, 0.2]), ((0.4, 0, 0.2), [0.4, 0, 0.2]),
@@ -87,8 +87,8 @@ def test_dropout_is_one_rate_or_one_a_layer_and_in_front_the_inputs(rates, want)
     assert found == want
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
+@each(
+    "options, said",
     [
         ({"activation": ["relu"]}, "a list of 2, one for each hidden layer, got 1"),
         ({"activation": []}, "got 0"),

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from each import each
 from sklearn.base import clone
 from sklearn.datasets import make_classification, make_multilabel_classification, make_regression
 from sklearn.exceptions import ConvergenceWarning
@@ -98,8 +99,8 @@ CASES = [  # activation, alpha, sample weights
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("solver", [s for s in SOLVERS if s != "lbfgs"])
+@each("task", TASKS, parts=5)
+@each("solver", [s for s in SOLVERS if s != "lbfgs"])
 def test_loss_curves_equal_scikit_learns_to_1e_10(task, solver):
     for activation, alpha, weighted in CASES:
         our, their, X = _fitted_pair(task, solver, activation, alpha, weighted)

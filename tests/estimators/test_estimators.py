@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
+from each import each
 from sklearn.datasets import (
     load_breast_cancer,
     load_digits,
@@ -90,7 +91,7 @@ def test_a_torch_tensor_with_a_graph_is_taken_without_it():
     assert not found.requires_grad
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int64", "bool", ">f8", ">i4"])
+@each("dtype", ["float16", "float32", "float64", "int64", "bool", ">f8", ">i4"])
 def test_the_compute_dtype_follows_x(dtype):
     x = (X > 0) if dtype == "bool" else (X * 4).astype(dtype)
     est = fast(MLPRegressor).fit(x, VALUES)
@@ -329,8 +330,8 @@ def test_a_list_of_layers_and_a_rule_may_be_given():
     assert [b.shape for b in est.intercepts_] == [(5,), (3,)]
 
 
-@pytest.mark.parametrize("solver", [*optim.RULES, "lbfgs"])
-@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+@each("solver", [*optim.RULES, "lbfgs"])
+@each("kind", [MLPClassifier, MLPRegressor])
 def test_every_solver_learns(solver, kind):
     y = LABELS if kind is MLPClassifier else VALUES
     lr = {"sgd": 0.05, "adagrad": 0.2}.get(solver, 0.02)
@@ -356,8 +357,8 @@ def test_predict_log_proba_of_a_probability_of_zero_is_minus_infinity_without_a_
     assert np.isneginf(est.predict_log_proba(X)).any()
 
 
-@pytest.mark.parametrize(
-    ("kind", "kw", "words"),
+@each(
+    "kind, kw, words",
     [
         (MLPClassifier, {"out_activation": "softmax", "loss": "squared_error"}, "log_loss"),
         (MLPClassifier, {"out_activation": "identity"}, "logistic"),
@@ -382,8 +383,8 @@ def test_arguments_that_cannot_be_are_refused_in_words(kind, kw, words):
         fast(kind, **kw).fit(X, y)
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
+@each(
+    "change, words",
     [
         (lambda x, y: (np.ma.masked_array(x, x > 1), y), "masked"),
         (lambda x, y: (x.astype("datetime64[s]"), y), "dates"),

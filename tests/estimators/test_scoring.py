@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from conftest import relative_error
+from each import each
 from sklearn.metrics import get_scorer, make_scorer, mean_absolute_error
 
 from xpmlp import MLPClassifier, MLPRegressor
@@ -78,7 +79,7 @@ KINDS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", KINDS)
+@each("name", KINDS)
 @pytest.mark.filterwarnings("ignore:.*Maximum iterations")
 def test_a_score_is_the_scorers_and_the_best_epochs_weights_are_restored(name):
     kind, options, y, yv, scorer = KINDS[name]

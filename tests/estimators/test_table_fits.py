@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from each import each
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
@@ -74,8 +75,8 @@ def test_a_fit_and_its_predictions_are_the_same_in_every_library(make):
         np.testing.assert_array_equal(fitted.predict_proba(make(TABLE)), expected, strict=True)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "bool"])
 @pytest.mark.parametrize("make", [lambda X: X, in_polars, in_pyarrow])
+@each("dtype", ["float64", "float32", "int64", "bool"])
 def test_a_table_of_numbers_alone_fits_bit_for_bit_as_its_array(make, dtype):
     X = (FLOATS * 10).astype(dtype)
     table = make(pd.DataFrame(X, columns=["a", "b", "c"]))
@@ -115,7 +116,7 @@ NUMBERS = WITH_T.to_numpy()
 OBJECTS = ROWS.to_numpy(object)
 
 
-@pytest.mark.parametrize(
+@each(
     "X, given, kinds",
     [
         (ROWS, "auto", "n c n"),
@@ -151,7 +152,7 @@ def test_categorical_features_by_names_places_and_masks(X, given, kinds):
     assert model.coefs_[0].dtype == (X.dtype if getattr(X, "dtype", "") == "float32" else "float64")
 
 
-@pytest.mark.parametrize(
+@each(
     "X, given, words",
     [
         (ROWS, ["u"], "has 'u', X has the columns 'n', 't', 'i'"),
@@ -208,9 +209,9 @@ def test_scikit_learns_checks_pass_where_arrays_are_encoded(model):
     assert {row["status"] for row in found} <= {"passed", "skipped", "xfail"} and len(found) > 55
 
 
-@pytest.mark.parametrize("X", [FLOATS, pd.DataFrame(FLOATS), TABLE], ids=["array", "plain", "raw"])
-@pytest.mark.parametrize("feature_scale", ["auto", "robust", None])
-@pytest.mark.parametrize("n_bins", [None, 6])
+@each("X", [FLOATS, pd.DataFrame(FLOATS), TABLE], ids=["array", "plain", "raw"])
+@each("feature_scale", ["auto", "robust", None])
+@each("n_bins", [None, 6])
 def test_scaling_and_bins_in_every_combination(tmp_path, X, feature_scale, n_bins):
     given = {"feature_scale": feature_scale, "n_bins": n_bins}
     model = regressor(X, SCORE, **given)
@@ -230,7 +231,7 @@ def test_scaling_and_bins_in_every_combination(tmp_path, X, feature_scale, n_bin
         assert twin.encoder_.names == encoder.names
 
 
-@pytest.mark.parametrize(
+@each(
     "change, words",
     [
         (lambda t: t.to_numpy(), "array without names.*age, city, zip, when, member"),
@@ -243,7 +244,7 @@ def test_scaling_and_bins_in_every_combination(tmp_path, X, feature_scale, n_bin
         (lambda t: t[:0], r"Found array with 0 sample\(s\)"),
     ],
 )
-@pytest.mark.parametrize("method", ["predict", "predict_proba", "transform", "partial_fit"])
+@each("method", ["predict", "predict_proba", "transform", "partial_fit"])
 def test_predictions_for_another_table_say_what_differs(method, change, words):
     model, table = classifier(), change(TABLE)
     before = dict(vars(model))
@@ -262,7 +263,7 @@ def test_what_is_unknown_counts_as_missing_and_what_is_missing_first_is_no_error
     assert np.isfinite(model.predict(TABLE.assign(when=pd.NaT, member=None))).all()
 
 
-@pytest.mark.parametrize("arguments", [
+@each("arguments", [
     {"early_stopping": True},
     {"early_stopping": True, "scoring": "roc_auc"},
     {"scoring": lambda model, X, y: float(np.mean(model.predict(X[:9]) == y[:9]))},
@@ -276,7 +277,7 @@ def test_what_is_unknown_counts_as_missing_and_what_is_missing_first_is_no_error
     {"hidden_layer_sizes": [nn.Dense(5, "tanh"), 4], "deterministic": True},
     {"hidden_layer_sizes": ()},
     {"n_bins": 4, "feature_scale": None},
-], ids="-".join)  # fmt: skip
+])  # fmt: skip
 def test_every_way_of_training_takes_a_table_with_an_embedding_in_front(tmp_path, arguments):
     seen = []
     with warnings.catch_warnings():
@@ -456,7 +457,7 @@ def with_a_feature_more(arrays, meta):
     meta["model"]["n_features"] += 1
 
 
-@pytest.mark.parametrize("change", [
+@each("change", [
     with_column(0, kind="text"),
     with_column(0, name=7),
     with_column(0, name="city"),

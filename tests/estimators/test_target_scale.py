@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from conftest import relative_error
+from each import each
 from sklearn.base import clone
 from sklearn.metrics import mean_pinball_loss
 
@@ -163,8 +164,8 @@ def test_a_quantile_loss_of_ones_own_is_as_good_as_its_name():
     assert own.loss_curve_ == named.loss_curve_
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
+@each(
+    "options, said",
     [
         ({"quantiles": [0.5]}, "quantiles go with loss='quantile'"),
         ({"loss": "quantile", "quantiles": [0.9, 0.1]}, "in rising order between 0 and 1"),

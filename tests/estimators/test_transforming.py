@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import sklearn
+from each import each
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -30,8 +31,8 @@ def by_hand(model, n, activation=np.tanh):
     return a
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.5])
-@pytest.mark.parametrize("layer, n", [(0, 1), (1, 2), (-2, 2), (-3, 1), (np.int64(-2), 2)])
+@each("dropout", [0.0, 0.5])
+@each("layer, n", [(0, 1), (1, 2), (-2, 2), (-3, 1), (np.int64(-2), 2)])
 def test_hidden_features_are_the_activations_without_dropout(layer, n, dropout):
     model = fitted(activation="tanh", dropout=dropout)
     np.testing.assert_allclose(model.transform(X, layer), by_hand(model, n), rtol=1e-5, atol=1e-6)
@@ -66,7 +67,7 @@ def test_features_come_in_the_library_of_x(xp):
         np.testing.assert_allclose(xp.host(features), theirs, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(
+@each(
     "sizes, widths",
     [
         ([nn.Dense(6, "tanh"), nn.Dropout(0.5), 3], [6, 6, 3]),
@@ -77,7 +78,7 @@ def test_features_come_in_the_library_of_x(xp):
         (5, [5]),
     ],
 )
-@pytest.mark.parametrize("dropout", [0.0, 0.2])
+@each("dropout", [0.0, 0.2])
 def test_an_entry_of_hidden_layer_sizes_is_one_layer_whatever_it_is_made_of(sizes, widths, dropout):
     model = fitted(hidden_layer_sizes=sizes, dropout=dropout)
     found = [model.transform(X, layer) for layer in range(len(widths) + 1)]
@@ -99,7 +100,7 @@ def test_weights_that_were_written_and_many_rows_count():
         model.transform(X, 0)
 
 
-@pytest.mark.parametrize("layer", [2.0, True, "last", None, 3, -4, 10**30])
+@each("layer", [2.0, True, "last", None, 3, -4, 10**30])
 def test_a_layer_that_is_not_there_is_refused_with_those_that_are(layer):
     with pytest.raises(ValueError, match=r"layer must be a whole number from -3 to 2 .*got") as e:
         fitted().transform(X, layer)
@@ -124,7 +125,7 @@ def test_before_the_fit_and_after_arguments_changed_it_is_said():
 
 
 @pytest.mark.parametrize("container", ["pandas", "polars"])
-@pytest.mark.parametrize("layer, width", [(-2, 5), (0, 7), (-1, 3)])
+@each("layer, width", [(-2, 5), (0, 7), (-1, 3)])
 def test_set_output_gives_frames_whose_columns_fit_the_layer(xp_eager, container, layer, width):
     frames = pytest.importorskip(container, reason=f"{container} is not installed")
     model = fitted(x=xp_eager.asarray(X)).set_output(transform=container)

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from conftest import assert_derivative, relative_error
+from each import each
 
 import xpmlp
 from xpmlp import MLPClassifier, MLPRegressor, nn
@@ -119,9 +120,9 @@ class Reader:
         return self.known[left]
 
 
-@pytest.mark.parametrize("orientation", ["rows", "columns"])
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("activation", ["logistic", "relu", "mish"])
+@each("orientation", ["rows", "columns"])
+@each("loss", LOSSES)
+@each("activation", ["logistic", "relu", "mish"])
 def test_every_printed_equation_is_true(activation, loss, orientation):
     network = nn.Network([nn.Dense(4, activation), nn.Dense(5, activation), nn.Dense(3)])
     x, y = data(), np.eye(3)[np.arange(40) % 3]
@@ -471,9 +472,9 @@ ONE = nn.Network([nn.Dense(1)])
 explained, planned = partial(xpmlp.explain, ONE), partial(xpmlp.plan, ONE)
 
 
-@pytest.mark.parametrize("method", ["plan", "explain"])
-@pytest.mark.parametrize(
-    ("make", "x", "y", "message"),
+@each("method", ["plan", "explain"])
+@each(
+    "make, x, y, message",
     [
         (lambda: ONE, X, Y, "y is (64,), the outputs are (64, 1); did you mean y[:, None]?"),
         (
@@ -519,8 +520,8 @@ def test_what_can_be_trained_on_but_looks_wrong_is_noted():
     assert REG().plan(X, np.zeros(64)).notes == ()
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
+@each(
+    "call, message",
     [
         (
             lambda: explained(X, orientation="up"),
@@ -615,8 +616,8 @@ def test_a_model_file_is_explained_on_data(run, data_set):
     assert code == 3 and "features" in err.splitlines()[-1]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
+@each(
+    "arguments, message",
     [
         ("", "give MODEL and DATA, or --sizes"),
         ("m", "give MODEL and DATA, or --sizes"),
