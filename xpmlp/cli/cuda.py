@@ -6,6 +6,8 @@ The texts alone: `cuda_probe` finds the facts that they are of.
 import re
 from typing import NamedTuple
 
+from ..words import shortened
+
 
 class Row(NamedTuple):
     """A link of the chain: whether it works (None: it was not tried), and what to say of it."""
@@ -35,24 +37,37 @@ def rows(facts):
     """Return the rows of all links, and the verdict, from what `cuda_probe.ask` found."""
     found: list[Row] = []
     for link, judge in JUDGES.items():
-        mine, name = facts.get(link, {}), "CuPy" if link == "cupy" else link
-        if "fate" in mine:
-            remedy = ASLEEP if link in ("driver", "card") else _again(facts)
-            row = Row(name, "-", f"{mine['fate']}: {remedy}", False)
-        elif not mine:
-            cause = next((r.name for r in found if not r.works), "another link")
-            row = Row(name, "-", f"not tried: see {cause}", None)
-        else:
-            row = Row(name, *judge(mine, facts))
-        found.append(row)
+        found.append(_row(link, judge, facts, found))
     return [*found, _verdict(found, facts.get("card", {}).get("n", 1))]
+
+
+def _row(link, judge, facts, before):
+    """Return the row of a link; before: those of the links that it needs."""
+    mine, name = facts.get(link, {}), {"cupy": "CuPy"}.get(link, link)
+    if "fate" in mine:
+        remedy = {"driver": ASLEEP, "card": ASLEEP}.get(link) or _again(facts)
+        return Row(name, "-", f"{mine['fate']}: {remedy}", False)
+    if not mine:
+        cause = next((row.name for row in before if not row.works), "another link")
+        return Row(name, "-", f"not tried: see {cause}", None)
+    return Row(name, *judge(mine, facts))
 
 
 def extra(facts):
     """Name the extra that fits driver and card: CUDA 13 needs a driver for it, and 7.5 or more."""
-    cuda = facts.get("driver", {}).get("cuda") or (13, 0)
-    capability = facts.get("card", {}).get("capability") or (9, 0)
-    return "cuda12" if cuda[0] < 13 or tuple(capability) < (7, 5) else "cuda13"
+    old_driver, old_card = _too_old_for_13(facts)
+    return "cuda12" if old_driver or old_card else "cuda13"
+
+
+def _too_old_for_13(facts):
+    """Return what driver and card lack for CUDA 13, empty where they do or say nothing."""
+    cuda, capability = facts.get("driver", {}).get("cuda"), facts.get("card", {}).get("capability")
+    driver = card = ""
+    if cuda and cuda[0] < 13:
+        driver = f"a driver for CUDA 13, this one is for {cuda[0]}.{cuda[1]}"
+    if capability and tuple(capability) < (7, 5):
+        card = f"compute capability 7.5, the card has {capability[0]}.{capability[1]}"
+    return driver, card
 
 
 def _install(facts):
@@ -68,7 +83,7 @@ def _instead(wheels, facts):
 
 
 def _short(text):
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return shortened(text, 80)
 
 
 def _remedy(error, facts):
@@ -111,23 +126,26 @@ def _card(mine, facts):
         visible = mine["visible"]
         if mine["code"] == 100 and visible is not None:
             text = f"CUDA_VISIBLE_DEVICES={visible!r} hides all: unset CUDA_VISIBLE_DEVICES"
-        else:
-            text = CODES.get(mine["code"], f"CUDA error {mine['code']}: type nvidia-smi")
-        return "-", text, False
+            return "-", text, False
+        return "-", _error(mine["code"]), False
     major, minor = mine["capability"]
-    more = f" and {mine['n'] - 1} more" if mine["n"] > 1 else ""
+    more = f" and {mine['n'] - 1} more" * (mine["n"] > 1)
     name = f"cuda:0 {mine['name']}{more}, compute capability {major}.{minor}"
     if (major, minor) < (5, 0):
         return "-", f"{name}: too old for CUDA 12, which needs 5.0", False
     if mine["code"] not in (0, 2):
-        text = CODES.get(mine["code"], f"CUDA error {mine['code']}: type nvidia-smi")
-        return "-", f"{name}: {text}", False
+        return "-", f"{name}: {_error(mine['code'])}", False
     memory = f"{mine['free'] / 1e9:.1f} of {mine['total'] / 1e9:.1f} GB free"
     if "holder" not in mine:
         return "-", f"{name}, {memory}", True
-    who, pid, held = (*mine["holder"].rsplit(", ", 2), "", "")[:3]
-    who = f"{who} (process {pid}) holds {held}" if pid else "another program holds the rest"
+    who, held = "another program holds the rest", mine["holder"].rsplit(", ", 2)
+    if len(held) == 3:
+        who = "{} (process {}) holds {}".format(*held)
     return "-", f"{name}: only {memory}; {who}: type nvidia-smi, end it or wait", mine["code"] == 0
+
+
+def _error(code):
+    return CODES.get(code, f"CUDA error {code}: type nvidia-smi")
 
 
 def _cupy(mine, facts):
@@ -143,25 +161,22 @@ def _cupy(mine, facts):
             return "-", f"not installed: {_install(facts)}", False
         text = f"not installed; where there is a card: {_install(facts)}"
         return "-", f"{text} (cuda12 for a driver below 580)", False
-    wheel = wheels[0] if wheels else "this CuPy"
-    driver, capability = facts["driver"].get("cuda"), facts.get("card", {}).get("capability")
     if int(version.partition(".")[0]) < 14:
         return version, f"too old: {_install(facts)}", False
-    if wheel == "cupy-cuda13x" and extra(facts) == "cuda12":
-        lacks = (
-            f"a driver for CUDA 13, this one is for {driver[0]}.{driver[1]}" if driver[0] < 13
-            else f"compute capability 7.5, the card has {capability[0]}.{capability[1]}"
-        )  # fmt: skip
+    wheel, (old_driver, old_card) = [*wheels, "this CuPy"][0], _too_old_for_13(facts)
+    if wheel == "cupy-cuda13x" and (old_driver or old_card):
+        lacks = old_driver or old_card
         return version, f"{wheel} needs {lacks}: {_instead(wheels, facts)}", False
-    tried = facts.get("card", {}).get("code") == 0
-    return version, f"{wheel} imports{'' if tried else '; more shows on a card'}", True
+    if facts.get("card", {}).get("code") != 0:
+        return version, f"{wheel} imports; more shows on a card", True
+    return version, f"{wheel} imports", True
 
 
 def _compiler(mine, facts):
     if "error" in mine:
         remedy = _remedy(mine["error"], facts)
         return "-", f"the first kernel fails ({_short(mine['error'])}): {remedy}", False
-    return "-", "works: a kernel of CuPy's, compiled anew", True
+    return "-", "works: a kernel of CuPy's, compiled now", True
 
 
 def _products(mine, facts):
@@ -182,23 +197,27 @@ def _engine(mine, facts):
     good = [repr(kind) for kind, note in mine.items() if not note]
     bad = [f"{kind!r}: {_short(note)}" for kind, note in mine.items() if note]
     if good:
-        verb = "trains" if len(good) == 1 else "train"
+        verb = "train" + "s" * (len(good) == 1)
         bad.insert(0, f"accelerate={' and '.join(good)} {verb} like plain operations")
     return "-", "; ".join(bad), True
 
 
 def _verdict(found, n_cards):
-    broken = next((row.name for row in found if not row.works), None)
-    if broken:
-        text = f"everything runs on the CPU; device='cuda' fails until this works: {broken}"
-    else:
-        text = "device='cuda' uses cuda:0, and so does device='auto' for host arrays where it pays"
-        if n_cards > 1:
-            text += "; a fit takes one card, device='cuda:1' another: train several side by side"
-    return Row("verdict", "-", text, not broken)
+    for row in found:
+        if not row.works:
+            fails = f"device='cuda' fails until this works: {row.name}"
+            return Row("verdict", "-", f"everything runs on the CPU; {fails}", False)
+    text = "device='cuda' uses cuda:0, and so does device='auto' for host arrays where it pays"
+    if n_cards > 1:
+        text += "; a fit takes one card, device='cuda:1' another: train several side by side"
+    return Row("verdict", "-", text, True)
 
 
 JUDGES = {
-    "driver": _driver, "card": _card, "cupy": _cupy, "compiler": _compiler,
-    "products": _products, "engine": _engine,
-}  # fmt: skip
+    "driver": _driver,
+    "card": _card,
+    "cupy": _cupy,
+    "compiler": _compiler,
+    "products": _products,
+    "engine": _engine,
+}

@@ -32,21 +32,21 @@ CODE = (
 def ask(limit=20.0):
     """Return the facts by link; of the one that took more than `limit` seconds or crashed: that."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        path = Path(folder, "facts")
-        child = subprocess.Popen(
-            [sys.executable, "-P", "-c", CODE, str(path), json.dumps(sys.path)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        said, patience = None, 60.0  # to begin, which is to import NumPy, from a slow disk
+        path, nowhere = Path(folder, "facts"), subprocess.DEVNULL
+        command = [sys.executable, "-P", "-c", CODE, str(path), json.dumps(sys.path)]
+        child = subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+        answers, patience = None, 60.0  # to begin, which is to import NumPy, from a slow disk
         end = monotonic() + patience
         while child.poll() is None and monotonic() < end:
             sleep(0.02)
-            before, said = said, _said(path)
-            if said != before:
-                # The engine, and what it needs of CuPy's, is compiled when it runs first.
-                patience = limit if len(said) < len(LINKS) - 1 else max(limit, 100)
+            before, answers = answers, _answers(path)
+            if answers != before:
+                patience = limit
+                if len(answers) >= len(LINKS) - 1:
+                    # The engine, and what it needs of CuPy's, is compiled when it runs first.
+                    patience = max(limit, 100)
                 end = monotonic() + patience
-        code, facts = child.returncode, dict(_said(path) or [])
+        code, facts = child.returncode, dict(_answers(path) or [])
         if code is None:
             child.kill()
             try:
@@ -54,18 +54,24 @@ def ask(limit=20.0):
             except subprocess.TimeoutExpired:  # what waits inside the kernel cannot be killed
                 pass
     if code != 0 and len(facts) < len(LINKS):
-        fate = f"gives no answer in {patience:g} s" if code is None else f"crashes ({_exit(code)})"
-        facts[[*LINKS][len(facts)]] = {"fate": fate}
+        facts[[*LINKS][len(facts)]] = {"fate": _fate(code, patience)}
     return facts
 
 
-def _said(path):
-    """What the child has told; its last line may be half of one."""
-    return [*map(json.loads, path.read_text().split("\n")[:-1])] if path.exists() else None
+def _answers(path):
+    """What the child has written, None before it begins; its last line may be half of one."""
+    if path.exists():
+        return [*map(json.loads, path.read_text().split("\n")[:-1])]
+    return None
 
 
-def _exit(code):
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+def _fate(code, patience):
+    """How a child ended that did not answer; code: None where it had to be killed."""
+    if code is None:
+        return f"gives no answer in {patience:g} s"
+    if code < 0:
+        return f"crashes ({signal.Signals(-code).name})"
+    return f"crashes (exit code {code})"
 
 
 def answer(path):
@@ -84,8 +90,10 @@ def answer(path):
 
 def reason(error):
     """Kind and first line of an error, or of the one behind it, which CuPy wraps in a banner."""
-    error = error.__cause__ if isinstance(error.__cause__, ImportError) else error
-    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
+    if isinstance(error.__cause__, ImportError):
+        error = error.__cause__
+    first_line = str(error).strip().split("\n")[0]
+    return f"{type(error).__name__}: {first_line}"
 
 
 def _driver(facts):
@@ -119,14 +127,15 @@ def _smi(*query):
         out = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return next(iter(out.stdout.splitlines()), "") if out.returncode == 0 else ""
+    lines = out.stdout.splitlines()
+    return lines[0] if lines and out.returncode == 0 else ""
 
 
 def _card(facts):
     """Name, capability and memory of the first card, how many there are; or CUDA's error."""
     if not facts["driver"].get("cuda"):
         return {}
-    cuda = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    cuda = ctypes.CDLL({"nt": "nvcuda.dll"}.get(os.name, "libcuda.so.1"))
     number, context = ctypes.c_int(), ctypes.c_void_p()
     free, total = ctypes.c_size_t(), ctypes.c_size_t()
     text = ctypes.create_string_buffer(256)
@@ -186,7 +195,9 @@ def _compiler(facts):
     cupy = import_module("cupy")
     total = float(cupy.sum(cupy.ones(2, dtype=cupy.float32) + 1))
     del os.environ["CUPY_CACHE_IN_MEMORY"]
-    return {"works": True} if total == 4 else {"error": f"it gives 2 + 2 = {total}"}
+    if total != 4:
+        return {"error": f"it gives 2 + 2 = {total}"}
+    return {"works": True}
 
 
 def _products(facts):
@@ -235,6 +246,10 @@ def _engine(facts):
 
 
 LINKS = {
-    "driver": _driver, "card": _card, "cupy": _cupy, "compiler": _compiler, "products": _products,
+    "driver": _driver,
+    "card": _card,
+    "cupy": _cupy,
+    "compiler": _compiler,
+    "products": _products,
     "engine": _engine,
-}  # fmt: skip
+}

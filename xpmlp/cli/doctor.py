@@ -17,6 +17,7 @@ from time import perf_counter
 
 from xpmlp import __version__
 
+from ..words import plural
 from . import cuda, cuda_probe, other_gpus
 
 LIBRARIES = {
@@ -107,19 +108,23 @@ def _devices(module):
         return found
     if module.__name__ == "jax":
         found = module.devices()
-        return [(d.platform if d.platform == "cpu" else f"{d} {d.device_kind}", d) for d in found]
+        labels = {d: f"{d} {d.device_kind}" for d in found if d.platform != "cpu"}
+        return [(labels.get(d, "cpu"), d) for d in found]
     return [("cpu", None)]
 
 
 def _probe(name, device):
     """Allocate, run one kernel, read back; the verdict that stands before the device's label."""
-    xp = import_module("jax.numpy" if name == "jax" else name)
+    xp = import_module({"jax": "jax.numpy"}.get(name, name))
+    place = {"device": device} if device else {}
     try:
-        ones = xp.ones(2, dtype=xp.float32, **({} if device is None else {"device": device}))
+        ones = xp.ones(2, dtype=xp.float32, **place)
         total = float(xp.sum(ones + 1))
     except Exception as error:  # one bad card does not hide the others
         return f"fails ({cuda_probe.reason(error)}) on"
-    return "works on" if total == 4 else f"gives 2 + 2 = {total} on"
+    if total != 4:
+        return f"gives 2 + 2 = {total} on"
+    return "works on"
 
 
 def _blas():
@@ -142,18 +147,18 @@ def _numba():
     try:
         from ..engines.compiled import blas, team
 
-        n = team.n_threads()
-        text = f"compiles the work on NumPy arrays; products by {blas.find_blas().name}"
-        return metadata.version("numba"), f"{text}, {n} thread{'s' * (n > 1)}"
+        threads = plural(team.n_threads(), "thread")
+        text = f"compiles the work on NumPy arrays; products by {blas.find_blas().name}, {threads}"
+        return metadata.version("numba"), text
     except Exception as error:  # a numba that does not fit NumPy says so when it is imported
         return "-", f"does not work: {cuda_probe.reason(error)}"
 
 
 def warm():
-    """Compile the code for NumPy arrays anew, as the first fits would. Yields what it did."""
+    """Compile the code for NumPy arrays again, as the first fits would. Yields what it did."""
     version, text = _numba()
     if version == "-":
-        yield f"numba is {text}" if text == WITHOUT_NUMBA else f"numba {text}"
+        yield f"numba {'is ' * (text == WITHOUT_NUMBA)}{text}"
         return
     import numpy as np
 

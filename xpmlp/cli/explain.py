@@ -11,26 +11,29 @@ from .data import reading_options
 from .options import COUNT, LOSSES, SEED, Several
 
 option = partial(section("Options"), show_default=True)
+FILE, ORIENTATION = click.Path(dir_okay=False), click.Choice(["rows", "columns"])
 OF_SIZES = ("activation", "loss", "batch", "seed")
 
 
-# fmt: off
 @click.command(cls=Command)
 @click.argument("model", required=False)
 @click.argument("data", required=False)
-@option("--sizes", type=Several(COUNT, unpacked=False), metavar="D,H,...,C",
-        help="Instead of MODEL: features, units of each layer; random data.")
+@option(
+    "--sizes",
+    type=Several(COUNT, unpacked=False),
+    metavar="D,H,...,C",
+    help="Instead of MODEL: features, units of each layer; random data.",
+)
 @option("--activation", default="logistic", help="With --sizes: of the hidden layers.")
 @option("--loss", type=click.Choice(LOSSES), default="squared_error", help="With --sizes.")
 @option("--batch", type=COUNT, default=32, help="With --sizes: rows of random data.")
 @option("--seed", type=SEED, default=0, help="With --sizes.")
 @option("--target", help="Column of the targets, for CSV and Parquet (the model's).")
 @option("--rows", type=COUNT, help="Take the first so many rows of DATA only.")
-@option("--orientation", type=click.Choice(["rows", "columns"]), default="rows",
-        help="How samples stand in the equations.")
+@option("--orientation", type=ORIENTATION, default="rows", help="How samples stand in equations.")
 @option("--plan", "as_plan", is_flag=True, help="Print what a training takes: FLOPs, bytes.")
-@option("--html", type=click.Path(dir_okay=False), help="Page to write: numbers as pictures.")
-@option("--latex", type=click.Path(dir_okay=False), help="LaTeX document to write.")
+@option("--html", type=FILE, help="Page to write: numbers as pictures.")
+@option("--latex", type=FILE, help="LaTeX document to write.")
 @reading_options
 @click.pass_context
 def explain(ctx, model, data, sizes, orientation, as_plan, html, latex, **options):
@@ -38,7 +41,6 @@ def explain(ctx, model, data, sizes, orientation, as_plan, html, latex, **option
 
     Nothing is trained or changed. `xpmlp explain --sizes 3,5,5,1` needs neither model nor data.
     """
-    # fmt: on
     from ..atomic import atomic_write
 
     if as_plan and (html or latex):
@@ -47,8 +49,8 @@ def explain(ctx, model, data, sizes, orientation, as_plan, html, latex, **option
         raise click.UsageError("--sizes goes without MODEL, DATA, --target and --rows.")
     if not sizes and data is None:
         raise click.UsageError("give MODEL and DATA, or --sizes such as 3,5,5,1.")
-    for name in () if sizes else OF_SIZES:
-        if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+    for name in OF_SIZES:
+        if not sizes and ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{name} goes with --sizes only.")
     if sizes:
         found = _of_sizes(sizes, orientation, as_plan, options)
@@ -79,7 +81,7 @@ def _of_sizes(sizes, orientation, as_plan, options):
     X = stream(options["seed"], "data", 1).normal(size=shape)
     return explain(
         network, X, loss=options["loss"], random_state=options["seed"], orientation=orientation
-    )  # fmt: skip
+    )
 
 
 def _of_model(model, data, orientation, as_plan, options):

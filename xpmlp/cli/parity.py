@@ -6,29 +6,38 @@ from ..errors import DataError
 from .data import writable
 
 REPORTS = {"html": "a page", "json": "JSON", "junit": "JUnit's XML"}
+FILE = click.Path(dir_okay=False)
 
 
 def reports(command):
     """Give a command an option for each kind of report."""
     for kind, what in reversed(REPORTS.items()):
         text = f"Write the report as {what}."
-        path = click.Path(dir_okay=False)
-        command = click.option(f"--{kind}", type=path, metavar="FILE", help=text)(command)
+        command = click.option(f"--{kind}", type=FILE, metavar="FILE", help=text)(command)
     return command
 
 
-# fmt: off
 @click.command("parity")
-@click.option("--xp", multiple=True, metavar="LIBRARY[:DEVICE]",
+@click.option(
+    "--xp",
+    multiple=True,
+    metavar="LIBRARY[:DEVICE]",
     help="numpy, cupy, torch:cpu, torch:cuda, jax, array_api_strict, or any module of Array API "
-    "arrays; repeatable (default: XPMLP_BACKENDS, or what is installed and works).")
-@click.option("--save", type=click.Path(dir_okay=False), metavar="FILE",
-    help="Keep all results, about 1.2 MB a library, to compare with on another machine.")
-@click.option("--against", metavar="FILE",
+    "arrays; repeatable (default: XPMLP_BACKENDS, or what is installed and works).",
+)
+@click.option(
+    "--save",
+    type=FILE,
+    metavar="FILE",
+    help="Keep all results, about 1.2 MB a library, to compare with on another machine.",
+)
+@click.option(
+    "--against",
+    metavar="FILE",
     help="Compare with what --save kept on another machine, by the same bounds; the libraries "
-    "there and here need not be the same.")
+    "there and here need not be the same.",
+)
 @reports
-# fmt: on
 def parity(xp, save, against, **files):
     """Run every operation on each array library, against a wider float on NumPy.
 
@@ -55,4 +64,4 @@ def parity(xp, save, against, **files):
             click.echo(f"results: {path}")
         else:
             click.echo(f"--save {path}: nothing is saved, as no library has run.", err=True)
-    return 0 if report.ok else 1
+    return int(not report.ok)
