@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import tracemalloc
 import warnings
 from dataclasses import FrozenInstanceError
 
@@ -17,6 +18,7 @@ from xpmlp.errors import ModelFileError, ShapeError
 from xpmlp.model import ClassTargets, LabelTargets, NumberTargets, Scaling
 from xpmlp.model.container import read_container
 from xpmlp.nn.activations import get_activation
+from xpmlp.nn.losses import LOSSES
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4))
@@ -42,6 +44,12 @@ def test_targets_of_classes_are_their_columns_and_probabilities_lead_back_to_the
     model = fitted(MLPClassifier, X, y).model_
     made = model.targets.encode(y, X, "float64")
     if model.targets.task == "multiclass":
+        assert made.shape == (len(y), 1) and made.dtype == "int32"
+        np.testing.assert_array_equal(model.targets.classes[made[:, 0]], y)
+        assert model.targets.hits(np.eye(3)[made[:, 0]], made, 0.0).all()
+        assert not model.targets.hits(np.eye(3)[made[:, 0] - 1], made, 0.0).any()
+        rows, _ = model.targets.paired(LOSSES["focal"])
+        made = rows.encode(y, X, "float64")
         expected = OneHotEncoder(sparse_output=False).fit_transform(y[:, None])
     else:
         expected = np.asarray(y, float).reshape(len(y), -1)
@@ -50,6 +58,22 @@ def test_targets_of_classes_are_their_columns_and_probabilities_lead_back_to_the
     np.testing.assert_array_equal(model.targets.predict(logits, X), y)
     p = model.targets.predict_proba(logits, X)
     np.testing.assert_allclose(np.exp(model.targets.predict_log_proba(logits, X)), p, atol=1e-12)
+
+
+def test_as_many_classes_as_rows_train_without_a_row_of_targets_for_each():
+    n = 3000
+    rng = np.random.default_rng(1)
+    rows, labels = rng.normal(size=(n, 3)).astype("float32"), rng.permutation(n)
+    model = MLPClassifier((4,), batch_size=50, max_iter=1, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it has not converged, that classes are many
+        model.fit(rows[:60], labels[:60] % 3)  # compiled by now
+        tracemalloc.start()
+        model.fit(rows, labels)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 0.25 * 4 * n * n, f"{peak:,} bytes at the most"
+    np.testing.assert_array_equal(model.classes_, np.arange(n))
 
 
 def test_smoothing_and_weights_of_classes_follow_their_formulas():

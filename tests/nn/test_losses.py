@@ -11,6 +11,7 @@ from sklearn.metrics import mean_gamma_deviance, mean_pinball_loss, mean_poisson
 from xpmlp import MLPRegressor, nn, train
 from xpmlp.errors import ShapeError
 from xpmlp.nn.losses import (
+    CLASS_LOG_LOSS,
     LINKS,
     LOSSES,
     check_domain,
@@ -288,9 +289,25 @@ def test_softmax_survives_large_logits_and_keeps_its_dtype(xp):
 
 
 def test_one_hot_has_a_one_in_the_column_of_the_code(xp):
-    got = one_hot(xp.asarray([2, 0, 1], "int32"), 3, xp.asarray([0.0], "float32"))
+    got = one_hot(xp.asarray([[2], [0], [1]], "int32"), 3, xp.asarray([0.0], "float32"))
     assert dtype_name(got) == "float32"
     assert xp.host(got).tolist() == [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize("members", [(), (3,)])
+def test_log_loss_of_class_codes_is_to_the_last_bit_that_of_their_rows(members, xp):
+    rng = np.random.default_rng(0)
+    z, w = 3 * rng.normal(size=(*members, N, C)), rng.dirichlet(np.ones(N), members)
+    codes = rng.integers(0, C, (*members, N, 1)).astype("int32")
+    outputs, weights = (xp.asarray(a, "float32") for a in (z, w))
+    rows = xp.asarray(np.eye(C)[codes[..., 0]], "float32")
+    want = xp.call(LOSSES["log_loss"], outputs, rows, weights)
+    got = xp.call(CLASS_LOG_LOSS, outputs, xp.asarray(codes, "int32"), weights)
+    assert [dtype_name(a) for a in got] == ["float32", "float32"]
+    for a, b in zip(got, want):
+        np.testing.assert_array_equal(xp.host(a), xp.host(b))
+    with pytest.raises(ShapeError, match=f"y is .*{C}"):
+        CLASS_LOG_LOSS(outputs, rows, weights)
 
 
 def test_the_reported_loss_is_a_mean_over_outputs_for_errors_of_values_and_for_no_other():

@@ -51,7 +51,7 @@ def networks(draw):
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
-    network=networks(), loss=st.sampled_from([*LOSSES]), rule=st.sampled_from(RULES),
+    network=networks(), loss=st.sampled_from([*LOSSES | LOSS_KINDS]), rule=st.sampled_from(RULES),
     dtype=st.sampled_from([*TOLERANCE]), alpha=st.sampled_from([0.0, 0.5]),
     weight_decay=st.sampled_from([0.0, 0.1]), weighted=st.booleans(), shuffle=st.booleans(),
     n=st.sampled_from([1, 2, 21, 22]), batch_size=st.sampled_from([1, 5, 20, 40]),
@@ -92,7 +92,7 @@ def test_every_rule_trains_as_plainly_members_too(rule, K, dtype):
 @pytest.mark.parametrize("loss", LOSS_KINDS)
 def test_activated_outputs_train_as_plainly_and_none_go_unactivated_into_a_softmax(loss, last):
     network = Network([Dense(4, "relu"), Dense(3, last)])
-    check(training(network, loss=loss), fused=loss != "log_loss")
+    check(training(network, loss=loss), fused=LOSS_KINDS[loss].link != "softmax")
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -218,7 +218,7 @@ def test_an_estimators_weights_are_its_own_and_may_be_written_between_calls():
 @pytest.mark.parametrize("tier", ["generic", "eager", "graph"])
 @pytest.mark.parametrize("changes", [{}, {"early_stopping": True}, {"solver": "lbfgs"}])
 def test_sparse_rows_train_as_on_numpy_with_one_read_an_epoch(tier, changes, monkeypatch):
-    monkeypatch.setattr(rows, "STRETCH", 2 * ARGS["batch_size"] * X.shape[1])
+    monkeypatch.setattr(rows, "CHUNK", 2 * ARGS["batch_size"] * X.shape[1])
     sparse = csr_array(X.astype(float) * (X > 0))
     host = fitted(MLPClassifier, sparse.toarray(), Y, **changes)
     card = fitted(MLPClassifier, sparse, Y, device="cuda", accelerate=tier, **changes)

@@ -276,14 +276,16 @@ def loss_grad(kind, name, z, y, s, *, act="identity", b=None, N=None, first=0):
         "loss_grad", grid, kind, s=s.card, z=z, b=None if b is None else of_card(b, kind),
         stride=0 if b is None else C,
         partial=of_card(np.full(grid[0] * K, np.nan), kind), counters=counters,
-        kind=LOSS_KINDS.index(name), act=ACTIVATIONS.index(act), keep_z=act in OF_Z, N=N or n, n=n,
-        first=first, C=C,
+        kind=[*LOSS_KINDS].index(name), act=ACTIVATIONS.index(act), keep_z=act in OF_Z, N=N or n,
+        n=n, first=first, C=C,
     )  # fmt: skip
     assert not counters.get().any()
     return from_card(z, kind), s.losses
 
 
 def loss_targets(name, shape, rng):
+    if name == "class_log_loss":
+        return rng.integers(0, shape[-1], (*shape[:-1], 1)).astype(np.int32)
     if name == "log_loss":
         return rng.dirichlet(np.ones(shape[-1]), shape[:-1])
     return rng.integers(0, 2 if name == "binary_log_loss" else 4, shape).astype(float)
@@ -300,11 +302,13 @@ def test_losses_and_their_gradients_are_those_of_the_plain_text(kind, K, name, n
         rng.normal(size=(K, C)),
         loss_targets(name, (K, n, C), rng),
     )
-    z, b, y = rounded(z, kind), *(of_card(a, kind).get().astype(np.float64) for a in (b, y))
+    z, b = rounded(z, kind), of_card(b, kind).get().astype(np.float64)
+    if name != "class_log_loss":
+        y = of_card(y, kind).get().astype(np.float64)
     got, losses = in_both_orders(
         lambda: loss_grad(kind, name, z, y, Stretch(kind, K=K, N=n, seed=n), b=b)
     )
-    value, d = LOSSES[name](z + b[:, None], y, s.numbers("weights"), xp=np)
+    value, d = LOSS_KINDS[name](z + b[:, None], y, s.numbers("weights"), xp=np)
     assert relative_error(losses[0, 1], value) <= 8 * EPS[KINDS[kind][0]]
     assert relative_error(got, d) <= 8 * EPS[KINDS[kind][0]] + 0.6 * EPS[kind]
     assert np.isnan(losses[0, ::2]).all() and np.isnan(losses[1]).all()  # the other steps'
@@ -330,14 +334,20 @@ LOGITS = {
 }
 
 
+def first_class(name, shape):
+    """Targets that are the first class in every row."""
+    if name == "class_log_loss":
+        return np.zeros((*shape[:-1], 1), np.int32)
+    return np.broadcast_to(np.eye(shape[-1])[0], shape)
+
+
 @pytest.mark.parametrize("kind", ["float64", "float32"])
 @pytest.mark.parametrize("name", LOSS_KINDS)
 def test_extreme_logits_give_the_plain_texts_numbers_without_overflow(kind, name):
-    z = np.asarray([LOGITS[name]])
-    y = np.zeros(z.shape)
-    y[..., 0] = 1.0
+    z = np.asarray([LOGITS[name.removeprefix("class_")]])
+    y = first_class(name, z.shape)
     s = Stretch(kind, N=z.shape[1])
-    value, d = LOSSES[name](z, y, s.numbers("weights"), xp=np)
+    value, d = LOSS_KINDS[name](z, y, s.numbers("weights"), xp=np)
     got, losses = loss_grad(kind, name, z, y, s)
     assert np.isfinite(got).all()
     assert relative_error(losses[0, 1], value) <= 8 * EPS[kind]
@@ -347,7 +357,7 @@ def test_extreme_logits_give_the_plain_texts_numbers_without_overflow(kind, name
 @pytest.mark.parametrize("name", LOSS_KINDS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_in_the_outputs_reaches_the_loss(name, bad):
-    z, y = np.zeros((1, 40, 3)), np.full((1, 40, 3), 1 / 3)
+    z, y = np.zeros((1, 40, 3)), first_class(name, (1, 40, 3))
     z[0, 37, 1] = bad
     got, losses = loss_grad("float32", name, z, y, Stretch("float32", N=40))
     assert not np.isfinite(losses[0, 1]).any()
@@ -356,7 +366,7 @@ def test_what_is_not_finite_in_the_outputs_reaches_the_loss(name, bad):
 
 @pytest.mark.parametrize("name", LOSS_KINDS)
 def test_a_batch_that_weighs_nothing_has_loss_and_gradient_0(name):
-    z, y = np.full((1, 9, 3), 5.0), np.full((1, 9, 3), 1 / 3)
+    z, y = np.full((1, 9, 3), 5.0), first_class(name, (1, 9, 3))
     got, losses = loss_grad(
         "float64", name, z, y, Stretch("float64", N=9, weights=np.zeros((3, 1, 9)))
     )

@@ -114,9 +114,9 @@ DEEP = nn.Network([
      *product((SGD(0.9), Adam()), ["float32"], ["high", "medium"])],
 )  # fmt: skip
 def test_every_rule_and_precision_proves_itself_from_a_first_step_and_later(rule, dtype, precision):
-    for K, lr in ((0, 1e-3), (3, 0.1)):
+    for K, lr, loss in ((0, 1e-3, "log_loss"), (3, 0.1, "class_log_loss")):
         made = training(
-            DEEP, n=44, D=5, K=K, dtype=dtype, loss="log_loss", rule=rule, lr=lr, alpha=0.1,
+            DEEP, n=44, D=5, K=K, dtype=dtype, loss=loss, rule=rule, lr=lr, alpha=0.1,
             weight_decay=0.01, batch_size=20, epochs=3,
         )  # fmt: skip
         (carry, data, plans), notes = started(made), []

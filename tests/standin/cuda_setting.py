@@ -95,10 +95,11 @@ class Stretch:
         """Make y (K, n, C) this step's targets from row `first` on, in other rows of the data."""
         K, n, C = y.shape
         order = np.random.default_rng(1).permutation(K * n)
-        data, rows = np.empty((K * n, C)), self.arrays["rows"].get()
+        data, rows = np.empty((K * n, C), y.dtype), self.arrays["rows"].get()
         data[order] = y.reshape(-1, C)
         rows[self.t, :, first : first + n] = order.reshape(K, n)
-        self.arrays |= {"y": of_card(data, self.kind), "rows": cupy.asarray(rows)}
+        on_card = cupy.asarray(data) if y.dtype == np.int32 else of_card(data, self.kind)
+        self.arrays |= {"y": on_card, "rows": cupy.asarray(rows)}
         pointers = [a.data.ptr for a in self.arrays.values()]
         self.card = cupy.asarray(np.array([*pointers, self.B, self.t], np.uint64))
 

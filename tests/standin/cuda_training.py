@@ -13,6 +13,7 @@ from xpmlp import engines
 from xpmlp.arrays import namespace
 from xpmlp.engines import Carry, Options, Plan, generic_engine
 from xpmlp.engines import cupy as engine_module
+from xpmlp.engines.chain import LOSS_KINDS
 from xpmlp.engines.cupy import products, program
 from xpmlp.nn import Layout
 from xpmlp.nn.losses import LOSSES, Loss
@@ -58,8 +59,8 @@ def training(
     rng, rule = np.random.default_rng(seed), rule or SGD(0.9)
     starts = [network.init(D, np.random.default_rng(seed + k))[0] for k in range(max(K, 1))]
     C = network.init(D, rng)[1]
-    record = loss if isinstance(loss, Loss) else LOSSES[loss]
-    data = tuple(map(_short, (rng.normal(size=(n, D)), _targets(record.name, n, C, rng))))
+    record = loss if isinstance(loss, Loss) else (LOSSES | LOSS_KINDS)[loss]
+    data = _short(rng.normal(size=(n, D))), _targets(record, n, C, rng)
     params = map_tree(_short, members(starts) if K else starts[0])
     layout = Layout.of(network, params, contiguous=True)
     B = -(-n // batch_size)
@@ -87,9 +88,11 @@ def _short(a):
 
 
 def _targets(loss, n, C, rng):
-    if loss == "log_loss":
-        return rng.dirichlet(np.ones(C), n)
-    return rng.integers(0, 2 if loss == "binary_log_loss" else 4, (n, C)).astype(np.float64)
+    if loss.codes:
+        return rng.integers(0, C, (n, 1)).astype(np.int32)
+    if loss.name == "log_loss":
+        return _short(rng.dirichlet(np.ones(C), n))
+    return rng.integers(0, 2 if loss.name == "binary_log_loss" else 4, (n, C)).astype(np.float64)
 
 
 def members(trees):
@@ -121,7 +124,9 @@ def started(made, asarray=cupy.asarray):
              for slot in made.step.slots}  # fmt: skip
     like = own(0)
     plans = [to_device(plan, like, dtype) for plan in made.plans]
-    return Carry(store, buffers, state), tuple(map(own, made.data)), plans
+    x, y = made.data
+    data = own(x), asarray(y) if made.step.loss.codes else own(y)
+    return Carry(store, buffers, state), data, plans
 
 
 def outcome(engine, made, *, fused=True):

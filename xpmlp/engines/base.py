@@ -34,7 +34,7 @@ class Batch(NamedTuple):
     """One step's rows, and its numbers from the plan."""
 
     x: Array  # ([K,] N, D)
-    y: Array  # ([K,] N, C)
+    y: Array  # ([K,] N, C), or class codes ([K,] N, 1)
     hyper: Plan
 
 

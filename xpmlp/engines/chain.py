@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 from ..nn import Dense, Dropout, Embedding, Network
 from ..nn.activations import ACTIVATIONS, get_activation
 from ..nn.layers import OFFSETS, WEIGHTS
-from ..nn.losses import LOSSES
+from ..nn.losses import CLASS_LOG_LOSS, LOSSES
 from ..optim import SGD, Adagrad, Adam, AdamW, RMSprop
 
-# What kernels of cards know; the losses in the order of kernels.cu.
-LOSS_KINDS = ["squared_error", "log_loss", "binary_log_loss", "poisson"]
+# What kernels know; the losses in the order of kernels.cu.
+LOSS_KINDS = {
+    **{name: LOSSES[name] for name in ("squared_error", "log_loss", "binary_log_loss", "poisson")},
+    "class_log_loss": CLASS_LOG_LOSS,
+}
 RULE_KINDS = {SGD, Adam, AdamW, RMSprop, Adagrad}
 
 
@@ -52,7 +55,7 @@ def has_kernels(network, loss, rule, plain: bool) -> bool:
     return (
         plain
         and type(rule) in RULE_KINDS
-        and loss in [LOSSES[name] for name in LOSS_KINDS]
+        and loss in LOSS_KINDS.values()
         and all(record in ACTIVATIONS.values() for record in activations)
         and not any(a and b for a, b in zip(drops, drops[1:]))  # two in a row
         # Its kernel takes logits as they come.

@@ -83,7 +83,7 @@ def problem_of(
     labels, targets = checked_targets(estimator, y, x.shape[0], old, classes)
     loss, link = match_loss(loss_of(estimator), targets.task, estimator.out_activation)
     targets = completed(estimator, targets, labels, given, loss, link, inputs.dtype, old)
-    loss, why = targets.weighted(loss), ""
+    (targets, loss), why = targets.paired(loss), ""
     network = network_of(estimator, inputs, targets.n_outputs, last_activation(loss, link))
     if known is not None:
         _check_same(estimator, known, network, targets)

@@ -13,7 +13,7 @@ from ..nn.layout import get, map_params, walk
 from ..optim import init_state, make_rule
 from ..randomness import stream
 from ..training import Step
-from ..training.inputs import checked_inputs, checked_targets, network_loss, starting_params
+from ..training.inputs import checked_inputs, loss_and_targets, network_loss, starting_params
 from ..training.plan import make_plan, to_device
 from .equations import ESCAPES, Equation
 from .models import step_of
@@ -268,12 +268,13 @@ def explain(
         check_shapes(X, y)
         network, x, loss = network_or_model, checked_inputs(X), loss or "squared_error"
         params, n_out = starting_params(network, x, params, random_state)
-        record = network_loss(loss, n_out)
-        targets = checked_targets(y, x, n_out, loss) if y is not None else None
+        record, targets = network_loss(loss, n_out), None
+        if y is not None:
+            record, targets = loss_and_targets(loss, y, x, n_out)
     notes = []
     if targets is None:
         notes = ["y was not given: the targets are random."]
-        targets = _random_targets(record.name, network, x, random_state)
+        targets = _random_targets(record, network, x, random_state)
     return explain_step(
         network,
         record,
@@ -289,16 +290,18 @@ def explain(
     )
 
 
-def _random_targets(name, network, x, seed):
-    """Return targets (n, n_out) beside x, of numbers that a loss can have."""
+def _random_targets(loss, network, x, seed):
+    """Return targets (n, n_out) or class codes beside x, of numbers that a loss can have."""
     rng, size = stream(seed, "data"), (x.shape[0], network.shapes(x.shape[1])[1])
+    if loss.codes:
+        return from_host(rng.integers(0, size[1], (size[0], 1)), x, "int32")
     draw = {
         "log_loss": lambda: np.eye(size[1])[rng.integers(0, size[1], size[0])],
         "binary_log_loss": lambda: rng.integers(0, 2, size),
         "poisson": lambda: rng.poisson(1.0, size),
         "gamma": lambda: rng.exponential(1.0, size),
     }
-    made = draw.get(name, lambda: rng.normal(size=size))()
+    made = draw.get(loss.name, lambda: rng.normal(size=size))()
     return from_host(made, x, str(x.dtype).rpartition(".")[2])
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..arrays import is_array, to_host
 from ..errors import ShapeError
-from ..nn.losses import Loss, levels_of, match_loss, quantile
+from ..nn.losses import levels_of, match_loss, quantile
 from ..words import listed
 from .shapes import check_shapes
 
@@ -15,12 +15,13 @@ def step_of(model, X, y, params, loss):
     if params is not None:
         raise ValueError("params go with a Network, a Model has its own: leave them out.")
     x = model.inputs.computed(model.rows(X))
-    targets = targets_of(model, y, x) if y is not None else None
-    return model.network, loss_of(model, loss), model.params(), x, targets
+    kind, record = paired(model, loss)
+    targets = targets_of(kind, y, x, model.inputs.dtype) if y is not None else None
+    return model.network, record, model.params(), x, targets
 
 
-def loss_of(model, given=None) -> Loss:
-    """Return a loss, by default one that fits the model's targets, with their weights in it.
+def paired(model, given=None):
+    """Return the model's targets and a loss of them, by default one that fits.
 
     Raises
     ------
@@ -37,7 +38,7 @@ def loss_of(model, given=None) -> Loss:
             f"loss={loss.name!r} is not for outputs as the model's: leave it out, which means "
             f"{getattr(default, 'name', default)!r}."
         )
-    return targets.weighted(loss)
+    return targets.paired(loss)
 
 
 def _default_loss(targets, inside):
@@ -63,9 +64,11 @@ def check_target_shape(targets, shape: tuple) -> None:
         raise ShapeError(f"y is {shape}, expected {allowed[0]}, as the model was fitted to.")
 
 
-def targets_of(model, y, x):
-    """Return targets (n, n_outputs) beside x for y: labels or numbers, as in `fit`."""
-    targets = model.targets
+def targets_of(targets, y, x, dtype):
+    """Return targets (n, n_outputs) or class codes beside x for y: labels or numbers, as in `fit`.
+
+    targets: their record.
+    """
     y = to_host(y) if is_array(y) else np.asarray(y)
     check_target_shape(targets, y.shape)
     if targets.task == "regression":
@@ -78,4 +81,4 @@ def targets_of(model, y, x):
         if unknown:
             found = listed(sorted(unknown, key=str))
             raise ValueError(f"y holds {found}, the model knows {listed(known)}.")
-    return targets.encode(y, x, model.inputs.dtype)
+    return targets.encode(y, x, dtype)

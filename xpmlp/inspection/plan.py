@@ -18,7 +18,7 @@ from ..optim import make_rule
 from ..thresholds import scaled
 from ..training.inputs import network_loss
 from ..training.rows import at_once
-from .models import check_target_shape, loss_of
+from .models import check_target_shape, paired
 from .shapes import check_shapes, shape_of
 from .text import aligned
 
@@ -191,7 +191,7 @@ def _plan_of_model(model, X, y, loss, dtype, costs):
         raise ValueError(
             f"dtype={dtype!r}, but the model computes in {inputs.dtype}: leave it out."
         )
-    loss_of(model, loss)
+    paired(model, loss)
     if y is not None:
         check_target_shape(model.targets, shape_of(y))
     if inputs.encoder is not None:  # of a table the network sees the encoding

@@ -10,7 +10,7 @@ from typing import Any
 from ..nn import Activation, Dense, Dropout, Layer, Network
 from ..nn.activations import get_activation
 from ..nn.layout import get, walk
-from ..nn.losses import LINKS, LOSSES
+from ..nn.losses import CLASS_LOG_LOSS, LINKS, LOSSES, one_hot
 from ..nn.network import describe
 from .equations import EQUATIONS, Equation, Term
 
@@ -91,13 +91,15 @@ class Trace:
 
         def value_and_grad(outputs, y, w, xp):
             value, d = loss.value_and_grad(outputs, y, w, xp)
+            if loss.codes:  # the equations are those of rows of 0 and 1
+                y = one_hot(y, outputs.shape[-1], outputs)
             lines, p = self.loss_lines, outputs
             self.name(y, "Y")
             if loss.link != "identity":
                 p = self.name(LINKS[loss.link](outputs, xp), "P")
                 self.line(lines, p, EQUATIONS["function"], p, f=loss.link, z=outputs)
             text, d_text = "loss", "own dloss"
-            if LOSSES.get(loss.name) == loss and loss.name in EQUATIONS:
+            if loss in (LOSSES.get(loss.name), CLASS_LOG_LOSS) and loss.name in EQUATIONS:
                 text = loss.name
                 d_text = f"d{text}" if f"d{text}" in EQUATIONS else "dloss"
             bare = {role: self.terms[id(a)]._replace(shape=()) for role, a in (("p", p), ("y", y))}

@@ -1,17 +1,18 @@
 """What y means: from y to the network's targets, and from the network's outputs to predictions.
 
-A record for each kind of task. N rows, C outputs; y on the host: (N,) or (N, n_columns); targets
-and outputs in any library: (N, C). Outputs of classifiers are logits z.
+A record for each kind of task. N rows, C outputs; y on the host: (N,) or (N, n_columns); outputs
+and targets in any library: (N, C), or targets (N, 1) of class codes. Outputs of classifiers are
+logits z.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import ClassVar
 
 import numpy as np
 
 from ..arrays import from_host, namespace
-from ..nn.losses import LINKS, Loss, class_weighted, one_hot
+from ..nn.losses import CLASS_LOG_LOSS, LINKS, LOSSES, Loss, class_weighted, one_hot
 from ..placing import as_library_of, rows_to_host
 from .scaling import Scaling
 
@@ -21,13 +22,15 @@ class ClassTargets:
     """One class a row.
 
     classes: (n_classes,), sorted; link: from logits to probabilities; smoothing: the share of a
-    target that is spread over all classes; weights: (n_classes,), or None.
+    target that is spread over all classes; weights: (n_classes,), or None; coded: whether targets
+    are class codes (N, 1), for the loss that takes them, instead of rows (N, C).
     """
 
     classes: np.ndarray
     link: str = "softmax"
     smoothing: float = 0.0
     weights: np.ndarray | None = None
+    coded: bool = False
     quantiles: ClassVar[tuple[float, ...]] = ()
     scaling: ClassVar[Scaling] = Scaling()
 
@@ -47,10 +50,12 @@ class ClassTargets:
         return self.n_outputs
 
     def encode(self, y, like, dtype):
-        """Return targets (N, C) beside `like`."""
-        codes = np.searchsorted(self.classes, y)
+        """Return targets (N, C), or class codes (N, 1), beside `like`."""
+        codes = np.searchsorted(self.classes, y)[:, None]
+        if self.coded:
+            return from_host(codes, like, "int32")
         if self.task == "binary":
-            targets = from_host(codes[:, None], like, dtype)
+            targets = from_host(codes, like, dtype)
         else:
             targets = one_hot(from_host(codes, like, "int32"), len(self.classes), like)
         if len(self.classes) == 1:
@@ -65,9 +70,10 @@ class ClassTargets:
         own = self.weights[np.searchsorted(self.classes, y)]
         return own if weights is None else own * weights
 
-    def weighted(self, loss: Loss) -> Loss:
-        """Return the loss: the classes' weights are in those of the rows."""
-        return loss
+    def paired(self, loss: Loss) -> tuple["ClassTargets", Loss]:
+        """Return targets and loss for each other; the classes' weights are in those of the rows."""
+        coded = self.task == "multiclass" and not self.smoothing and loss == LOSSES["log_loss"]
+        return replace(self, coded=coded), CLASS_LOG_LOSS if coded else loss
 
     def codes(self, z):
         """Return class numbers (N,) for logits."""
@@ -107,6 +113,8 @@ class ClassTargets:
 
     def hits(self, outputs, targets, threshold):
         """Return which rows of host outputs are right; threshold: between an output's 0 and 1."""
+        if self.coded:
+            return outputs.argmax(axis=1) == targets[:, 0]
         if self.task == "multiclass":
             return outputs.argmax(axis=1) == targets.argmax(axis=1)
         one_class = len(self.classes) == 1
@@ -146,9 +154,9 @@ class LabelTargets:
         """Return sample weights (N,): a row has several labels, whose weights are in the loss."""
         return weights
 
-    def weighted(self, loss: Loss) -> Loss:
-        """Return the loss with the labels' weights in it."""
-        return loss if self.weights is None else class_weighted(loss, self.weights)
+    def paired(self, loss: Loss) -> tuple["LabelTargets", Loss]:
+        """Return targets and loss, with the labels' weights in it."""
+        return self, loss if self.weights is None else class_weighted(loss, self.weights)
 
     def codes(self, z):
         """Return 0 or 1 for logits (N, C)."""
@@ -227,9 +235,9 @@ class NumberTargets:
         """Return sample weights (N,)."""
         return weights
 
-    def weighted(self, loss: Loss) -> Loss:
-        """Return the loss."""
-        return loss
+    def paired(self, loss: Loss) -> tuple["NumberTargets", Loss]:
+        """Return targets and loss as they are."""
+        return self, loss
 
     def predict(self, outputs, X, quantiles=None):
         """Return predictions beside X; quantiles: those wanted of the learnt, or None."""

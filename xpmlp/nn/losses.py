@@ -1,8 +1,8 @@
 """Losses: each returns its value and its gradient with respect to the network's outputs.
 
-outputs, y: (..., N, C); weights: (..., N), summing to one over the batch, so nothing here divides:
-value (...,) = sum_i w_i l_i. Outputs are logits where a probability or a rate is meant: the link
-(softmax, logistic, exp) is inside the loss, which so needs no clipping.
+outputs, y: (..., N, C), or y (..., N, 1) of class codes; weights: (..., N), summing to one over the
+batch, so nothing here divides: value (...,) = sum_i w_i l_i. Outputs are logits where a probability
+or a rate is meant: the link (softmax, logistic, exp) is inside the loss, which needs no clipping.
 """
 
 import math
@@ -52,6 +52,8 @@ class Loss:
         Whose estimators take a built-in loss by its name.
     domain : {"any", "non-negative", "positive"}
         Targets that the loss is defined for; a fit refuses others.
+    codes : bool
+        Whether y holds class codes, integers (..., N, 1), in place of rows (..., N, C).
 
     Examples
     --------
@@ -67,14 +69,19 @@ class Loss:
     mean_over_outputs: bool = False
     tasks: tuple[str, ...] = CLASSIFICATION + REGRESSION
     domain: str = "any"
+    codes: bool = False
 
     def __call__(self, outputs, y, weights=None, *, xp=None):
         """Return the value (...,) and its gradient (..., N, C); ``weights=None`` means 1/N each."""
         xp = xp or namespace(outputs)
-        check_targets(outputs.shape, y.shape)
+        check_targets((*outputs.shape[:-1], self.n_targets(outputs.shape[-1])), y.shape)
         if weights is None:
             weights = xp.ones_like(outputs[..., 0]) * (1.0 / outputs.shape[-2])
         return self.value_and_grad(outputs, y, weights[..., None], xp)
+
+    def n_targets(self, n_outputs):
+        """Return how many columns y has."""
+        return 1 if self.codes else n_outputs
 
     def reported(self, n_outputs):
         """Return the factor from the value to what scikit-learn calls `loss_`."""
@@ -84,10 +91,10 @@ class Loss:
 
 
 def one_hot(codes: Array, n_classes: int, like: Array) -> Array:
-    """Return integer codes (n,) as 0/1 columns (n, n_classes) in the dtype of `like`."""
+    """Return class codes (..., N, 1) as 0/1 columns (..., N, n_classes) in the dtype of `like`."""
     xp = namespace(codes)
     columns = xp.arange(n_classes, dtype=codes.dtype, device=device(codes))
-    return xp.astype(codes[:, None] == columns[None, :], like.dtype)
+    return xp.astype(codes == columns, like.dtype)
 
 
 def check_targets(outputs_shape, y_shape):
@@ -139,6 +146,10 @@ def _softmax_log_loss(outputs, y, w, xp):
     return value, w * (e / s - y)
 
 
+def _class_log_loss(outputs, codes, w, xp):
+    return _softmax_log_loss(outputs, one_hot(codes, outputs.shape[-1], outputs), w, xp)
+
+
 def _binary_log_loss(outputs, y, w, xp):
     value = xp.sum(w * (softplus(outputs, xp) - outputs * y), axis=(-2, -1))
     return value, w * (sigmoid(outputs, xp) - y)
@@ -187,7 +198,7 @@ class _Quantile:
         error = y - outputs
         each = xp.reshape(error, (*error.shape[:-1], -1, len(self.levels)))
         # 1 where the target lies below the prediction, minus the level.
-        slope = _mask(each < 0, outputs, xp) - constants(self.levels, outputs)
+        slope = xp.astype(each < 0, outputs.dtype) - constants(self.levels, outputs)
         d = w * xp.reshape(slope, error.shape)
         return -xp.sum(d * error, axis=(-2, -1)), d
 
@@ -232,10 +243,6 @@ class _ClassWeighted:
         value_1, d_1 = self.inner(outputs, xp.ones_like(y), w * y * of_1, xp)
         value_0, d_0 = self.inner(outputs, xp.zeros_like(y), w * (1.0 - y) * of_0, xp)
         return value_0 + value_1, d_0 + d_1
-
-
-def _mask(condition, like, xp):
-    return xp.astype(condition, like.dtype)
 
 
 def huber(delta: float = 1.0) -> Loss:
@@ -336,6 +343,8 @@ LOSSES = {
         focal(binary=True),
     )
 }
+# log_loss of class codes: only a batch has rows of 0 and 1, so 10,000 classes need no more memory.
+CLASS_LOG_LOSS = Loss("log_loss", _class_log_loss, "softmax", codes=True)
 
 
 def levels_of(loss: Loss) -> tuple[float, ...] | None:

@@ -47,8 +47,13 @@ def diverged(step, engine, data, run, plan, lr, carry, epoch):
             gradient = _first_place(step, carry, batch, engine)[1]
     where = f"In epoch {epoch}, step {first + 1}, {place} went non-finite first"
     where += f"; the largest gradient {when} was {gradient:.3g}." if gradient else "."
-    x, y = map(value_range, data)
-    return divergence(where, x, y, rate=float(lr[first]))
+    return divergence(where, *ranges(step, data), rate=float(lr[first]))
+
+
+def ranges(step, data) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the ranges of X and of the targets; class codes stand for rows of 0 and 1."""
+    x, y = data
+    return value_range(x), (0.0, 1.0) if step.loss.codes else value_range(y)
 
 
 def _large(ends):

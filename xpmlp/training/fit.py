@@ -26,8 +26,8 @@ from ..placing import explain_out_of_memory, fit_or_stay, to_device, why_there
 from ..transfers import counting
 from .inputs import (
     checked_inputs,
-    checked_targets,
     checked_weights,
+    loss_and_targets,
     network_loss,
     starting_params,
 )
@@ -48,13 +48,13 @@ def fit_network(
 ):  # fmt: skip
     """Train a network; the core of every fit.
 
-    data: (X, y) in the compute dtype on the device, X an array or SparseRows; params: nested dicts
-    of arrays there; rule: an update rule, or None for L-BFGS; state: of the call before, or None;
-    sample_weight: (n,) on the host; on_epoch: called after each epoch with the state and a function
-    that returns a copy of the parameters, stops the training by a true result. Returns the
-    parameters (nested dicts of new arrays), the state (its arrays new too: what an engine returns
-    it may overwrite in the next run), and why it ended: text, or (the parameters are the last
-    finite ones) a DivergenceError.
+    data: (X, y) on the device in the compute dtype, X an array or SparseRows, y rows or (integers)
+    class codes; params: nested dicts of arrays there; rule: an update rule, or None for L-BFGS;
+    state: of the call before, or None; sample_weight: (n,) on the host; on_epoch: called after each
+    epoch with the state and a function that returns a copy of the parameters, stops the training by
+    a true result. Returns the parameters (nested dicts of new arrays), the state (its arrays new
+    too: what an engine returns it may overwrite in the next run), and why it ended: text, or (the
+    parameters are the last finite ones) a DivergenceError.
     """
     like = like_of(data[0])
     engine, xp = engine_for(like, recipe.options), namespace(like)
@@ -267,7 +267,7 @@ def train(
                 begin = partial(prepare, dtype=str(host.dtype).rpartition(".")[2], options=options)
                 x, why = to_device(host, device, prepare=begin), why_there(X, device)
             first, n_out = starting_params(network, x, params, random_state)
-            record, targets = network_loss(loss, n_out), checked_targets(y, x, n_out, loss)
+            record, targets = loss_and_targets(loss, y, x, n_out)
             w = checked_weights(sample_weight, x.shape[0])
             data = x, targets
             made = fit_network(network, record, rule, recipe, data, first, sample_weight=w)

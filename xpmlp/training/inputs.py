@@ -16,7 +16,7 @@ from ..arrays import (
 )
 from ..errors import ShapeError
 from ..nn.layout import get, map_params, path_name, walk
-from ..nn.losses import check_domain, check_targets, named_loss, one_hot
+from ..nn.losses import CLASS_LOG_LOSS, LOSSES, Loss, check_domain, check_targets, named_loss
 from ..randomness import stream
 
 
@@ -63,18 +63,22 @@ def network_loss(loss, n_out):
     return named_loss(loss)
 
 
-def checked_targets(y, x, n_out, loss) -> Array:
-    """Return targets (n, C) beside x, or say which reshape gives them."""
+def loss_and_targets(loss, y, x, n_out) -> tuple[Loss, Array]:
+    """Return the record of a loss, and targets beside x, or say which reshape gives them.
+
+    Targets: (n, C), or of integer labels for log_loss class codes (n, 1).
+    """
+    record = network_loss(loss, n_out)
     xp = namespace(x)
     y = detached(y) if is_array(y) else np.asarray(y)
     if type(y) is not type(x) or location_of(y) != location_of(x):
         y = from_host(to_host(y), x)
     if y.ndim == 1 and xp.isdtype(y.dtype, "integral") and (n_out > 1 or loss == "log_loss"):
-        if loss != "log_loss":
+        if loss not in ("log_loss", LOSSES["log_loss"]):
             raise ShapeError(
-                f"y holds integer class labels of shape {tuple(y.shape)}, but loss={loss!r} needs "
-                f"targets of shape {(x.shape[0], n_out)}: use loss='log_loss', or a 0/1 column "
-                "for each class."
+                f"y holds integer class labels of shape {tuple(y.shape)}, but "
+                f"loss={record.name!r} needs {(x.shape[0], n_out)}: use loss='log_loss', or a 0/1 "
+                "column for each class."
             )
         n_classes = max(n_out, 2)
         if not bool(to_host(xp.all((y >= 0) & (y < n_classes)))):
@@ -82,12 +86,15 @@ def checked_targets(y, x, n_out, loss) -> Array:
                 f"y holds labels outside 0 ... {n_classes - 1}: number the classes from 0, and "
                 "give the last layer an output for each."
             )
-        y = one_hot(y, n_out, x) if n_out > 1 else y[:, None]
+        if n_out > 1:
+            check_targets((x.shape[0], n_out), (y.shape[0], n_out))
+            return CLASS_LOG_LOSS, xp.astype(y[:, None], xp.int32)
+        y = y[:, None]
     check_targets((x.shape[0], n_out), tuple(y.shape))
     y = as_float(y, str(x.dtype).rpartition(".")[2])
     _check_finite(y, "y")
-    check_domain(named_loss(loss), y)
-    return y
+    check_domain(record, y)
+    return record, y
 
 
 def checked_weights(sample_weight, n):

@@ -7,11 +7,11 @@ import numpy as np
 
 from ..arrays import from_host, in_host, location_of, to_host
 from ..transfers import note
-from .divergence import divergence
+from .divergence import divergence, ranges
 from .loop import append_epoch, interruptible, validate
 from .plan import epoch_order, make_plan
 from .progress import Progress
-from .rows import SparseRows, batches_of, value_range
+from .rows import SparseRows, batches_of
 from .step import full_gradient
 
 
@@ -85,9 +85,8 @@ def run_lbfgs(
         ended = "stopped" if asked else "interrupted" if interrupted() else None
     if not (np.isfinite(found.x).all() and np.isfinite(found.fun)):
         state.n_iter = 0
-        return divergence(
-            f"It happened in iteration {found.nit} of L-BFGS.", *map(value_range, data)
-        )
+        where = f"It happened in iteration {found.nit} of L-BFGS."
+        return divergence(where, *ranges(step, data))
     state.carry = state.carry._replace(params=unpack(found.x))
     state.n_iter, state.best_loss = found.nit, reported[float(found.fun)]
     state.epoch += found.nit

@@ -31,11 +31,12 @@ def needs_of(network, loss_of: Callable, rule, recipe, x: Array | SparseRows) ->
     batch_size = recipe.batch_size if rule else n
     step = 6.0 * n_params * batch_size
     work = Work(step, step * recipe.max_iter * math.ceil(n / batch_size))
-    rows = 3 * n * (n_out if isinstance(x, SparseRows) else d + n_out)
+    loss = loss_of(n_out)
+    columns = loss.n_targets(n_out) + (0 if isinstance(x, SparseRows) else d)
     activations = batch_size * sum(shape[-1] for shape in shapes)  # of weights and offsets: twice
-    n_bytes = (rows + 10 * n_params + activations) * x.dtype.itemsize
+    n_bytes = (3 * n * columns + 10 * n_params + activations) * x.dtype.itemsize
     plain = not (recipe.max_grad_norm or recipe.max_norm or recipe.ema_decay)
-    operations = launches(network, loss_of(n_out), rule, plain=plain, options=recipe.options)
+    operations = launches(network, loss, rule, plain=plain, options=recipe.options)
     return Needs(work, operations, n_bytes)
 
 

@@ -9,17 +9,16 @@ import numpy as np
 from numba import uint32
 
 from ... import optim
-from ...nn.losses import LOSSES
 from ...randomness import WEYL
+from ..chain import LOSS_KINDS
 from .maths import OPTIONS, exp, jit, like, sigmoid, softplus
 
-_NAMES = "squared_error", "log_loss", "binary_log_loss", "poisson"
-LOSS_CODES = {LOSSES[name]: i for i, name in enumerate(_NAMES)}
+LOSS_CODES = {loss: i for i, loss in enumerate(LOSS_KINDS.values())}
 _KINDS = optim.SGD, optim.Adam, optim.AdamW, optim.RMSprop, optim.Adagrad
 RULE_CODES = {kind: i for i, kind in enumerate(_KINDS)}
 # Sums in an order of the compiler's choice, which is the same every time.
 SUMS = OPTIONS | {"fastmath": {"contract", "reassoc"}}
-SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON = range(len(LOSS_CODES))
+SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON, CLASS_LOG_LOSS = range(len(LOSS_CODES))
 SGD, ADAM, ADAMW, RMSPROP, ADAGRAD = range(len(RULE_CODES))
 
 
@@ -112,7 +111,10 @@ def drop(x, y, first, key, word, threshold, scale):
 
 @jit(OPTIONS)
 def loss_and_gradient(code, outputs, y, w, values, d):
-    """Values (N,) = each row's weighted loss; d = its gradient. outputs, y, d: (N, C), w: (N,)."""
+    """Values (N,) = each row's weighted loss; d = its gradient. outputs, d: (N, C), w: (N,).
+
+    y: (N, C), or of CLASS_LOG_LOSS the class codes (N,).
+    """
     N = w.size
     C = outputs.size // max(N, 1)
     if code == SQUARED_ERROR and C == 1:  # one loop, so that it is turned into vector code
@@ -131,6 +133,9 @@ def loss_and_gradient(code, outputs, y, w, values, d):
     elif code == LOG_LOSS:
         for i in range(N):
             values[i] = w[i] * _softmax(outputs, y, d, i * C, (i + 1) * C, w[i])
+    elif code == CLASS_LOG_LOSS:
+        for i in range(N):
+            values[i] = w[i] * _class_softmax(outputs, int(y[i]), d, i * C, (i + 1) * C, w[i])
     elif code == BINARY_LOG_LOSS:
         for i in range(N):
             total = like(w[0], 0.0)
@@ -152,9 +157,7 @@ def loss_and_gradient(code, outputs, y, w, values, d):
 @jit(OPTIONS)
 def _softmax(outputs, y, d, start, stop, w):
     """Return the cross-entropy of one row, start ... stop; d = w (softmax(outputs) - y)."""
-    top = outputs[start]
-    for j in range(start, stop):
-        top = outputs[j] if outputs[j] > top or outputs[j] != outputs[j] else top
+    top = _largest(outputs, start, stop)
     total, inner = like(top, 0.0), like(top, 0.0)
     for j in range(start, stop):
         z = outputs[j] - top
@@ -165,6 +168,34 @@ def _softmax(outputs, y, d, start, stop, w):
     for j in range(start, stop):
         d[j] = w * (d[j] / total - y[j])
     return math.log(total) - inner
+
+
+@jit(OPTIONS)
+def _class_softmax(outputs, code, d, start, stop, w):
+    """The same of a row whose target is a class code."""
+    top = _largest(outputs, start, stop)
+    zero, one, own = like(top, 0.0), like(top, 1.0), start + code
+    total, inner = zero, zero
+    for j in range(start, stop):
+        d[j] = exp(outputs[j] - top)
+    for j in range(start, stop):
+        total += d[j]
+        # Of infinite outputs NaN, as in the plain text.
+        inner += (one if j == own else zero) * (outputs[j] - top)
+    true = d[own] / total
+    for j in range(start, stop):
+        d[j] = w * (d[j] / total)
+    d[own] = w * (true - one)
+    return math.log(total) - inner
+
+
+@jit(OPTIONS)
+def _largest(a, start, stop):
+    """Return the largest of a[start:stop], NaN where one is."""
+    top = a[start]
+    for j in range(start, stop):
+        top = a[j] if a[j] > top or a[j] != a[j] else top
+    return top
 
 
 @jit(SUMS)

@@ -97,7 +97,7 @@ def compiled_run(step, otherwise):
     if table is None or None in codes or not (flat and step.plain):
         return None
     numbers = np.array(kernels.numbers_of(step.rule), dtype)
-    D, C = table.links[0].n_in, table.links[-1].n_out
+    D, C = table.links[0].n_in, step.loss.n_targets(table.links[-1].n_out)
     most = max(1, min(N // 8, N * table.multiplications // WORK))
     at_once = max(1, PAUSE // (N * table.multiplications))
     empty = np.empty(0, dtype)
@@ -117,7 +117,8 @@ def compiled_run(step, otherwise):
             table.scales,
             *codes,
             numbers,
-            *(readable(a) for a in data),
+            # Class codes too as floats, exact up to 2^24: other types would compile all anew.
+            *(readable(np.asarray(a, dtype)) for a in data),
         )
         buffers = (
             *leaves, buffer(N * table.n_outs), buffer(N * table.n_pres), buffer(N * table.n_outs),

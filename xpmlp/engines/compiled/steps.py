@@ -149,9 +149,10 @@ def stretch(
 ):  # fmt: skip
     """Take the steps of a plan; every thread of the team calls this with its rank.
 
-    x: (rows, D), y: (rows, C). losses (2, steps): each step's data loss and penalty.
+    x: (rows, D), y: (rows, C) or class codes (rows, 1).
+    losses (2, steps): each step's data loss and penalty.
     """
-    N, D, C = rows.shape[1], x.shape[1], y.shape[1]
+    N, D, C, T = rows.shape[1], x.shape[1], net[-1, H_OUT], y.shape[1]
     x, y, rows, weights, keys, net = (
         bare(x),
         bare(y),
@@ -170,15 +171,15 @@ def stretch(
         start, stop = n * rank // size, n * (rank + 1) // size
         if consecutive(rows[i], n):
             at = int(rows[i, 0])
-            xb, yb = all_x[at * D : (at + n) * D], all_y[at * C : (at + n) * C]
+            xb, yb = all_x[at * D : (at + n) * D], all_y[at * T : (at + n) * T]
         else:
-            xb, yb = xs[: n * D], ys[: n * C]
+            xb, yb = xs[: n * D], ys[: n * T]
             take_rows(x, rows[i, start:stop], xb[start * D : stop * D])
-            take_rows(y, rows[i, start:stop], yb[start * C : stop * C])
+            take_rows(y, rows[i, start:stop], yb[start * T : stop * T])
         mine, key = xb[start * D : stop * D], keys[i, 0]
         made = forward(blas, net, scales, mine, key, True, outs, pres, N, start, stop, tile)
         d = part(grads, last[OUT_AT], N, C, start, stop)
-        y_mine, mine = yb[start * C : stop * C], values[start:stop]
+        y_mine, mine = yb[start * T : stop * T], values[start:stop]
         loss_and_gradient(loss, made, y_mine, weights[i, start:stop], mine, d)
         backward(blas, net, scales, key, outs, pres, grads, N, start, stop)
         wait(gate, size)

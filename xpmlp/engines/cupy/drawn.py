@@ -35,9 +35,11 @@ def drawn(program, lead, *, xp):
         leaf.name: put(np.concatenate([*map(parameter, leaf.slots)], axis=-1))
         for leaf in step.layout.leaves
     }
-    y = np.maximum(rng.uniform(-0.2, 1.0, (n, C)), 0.0)  # some 0: losses have a case for it
-    if step.loss.link == "softmax":
-        y = rng.dirichlet(np.ones(C), n)
+    y = put(np.maximum(rng.uniform(-0.2, 1.0, (n, C)), 0.0))  # some 0: losses have a case for it
+    if step.loss.codes:
+        y = put(rng.integers(0, C, (n, 1)), "int32")
+    elif step.loss.link == "softmax":
+        y = put(rng.dirichlet(np.ones(C), n))
     plan = Plan(
         rows=put(rng.integers(0, n, (*lead_of_plan, N)), "int32"),
         weights=put(rng.uniform(0.5, 1.5, (*lead_of_plan, N)) / N),
@@ -45,7 +47,7 @@ def drawn(program, lead, *, xp):
         key=put(rng.integers(0, 2**31, (*lead_of_plan, 1, 2)), "int32"),
         rate=number(0.5, 1.0), decay=number(0.01, 0.02), shrink=number(0.01, 0.02),
     )  # fmt: skip
-    data = put(rng.normal(size=(n, program.units[0].link.n_in))), put(y)
+    data = put(rng.normal(size=(n, program.units[0].link.n_in))), y
     return Carry(params, {}, init_state(step.rule, params, xp=xp)), data, plan
 
 

@@ -17,7 +17,8 @@ typedef MASTER T;
 typedef STORED S;
 
 struct Stretch {
-    const T *x, *y;                  // (n_samples, D), (n_samples, C)
+    const T *x;                      // (n_samples, D)
+    const void *y;                   // (n_samples, C) of T, or class codes (n_samples) of int
     const int *rows;                 // (B, K, N)
     const T *weights;                // (B, K, N)
     const int *key;                  // (B, K, 2)
@@ -268,7 +269,7 @@ extern "C" __global__ void bias_act(const Stretch *s, S *z, S *out, const T *b, 
     }
 }
 
-enum { SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON };
+enum { SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON, CLASS_LOG_LOSS };
 
 // The loss of an element (weight apart) and its derivative, for the losses without a row's sum.
 __device__ T element_loss(int kind, T a, T y, T *d) {
@@ -296,11 +297,13 @@ extern "C" __global__ void loss_grad(Stretch *s, S *z, const T *b, long long str
     int last_column = valid ? C : 0;
     size_t at = valid ? (s->t * gridDim.z + k) * N + first + i : 0;
     T w = valid ? s->weights[at] : T(0);
-    const T *y = s->y + (valid ? (size_t)s->rows[at] * C : 0);
+    size_t row = valid ? s->rows[at] : 0;
+    const T *y = (const T *)s->y + row * C;  // not read where the loss takes class codes
+    int code = kind == CLASS_LOG_LOSS && valid ? ((const int *)s->y)[row] : -1;
     T value = T(0);
     z += (k * n + i) * C;
     b = b ? b + k * stride : 0;
-    if (kind == LOG_LOSS) {
+    if (kind == LOG_LOSS || kind == CLASS_LOG_LOSS) {
         T top = T(-3e38), sum = T(0), dot = T(0);
         for (int j = threadIdx.x; j < last_column; j += 32) {
             T v = load(z[j]) + (b ? b[j] : T(0));
@@ -310,14 +313,14 @@ extern "C" __global__ void loss_grad(Stretch *s, S *z, const T *b, long long str
         for (int j = threadIdx.x; j < last_column; j += 32) {
             T v = load(z[j]) + (b ? b[j] : T(0)) - top;
             sum += exp(v);
-            dot += y[j] * v;
+            dot += (kind == LOG_LOSS ? y[j] : T(j == code)) * v;
         }
         sum = warp_sum(sum);
         dot = warp_sum(dot);
         value = threadIdx.x ? T(0) : w * (log(sum) - dot);
         for (int j = threadIdx.x; j < last_column; j += 32) {
             T e = exp(load(z[j]) + (b ? b[j] : T(0)) - top);
-            store(z + j, w * (e / sum - y[j]));
+            store(z + j, w * (e / sum - (kind == LOG_LOSS ? y[j] : T(j == code))));
         }
     } else {
         for (int j = threadIdx.x; j < last_column; j += 32) {

@@ -319,8 +319,8 @@ class Part:
         partial, counter = p.scratch("loss", grid[0] * p.K, p.K)
         loss = p.bind(
             "loss_grad", grid, p.stretch, z, b, stride, partial, counter,
-            LOSS_KINDS.index(p.step.loss.name), ACTIVATIONS.index(unit.act), unit.act in OF_Z,
-            p.N, self.rows, self.start, C,
+            [*LOSS_KINDS.values()].index(p.step.loss), ACTIVATIONS.index(unit.act),
+            unit.act in OF_Z, p.N, self.rows, self.start, C,
         )  # fmt: skip
         return map(Op, [self._product(Matrix(x), Matrix(self._W(i)), z), loss])
 

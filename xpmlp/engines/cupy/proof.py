@@ -203,7 +203,8 @@ class Proof:
         def moved(signs):
             own = carry._replace(params=self._moved(carry.params, signs))
             hyper = plan._replace(weights=signs.of(plan.weights))
-            data = self.data[0], signs.of(self.data[1])
+            x, y = self.data
+            data = x, y if self.step.loss.codes else signs.of(y)  # class codes have no roundings
             return self._gradient(own, data, hyper, Kernels(dense_forward=signs.dense_forward))
 
         got = self._named("the gradient of {}", grads) | {"the loss": losses[0].T}

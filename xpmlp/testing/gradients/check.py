@@ -12,7 +12,7 @@ from ...nn.layout import get, map_params, path_name, put, walk
 from ...nn.losses import LOSSES
 from ...optim import make_rule
 from ...randomness import step_keys, stream
-from ...training.inputs import checked_inputs, checked_targets, network_loss
+from ...training.inputs import checked_inputs, loss_and_targets
 from ...training.plan import make_plan, to_device
 from ...training.step import Step, full_gradient
 from .code import host_array
@@ -152,7 +152,7 @@ def _check_layer(layer, data, dtype, loss):
         loss = loss or "squared_error"
         if loss not in LOSSES:
             raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}.")
-        cost = _cost_of(network_loss(loss, n_out), checked_targets(y, x, n_out, loss))
+        cost = _cost_of(*loss_and_targets(loss, y, x, n_out))
     report = _check_chain(layer, params, x, cost, dtype)
     where = "the initial parameters, each moved by 0.1 N(0, 1)" if params else "no parameters"
     report.notes.append(f"At {where}")
@@ -265,8 +265,9 @@ def _check_loss(loss, data, dtype):
     """Check a loss with respect to its outputs X, the rows weighted unequally."""
     X, y = data
     x = checked_inputs(X, dtype)
-    y = checked_targets(y, x, x.shape[1], loss.name)
-    if loss.link == "softmax" and np.abs(to_host(y).sum(axis=-1) - 1.0).max() > 1e-6:
+    loss, y = loss_and_targets(loss, y, x, x.shape[1])
+    rows = loss.link == "softmax" and not loss.codes
+    if rows and np.abs(to_host(y).sum(axis=-1) - 1.0).max() > 1e-6:
         raise ValueError(f"{loss.name} needs targets whose rows sum to one, as one-hot rows do.")
     w = np.linspace(1.0, 2.0, x.shape[0])
     cost = _cost_of(loss, y, from_host(w / w.sum(), x, dtype))

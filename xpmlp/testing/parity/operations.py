@@ -85,7 +85,7 @@ def _basics():
         lambda place, *parts: {"store": place.xp.concat(parts, axis=-1)}, {"store": EQUAL},
     )  # fmt: skip
     yield Operation(
-        "one-hot targets", (np.arange(N, dtype=np.int32) % 5, np.zeros(1)),
+        "one-hot targets", (np.arange(N, dtype=np.int32)[:, None] % 5, np.zeros(1)),
         lambda place, codes, like: {"columns": one_hot(codes, 5, like)}, {"columns": EQUAL},
     )  # fmt: skip
 
