@@ -62,14 +62,17 @@ class Backend:
 
     def call(self, f, *args):
         """Return f(*args), compiled on JAX, which would compile each operation in it by itself."""
-        return import_module("jax").jit(f)(*args) if is_jax(self.like) else f(*args)
+        if is_jax(self.like):
+            f = import_module("jax").jit(f)
+        return f(*args)
 
     def computing_in(self, dtype: str):
         """Return a context in which `dtype` works: JAX has float64 only where it is switched on."""
         if dtype != "float64" or not is_jax(self.like):
             return nullcontext()
         jax = import_module("jax")
-        jax = jax if hasattr(jax, "enable_x64") else import_module("jax.experimental")
+        if not hasattr(jax, "enable_x64"):
+            jax = import_module("jax.experimental")
         return jax.enable_x64(True)
 
 
@@ -117,8 +120,11 @@ def choose(
     taken, and what of it does not work is left out (name -> why), but for what is `required`.
     """
     said = os.environ.get("XPMLP_BACKENDS", "").replace(",", " ").split()
-    asked = [names] if isinstance(names, str) else [*names] or said
-    installed = [] if asked else [library for library in LIBRARIES if find_spec(library)]
+    if isinstance(names, str):
+        names = [names]
+    asked = [*names] or said
+    installed = [library for library in LIBRARIES if not asked and find_spec(library)]
+    needed = {*asked, *required}
     working: list[Backend] = []
     broken: dict[str, str] = {}
     left_out: dict[str, str] = {}
@@ -126,7 +132,8 @@ def choose(
         try:
             working.append(find(name))
         except DeviceError as error:
-            (broken if name in {*asked, *required} else left_out)[name] = str(error)
+            where = broken if name in needed else left_out
+            where[name] = str(error)
     return working, broken, left_out
 
 
@@ -147,5 +154,6 @@ def facts(name: str) -> dict[str, str]:
 
 def one_line(text: object) -> str:
     """Return a text, as an error's, on one line of bounded length, without control characters."""
-    text = "".join(c if c.isprintable() else " " for c in str(text))
-    return " ".join(text.split())[:300]
+    text = str(text)
+    blanks = dict.fromkeys((ord(c) for c in text if not c.isprintable()), " ")
+    return " ".join(text.translate(blanks).split())[:300]

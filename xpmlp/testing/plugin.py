@@ -11,27 +11,23 @@ from pathlib import Path
 import pytest
 
 ROW = "xpmlp parity"  # the name of a property: a row of the report, its test's number first
+OPTIONS = {
+    "--xp": "run the parity suite on this library, as numpy, cupy, torch:cuda, jax; repeatable "
+    "(default: XPMLP_BACKENDS, or what is installed); one that does not work fails",
+    "--xp-require": "fail where this library does not work, instead of leaving it out; repeatable",
+    "--xp-report": "write the parity report here (.json or .html)",
+    "--xp-against": "compare with what `xpmlp parity --save FILE` kept on another machine",
+}
 
 
 def pytest_addoption(parser):
     """Add --xp, --xp-require, --xp-report and --xp-against."""
     group = parser.getgroup("xpmlp", "parity of array libraries")
-    group.addoption(
-        "--xp", action="append", default=[], metavar="LIBRARY[:DEVICE]",
-        help="run the parity suite on this library, as numpy, cupy, torch:cuda, jax; repeatable "
-        "(default: XPMLP_BACKENDS, or what is installed); one that does not work fails",
-    )  # fmt: skip
-    group.addoption(
-        "--xp-require", action="append", default=[], metavar="LIBRARY[:DEVICE]",
-        help="fail where this library does not work, instead of leaving it out; repeatable",
-    )  # fmt: skip
-    group.addoption(
-        "--xp-report", metavar="FILE", help="write the parity report here (.json or .html)"
-    )
-    group.addoption(
-        "--xp-against", metavar="FILE",
-        help="compare with what `xpmlp parity --save FILE` kept on another machine",
-    )  # fmt: skip
+    for name, text in OPTIONS.items():
+        kind = {"action": "append", "default": [], "metavar": "LIBRARY[:DEVICE]"}
+        if name in ("--xp-report", "--xp-against"):
+            kind = {"metavar": "FILE"}
+        group.addoption(name, help=text, **kind)
 
 
 def pytest_configure(config):
@@ -39,7 +35,7 @@ def pytest_configure(config):
     path, against = config.getoption("--xp-report"), config.getoption("--xp-against")
     if hasattr(config, "workerinput"):  # a worker's rows travel in its tests' properties
         return
-    there = None if against is None else _read(against)
+    there = _read(against)
     if path is not None:
         try:
             if Path(path).suffix not in (".json", ".html"):
@@ -53,7 +49,9 @@ def pytest_configure(config):
 
 
 def _read(path):
-    """Return the results in a file."""
+    """Return the results in a file, None without one."""
+    if path is None:
+        return None
     from ..errors import DataError
     from .parity.saved import read_results
 
@@ -71,8 +69,8 @@ class _Gatherer:
         self.rows = {}  # (number of the test, of the row in it) -> row
 
     def pytest_runtest_logreport(self, report):
-        told = [json.loads(text) for name, text in report.user_properties if name == ROW]
-        self.rows |= {(number, i): row for i, (number, *row) in enumerate(told)}
+        rows = [json.loads(text) for name, text in report.user_properties if name == ROW]
+        self.rows |= {(number, i): row for i, (number, *row) in enumerate(rows)}
 
     def pytest_terminal_summary(self, terminalreporter):
         if not self.rows:

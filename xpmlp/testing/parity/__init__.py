@@ -54,13 +54,14 @@ def cases(
     backends: Iterable[Backend], subjects: list[Operation], there: Results | None = None
 ) -> list[tuple]:
     """Return what is to run, then what another machine ran, in order: (op, library, dtype)."""
-    here = [
-        (op, backend, dtype)
-        for backend in backends for dtype in FLOATS for op in subjects
-        if dtype in (op.dtypes or backend.floats)
-    ]  # fmt: skip
-    saved = there.saved() if there else []
-    return here + [case for library in saved for case in library.cases(subjects)]
+    found: list[tuple] = []
+    for backend in backends:
+        for dtype in FLOATS:
+            known = [op for op in subjects if dtype in (op.dtypes or backend.floats)]
+            found += [(op, backend, dtype) for op in known]
+    for library in there.saved() if there else ():
+        found += library.cases(subjects)
+    return found
 
 
 def run_operation(
@@ -160,8 +161,11 @@ def assert_same_trajectory(est, X, y, backends=()) -> Report:
             f"assert_same_trajectory needs one seed for all libraries, got random_state="
             f"{est.random_state!r}: pass an integer."
         )
-    X, y = (to_host(a) if is_array(a) else np.asarray(a) for a in (X, y))
-    report = run_parity(backends, [training(est, X, y)])
+    report = run_parity(backends, [training(est, _on_host(X), _on_host(y))])
     if not report.ok:
         raise AssertionError(str(report))
     return report
+
+
+def _on_host(a):
+    return to_host(a) if is_array(a) else np.asarray(a)

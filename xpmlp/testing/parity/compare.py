@@ -60,12 +60,12 @@ def norm(terms: int, passes: int = 1) -> Bound:
 
 
 def _differing(got, want, info):
-    return np.sum(got != (want.astype(info.dtype) if want.dtype.kind == "f" else want))
+    return np.sum(got != in_floats(want, info.dtype))
 
 
 def _lost_bits(got, want, info):
     right = np.diag(got == want)[: info.nmant + 1]
-    return info.nmant + 1 - (len(right) if right.all() else np.argmin(right))
+    return info.nmant + 1 - np.argmin([*right, False])
 
 
 EQUAL = Bound(0.0, "differ", _differing)  # the same bits after the cast: elements that differ
@@ -114,10 +114,12 @@ class Row(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """Error over bound; infinite where there is no error to tell."""
-        if self.error is None or (self.error and not self.bound):
+        """Error over bound; infinite where no error could be measured."""
+        if self.error == 0:
+            return 0.0
+        if self.error is None or not self.bound:
             return float("inf")
-        return self.error / self.bound if self.bound else 0.0
+        return self.error / self.bound
 
 
 Result = list[np.ndarray] | str  # the arrays of an output on the host, or what is wrong with it
@@ -131,7 +133,7 @@ def computed(op: Operation, backend: Backend, dtype: str) -> tuple[dict[str, Res
     try:
         want, stage = wanted(op, dtype), ""
         with backend.computing_in(dtype):
-            placed = [backend.asarray(a) for a in _rounded(op.inputs, dtype)]
+            placed = [backend.asarray(in_floats(a, dtype)) for a in op.inputs]
             f = partial(op.compute, place)
             made = backend.call(f, *placed) if op.traced else f(*placed)
             got = {k: fetched(made[k], want[k], backend.like, dtype) for k in op.bounds}
@@ -145,7 +147,10 @@ def wanted(op: Operation, dtype: str) -> dict:
     """Return by output what an operation gives on NumPy in a wider float than `dtype`."""
     like, wider = np.empty(0, WIDER[dtype]), np.dtype(WIDER[dtype]).name
     place = Place(namespace(like), like, wider, generic_engine(namespace(like)))
-    return (op.oracle or op.compute)(place, *_widened(_rounded(op.inputs, dtype), wider))
+    inputs = [in_floats(in_floats(a, dtype), wider).copy() for a in op.inputs]
+    for a in inputs:
+        a.flags.writeable = False  # so that a write into an argument is found
+    return (op.oracle or op.compute)(place, *inputs)
 
 
 def judged(
@@ -156,49 +161,45 @@ def judged(
     for name, bound in op.bounds.items():
         if name in got:
             error, problem = _compared(got[name], want.get(name), bound, dtype)
-            told = bound.bound, bound.unit, problem
-            rows.append(Row(f"{op.name}: {name}", library, dtype, error, *told))
+            limit, unit, _ = bound
+            rows.append(Row(f"{op.name}: {name}", library, dtype, error, limit, unit, problem))
     return rows
 
 
 def fetched(made, want, like: Array, dtype: str) -> Result:
     """Return an output's arrays on the host, if they are where and what they must be."""
-    made, want = (a if isinstance(a, list) else [a] for a in (made, want))
+    made, want = _list(made), _list(want)
     if len(made) != len(want):
         return f"is {len(made)} arrays, expected {len(want)}"
     problems = [_misplaced(a, b, like, dtype) for a, b in zip(made, want)]
     return "; ".join(filter(None, problems)) or [to_host(a) for a in made]
 
 
-def _rounded(arrays, dtype):
-    """Return host arrays, the floats among them in `dtype`."""
-    return [a.astype(dtype) if a.dtype.kind == "f" else a for a in arrays]
+def in_floats(a: np.ndarray, dtype) -> np.ndarray:
+    """Return a host array in `dtype` if it holds floats, else as it is."""
+    return a.astype(dtype) if a.dtype.kind == "f" else a
 
 
-def _widened(arrays, dtype):
-    """Yield host arrays in a wider float, read-only so that a write into an argument is found."""
-    for a in arrays:
-        a = a.astype(dtype if a.dtype.kind == "f" else a.dtype)
-        a.flags.writeable = False
-        yield a
+def _list(made):
+    return made if isinstance(made, list) else [made]
 
 
 def _line(error):
     """Say which line raised, of a user's own code: the last outside of installed packages."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not ("site-packages" in f.filename or PACKAGE in f.filename)]
-    return f" (in {own[-1].name}: {own[-1].line})" if own else ""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not ("site-packages" in frame.filename or PACKAGE in frame.filename):
+            return f" (in {frame.name}: {frame.line})"
+    return ""
 
 
 def _compared(got, want, bound, dtype):
     """Return the largest error (None if there is none that is finite), and what is wrong."""
     if isinstance(got, str):
         return None, got
-    want = want if isinstance(want, list) else [want]
     info = np.finfo(dtype)
-    pairs = [(a.astype(b.dtype) if b.dtype.kind == "f" else a, b) for a, b in zip(got, want)]
-    worst = lambda sign: float(np.max([bound.error(sign * a, b, info) for a, b in pairs] or [0.0]))
-    error = worst(1)
+    pairs = [(in_floats(a, b.dtype), b) for a, b in zip(got, _list(want))]
+    worst = lambda sign: np.max([bound.error(sign * a, b, info) for a, b in pairs], initial=0.0)
+    error = float(worst(1))
     if error <= bound.bound:
         return error, ""
     if not np.isfinite(error):
@@ -208,10 +209,12 @@ def _compared(got, want, bound, dtype):
         return error, f"products keep {kept} of {info.nmant} bits{FORMATS.get(kept, '')}"
     if bound.unit == "differ":
         return error, f"{error:.0f} of its numbers differ"
-    flipped = ": the sign is flipped" if worst(-1) <= bound.bound else ""
-    single = info.dtype == np.float64 and 2.0**25 < error < 2.0**29 * bound.bound
-    single = ": as large as float32's rounding" if single else ""
-    return error, f"{error:.3g} {bound.unit}, bound {bound.bound:.3g}{flipped or single}"
+    text = f"{error:.3g} {bound.unit}, bound {bound.bound:.3g}"
+    if worst(-1) <= bound.bound:
+        text += ": the sign is flipped"
+    elif info.dtype == np.float64 and 2.0**25 < error < 2.0**29 * bound.bound:
+        text += ": as large as float32's rounding"
+    return error, text
 
 
 def _misplaced(a, b, like, dtype):

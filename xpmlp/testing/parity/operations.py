@@ -65,33 +65,25 @@ def normal(*shape, seed=0):
 
 def _basics():
     """Yield products and sums, what moves numbers and computes none, and random bits."""
-    powers = np.diag(2.0 ** -np.arange(128.0)) + np.eye(128)
-    yield Operation(
-        "product of 128 x 128", (powers, np.eye(128)), lambda place, a, b: {"precision": a @ b},
-        {"precision": BITS},
-    )  # fmt: skip
-    yield Operation(
-        f"sum of {LONG} terms", (normal(LONG, D), normal(N, LONG, seed=1)),
-        lambda place, W, x: {"product": x @ W, "sum": place.xp.sum(W, axis=-2, keepdims=True)},
-        {"product": norm(LONG), "sum": norm(LONG)},
-    )  # fmt: skip
-    rows = stream(0, "order").permutation(N).astype(np.int32)
-    yield Operation(
-        "rows of a batch", (normal(N, D), rows),
-        lambda place, x, rows: {"rows": place.xp.take(x, rows, axis=0)}, {"rows": EQUAL},
-    )  # fmt: skip
-    yield Operation(
-        "parameters side by side", (normal(1, D), normal(1, H, seed=1)),
-        lambda place, *parts: {"store": place.xp.concat(parts, axis=-1)}, {"store": EQUAL},
-    )  # fmt: skip
-    yield Operation(
-        "one-hot targets", (np.arange(N, dtype=np.int32)[:, None] % 5, np.zeros(1)),
-        lambda place, codes, like: {"columns": one_hot(codes, 5, like)}, {"columns": EQUAL},
-    )  # fmt: skip
+    powers, ones = np.diag(2.0 ** -np.arange(128.0)) + np.eye(128), np.eye(128)
+    product = lambda place, a, b: {"precision": a @ b}
+    yield Operation("product of 128 x 128", (powers, ones), product, {"precision": BITS})
 
-    def bits(place, key):
-        return {"bits": place.engine.kernels.random_bits(key, (33, 7), xp=place.xp)}
+    def sums(place, W, x):
+        return {"product": x @ W, "sum": place.xp.sum(W, axis=-2, keepdims=True)}
 
+    W, x, bound = normal(LONG, D), normal(N, LONG, seed=1), norm(LONG)
+    yield Operation(f"sum of {LONG} terms", (W, x), sums, {"product": bound, "sum": bound})
+    rows, x = stream(0, "order").permutation(N).astype(np.int32), normal(N, D)
+    take = lambda place, x, rows: {"rows": place.xp.take(x, rows, axis=0)}
+    yield Operation("rows of a batch", (x, rows), take, {"rows": EQUAL})
+    parts = normal(1, D), normal(1, H, seed=1)
+    concat = lambda place, *parts: {"store": place.xp.concat(parts, axis=-1)}
+    yield Operation("parameters side by side", parts, concat, {"store": EQUAL})
+    codes, like = np.arange(N, dtype=np.int32)[:, None] % 5, np.zeros(1)
+    columns = lambda place, codes, like: {"columns": one_hot(codes, 5, like)}
+    yield Operation("one-hot targets", (codes, like), columns, {"columns": EQUAL})
+    bits = lambda place, key: {"bits": place.engine.kernels.random_bits(key, (33, 7), xp=place.xp)}
     yield Operation("random bits", (KEY,), bits, {"bits": EQUAL})
 
 
@@ -112,8 +104,8 @@ def loss(record: nn.Loss) -> Operation:
     """Return a loss: its value and its gradient, with weights."""
     z, w = 3.0 * normal(N, H), np.abs(normal(N, seed=3))
     y = normal(N, H, seed=4)
-    targets = {"softmax": softmax(9.0 * y, np).round(), "logistic": 1.0 * (y > 0)}
-    y = targets.get(record.link, np.abs(y).round() if record.link == "exp" else y)
+    positive, labels = np.abs(y).round(), softmax(9.0 * y, np).round()
+    y = {"softmax": labels, "logistic": 1.0 * (y > 0), "exp": positive}.get(record.link, y)
 
     def compute(place, z, y, w):
         made = _two(record(z, y, w, xp=place.xp), "a loss", "(value, gradient)")

@@ -72,10 +72,14 @@ class Report:
         names = dict.fromkeys(row.library for row in self.rows)
         return {name: [row for row in self.rows if row.library == name] for name in names}
 
+    @property
+    def _saved(self):
+        return self.there.saved() if self.there else []
+
     @cached_property
     def libraries(self) -> list[dict[str, str]]:
         """For each library: version, device, rows passed, worst, first failure, products."""
-        saved = {lib.name: lib.facts for lib in self.there.saved()} if self.there else {}
+        saved = {lib.name: lib.facts for lib in self._saved}
         return [
             _library(name, saved.get(name) or facts(name), rows)
             for name, rows in self._by_library.items()
@@ -97,7 +101,7 @@ class Report:
         """Versions and devices of this machine and of the file's: (of what, here, there)."""
         if self.there is None:
             return []
-        saved = {lib.name for lib in self.there.saved()}
+        saved = {lib.name for lib in self._saved}
         here = {lib["library"]: lib for lib in self.libraries if lib["library"] not in saved}
         sides = _versions(self.about, here), _versions(self.there.about, self.there.libraries)
         return [(name, *(side.get(name, "-") for side in sides)) for name in sides[0] | sides[1]]
@@ -114,13 +118,15 @@ class Report:
     @property
     def _verdict(self):
         skipped = sum(bool(row.skipped) for row in self.rows)
-        said = "all passed" if self.rows else "nothing ran"
-        if self._without_results():
-            said = f"NOTHING COMPARED of {', '.join(self._without_results())}"
+        more = f", {skipped} not compared" * bool(skipped)
+        return f"{len(self.rows) - skipped} results, {self._outcome()}{more}"
+
+    def _outcome(self):
         if self.failures:
-            said = f"{len(self.failures)} FAILED"
-        more = f", {skipped} not compared" if skipped else ""
-        return f"{len(self.rows) - skipped} results, {said}{more}"
+            return f"{len(self.failures)} FAILED"
+        if self._without_results():
+            return f"NOTHING COMPARED of {', '.join(self._without_results())}"
+        return "all passed" if self.rows else "nothing ran"
 
     def __str__(self):
         system, _, blas = self.environment.partition("; ")
@@ -187,12 +193,10 @@ class Report:
 
     def json(self) -> str:
         """Return the report as JSON."""
-        made = {
-            "ok": self.ok, "environment": self.environment, "libraries": self.libraries,
-            "machines": self.machines,
-            "left_out": self.left_out, "first_failure": next(iter(self.failures), None),
-            "rows": [row._asdict() for row in self.rows],
-        }  # fmt: skip
+        names = "ok", "environment", "libraries", "machines", "left_out"
+        made = {name: getattr(self, name) for name in names}
+        made["first_failure"] = next(iter(self.failures), None)
+        made["rows"] = [row._asdict() for row in self.rows]
         return json.dumps(made, indent=1, allow_nan=False) + "\n"
 
     def junit(self) -> str:
@@ -218,18 +222,18 @@ def about() -> dict[str, str]:
         for p in threadpool_info()
     }
     return {
-        "xpmlp": __version__, "Python": platform.python_version(), "NumPy": np.__version__,
+        "xpmlp": __version__,
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
         "system": f"{platform.system()} {platform.machine()}",
         "BLAS and threads": "; ".join(sorted(blas)),
-    }  # fmt: skip
+    }
 
 
 def _versions(about, libraries):
     """Return the versions of a machine and of those of its libraries that work."""
-    return about | {
-        name: f"{lib['version']} ({lib['device']})"
-        for name, lib in libraries.items() if lib["device"] != "-"
-    }  # fmt: skip
+    working = {name: lib for name, lib in libraries.items() if lib["device"] != "-"}
+    return about | {k: f"{lib['version']} ({lib['device']})" for k, lib in working.items()}
 
 
 def _side_by_side(rows):
@@ -245,22 +249,27 @@ def _library(name: str, about: dict[str, str], rows: list[Row]) -> dict[str, str
     """Return one line about a library."""
     rows = [row for row in rows if not row.skipped]
     worst = max(rows, key=lambda row: row.ratio, default=Row("none", "-", "-", 0.0, 0.0, ""))
-    first = next((row for row in rows if row.problem), None)
-    precision = [row for row in rows if row.operation.endswith(": precision")]
-    reduced = "; ".join(f"{row.dtype} {row.problem}" for row in precision if row.problem)
+    first = (f"{row.operation}, {row.dtype}" for row in rows if row.problem)
+    products = "not tried"
+    if precision := [row for row in rows if row.operation.endswith(": precision")]:
+        reduced = "; ".join(f"{row.dtype} {row.problem}" for row in precision if row.problem)
+        products = reduced or "full precision"
     return {
-        "library": name, **about,
+        "library": name,
+        **about,
         "passed": f"{sum(not row.problem for row in rows)} of {len(rows)}",
         "worst error / bound": f"{worst.ratio:.2f} {worst.operation}, {worst.dtype}",
-        "first over its bound": f"{first.operation}, {first.dtype}" if first else "none",
-        "products": reduced or ("full precision" if precision else "not tried"),
-    }  # fmt: skip
+        "first over its bound": next(first, "none"),
+        "products": products,
+    }
 
 
 def _cell(row: Row | None) -> str:
     """Return an error, shaded the more the nearer to its bound."""
-    if row is None or row.skipped:
-        return "" if row is None else "not compared"
+    if row is None:
+        return ""
+    if row.skipped:
+        return "not compared"
     text = "failed" if row.error is None else f"{row.error:.2g}"
     if row.problem:
         return tag("span", text, "bad")

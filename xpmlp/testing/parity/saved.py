@@ -17,9 +17,10 @@ from ...atomic import StrPath
 from ...errors import DataError, ModelFileError
 from ...model.container import read_container, write_container
 from ..backends import FLOATS, one_line
-from .compare import Operation, Result, Row, fetched, judged, wanted
+from .compare import Operation, Result, Row, fetched, in_floats, judged, wanted
 
 VERSION = 1  # of what stands in the file
+FACTS = "version", "device"  # of a library
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +90,12 @@ class SavedLibrary:
 
     def _rows(self, op, dtype, saved):
         """Return the rows of outputs that both machines have."""
-        want, like = wanted(op, dtype) if saved else {}, np.empty(0, dtype)
-        got = {
-            name: made if isinstance(made, str) else fetched(made, want[name], like, dtype)
-            for name, made in saved.items()
-        }
+        if not saved:
+            return []
+        want, got = wanted(op, dtype), dict(saved)
+        for name, made in saved.items():
+            if not isinstance(made, str):
+                got[name] = fetched(made, want[name], np.empty(0, dtype), dtype)
         return judged(op, self.name, dtype, got, want)
 
 
@@ -104,7 +106,7 @@ def digest(arrays: Iterable[np.ndarray]) -> str:
     """
     made = hashlib.sha256()
     for a in arrays:
-        a = a.astype(np.float32) if a.dtype.kind == "f" else a
+        a = in_floats(a, np.float32)
         made.update(f"{a.dtype.name} {a.shape}".encode() + a.tobytes())
     return made.hexdigest()[:16]
 
@@ -180,24 +182,23 @@ def _rebuilt(label: str, flat: dict[str, np.ndarray], metadata: dict[str, Any]) 
         return flat[dtype][start : start + size].reshape(shape)
 
     def result(noted):
-        return one_line(noted) if isinstance(noted, str) else [array(*each) for each in noted]
+        if isinstance(noted, str):
+            return one_line(noted)
+        return [array(*each) for each in noted]
 
     def results(index):
-        return {
-            (one_line(op), one_line(dtype)): {one_line(k): result(v) for k, v in made.items()}
-            for op, dtype, made in index
-        }
+        return {(one_line(op), one_line(dtype)): named(made, result) for op, dtype, made in index}
 
-    def texts(named):
-        return {one_line(name): one_line(text) for name, text in named.items()}
+    def named(values, read):
+        return {one_line(name): read(value) for name, value in values.items()}
 
     made = Results(
-        label, texts(metadata["about"]),
-        {one_line(name): {fact: one_line(facts[fact]) for fact in ("version", "device")}
-         for name, facts in metadata["libraries"].items()},
-        texts(metadata["inputs"]),
-        {one_line(name): results(index) for name, index in metadata["outputs"].items()},
-    )  # fmt: skip
+        label,
+        named(metadata["about"], one_line),
+        named(metadata["libraries"], lambda its: {k: one_line(its[k]) for k in FACTS}),
+        named(metadata["inputs"], one_line),
+        named(metadata["outputs"], results),
+    )
     if not made.outputs or not {*made.outputs} <= {*made.libraries}:
         raise ValueError("a library is missing")
     if not all(made.outputs.values()):

@@ -25,25 +25,19 @@ def trainings() -> Iterator[Operation]:
     """Yield a few steps of a classifier and a regressor, and what they then predict."""
     rng = stream(5, "data")
     X, W = rng.normal(size=(64, 6)), rng.normal(size=(6, 3))
-    options = {
-        "hidden_layer_sizes": (12,), "activation": "tanh", "batch_size": 16, "max_iter": 2,
-        "n_iter_no_change": np.inf, "random_state": 0, "dropout": 0.1,
-    }  # fmt: skip
+    options = {"hidden_layer_sizes": (12,), "activation": "tanh", "dropout": 0.1, "batch_size": 16}
+    options |= {"max_iter": 2, "n_iter_no_change": np.inf, "random_state": 0}
     labels, bound = np.argmax(X @ W, axis=1), norm(16, 32)
     yield training(MLPClassifier(**options), X, labels, predict_proba=bound, predict=EQUAL)
     yield training(MLPRegressor(**options), X, X @ W, predict=bound)
-    both = options | {
-        "hidden_layer_sizes": (12, 12), "dropout": [0.1, 0.0, 0.2], "residual": True,
-        "max_grad_norm": 0.5, "max_norm": 1.5, "ema_decay": 0.8, "learning_rate": "cosine",
-    }  # fmt: skip
+    both = options | {"hidden_layer_sizes": (12, 12), "dropout": [0.1, 0.0, 0.2], "residual": True}
+    both |= {"max_grad_norm": 0.5, "max_norm": 1.5, "ema_decay": 0.8, "learning_rate": "cosine"}
     everything = MLPClassifier(
         **both, normalization="batch", label_smoothing=0.1, class_weight="balanced", solver="nadam"
     )
     yield training(everything, X, labels, "with every option", predict_proba=bound, predict=EQUAL)
-    bands = MLPRegressor(
-        **both, normalization="layer", loss="quantile", quantiles=[0.1, 0.5, 0.9],
-        target_scale="auto",
-    )  # fmt: skip
+    quantiles = {"loss": "quantile", "quantiles": [0.1, 0.5, 0.9], "target_scale": "auto"}
+    bands = MLPRegressor(**both, normalization="layer", **quantiles)
     yield training(bands, X, 1e4 * (X @ W[:, 0]), "of quantiles", predict=bound)
 
 
@@ -74,19 +68,17 @@ def training(est, X, y, what: str = "", **predictions: Bound) -> Operation:
             warnings.simplefilter("ignore")  # that it has not converged
             where = "cpu" if is_numpy(X) else "auto"  # NumPy's arrays would go where it pays
             fit = clone(est).set_params(device=where).fit(X, y)
-        end = fit.model_.params(X)
-        predict = lambda method: getattr(fit, method)(X)
-        return outputs(place, _problem(est, X, y), end, fit.loss_curve_, predict)
+        model = fit.model_
+        predict = lambda method: getattr(model, method)(X)
+        return outputs(place, _problem(est, X, y), model.params(X), fit.loss_curve_, predict)
 
     def core(place, X, y, *given):
         """The same by `fit_network`, as the estimators know float32 and float64 only."""
         problem = replace(_problem(est, X, y), params=unflat(paths, given))
         end, state, _ = problem.trained()
         model = problem.model
-        layout = nn.Layout.of(model.predicting, end, contiguous=False)
-        z = network_outputs(
-            model.predicting, layout, layout.pack(end, xp=place.xp), X, place.engine
-        )
+        store = model.layout.pack(end, xp=place.xp)
+        z = network_outputs(model.predicting, model.layout, store, X, place.engine)
         predict = lambda method: getattr(model.targets, method)(z, X)
         return outputs(place, problem, end, state.history["loss"], predict)
 
