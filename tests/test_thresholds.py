@@ -97,9 +97,9 @@ def test_no_usual_card_pays_below_the_least_work():
 
 def test_the_work_is_six_flop_a_row_and_parameter_and_at_least_what_a_plan_counts():
     network = nn.Network([nn.Dense(70, "relu"), nn.BatchNorm(), nn.Dense(2)])
-    recipe = TrainOptions(None, batch_size=20, max_iter=3)
+    options = TrainOptions(schedule=None, batch_size=20, max_iter=3)
     squares = lambda n_outputs: LOSSES["squared_error"]
-    work = needs_of(network, squares, Adam(), recipe, np.zeros((64, 50))).work
+    work = needs_of(network, squares, Adam(), options, np.zeros((64, 50))).work
     n_params = 50 * 70 + 70 + 2 * 70 + 70 * 2 + 2  # no statistics, which no step trains
     assert work.step == 6 * 20 * n_params
     assert work.fit == work.step * 4 * 3  # of four batches, the last one is padded

@@ -4,8 +4,9 @@ import math
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +79,8 @@ def to_device(
     return moved(x, like, dtype)
 
 
-class Needs(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Needs:
     """What a training takes on a card."""
 
     work: Work

@@ -121,7 +121,8 @@ def _launches_of_a_step(stored, standin):
     D, H, C, batch = (20, 32, 5, 16) if standin else (1024, 4096, 1000, 4096)
     layers = (Dense(H, "tanh"), Dense(H, "relu"), Dense(C))
     net = Net(layers, D, alpha=0.0, rows=4 * batch, batch=batch)
-    options = Options("medium" if stored == "bfloat16" else "highest", "eager")
+    precision = "medium" if stored == "bfloat16" else "highest"
+    options = Options(matmul_precision=precision, accelerate="eager")
     made = training(net, import_module("cupy").empty(0), "float32", options)
     engine = import_module("xpmlp.engines.cupy")
     program, _ = engine._make(made.step, (), "eager", options)

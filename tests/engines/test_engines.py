@@ -75,7 +75,7 @@ def problem(
         k: backend.xp.asarray(a, copy=True) for k, a in layout.pack(params, xp=backend.xp).items()
     }
     buffers = {leaf.name: store.pop(leaf.name) for leaf in layout.leaves if not leaf.group.trained}
-    step = Step(network, LOSSES[loss], rule, layout, ROWS, dtype, True, True)
+    step = Step(network, LOSSES[loss], rule, layout, ROWS, dtype, penalised=True, decoupled=True)
     plans = [
         Plan(*(backend.asarray(a, "int32" if a.dtype.kind == "i" else dtype) for a in plan))
         for plan in plans or [host_plan(rule, epoch) for epoch in range(epochs)]
@@ -384,7 +384,9 @@ def meta_run(network, *, rule="adam", loss="log_loss"):
     store = layout.pack(params, xp=xp)
     buffers = {leaf.name: store.pop(leaf.name) for leaf in layout.leaves if not leaf.group.trained}
     record = RULES[rule]()
-    step = Step(network, LOSSES[loss], record, layout, ROWS, "float32", True, True)
+    step = Step(
+        network, LOSSES[loss], record, layout, ROWS, "float32", penalised=True, decoupled=True
+    )
     plan = to_device(host_plan(record, 0), x, "float32")
     carry = Carry(store, buffers, init_state(record, store, xp=xp))
     carry, losses = engine.run(step)(carry, (x, y), plan)

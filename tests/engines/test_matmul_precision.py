@@ -113,7 +113,7 @@ def test_products_of_fewer_bits_are_found_and_those_of_float32_are_not(bits):
         (None, 0),
     ):
         with counting() as counts:
-            note_precision(engine._replace(product=product), Options("high"), at)
+            note_precision(engine._replace(product=product), Options(matmul_precision="high"), at)
         assert len(counts.notes) == found
 
 

@@ -23,7 +23,7 @@ from xpmlp.nn import Activation, Ctx, Dense, Dropout, Embedding, Layer, Layout, 
 from xpmlp.nn.activations import ACTIVATIONS, ActivationFunction
 from xpmlp.nn.losses import LOSSES
 from xpmlp.optim import SGD, Adagrad, Adam, AdamW, RMSprop, Rule, init_state
-from xpmlp.training import Step
+from xpmlp.training import Step, StepOptions
 from xpmlp.training.outputs import network_outputs
 from xpmlp.training.plan import epoch_order, make_plan, to_device
 
@@ -96,7 +96,15 @@ def problem(
     layout = Layout.of(network, params, contiguous=contiguous)
     record = loss if isinstance(loss, Loss) else LOSSES[loss]
     step = Step(
-        network, record, rule, layout, batch_size, dtype, alpha > 0, weight_decay > 0, **bounds
+        network,
+        record,
+        rule,
+        layout,
+        batch_size,
+        dtype,
+        penalised=alpha > 0,
+        decoupled=weight_decay > 0,
+        options=StepOptions(**bounds),
     )
     B = -(-n // batch_size)
     plans = [
@@ -111,7 +119,7 @@ def problem(
     def start():
         store = {k: a.astype(dtype) for k, a in layout.pack(params, xp=np).items()}
         state = init_state(rule, store, xp=np)
-        if step.ema_decay:
+        if step.options.ema_decay:
             state["ema"] = {k: np.zeros_like(a) for k, a in store.items()}
         carry = Carry(store, {}, state)
         return carry, (x, y), [to_device(plan, x, dtype) for plan in plans]

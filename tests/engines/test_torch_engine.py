@@ -86,7 +86,9 @@ def after_updates(engine, rule, dtype, *, members=(), column_order=False):
     store = {k: a.clone() for k, a in layout.pack(params, xp=engine.xp).items()}
     if column_order:
         store = {k: a.mT.contiguous().mT for k, a in store.items()}
-    step = Step(network, LOSSES["squared_error"], rule, layout, 6, dtype, True, True)
+    step = Step(
+        network, LOSSES["squared_error"], rule, layout, 6, dtype, penalised=True, decoupled=True
+    )
     plan = make_plan(rule, np.arange(17), batch_size=6, lr=0.1, seed=0, alpha=0.1, weight_decay=0.1)
     if members:  # each with a rate of its own
         plan = type(plan)(*(np.stack([a] * members[0], axis=1) for a in plan))

@@ -1,5 +1,6 @@
 """What bounds and averages a step: max_grad_norm, max_norm, ema_decay."""
 
+import inspect
 import pickle
 
 import numpy as np
@@ -8,10 +9,12 @@ from conftest import relative_error
 from each import each
 from sklearn.base import clone
 
-from xpmlp import MLPClassifier, MLPRegressor, nn
+from xpmlp import MLPClassifier, MLPRegressor, nn, train
 from xpmlp.callbacks import Epoch
+from xpmlp.cli import options as cli_options
 from xpmlp.nn.layout import map_params
 from xpmlp.optim import SGD, Adam, bound_weights, clip_gradients
+from xpmlp.training import STEP_OPTIONS, StepOptions
 from xpmlp.training import step as step_module
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Maximum iterations")
@@ -202,6 +205,27 @@ def test_bounds_without_sense_are_refused_in_a_sentence(name, value):
         model.fit(X, Y)
     with pytest.raises(ValueError, match=f"makes no steps that {name} could act on"):
         MLPRegressor(solver="lbfgs", **{name: 0.5}).fit(X, Y)
+    with pytest.raises(ValueError, match=f"makes no steps that {name} could act on"):
+        train(nn.Network([nn.Dense(2)]), X, Y, solver="lbfgs", **{name: 0.5})
+    for bad in (0, -1.0, np.inf, np.nan):
+        with pytest.raises(ValueError, match=f"{name} must be None or a number above 0 and below"):
+            train(nn.Network([nn.Dense(2)]), X, Y, **{name: bad})
+
+
+def test_a_row_of_the_options_of_a_step_is_all_that_estimators_train_and_command_line_need():
+    assert [*STEP_OPTIONS] == ["max_norm", "max_grad_norm", "ema_decay"]
+    for name, row in STEP_OPTIONS.items():
+        assert inspect.signature(MLPClassifier).parameters[name].default is None
+        assert ("--" + name.replace("_", "-"), name, row["help"]) in [
+            (flag, argument, text) for flag, argument, _, text in cli_options.ROWS
+        ]
+        given = StepOptions(**{name: 0.5})
+        assert given.given == [name] and hash(given) != hash(StepOptions())
+        trained = train(nn.Network([nn.Dense(2)]), X, Y, max_iter=3, random_state=0, **{name: 0.5})
+        plain = train(nn.Network([nn.Dense(2)]), X, Y, max_iter=3, random_state=0)
+        assert not np.array_equal(trained.params[0]["W"], plain.params[0]["W"])
+    with pytest.raises(TypeError, match="train.. got an unexpected keyword argument 'max_nor'"):
+        train(nn.Network([nn.Dense(2)]), X, Y, max_nor=1.0)
 
 
 def test_only_weights_are_bounded_and_averaged_parameters_keep_their_shapes():

@@ -273,7 +273,7 @@ def test_memory_that_ends_in_a_later_epoch_is_an_error():
 
 def test_the_card_that_the_program_made_current_is_the_one(monkeypatch):
     asked = []
-    needs = placing.Needs(thresholds.Work(1e9, 1e15), 4, 100)
+    needs = placing.Needs(work=thresholds.Work(1e9, 1e15), launches=4, n_bytes=100)
     monkeypatch.setattr(cupy.cuda.Device, "current", 1)
     monkeypatch.setattr(
         placing, "pace_of", lambda card, dtype: asked.append(card) or pace_with(0, 0)

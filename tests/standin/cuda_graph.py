@@ -281,9 +281,11 @@ def test_nan_is_told_at_the_end_of_the_epoch_though_relus_epilogue_hides_it(
         params[int(where[1])][where[0]][0, 1] = np.nan
     made = made._replace(params=params, data=(x, y))
     carry, data, _ = started(made)
-    recipe = TrainOptions(make_schedule("constant"), 0.01, 5, 3)
+    options = TrainOptions(
+        schedule=make_schedule("constant"), learning_rate=0.01, batch_size=5, max_iter=3
+    )
     with np.errstate(all="ignore"):
-        error = run_epochs(made.step, engine(tier), data, recipe, State(carry, 0.01, rule=SGD()))
+        error = run_epochs(made.step, engine(tier), data, options, State(carry, 0.01, rule=SGD()))
     assert isinstance(error, DivergenceError) and "In epoch 1, step " in str(error)
 
 

@@ -146,7 +146,16 @@ def with_buffers(tier, batch_size=256):
     layout = Layout.of(network, made.params, contiguous=True)
     store = {k: cupy.asarray(a) for k, a in layout.pack(made.params, xp=np).items()}
     buffers = {"1.mean": store.pop("1.mean")}
-    step = Step(network, made.step.loss, SGD(0.0), layout, batch_size, "float64", False, False)
+    step = Step(
+        network,
+        made.step.loss,
+        SGD(0.0),
+        layout,
+        batch_size,
+        "float64",
+        penalised=False,
+        decoupled=False,
+    )
     _, data, plans = started(made._replace(step=made.step, params=made.params))
     carry, _ = engine(tier).run(step)(Carry(store, buffers, {}), data, plans[0])
     return carry.buffers["1.mean"].get()

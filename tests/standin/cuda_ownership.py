@@ -251,9 +251,7 @@ def torch(monkeypatch):
 
 def through(torch, tier):
     """Return the engine of torch's tensors that runs a tier of CuPy's."""
-    return engine_module.torch_through_cupy(
-        namespace(torch.empty(0)), Options("highest", tier, False)
-    )
+    return engine_module.torch_through_cupy(namespace(torch.empty(0)), Options(accelerate=tier))
 
 
 def on_torch(torch, made: Training):

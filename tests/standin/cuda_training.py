@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from xpmlp.engines.cupy import products, program
 from xpmlp.nn import Layout
 from xpmlp.nn.losses import LOSSES, Loss
 from xpmlp.optim import SGD, Adagrad, Adam, AdamW, RMSprop
-from xpmlp.training import Step
+from xpmlp.training import Step, StepOptions
 from xpmlp.training.plan import epoch_order, make_plan, to_device
 
 engines.numpy_engine = engines.generic_engine  # what is compared with runs the plain text
@@ -65,7 +66,15 @@ def training(
     layout = Layout.of(network, params, contiguous=True)
     B = -(-n // batch_size)
     step = Step(
-        network, record, rule, layout, batch_size, dtype, alpha > 0, weight_decay > 0, **bounds
+        network,
+        record,
+        rule,
+        layout,
+        batch_size,
+        dtype,
+        penalised=alpha > 0,
+        decoupled=weight_decay > 0,
+        options=StepOptions(**bounds),
     )
 
     def plan(epoch, k):
@@ -110,7 +119,9 @@ def _plan_of_members(plans):
 
 def engine(accelerate="eager", precision="highest", deterministic=False):
     """Return the engine of a tier."""
-    return engine_module.cupy_engine(XP, Options(precision, accelerate, deterministic))
+    return engine_module.cupy_engine(
+        XP, Options(matmul_precision=precision, accelerate=accelerate, deterministic=deterministic)
+    )
 
 
 def started(made, asarray=cupy.asarray):
@@ -158,7 +169,7 @@ def oracle(made, dtype="float64"):
 
 
 def _with(step, dtype):
-    return Step(*(dtype if f == "dtype" else getattr(step, f) for f in Step.__dataclass_fields__))
+    return replace(step, dtype=dtype)
 
 
 def host(tree, losses, dtype):

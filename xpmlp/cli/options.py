@@ -12,6 +12,7 @@ from ..nn.losses import loss_names
 from ..nn.normalization import NORMALIZATIONS
 from ..optim import RULES, SCHEDULES
 from ..optim.rules import SOLVERS
+from ..training import STEP_OPTIONS
 from .command import section
 
 LOSSES = dict.fromkeys((*loss_names("classification"), *loss_names("regression")))
@@ -114,6 +115,11 @@ def at_least(low, *, open=False):
     return click.FloatRange(low, min_open=open)
 
 
+def between(low, high):
+    """Return the type of numbers between two, or above the first, where there is no second."""
+    return click.FloatRange(low, high, min_open=True, max_open=high is not None)
+
+
 def used_by(argument):
     """Return the help's words for who uses an argument of update rules or of schedules."""
     kinds = (RULES | SCHEDULES).items()
@@ -122,9 +128,13 @@ def used_by(argument):
 
 COUNT = click.IntRange(1)
 SHARE = click.FloatRange(0, 1, max_open=True)
-INSIDE = click.FloatRange(0, 1, min_open=True, max_open=True)
+INSIDE = between(0, 1)
 SEED = click.IntRange(0, 2**32 - 1)
 ONLY_SGD = ", ".join(name for name, kind in SCHEDULES.items() if kind.only_sgd)
+STEPS = [
+    (f"--{name.replace('_', '-')}", name, OrNone(between(*row["range"])), row["help"])
+    for name, row in STEP_OPTIONS.items()
+]
 MODEL = {  # section -> option, argument of the estimator, type (bool: a flag), help
     "Network": (
         ("--hidden", "hidden_layer_sizes", Several(COUNT, unpacked=False),
@@ -172,12 +182,7 @@ MODEL = {  # section -> option, argument of the estimator, type (bool: a flag), 
         ("--alpha", "alpha", at_least(0), "L2 penalty."),
         ("--weight-decay", "weight_decay", OrNone(at_least(0)),
          "Decoupled decay (none: 0.01 for adamw, else 0)."),
-        ("--max-norm", "max_norm", OrNone(at_least(0, open=True)),
-         "Bound of the norm of a unit's incoming weights."),
-        ("--max-grad-norm", "max_grad_norm", OrNone(at_least(0, open=True)),
-         "Bound of the norm of all gradients."),
-        ("--ema-decay", "ema_decay", OrNone(INSIDE),
-         "Predict with a moving average of the weights."),
+        *STEPS,
         ("--momentum", "momentum", click.FloatRange(0, 1), used_by("momentum")),
         ("--nesterov", "nesterovs_momentum", bool, used_by("nesterovs_momentum")),
         ("--beta-1", "beta_1", SHARE, used_by("beta_1")),

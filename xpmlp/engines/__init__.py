@@ -82,7 +82,7 @@ def engine_for(x: Array, options: Options = DEFAULTS) -> Engine:
     the like, "medium" also bfloat16; summed in float32, each where library and device have it.
     accelerate, deterministic: see `train`; they change something on CUDA cards only.
     """
-    precision, accelerate, _ = options
+    precision, accelerate = options.matmul_precision, options.accelerate
     _check("matmul_precision", precision, MATMUL_PRECISIONS)
     _check("accelerate", accelerate, ACCELERATIONS)
     xp = namespace(x)

@@ -4,6 +4,7 @@ B steps, N rows a batch, n rows of data; with members a K axis stands before N.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..arrays import Array
@@ -57,7 +58,8 @@ def copy_carry(carry, *, xp):
     return Carry(params, buffers, {slot: copy_store(s, xp=xp) for slot, s in carry.state.items()})
 
 
-class Options(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Options:
     """What a user may choose about how steps run; the arguments of those names in `train`."""
 
     matmul_precision: str = "highest"  # one of MATMUL_PRECISIONS

@@ -5,12 +5,16 @@ from ..nn import Loss
 from ..nn.losses import quantile
 from ..optim import SGD, Constant, Rule, make_rule, make_schedule
 from ..optim.rules import RULE_ARGUMENTS
-from ..training import TrainOptions
+from ..training import StepOptions, TrainOptions
 
 
 def engine_options(estimator) -> Options:
     """Return how steps and predictions run, as an engine takes it."""
-    return Options(estimator.matmul_precision, estimator.accelerate, bool(estimator.deterministic))
+    return Options(
+        matmul_precision=estimator.matmul_precision,
+        accelerate=estimator.accelerate,
+        deterministic=bool(estimator.deterministic),
+    )
 
 
 def loss_of(estimator) -> str | Loss:
@@ -44,7 +48,7 @@ def train_options(estimator, n: int, rule: Rule | None, seed: int, *, one_epoch=
         schedule = Constant()
     return TrainOptions(
         schedule=schedule,
-        lr=float(estimator.learning_rate_init),
+        learning_rate=float(estimator.learning_rate_init),
         batch_size=min(rows_a_step(estimator), n),
         max_iter=1 if one_epoch else estimator.max_iter,
         shuffle=estimator.shuffle,
@@ -56,9 +60,7 @@ def train_options(estimator, n: int, rule: Rule | None, seed: int, *, one_epoch=
         early_stopping=estimator.early_stopping and rule is not None,
         max_fun=estimator.max_fun,
         verbose=int(estimator.verbose),
-        options=engine_options(estimator),
         n_epochs=estimator.max_iter,
-        max_grad_norm=estimator.max_grad_norm,
-        max_norm=estimator.max_norm,
-        ema_decay=estimator.ema_decay,
+        steps=StepOptions.of(estimator),
+        engine=engine_options(estimator),
     )

@@ -21,7 +21,7 @@ from ..nn.normalization import NORMALIZATIONS
 from ..optim import SCHEDULES, Rule, Schedule
 from ..optim.rules import SOLVERS
 from ..placing import fit_or_stay, why_there
-from ..training import fit_report
+from ..training import STEP_OPTIONS, fit_report
 from ..transfers import counting
 from .arguments import engine_options
 from .callbacks import CallbackSupportMixin, observed, with_callbacks
@@ -66,9 +66,10 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
         "normalization": [StrOptions(set(NORMALIZATIONS)), None],
         "residual": ["boolean"],
-        "max_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "ema_decay": [Interval(Real, 0, 1, closed="neither"), None],
+        **{
+            name: [Interval(Real, *row["range"], closed="neither"), None]
+            for name, row in STEP_OPTIONS.items()
+        },
         "scoring": [str, callable, None],
         "categorical_features": ["array-like", StrOptions({"auto", "from_dtype"}), None],
         "feature_scale": [StrOptions({"auto", "robust", *STANDARDISED}), None],

@@ -37,7 +37,7 @@ def explained(estimator, X, y, orientation):
         rows.x,
         rows.targets,
         rule=problem.rule,
-        lr=options.lr,
+        lr=options.learning_rate,
         alpha=options.alpha,
         weight_decay=options.weight_decay,
         seed=options.seed,
@@ -126,7 +126,7 @@ def tested_rates(estimator, X, y, sample_weight, *, low, high, n_steps) -> Learn
     options = replace(
         problem.options,
         schedule=sweep,
-        lr=float(low),
+        learning_rate=float(low),
         max_iter=n_epochs,
         n_epochs=n_epochs,
         n_iter_no_change=np.inf,

@@ -155,8 +155,11 @@ def _initial(network, inputs, targets, like, seed, init) -> Model:
 def check_trainable(estimator, problem: Problem):
     """Refuse what solver or batch size cannot do with a network, and warn of a clipped batch."""
     network, n = problem.model.network, problem.rows.x.shape[0]
-    if problem.rule is None:
-        _check_objective(estimator, network)
+    if problem.rule is None and has_layer(network, (Dropout, BatchNorm)):
+        raise ValueError(
+            "solver='lbfgs' needs a fixed objective: leave dropout and batch normalization "
+            "out, or take 'adam'."
+        )
     if estimator.batch_size != "auto" and estimator.batch_size > n:
         warnings.warn(
             f"Got `batch_size` less than 1 or larger than sample size ({n}). "
@@ -166,20 +169,4 @@ def check_trainable(estimator, problem: Problem):
         raise ValueError(
             "batch normalization needs batches of two rows or more, each row alone is its own "
             "mean: raise batch_size, or take normalization='layer'."
-        )
-
-
-def _check_objective(estimator, network):
-    """Refuse what L-BFGS cannot do."""
-    if has_layer(network, (Dropout, BatchNorm)):
-        raise ValueError(
-            "solver='lbfgs' needs a fixed objective: leave dropout and batch normalization "
-            "out, or take 'adam'."
-        )
-    steps = ("weight_decay", "max_norm", "max_grad_norm", "ema_decay")
-    given = [name for name in steps if getattr(estimator, name)]
-    if given:
-        raise ValueError(
-            f"solver='lbfgs' makes no steps that {' and '.join(given)} could act on: leave "
-            "that out, or take 'adam'."
         )

@@ -114,7 +114,7 @@ def _held_out(estimator, rows, model):
     if w is not None and not w.any():
         raise ValueError("all validation rows have weight 0: pass X_val, or other weights.")
     w = None if w is None else w / w.sum()
-    return Validation(rows.x, y, w, _score(estimator, rows, y, model))
+    return Validation(x=rows.x, y=y, weights=w, score=_score(estimator, rows, y, model))
 
 
 def _score(estimator, rows, targets, model):

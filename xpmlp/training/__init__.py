@@ -6,14 +6,16 @@ from .outputs import network_outputs
 from .rates import LearningRates, Sweep
 from .report import fit_report
 from .rows import SparseRows, like_of
-from .step import Step
+from .step import STEP_OPTIONS, Step, StepOptions
 from .work import where_it_pays
 
 __all__ = [
+    "STEP_OPTIONS",
     "LearningRates",
     "SparseRows",
     "State",
     "Step",
+    "StepOptions",
     "Sweep",
     "TrainOptions",
     "Trained",

@@ -37,13 +37,13 @@ from .outputs import network_outputs
 from .precision import note_precision
 from .report import fit_report
 from .rows import SparseRows, like_of
-from .step import Step
+from .step import STEP_OPTIONS, Step, StepOptions
 from .work import where_it_pays
 
 
 @explain_out_of_memory()
 def fit_network(
-    network, loss, rule, recipe, data, params, *, state=None, sample_weight=None, validation=None,
+    network, loss, rule, options, data, params, *, state=None, sample_weight=None, validation=None,
     on_epoch=None,
 ):  # fmt: skip
     """Train a network; the core of every fit.
@@ -57,21 +57,21 @@ def fit_network(
     parameters are the last finite ones) a DivergenceError.
     """
     like = like_of(data[0])
-    engine, xp = engine_for(like, recipe.options), namespace(like)
+    engine, xp = engine_for(like, options.engine), namespace(like)
     x, _ = data = tuple(a if isinstance(a, SparseRows) else engine.resident(a) for a in data)
-    note_precision(engine, recipe.options, like)
+    note_precision(engine, options.engine, like)
     layout = Layout.of(network, params, contiguous=engine.contiguous)
     step = Step(
         network, loss, rule or make_rule("sgd"), layout,
-        recipe.batch_size if rule else x.shape[0], str(x.dtype).rpartition(".")[2],
-        penalised=recipe.alpha > 0, decoupled=recipe.weight_decay > 0,
-        max_grad_norm=recipe.max_grad_norm, max_norm=recipe.max_norm, ema_decay=recipe.ema_decay,
+        options.batch_size if rule else x.shape[0], str(x.dtype).rpartition(".")[2],
+        penalised=options.alpha > 0, decoupled=options.weight_decay > 0,
+        options=options.steps,
     )  # fmt: skip
     # The run may give its carry away, so it holds copies.
     store = copy_store(layout.pack(params, xp=xp), xp=xp)
     buffers = {leaf.name: store.pop(leaf.name) for leaf in layout.leaves if not leaf.group.trained}
-    state = state or State(Carry({}, {}, {}), recipe.lr)
-    state.carry = _continued(step, state, store, params, rule, recipe, xp=xp)._replace(
+    state = state or State(Carry({}, {}, {}), options.learning_rate)
+    state.carry = _continued(step, state, store, params, rule, options, xp=xp)._replace(
         buffers=buffers
     )
     del store  # an engine may copy it, so it would stand twice
@@ -88,18 +88,18 @@ def fit_network(
     more = {"sample_weight": sample_weight, "validation": validation, "on_epoch": look}
     try:
         with explain_out_of_memory():
-            reason = run(step, engine, data, recipe, state, **more)
+            reason = run(step, engine, data, options, state, **more)
     except DeviceMemoryError as error:
         error.late = state.n_iter > 0
         raise
     trained = nested(*(state.best or predicting(step, state, xp)))
-    raw = {} if state.best or not recipe.ema_decay else state.carry.params
+    raw = {} if state.best or options.steps.ema_decay is None else state.carry.params
     kept = {slot: copy_store(s, xp=xp) for slot, s in state.carry.state.items()}
     state.carry, state.best = Carry(copy_store(raw, xp=xp), {}, kept), None
     return trained, state, reason
 
 
-def _continued(step, state, store, params, rule, recipe, *, xp):
+def _continued(step, state, store, params, rule, options, *, xp):
     """Return the carry of the parameters and of the rule's state, its own or a new one.
 
     store: the parameters. Where the call before ended with their average, training goes on from
@@ -116,12 +116,12 @@ def _continued(step, state, store, params, rule, recipe, *, xp):
         store = copy_store(raw, xp=xp) if fits else store
     if not fits:
         kept = init_state(rule, store, xp=xp) if rule else {}  # none yet, or another rule's
-        if rule and step.ema_decay:
+        if rule and options.steps.ema_decay is not None:
             kept["ema"] = {name: xp.zeros_like(p) for name, p in store.items()}
-        state.rule_step, state.cycle, state.lr = 0, 0, recipe.lr
-    if state.lr_init != recipe.lr:
-        state.lr = recipe.lr
-    state.rule, state.lr_init = rule, recipe.lr
+        state.rule_step, state.cycle, state.lr = 0, 0, options.learning_rate
+    if state.lr_init != options.learning_rate:
+        state.lr = options.learning_rate
+    state.rule, state.lr_init = rule, options.learning_rate
     return Carry(store, {}, kept)
 
 
@@ -176,10 +176,9 @@ def train(
     weight_decay: float | None = None, momentum: float = 0.9, nesterovs_momentum: bool = True,
     beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8, shuffle: bool = True,
     random_state: int = 0, tol: float = 1e-4, n_iter_no_change: float = 10, max_fun: int = 15000,
-    sample_weight=None, max_grad_norm: float | None = None, max_norm: float | None = None,
-    ema_decay: float | None = None, params: dict | None = None, device: str = "auto", dtype=None,
-    matmul_precision: str = "highest",
-    accelerate: str = "auto", deterministic: bool = False, verbose: int = 0,
+    sample_weight=None, params: dict | None = None, device: str = "auto", dtype=None,
+    matmul_precision: str = "highest", accelerate: str = "auto", deterministic: bool = False,
+    verbose: int = 0, **steps: float | None,
 ) -> Trained:  # fmt: skip
     """Train a bare network on arrays of any library.
 
@@ -203,7 +202,7 @@ def train(
         Where to train. "auto" is where X is, for NumPy arrays a card if that pays, by the rule of
         `MLPClassifier`, which is timed: name the device for results that repeat. What is trained
         returns to X.
-    max_grad_norm, max_norm, ema_decay, matmul_precision, accelerate, deterministic
+    max_norm, max_grad_norm, ema_decay, matmul_precision, accelerate, deterministic
         As in `MLPClassifier`.
 
     The others are scikit-learn's, units included: `max_iter` counts epochs.
@@ -232,6 +231,8 @@ def train(
     """
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be 1 or more, got {batch_size}.")
+    if unknown := steps.keys() - STEP_OPTIONS:
+        raise TypeError(f"train() got an unexpected keyword argument {min(unknown)!r}.")
     if not isinstance(device, str):
         got = type(device).__name__
         raise TypeError(f"device must be a name such as 'cpu' or 'cuda:1', got a {got}.")
@@ -243,34 +244,47 @@ def train(
         beta_2=beta_2,
         epsilon=epsilon,
     )
-    options = Options(matmul_precision, accelerate, deterministic)
+    engine = Options(
+        matmul_precision=matmul_precision, accelerate=accelerate, deterministic=deterministic
+    )
     if weight_decay is None:
         weight_decay = rule.weight_decay if rule else 0.0
     start = perf_counter()
     with counting() as counts, current_card(X, device):
         host = checked_inputs(X, dtype)
-        recipe = TrainOptions(
-            make_schedule(learning_rate, power_t=power_t), learning_rate_init,
-            min(batch_size or 200, host.shape[0]), max_iter, shuffle, random_state, alpha,
-            weight_decay, tol, n_iter_no_change, max_fun=max_fun, verbose=verbose, options=options,
-            n_epochs=max_iter, max_grad_norm=max_grad_norm, max_norm=max_norm, ema_decay=ema_decay,
-        )  # fmt: skip
+        options = TrainOptions(
+            schedule=make_schedule(learning_rate, power_t=power_t),
+            learning_rate=learning_rate_init,
+            batch_size=min(batch_size or 200, host.shape[0]),
+            max_iter=max_iter,
+            shuffle=shuffle,
+            seed=random_state,
+            alpha=alpha,
+            weight_decay=weight_decay,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            max_fun=max_fun,
+            verbose=verbose,
+            n_epochs=max_iter,
+            steps=StepOptions(**steps),
+            engine=engine,
+        )
         auto = device == "auto" and location_of(host) == HOST
 
         def fitted(stays):
             if auto:
                 loss_of = partial(network_loss, loss)
                 x, why = (host, stays) if stays else where_it_pays(
-                    host, network, loss_of, rule, recipe
+                    host, network, loss_of, rule, options
                 )  # fmt: skip
             else:
-                begin = partial(prepare, dtype=str(host.dtype).rpartition(".")[2], options=options)
+                begin = partial(prepare, dtype=str(host.dtype).rpartition(".")[2], options=engine)
                 x, why = to_device(host, device, prepare=begin), why_there(X, device)
             first, n_out = starting_params(network, x, params, random_state)
             record, targets = loss_and_targets(loss, y, x, n_out)
             w = checked_weights(sample_weight, x.shape[0])
             data = x, targets
-            made = fit_network(network, record, rule, recipe, data, first, sample_weight=w)
+            made = fit_network(network, record, rule, options, data, first, sample_weight=w)
             return x, why, made
 
         x, why, (trained, state, reason) = fit_or_stay(fitted, auto)
@@ -280,8 +294,8 @@ def train(
         raise reason
     if reason == "interrupted":
         warnings.warn("Training interrupted by user.")
-    report = fit_report(x, options, why, counts, start, random_state)
-    return Trained(network, trained, state.history, report, options)
+    report = fit_report(x, engine, why, counts, start, random_state)
+    return Trained(network, trained, state.history, report, engine)
 
 
 def _first(params):

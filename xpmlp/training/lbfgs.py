@@ -16,7 +16,7 @@ from .step import full_gradient
 
 
 def run_lbfgs(
-    step, engine, data, recipe, state, *, sample_weight=None, validation=None, on_epoch=None
+    step, engine, data, options, state, *, sample_weight=None, validation=None, on_epoch=None
 ):
     """Minimise the objective on all rows; `state` holds the outcome.
 
@@ -30,11 +30,24 @@ def run_lbfgs(
     """
     from scipy.optimize import minimize
 
-    order = epoch_order(data[0].shape[0], seed=recipe.seed, epoch=0, shuffle=False)
+    idle = options.steps.given
+    if options.weight_decay:
+        idle = ["weight_decay", *idle]
+    if idle:
+        raise ValueError(
+            f"solver='lbfgs' makes no steps that {' and '.join(idle)} could act on: leave that "
+            "out, or take 'adam'."
+        )
+    order = epoch_order(data[0].shape[0], seed=options.seed, epoch=0, shuffle=False)
     plan = make_plan(
-        step.rule, order, batch_size=step.batch_size, lr=0.0, seed=recipe.seed, alpha=recipe.alpha,
+        step.rule,
+        order,
+        batch_size=step.batch_size,
+        lr=0.0,
+        seed=options.seed,
+        alpha=options.alpha,
         sample_weight=sample_weight,
-    )  # fmt: skip
+    )
     batches = batches_of(data, plan, step.dtype, xp=engine.xp)
     objective = engine.compile(full_gradient(step, xp=engine.xp, kernels=engine.kernels))
     params, buffers = state.carry.params, state.carry.buffers
@@ -59,7 +72,7 @@ def run_lbfgs(
         return total, flat.astype(np.float64)
 
     start, state.n_iter, asked = time.perf_counter(), 0, False
-    show = Progress(recipe.verbose, recipe.max_iter, state.history, "iteration")
+    show = Progress(options.verbose, options.max_iter, state.history, "iteration")
     with closing(show), interruptible() as interrupted:
 
         def after(intermediate_result):
@@ -80,8 +93,14 @@ def run_lbfgs(
                 raise StopIteration
 
         x0 = np.concatenate([to_host(p).ravel() for p in params.values()]).astype(np.float64)
-        options = {"maxfun": recipe.max_fun, "maxiter": recipe.max_iter, "gtol": recipe.tol}
-        found = minimize(fun, x0, method="L-BFGS-B", jac=True, callback=after, options=options)
+        found = minimize(
+            fun,
+            x0,
+            method="L-BFGS-B",
+            jac=True,
+            callback=after,
+            options={"maxfun": options.max_fun, "maxiter": options.max_iter, "gtol": options.tol},
+        )
         ended = "stopped" if asked else "interrupted" if interrupted() else None
     if not (np.isfinite(found.x).all() and np.isfinite(found.fun)):
         state.n_iter = 0

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,16 +18,17 @@ from .outputs import network_outputs
 from .plan import at_rate, epoch_order, make_plan
 from .progress import Progress
 from .rows import SparseRows, run_plan
+from .step import StepOptions
 
 NO_VALIDATION = "leave X_val and early_stopping away, or fit outside of that block"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainOptions:
     """How to train: numbers in scikit-learn's terms; `max_iter` in epochs of this call."""
 
     schedule: Any
-    lr: float = 1e-3
+    learning_rate: float = 1e-3
     batch_size: int = 200
     max_iter: int = 200
     shuffle: bool = True
@@ -39,11 +40,9 @@ class TrainOptions:
     early_stopping: bool = False
     max_fun: int = 15000  # L-BFGS only
     verbose: int = 0
-    options: Options = Options()
     n_epochs: int = 200  # of the schedule, from its begin to its end
-    max_grad_norm: float | None = None
-    max_norm: float | None = None
-    ema_decay: float | None = None
+    steps: StepOptions = StepOptions()
+    engine: Options = Options()
 
 
 @dataclass
@@ -52,7 +51,7 @@ class State:
 
     carry: Carry
     lr: float
-    lr_init: float | None = None  # the recipe's, to notice another
+    lr_init: float | None = None  # learning_rate of the options, to notice another
     rule: Any = None  # whose state the carry holds
     epoch: int = 0  # or iteration, since the weights were initialised: names the order of the rows
     step: int = 0  # since then too: names the dropout masks
@@ -84,7 +83,8 @@ def append_epoch(history, **numbers):
             values.append(float("nan"))
 
 
-class Validation(NamedTuple):
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Validation:
     """Data that are looked at after each epoch: x on the device, the rest on the host."""
 
     x: Array | SparseRows
@@ -114,9 +114,9 @@ def interruptible():
 
 
 def run_epochs(
-    step, engine, data, recipe, state, *, sample_weight=None, validation=None, on_epoch=None
+    step, engine, data, options, state, *, sample_weight=None, validation=None, on_epoch=None
 ):
-    """Train for up to ``recipe.max_iter`` epochs; `state` holds the outcome.
+    """Train for up to ``options.max_iter`` epochs; `state` holds the outcome.
 
     data: (X, y) on the device; sample_weight: (n,) on the host, or None; on_epoch: called with the
     state once an epoch is in the history, and stops the training by a true result.
@@ -124,11 +124,11 @@ def run_epochs(
     "interrupted", "diverged" (with early_stopping: the best weights are restored), or a
     DivergenceError: then the last finite weights are.
     """
-    if recipe.early_stopping and state.epoch:  # the weights to begin with may stay the best
+    if options.early_stopping and state.epoch:  # the weights to begin with may stay the best
         _, score = measure(step, engine, state, validation)
         state.best_score = score if score == score else -np.inf
         state.best = predicting(step, state, engine.xp)
-    show = Progress(recipe.verbose, recipe.max_iter, state.history)
+    show = Progress(options.verbose, options.max_iter, state.history)
     reason: Any = "max_iter"
     state.n_iter = 0
     ahead: list = []  # the next epoch's plan
@@ -136,12 +136,12 @@ def run_epochs(
     run = lambda carry, plan: run_plan(steps, carry, data, plan, step.dtype)
     with interruptible() as interrupted:
         try:
-            while state.n_iter < recipe.max_iter:
-                look_into = _epoch(step, engine, run, data, recipe, state, sample_weight, ahead)
+            while state.n_iter < options.max_iter:
+                look_into = _epoch(step, engine, run, data, options, state, sample_weight, ahead)
                 if look_into:
-                    lr = recipe.schedule.after_divergence(state.lr)
+                    lr = options.schedule.after_divergence(state.lr)
                     if lr is None:
-                        early = recipe.early_stopping and state.best
+                        early = options.early_stopping and state.best
                         reason = "diverged" if early else look_into()
                         break
                     show.say(f"Epoch {state.n_iter + 1} diverged, again at learning rate {lr:g}")
@@ -149,13 +149,13 @@ def run_epochs(
                     ahead.clear()
                     continue
                 validate(step, engine, state, validation)
-                if _improved(recipe, state) and recipe.early_stopping:
+                if _improved(options, state) and options.early_stopping:
                     state.best = predicting(step, state, engine.xp)
-                show.epoch(state.n_iter, state.history, early_stopping=recipe.early_stopping)
+                show.epoch(state.n_iter, state.history, early_stopping=options.early_stopping)
                 stop = on_epoch is not None and on_epoch(state)
-                lr = recipe.schedule.after_epoch(recipe.lr, state.lr, state.n_seen)
-                if state.stale > recipe.n_iter_no_change:
-                    state.lr, lr = lr, _plateau(recipe, state, show)
+                lr = options.schedule.after_epoch(options.learning_rate, state.lr, state.n_seen)
+                if state.stale > options.n_iter_no_change:
+                    state.lr, lr = lr, _plateau(options, state, show)
                 if lr is None:
                     reason = "converged"
                     break
@@ -165,7 +165,7 @@ def run_epochs(
                     break
         finally:
             show.close()
-    finished = recipe.schedule.has_end and state.cycle >= recipe.n_epochs
+    finished = options.schedule.has_end and state.cycle >= options.n_epochs
     return "finished" if reason == "max_iter" and finished else reason
 
 
@@ -175,35 +175,35 @@ def predicting(step, state, xp):
     return tuple(copy_store(store, xp=xp) for store in (params, state.carry.buffers))
 
 
-def _plan(step, recipe, state, n, sample_weight, lr):
+def _plan(step, options, state, n, sample_weight, lr):
     """Return the host plan of the epoch that the state stands before; lr: one, or one a step."""
-    order = epoch_order(n, seed=recipe.seed, epoch=state.epoch, shuffle=recipe.shuffle)
+    order = epoch_order(n, seed=options.seed, epoch=state.epoch, shuffle=options.shuffle)
     return make_plan(
-        step.rule, order, batch_size=step.batch_size, lr=lr, seed=recipe.seed,
-        first_step=state.step, rule_step=state.rule_step, alpha=recipe.alpha,
-        weight_decay=recipe.weight_decay, sample_weight=sample_weight,
+        step.rule, order, batch_size=step.batch_size, lr=lr, seed=options.seed,
+        first_step=state.step, rule_step=state.rule_step, alpha=options.alpha,
+        weight_decay=options.weight_decay, sample_weight=sample_weight,
     )  # fmt: skip
 
 
-def _epoch(step, engine, run, data, recipe, state, sample_weight, ahead):
+def _epoch(step, engine, run, data, options, state, sample_weight, ahead):
     """Run one epoch and enter it in the history. Returns None.
 
     Where it does not stay finite: a function that returns the error; the state is what it was.
     """
     start, n = time.perf_counter(), data[0].shape[0]
     B = -(-n // step.batch_size)
-    lr = recipe.schedule.rates(state.lr, state.cycle, B, recipe.n_epochs)
+    lr = options.schedule.rates(state.lr, state.cycle, B, options.n_epochs)
     if ahead:
-        rest = {"rule_step": state.rule_step, "weight_decay": recipe.weight_decay}
+        rest = {"rule_step": state.rule_step, "weight_decay": options.weight_decay}
         plan = at_rate(ahead.pop(), step.rule, lr, **rest)
     else:
-        plan = _plan(step, recipe, state, n, sample_weight, lr)
+        plan = _plan(step, options, state, n, sample_weight, lr)
 
     before = copy_carry(state.carry, xp=engine.xp)  # the run may give its carry away
     state.carry, losses = run(state.carry, plan)
     _count(state, 1, B, n)
-    if state.n_iter < recipe.max_iter and not is_numpy(losses):  # while a card still works
-        ahead.append(_plan(step, recipe, state, n, sample_weight, state.lr))
+    if state.n_iter < options.max_iter and not is_numpy(losses):  # while a card still works
+        ahead.append(_plan(step, options, state, n, sample_weight, state.lr))
     # One host read an epoch: reading the loss in every batch stalls a GPU's queue.
     leaves = *state.carry.params.values(), *state.carry.buffers.values()
     with np.errstate(over="ignore", invalid="ignore"):
@@ -268,32 +268,32 @@ def measure(step, engine, state, validation):
     return loss, validation.score(outputs, loss, step.layout.unpack(store, xp=engine.xp))
 
 
-def _improved(recipe, state):
+def _improved(options, state):
     """Count epochs without improvement by scikit-learn's rule. Returns whether this is the best."""
-    if recipe.early_stopping:
+    if options.early_stopping:
         score = state.history["validation_score"][-1]
-        state.stale = 0 if score >= state.best_score + recipe.tol else state.stale + 1  # NaN too
+        state.stale = 0 if score >= state.best_score + options.tol else state.stale + 1  # NaN too
         best = score > state.best_score
         state.best_score = score if best else state.best_score
         return best
     loss = state.history["loss"][-1]
-    state.stale = state.stale + 1 if loss > state.best_loss - recipe.tol else 0
+    state.stale = state.stale + 1 if loss > state.best_loss - options.tol else 0
     best = loss < state.best_loss
     state.best_loss = min(loss, state.best_loss)
     return best
 
 
-def _plateau(recipe, state, show):
+def _plateau(options, state, show):
     """Return the rate to go on with, or None to stop."""
-    what = "Validation score" if recipe.early_stopping else "Training loss"
-    if recipe.schedule.has_end and not recipe.early_stopping:
+    what = "Validation score" if options.early_stopping else "Training loss"
+    if options.schedule.has_end and not options.early_stopping:
         state.stale = 0
         return state.lr
     text = (
-        f"{what} did not improve more than tol={recipe.tol:f} for {recipe.n_iter_no_change} "
+        f"{what} did not improve more than tol={options.tol:f} for {options.n_iter_no_change} "
         "consecutive epochs."
     )
-    lr = recipe.schedule.on_plateau(state.lr)
+    lr = options.schedule.on_plateau(state.lr)
     state.stale = state.stale if lr is None else 0
     show.say(f"{text} " + ("Stopping." if lr is None else f"Setting learning rate to {lr:f}"))
     return lr

@@ -1,6 +1,7 @@
 """One training step, in the text that every engine runs."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import lru_cache
 from typing import Any
 
@@ -8,6 +9,47 @@ from ..engines import Carry
 from ..nn import Ctx, Layer, Layout, Loss
 from ..nn.layout import map_params
 from ..optim import bound_weights, clip_gradients, update
+
+
+def _option(text, below=None):
+    """Return the field of an option: a number above 0, and below another, or None."""
+    return field(default=None, metadata={"range": (0, below), "help": text})
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepOptions:
+    """What a step does beside its rule; None leaves it out.
+
+    A field is the row of an option: its name, its range, both ends excluded, and its help. The
+    estimators' constraints, the arguments of `train`, the options of the command line and the
+    checks follow from it; what it does stands in `Step`.
+    """
+
+    max_norm: float | None = _option("Bound of the norm of a unit's incoming weights.")
+    max_grad_norm: float | None = _option("Bound of the norm of all gradients.")
+    ema_decay: float | None = _option("Predict with a moving average of the weights.", below=1)
+
+    def __post_init__(self):
+        for name in self.given:
+            (low, high), value = STEP_OPTIONS[name]["range"], getattr(self, name)
+            if not low < value < (high or math.inf):
+                raise ValueError(
+                    f"{name} must be None or a number above {low} and below {high or 'infinity'}, "
+                    f"got {value!r}."
+                )
+
+    @property
+    def given(self):
+        """The names of those that are not None."""
+        return [name for name in STEP_OPTIONS if getattr(self, name) is not None]
+
+    @classmethod
+    def of(cls, estimator):
+        """Return an estimator's arguments of these names."""
+        return cls(**{name: getattr(estimator, name) for name in STEP_OPTIONS})
+
+
+STEP_OPTIONS = {row.name: row.metadata for row in fields(StepOptions)}
 
 
 @dataclass(frozen=True)
@@ -24,26 +66,27 @@ class Step:
     layout: Layout
     batch_size: int
     dtype: str
+    _: KW_ONLY
     penalised: bool  # alpha > 0
     decoupled: bool  # weight_decay > 0
-    max_grad_norm: float | None = None  # of all gradients together, the penalty's included
-    max_norm: float | None = None  # of each unit's incoming weights
-    ema_decay: float | None = None  # of the average of the parameters, state["ema"]
+    options: StepOptions = StepOptions()
 
     @property
     def slots(self):
         """The stores of the carry's state."""
-        return (*self.rule.slots, *(("ema",) if self.ema_decay else ()))
+        if self.options.ema_decay is None:
+            return self.rule.slots
+        return (*self.rule.slots, "ema")
 
     @property
     def elementwise(self):
         """Whether parts of a leaf can be updated by themselves."""
-        return not (self.max_grad_norm or self.max_norm)
+        return self.options.max_grad_norm is None and self.options.max_norm is None
 
     @property
     def plain(self):
         """Whether the update is the rule's alone: what engines may have kernels for."""
-        return self.elementwise and not self.ema_decay
+        return not self.options.given
 
     def __call__(self, carry, batch, *, xp, kernels):
         """Return the carry after one step, and its data loss and penalty.  Donates carry."""
@@ -84,22 +127,23 @@ class Step:
 
     def update(self, grads, state, params, hyper, *, xp):
         """Return params and state after the rule.  Donates all three."""
-        if self.max_grad_norm:
-            grads = clip_gradients(grads, self.max_grad_norm, xp=xp)
+        options = self.options
+        if options.max_grad_norm is not None:  # of all gradients together, the penalty's included
+            grads = clip_gradients(grads, options.max_grad_norm, xp=xp)
         shrink = hyper.shrink if self.decoupled else None
         groups, average = self.layout.groups, state.get("ema")
         params, state = update(self.rule, grads, state, params, hyper.rate, shrink, groups, xp=xp)
-        if self.max_norm:
+        if options.max_norm is not None:  # of each unit's incoming weights
             weights = self.layout.decayed
             tree = map_params(
-                lambda W: bound_weights(W, self.max_norm, xp=xp), weights.unpack(params, xp=xp)
+                lambda W: bound_weights(W, options.max_norm, xp=xp), weights.unpack(params, xp=xp)
             )
             params = params | weights.pack(tree, xp=xp)
-        if self.ema_decay:
+        if options.ema_decay is not None:
             state["ema"] = {}
             for name, a in average.items():
-                a *= self.ema_decay
-                a += (1.0 - self.ema_decay) * params[name]
+                a *= options.ema_decay
+                a += (1.0 - options.ema_decay) * params[name]
                 state["ema"][name] = a
         return params, state
 
@@ -109,9 +153,9 @@ class Step:
         The average began at 0; n_steps, those that are in it, say what it lacks, as in Adam
         (Kingma & Ba 2015, section 7.2).
         """
-        if not (self.ema_decay and n_steps):
+        if self.options.ema_decay is None or not n_steps:
             return carry.params
-        whole = 1.0 / (1.0 - self.ema_decay**n_steps)
+        whole = 1.0 / (1.0 - self.options.ema_decay**n_steps)
         return {name: a * whole for name, a in carry.state["ema"].items()}
 
 

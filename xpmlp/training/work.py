@@ -12,7 +12,7 @@ from ..thresholds import Work
 from .rows import SparseRows
 
 
-def needs_of(network, loss_of: Callable, rule, recipe, x: Array | SparseRows) -> Needs:
+def needs_of(network, loss_of: Callable, rule, options, x: Array | SparseRows) -> Needs:
     """Return what a training of a network on rows x takes; it may end before its last epoch.
 
     A step multiplies each row of its batch by each parameter three times: forward, for the
@@ -28,28 +28,30 @@ def needs_of(network, loss_of: Callable, rule, recipe, x: Array | SparseRows) ->
     (n, d), (tree, n_out) = x.shape, shapes_of(network, x.shape[1])
     shapes = [shape for _, group, shape in walk(network, tree) if group.trained]
     n_params = sum(map(math.prod, shapes))
-    batch_size = recipe.batch_size if rule else n
+    batch_size = options.batch_size if rule else n
     step = 6.0 * n_params * batch_size
-    work = Work(step, step * recipe.max_iter * math.ceil(n / batch_size))
+    work = Work(step, step * options.max_iter * math.ceil(n / batch_size))
     loss = loss_of(n_out)
-    columns = loss.n_targets(n_out) + (0 if isinstance(x, SparseRows) else d)
+    columns = loss.n_targets(n_out)
+    if not isinstance(x, SparseRows):
+        columns += d
     activations = batch_size * sum(shape[-1] for shape in shapes)  # of weights and offsets: twice
     n_bytes = (3 * n * columns + 10 * n_params + activations) * x.dtype.itemsize
-    plain = not (recipe.max_grad_norm or recipe.max_norm or recipe.ema_decay)
-    operations = launches(network, loss, rule, plain=plain, options=recipe.options)
-    return Needs(work, operations, n_bytes)
+    plain = not options.steps.given
+    operations = launches(network, loss, rule, plain=plain, options=options.engine)
+    return Needs(work=work, launches=operations, n_bytes=n_bytes)
 
 
 def where_it_pays(
-    x: Array | SparseRows, network, loss_of: Callable, rule, recipe
+    x: Array | SparseRows, network, loss_of: Callable, rule, options
 ) -> tuple[Array | SparseRows, str]:
     """Return rows x of NumPy where ``device="auto"`` trains a network on them, and why there."""
     dtype = str(x.dtype)
     # Only where a card may be: a layer of one's own may have to draw its parameters for it.
-    card, why = chosen(lambda: needs_of(network, loss_of, rule, recipe, x), dtype)
+    card, why = chosen(lambda: needs_of(network, loss_of, rule, options, x), dtype)
     if card is None:
         return x, why
     like = array_at(card)
     if rule is not None:
-        prepare(card, dtype, recipe.options)
+        prepare(card, dtype, options.engine)
     return (SparseRows(x.csr, like) if isinstance(x, SparseRows) else moved(x, like)), why

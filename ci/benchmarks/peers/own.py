@@ -84,7 +84,7 @@ TIMERS = {"cpu": waited, "cuda": by_events}
 def gathered(case, data, device="cuda", accelerate="generic"):
     """Prepare stretches of steps on batches that are gathered on the device."""
     data = [from_host(a, array_at(HOMES[device])) for a in data]
-    options = Options(case.precision, accelerate)
+    options = Options(matmul_precision=case.precision, accelerate=accelerate)
     call, outcome, engine = _stretches(case, data, case.order().reshape(-1), options)
     about = {"engine": engine.name}
 

@@ -103,7 +103,7 @@ def _problem(est, X, y) -> Problem:
     rows, held_out = problem.rows, problem.held_out
     rows = rows._replace(x=wide(rows.x), targets=wide(rows.targets))
     if held_out is not None:
-        held_out = held_out._replace(x=wide(held_out.x), y=wide(held_out.y))
+        held_out = replace(held_out, x=wide(held_out.x), y=wide(held_out.y))
     return replace(problem, rows=rows, held_out=held_out)
 
 
@@ -131,7 +131,7 @@ def _draws(place, problem, n_epochs):
             problem.rule,
             epoch_order(n, seed=options.seed, epoch=epoch, shuffle=options.shuffle),
             batch_size=options.batch_size,
-            lr=options.lr,
+            lr=options.learning_rate,
             seed=options.seed,
             first_step=epoch * -(-n // options.batch_size),
         )
