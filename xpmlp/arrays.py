@@ -47,10 +47,12 @@ def location_of(x: Array) -> Location:
     d = device(x)
     if is_cupy(x):
         return Location("cupy", f"cuda:{d.id}")
-    if compat.is_torch_array(x):
+    if is_torch(x):
         return Location("torch", str(d))
     if is_jax(x):
-        return Location("jax", f"{d.platform}:{d.id}" if hasattr(d, "platform") else str(d))
+        if hasattr(d, "platform"):
+            d = f"{d.platform}:{d.id}"
+        return Location("jax", str(d))
     return Location(type(x).__module__.partition(".")[0], getattr(d, "_device", None) or str(d))
 
 
@@ -61,7 +63,7 @@ def _first_kernel(cupy, index):
 
 
 def array_at(where: Location) -> Array:
-    """Make an empty array at a home, to say with `from_host` where others shall go.
+    """Make an empty array at a location, to say with `from_host` where others shall go.
 
     An empty device is the library's default; any module that makes arrays is a library.
     """
@@ -77,11 +79,11 @@ def array_at(where: Location) -> Array:
                 return xp.empty(0)
         if library == "jax":
             return xp.empty(0, device=import_module("jax").devices(name.partition(":")[0])[index])
-        return xp.empty(0, device=xp.Device(name) if hasattr(xp, "Device") else name)
+        return xp.empty(0, device=getattr(xp, "Device", str)(name))
     except Exception as error:  # whatever a driver raises becomes one sentence
         reason = str(error).partition("\n")[0]
-        place = f"on {name!r} here" if name else "here"
-        raise DeviceError(f"{library} does not work {place}: {reason}") from error
+        place = f" on {name!r}" * bool(name)
+        raise DeviceError(f"{library} does not work{place} here: {reason}") from error
 
 
 def imported(library: str):
@@ -91,7 +93,7 @@ def imported(library: str):
     """
     if library == "cupy":
         os.environ.setdefault("CUPY_NVRTC_USE_PCH", "1")
-    return import_module("jax.numpy" if library == "jax" else library)
+    return import_module({"jax": "jax.numpy"}.get(library, library))
 
 
 def count_transfer(x, *, to_device=0, to_host=0):
@@ -101,7 +103,7 @@ def count_transfer(x, *, to_device=0, to_host=0):
 
 
 def in_host(where):
-    """Tell whether arrays at a home lie in the host's memory."""
+    """Tell whether arrays at a location lie in the host's memory."""
     return where.device.lower().startswith("cpu")
 
 
@@ -113,9 +115,11 @@ def to_host(x: Array) -> np.ndarray:
 
 
 def _to_host(x):
-    if compat.is_torch_array(x):
+    if is_torch(x):
         x = x.detach().cpu()
-        return (x.float() if "bfloat16" in str(x.dtype) else x).numpy().copy()
+        if "bfloat16" in str(x.dtype):
+            x = x.float()
+        return x.numpy().copy()
     if is_cupy(x):
         return x.get()
     if type(x).__module__.startswith("array_api_strict"):
@@ -124,7 +128,9 @@ def _to_host(x):
         a = np.array(np.asarray(x))
     except TypeError:  # a library that refuses the implicit copy from its device
         a = np.array(np.from_dlpack(x, device="cpu"))
-    return a.astype(np.float32) if a.dtype.name == "bfloat16" else a
+    if a.dtype.name == "bfloat16":  # JAX's, which NumPy's functions do not know
+        return a.astype(np.float32)
+    return a
 
 
 def from_host(a: np.ndarray, like: Array, dtype: str | None = None) -> Array:
@@ -134,11 +140,9 @@ def from_host(a: np.ndarray, like: Array, dtype: str | None = None) -> Array:
     if is_numpy(like):
         return a
     count_transfer(like, to_device=a.nbytes)
-    xp = namespace(like)
-    # Devices of JAX stay out: in a traced function an array has none.
-    return xp.asarray(
-        a, device=None if is_jax(like) and not hasattr(like, "device") else device(like)
-    )
+    if is_jax(like) and not hasattr(like, "device"):  # in a traced function an array has none
+        return namespace(like).asarray(a)
+    return namespace(like).asarray(a, device=device(like))
 
 
 def copy_to(x: Array, like: Array) -> Array:
@@ -156,18 +160,20 @@ def current_card(x: Any, where: str = "auto"):
     """
     if type(x) is not np.ndarray and is_cupy(x):
         return device(x)
-    index = "0" if where == "cuda" else str(where).removeprefix("cuda:")
+    index = {"cuda": "0"}.get(str(where), str(where).removeprefix("cuda:"))
     moves = index.isdigit() and not (is_array(x) and not is_numpy(x))
     if moves and find_spec("cupy"):
         cuda = imported("cupy").cuda
-        if int(index) < (cuda.runtime.getDeviceCount() if cuda.is_available() else 0):
+        if cuda.is_available() and int(index) < cuda.runtime.getDeviceCount():
             return cuda.Device(int(index))
     return nullcontext()  # "auto" takes the current card; else `to_device` says what is wrong
 
 
 def detached(x: Array) -> Array:
     """Return a torch tensor without its graph, anything else as it is."""
-    return x.detach() if compat.is_torch_array(x) else x
+    if is_torch(x):
+        return x.detach()
+    return x
 
 
 # What shows on Linux that there is a card; the last two in Windows' subsystem and on Jetson.
@@ -213,16 +219,14 @@ def float_dtype(x: Array, dtype: Any = None) -> str:
         if name not in ("float32", "float64"):
             raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
         if name not in floats:
-            raise ValueError(
-                f"dtype={name!r} is switched off or missing on {location_of(x)}: use float32"
-                f"{' or jax.config.update(`jax_enable_x64`, True)' if is_jax(x) else ''}."
-            )
+            remedy = "use float32" + " or jax.config.update(`jax_enable_x64`, True)" * is_jax(x)
+            got = f"dtype={name!r} is switched off or missing on {location_of(x)}"
+            raise ValueError(f"{got}: {remedy}.")
         return name
-    for name in ("float64", "float32"):
-        if name in floats and x.dtype == floats[name]:
-            return name
-    widest = "float64" if "float64" in floats else "float32"
-    return "float32" if xp.isdtype(x.dtype, "real floating") else widest
+    shorter = xp.isdtype(x.dtype, "real floating") and x.dtype != floats.get("float64")
+    if shorter or "float64" not in floats:
+        return "float32"
+    return "float64"
 
 
 def float_dtypes(x: Array) -> dict[str, Any]:
@@ -278,11 +282,7 @@ def all_finite(x):
     xp = namespace(x)
     with np.errstate(over="ignore", invalid="ignore"):
         total = xp.sum(x)
-    return _read(xp.isfinite(total)) or _read(xp.all(xp.isfinite(x)))
-
-
-def _read(truth):
-    return bool(truth if is_numpy(truth) else to_host(truth))
+    return bool(to_host(xp.isfinite(total))) or bool(to_host(xp.all(xp.isfinite(x))))
 
 
 def free_memory(x: Array) -> int | None:
@@ -295,10 +295,9 @@ def free_memory(x: Array) -> int | None:
             pool = import_module("cupy").get_default_memory_pool()
             limit = pool.get_limit() or card.mem_info[1]
             return int(min(card.mem_info[0], limit - pool.total_bytes()))
-    if compat.is_torch_array(x) and x.is_cuda:
+    if is_torch(x) and x.is_cuda:
         return int(import_module("torch").cuda.mem_get_info(x.device)[0])
-    stats = device(x).memory_stats() if is_jax(x) else None
-    if stats:
+    if is_jax(x) and (stats := device(x).memory_stats()):
         return int(stats["bytes_limit"] - stats["bytes_in_use"])
     try:
         with open("/proc/meminfo") as file:

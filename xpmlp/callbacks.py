@@ -9,6 +9,7 @@ import json
 import math
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -16,10 +17,9 @@ from pathlib import Path
 from time import time
 from typing import Any
 
-COLUMNS = (
-    "epoch", "n_iter_total", "loss", "validation_loss", "validation_score", "learning_rate",
-    "seconds",
-)  # fmt: skip
+COLUMNS = tuple(
+    "epoch n_iter_total loss validation_loss validation_score learning_rate seconds".split()
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,12 @@ class Epoch:
         return self._view()
 
 
+def _values(epoch, names=COLUMNS):
+    """Return name and value of what there is in an epoch."""
+    pairs = [(name, getattr(epoch, name)) for name in names]
+    return [(name, value) for name, value in pairs if value is not None]
+
+
 class _File:
     """A file that gets text at its end, opened for each: nothing is held, so copies may share it.
 
@@ -94,8 +100,8 @@ class CSVLogger(_File):
 
     Columns: epoch, n_iter_total, loss, validation_loss, validation_score, learning_rate, seconds,
     as in `Epoch`; what there is not, and NaN, is left empty. Rows go to the end of the file, so
-    warm starts, `partial_fit` and further fits continue it (n_iter_total begins anew where a fit
-    does); the header is written once.
+    warm starts, `partial_fit` and further fits continue it (n_iter_total begins again where a
+    fit does); the header is written once.
 
     Parameters
     ----------
@@ -128,12 +134,11 @@ class CSVLogger(_File):
 
     def __call__(self, epoch):
         """Write the row of an epoch."""
-        values = [getattr(epoch, name) for name in COLUMNS]
         text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         if not self.path.exists() or not self.path.stat().st_size:
-            writer.writerow(COLUMNS)
-        writer.writerow(["" if v is None or math.isnan(v) else v for v in values])
+            writer.writeheader()
+        writer.writerow({name: v for name, v in _values(epoch) if not math.isnan(v)})
         self._append(text.getvalue())
 
 
@@ -155,9 +160,8 @@ class JSONLLogger(_File):
 
     def __call__(self, epoch):
         """Write the line of an epoch."""
-        found = {name: getattr(epoch, name) for name in COLUMNS}
-        row = {k: v if v is not None and math.isfinite(v) else None for k, v in found.items()}
-        self._append(json.dumps(row) + "\n")
+        finite = {name: v for name, v in _values(epoch) if math.isfinite(v)}
+        self._append(json.dumps(dict.fromkeys(COLUMNS) | finite) + "\n")
 
 
 class TensorBoard:
@@ -205,8 +209,7 @@ class TensorBoard:
         if self._file is None or epoch.n_iter_total == 1:
             self._file = _new_run(self.folder) / "events.out.tfevents"
             events.append(Event(wall_time=now, file_version="brain.Event:2"))
-        found = ((name, getattr(epoch, name)) for name in COLUMNS[2:])
-        values = [Summary.Value(tag=k, simple_value=v) for k, v in found if v is not None]
+        values = [Summary.Value(tag=k, simple_value=v) for k, v in _values(epoch, COLUMNS[2:])]
         events.append(Event(wall_time=now, step=epoch.n_iter_total, summary=Summary(value=values)))
         with open(self._file, "ab") as file:
             file.write(b"".join(_record(event.SerializeToString()) for event in events))
@@ -215,11 +218,9 @@ class TensorBoard:
 def _new_run(folder):
     """Make and return the first run's folder that nobody has."""
     for k in count(1):
-        try:
+        with suppress(FileExistsError):
             (folder / f"run{k}").mkdir()
             break
-        except FileExistsError:
-            continue
     return folder / f"run{k}"
 
 

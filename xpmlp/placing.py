@@ -29,7 +29,7 @@ from .arrays import (
     to_host,
 )
 from .errors import DeviceError, DeviceMemoryError, TransferError
-from .thresholds import LEAST, Thresholds, Work, choose, pace_of, scaled
+from .thresholds import LEAST, Pace, Thresholds, Work, choose, pace_of, scaled
 from .transfers import forbidden, note, users_line
 
 CARD = Location("cupy", "cuda:0")  # to which "auto" brings host arrays, unless another is current
@@ -45,7 +45,7 @@ def to_device(
     """Return `x` where ``device=`` says: "auto" (where it is), or as in `destination`.
 
     NumPy rows go to a card in one copy, in `dtype` if given; what its memory cannot hold goes to
-    pinned memory of the host, where the card reads it. prepare: called with the device's home ahead
+    pinned memory of the host, where the card reads it. prepare: called with the new location ahead
     of the copy, to begin what may go on beside it.
 
     Raises
@@ -93,40 +93,42 @@ def chosen(needs_of: Callable[[], Needs], dtype: str) -> tuple[Location | None, 
 
     What a training needs is asked only where a card may be, which starts only if that might pay.
     """
-    card, pays, why = None, False, no_card()
-    if why is None and forbidden():
-        why = "which stays on the CPU: forbid_transfers forbids to move it"
-    if why is None:
-        needs = needs_of()
-        pays, why = choose(needs.work, LEAST, "the best card")
-    if pays:
-        card, pays, why = _pays(needs, dtype)
-    return card if pays else None, f"X is a host array, {why}."
+    card, why = _card(needs_of, dtype)
+    return card, f"X is a host array, {why}."
 
 
-def _pays(needs, dtype):
-    """Return the card, whether a training pays on it, and why, from a trial of it."""
+def _card(needs_of, dtype):
+    """Return the card on which a training pays, or None, and why."""
+    missing = no_card()
+    if missing is not None:
+        return None, missing
+    if forbidden():
+        return None, "which stays on the CPU: forbid_transfers forbids to move it"
+    needs = needs_of()
+    pays, why = choose(needs.work, LEAST, "the best card")
+    if not pays:
+        return None, why
     card, cupy = CARD, sys.modules.get("cupy")
     try:
         if cupy is not None:  # else nobody can have made another current
             card = Location("cupy", f"cuda:{cupy.cuda.Device().id}")
-        pace = pace_of(card, dtype)
-        free = 0 if isinstance(pace, str) else free_memory(array_at(card)) or 0
+        pace, free = pace_of(card, dtype), 0
+        if isinstance(pace, Pace):
+            free = free_memory(array_at(card)) or 0
     except Exception as error:  # whatever a driver raises
         pace = str(error).partition("\n")[0]
     if isinstance(pace, str):
-        why = f"which stays on the CPU: {card.device} fails ({pace}), see `xpmlp doctor`"
-        return card, False, why
+        return None, f"which stays on the CPU: {card.device} fails ({pace}), see `xpmlp doctor`"
     if needs.n_bytes > free:
         takes = f"the fit takes about {scaled(needs.n_bytes)}B"
-        why = f"which stays on the CPU: {takes}, of {card.device} {scaled(free)}B are free"
-        return card, False, why
-    return card, *choose(needs.work, Thresholds.of(pace, needs.launches), card.device)
+        return None, f"which stays on the CPU: {takes}, of {card.device} {scaled(free)}B are free"
+    pays, why = choose(needs.work, Thresholds.of(pace, needs.launches), card.device)
+    return card if pays else None, why
 
 
 @contextmanager
 def explain_out_of_memory():
-    """Say in a sentence where a card's memory is too small for a fit."""
+    """Re-raise CuPy's MemoryError as a DeviceMemoryError, naming device and free bytes."""
     try:
         yield
     except MemoryError as error:
@@ -157,7 +159,7 @@ def fit_or_stay(fit: Callable[[str], Any], auto: bool) -> Any:
 
 
 def why_there(X: Array, where: str) -> str:
-    """Say in a sentence why data `X` compute where ``device=`` or the model's home says."""
+    """Say in a sentence why data `X` compute where ``device=`` or the model's location says."""
     if where != "auto":
         return f"device={where!r} was asked for."
     if is_array(X) and not is_numpy(X):
@@ -166,7 +168,7 @@ def why_there(X: Array, where: str) -> str:
 
 
 def destination(now: Location, where: str) -> Location:
-    """Return the home that "cpu", "cuda" or "cuda:1" names for what lives at `now`.
+    """Return the location that "cpu", "cuda" or "cuda:1" names for what lives at `now`.
 
     It is one of the same library, whose other devices' names do too; for NumPy and CuPy, which
     have one device each, they are these two.
@@ -178,11 +180,14 @@ def destination(now: Location, where: str) -> Location:
             not index or now.device.endswith(f":{index}")
         ):
             return now
-        return Location(now.library if own else "cupy", f"cuda:{index or 0}")
+        return Location({"numpy": "cupy"}.get(now.library, now.library), f"cuda:{index or 0}")
     if where == "cpu":
-        names = {"array_api_strict": "CPU_DEVICE"}
-        there = Location(now.library, names.get(now.library, where)) if own else HOST
-        return now if in_host(now) else there
+        if in_host(now):
+            return now
+        if own:
+            names = {"array_api_strict": "CPU_DEVICE"}
+            return Location(now.library, names.get(now.library, where))
+        return HOST
     if not own or not where:
         raise ValueError(
             f"device must be 'cpu', 'cuda' or 'cuda:1' (or 'auto' as an argument of the estimator) "
@@ -195,7 +200,9 @@ def moved(x: Array, like: Array, dtype: str | None = None) -> Array:
     """Copy rows to where `like` is; NumPy's go to a card in `dtype`, as `to_device` says."""
     if is_numpy(x) and is_cupy(like):
         return _on_card(np.asarray(x, dtype), like)
-    return to_host(x) if is_numpy(like) else from_host(to_host(x), like)
+    if is_numpy(like):
+        return to_host(x)
+    return from_host(to_host(x), like)
 
 
 def _on_card(a, like):
@@ -251,9 +258,7 @@ def rows_to_host(x: Array, what: str, remedy: str) -> np.ndarray:
 
 def as_library_of(result, X):
     """Return a result in the library and on the device of the caller's X."""
-    if type(X) is type(result) is np.ndarray:
-        return result
     like = X if is_array(X) else np.empty(0)
-    if is_numpy(like):
-        return result if is_numpy(result) else to_host(result)
-    return result if location_of(result) == location_of(like) else from_host(to_host(result), like)
+    if location_of(result) == location_of(like):
+        return result
+    return moved(result, like)
