@@ -43,6 +43,7 @@ FORMULAS = {
     },
 }
 OTHERS = ("logistic", "tanh", "relu", "softplus", "leaky_relu")
+SMOOTH = ("logistic", "softmax")  # whose error with a cross-entropy is A - Y
 
 
 class Candidate(NamedTuple):
@@ -138,7 +139,11 @@ def output_errors(network):
             other = "other_loss", L, f"dZ{L} is the error of another loss: {text}"
             yield Candidate(array, (other, *more), 1.0 + len(more))
         for d, kind, text in changes:
-            if kind == "derivative_missing" and _is_smooth(f) and network.loss == "squared_error":
+            if (
+                kind == "derivative_missing"
+                and f.name in SMOOTH
+                and network.loss == "squared_error"
+            ):
                 continue  # said as the error of another loss
             change = kind, L, f"dZ{L} {text}"
             yield Candidate(dA * d, (change,), 1.0)
@@ -155,13 +160,13 @@ def output_errors(network):
 def _errors_of_other_losses(network, error, slope, lost):
     """Yield (dZ of the last layer, which loss it belongs to, further mistakes)."""
     f, p, scales = network.activations[-1], network.a[-1], (2 * network.scale, network.scale)
-    if network.loss == "squared_error" and _is_smooth(f):
+    if network.loss == "squared_error" and f.name in SMOOTH:
         text = "the cost is a squared error, but A - Y without the derivative of "
         text += f"{f.name} is that of a cross-entropy"
         for c in scales:
             yield c * error, text
             yield c * np.abs(error), text, lost
-    elif _is_smooth(f):
+    elif f.name in SMOOTH:
         whole = f"the derivative of {f.name}"
         units = whole.replace("the derivative of softmax", "a (1 - a)")
         text = "the cost is a cross-entropy, but A - Y times {} is that of a squared error"
@@ -170,10 +175,6 @@ def _errors_of_other_losses(network, error, slope, lost):
             yield _through(f, c * error, p, slope), text.format(whole)
     if network.loss == "absolute_error":
         yield scales[0] * error * slope, "that of a squared error"
-
-
-def _is_smooth(f):
-    return f.name in ("logistic", "softmax")
 
 
 def _through(f, dA, p, slope):

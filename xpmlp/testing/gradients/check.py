@@ -231,19 +231,17 @@ def _compare(report, f, arrays, *, dtype, size, longest):
     noise = eps * (2 + math.sqrt(longest)) * max(size, 1e-300)
     rtol = max(1e-8, 16 * eps * math.sqrt(longest))
     quotients = Quotients(f, [a for _, a, _, _ in arrays], dtype, noise, LIMIT, rtol)
-    measured, wrong = {}, []
+    measured: dict = {}
     for i, (name, a, gradient, layer) in enumerate(arrays):
         if gradient is not None:
             g = host_array(gradient)
-            measured[name], check = quotients.compare(i, name, g)
+            derivatives, check = quotients.compare(i, name, g)
             report.checks.append(check)
-            if not check.ok:
-                wrong.append((name, a, g, layer))
-    shapes = {name: a.shape for name, a, _, _ in arrays}
-    for name, a, g, layer in wrong:
-        others = {k: v for k, v in measured.items() if k != name and shapes[k] == a.shape}
-        kind, text = explain_array(name, measured[name], a, g, others, rtol)
-        report.add(kind, layer, text)
+            measured[name] = derivatives, a, g, layer, check.ok
+    for name, (_, _, _, layer, ok) in measured.items():
+        if not ok:
+            kind, text = explain_array(name, measured, rtol)
+            report.add(kind, layer, text)
     report.notes.append(
         f"Checked in {dtype} by central differences; a bound is what rounding allows: values of "
         f"size {size:.2g}, sums of up to {longest} terms, eps {eps:.1e}"
@@ -272,10 +270,7 @@ def _check_loss(loss, data, dtype):
     w = np.linspace(1.0, 2.0, x.shape[0])
     cost = _cost_of(loss, y, from_host(w / w.sum(), x, dtype))
     _, d, size = cost(x)
-
-    def f(arrays):
-        return cost(from_host(arrays[0], x, dtype))[0]
-
+    f = lambda arrays: cost(from_host(arrays[0], x, dtype))[0]
     report = GradientReport(f"loss {loss.name}")
     longest = x.shape[0] * x.shape[-1]
     arrays = [("outputs", to_host(x), d, None)]

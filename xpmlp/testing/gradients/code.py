@@ -1,7 +1,6 @@
 """A user's forward and backward functions, called with care: on copies, in their own form."""
 
 import copy
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +24,7 @@ class Code:
     def __init__(self, forward, backward, params, data, dtype):
         self.forward, self.backward, self.params, self.dtype = forward, backward, params, dtype
         self.data = tuple(self._as_dtype(a) for a in data)  # X, or X and y
+        self.X, self.y = (*map(host_array, self.data), None)[:2]
         self.ran = False
         self.writes = True  # until it is known that the functions do not write into the data
         self.accumulated: list[int] = []  # gradients that backward adds to those of earlier calls
@@ -42,16 +42,6 @@ class Code:
         if name not in FLOATS or name == self.dtype:
             return a
         return from_host(to_host(a), a, self.dtype)
-
-    @cached_property
-    def X(self):
-        """X as a host array."""
-        return host_array(self.data[0])
-
-    @cached_property
-    def y(self):
-        """The targets as a host array, None where the functions take none."""
-        return host_array(self.data[1]) if len(self.data) > 1 else None
 
     def built(self, arrays):
         """Return fresh parameters in the user's form."""
@@ -181,7 +171,7 @@ def _pick(found, parameter, params):
         g = np.asarray(None)
     if g.dtype.kind not in "fiub":
         raise TypeError(f"the gradient of {parameter.name} is no array of real numbers: {g.dtype}.")
-    return g.astype(np.float64) if g.dtype.kind in "iub" else g
+    return g if g.dtype.kind == "f" else g.astype(np.float64)
 
 
 def _check_form(part, form):

@@ -69,8 +69,7 @@ def complex_step(f: Callable, line: Callable[[complex], list]) -> float | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            value = f(line(1e-30j))
-            value = complex(np.asarray(value).reshape(()))
+            value = complex(np.asarray(f(line(1e-30j))).reshape(()))
     except Exception:  # whatever a user's function says to complex numbers
         return None
     if not math.isfinite(abs(value)):
@@ -109,12 +108,6 @@ class Derivatives(NamedTuple):
         n_kinks = int(kinks[: len(self.coordinates)].sum())
         return float(off[worst] / size), float(bound[worst] / size), ok, n_kinks
 
-    def where(self, size):
-        """Say at which coordinates of an array of this size they were measured."""
-        if not self.directions:
-            return f"all {size}"
-        return f"{len(self.coordinates)} of {size:,}, {len(self.directions)} directions"
-
 
 class Quotients:
     """Difference quotients of f over its arrays.
@@ -139,16 +132,9 @@ class Quotients:
 
     def _slope(self, at, wanted=math.nan):
         """Return the slope of f along a line of arrays, t -> at(t)."""
-
-        def g(t):
-            return float(self.f([m.astype(a.dtype) for m, a in zip(at(t), self.arrays)]))
-
+        dtypes = [a.dtype for a in self.arrays]
+        g = lambda t: float(self.f([a.astype(dtype) for a, dtype in zip(at(t), dtypes)]))
         return slope_at_zero(g, self.noise, self.eps, wanted)
-
-    def _along(self, i, u):
-        """Return the line on which array i moves along u: t -> list of arrays."""
-        before, a, after = self.arrays[:i], self.arrays[i], self.arrays[i + 1 :]
-        return lambda t: [*before, a + t * u, *after]
 
     def compare(self, i, name, gradient, atol=0.0, floor=0.0, kinks_pass=False):
         """Return the Derivatives of array i and the ArrayCheck of a gradient of it.
@@ -165,7 +151,9 @@ class Quotients:
         if not fits:
             error = math.nan
         ok = fits and (ok or (kinks_pass and kinks == a.size))
-        where = found.where(a.size)
+        where = f"all {a.size}"
+        if found.directions:
+            where = f"{len(found.coordinates)} of {a.size:,}, {len(found.directions)} directions"
         return found, ArrayCheck(f"d{name}", ok, gradient.shape, error, bound, where, kinks)
 
     def derivatives(self, i, gradient) -> Derivatives:
@@ -178,7 +166,8 @@ class Quotients:
 
         def slope_along(u, wanted):
             nonlocal confirmed
-            at = self._along(i, u.reshape(a.shape))
+            u = u.reshape(a.shape)
+            at = lambda t: [*self.arrays[:i], a + t * u, *self.arrays[i + 1 :]]
             if not self.complex or (step := complex_step(self.f, at)) is None:
                 return self._slope(at, wanted)
             if confirmed > 2 or abs(step - wanted) <= self.rtol * abs(step):

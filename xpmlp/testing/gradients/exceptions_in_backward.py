@@ -9,17 +9,13 @@ import traceback
 import numpy as np
 
 from .identify import identify
+from .structure import ORIENTATIONS
 from .verdicts import proportional
 
 OURS = os.path.dirname(os.path.dirname(__file__))
 PRODUCTS = {"dot": "@", "matmul": "@", "outer": "@", "multiply": "*"}
 SYMBOLS = {ast.MatMult: "@", ast.Mult: "*", ast.Sub: "-", ast.Add: "+"}
-NAMES = {
-    "@": "a matrix product",
-    "*": "an elementwise product",
-    "+": "a sum",
-    "-": "a difference",
-}
+NAMES = {"@": "a matrix product", "*": "an elementwise product", "+": "a sum", "-": "a difference"}
 
 
 def explain_traceback(code, structures, error):
@@ -33,16 +29,14 @@ def explain_traceback(code, structures, error):
     source, tree = _statement(frame, lineno)
     if source:
         said += f", `{source}`"
-    failing = _failing(tree, frame)
+    failing = tree and _failing(tree, frame)
     if failing is None:
         return None, f"{said}: {message}"
     (left, a), (right, b), symbol = failing
     shapes = f"{left} is {np.shape(a)}, {right} is {np.shape(b)}"
     said += f": {shapes}, which do not fit in {NAMES[symbol]}."
-    network = None
-    if symbol in "@*":
-        network = identify(code, structures)
-    if network is None:
+    network = symbol in "@*" and identify(code, structures)
+    if not network:
         return None, said
     layer, belongs = _belongs_to(network, a, b, symbol)
     return layer, said + belongs
@@ -74,10 +68,8 @@ def _statement(frame, lineno):
 
 def _failing(tree, frame):
     """Return the innermost product whose operands do not fit: ((text, value) twice, symbol)."""
-    if tree is None:
-        return None
-    products = filter(None, map(_operands, sorted(ast.walk(tree), key=_depth)))
-    for left, right, symbol in products:
+    nodes = sorted(ast.walk(tree), key=lambda node: sum(1 for _ in ast.walk(node)))  # inner first
+    for left, right, symbol in filter(None, map(_operands, nodes)):
         try:
             a, b = (np.asarray(_value(part, frame)) for part in (left, right))
         except Exception:  # an operand that itself fails is a product further in
@@ -90,10 +82,6 @@ def _failing(tree, frame):
         except ValueError:
             return (ast.unparse(left), a), (ast.unparse(right), b), symbol
     return None
-
-
-def _depth(node):
-    return sum(1 for _ in ast.walk(node))  # small ones are inside
 
 
 def _operands(node):
@@ -119,15 +107,13 @@ def _belongs_to(network, a, b, symbol):
     """Return (layer, sentence): to which product of backprop the operands belong."""
     notation, L, values = network.notation, len(network.W), network.here()
     operands = [_recognise(values, operand) for operand in (a, b)]
-    layers = lambda role: [k for found, k in operands if found == role]
-    weights, errors, inputs = map(layers, ("W", "dZ", "A"))
+    layers = {wanted: [k for role, k in operands if role == wanted] for wanted in ("W", "dZ", "A")}
+    weights, errors, inputs = layers.values()
     if weights and weights[0] > 1:
         k = weights[0] - 1
         text = _sent_back(notation, k)
         if (operands[0][0] == "W") != notation.s.columns:
-            form, here = "columns", "rows"
-            if notation.s.columns:
-                form, here = here, form
+            form, here = (ORIENTATIONS[c] for c in (not notation.s.columns, notation.s.columns))
             text += f"; the code has the form for samples in {form}, yours stand in {here}"
         return k, text + "."
     if errors and errors[0] > 1 and symbol == "*":

@@ -16,6 +16,8 @@ from .structure import structures
 from .verdicts import explain_array
 
 RTOL = 1e-6  # of an array's largest derivative: log(a + 1e-8) in a cost is no mistake
+# Up to which size an array is measured at each coordinate, where a call takes fewer numbers.
+LIMITS = ((20_000, 400), (1_000_000, 30), (math.inf, 5))
 MEND = "Nothing else was checked: mend this first"
 
 
@@ -53,8 +55,7 @@ def check_functions(forward, backward, params, X, y=None, *, dtype) -> GradientR
     if gradients is None:
         return report
     wrong = _wrong_arrays(code, report, gradients, cost, eps)
-    if wrong:
-        _diagnose(code, report, found, wrong)
+    _diagnose(code, report, found, wrong)
     return report
 
 
@@ -119,15 +120,13 @@ def _wrong_arrays(code, report, gradients, cost, eps):
     points = _points(code, report, gradients)
     analytic = all(isinstance(p.like, np.ndarray | float) for p in code.parameters)
     sizes = [np.size(a) for a in (code.X, *code.arrays)]
-    longest = max(sizes)
+    longest, limit = max(sizes), next(limit for work, limit in LIMITS if sum(sizes) < work)
     rtol = max(RTOL, 16 * eps * math.sqrt(longest))
     costs = [abs(code.cost(arrays)) for arrays, _, _ in points]
     flat = True  # whether the cost does not change with anything
     for (arrays, grads, where), size in zip(points, costs):
         noise = eps * (2 + math.sqrt(longest)) * max(size, 1e-3 * cost, eps)
-        quotients = Quotients(
-            code.cost, arrays, code.dtype, noise, _limit(sum(sizes)), rtol, analytic=analytic
-        )
+        quotients = Quotients(code.cost, arrays, code.dtype, noise, limit, rtol, analytic=analytic)
         for i, (name, a, given) in enumerate(zip(code.names, arrays, grads)):
             if name in wrong:
                 continue
@@ -156,15 +155,6 @@ def _wrong_arrays(code, report, gradients, cost, eps):
         report.add("unknown", None, text)
         return {}
     return wrong
-
-
-def _limit(work):
-    """Return the largest array that is measured at each coordinate; work: numbers in a call."""
-    if work < 20_000:
-        return 400
-    if work < 1_000_000:
-        return 30
-    return 5
 
 
 def _shaped(g, a):
@@ -216,7 +206,7 @@ def _check_form(report, wrong):
 def _layer(name):
     """Return the layer that a name such as W2 or b_2 says, or None."""
     number = re.fullmatch(r"[A-Za-z_]+(\d+)", name)
-    return int(number[1]) if number else None
+    return number and int(number[1])
 
 
 def _on_all_samples(code, found, right, mistakes):
@@ -228,18 +218,16 @@ def _on_all_samples(code, found, right, mistakes):
     if again is None:
         return mistakes
     few, many = ({m[:2] for m in found} for found in (mistakes, again))
-    # Fewer of them: the functions know how many samples there are.
-    return again if many == few or len(many) < len(few) else mistakes
+    if many == few or len(many) < len(few):  # fewer: the functions know how many samples there are
+        return again
+    return mistakes
 
 
 def _explain_arrays(code, report, wrong):
     """Say what each array shows by itself."""
-    report.notes.append(
-        "The network was not recognised from its cost, so only what each array shows by itself is "
-        "said"
-    )
+    note = "The network was not recognised from its cost, so only what each array shows by itself"
+    report.notes.append(f"{note} is said")
     n = max(np.shape(code.X), default=1)
-    for name, (derivatives, a, g) in wrong.items():
-        others = {k: v[0] for k, v in wrong.items() if k != name and v[1].shape == a.shape}
-        kind, text = explain_array(name, derivatives, a, g, others, RTOL, n)
+    for name in wrong:
+        kind, text = explain_array(name, wrong, RTOL, n)
         report.add(kind, _layer(name), text)

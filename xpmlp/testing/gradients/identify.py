@@ -16,7 +16,7 @@ from ...nn.losses import softmax
 from .candidates import our_errors
 from .code import host_array
 from .notation import Notation
-from .structure import Structure
+from .structure import ORIENTATIONS, Structure
 
 WRONG_SIGN = ActivationFunction(
     "logistic with the sign of z wrong",
@@ -32,7 +32,6 @@ OUTPUT += SOFTMAX, EXP, WRONG_SIGN
 LOG_EPS = (0.0, 1e-15, 1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5)
 FEW_SAMPLES = (7, 11, 13, 17, 19, 23, 29, 31)
 EXACT = {"float64": 1e-10, "float32": 3e-5}  # how far equal costs are apart, over their size
-TINY = 1e-300
 
 
 @dataclass
@@ -153,7 +152,7 @@ class Identified:
         chain = " -> ".join(map(str, s.sizes))
         names = ", ".join(a.name for a in self.activations)
         penalty = " with an L2 penalty" * (any(self.l2) or self.l2_bias != 0.0)
-        where = "columns" if s.columns else "rows"
+        where = ORIENTATIONS[s.columns]
         weights = "n_out, n_in" if s.turned else "n_in, n_out"
         loss = self.loss.replace("_", " ")
         return f"{chain} ({names}), {loss}{penalty}, samples in {where}, weights ({weights})"
@@ -209,9 +208,9 @@ def identify(code, found, own=False):
     One activation for all hidden layers is tried in each structure before mixed ones.
     """
     trials = []
-    for structure in found:
-        points = None if own else _on_few_samples(code, structure)
-        trials.append(_Trial(points or _points(code, structure, code.data)))
+    for s in found:
+        few = not own and _on_few_samples(code, s)
+        trials.append(_Trial(few or _points(code, s, code.data)))
     for chains_of in (_plain_chains, _mixed_chains):
         for trial in trials:
             for hidden in chains_of(trial.points):
@@ -279,7 +278,7 @@ def _off(costs, data):
     if not np.isfinite(square) or square == 0.0:
         return np.inf
     rest = costs - (data @ costs / square) * data
-    return float(np.abs(rest).max()) / (float(np.abs(costs).max()) or TINY)
+    return float(np.abs(rest).max()) / (float(np.abs(costs).max()) or 1e-300)
 
 
 def _plain_chains(points):

@@ -11,19 +11,19 @@ biases; r is the ratio of a gradient to ours.
 import itertools
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from ...nn.activations import ActivationFunction
+from ...nn.activations import ACTIVATIONS
 from .candidates import Candidate, activation_derivative, hidden_errors, inputs, output_errors
+from .identify import WRONG_SIGN
 from .products import describe_product
 from .whole import in_order, our_gradients, same, updated_parameters
 
 TOLERANCE = {"float64": 1e-7, "float32": 1e-3}
-MINUS = ActivationFunction(  # a logistic with a sign lost, and the derivative as people write it
-    "logistic", lambda z, xp: 1.0 / (1.0 + xp.exp(z)), lambda da, z, a, xp: da * a * (1.0 - a)
-)
+# A logistic with a sign lost, and the derivative as people write it.
+MINUS = WRONG_SIGN._replace(name="logistic", backward=ACTIVATIONS["logistic"].backward)
 UNKNOWN = 2.4  # the price of an array left unexplained, in changes
 MARGIN = 3.0  # dearer guesses than the best by this are dropped
 BEAM = 16
@@ -49,17 +49,14 @@ class Reading(NamedTuple):
     mistakes: tuple = ()
 
 
-@dataclass
 class Search:
-    """The user's gradients in our form, beside the network that was recognised."""
+    """The user's gradients in our form, beside the network that was recognised.
 
-    network: Any
-    gradients: dict  # "W": of each layer (K, n_in, n_out); "b": (K, 1, n_out); other shapes or None
-    tolerance: float
+    gradients: of each layer "W" (K, n_in, n_out), "b" (K, 1, n_out), or wrong ones, of any shape.
+    """
 
-    @staticmethod
-    def of(network, gradients):
-        """Bring the user's gradients into our form."""
+    def __init__(self, network, gradients):
+        self.network, self.notation, self.n_layers = network, network.notation, len(network.W)
         s = network.points.structure
         dW = [gradients[i] for i in s.weights]
         for k, g in enumerate(dW):
@@ -69,18 +66,8 @@ class Search:
         for k, g in enumerate(db):
             if g is not None and g[0].size == s.sizes[k + 1] and g[0].squeeze().ndim < 2:
                 db[k] = g.reshape(len(g), 1, -1)
-        tolerance = max(TOLERANCE[network.points.code.dtype], 30 * network.log_eps)
-        return Search(network, {"W": dW, "b": db}, tolerance)
-
-    @property
-    def notation(self):
-        """The user's names."""
-        return self.network.notation
-
-    @property
-    def n_layers(self):
-        """The number of layers."""
-        return len(self.network.W)
+        self.gradients = {"W": dW, "b": db}
+        self.tolerance = max(TOLERANCE[network.points.code.dtype], 30 * network.log_eps)
 
     def gradient(self, kind, k):
         """Return the user's gradient of the weights or biases of layer k, or None."""
@@ -129,7 +116,7 @@ def find_mistakes(network, right):
     if updated:
         return updated
     gradients, mistakes = in_order(network, gradients, ours)
-    found = _mistakes(Search.of(network, gradients))
+    found = _mistakes(Search(network, gradients))
     if any(kind == "unknown" for kind, _, _ in found):
         found = _other_forward(network, gradients) or found
     return [*dict.fromkeys([*mistakes, *found])]
@@ -142,12 +129,11 @@ def _mistakes(search):
     for k, kind in best.unknown:
         said = {m[:2] for m in mistakes}
         # Below an error that nothing explains, no product is what it seems to be.
-        more = None
-        if not lost:
-            more = describe_product(search, best, k, kind, said)
-        if not more:
+        more = not lost and describe_product(search, best, k, kind, said)
+        if more:
+            mistakes += [m for m in more if m[:2] not in said]
+        else:
             lost.append((k, kind))
-        mistakes += [m for m in more or () if m[:2] not in said]
     if lost:
         mistakes.append(_unknown(search, lost))
     return mistakes
@@ -158,15 +144,15 @@ def _other_forward(network, gradients):
     for k, f in enumerate(network.activations, 1):
         if f.name == "logistic":
             chain = (*network.activations[: k - 1], MINUS, *network.activations[k:])
-            best = _search(Search.of(replace(network, activations=chain), gradients), whole=True)
-            if best is not None:
+            best = _search(Search(replace(network, activations=chain), gradients))
+            if not best.unknown:
                 text = f"backward computes A{k} with 1 / (1 + exp(Z{k})): the sign of Z{k} is wrong"
                 return [("activation_formula", k, text), *best.mistakes]
     return None
 
 
-def _search(search, whole=False):
-    """Return the best guess; with `whole` only one that leaves nothing unknown, or None."""
+def _search(search):
+    """Return the best guess."""
     beam = [Guess()]
     for k in range(search.n_layers, 0, -1):
         grown: list[Guess] = []
@@ -185,8 +171,6 @@ def _search(search, whole=False):
                 break
         grown.sort(key=lambda g: g.cost)
         beam = [g for g in _distinct(grown) if g.cost <= best + MARGIN]
-        if whole and all(g.unknown for g in beam):
-            return None
     return beam[0]
 
 

@@ -11,22 +11,16 @@ class Notation:
     def __init__(self, points):
         self.code, self.s, self.n = points.code, points.structure, points.n_user
 
-    def _name(self, i, role):
-        name = self.code.names[i]
-        return role if re.match(r"params(\[|$)", name) else name
+    def parameter(self, kind, k):
+        """Name the weights ("W") or biases ("b") of layer k."""
+        i = {"W": self.s.weights, "b": self.s.biases}[kind][k - 1]
+        if i is None or re.match(r"params(\[|$)", self.code.names[i]):  # it has no name of its own
+            return f"{kind}{k}"
+        return self.code.names[i]
 
     def weight(self, k):
         """Name the weights of layer k."""
-        return self._name(self.s.weights[k - 1], f"W{k}")
-
-    def bias(self, k):
-        """Name the biases of layer k."""
-        i = self.s.biases[k - 1]
-        return f"b{k}" if i is None else self._name(i, f"b{k}")
-
-    def parameter(self, kind, k):
-        """Name the weights ("W") or biases ("b") of layer k."""
-        return {"W": self.weight, "b": self.bias}[kind](k)
+        return self.parameter("W", k)
 
     def input(self, k):
         """Name what layer k gets."""
@@ -67,8 +61,8 @@ class Notation:
                 found[f"d{names[i]}"] += f";  {self.sent_back(k)}"
             if j is not None:
                 shape = str(self.bias_shape(k)).replace(" ", "")
-                total = f"d{self.bias(k)} = sum of dZ{k} over the samples"
-                found[f"d{names[j]}"] = f"{total}   {self._values(k)} -> {shape}"
+                text = f"sum of dZ{k} over the samples   {self._values(k)} -> {shape}"
+                found[f"d{names[j]}"] = f"d{self.parameter('b', k)} = {text}"
         return found
 
     def product(self, k):

@@ -49,20 +49,18 @@ def describe_product(search, best, k, kind, said):
     for factors, more in _factor_sets(search, best, k):
         if kind == "b":
             factors = factors[:-1]  # all but the input
-        found = []
+        factors, found = _at_points(search.network, factors), []
         for product in _products(factors, search.network.points.structure.columns):
             ratios = (search.ratio(u, own) for u, own in _sides(user, product.array, kind))
             if r := next(filter(None, ratios), None):
                 scales = [search.ratios(x, name, k) for x in (r * best.scale, r)]
                 mistakes = _mistakes(name, k, product, factors, kind)
-                found.append([*mistakes, *more, *min(scales, key=len)])  # the simpler to say
+                mistakes += [*more, *min(scales, key=len)]  # the simpler to say
+                kinds = {m[:2] for m in mistakes}
+                found.append((len(kinds - said), ("wrong_order", k) in kinds, mistakes))
         if found:
-            return min(found, key=lambda of: (len({m[:2] for m in of} - said), _vague(of)))
+            return min(found, key=lambda of: of[:2])[2]
     return None
-
-
-def _vague(mistakes):
-    return any(kind == "wrong_order" for kind, _, _ in mistakes)
 
 
 def _sides(user, product, kind):
@@ -80,19 +78,19 @@ def _factor_sets(search, best, k):
     net, L, s = search.network, search.n_layers, search.network.points.structure
     x = Factor(net.a[k - 1], search.notation.input(k), "input", k)
     error = Factor(best.dZ[k], f"dZ{k}", "error", k)
-    yield _at_points(net, [error, x]), ()
+    yield [error, x], ()
     way: list = []  # from the layer behind
     if k < L:
         name = search.notation.weight(k + 1) + "^T" * (s.turned != s.columns)
         way = [Factor(net.W[k], name, "weights", k + 1), _slope(net, k)]
         error = Factor(best.dZ[k + 1], f"dZ{k + 1}", "error", k + 1)
-        yield _at_points(net, [error, *way, x]), ()
+        yield [error, *way, x], ()
     if k >= L - 1 and net.loss == "squared_error":
         e = 2 * net.scale * (net.a[-1] - net.points.y)
         text = f"dZ{L}, the error at the output, lost its sign: it equals |true error|"
         for array, name, more in ((e, "E", ()), (np.abs(e), "|E|", (("absolute", L, text),))):
             error = Factor(array, name, "error", L)
-            yield _at_points(net, [error, _slope(net, L), *way, x]), more
+            yield [error, _slope(net, L), *way, x], more
 
 
 def _slope(network, k):
@@ -110,9 +108,8 @@ def _products(factors, columns):
     values: dict[frozenset, list[Product]] = {
         frozenset([i]): [Product(f.array, f.name, (), (i,), f.role)] for i, f in enumerate(factors)
     }
-    whole = range(len(factors))
     for size in range(2, len(factors) + 1):
-        for subset in map(frozenset, itertools.combinations(whole, size)):
+        for subset in map(frozenset, itertools.combinations(range(len(factors)), size)):
             made: dict = {}
             for left in _halves(subset):
                 for p, q in itertools.product(values[left], values[subset - left]):

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+ORIENTATIONS = {False: "rows", True: "columns"}  # where samples stand, by `columns`
+
 
 class Structure(NamedTuple):
     """How the user's arrays make a chain of layers."""

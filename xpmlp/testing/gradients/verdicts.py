@@ -55,11 +55,12 @@ def proportional(got, want, tolerance=1e-5, n=None):
     return r if r and off <= tolerance * float(np.linalg.norm(got)) else None
 
 
-def explain_array(name, derivatives, a, g, others, rtol, n=None):
-    """Return (kind, sentence) for a gradient g of the array `a` that does not agree.
+def explain_array(name, measured, rtol, n=None):
+    """Return (kind, sentence) for an array's gradient that does not agree.
 
-    derivatives: the true ones (`Derivatives`); others: name -> those of arrays of the same shape.
+    measured: (true `Derivatives`, array, gradient, ...) by name, of this and of other arrays.
     """
+    derivatives, a, g, *_ = measured[name]
     there = ~np.isnan(derivatives.slopes)
     at, want = derivatives.coordinates[there], derivatives.slopes[there]
     tolerance = max(1e-5, 20 * rtol)
@@ -95,9 +96,10 @@ def explain_array(name, derivatives, a, g, others, rtol, n=None):
         return kinds[0][0], f"d{name} {' and '.join(words for _, words in kinds)}."
     if (r := ratio(g, np.abs(want))) and r > 0:
         return say("absolute", "lost its sign: it equals |true gradient|", r)
-    for other, theirs in others.items():
-        if np.array_equal(theirs.coordinates, derivatives.coordinates):
-            if not np.isnan(theirs.slopes).any() and ratio(g, theirs.slopes[there]):
+    for other, (theirs, b, *_) in measured.items():
+        alike = other != name and b.shape == expected and not np.isnan(theirs.slopes).any()
+        if alike and np.array_equal(theirs.coordinates, derivatives.coordinates):
+            if ratio(g, theirs.slopes[there]):
                 return "swapped", f"d{name} is the gradient of {other}: the two are swapped."
     extra = g.reshape(-1)[at] - want
     if a.size > 2 and (c := proportional(extra, a.reshape(-1)[at], tolerance)) is not None:
