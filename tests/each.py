@@ -6,20 +6,19 @@ import inspect
 import pytest
 
 
-def each(names, values, ids=None, *, parts=1):
+def each(names, values, ids=str, *, parts=1):
     """Run a test on each case in turn, and name together those that fail.
 
     It is written as `pytest.mark.parametrize` is, and stacks as that does. Cases share the
-    fixtures, but for `monkeypatch`, which is undone after each, and `tmp_path`, of which each has a
+    fixtures, but for `monkeypatch`, which each has for itself, and `tmp_path`, of which each has a
     folder. A skip ends the test: it must hold for every case.
 
-    ids: value -> name, or the names of all; without, a case is called what its value looks like.
-    parts: into how many ids the cases are dealt, for workers to share them; `ci/test fast` runs the
-    first. The topmost decorator says it.
+    ids: value -> name, or the names of all. parts: into how many ids the cases are dealt, for
+    workers to share them; `ci/test fast` runs the first. The topmost decorator says it.
     """
     names = [name.strip() for name in names.split(",")]
     values = list(values)
-    ids = map(ids, values) if callable(ids) else ids or _ids(values)
+    ids = _distinct(map(ids, values) if callable(ids) else ids)
     cases = [(id, _named(names, value)) for id, value in zip(ids, values, strict=True)]
 
     def decorate(test):
@@ -29,19 +28,17 @@ def each(names, values, ids=None, *, parts=1):
             for other, rest in others
             for id, case in cases
         ]
-        assert len(dict(product)) == len(product), "two cases have one name"
 
         @functools.wraps(test)
         def run_each(nth_part=0, **fixtures):
             run, failed = product[nth_part::parts], {}
             for i, (id, case) in enumerate(run):
                 try:
-                    one(**_fresh(fixtures, i), **case)
+                    with pytest.MonkeyPatch.context() as patch:
+                        one(**_fresh(fixtures, patch, i), **case)
                 except (Exception, pytest.fail.Exception) as error:
                     error.add_note(f"in the case {id}")
                     failed[id] = error
-                if "monkeypatch" in fixtures:
-                    fixtures["monkeypatch"].undo()
             if failed:
                 message = f"{len(failed)} of {len(run)} cases fail: {', '.join(failed)}"
                 raise BaseExceptionGroup(message, list(failed.values()))
@@ -59,10 +56,10 @@ def each(names, values, ids=None, *, parts=1):
     return decorate
 
 
-def _ids(values):
-    """What the values look like, on a line, and their place where several look alike."""
-    looks = [" ".join(str(value).split())[:60] for value in values]
-    return [look if looks.count(look) == 1 else f"{look} ({i})" for i, look in enumerate(looks)]
+def _distinct(ids):
+    """The names of cases, on a line each, with their place where several are the same."""
+    names = [" ".join(str(id).split())[:60] for id in ids]
+    return [name if names.count(name) == 1 else f"{name} ({i})" for i, name in enumerate(names)]
 
 
 def _named(names, value):
@@ -70,10 +67,12 @@ def _named(names, value):
     return dict(zip(names, value if len(names) > 1 else [value], strict=True))
 
 
-def _fresh(fixtures, i):
-    """The fixtures for case i: a folder of its own."""
-    if "tmp_path" not in fixtures:
-        return fixtures
-    folder = fixtures["tmp_path"] / f"case{i}"
-    folder.mkdir()
-    return fixtures | {"tmp_path": folder}
+def _fresh(fixtures, patch, i):
+    """The fixtures of a case: patches and a folder of its own."""
+    own = {}
+    if "monkeypatch" in fixtures:
+        own["monkeypatch"] = patch
+    if "tmp_path" in fixtures:
+        own["tmp_path"] = fixtures["tmp_path"] / f"case{i}"
+        own["tmp_path"].mkdir()
+    return fixtures | own

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from each import each
 
 import xpmlp
 
@@ -39,7 +40,7 @@ FLOORS = {
 SIDE = {"callbacks", "plotting"}  # imports nothing of ours
 LIBRARIES = {"cupy", "cupyx", "torch", "jax", "array_api_strict"}
 FILES = sorted(ROOT.rglob("*.py"))
-EVERY_FILE = pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+EVERY_FILE = each("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 
 
 def module_of(path):
@@ -154,7 +155,7 @@ def test_this_file_sees_an_import_that_goes_up(tmp_path, monkeypatch):
     assert len(list(complaints(bad))) == 2
 
 
-@pytest.mark.parametrize("name", ["nn", "optim", "engines", "training", "model"])
+@each("name", ["nn", "optim", "engines", "training", "model"])
 def test_the_mathematics_and_the_training_never_import_scikit_learn(name):
     for path in trees_of(name):
         assert "sklearn" not in {whole.partition(".")[0] for whole in imports(path)}, path
@@ -178,7 +179,7 @@ def words(path):
             yield from re.split(r"[^a-z_]+", node.value.lower())
 
 
-@pytest.mark.parametrize("name", ["nn", "optim", "training", "inspection"])
+@each("name", ["nn", "optim", "training", "inspection"])
 def test_the_mathematics_and_the_training_name_no_array_library(name):
     for path in trees_of(name):
         assert not set(words(path)) & {*LIBRARIES, "strict"}, path
@@ -280,7 +281,7 @@ def test_every_public_name_is_there():
         xpmlp.no_such_name  # noqa: B018
 
 
-@pytest.mark.parametrize("package", ["nn", "optim", "engines", "training"])
+@each("package", ["nn", "optim", "engines", "training"])
 def test_every_name_that_a_package_exports_is_there(package):
     module = getattr(__import__(f"xpmlp.{package}"), package)
     assert [name for name in module.__all__ if not hasattr(module, name)] == []

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cli_data import is_one_sentence, rows, write_csv
+from each import each
 
 from xpmlp import load_model
 from xpmlp.tables.datasets import BUILT_IN
@@ -258,9 +259,12 @@ BAD_DATA = {
 }
 
 
-@pytest.mark.parametrize("write, words", BAD_DATA.values(), ids=BAD_DATA.keys())
-@pytest.mark.parametrize("old", [False, True], ids=["", "old-model-kept"])
-def test_bad_data_get_one_sentence_with_the_place_and_leave_no_file(xpmlp, write, words, old):
+@each("write, words", BAD_DATA.values(), ids=BAD_DATA.keys())
+@each("old", [False, True], ids=["", "old-model-kept"])
+def test_bad_data_get_one_sentence_with_the_place_and_leave_no_file(
+    xpmlp, tmp_path, monkeypatch, write, words, old
+):
+    monkeypatch.chdir(tmp_path)
     data = write()
     if old:
         bad("m", b"the old model")
@@ -273,7 +277,7 @@ def test_bad_data_get_one_sentence_with_the_place_and_leave_no_file(xpmlp, write
     assert not old or Path("m").read_bytes() == b"the old model"
 
 
-@pytest.mark.parametrize(
+@each(
     "arguments, words",
     [
         (["d.csv", "--target", "nope"], ["d.csv", "no column 'nope'"]),
@@ -298,7 +302,7 @@ def test_a_target_or_test_file_that_does_not_fit_is_bad_data(xpmlp, arguments, w
     assert "np." not in err
 
 
-@pytest.mark.parametrize(
+@each(
     "arguments, words",
     [
         (["--hidden", "a,b"], "'a,b'"),
@@ -332,7 +336,6 @@ def test_a_target_or_test_file_that_does_not_fit_is_bad_data(xpmlp, arguments, w
         (["--out", "nowhere/m"], "nowhere"),
         (["--nonsense"], "--nonsense"),
     ],
-    ids=" ".join,
 )
 def test_a_bad_option_is_told_and_nothing_is_written(xpmlp, arguments, words):
     exit_code, _, err = xpmlp("train", "iris", *QUICK, *arguments)
@@ -400,7 +403,7 @@ def test_what_is_no_model_file_has_its_own_exit_code(train, xpmlp, content, word
     assert words in err
 
 
-@pytest.mark.parametrize(
+@each(
     "command, arguments, exit_code, words",
     [
         ("predict", ["c", "x.csv"], 3, "lacks the model's 'b'"),

@@ -10,6 +10,7 @@ import click
 import numpy as np
 import pytest
 from cli_data import is_one_sentence, rows
+from each import each
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from xpmlp import MLPClassifier, MLPRegressor, load_model
@@ -134,7 +135,7 @@ SAID = {  # as it is written -> the argument of the model
 }
 
 
-@pytest.mark.parametrize("words, argument, value", [(k, *v) for k, v in SAID.items()], ids=SAID)
+@each("words, argument, value", [(k, *v) for k, v in SAID.items()], ids=SAID)
 def test_an_option_is_an_argument_of_the_model(xpmlp, words, argument, value):
     data = [] if words.startswith("diabetes") else ["iris"]
     code, _, err = xpmlp("train", *data, "--hidden", "5,5", *QUICK[:2], "--quiet", *words.split())
@@ -219,8 +220,11 @@ BAD_FILES = {
 }
 
 
-@pytest.mark.parametrize("content, words", BAD_FILES.values(), ids=BAD_FILES.keys())
-def test_a_bad_file_of_options_is_told_and_nothing_is_written(xpmlp, content, words):
+@each("content, words", BAD_FILES.values(), ids=BAD_FILES.keys())
+def test_a_bad_file_of_options_is_told_and_nothing_is_written(
+    xpmlp, tmp_path, monkeypatch, content, words
+):
+    monkeypatch.chdir(tmp_path)
     if content is not None:
         Path("run.toml").write_bytes(content if isinstance(content, bytes) else content.encode())
     before = os.listdir()
@@ -229,7 +233,7 @@ def test_a_bad_file_of_options_is_told_and_nothing_is_written(xpmlp, content, wo
     assert [word for word in words if word not in err.splitlines()[-1]] == []
 
 
-@pytest.mark.parametrize(
+@each(
     "data, arguments, code, words",
     [
         ("diabetes", ["--label-smoothing", "0.1"], 2, ["--label-smoothing", "regression"]),

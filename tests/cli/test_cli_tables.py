@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from cli_data import is_one_sentence
+from each import each
 
 from xpmlp import MLPClassifier, load_model
 from xpmlp.cli import data as cli_data
@@ -418,7 +419,7 @@ BAD = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("make, arguments, words", BAD.values(), ids=BAD)
+@each("make, arguments, words", BAD.values(), ids=BAD)
 def test_a_table_that_cannot_be_trained_on_gets_one_sentence_and_no_file(
     xpmlp, make, arguments, words
 ):

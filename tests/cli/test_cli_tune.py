@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cli_data import is_one_sentence, rows, write_csv
+from each import each
 
 from xpmlp import MLPClassifier, load_model
 from xpmlp.cli.tune import SPACE
@@ -111,7 +112,7 @@ def test_ctrl_c_ends_the_search_and_tells_what_was_found_so_far(xpmlp, monkeypat
     assert len(out[out.index("rank") :].splitlines()) == 2  # of three fits, two are of one
 
 
-@pytest.mark.parametrize(
+@each(
     "arguments, code, words",
     [
         (["--try", "lrr=1,2"], 2, ["lrr=1,2", "learning-rate"]),

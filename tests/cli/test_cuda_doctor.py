@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from each import each
 
 from xpmlp.cli import cuda, cuda_probe, doctor
 
@@ -144,7 +145,7 @@ def fits(row):
     return max(map(len, lines)) <= 100 and not lines[-1].endswith("[...]")
 
 
-@pytest.mark.parametrize("cause", CAUSES)
+@each("cause", CAUSES)
 def test_what_breaks_the_chain_is_told_with_what_to_type_and_named_by_the_verdict(cause):
     changes, text = CAUSES[cause]
     name = {"cupy": "CuPy"}.get(next(iter(changes)), next(iter(changes)))
@@ -199,7 +200,7 @@ WEAKNESSES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("weakness", WEAKNESSES)
+@each("weakness", WEAKNESSES)
 def test_what_weakens_a_working_card_is_told_too(weakness):
     link, mine, text = WEAKNESSES[weakness]
     weak = row(GOOD | {link: mine}, link)

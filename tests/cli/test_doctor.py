@@ -220,7 +220,7 @@ def machine(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("devices", "makers"),
+    "devices, makers",
     [
         ([(0x1002, 0x030000)], ["AMD"]),  # Radeon
         ([(0x1002, 0x120000)], ["AMD"]),  # Instinct: an accelerator, no display

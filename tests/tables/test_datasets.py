@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from each import each
 
 from xpmlp.errors import DataError
 from xpmlp.tables import datasets, npz
@@ -32,7 +33,7 @@ def refused(words, read, *args):
 # --- the task
 
 
-@pytest.mark.parametrize(
+@each(
     "y, kind, task",
     [
         ([0, 1, 1, 0], "i", "classification"),
@@ -96,7 +97,7 @@ def test_an_idx_cut_anywhere_is_refused(tmp_path):
             refused([str(path)], read_idx, path)
 
 
-@pytest.mark.parametrize(
+@each(
     "data, words",
     [
         (b"", ["byte 0", "nothing"]),
@@ -141,9 +142,9 @@ def pickled(tmp_path, value, protocol=2, name="mnist.pkl.gz"):
     return path
 
 
-@pytest.mark.parametrize("name", ["mnist.pkl.gz", "mnist.pkl"])
-@pytest.mark.parametrize("protocol", [0, 2, 4])
-@pytest.mark.parametrize("module", [b"numpy._core.multiarray", b"numpy.core.multiarray"])
+@each("name", ["mnist.pkl.gz", "mnist.pkl"])
+@each("protocol", [0, 2, 4])
+@each("module", [b"numpy._core.multiarray", b"numpy.core.multiarray"])
 def test_a_pickle_of_three_pairs_is_read(tmp_path, name, protocol, module):
     data = pickle.dumps(pairs(4, 2, 3), protocol)
     if protocol < 4:  # names end with the line there, so that one can be put for the other
@@ -177,7 +178,7 @@ def test_a_hostile_name_in_a_pickle_is_refused_and_not_called(tmp_path, module, 
     assert not victim.exists()
 
 
-@pytest.mark.parametrize(
+@each(
     "value, name",
     [
         (Reduced(np.fromfile, "/etc/passwd"), "fromfile"),
@@ -186,7 +187,7 @@ def test_a_hostile_name_in_a_pickle_is_refused_and_not_called(tmp_path, module, 
         (np.float64(1), "scalar"),
     ],
 )
-@pytest.mark.parametrize("protocol", [2, 4])
+@each("protocol", [2, 4])
 def test_any_other_function_is_refused_by_name(tmp_path, value, name, protocol):
     path = pickled(tmp_path, value, protocol)
     refused([str(path), "refuses to load", name], load_dataset, path)
@@ -202,7 +203,7 @@ def test_a_persistent_id_and_a_dotted_name_are_refused(tmp_path):
     refused(["ndarray.tofile1"], load_dataset, pickled(tmp_path, dotted))
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         {},
@@ -255,7 +256,7 @@ def test_npz_images_are_scaled_and_float32_stays(tmp_path):
     assert load_dataset(saved(tmp_path, X=X.astype("f4"), y=Y)).X.dtype == np.float32
 
 
-@pytest.mark.parametrize(
+@each(
     "arrays, words",
     [
         ({"X": X}, ["['X']", "'y'"]),

@@ -6,6 +6,7 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
+from each import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -110,7 +111,7 @@ def arrow_of(make):
     return table
 
 
-@pytest.mark.parametrize(
+@each(
     "make, kind, values",
     [
         (pandas_of([1.0, 2.0], ">f8"), "number", [1, 2]),
@@ -140,7 +141,7 @@ def test_a_column_of_an_odd_type_is_read_for_what_it_holds(make, kind, values):
     assert_column(frame_of(make()), 0, kind, values)
 
 
-@pytest.mark.parametrize(
+@each(
     "make, words",
     [
         (pandas_of([1.0, float("inf")]), "'a' holds infinity in row 1"),
@@ -168,7 +169,7 @@ def test_columns_called_as_the_methods_of_a_frame_do_not_make_one():
     assert is_plain(table) and frame_of(table).names == ("kinds", "names", "blocks", "shape")
 
 
-@pytest.mark.parametrize(
+@each(
     "table, plain",
     [
         (pd.DataFrame({"a": [1, 2], "b": [True, False], "c": np.float32([1, 2])}), True),

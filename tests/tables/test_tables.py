@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from each import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,7 +70,7 @@ def column(head, cells):
 # --- arrays of numbers, and features for models of arrays
 
 
-@pytest.mark.parametrize(
+@each(
     "name, mark, end",
     [
         ("t.csv", ",", "\n"),
@@ -181,7 +182,7 @@ TAKEN = {
 }
 
 
-@pytest.mark.parametrize("cells, kind", TAKEN.values(), ids=TAKEN)
+@each("cells, kind", TAKEN.values(), ids=TAKEN)
 def test_a_column_is_what_its_cells_are(csv, cells, kind):
     cells = [f'"{cell}"' for cell in cells]
     assert opened(csv(column("a", cells))).types == {"a": kind}
@@ -214,7 +215,7 @@ def test_a_column_comes_back_as_its_kind(csv):
     )
 
 
-@pytest.mark.parametrize("token", ["", *MISSING])
+@each("token", ["", *MISSING])
 def test_a_token_is_a_missing_cell_of_every_kind_of_column(csv, token):
     text = f"a,b,c,y\n1,x,2024-01-01,0\n{token},{token},{token},1\n2,x,2024-01-01,0\n"
     table = opened(csv(text))
@@ -311,14 +312,14 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("ending", ["", ".gz"])
-@pytest.mark.parametrize("text, words", FAULTS, ids=range(len(FAULTS)))
+@each("ending", ["", ".gz"])
+@each("text, words", FAULTS)
 def test_a_bad_row_is_told_with_its_line_column_and_text(csv, text, words, ending):
     path = csv(text, "t.csv" + ending)
     refused([str(path), "--on-bad-row skip", *words], load_dataset, path)
 
 
-@pytest.mark.parametrize(
+@each(
     "text, words",
     [
         ("a,b,a\n1,2,3\n", ["line 1", "'a'", "repeated"]),

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from each import each
 
 from xpmlp import MLPClassifier
 from xpmlp.cli import main
@@ -108,7 +109,7 @@ FAULTS = {  # operation, dtype, output -> what becomes of its first array, what 
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("place", FAULTS, ids=lambda place: place[0])
+@each("place", FAULTS, ids=lambda place: place[0])
 def test_a_saved_value_beyond_its_bound_fails_and_is_named(place, report, tmp_path):
     change, said = FAULTS[place]
     first, *rest = report.here.outputs["numpy"][place[:2]][place[2]]
