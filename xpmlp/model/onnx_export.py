@@ -14,7 +14,7 @@ from .onnx_graph import FUNCTIONS, Graph
 
 N_ROWS = 64  # on which a file is checked
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
-TYPES = {"number": "float64", "category": "str", "date": "float64"}
+TYPES = {"number": "float64", "category": "object", "date": "float64"}
 DOCS = {
     "number": "NaN where missing",
     "category": "text; missing or unknown is what fit has not seen, such as ''",

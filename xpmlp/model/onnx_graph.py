@@ -2,6 +2,10 @@
 
 A `Traced` stands where an array stands: operators, Array API functions and NumPy's own note a
 node each. So layers, links and statistics are exported by running them, not by a second text.
+
+The package ndonnx 0.23 does the like. Tried, it is as exact but for gelu, as it has no erf; it does
+not dispatch NumPy's functions, which the encoder calls, and writes opset 21 in place of 13. A net
+4-8-8-3 takes 108 kB (gelu: 169 kB, 1129 nodes) in place of 1.4 kB (1.6 kB, 25 nodes).
 """
 
 import json
@@ -51,22 +55,23 @@ class Graph:
         self._taken: set[str] = set()
 
     def input(self, name: str, dtype: str, width: int, doc: str = "") -> "Traced":
-        """Return an input (N, width); dtype "str" is text."""
-        value = np.zeros((1, width), object if dtype == "str" else dtype)
+        """Return an input (N, width); dtype "object" is text."""
+        value = np.zeros((1, width), dtype)
         self.inputs.append(self._info(name, value, doc))
         self._taken.add(name)
         return Traced(self, name, value)
 
     def output(self, name: str, x: "Traced") -> None:
         """Call x an output; one that is called like an input becomes ``output_...``."""
-        name = f"output_{name}" if name in self._taken else name
+        if name in self._taken:
+            name = f"output_{name}"
         self._taken.add(name)
         self.nodes.append(self.onnx.helper.make_node("Identity", [x.name], [name]))
         self.outputs.append(self._info(name, x.value))
 
     def node(self, op: str, inputs: list[str], made: Any, domain: str = "", **attributes):
         """Add a node, whose first output is what was `made` on the sample row."""
-        names = [self._free(letter, len(self.nodes)) for letter in ("ni" if op == "TopK" else "n")]
+        names = [self._free(letter, len(self.nodes)) for letter in {"TopK": "ni"}.get(op, "n")]
         node = self.onnx.helper.make_node(op, inputs, names, domain=domain, **attributes)
         self.nodes.append(node)
         return Traced(self, names[0], np.asarray(made))
@@ -74,7 +79,9 @@ class Graph:
     def constant(self, a: Any) -> str:
         """Return the name of an array that never changes."""
         a = np.asarray(a)
-        key = (a.dtype.str, a.shape, a.tobytes()) if a.size < 16 and a.dtype != object else id(a)
+        key: Any = id(a)
+        if a.size < 16 and a.dtype != object:
+            key = a.dtype.str, a.shape, a.tobytes()
         if key not in self._known:
             name = self._free("c", len(self.constants))
             # The array is kept too: another one at its address would pass for it.
@@ -86,10 +93,9 @@ class Graph:
         """Return the place of each text, from 1; 0 for other texts."""
         if not texts:
             return _like(0)(x, np.int64)
-        return self.node(
-            "LabelEncoder", [x.name], np.zeros_like(x.value, np.int64), "ai.onnx.ml",
-            keys_strings=texts, values_int64s=range(1, len(texts) + 1), default_int64=0,
-        )  # fmt: skip
+        places = {"keys_strings": texts, "values_int64s": range(1, len(texts) + 1)}
+        made = np.zeros_like(x.value, np.int64)
+        return self.node("LabelEncoder", [x.name], made, "ai.onnx.ml", default_int64=0, **places)
 
     def model(self, name: str, doc: str, metadata: Mapping[str, Any]) -> Any:
         """Return the model, checked by onnx.
@@ -111,17 +117,16 @@ class Graph:
         opsets = [helper.make_opsetid("", OPSET)]
         if any(node.domain for node in self.nodes):
             opsets.append(helper.make_opsetid("ai.onnx.ml", ML_OPSET))
-        model = helper.make_model(
-            graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="xpmlp",
-            producer_version=__version__, doc_string=doc,
-        )  # fmt: skip
+        about = {"producer_name": "xpmlp", "producer_version": __version__, "doc_string": doc}
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, **about)
         helper.set_model_props(model, {k: json.dumps(v) for k, v in metadata.items()})
         self.onnx.checker.check_model(model, full_check=True)
         return model
 
     def _free(self, letter, n):
-        name = f"{letter}{n}"
-        return name if name not in self._taken else self._free(letter + "_", n)
+        while f"{letter}{n}" in self._taken:
+            letter += "_"
+        return f"{letter}{n}"
 
     def _info(self, name, value, doc=""):
         kind = self.onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
@@ -164,9 +169,7 @@ class Traced(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         kwargs.pop("out", None)  # what is given back is bound in its place
-        return _form(ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}")(
-            *inputs, **kwargs
-        )
+        return _form(f"{ufunc.__name__}.{method}".removesuffix(".__call__"))(*inputs, **kwargs)
 
     def __array_function__(self, func, types, args, kwargs):
         return _form(func.__name__)(*args, **kwargs)
@@ -179,26 +182,39 @@ class Traced(NDArrayOperatorsMixin):
 
     def __getitem__(self, key):
         """Index by whole numbers, slices without steps, None and ``...``."""
-        keys = key if isinstance(key, tuple) else (key,)
+        keys = key
+        if not isinstance(key, tuple):
+            keys = (key,)
         kinds = int | slice | type(None) | type(...)
         if not all(isinstance(k, kinds) and not getattr(k, "step", None) for k in keys):
             raise TypeError(f"it takes [{key}]: whole numbers and slices without steps have a form")
-        at = keys.index(...) if ... in keys else len(keys)
+        at = (*keys, ...).index(...)
         left = self.ndim - sum(k is not None and k is not ... for k in keys)
         keys = (*keys[:at], *[slice(None)] * left, *keys[at + 1 :])
         old = [k for k in keys if k is not None]  # one an axis
         gone = [axis for axis, k in enumerate(old) if isinstance(k, int)]
-        whole = tuple(slice(k, k + 1 or None) if isinstance(k, int) else k for k in old)
-        made, cuts = self, [(k, axis) for axis, k in enumerate(whole) if k != slice(None)]
+        bounds = [_bounds(k) for k in old]
+        made, cuts = self, [axis for axis, ends in enumerate(bounds) if ends != (0, ENDLESS)]
         if cuts:
-            ends = [ENDLESS if k.stop is None else k.stop for k, _ in cuts]
-            parts = [k.start or 0 for k, _ in cuts], ends, [axis for _, axis in cuts]
-            names = [self.graph.constant(part) for part in parts]
-            made = self.graph.node("Slice", [self.name, *names], self.value[whole])
+            starts, stops = zip(*(bounds[axis] for axis in cuts))
+            names = [self.graph.constant(part) for part in (starts, stops, cuts)]
+            value = self.value[tuple(slice(*ends) for ends in bounds)]
+            made = self.graph.node("Slice", [self.name, *names], value)
         if gone:
             made = _moved("Squeeze", made, gone, np.squeeze(made.value, tuple(gone)))
         new = [i for i, k in enumerate(k for k in keys if not isinstance(k, int)) if k is None]
-        return _moved("Unsqueeze", made, new, np.expand_dims(made.value, new)) if new else made
+        if new:
+            made = _moved("Unsqueeze", made, new, np.expand_dims(made.value, new))
+        return made
+
+
+def _bounds(key: int | slice) -> tuple[int, int]:
+    """Return where a whole number or a slice begins and ends along an axis."""
+    if isinstance(key, int):
+        return key, key + 1 or ENDLESS
+    if key.stop is None:
+        return key.start or 0, ENDLESS
+    return key.start or 0, key.stop
 
 
 def _moved(op, x, axes, value):
@@ -220,7 +236,7 @@ def _cast(graph, a, dtype) -> str:
 
 
 def _value(a):
-    return a.value if isinstance(a, Traced) else a
+    return getattr(a, "value", a)
 
 
 def _elementwise(name: str, op: str) -> Callable:
@@ -230,8 +246,9 @@ def _elementwise(name: str, op: str) -> Callable:
         graph, values = _graph_of(args), [_value(a) for a in args]
         with np.errstate(all="ignore"):
             made = np.asarray(getattr(np, name)(*values))
-        compares = made.dtype == bool
-        dtype = np.result_type(*values) if compares else made.dtype
+        dtype = made.dtype
+        if made.dtype.kind == "b":  # of a comparison; its operands have another
+            dtype = np.result_type(*values)
         return graph.node(op, [_cast(graph, a, dtype) for a in args], made)
 
     return form
@@ -239,7 +256,9 @@ def _elementwise(name: str, op: str) -> Callable:
 
 def _reduction(name: str, op: str) -> Callable:
     def form(x, *, axis=None, keepdims=False):
-        axes = list(range(x.ndim)) if axis is None else [axis] if isinstance(axis, int) else [*axis]
+        axes = [*range(x.ndim)]
+        if axis is not None:
+            axes = np.ravel(axis).tolist()
         made = getattr(np, name)(x.value, axis=tuple(axes), keepdims=keepdims)
         if op == "ReduceSum":  # in this opset the only one with axes as an input
             inputs, own = [x.name, x.graph.constant(axes)], {}
@@ -288,14 +307,13 @@ def _concatenate(arrays, axis=0):
 
 
 def _stack(arrays, axis=0):
-    at = axis if axis >= 0 else _value(arrays[0]).ndim + 1 + axis
-    whole = (slice(None),) * at + (None,)
+    whole = (slice(None),) * (axis % (_value(arrays[0]).ndim + 1)) + (None,)
     return _concatenate([a[whole] for a in arrays], axis=axis)
 
 
 def _reshape(x, shape):
-    sizes = [-1 if n is None else n for n in shape]
-    made = np.reshape(x.value, [1 if n is None else n for n in shape])
+    sizes, one_row = ([{None: rows}.get(n, n) for n in shape] for rows in (-1, 1))
+    made = np.reshape(x.value, one_row)
     return x.graph.node("Reshape", [x.name, x.graph.constant(sizes)], made)
 
 
@@ -338,14 +356,15 @@ REDUCTIONS = {"sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax", "min
 FORMS: dict[str, Callable] = {
     **{name: _elementwise(name, op) for name, op in OPERATORS.items()},
     **{name: _reduction(name, op) for name, op in REDUCTIONS.items()},
-    "maximum": _maximum, "log1p": _log1p, "expm1": _expm1, "square": lambda x: x * x,
+    **{f.__name__[1:]: f for f in (_maximum, _log1p, _expm1, _astype, _where, _concatenate)},
+    **{f.__name__[1:]: f for f in (_stack, _reshape, _sort, _argmax, _take)},
+    "square": lambda x: x * x,
     "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
     "not_equal": lambda a, b: np.logical_not(a == b),
     "isfinite": lambda x: np.absolute(x) < float("inf"),
-    "astype": _astype, "where": _where, "concatenate": _concatenate, "stack": _stack,
-    "reshape": _reshape, "sort": _sort, "argmax": _argmax, "take": _take,
-    "zeros_like": _like(0), "ones_like": _like(1),
-}  # fmt: skip
+    "zeros_like": _like(0),
+    "ones_like": _like(1),
+}
 
 
 def _form(name):
@@ -354,19 +373,26 @@ def _form(name):
     return FORMS[name]
 
 
+def _asked(name):
+    """Return a function of NumPy that asks its arguments for a form of theirs, as NumPy's lacks."""
+
+    def call(*args, **kwargs):
+        if any(isinstance(a, Traced) for a in args):
+            return FORMS[name](*args, **kwargs)
+        return getattr(np, name)(*args, **kwargs)
+
+    return staticmethod(call)
+
+
 class _Functions:
     """The namespace of `Traced`: NumPy, whose functions come back to it where one is given."""
 
     __name__ = "onnx"
     erf = staticmethod(_erf)
+    astype, take = _asked("astype"), _asked("take")
 
     def __getattr__(self, name):
-        if name not in ("astype", "take"):  # where NumPy does not ask its arguments
-            return getattr(np, name)
-        plain, form = getattr(np, name), FORMS[name]
-        return lambda *args, **kwargs: (
-            form if any(isinstance(a, Traced) for a in args) else plain
-        )(*args, **kwargs)
+        return getattr(np, name)
 
 
 FUNCTIONS = _Functions()
