@@ -14,7 +14,7 @@ from conftest import find
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from xpmlp import MLPClassifier, MLPRegressor, load, load_model
-from xpmlp.errors import ModelFileError, ShapeError
+from xpmlp.errors import DataError, ModelFileError, ShapeError
 from xpmlp.model import ClassTargets, LabelTargets, NumberTargets, Scaling
 from xpmlp.model.container import read_container
 from xpmlp.nn.activations import get_activation
@@ -215,6 +215,8 @@ def test_what_does_not_fit_a_loaded_model_is_told(tmp_path):
             model.predict(bad)
     with pytest.raises(ValueError, match="contains NaN"):
         model.predict(np.full((1, 4), np.nan))
+    with pytest.raises(DataError, match="X has 3 columns, fit had 4"):
+        fitted(MLPClassifier, X, NAMES, feature_scale="robust").model_.predict(X[:, :3])
     (tmp_path / "no").write_bytes(b"no model")
     with pytest.raises(ModelFileError):
         load(tmp_path / "no")

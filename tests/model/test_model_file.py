@@ -344,6 +344,7 @@ HOSTILE = {
     "loss a list": put([1], "fitted", "loss_"),
     "count text": put("many", "fitted", "n_iter_"),
     "unknown task": put("regression", "model", "task"),
+    "a task of its own": put("ranking", "model", "task"),
     "unknown dtype": put("float16", "model", "dtype"),
     "unknown link": put("exp", "model", "link"),
     "wrong shape": arrays_with(**{"0_W": np.zeros((2, 4))}),

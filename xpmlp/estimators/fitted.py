@@ -15,7 +15,7 @@ from ..arrays import array_at, copy_to, float_dtype, is_array, to_host
 from ..errors import DeviceError
 from ..model import Model, Scaling
 from ..model.predictor import own_copy, predictor
-from ..placing import as_library_of, destination
+from ..placing import as_library_of
 from .arguments import engine_options
 from .building import end_of_layer
 from .inputs import checked_rows, on_its_card
@@ -89,17 +89,19 @@ class Fitted(  # type: ignore[call-arg]
     @property
     def scaling_(self) -> Scaling | None:
         """Means and scales by which inputs and targets are standardised, or None."""
-        x = self.model_.inputs.scaling
-        y = self.model_.targets.scaling
-        nothing = x.x_mean is None and y.y_mean is None
-        return None if nothing else Scaling(x.x_mean, x.x_scale, y.y_mean, y.y_scale)
+        x, y = self.model_.inputs.scaling, self.model_.targets.scaling
+        if x.x_mean is None and y.y_mean is None:
+            return None
+        return Scaling(x.x_mean, x.x_scale, y.y_mean, y.y_scale)
 
     @property
     def out_activation_(self) -> str:
         """What turns outputs into predictions."""
         model = self.model_
         last: Any = model.network.layers[-1]
-        return last.activation if model.targets.link == "identity" else model.targets.link
+        if model.targets.link == "identity":
+            return last.activation
+        return model.targets.link
 
     @property
     def quantiles_(self) -> tuple[float, ...] | None:
@@ -271,14 +273,14 @@ class Fitted(  # type: ignore[call-arg]
                 f"{type(device).__name__}."
             )
         try:
-            like = device if is_array(device) else array_at(destination(model.location, device))
+            like, requested = model.at(device)
         except DeviceError as error:
             raise DeviceError(
                 f"to({device!r}) does not work, so the model stays on {self.device_}: {error}; "
                 "`xpmlp doctor` says what to install."
             ) from error
         float_dtype(like, model.inputs.dtype)
-        self._move(lambda a: copy_to(a, like), "auto" if is_array(device) else device)
+        self._move(lambda a: copy_to(a, like), requested)
         return self
 
     def _move(self, f, requested):

@@ -13,11 +13,11 @@ from ..nn.losses import match_loss
 from ..training import State, new_history
 from .arguments import loss_of
 
-_SCORE = (float, type(None))
-FITTED = {  # numbers of the training
-    "loss_": _SCORE, "best_loss_": _SCORE, "best_validation_score_": _SCORE, "n_iter_": (int,),
-    "t_": (int,), "seed_": (int,),
-}  # fmt: skip
+# Numbers of the training, and their types.
+FITTED: dict[str, tuple] = dict.fromkeys(
+    ("loss_", "best_loss_", "best_validation_score_"), (float, type(None))
+)
+FITTED |= dict.fromkeys(("n_iter_", "t_", "seed_"), (int,))
 ONLY_FIT_USES = ("callbacks", "scoring", "learning_rate")  # a file may lack them
 
 
@@ -30,20 +30,23 @@ def save_model(estimator, path):
     params["callbacks"] = None
     if not isinstance(params["random_state"], int | None):
         params["random_state"] = estimator.seed_
-    names, types = (getattr(estimator, k, None) for k in ("feature_names_in_", "table_types_"))
+    types = getattr(estimator, "table_types_", None)
     known = _kinds(estimator.encoder_)  # which the arrays hold, of any number of columns
+    names = None
+    if not known and hasattr(estimator, "feature_names_in_"):
+        names = [str(name) for name in estimator.feature_names_in_]
+    kind = type(estimator)
     meta = {
-        "estimator": type(estimator).__name__,
+        "estimator": kind.__name__,
         "params": dict(_arguments(params)),
         **about,
         "fitted": {k: encode(getattr(estimator, k), k) for k in FITTED},
-        "history": {k: [_number(x) for x in v] for k, v in estimator.history_.items()},
+        "history": {k: encode(v, k) for k, v in estimator.history_.items()},
         "step": estimator.state_.step,
         "target_name": getattr(estimator, "target_name_", None),
         "table_types": types and {k: v for k, v in types.items() if known.get(k) != v},
-        "feature_names": None if names is None or known else [str(n) for n in names],
-    }  # fmt: skip
-    kind = type(estimator)
+        "feature_names": names,
+    }
     if not kind.__module__.startswith(f"{__package__}."):
         raise TypeError(f"a model file holds no {kind.__name__}, a class of your own: pickle it.")
     _rebuild(dict(arrays), meta, {kind.__name__: kind})  # what could not be read is not written
@@ -54,14 +57,6 @@ def _count(n):
     if type(n) is not int or n < 0:
         raise ValueError(f"its step is {n!r}")
     return n
-
-
-def _either(value, otherwise):
-    return otherwise if value is None else value
-
-
-def _number(x):
-    return float(x) if np.isfinite(x) else None
 
 
 def _arguments(params):
@@ -91,31 +86,37 @@ def _rebuild(arrays, meta, kinds):
     if meta["estimator"] not in kinds:
         raise ValueError(f"{meta['estimator']!r} is none of {', '.join(kinds)}")
     estimator = kinds[meta["estimator"]](**(params | {"device": "auto"}))
-    tasks = ("binary", "multiclass", "multilabel") if is_classifier(estimator) else ("regression",)
     estimator._validate_params()
     given = estimator.activation
-    for activation in given if isinstance(given, list | tuple) else [given]:
+    if not isinstance(given, list | tuple):
+        given = [given]
+    for activation in given:
         get_activation(activation)
     for name, value in decoded(meta["fitted"], FITTED).items():
         setattr(estimator, name, value)
     estimator.model_ = model = Model.of(*unpack_model(arrays, meta))
     estimator.n_features_in_ = model.inputs.n_features
-    if model.targets.task not in tasks:
+    if (model.targets.task == "regression") == is_classifier(estimator):
         raise ValueError(f"its task is {model.targets.task!r}")
     match_loss(loss_of(estimator), model.targets.task, estimator.out_activation_)
-    estimator.history_ = new_history() | {
-        k: [float("nan" if x is None else x) for x in v] for k, v in meta["history"].items()
-    }
+    history = {k: [float(x) for x in decode(v)] for k, v in meta["history"].items()}
+    estimator.history_ = new_history() | history
     estimator.loss_curve_ = estimator.history_["loss"]
     estimator.n_iter_total_ = len(estimator.loss_curve_)
-    early = estimator.early_stopping and estimator.solver != "lbfgs"
-    estimator.validation_scores_ = estimator.history_["validation_score"] if early else None
+    estimator.validation_scores_ = None
+    if estimator.early_stopping and estimator.solver != "lbfgs":
+        estimator.validation_scores_ = estimator.history_["validation_score"]
+    best = {"best_loss": estimator.best_loss_, "best_score": estimator.best_validation_score_}
     estimator.state_ = State(
-        Carry({}, {}, {}), estimator.learning_rate_init, epoch=estimator.n_iter_total_,
-        step=_count(meta["step"]), best_loss=_either(estimator.best_loss_, np.inf),
-        best_score=_either(estimator.best_validation_score_, -np.inf),
-        n_seen=estimator.t_, n_iter=estimator.n_iter_, history=estimator.history_,
-    )  # fmt: skip
+        Carry({}, {}, {}),
+        estimator.learning_rate_init,
+        epoch=estimator.n_iter_total_,
+        step=_count(meta["step"]),
+        n_seen=estimator.t_,
+        n_iter=estimator.n_iter_,
+        history=estimator.history_,
+        **{k: value for k, value in best.items() if value is not None},
+    )
     if meta["target_name"] is not None:
         estimator.target_name_ = str(meta["target_name"])
     known = _kinds(model.inputs.encoder)
@@ -135,5 +136,6 @@ def _rebuild(arrays, meta, kinds):
 
 def _kinds(encoder):
     """Return the kinds of a table's columns by their names, none for those of an array."""
-    named = encoder is not None and encoder.named
-    return {c.name: c.kind for c in encoder.columns} if named else {}
+    if encoder is None or not encoder.named:
+        return {}
+    return {c.name: c.kind for c in encoder.columns}

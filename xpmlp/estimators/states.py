@@ -37,4 +37,6 @@ def map_arrays(value, f):
     if isinstance(value, State):
         own = {k.name: map_arrays(getattr(value, k.name), f) for k in fields(value)}
         return replace(value, **own)
-    return f(value) if is_array(value) else value
+    if is_array(value):
+        return f(value)
+    return value

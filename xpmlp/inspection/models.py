@@ -17,7 +17,7 @@ def step_of(model, X, y, params, loss):
     x = model.inputs.computed(model.rows(X))
     kind, record = paired(model, loss)
     targets = targets_of(kind, y, x, model.inputs.dtype) if y is not None else None
-    return model.network, record, model.params(), x, targets
+    return model.network, record, model.params(x), x, targets
 
 
 def paired(model, given=None):

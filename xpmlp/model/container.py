@@ -76,7 +76,9 @@ def read_container(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, Any]
     newer = f"it has format {version}, expected at most {FORMAT_VERSION}: it needs a newer xpmlp"
     _require(version <= FORMAT_VERSION, path, newer)
     for name, entry in header.items():  # safetensors fails on some types, maps others to void
-        dtype = entry.get("dtype") if isinstance(entry, dict) else None
+        dtype = None
+        if isinstance(entry, dict):
+            dtype = entry.get("dtype")
         expected = f"array {name!r} is {dtype!r}, expected one of {list(DTYPES)}"
         _require(dtype in list(DTYPES), path, expected)
     try:
@@ -101,7 +103,8 @@ def _read_bytes(path: StrPath) -> bytes:
     length = int.from_bytes(data[:8], "little")
     kind = f"its header length {length} is impossible"
     for start, other in OTHER_KINDS.items():
-        kind = f"it is {other}" if data.startswith(start) else kind
+        if data.startswith(start):
+            kind = f"it is {other}"
     possible = length <= min(MAX_HEADER, len(data) - 8)
     _require(possible, path, f"{kind}, expected a whole file saved by xpmlp")
     return data

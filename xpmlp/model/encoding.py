@@ -55,7 +55,7 @@ class Column:
     @property
     def periods(self):
         """The periods, in days, in which dates have a phase."""
-        return (YEAR, WEEK, DAY) if self.times else (YEAR, WEEK)
+        return (YEAR, WEEK, DAY)[: 2 + self.times]
 
     def read(self, values):
         """Return numbers, or days since 1970, NaN where missing; or slots of categories; (n,)."""
@@ -77,26 +77,28 @@ class Column:
 
     def others(self, a):
         """Return the other columns for what was read, each (n,): indicators, phases, 0/1."""
+        if self.embedded:
+            return []
         if self.kind == "category":
-            n = 0 if self.embedded else len(self.categories) + 1
-            return [a == i for i in range(not self.missing, n)]
+            return [a == i for i in range(not self.missing, len(self.categories) + 1)]
         gone = np.isnan(a)
-        first = [gone] if self.missing else []
-        if self.kind == "number":
-            return first
-        waves = [2 * np.pi / period * a for period in self.periods]
-        return first + [np.where(gone, 0.0, f(w)) for w in waves for f in (np.sin, np.cos)]
+        made = [gone] * self.missing
+        if self.kind == "date":
+            waves = [2 * np.pi / period * a for period in self.periods]
+            made += [np.where(gone, 0.0, f(w)) for w in waves for f in (np.sin, np.cos)]
+        return made
 
     @property
     def names_of_others(self):
         """The names of `others`."""
-        if self.kind == "category":
-            known = () if self.embedded else self.categories
-            first = [f"{self.name} missing"] if self.missing and not self.embedded else []
-            return first + [f"{self.name}={category}" for category in known]
-        waves = ("year", "week", "day")[: len(self.periods)] if self.kind == "date" else ()
-        gone = [f"{self.name} missing"] if self.missing else []
-        return gone + [f"{self.name} {f} {wave}" for wave in waves for f in ("sin", "cos")]
+        if self.embedded:
+            return []
+        names = [f"{self.name} missing"] * self.missing
+        names += [f"{self.name}={category}" for category in self.categories]
+        if self.kind == "date":
+            waves = ("year", "week", "day")[: len(self.periods)]
+            names += [f"{self.name} {f} {wave}" for wave in waves for f in ("sin", "cos")]
+        return names
 
 
 class Scales(NamedTuple):
@@ -167,7 +169,8 @@ class Encoder:
             read = column.read(given)
             known = read[~np.isnan(read)]
             values.append(_statistics(name, known, robust))
-            edges += [_edges(name, known, n_bins)] if n_bins else []
+            if n_bins:
+                edges.append(_edges(name, known, n_bins))
             others += [_statistics(name, a, robust) for a in column.others(read)]
             columns.append(column)
         fills = [fill for fill, _, _ in values]
@@ -251,6 +254,8 @@ class Encoder:
     def check(self, frame):
         """Refuse a frame without the columns of this table in their order, naming what differs."""
         if not self.named:
+            if frame.shape[1] != len(self.columns):
+                raise DataError(f"X has {frame.shape[1]} columns, fit had {len(self.columns)}.")
             return
         expected, found = [c.name for c in self.columns], list(frame.names)
         lacking = [name for name in expected if name not in found]
@@ -284,11 +289,11 @@ def _categories(name, frame):
     if len(counts) > SMALL:  # what occurs once teaches nothing but how the unknown behaves
         known = [text for text, n in counts.most_common(MOST) if n > 1]
         missing |= len(known) < len(counts)
-    many = len(known) > SMALL
-    column = Column(name, "category", missing, tuple(sorted(known)), embedded=many)
-    ones = [] if column.embedded else [counts[text] for text in column.categories]
-    unknown = [len(frame) - sum(ones)] if missing and not column.embedded else []
-    return column, unknown + ones
+    column = Column(name, "category", missing, tuple(sorted(known)), embedded=len(known) > SMALL)
+    if column.embedded:
+        return column, []
+    ones = [counts[text] for text in column.categories]
+    return column, [len(frame) - sum(ones)] * missing + ones
 
 
 def _measured(name, kind, values):
@@ -314,7 +319,8 @@ def _statistics(name, a, robust):
     scale = next((scale for scale in scales if scale < np.inf), 0.0)
     if not scale and a.min() < a.max():
         raise DataError(f"column {name!r} holds numbers too near each other: change its unit.")
-    return 2.0 * median, 2.0 * median if scale else 0.0, scale
+    center = 2.0 * median * (scale > 0)  # a column of one value becomes 0 by its scale alone
+    return 2.0 * median, center, scale
 
 
 def _of_ones(n_ones, n, robust):
@@ -324,7 +330,7 @@ def _of_ones(n_ones, n, robust):
         return median, 0.0, 1.0
     if not 0 < n_ones < n:
         return median, 0.0, 0.0
-    return median, median, 1.0 / (high - low) if high > low else 2.0
+    return median, median, 1.0 / (high - low or 0.5)
 
 
 def _edges(name, a, n_bins):
@@ -333,7 +339,9 @@ def _edges(name, a, n_bins):
     Half of these are of the different values, so that a value that most rows share, such as 0,
     does not take all edges.
     """
-    known = edges = np.unique(a) if len(a) else np.zeros(1)
+    if not len(a):
+        return np.zeros(1)
+    known = edges = np.unique(a)
     if len(known) > n_bins:
         at = np.linspace(0.0, 1.0, n_bins // 2 + 1)
         edges = np.unique([2.0 * np.quantile(values / 2.0, at) for values in (a, known)])
@@ -356,7 +364,7 @@ def _as_kind(column, kind, values):
         return _texts_of_numbers(values)
     known = [value for value in values.tolist() if as_text(value) is not None]
     if known:
-        example = f"{known[0]!r}" if kind != "date" else "a date"
+        example = {"date": "a date"}.get(kind, repr(known[0]))
         raise DataError(
             f"column {column.name!r} holds {KINDS[kind]} such as {example}, the model was fitted "
             f"to {KINDS[column.kind]} there."

@@ -62,33 +62,30 @@ class Inputs:
 
         caller: "Class.method", to name in an error.
         """
-        x, here = detached(x), location_of(x)
-        if here == self.location:
+        x, here, at = detached(x), location_of(x), self.location
+        if here == at:
             return x
-        pair = {here.library, self.location.library}
+        pair = {here.library, at.library}
         chosen = self.encoder is not None or self.requested != "auto"
         if not (chosen and (is_numpy(x) or len(pair) == 1 or pair == CARD_AND_HOST)):
-            raise ValueError(self._elsewhere(caller, X))
+            where = ("numpy.empty(0)", "X")[is_array(X)]
+            raise ValueError(
+                f"Inputs passed to {caller}() must use the same namespace and the same device as "
+                f"those passed to fit(). The model is in {at.library} on {at.device}, X in "
+                f"{here.library} on {here.device}: pass X from there, or move the model to X by "
+                f".to({where}); where a string chose its device, device= at fit or .to('cuda'), "
+                "host arrays are brought to it."
+            )
         name = caller.partition(".")[0]
-        check_transfer(x, self.location, "X", f"pass X from there, or move the model: {name}.to(X)")
-        return moved(x, self.like, None if self.standardises else self.dtype)
-
-    def _elsewhere(self, caller, X):
-        """Say that X is not where the model lives."""
-        at, found = self.location, location_of(X if is_array(X) else np.empty(0))
-        where = "X" if is_array(X) else "numpy.empty(0)"
-        return (
-            f"Inputs passed to {caller}() must use the same namespace and the same device as those "
-            f"passed to fit(). The model is in {at.library} on {at.device}, X in {found.library} "
-            f"on {found.device}: pass X from there, or move the model to X by .to({where}); where "
-            "a string chose its device, device= at fit or .to('cuda'), host arrays are brought to "
-            "it."
-        )
+        check_transfer(x, at, "X", f"pass X from there, or move the model: {name}.to(X)")
+        if self.standardises:  # in X's own floats, as `computed` says
+            return moved(x, self.like, None)
+        return moved(x, self.like, self.dtype)
 
     def parts(self, x) -> Iterator[Array]:
         """Cut host rows that have to be converted, so that they are never copied as a whole."""
-        fit = is_numpy(x) and x.dtype == self.dtype and x.flags.c_contiguous
-        if not is_numpy(x) or (fit and not self.standardises):
+        ready = is_numpy(x) and x.dtype == self.dtype and x.flags.c_contiguous
+        if not is_numpy(x) or (ready and not self.standardises):
             yield x
             return
         rows = max(1, PART // x.shape[1])
@@ -97,13 +94,15 @@ class Inputs:
 
     def computed(self, x):
         """Return rows standardised, in the compute dtype, and finite; x: an array or SparseRows."""
-        sparse = isinstance(x, SparseRows)
-        if self.standardises:
-            # In X's own floats: float32 would lose a column of 1.7e9 + t.
-            x = self.scaling.inputs(as_float(x, float_dtype(x)))
-        with np.errstate(over="ignore"):
-            x = x if sparse else as_float(x, self.dtype)
-        if not all_finite(x.csr.data if sparse else x):
+        if isinstance(x, SparseRows):
+            numbers = x.csr.data
+        else:
+            if self.standardises:
+                # In X's own floats: float32 would lose a column of 1.7e9 + t.
+                x = self.scaling.inputs(as_float(x, float_dtype(x)))
+            with np.errstate(over="ignore"):
+                numbers = x = as_float(x, self.dtype)
+        if not all_finite(numbers):
             raise ValueError(
                 f"Input X contains NaN, infinity or a value too large for dtype('{self.dtype}')."
             )

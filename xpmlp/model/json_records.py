@@ -17,13 +17,9 @@ def _dataclasses(module):
     return [c for c in classes if c.__module__ == module.__name__]
 
 
-RECORDS = {  # what a file may name: records of numbers, names and other records
-    c.__name__: c
-    for c in (
-        *LAYERS.values(), Network, *RULES.values(), *_dataclasses(initializers),
-        *_dataclasses(schedules),
-    )
-}  # fmt: skip
+_CLASSES = (Network, *LAYERS.values(), *RULES.values())
+# What a file may name: records of numbers, names and other records.
+RECORDS = {c.__name__: c for m in (initializers, schedules) for c in (*_CLASSES, *_dataclasses(m))}
 
 
 def encode(value, where):
@@ -44,7 +40,9 @@ def encode(value, where):
                 return {"loss": value.name, "fields": own}
     elif isinstance(value, list | tuple | np.ndarray):
         items = [encode(v, where) for v in value]
-        return {"list": items} if isinstance(value, list) else items
+        if isinstance(value, list):
+            return {"list": items}
+        return items
     if isinstance(value, dict):
         return {"dict": [[encode(k, where), encode(v, where)] for k, v in value.items()]}
     if isinstance(value, type | np.dtype):  # dtype=np.float32
@@ -73,4 +71,6 @@ def decode(value, depth=0):
     if "dict" in value:
         return dict(decode(value["dict"], depth + 1))
     made = {k: decode(v, depth + 1) for k, v in value["fields"].items()}
-    return MAKERS[value["loss"]](**made) if "loss" in value else RECORDS[value["record"]](**made)
+    if "loss" in value:
+        return MAKERS[value["loss"]](**made)
+    return RECORDS[value["record"]](**made)

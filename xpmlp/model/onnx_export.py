@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
@@ -51,22 +52,23 @@ def _graph(model, about):
             every = range(len(targets.quantiles))
             graph.output("quantiles", targets.at_quantiles(z, every))
     else:
-        several = targets.task == "multilabel"
-        # Plain types: int64, bool, double or text, whatever the width in y.
-        values = np.asarray([0, 1] if several else targets.classes.tolist())
-        values = values.astype(object) if values.dtype.kind == "U" else values
-        graph.output("label", FUNCTIONS.take(values, targets.codes(z)))
+        graph.output("label", FUNCTIONS.take(_labels(targets), targets.codes(z)))
         graph.output("probabilities", targets.probabilities(z))
-    classes = targets.classes
-    found = {
-        "task": targets.task,
-        "classes": None if classes is None else classes.tolist(),
-        "quantiles": targets.quantiles or None,
-        **about,
-    }
+    about = {"task": targets.task} | about
+    if targets.classes is not None:
+        about["classes"] = targets.classes.tolist()
+    if targets.quantiles:
+        about["quantiles"] = targets.quantiles
     kind = about.get("estimator", "Model")
-    doc = f"{kind} of {model.inputs.n_features} features"
-    return graph.model(kind, doc, {k: v for k, v in found.items() if v is not None})
+    return graph.model(kind, f"{kind} of {model.inputs.n_features} features", about)
+
+
+def _labels(targets):
+    """Return what labels may be, as int64, bool, double or text, whatever their width in y."""
+    if targets.task == "multilabel":
+        return np.arange(2)
+    values = np.asarray(targets.classes.tolist())
+    return values.astype({"U": object}.get(values.dtype.kind, values.dtype))
 
 
 def _embedding_forward(codes, E, *, xp):
@@ -90,16 +92,23 @@ def _inputs(inputs, graph):
     """Return the network's input as it follows from the graph's."""
     encoder = inputs.encoder
     if encoder is None:
-        dtype = "float64" if inputs.standardises else "float32"
-        x = graph.input("X", dtype, inputs.n_features)
+        x = graph.input("X", _dtype_of_array(inputs), inputs.n_features)
         return inputs.scaling.inputs(x)
     if not _by_column(encoder):
         x = graph.input("X", "float64", inputs.n_features, DOCS["number"])
         return encoder.assemble([x[:, i] for i in range(inputs.n_features)])
+    # All inputs ahead of the first node, which takes no name of theirs.
     given = [graph.input(c.name, TYPES[c.kind], 1, DOCS[c.kind]) for c in encoder.columns]
-    pairs = [(column, x[:, 0]) for column, x in zip(encoder.columns, given)]
-    read = [graph.slots(x, c.categories) if c.kind == "category" else x for c, x in pairs]
+    read = [x[:, 0] for x in given]
+    for i, column in enumerate(encoder.columns):
+        if column.kind == "category":
+            read[i] = graph.slots(read[i], column.categories)
     return encoder.assemble(read)
+
+
+def _dtype_of_array(inputs):
+    """Return the type of the input "X": double where float32 would lose what scaling keeps."""
+    return ("float32", "float64")[inputs.standardises]
 
 
 def _sample(inputs):
@@ -109,9 +118,8 @@ def _sample(inputs):
         X = rng.normal(size=(n, inputs.n_features))
         if inputs.standardises:
             X = X * inputs.scaling.x_scale + inputs.scaling.x_mean
-            return X, {"X": X}
-        X = X.astype(np.float32)
-        return X.astype(inputs.dtype), {"X": X}
+        X = X.astype(_dtype_of_array(inputs))
+        return X, {"X": X}
     columns, feeds = [], {}
     numbers = zip(encoder.scales.fill[0], encoder.scales.scale[0])
     for column in encoder.columns:
@@ -122,13 +130,16 @@ def _sample(inputs):
         else:
             fill, scale = next(numbers)
             made = fill + rng.normal(size=n) / (scale or 1.0)
+            missing: Any = np.nan
             if column.kind == "date":
-                made = EPOCH + (made * ONE_DAY).astype("timedelta64[us]")
-            made[:: n // 8] = "NaT" if column.kind == "date" else np.nan
+                made, missing = EPOCH + (made * ONE_DAY).astype("timedelta64[us]"), "NaT"
+            made[:: n // 8] = missing
             feeds[column.name] = column.read(made)[:, None]
         columns.append(made)
     frame = Frame(tuple(feeds), tuple(c.kind for c in encoder.columns), tuple(columns))
-    return frame, feeds if _by_column(encoder) else {"X": np.concatenate([*feeds.values()], axis=1)}
+    if not _by_column(encoder):
+        feeds = {"X": np.concatenate([*feeds.values()], axis=1)}
+    return frame, feeds
 
 
 def _compare(model, data):

@@ -6,8 +6,6 @@ from ..arrays import detached, from_host, is_array, location_of, namespace, to_h
 from ..errors import ShapeError
 from ..nn.layout import get, path_name, put
 
-LISTS = {"W": "coefs_", "b": "intercepts_"}  # where a parameter of that name stands
-
 
 def params_to_lists(layout, params):
     """Return coefs, flat intercepts and the others by path, of nested dicts of arrays."""
@@ -34,31 +32,35 @@ def lists_to_params(layout, coefs, intercepts, others, *, like, dtype):
         When a list or an array in it has the wrong length or shape.
     """
     params: dict = {}
-    lists, taken = {"coefs_": coefs, "intercepts_": intercepts}, {"coefs_": 0, "intercepts_": 0}
+    letters = [leaf.slots[0].path[-1] for leaf in layout.leaves]
+    for name, given, n in (
+        ("coefs_", coefs, letters.count("W")),
+        ("intercepts_", intercepts, letters.count("b")),
+    ):
+        if len(given) != n:
+            raise ShapeError(f"{name} has {len(given)} arrays, expected {n}.")
+    weights, biases = enumerate(coefs), enumerate(intercepts)
     for leaf in layout.leaves:
-        (slot,) = leaf.slots
-        name = LISTS.get(slot.path[-1])
-        if name is None:
-            place, a = "other_params_", others[path_name(slot.path)]
+        path, shape = leaf.slots[0].path, leaf.slots[0].shape
+        expected = shape
+        if path[-1] == "W":
+            i, a = next(weights)
+            name = f"coefs_[{i}]"
+        elif path[-1] == "b":
+            i, a = next(biases)
+            name, expected = f"intercepts_[{i}]", shape[-1:]
         else:
-            i = taken[name]
-            taken[name] += 1
-            if i >= len(lists[name]):
-                raise ShapeError(f"{name} has {len(lists[name])} arrays, the network needs more.")
-            place, a = f"{name}[{i}]", lists[name][i]
-        expected = slot.shape[-1:] if name == "intercepts_" else slot.shape
-        a = _shaped(_beside(a, like, dtype), expected, slot.shape, place)
-        put(params, slot.path, a)
-    for name, n in taken.items():
-        if len(lists[name]) != n:
-            raise ShapeError(f"{name} has {len(lists[name])} arrays, expected {n}.")
+            name, a = "other_params_", others[path_name(path)]
+        put(params, path, _shaped(_beside(a, like, dtype), expected, shape, name))
     return params
 
 
 def _shaped(a, expected, shape, place):
     if tuple(a.shape) != tuple(expected):
         raise ShapeError(f"{place} has shape {tuple(a.shape)}, expected {tuple(expected)}.")
-    return a if tuple(a.shape) == tuple(shape) else namespace(a).reshape(a, shape)
+    if expected == shape:
+        return a
+    return namespace(a).reshape(a, shape)
 
 
 def _beside(a, like, dtype):
@@ -72,4 +74,6 @@ def _beside(a, like, dtype):
         and str(a.dtype).rpartition(".")[2] == dtype
     ):
         return a
-    return from_host(to_host(a) if is_array(a) else np.asarray(a), like, dtype)
+    if is_array(a):
+        a = to_host(a)
+    return from_host(np.asarray(a), like, dtype)

@@ -41,7 +41,7 @@ def predictor(model, n_rows, method, whole):
 
     def predict(x):
         if type(x) is not np.ndarray or x.shape != shape:
-            got = tuple(x.shape if hasattr(x, "shape") else np.shape(x))
+            got = tuple(np.shape(x))
             if got != shape:
                 raise ShapeError(f"x is {got}, the predictor was made for {shape}.")
         elif outputs and x.dtype == dtype and x.flags.c_contiguous:

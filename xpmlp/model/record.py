@@ -78,13 +78,10 @@ class Model:
         """The library and device that the model is in."""
         return self.inputs.location
 
-    def params(self, like=None) -> dict:
-        """Return the parameters as nested dicts beside `like`, by default where the model is."""
-        like = self.inputs.like if like is None else like
-        return lists_to_params(
-            self.layout, self.coefs, self.intercepts, self.others, like=like,
-            dtype=self.inputs.dtype,
-        )  # fmt: skip
+    def params(self, like) -> dict:
+        """Return the parameters as nested dicts beside `like`."""
+        lists = self.coefs, self.intercepts, self.others
+        return lists_to_params(self.layout, *lists, like=like, dtype=self.inputs.dtype)
 
     @cached_property
     def predicting(self) -> Network:
@@ -119,19 +116,20 @@ class Model:
                 network_outputs(network, layout, store, self.inputs.computed(part), engine)
                 for part in self.inputs.parts(x)
             ]
-            return made[0] if len(made) == 1 else engine.xp.concat(made)
+            if len(made) == 1:
+                return made[0]
+            return engine.xp.concat(made)
 
     # ---- On rows that scikit-learn has not checked
 
     def rows(self, X):
         """Return rows of X, an array, a list or a table that the model takes, where it lives."""
-        inputs = self.inputs
+        inputs, x = self.inputs, X
         if inputs.encoder is not None:
-            frame = frame_of(X) if is_table(X) else frame_of_array(np.asarray(X))
-            inputs.encoder.check(frame)
-            return inputs.brought(inputs.encoder.encode(frame, inputs.dtype), "Model.predict", X)
-        x = X if is_array(X) else np.asarray(X, np.float64)
-        if x.ndim != 2 or x.shape[1] != inputs.n_features:
+            x = inputs.encoder.encode(_frame(X), inputs.dtype)
+        elif not is_array(X):
+            x = np.asarray(X, np.float64)
+        if x.ndim != 2 or x.shape[1] != inputs.width:
             raise ShapeError(
                 f"X is {tuple(x.shape)}, expected (n_samples, {inputs.n_features}), as the model "
                 "was fitted to."
@@ -165,9 +163,14 @@ class Model:
 
     def to(self, device) -> "Model":
         """Return the model on another device or in another library; device: a name or an array."""
-        named = isinstance(device, str)
-        like = array_at(destination(self.location, device)) if named else device
-        return self.mapped(lambda a: copy_to(a, like), device if named else "auto")
+        like, requested = self.at(device)
+        return self.mapped(lambda a: copy_to(a, like), requested)
+
+    def at(self, device) -> tuple[Array, str]:
+        """Return an array that is on a device, and what `Inputs.requested` then says."""
+        if isinstance(device, str):
+            return array_at(destination(self.location, device)), device
+        return device, "auto"
 
     def predictor(self, n_rows=1, *, method="predict"):
         """Return a function that predicts so many rows a call, as an estimator's `predictor`."""
@@ -192,3 +195,10 @@ class Model:
         about: name -> value, which the file tells of the model too.
         """
         export_model(self, path, check=check, about=about or {})
+
+
+def _frame(X):
+    """Return a table, an array or lists as a frame."""
+    if is_table(X):
+        return frame_of(X)
+    return frame_of_array(np.asarray(X))

@@ -20,9 +20,12 @@ from .scaling import Scaling
 from .targets import ClassTargets, LabelTargets, NumberTargets
 
 VALUES = {  # what the model's records hold beside arrays and layers, and its types
-    "n_features": (int,), "task": (str,), "dtype": (str,), "link": (str,),
+    "n_features": (int,),
+    "task": (str,),
+    "dtype": (str,),
+    "link": (str,),
     "quantiles": (tuple, type(None)),
-}  # fmt: skip
+}
 
 
 @contextmanager
@@ -31,8 +34,9 @@ def as_model_file_error(path):
     try:
         yield
     except Exception as error:  # down to RecursionError
-        reason = f"unknown or missing {error}" if isinstance(error, KeyError) else error
-        text = " ".join(str(reason).split())[:300]
+        text = " ".join(str(error).split())[:300]
+        if isinstance(error, KeyError):
+            text = f"unknown or missing {text}"
         raise ModelFileError(f"{path} is not a model of this version of xpmlp: {text}.") from error
 
 
@@ -51,17 +55,14 @@ def pack_model(model):
     arrays |= {k: v for k, v in scaling._asdict().items() if v is not None}
     if encoder is not None:
         arrays |= _stored(encoder)
-    own = {
-        "n_features": inputs.n_features, "task": targets.task, "dtype": inputs.dtype,
-        "link": targets.link, "quantiles": targets.quantiles or None,
-    }  # fmt: skip
+    own = inputs.n_features, targets.task, inputs.dtype, targets.link, targets.quantiles or None
     classes = targets.classes
     if classes is not None:
         classes = {"dtype": classes.dtype.str, "values": classes.tolist()}
     return arrays, {
         "xpmlp": __version__,
         "layers": [encode(layer, "the network") for layer in model.network.layers],
-        "model": {k: encode(v, k) for k, v in own.items()},
+        "model": {k: encode(v, k) for k, v in zip(VALUES, own)},
         "classes": classes,
     }
 
@@ -96,7 +97,9 @@ def unpack_model(arrays, meta):
     if rest:
         raise ValueError(f"it has {last.n_out} outputs for quantiles {quantiles}")
     stats = Scaling(*(arrays.pop(k, None) for k in Scaling._fields))
-    encoder = _encoder(arrays, n_features, network) if "encoder.text" in arrays else None
+    encoder = None
+    if "encoder.text" in arrays:
+        encoder = _encoder(arrays, n_features, network)
     inputs = Inputs(n_features, dtype, HOST, encoder=encoder)
     tree = _checked(network, arrays, inputs, stats, n_outputs)
     inputs = replace(inputs, scaling=Scaling(stats.x_mean, stats.x_scale))
@@ -112,7 +115,12 @@ def _targets(meta, own, stats, n_outputs):
     if stats.y_mean is not None:
         raise ValueError("it has statistics of targets that are no numbers")
     classes = _classes(meta["classes"], n_outputs, task)
-    return LabelTargets(n_outputs, link) if task == "multilabel" else ClassTargets(classes, link)
+    if task == "multilabel":
+        return LabelTargets(n_outputs, link)
+    targets = ClassTargets(classes, link)
+    if targets.task != task:
+        raise ValueError(f"its task is {task!r}, its classes are {len(classes)}")
+    return targets
 
 
 def _stored(encoder):
@@ -142,12 +150,12 @@ def _encoder(arrays, n_features, network):
     if len(columns) != n_features:
         raise ValueError(f"it has {len(columns)} columns for {n_features} features")
     scales = Scales(*(arrays.pop(f"encoder.{name}") for name in Scales._fields))
-    edges, ends = arrays.pop("encoder.edges"), np.cumsum(text["n_edges"], dtype=np.int64)
+    edges, ends = arrays.pop("encoder.edges"), np.cumsum([0, *text["n_edges"]], dtype=np.int64)
     if any(a.dtype != np.float64 for a in (*scales, edges)):
         raise ValueError("the scales of its table are not float64")
-    if [len(edges)] != [0, *ends.tolist()][-1:]:
+    if len(edges) != ends[-1]:
         raise ValueError(f"it has {len(edges)} edges of bins, expected {text['n_edges']}")
-    parts = tuple(np.split(edges, ends[:-1])) if len(ends) else ()
+    parts = tuple(np.split(edges, ends)[1:-1])
     encoder = Encoder(tuple(columns), scales, parts, bool(text["robust"]), bool(text["named"]))
     if encoder.sizes and getattr(network.layers[0], "sizes", None) != encoder.sizes:
         raise ValueError(f"its first layer embeds no categories of {encoder.sizes}")
@@ -173,8 +181,8 @@ def _checked(network, arrays, inputs, scaling, n_outputs):
     x_mean, x_scale, y_mean, y_scale = (a is None for a in scaling)
     if x_mean != x_scale or y_mean != y_scale:
         raise ValueError("a mean and its scale go together")
-    for name, a in scaling._asdict().items():
-        d = n_outputs if name.startswith("y") else inputs.n_features
+    widths = inputs.n_features, inputs.n_features, n_outputs, n_outputs
+    for d, (name, a) in zip(widths, scaling._asdict().items()):
         if a is not None and (a.shape != (1, d) or (name.endswith("scale") and not (a > 0).all())):
             raise ValueError(f"the statistics {name} are not {d} positive numbers")
     return tree
@@ -188,9 +196,9 @@ def _classes(stored, n_outputs, task):
     ):
         raise ValueError("class labels must be numbers or text")
     # Text is as wide as its longest label, whatever width the file declares.
-    classes = np.asarray(stored["values"], "U" if dtype.kind == "U" else dtype)
-    expected = {1, 2} if task == "binary" else {n_outputs}
-    if len(classes) not in expected or (task == "binary" and n_outputs != 1):
+    classes = np.asarray(stored["values"], {"U": "U"}.get(dtype.kind, dtype))
+    allowed = {"binary": [(1, 1), (2, 1)]}.get(task, [(n_outputs, n_outputs)])
+    if (len(classes), n_outputs) not in allowed:
         raise ValueError(f"{len(classes)} class labels for {n_outputs} outputs")
     if classes.tolist() != stored["values"] or np.unique(classes).tolist() != stored["values"]:
         raise ValueError(f"the class labels are not sorted, different values of type {dtype}")

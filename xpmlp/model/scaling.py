@@ -23,14 +23,13 @@ class Scaling(NamedTuple):
     y_scale: np.ndarray | None = None
 
     @staticmethod
-    def of(X, y=None, *, shared=False):
-        """Measure X (n, d) and y; `shared`: one mean and scale for all columns, as for pixels."""
-        axis = None if shared else 0
-        x_mean, x_scale = _statistics(np.asarray(X, np.float64), axis, X.shape[1])
-        if y is None:
-            return Scaling(x_mean, x_scale)
-        y = np.asarray(y, np.float64).reshape(len(y), -1)
-        return Scaling(x_mean, x_scale, *_statistics(y, 0, y.shape[1]))
+    def of(X, *, shared=False):
+        """Measure X (n, d); `shared`: one mean and scale for all columns, as for pixels."""
+        a = np.asarray(X, np.float64)
+        axis = (0, None)[shared]
+        mean, scale = a.mean(axis=axis), a.std(axis=axis)
+        scale = np.where(scale > 0, scale, 1.0)  # a constant column stays what it is, centred
+        return Scaling(*(np.broadcast_to(s, (1, a.shape[1])).copy() for s in (mean, scale)))
 
     @staticmethod
     def of_targets(y, weights=None, *, by_mean=False):
@@ -42,14 +41,15 @@ class Scaling(NamedTuple):
         if weights is not None:
             y, weights = y[weights > 0], weights[weights > 0]
         mean = np.average(y, axis=0, weights=weights)
-        size = np.abs(y - mean).max(axis=0)  # squares of large numbers would overflow
-        size = np.where(size > 0, size, 1.0)
-        spread = size * np.sqrt(np.average(((y - mean) / size) ** 2, axis=0, weights=weights))
-        noise = 8 * np.finfo(np.float64).eps * np.abs(mean)  # what rounding makes of a constant
-        scale = mean if by_mean else spread
-        scale = np.where(scale > (0.0 if by_mean else noise), scale, 1.0)
-        mean = np.zeros_like(mean) if by_mean else mean
-        return Scaling(None, None, mean[None, :], scale[None, :])
+        center, scale, least = np.zeros_like(mean), mean, np.zeros_like(mean)
+        if not by_mean:
+            size = np.abs(y - mean).max(axis=0)  # squares of large numbers would overflow
+            size = np.where(size > 0, size, 1.0)
+            squares = np.average(((y - mean) / size) ** 2, axis=0, weights=weights)
+            center, scale = mean, size * np.sqrt(squares)
+            least = 8 * np.finfo(np.float64).eps * np.abs(mean)  # as rounding makes of a constant
+        scale = np.where(scale > least, scale, 1.0)
+        return Scaling(y_mean=center[None, :], y_scale=scale[None, :])
 
     def inputs(self, x):
         """Return x standardised, in its library."""
@@ -59,17 +59,15 @@ class Scaling(NamedTuple):
 
     def targets(self, y):
         """Return targets (n, n_outputs) standardised."""
-        return y if self.y_mean is None else (y - _at(self.y_mean, y)) / _at(self.y_scale, y)
+        if self.y_mean is None:
+            return y
+        return (y - _at(self.y_mean, y)) / _at(self.y_scale, y)
 
     def restore(self, y) -> Any:
         """Return predictions (n, n_outputs) in the units of the targets."""
-        return y if self.y_mean is None else y * _at(self.y_scale, y) + _at(self.y_mean, y)
-
-
-def _statistics(a, axis, n):
-    mean, scale = a.mean(axis=axis), a.std(axis=axis)
-    scale = np.where(scale > 0, scale, 1.0)  # a constant column stays what it is, centred
-    return np.broadcast_to(mean, (1, n)).copy(), np.broadcast_to(scale, (1, n)).copy()
+        if self.y_mean is None:
+            return y
+        return y * _at(self.y_scale, y) + _at(self.y_mean, y)
 
 
 def _at(a, like):
