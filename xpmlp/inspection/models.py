@@ -16,7 +16,7 @@ def step_of(model, X, y, params, loss):
         raise ValueError("params go with a Network, a Model has its own: leave them out.")
     x = model.inputs.computed(model.rows(X))
     kind, record = paired(model, loss)
-    targets = targets_of(kind, y, x, model.inputs.dtype) if y is not None else None
+    targets = targets_of(kind, y, x, model.inputs.dtype)
     return model.network, record, model.params(x), x, targets
 
 
@@ -28,11 +28,12 @@ def paired(model, given=None):
     ValueError
         When the loss takes the model's outputs for something else than the model does.
     """
-    targets, last = model.targets, model.network.layers[-1].activation
-    # Whether the network ends with the link; else the loss has it.
-    inside = targets.link in ("identity", last)
+    targets, link = model.targets, model.network.layers[-1].activation
+    inside = targets.link in ("identity", link)  # the network ends with the link; else the loss
+    if not inside:
+        link = targets.link
     default = _default_loss(targets, inside)
-    loss, _ = match_loss(given or default, targets.task, last if inside else targets.link)
+    loss, _ = match_loss(given or default, targets.task, link)
     if (loss.link == "identity") != inside or (levels_of(loss) or ()) != targets.quantiles:
         raise ValueError(
             f"loss={loss.name!r} is not for outputs as the model's: leave it out, which means "
@@ -51,15 +52,10 @@ def _default_loss(targets, inside):
 
 def check_target_shape(targets, shape: tuple) -> None:
     """Check the shape of y: (n,) classes, (n, n_labels), or (n, n_columns) numbers."""
-    n, width = shape[0], targets.n_columns
-    flat: list[tuple] = [(n,)]
-    wide: list[tuple] = [(n, width)]
-    if targets.task == "regression" and width == 1:
-        allowed = flat + wide
-    elif targets.task in ("regression", "multilabel"):
-        allowed = wide
-    else:
-        allowed = flat
+    flat, wide = shape[:1], (shape[0], targets.n_columns)
+    allowed = {"multilabel": [wide], "regression": [wide]}.get(targets.task, [flat])
+    if targets.task == "regression" and targets.n_columns == 1:
+        allowed = [flat, wide]
     if shape not in allowed:
         raise ShapeError(f"y is {shape}, expected {allowed[0]}, as the model was fitted to.")
 
@@ -67,16 +63,20 @@ def check_target_shape(targets, shape: tuple) -> None:
 def targets_of(targets, y, x, dtype):
     """Return targets (n, n_outputs) or class codes beside x for y: labels or numbers, as in `fit`.
 
-    targets: their record.
+    targets: their record; None where y is None.
     """
-    y = to_host(y) if is_array(y) else np.asarray(y)
+    if y is None:
+        return None
+    if is_array(y):
+        y = to_host(y)
+    y = np.asarray(y)
     check_target_shape(targets, y.shape)
     if targets.task == "regression":
         y = y.astype(np.float64).reshape(len(y), -1)
         if not np.isfinite(y).all():
             raise ValueError("y holds NaN or infinity.")
     else:
-        known = [0, 1] if targets.task == "multilabel" else targets.classes.tolist()
+        known = {"multilabel": [0, 1]}.get(targets.task) or targets.classes.tolist()
         unknown = {*y.ravel().tolist()}.difference(known)
         if unknown:
             found = listed(sorted(unknown, key=str))
