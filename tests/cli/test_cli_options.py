@@ -29,7 +29,7 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
 def test_every_argument_of_the_estimators_is_an_option():
     kinds = (MLPClassifier, MLPRegressor)
     expected = {name for kind in kinds for name in inspect.signature(kind).parameters}
-    assert expected - NO_OPTION == {argument for _, argument, *_ in options.ROWS}
+    assert expected - NO_OPTION == options.KINDS.keys()
 
 
 # Importing the estimators takes a second, `xpmlp --help` a tenth of it: so what an argument may be
@@ -72,12 +72,12 @@ def of_option(kind):
         ends = kind.min_open, kind.max_open or kind.max is None
         number = int if isinstance(kind, click.IntRange) else float
         return {(number, kind.min, kind.max, closed[ends])}
-    return {bool} if kind is bool else {"text"}
+    return {bool} if kind is click.BOOL else {"text"}
 
 
 def test_the_options_take_what_the_estimators_take():
     unlike = {}
-    for _, argument, kind, _ in options.ROWS:
+    for argument, kind in options.KINDS.items():
         taken = set()
         for estimator in (MLPClassifier, MLPRegressor):
             constraints = estimator._parameter_constraints.get(argument, [])

@@ -45,7 +45,9 @@ class Command(click.Command):
         except click.BadParameter as error:
             param, path = error.param, ctx.meta.get(FILE)
             if param and ctx.get_parameter_source(param.name) == ParameterSource.DEFAULT_MAP:
-                raise click.UsageError(f"{path}, key {_key(param)}: {error.message}", ctx) from None
+                raise click.UsageError(
+                    f"{path}, key {key_of(param)}: {error.message}", ctx
+                ) from None
             raise
 
 
@@ -70,7 +72,7 @@ def _read(ctx, param, path):
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.UsageError(f"--config {path} is no TOML: {error}.") from error
     ctx.meta[FILE] = path
-    params = {_key(p).replace("-", "_"): p for p in ctx.command.params if p is not param}
+    params = {key_of(p).replace("-", "_"): p for p in ctx.command.params if p is not param}
     values: dict = {}
     for key, value, in_train in _entries(ctx.command.name, tables):
         name = key.replace("-", "_")
@@ -80,7 +82,7 @@ def _read(ctx, param, path):
             near = nearest(name, params)
             raise click.UsageError(
                 f"{path}: {key!r} is no option of xpmlp {ctx.command.name}; did you mean "
-                f"{_key(params[near])!r}?"
+                f"{key_of(params[near])!r}?"
             )
         values[params[name].name] = _text(value, getattr(params[name], "multiple", False))
     ctx.default_map = values
@@ -96,7 +98,7 @@ def _entries(command, tables):
             yield key, value, key != "try"
 
 
-def _key(param):
+def key_of(param):
     """Return the name of a parameter as a file has it."""
     return max(param.opts, key=len).lstrip("-")
 

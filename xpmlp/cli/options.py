@@ -110,9 +110,9 @@ class Pairs(click.ParamType):
         return {k.strip(): self.each.convert(v.strip(), param, ctx) for k, _, v in parts}
 
 
-def at_least(low, *, open=False):
-    """Return the type of numbers from `low`, which is one of them unless `open`."""
-    return click.FloatRange(low, min_open=open)
+def at_least(low):
+    """Return the type of numbers from `low`, itself included."""
+    return click.FloatRange(low)
 
 
 def between(low, high):
@@ -126,97 +126,123 @@ def used_by(argument):
     return f"For {', '.join(name for name, kind in kinds if argument in kind.arguments)}."
 
 
-COUNT = click.IntRange(1)
+FLAG, COUNT = click.BOOL, click.IntRange(1)
 SHARE = click.FloatRange(0, 1, max_open=True)
 INSIDE = between(0, 1)
+ABOVE_0 = between(0, None)
 SEED = click.IntRange(0, 2**32 - 1)
 ONLY_SGD = ", ".join(name for name, kind in SCHEDULES.items() if kind.only_sgd)
-STEPS = [
-    (f"--{name.replace('_', '-')}", name, OrNone(between(*row["range"])), row["help"])
-    for name, row in STEP_OPTIONS.items()
-]
-MODEL = {  # section -> option, argument of the estimator, type (bool: a flag), help
-    "Network": (
-        ("--hidden", "hidden_layer_sizes", Several(COUNT, unpacked=False),
-         "Units a layer, such as 30,30 or 30x30."),
-        ("--activation", "activation", Several(click.STRING),
-         f"Of the hidden layers, or one for each: {', '.join(ACTIVATIONS)}."),
-        ("--normalization", "normalization", click.Choice(["none", *NORMALIZATIONS]),
-         "Between the units of a hidden layer and its activation."),
-        ("--residual", "residual", bool, "Add a hidden layer's input to its output."),
-        ("--dropout", "dropout", Several(SHARE),
-         "Share of each hidden layer's outputs dropped; or one for each (input first)."),
-        ("--init", "init", click.STRING, "Initializer, e.g. normal."),
-        ("--out-activation", "out_activation", click.STRING, "Where the loss leaves a choice."),
-    ),
-    "Target and loss": (
-        ("--loss", "loss", click.Choice(LOSSES), "By the task."),
-        ("--quantiles", "quantiles", Several(INSIDE), "What loss quantile learns: 0.1,0.5,0.9."),
-        ("--target-scale", "target_scale", click.Choice(["auto", "none"]),
-         "auto: train on targets of mean 0 and deviation 1 (poisson, gamma: of mean 1)."),
-        ("--class-weight", "class_weight", Pairs(at_least(0), ("balanced", "none")),
-         "Weights of the labels."),
-        ("--label-smoothing", "label_smoothing", SHARE, "Share of a target spread over classes."),
-    ),
-    "Features": (
-        ("--feature-scale", "feature_scale", click.Choice(["auto", "robust", "none"]),
-         "robust: by median and quartiles, far values drawn in; none: numbers as they are."),
-        ("--bins", "n_bins", OrNone(click.IntRange(2)),
-         "Bins of a number, columns of their own (tables: 4096 in all at most)."),
-    ),
-    "Training": (
-        ("--solver", "solver", click.Choice(SOLVERS), ""),
-        ("--lr", "learning_rate_init", at_least(0, open=True), "Learning rate."),
-        ("--learning-rate", "learning_rate", click.Choice(SCHEDULES),
-         f"Its schedule ({ONLY_SGD}: for sgd)."),
-        ("--power-t", "power_t", at_least(0), used_by("power_t")),
-        ("--batch-size", "batch_size", COUNT,
-         "Rows a step (tables: for about 100 steps an epoch, from 32 to 1024)."),
-        ("--epochs", "max_iter", COUNT, "At most."),
-        ("--early-stopping", "early_stopping", bool, "Keep the epoch of best validation score."),
-        ("--scoring", "scoring", click.STRING,
-         "Validation score: loss, or a scorer of scikit-learn (accuracy, R2)."),
-        ("--patience", "n_iter_no_change", COUNT, "Epochs without improvement before the end."),
-        ("--tol", "tol", at_least(0), "What counts as an improvement."),
-        ("--shuffle", "shuffle", bool, "A new order of rows in each epoch."),
-        ("--alpha", "alpha", at_least(0), "L2 penalty."),
-        ("--weight-decay", "weight_decay", OrNone(at_least(0)),
-         "Decoupled decay (none: 0.01 for adamw, else 0)."),
-        *STEPS,
-        ("--momentum", "momentum", click.FloatRange(0, 1), used_by("momentum")),
-        ("--nesterov", "nesterovs_momentum", bool, used_by("nesterovs_momentum")),
-        ("--beta-1", "beta_1", SHARE, used_by("beta_1")),
-        ("--beta-2", "beta_2", SHARE, used_by("beta_2")),
-        ("--epsilon", "epsilon", at_least(0, open=True), used_by("epsilon")),
-        ("--max-fun", "max_fun", COUNT, "Evaluations of the loss, for lbfgs."),
-        ("--seed", "random_state", SEED, "Of weights, order, dropout and splits."),
-    ),
-    "Computation": (
-        ("--device", "device", click.STRING, "auto (a card where it pays), cpu, cuda, cuda:1."),
-        ("--dtype", "dtype", click.Choice(["float32", "float64"]), ""),
-        ("--matmul-precision", "matmul_precision", click.Choice(MATMUL_PRECISIONS),
-         "Products of float32 in: itself, TF32, bfloat16."),
-        ("--accelerate", "accelerate", click.Choice(ACCELERATIONS),
-         "Steps on a card by: plain operations, fused kernels, CUDA graphs."),
-        ("--deterministic", "deterministic", bool,
-         "Equal to the last bit each time, on a card too."),
-    ),
-}  # fmt: skip
-ROWS = [row for rows in MODEL.values() for row in rows]
-ARGUMENTS = {flag[2:].replace("-", "_"): argument for flag, argument, *_ in ROWS}
-KINDS = {
-    flag[2:].replace("-", "_"): click.BOOL if kind is bool else kind for flag, _, kind, _ in ROWS
+TABLE: dict[str, dict[str, tuple]] = {  # section -> argument -> type, help
+    "Network": {
+        "hidden_layer_sizes": (
+            Several(COUNT, unpacked=False),
+            "Units a layer, such as 30,30 or 30x30.",
+        ),
+        "activation": (
+            Several(click.STRING),
+            f"Of the hidden layers, or one for each: {', '.join(ACTIVATIONS)}.",
+        ),
+        "normalization": (
+            click.Choice(["none", *NORMALIZATIONS]),
+            "Between the units of a hidden layer and its activation.",
+        ),
+        "residual": (FLAG, "Add a hidden layer's input to its output."),
+        "dropout": (
+            Several(SHARE),
+            "Share of each hidden layer's outputs dropped; or one for each (input first).",
+        ),
+        "init": (click.STRING, "Initializer, e.g. normal."),
+        "out_activation": (click.STRING, "Where the loss leaves a choice."),
+    },
+    "Target and loss": {
+        "loss": (click.Choice(LOSSES), "By the task."),
+        "quantiles": (Several(INSIDE), "What loss quantile learns: 0.1,0.5,0.9."),
+        "target_scale": (
+            click.Choice(["auto", "none"]),
+            "auto: train on targets of mean 0 and deviation 1 (poisson, gamma: of mean 1).",
+        ),
+        "class_weight": (Pairs(at_least(0), ("balanced", "none")), "Weights of the labels."),
+        "label_smoothing": (SHARE, "Share of a target spread over classes."),
+    },
+    "Features": {
+        "feature_scale": (
+            click.Choice(["auto", "robust", "none"]),
+            "robust: by median and quartiles, far values drawn in; none: numbers as they are.",
+        ),
+        "n_bins": (
+            OrNone(click.IntRange(2)),
+            "Bins of a number, columns of their own (tables: 4096 in all at most).",
+        ),
+    },
+    "Training": {
+        "solver": (click.Choice(SOLVERS), ""),
+        "learning_rate_init": (ABOVE_0, "Learning rate."),
+        "learning_rate": (click.Choice(SCHEDULES), f"Its schedule ({ONLY_SGD}: for sgd)."),
+        "power_t": (at_least(0), used_by("power_t")),
+        "batch_size": (
+            COUNT,
+            "Rows a step (tables: for about 100 steps an epoch, from 32 to 1024).",
+        ),
+        "max_iter": (COUNT, "At most."),
+        "early_stopping": (FLAG, "Keep the epoch of best validation score."),
+        "scoring": (
+            click.STRING,
+            "Validation score: loss, or a scorer of scikit-learn (accuracy, R2).",
+        ),
+        "n_iter_no_change": (COUNT, "Epochs without improvement before the end."),
+        "tol": (at_least(0), "What counts as an improvement."),
+        "shuffle": (FLAG, "A new order of rows in each epoch."),
+        "alpha": (at_least(0), "L2 penalty."),
+        "weight_decay": (OrNone(at_least(0)), "Decoupled decay (none: 0.01 for adamw, else 0)."),
+        **{
+            name: (OrNone(between(*row["range"])), row["help"])
+            for name, row in STEP_OPTIONS.items()
+        },
+        "momentum": (click.FloatRange(0, 1), used_by("momentum")),
+        "nesterovs_momentum": (FLAG, used_by("nesterovs_momentum")),
+        "beta_1": (SHARE, used_by("beta_1")),
+        "beta_2": (SHARE, used_by("beta_2")),
+        "epsilon": (ABOVE_0, used_by("epsilon")),
+        "max_fun": (COUNT, "Evaluations of the loss, for lbfgs."),
+        "random_state": (SEED, "Of weights, order, dropout and splits."),
+    },
+    "Computation": {
+        "device": (click.STRING, "auto (a card where it pays), cpu, cuda, cuda:1."),
+        "dtype": (click.Choice(["float32", "float64"]), ""),
+        "matmul_precision": (
+            click.Choice(MATMUL_PRECISIONS),
+            "Products of float32 in: itself, TF32, bfloat16.",
+        ),
+        "accelerate": (
+            click.Choice(ACCELERATIONS),
+            "Steps on a card by: plain operations, fused kernels, CUDA graphs.",
+        ),
+        "deterministic": (FLAG, "Equal to the last bit each time, on a card too."),
+    },
 }
+NAMES = {  # of options that are not called as their argument
+    "hidden_layer_sizes": "hidden",
+    "n_bins": "bins",
+    "learning_rate_init": "lr",
+    "max_iter": "epochs",
+    "n_iter_no_change": "patience",
+    "nesterovs_momentum": "nesterov",
+    "random_state": "seed",
+}
+KINDS = {argument: kind for rows in TABLE.values() for argument, (kind, _) in rows.items()}
+OPTIONS = {argument: NAMES.get(argument, argument).replace("_", "-") for argument in KINDS}
+ARGUMENTS = {name.replace("-", "_"): argument for argument, name in OPTIONS.items()}
 
 
 def model_options(command):
     """Give a command an option for every argument of the estimators; None is not said."""
-    for title, rows in reversed(MODEL.items()):
-        for flag, argument, kind, text in reversed(rows):
-            names, text = flag, f"{text} {_defaults(argument)}".strip()
-            if kind is bool:
-                names = f"{flag}/--no-{flag[2:]}"
-            command = section(title)(names, type=kind, default=None, help=text)(command)
+    for title, rows in reversed(TABLE.items()):
+        for argument, (kind, text) in reversed(rows.items()):
+            name, text = OPTIONS[argument], f"{text} {_defaults(argument)}".strip()
+            flags = f"--{name}"
+            if kind is FLAG:
+                flags = f"--{name}/--no-{name}"
+            command = section(title)(flags, type=kind, default=None, help=text)(command)
     return command
 
 
@@ -290,9 +316,10 @@ def estimator_of(task, kinds, options, y):
         kind = MLPRegressor
     known = signature(kind).parameters
     mine = given(options)
-    foreign = next((flag for flag, name, *_ in ROWS if name in mine and name not in known), None)
-    if foreign:
-        raise click.UsageError(f"{foreign} is none of a {task}, and this is one: leave it out.")
+    for name in mine:
+        if name not in known:
+            option = f"--{OPTIONS[name]}"
+            raise click.UsageError(f"{option} is none of a {task}, and this is one: leave it out.")
     defaults = defaults_of(task, kinds)
     if not options.get("standardise", True):
         defaults = defaults | {"target_scale": None, "feature_scale": None}
@@ -313,8 +340,8 @@ def settings_of(model, but=()):
 
     known = signature(type(model)).parameters
     texts = []
-    for flag, name, *_ in ROWS:
+    for name, option in OPTIONS.items():
         value = getattr(model, name, None)
         if name in known and name not in but and value != known[name].default:
-            texts.append(f"{flag[2:]} {shown(value) or 'none'}")
+            texts.append(f"{option} {shown(value) or 'none'}")
     return ", ".join(texts)

@@ -1,11 +1,9 @@
 """`xpmlp tune`: scikit-learn's halving search over the options of a training."""
 
 import json
-import signal
 import sys
-import threading
 import warnings
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from math import ceil, floor, isnan, log, prod
 
 import click
@@ -13,7 +11,8 @@ import numpy as np
 from click.core import ParameterSource
 
 from ..errors import DataError
-from .command import Command, config_option, section
+from ..training.interrupts import on_ctrl_c
+from .command import Command, config_option, key_of, section
 from .data import (
     check_memory,
     reading_options,
@@ -21,7 +20,17 @@ from .data import (
     type_options,
     writable,
 )
-from .options import ARGUMENTS, COUNT, KINDS, estimator_of, meant, model_options, settings_of, shown
+from .options import (
+    ARGUMENTS,
+    COUNT,
+    KINDS,
+    OPTIONS,
+    estimator_of,
+    meant,
+    model_options,
+    settings_of,
+    shown,
+)
 from .splits import check_enough, opened_source, split_rows
 
 SPACE = {  # what is tried where nothing is said, as --try has it
@@ -108,7 +117,7 @@ def _space(options):
         for text in options["tried"]:
             name, mark, values = text.partition("=")
             if _plain(name) not in ARGUMENTS or not mark:
-                known = ", ".join(ARGUMENTS).replace("_", "-")
+                known = ", ".join(OPTIONS.values())
                 raise click.UsageError(f"--try {text}: expected NAME=V1,V2, NAME one of {known}.")
             texts[name] = values
     if "epochs" in texts and options["resource"] == "epochs":
@@ -125,7 +134,7 @@ def _plain(name):
 
 def _values(name, text):
     """Return the values that a list or a range of an option means."""
-    kind, (low, mark, high) = KINDS[_plain(name)], text.partition("..")
+    kind, (low, mark, high) = KINDS[ARGUMENTS[_plain(name)]], text.partition("..")
     try:
         if not mark:
             texts = [v.strip() for v in text.split(",") if v.strip()]
@@ -133,12 +142,15 @@ def _values(name, text):
             raise ValueError
         else:
             each = np.geomspace(float(low), float(high), STEPS)
-            whole = float(low).is_integer() and float(low) >= 1
-            texts = [*dict.fromkeys(f"{v:.0f}" if whole else f"{v:.3g}" for v in each)]
+            digits = ".3g"
+            if float(low).is_integer() and float(low) >= 1:
+                digits = ".0f"
+            texts = [*dict.fromkeys(f"{v:{digits}}" for v in each)]
         values = [kind.convert(v, None, None) for v in texts]
-    except (ValueError, click.BadParameter) as error:
-        reason = error.message if isinstance(error, click.BadParameter) else f"no range {text!r}."
-        raise click.UsageError(f"--try {name}: {reason}") from error
+    except click.BadParameter as error:
+        raise click.UsageError(f"--try {name}: {error.message}") from error
+    except ValueError as error:
+        raise click.UsageError(f"--try {name}: no range {text!r}.") from error
     return [*dict.fromkeys(map(meant, values))]
 
 
@@ -159,42 +171,60 @@ def _searched(name, model, space, X, y, options):
     from joblib import parallel_config
     from sklearn.exceptions import FitFailedWarning
     from sklearn.experimental import enable_halving_search_cv  # noqa: F401
-    from sklearn.metrics import get_scorer
+    from sklearn.metrics import check_scoring
     from sklearn.model_selection import HalvingRandomSearchCV, KFold, StratifiedKFold
     from tqdm import tqdm
 
-    by_epochs, folds, seed = options["resource"] == "epochs", options["folds"], model.random_state
-    score = (lambda m, X, y: m.score(X, y)) if model.scoring in (None, "loss") else (
-        get_scorer(model.scoring))  # fmt: skip
+    folds, seed = options["folds"], model.random_state
     trials: dict = {}
+    score = check_scoring(model, None if model.scoring == "loss" else model.scoring)
+    by_epochs = options["resource"] == "epochs"
 
     def scored(estimator, X, y):
         value = float(score(estimator, X, y))
-        amount = estimator.max_iter if by_epochs else estimator.t_ / estimator.n_iter_
+        amount = estimator.max_iter
+        if not by_epochs:
+            amount = estimator.t_ / estimator.n_iter_  # rows an epoch
         key = tuple((name, getattr(estimator, name)) for name in space)
         trials.setdefault(key, []).append((amount, value))
         bar.update()
         return value
 
-    classes = len(set(y.tolist())) if hasattr(model, "class_weight") else 0
-    if classes:
+    def stop(signum, frame):  # one of its own ends the search, not just the fit that it comes in
+        raise KeyboardInterrupt
+
+    kind, n_classes = KFold, 1
+    if hasattr(model, "class_weight"):
+        kind, n_classes = StratifiedKFold, len(set(y.tolist()))
         check_enough(name, y, folds)
-    splitter = (StratifiedKFold if classes else KFold)(folds, shuffle=True, random_state=seed)
+    amounts = {"resource": "n_samples", "max_resources": "auto"}
+    least, most = 2 * folds * n_classes, len(y)
+    if by_epochs:
+        amounts = {"resource": "max_iter", "max_resources": model.max_iter}
+        least, most = 1, model.max_iter
     search = HalvingRandomSearchCV(
-        model, space, n_candidates=options["candidates"], factor=FACTOR, cv=splitter,
-        resource="max_iter" if by_epochs else "n_samples",
-        max_resources=model.max_iter if by_epochs else "auto", min_resources="exhaust",
-        scoring=scored, refit=False, return_train_score=False, random_state=seed,
+        model,
+        space,
+        n_candidates=options["candidates"],
+        factor=FACTOR,
+        cv=kind(folds, shuffle=True, random_state=seed),
+        min_resources="exhaust",
+        scoring=scored,
+        refit=False,
+        return_train_score=False,
+        random_state=seed,
         n_jobs=options["jobs"],
-    )  # fmt: skip
+        **amounts,
+    )
     n = min(options["candidates"], prod(map(len, space.values())))
-    least = 1 if by_epochs else 2 * folds * max(classes, 1)
-    total = folds * _n_fits(n, least, model.max_iter if by_epochs else len(y))
+    total = folds * _n_fits(n, least, most)
     bar = tqdm(total=total, unit="fit", file=sys.stderr, disable=not sys.stderr.isatty())
     with (
-        bar, parallel_config(backend="threading"), _interrupts(),  # a scorer that is a closure
+        bar,
+        parallel_config(backend="threading"),  # as the scorer is a closure
+        on_ctrl_c(stop),
         warnings.catch_warnings(record=True) as caught,
-    ):  # fmt: skip
+    ):
         warnings.simplefilter("always", FitFailedWarning)
         try:
             search.fit(X, y)
@@ -211,24 +241,6 @@ def _searched(name, model, space, X, y, options):
 def _reason(failure):
     """Return the last reason in scikit-learn's report of fits that failed."""
     return str(failure).strip().splitlines()[-1].partition(": ")[2]
-
-
-@contextmanager
-def _interrupts():
-    """Let Ctrl-C end the search, not just the fit that it comes in."""
-
-    def stop(signum, frame):
-        raise KeyboardInterrupt
-
-    plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not (plain and threading.current_thread() is threading.main_thread()):
-        yield
-        return
-    signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _n_fits(n, least, most):
@@ -258,30 +270,27 @@ def _ranked(trials, folds):
 def _table(ranked, resource):
     """Return the results as text."""
     names = [name for name, _ in ranked[0][-1]]
-    rows = [["rank", "score", resource, *(option_of(name) for name in names)]]
+    rows = [["rank", "score", resource, *map(OPTIONS.get, names)]]
     for rank, (amount, mean, deviation, key) in enumerate(ranked[:SHOWN], 1):
         score = f"{mean:.4f} ± {deviation:.4f}"
         values = [shown(v, "x") or "no" for _, v in key]
         rows.append([str(rank), score, f"{amount:.0f}", *values])
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in rows]
-    more = len(ranked) - SHOWN
-    return "\n".join(lines) + (f"\n... and {more} more." if more > 0 else "")
-
-
-def option_of(argument):
-    """Return the option of an argument of the estimators, without its hyphens in front."""
-    return next(k for k, v in ARGUMENTS.items() if v == argument).replace("_", "-")
+    if len(ranked) > SHOWN:
+        lines.append(f"... and {len(ranked) - SHOWN} more.")
+    return "\n".join(lines)
 
 
 def _toml(ctx, best):
     """Return the best options, and all that the command line or a file said, as TOML."""
     said = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
     values = {
-        max(p.opts, key=len).lstrip("-"): ctx.params[p.name] for p in ctx.command.params
+        key_of(p): ctx.params[p.name]
+        for p in ctx.command.params
         if p.name in ctx.params and p.name not in OWN and ctx.get_parameter_source(p.name) in said
-    }  # fmt: skip
-    values |= {option_of(name): "none" if value is None else value for name, value in best}
+    }
+    values |= {OPTIONS[name]: "none" if value is None else value for name, value in best}
     return "".join(f"{k} = {_literal(v)}\n" for k, v in values.items() if v is not None)
 
 

@@ -197,7 +197,51 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         feature_scale="auto", n_bins=None, device="auto", dtype=None, matmul_precision="highest",
         accelerate="auto", deterministic=False, callbacks=None,
     ):  # fmt: skip
-        self.__dict__.update({k: v for k, v in locals().items() if k not in ("self", "__class__")})
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.loss = loss
+        self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+        self.init = init
+        self.out_activation = out_activation
+        self.weight_decay = weight_decay
+        self.dropout = dropout
+        self.normalization = normalization
+        self.residual = residual
+        self.max_norm = max_norm
+        self.max_grad_norm = max_grad_norm
+        self.ema_decay = ema_decay
+        self.scoring = scoring
+        self.categorical_features = categorical_features
+        self.feature_scale = feature_scale
+        self.n_bins = n_bins
+        self.device = device
+        self.dtype = dtype
+        self.matmul_precision = matmul_precision
+        self.accelerate = accelerate
+        self.deterministic = deterministic
+        self.callbacks = callbacks
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -8,7 +8,8 @@ import numpy as np
 from ..arrays import from_host, in_host, location_of, to_host
 from ..transfers import note
 from .divergence import divergence, ranges
-from .loop import append_epoch, interruptible, validate
+from .interrupts import interruptible
+from .loop import append_epoch, validate
 from .plan import epoch_order, make_plan
 from .progress import Progress
 from .rows import SparseRows, batches_of

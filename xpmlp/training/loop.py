@@ -1,10 +1,7 @@
 """The loop over epochs: plan, run, one host read, validation, early stopping, history."""
 
-import signal
-import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +11,7 @@ from ..arrays import Array, all_finite, is_numpy, namespace, to_host
 from ..engines import Carry, Options, copy_carry, copy_store
 from ..placing import rows_to_host
 from .divergence import diverged
+from .interrupts import interruptible
 from .outputs import network_outputs
 from .plan import at_rate, epoch_order, make_plan
 from .progress import Progress
@@ -91,26 +89,6 @@ class Validation:
     y: np.ndarray  # (n, C) targets
     weights: np.ndarray | None  # (n,), summing to one
     score: Callable[[np.ndarray, float, dict], float]  # of the outputs, their loss, the parameters
-
-
-@contextmanager
-def interruptible():
-    """Turn a first Ctrl-C into a flag, ``asked()``, that the loop heeds between chunks."""
-    flags: list = []
-    plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not (plain and threading.current_thread() is threading.main_thread()):
-        yield lambda: False
-        return
-
-    def note(signum, frame):
-        flags.append(signum)
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second one stops at once
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: bool(flags)
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run_epochs(
