@@ -134,17 +134,10 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
                 "partial_fit sees a part of the rows, which class_weight='balanced' cannot be "
                 "computed from: pass the weights as a dict."
             )
-        problem = problem_of(
-            self,
-            X,
-            y,
-            sample_weight,
-            validation,
-            known=self.model_ if resume else None,
-            classes=classes,
-            one_epoch=one_epoch,
-            may_move=not stays,
-        )
+        how = {"classes": classes, "one_epoch": one_epoch, "moves": not stays}
+        known = self.model_ if resume else None
+        problem = problem_of(self, X, y, sample_weight, known=known, **how)
+        problem = problem.split(self, validation)
         model, options = problem.model, problem.options
         if not resume:
             self._why, self.seed_ = problem.why or stays, options.seed

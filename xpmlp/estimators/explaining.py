@@ -5,10 +5,9 @@ from dataclasses import replace
 from warnings import catch_warnings, simplefilter
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.exceptions import DataConversionWarning
 
-from ..arrays import float_dtype, is_array, is_numpy, location_of
+from ..arrays import float_dtype, is_array, location_of
 from ..errors import DivergenceError
 from ..inspection import check_shapes, explain_step, plan_training, shape_of
 from ..model import Inputs
@@ -29,21 +28,10 @@ def explained(estimator, X, y, orientation):
     with catch_warnings():
         simplefilter("ignore", DataConversionWarning)  # a note says it
         problem = present_problem(estimator, X, y)
-    rows, options = problem.rows, problem.options
-    return explain_step(
-        problem.model.network,
-        problem.loss,
-        problem.params,
-        rows.x,
-        rows.targets,
-        rule=problem.rule,
-        lr=options.learning_rate,
-        alpha=options.alpha,
-        weight_decay=options.weight_decay,
-        seed=options.seed,
-        orientation=orientation,
-        notes=notes,
-    )
+    first = problem.model.network, problem.loss, problem.params, *problem.rows[:2]
+    options, names = problem.options, ("alpha", "weight_decay", "seed")
+    more = {name: getattr(options, name) for name in names} | {"lr": options.learning_rate}
+    return explain_step(*first, rule=problem.rule, orientation=orientation, notes=notes, **more)
 
 
 def present_problem(estimator, X, y) -> Problem:
@@ -74,15 +62,8 @@ def planned(estimator, X, y):
         network = network_of(twin, inputs, n_outputs, last_activation(loss, link))
     else:
         network = model.network
-    return plan_training(
-        network,
-        X,
-        dtype=inputs.dtype,
-        like=inputs.like,
-        notes=notes,
-        rule=rule_of(estimator),
-        batch_size=rows_a_step(estimator),
-    )
+    how = {"rule": rule_of(estimator), "batch_size": rows_a_step(estimator), "notes": notes}
+    return plan_training(network, X, dtype=inputs.dtype, like=inputs.like, **how)
 
 
 def _planned_inputs(estimator, X, inputs):
@@ -90,23 +71,30 @@ def _planned_inputs(estimator, X, inputs):
 
     inputs: those of the fitted model, or None.
     """
+    frame = encoder = None
     if inputs is None:
         frame, encoder = measured_table(estimator, X)
-    else:
-        encoder = inputs.encoder
-        frame = known_table(estimator, X, encoder) if encoder is not None else None
-    known = X[:0, ...] if is_array(X) else np.empty((0, 1), X.dtype if issparse(X) else None)
+    elif inputs.encoder is not None:
+        frame = known_table(estimator, X, inputs.encoder)
     if inputs is None:
-        given = known if is_array(X) and not is_numpy(X) else np.empty((0, 1))
-        n = shape_of(X)[1] if frame is None else estimator.n_features_in_
-        dtype = float_dtype(known, estimator.dtype)
-        if frame is not None:
+        if frame is None:
+            n, like = shape_of(X)[1], _no_rows(X)
+            dtype = float_dtype(like, estimator.dtype)
+        else:
+            n, like = estimator.n_features_in_, np.empty((0, 1))
             dtype = dtype_of_table(estimator, X)
-        at = location_of(to_device(given, estimator.device))
+        at = location_of(to_device(like, estimator.device))
         inputs = Inputs(n, dtype, at, estimator.device, encoder)
     if frame is not None:
         X = np.broadcast_to(np.zeros((), inputs.dtype), (len(frame), inputs.width))
     return inputs, X
+
+
+def _no_rows(X):
+    """Return an empty array in the library and dtype of X, in NumPy if it is no array."""
+    if is_array(X):
+        return X[:0, ...]
+    return np.empty((0, 1), getattr(X, "dtype", None))
 
 
 def tested_rates(estimator, X, y, sample_weight, *, low, high, n_steps) -> LearningRates:
@@ -123,16 +111,11 @@ def tested_rates(estimator, X, y, sample_weight, *, low, high, n_steps) -> Learn
     problem, sweep, losses = problem_of(twin, X, y, sample_weight), Sweep(high / low), []
     n_batches = -(-problem.rows.x.shape[0] // problem.options.batch_size)
     n_epochs = -(-int(n_steps) // n_batches)
-    options = replace(
-        problem.options,
-        schedule=sweep,
-        learning_rate=float(low),
-        max_iter=n_epochs,
-        n_epochs=n_epochs,
-        n_iter_no_change=np.inf,
-    )
-    _, state, error = replace(problem, options=options).trained(
-        on_epoch=lambda state, _: losses.append(state.batch_losses)
+    own = {"schedule": sweep, "learning_rate": float(low)}
+    own |= {"max_iter": n_epochs, "n_epochs": n_epochs, "n_iter_no_change": np.inf}
+    note = lambda state, _: losses.append(state.batch_losses)
+    _, state, error = replace(problem, options=replace(problem.options, **own)).trained(
+        on_epoch=note
     )
     if isinstance(error, DivergenceError):
         losses.append(state.batch_losses)

@@ -38,46 +38,38 @@ class Problem:
 
     def trained(self, state=None, on_epoch=None):
         """Train. Returns parameters, state and reason as `fit_network` does."""
-        return fit_network(
-            self.model.network,
-            self.loss,
-            self.rule,
-            self.options,
-            (self.rows.x, self.rows.targets),
-            self.params,
-            state=state,
-            sample_weight=self.rows.weights,
-            validation=self.held_out,
-            on_epoch=on_epoch,
-        )
+        data, given = (self.rows.x, self.rows.targets), self.rows.weights
+        first = self.model.network, self.loss, self.rule, self.options, data, self.params
+        looked_at = {"validation": self.held_out, "on_epoch": on_epoch}
+        return fit_network(*first, state=state, sample_weight=given, **looked_at)
+
+    def split(self, estimator, validation) -> "Problem":
+        """Return the problem without the rows that are held out of the training.
+
+        validation: X_val, y_val, sample_weight_val as `fit` got them, or None each.
+        """
+        seed, most = self.options.seed, self.options.batch_size
+        rows, held_out = split_rows(estimator, self.rows, self.model, validation, seed)
+        options = replace(self.options, batch_size=min(most, rows.x.shape[0]))
+        return replace(self, rows=rows, held_out=held_out, options=options)
 
 
 def problem_of(
-    estimator,
-    X,
-    y,
-    sample_weight=None,
-    validation=None,
-    *,
-    known=None,
-    classes=None,
-    one_epoch=False,
-    may_move=False,
+    estimator, X, y, sample_weight=None, *, known=None, classes=None, one_epoch=False, moves=False
 ) -> Problem:
     """Return what a fit of an estimator to X and y starts from.
 
     Of the estimator's attributes it sets what scikit-learn's check of X sets, `n_features_in_` and
     `feature_names_in_`; call it on a copy where that must not be.
 
-    validation: X_val, y_val, sample_weight_val as `fit` got them, None where no rows are held out;
-    known: the `Model` that the fit goes on with, or None; classes: as of `checked_targets`;
-    may_move: whether ``device="auto"`` may bring host rows to a card.
+    known: the `Model` that the fit goes on with, or None; classes: as of `checked_targets`; moves:
+    whether ``device="auto"`` may bring host rows to a card.
     """
-    rule = rule_of(estimator)
+    rule, scale = rule_of(estimator), estimator.feature_scale
     seed = seed_of(estimator.random_state) if known is None else estimator.seed_
     x, inputs = checked_rows(estimator, X, known and known.inputs)
-    if known is None and estimator.feature_scale in STANDARDISED:
-        inputs = replace(inputs, scaling=measured_scaling(estimator.feature_scale, x, inputs))
+    if known is None and scale in STANDARDISED:
+        inputs = replace(inputs, scaling=measured_scaling(scale, x, inputs))
     x = inputs.computed(x)
     given, old = check_weights(sample_weight, x.shape[0]), known and known.targets
     labels, targets = checked_targets(estimator, y, x.shape[0], old, classes)
@@ -85,12 +77,14 @@ def problem_of(
     targets = completed(estimator, targets, labels, given, loss, link, inputs.dtype, old)
     (targets, loss), why = targets.paired(loss), ""
     network = network_of(estimator, inputs, targets.n_outputs, last_activation(loss, link))
+    options = train_options(estimator, x.shape[0], rule, seed, one_epoch=one_epoch)
     if known is not None:
         _check_same(estimator, known, network, targets)
-    elif may_move and estimator.device == "auto" and inputs.location == HOST:
-        options = train_options(estimator, x.shape[0], rule, seed, one_epoch=one_epoch)
+    elif moves and estimator.device == "auto" and inputs.location == HOST:
         x, why = where_it_pays(x, network, lambda n_outputs: loss, rule, options)
-        inputs = _moved(inputs, location_of(like_of(x)))
+        at = location_of(like_of(x))
+        if at != HOST:  # as if that device had been asked for
+            inputs = replace(inputs, location=at, requested=at.device)
     rows = rows_of(x, labels, given, inputs, targets)
     if rows.weights is not None and not rows.weights.any():
         raise ValueError("class_weight and sample_weight leave no row a weight above 0.")
@@ -98,18 +92,9 @@ def problem_of(
         model = _initial(network, inputs, targets, rows.targets, seed, estimator.init)
     else:
         model = replace(known, targets=targets)
-    params, held_out = model.params(rows.targets), None
-    if validation is not None:
-        rows, held_out = split_rows(estimator, rows, model, validation, seed)
+    params = model.params(rows.targets)
     return Problem(
-        model=model,
-        loss=loss,
-        rule=rule,
-        options=train_options(estimator, rows.x.shape[0], rule, seed, one_epoch=one_epoch),
-        params=params,
-        rows=rows,
-        held_out=held_out,
-        why=why,
+        model=model, loss=loss, rule=rule, options=options, params=params, rows=rows, why=why
     )
 
 
@@ -132,13 +117,6 @@ def _check_same(estimator, known, network, targets):
             f"the arguments of {type(estimator).__name__} describe another network than the "
             "fitted one: call fit without warm_start."
         )
-
-
-def _moved(inputs, at):
-    """Return the inputs of a model at another location, as if that had been asked for."""
-    if at == HOST:
-        return inputs
-    return replace(inputs, location=at, requested=at.device)
 
 
 def _initial(network, inputs, targets, like, seed, init) -> Model:

@@ -18,7 +18,7 @@ from ...randomness import stream
 from ...training import network_outputs
 from ...training.plan import epoch_order, make_plan, to_device
 from ..backends import FLOATS, dtype_name
-from .compare import EQUAL, Bound, Operation, norm
+from .compare import EQUAL, Bound, Operation, in_floats, norm
 
 
 def trainings() -> Iterator[Operation]:
@@ -95,11 +95,10 @@ def training(est, X, y, what: str = "", **predictions: Bound) -> Operation:
 
 def _problem(est, X, y) -> Problem:
     """Return what a fit starts from, in the dtype of X, however wide."""
-    own, nothing = clone(est), (None, None, None)
+    own, wide = clone(est), lambda a: in_floats(a, X.dtype)
     if dtype_name(X) in FLOATS:
-        return problem_of(own, X, y, validation=nothing)
-    problem = problem_of(own, X.astype(np.float64), y, validation=nothing)
-    wide: Any = lambda a: a.astype(X.dtype)
+        return problem_of(own, X, y).split(own, (None, None, None))
+    problem: Any = problem_of(own, X.astype(np.float64), y).split(own, (None, None, None))
     rows, held_out = problem.rows, problem.held_out
     rows = rows._replace(x=wide(rows.x), targets=wide(rows.targets))
     if held_out is not None:
