@@ -1,4 +1,4 @@
-"""What a fit tells after each epoch: to functions, and in scikit-learn's callback protocol."""
+"""What a fit reports after each epoch: to functions, and in scikit-learn's callback protocol."""
 
 from contextlib import contextmanager
 from copy import copy
@@ -36,8 +36,9 @@ def observed(estimator, data, state, model, max_iter, *, tasks):
     change; tasks: whether scikit-learn's callbacks are called.
     """
     functions = _functions(estimator.callbacks)
-    before = lengths(state.history) if state else {}
-    fit = None
+    before, fit = {}, None
+    if state:
+        before = lengths(state.history)
     if tasks and hasattr(estimator, "_skl_callbacks"):
         fit = _Fit(estimator, model, data, max_iter)
 
@@ -54,7 +55,8 @@ def observed(estimator, data, state, model, max_iter, *, tasks):
         finish()
         return stop
 
-    yield on_epoch if functions or fit is not None else None
+    looks = functions or fit is not None
+    yield on_epoch if looks else None
     if fit is not None:
         fit.end()
 
@@ -75,33 +77,30 @@ class _Fit:
 
     def __init__(self, estimator, model, data, max_iter):
         X, y, sample_weight = data
-        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        self.told = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        self.data = {"estimator": estimator, "X": X, "y": y, "metadata": None}
+        if sample_weight is not None:
+            self.data["metadata"] = {"sample_weight": sample_weight}
         self.task = estimator._init_callback_context(max_subtasks=max_iter)
-        self.task.call_on_fit_task_begin(**self.told)
+        self.task.call_on_fit_task_begin(**self.data)
         begun = copy(estimator)
         begun.model_ = model
         self.begin_epoch(lambda: begun)
 
     def begin_epoch(self, view):
         """Begin a subtask; view: returns an estimator at the weights that it starts from."""
-        self.epoch = self.task.subcontext(task_name="epoch")
-        self.epoch.call_on_fit_task_begin(
-            **self.told, reconstruction_attributes=lambda: vars(view())
-        )
+        self.epoch, attributes = self.task.subcontext(task_name="epoch"), lambda: vars(view())
+        self.epoch.call_on_fit_task_begin(**self.data, reconstruction_attributes=attributes)
 
     def end_epoch(self, view):
         """End the subtask. Returns whether a callback asks to stop."""
-        epoch, self.epoch = self.epoch, None
-        return epoch.call_on_fit_task_end(
-            **self.told, reconstruction_attributes=lambda: vars(view())
-        )
+        epoch, self.epoch, attributes = self.epoch, None, lambda: vars(view())
+        return epoch.call_on_fit_task_end(**self.data, reconstruction_attributes=attributes)
 
     def end(self):
         """End the fit, and before it the epoch that was begun and did not come."""
         if self.epoch is not None:
-            self.epoch.call_on_fit_task_end(estimator=self.told["estimator"])
-        self.task.call_on_fit_task_end(**self.told, reconstruction_attributes={})
+            self.epoch.call_on_fit_task_end(estimator=self.data["estimator"])
+        self.task.call_on_fit_task_end(**self.data, reconstruction_attributes={})
 
 
 def _functions(callbacks):

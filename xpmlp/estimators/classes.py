@@ -10,35 +10,37 @@ from ..model import ClassTargets, LabelTargets
 
 def checked_labels(y, known, classes):
     """Return labels or rows of 0/1 from a host array y, and their targets, known or as y says."""
-    types = {type(label).__name__ for label in y} if y.dtype == object else set()
-    if len(types) > 1:
-        raise ValueError(f"y mixes labels of types {', '.join(sorted(types))}: use one type.")
+    if y.dtype == object:
+        types = sorted({type(label).__name__ for label in y})
+        if len(types) > 1:
+            raise ValueError(f"y mixes labels of types {', '.join(types)}: use one type.")
     check_classification_targets(y)
     multilabel = type_of_target(y) == "multilabel-indicator"
-    if y.ndim == 2 and not multilabel:
+    if multilabel:
+        found = np.arange(y.shape[1])
+    elif y.ndim == 2:
         raise ValueError("y has several columns that are not 0/1: fit a model for each column.")
-    found = np.arange(y.shape[1]) if multilabel else np.unique(y)
-    targets = known or targets_of(found, multilabel, classes)
-    check_classes(targets, found, multilabel, classes if known else None)
-    return y, targets
+    else:
+        found = np.unique(y)
+    if known is None:
+        known, classes = _targets(found, multilabel, classes), None
+    _check_classes(known, found, multilabel, classes)
+    return y, known
 
 
-def targets_of(found, multilabel, given):
+def _targets(found, multilabel, given):
     """Return the targets of a fit from the start.
 
     found: classes in y; given: (classes,) as the first `partial_fit` got them, or None in `fit`.
     """
-    if multilabel and (given is None or given[0] is None):
-        return LabelTargets(len(found))
-    if given is None:
-        return ClassTargets(found)
-    if given[0] is None:
+    if given is not None and given[0] is not None:
+        found = unique_labels(given[0])
+    elif given is not None and not multilabel:
         raise ValueError("classes must be passed on the first call to partial_fit.")
-    classes = unique_labels(given[0])
-    return LabelTargets(len(classes)) if multilabel else ClassTargets(classes)
+    return LabelTargets(len(found)) if multilabel else ClassTargets(found)
 
 
-def check_classes(targets, found, multilabel, given):
+def _check_classes(targets, found, multilabel, given):
     """Check the classes in y against those of the model.
 
     given: (classes,) of a later `partial_fit`, "same" where they must all be there, or None.
@@ -79,14 +81,15 @@ def class_weights(given, targets, y, weights):
             raise ValueError("a list as class_weight is for several labels: pass a dict.")
         made = np.asarray(_weights_of(given, targets.classes.tolist(), y, weights))
     else:
-        each = given if isinstance(given, list) else [given] * y.shape[1]
+        each = given
+        if not isinstance(given, list):
+            each = [given] * y.shape[1]
         if len(each) != y.shape[1]:
             raise ValueError(
                 f"class_weight has {len(each)} entries, y has {y.shape[1]} columns: pass one for "
                 "each, or one for all."
             )
-        pairs = [_weights_of(c, [0, 1], y[:, i], weights) for i, c in enumerate(each)]
-        made = np.asarray(pairs)
+        made = np.asarray([_weights_of(c, [0, 1], b, weights) for c, b in zip(each, y.T)])
     if not made.any():
         raise ValueError(f"class_weight={given} leaves no class a weight above 0.")
     return made
@@ -99,8 +102,10 @@ def _weights_of(given, classes, y, weights):
     if not isinstance(given, dict):
         if given != "balanced":
             raise ValueError(f"class_weight must be 'balanced' or a dict, got {given!r}.")
-        found = [np.average(y == c, weights=weights) for c in classes]
-        return [1.0 / (np.count_nonzero(found) * share) if share else 1.0 for share in found]
+        shares = np.asarray([np.average(y == c, weights=weights) for c in classes])
+        with np.errstate(divide="ignore"):
+            balanced = 1.0 / (np.count_nonzero(shares) * shares)
+        return np.where(shares > 0, balanced, 1.0)
     unknown = [c for c in given if c not in classes]
     if unknown or not all(isinstance(w, Real) and 0 <= float(w) < np.inf for w in given.values()):
         raise ValueError(

@@ -8,12 +8,11 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from ..arrays import is_array, to_host
 from ..nn.losses import Loss, loss_names
 from ..placing import rows_to_host
 from .base import BaseMLP, fit_one_epoch
 from .fitted import answer
-from .inputs import NO_SCORE, on_its_card
+from .inputs import NO_SCORE, on_host, on_its_card
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -308,5 +307,4 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def score(self, X, y, sample_weight=None):
         """Return the accuracy (multilabel: the share of rows with all labels right)."""
         made = rows_to_host(self.predict(X), "the predictions", NO_SCORE)
-        host = [to_host(a) if is_array(a) else a for a in (y, made, sample_weight)]
-        return float(accuracy_score(host[0], host[1], sample_weight=host[2]))
+        return float(accuracy_score(on_host(y), made, sample_weight=on_host(sample_weight)))

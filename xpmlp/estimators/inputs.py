@@ -8,15 +8,7 @@ from scipy.sparse import issparse
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, _check_y, validate_data
 
-from ..arrays import (
-    current_card,
-    detached,
-    float_dtype,
-    is_array,
-    is_numpy,
-    location_of,
-    to_host,
-)  # fmt: skip
+from ..arrays import current_card, float_dtype, is_array, is_numpy, location_of, to_host
 from ..engines import prepare
 from ..errors import DataError
 from ..model import Inputs, Scaling
@@ -24,7 +16,7 @@ from ..placing import rows_to_host, to_device
 from ..training import SparseRows, like_of
 from ..training.rows import at_once
 from .arguments import engine_options
-from .tables import dtype_of_table, known_table, measured_table, refuse_mask
+from .tables import check_some, dtype_of_table, known_table, measured_table, refuse_mask
 
 NO_SCORE = "compare predict(X) with y on the device, by the library's own operations"
 STANDARDISED = "standard", "global"  # values of feature_scale
@@ -56,27 +48,34 @@ def checked_rows(estimator, X, inputs=None, method="fit"):
     inputs: of the model that the rows are for; None in a fit from the start, which makes them. The
     rows, an array or SparseRows, are not yet standardised.
     """
-    encoder = inputs.encoder if inputs else None
     if inputs is None:
-        frame, encoder = measured_table(estimator, X)
-    elif encoder is not None:
-        frame = known_table(estimator, X, encoder)
-    if encoder is not None:
-        dtype = inputs.dtype if inputs else dtype_of_table(estimator, X)
-        x = encoder.encode(frame, dtype)
+        return _rows_to_fit(estimator, X)
+    if inputs.encoder is None:
+        x, _ = _checked_array(estimator, X, inputs)
     else:
-        x, dtype = _checked_array(estimator, X, inputs)
+        x = inputs.encoder.encode(known_table(estimator, X, inputs.encoder), inputs.dtype)
     with np.errstate(over="ignore"):  # the check for finite numbers says it
-        if inputs is None:
-            # Rows that are standardised keep their floats until then.
-            scaled = estimator.feature_scale in STANDARDISED
-            begin = partial(prepare, dtype=dtype, options=engine_options(estimator))
-            x = _at_device(x, None if scaled else dtype, estimator.device, begin)
-            where = location_of(like_of(x))
-            return x, Inputs(estimator.n_features_in_, dtype, where, estimator.device, encoder)
         if issparse(x):
             return _sparse_rows(x, inputs), inputs
         return inputs.brought(x, f"{type(estimator).__name__}.{method}", X), inputs
+
+
+def _rows_to_fit(estimator, X):
+    """Do what `checked_rows` does in a fit from the start."""
+    frame, encoder = measured_table(estimator, X)
+    if encoder is None:
+        x, dtype = _checked_array(estimator, X, None)
+    else:
+        dtype = dtype_of_table(estimator, X)
+        x = encoder.encode(frame, dtype)
+    kept = dtype
+    if estimator.feature_scale in STANDARDISED:
+        kept = None  # rows that are standardised keep their floats until then
+    begin = partial(prepare, dtype=dtype, options=engine_options(estimator))
+    with np.errstate(over="ignore"):  # the check for finite numbers says it
+        x = _at_device(x, kept, estimator.device, begin)
+    where = location_of(like_of(x))
+    return x, Inputs(estimator.n_features_in_, dtype, where, estimator.device, encoder)
 
 
 def measured_scaling(kind, x, inputs) -> Scaling:
@@ -88,10 +87,8 @@ def measured_scaling(kind, x, inputs) -> Scaling:
         )
     if isinstance(x, SparseRows):
         raise ValueError(CENTRING)
-    scaling = Scaling.of(
-        rows_to_host(x, "X", "standardise X where it is, and leave feature_scale away"),
-        shared=kind == "global",
-    )  # fmt: skip
+    host = rows_to_host(x, "X", "standardise X where it is, and leave feature_scale away")
+    scaling = Scaling.of(host, shared=kind == "global")
     largest = max(np.abs(scaling.x_mean).max(), scaling.x_scale.max())
     if np.finfo(inputs.dtype).max < largest < np.inf:
         raise DataError(f"X holds numbers too large to be standardised in {inputs.dtype}.")
@@ -135,13 +132,12 @@ def _checked_array(estimator, X, inputs):
             f"X is a {type(X).__name__} of {type(X).__module__}, expected an array or a SciPy "
             "sparse matrix: pass X.get() where it lies on a card."
         )
-    short = getattr(X, "dtype", None) == np.float16
     x = validate_data(
         estimator, X, accept_sparse="csr", dtype=FLOATS, reset=reset, ensure_all_finite=False
     )
-    if short and estimator.dtype is None:
+    if getattr(X, "dtype", None) == np.float16 and estimator.dtype is None:
         return x, "float32"
-    return x, float_dtype(x.data if issparse(x) else x, estimator.dtype)
+    return x, float_dtype(np.empty(0, x.dtype), estimator.dtype)
 
 
 def dense_to_look_into(X):
@@ -164,13 +160,8 @@ def _check_shape(estimator, X, reset):
             f"Expected 2D array, got {X.ndim}D array instead. Reshape your data: X.reshape(-1, 1) "
             "for one feature, X.reshape(1, -1) for one sample."
         )
-    n, d = X.shape
-    if n < 1 or d < 1:
-        what = "sample" if n < 1 else "feature"
-        raise ValueError(
-            f"Found array with 0 {what}(s) (shape={(n, d)}) while a minimum of 1 is "
-            f"required by {name}."
-        )
+    check_some(X.shape, name)
+    d = X.shape[1]
     if reset:
         estimator.n_features_in_ = d
         vars(estimator).pop("feature_names_in_", None)
@@ -181,16 +172,21 @@ def _check_shape(estimator, X, reset):
         )
 
 
+def on_host(a):
+    """Return an array of another library in NumPy, anything else as it is."""
+    return to_host(a) if is_array(a) and not is_numpy(a) else a
+
+
 def host_targets(y, n, *, numeric, name):
     """Return y as a checked host array of n rows, (n,) or (n, n_outputs)."""
     if y is None:
         raise ValueError(f"{name} requires y to be passed, but the target y is None")
-    y = to_host(detached(y)) if is_array(y) and not is_numpy(y) else y
     try:
-        y = _check_y(y, multi_output=True, y_numeric=numeric)
+        y = _check_y(on_host(y), multi_output=True, y_numeric=numeric)
     except TypeError as error:
         raise ValueError(f"y cannot be read as labels or numbers: {error}") from error
-    y = y.toarray() if hasattr(y, "toarray") else y
+    if issparse(y):
+        y = y.toarray()
     if y.shape[0] != n:
         raise ValueError(
             f"Found input variables with inconsistent numbers of samples: [{n}, {y.shape[0]}]"
@@ -202,8 +198,7 @@ def check_weights(sample_weight, n):
     """Return sample weights as float64 host array (n,), or None."""
     if sample_weight is None:
         return None
-    on_device = is_array(sample_weight) and not is_numpy(sample_weight)
-    w = to_host(sample_weight) if on_device else sample_weight
+    w = on_host(sample_weight)
     w = _check_sample_weight(w, np.empty((n, 1)), dtype=np.float64, ensure_non_negative=True)
     if not w.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")

@@ -26,17 +26,16 @@ def measured_scaling(y, weights, dtype, link):
         )
     scaling = Scaling.of_targets(y, weights, by_mean=link == "exp")
     _, _, mean, scale = scaling
-    known, found = np.finfo(dtype), "too large" if np.abs(y).max() > 1 else "too small"
-    if (
-        not (np.isfinite(mean + scale).all() and np.abs(y).max() < known.max)
-        or (scale < known.tiny).any()
-    ):
-        raise ValueError(f"y holds values {found} for {dtype}: divide y by its scale.")
+    known, largest = np.finfo(dtype), np.abs(y).max()
+    finite = np.isfinite(mean + scale).all() and largest < known.max
+    if not finite or (scale < known.tiny).any():
+        size = "large" if largest > 1 else "small"
+        raise ValueError(f"y holds values too {size} for {dtype}: divide y by its scale.")
     varies = np.ptp(y, axis=0) > 8 * np.finfo(np.float64).eps * np.abs(mean[0])
     lost = (known.eps * np.abs(mean) > 1e-3 * scale)[0] & varies
     if lost.any():
         k = int(np.argmax(lost))
-        wider = "pass dtype='float64', or " if dtype == "float32" else ""
+        wider = "pass dtype='float64', or " * (dtype == "float32")
         raise ValueError(
             f"column {k} of y varies by {scale[0, k]:.2g} around {mean[0, k]:.3g}, which "
             f"predictions in {dtype} cannot tell apart: {wider}subtract the mean."

@@ -7,6 +7,7 @@ from ..arrays import float_dtype, is_array, is_numpy
 from ..errors import DataError
 from ..model.encoding import Encoder
 from ..tables.frame import frame_of, frame_of_array, is_frame, is_plain, is_table
+from ..words import first_of
 
 
 def asks_for_table(estimator) -> bool:
@@ -18,8 +19,9 @@ def asks_for_table(estimator) -> bool:
 
 def dtype_of_table(estimator, X) -> str:
     """Return the dtype to compute in: of an array its own, of a data frame float64."""
-    floats = is_numpy(X) and X.dtype.kind == "f"
-    return float_dtype(X if floats else np.empty(0), estimator.dtype)
+    if not (is_numpy(X) and X.dtype.kind == "f"):
+        X = np.empty(0)
+    return float_dtype(X, estimator.dtype)
 
 
 def measured_table(estimator, X):
@@ -27,14 +29,14 @@ def measured_table(estimator, X):
 
     Sets `n_features_in_` and `feature_names_in_` where there is an encoder.
     """
-    given, table = estimator.categorical_features, is_table(X)
-    asked = asks_for_table(estimator)
+    given, table, asked = estimator.categorical_features, is_table(X), asks_for_table(estimator)
     if not (table or asked) or (table and not (asked or is_frame(X)) and is_plain(X)):
         return None, None
     frame = _frame(X, estimator)
-    chosen = set() if given is None or isinstance(given, str) else _chosen(given, frame, table)
-    kinds = frame.kinds if isinstance(given, str) else _kinds(frame, chosen)
-    asked = bool(chosen) or estimator.feature_scale == "robust" or estimator.n_bins is not None
+    kinds, asked = frame.kinds, estimator.feature_scale == "robust" or estimator.n_bins is not None
+    if not isinstance(given, str):
+        chosen = _chosen(given, frame, table)
+        kinds, asked = _kinds(frame, chosen), asked or bool(chosen)
     plain = not asked and (not table or is_plain(frame))
     if plain and not is_frame(X):
         return None, None
@@ -53,7 +55,7 @@ def known_table(estimator, X, encoder):
         known = estimator.feature_names_in_
         raise DataError(
             "X is an array without names, the model was fitted to a table: pass a data frame with "
-            f"the columns {', '.join(map(str, known[:8]))}{', ...' if len(known) > 8 else ''}."
+            f"the columns {first_of([*map(str, known)], 8)}."
         )
     frame = _frame(X, estimator)
     if not encoder.named and frame.shape[1] != estimator.n_features_in_:
@@ -69,12 +71,7 @@ def _frame(X, estimator):
     """Return a data frame or host array as a frame with rows and columns."""
     if is_table(X):
         frame = frame_of(X)
-        if not all(frame.shape):
-            what = "sample" if frame.shape[1] else "feature"
-            raise ValueError(
-                f"Found array with 0 {what}(s) (shape={frame.shape}) while a minimum of 1 is "
-                f"required by {type(estimator).__name__}."
-            )
+        check_some(frame.shape, type(estimator).__name__)
         return frame
     if is_array(X) and not is_numpy(X):
         raise ValueError(
@@ -92,6 +89,8 @@ def _frame(X, estimator):
 
 def _chosen(given, frame, table):
     """Return the numbers of the columns that categorical_features names; a mask may name none."""
+    if given is None:
+        return set()
     entries = np.asarray(given).ravel()
     if entries.dtype == bool:
         if len(entries) != frame.shape[1]:
@@ -106,9 +105,11 @@ def _place(frame, entry, table):
     """Return the number of the column that an entry of categorical_features names."""
     if isinstance(entry, int) and -1 < entry < frame.shape[1]:
         return entry
-    if table and entry in frame.names:
-        return frame.names.index(entry)
-    known = ", ".join(map(repr, frame.names[:8])) if table else f"0 ... {frame.shape[1] - 1}"
+    known = f"0 ... {frame.shape[1] - 1}"
+    if table:
+        if entry in frame.names:
+            return frame.names.index(entry)
+        known = ", ".join(map(repr, frame.names[:8]))
     raise ValueError(f"categorical_features has {entry!r}, X has the columns {known}.")
 
 
@@ -124,7 +125,18 @@ def _kinds(frame, chosen):
                 f"column {name!r} holds dates, which are no categories: leave it out of "
                 "categorical_features."
             )
-    return tuple("category" if i in chosen else kind for i, kind in enumerate(frame.kinds))
+    named = dict.fromkeys(chosen, "category")
+    return tuple(named.get(i, kind) for i, kind in enumerate(frame.kinds))
+
+
+def check_some(shape, name):
+    """Refuse X without rows or columns, in scikit-learn's words."""
+    for n, what in zip(shape, ("sample", "feature")):
+        if n < 1:
+            raise ValueError(
+                f"Found array with 0 {what}(s) (shape={tuple(shape)}) while a minimum of 1 is "
+                f"required by {name}."
+            )
 
 
 def refuse_mask(X):

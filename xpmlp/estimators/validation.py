@@ -15,7 +15,7 @@ from ..errors import DeviceMemoryError
 from ..model import Scaling
 from ..placing import check_transfer
 from ..training import SparseRows, Validation, like_of
-from .inputs import check_weights, checked_rows
+from .inputs import check_weights, checked_rows, on_host
 from .targets import checked_targets
 
 
@@ -31,10 +31,12 @@ class Rows(NamedTuple):
     def take(self, rows):
         """Return some of the rows."""
         at, xp = from_host(rows, self.targets, "int32"), namespace(self.targets)
-        sparse = isinstance(self.x, SparseRows)
-        x = self.x.taken(rows) if sparse else xp.take(self.x, at, axis=0)
-        labels, weights, given = (None if a is None else a[rows] for a in self[2:])
-        return Rows(x, xp.take(self.targets, at, axis=0), labels, weights, given)
+        if isinstance(self.x, SparseRows):
+            x: Any = self.x.taken(rows)
+        else:
+            x = xp.take(self.x, at, axis=0)
+        host = (None if a is None else a[rows] for a in self[2:])
+        return Rows(x, xp.take(self.targets, at, axis=0), *host)
 
 
 def rows_of(x, labels, weights, model_inputs, targets) -> Rows:
@@ -46,8 +48,8 @@ def rows_of(x, labels, weights, model_inputs, targets) -> Rows:
 def split_rows(estimator, rows: Rows, model, validation, seed):
     """Return the rows to train on, and what is held out (a Validation or None).
 
-    validation: X_val, y_val, sample_weight_val as `fit` got them, or None each; seed: of what
-    is drawn where early_stopping splits.
+    validation: X_val, y_val, sample_weight_val as `fit` got them, or None each; seed: of the
+    split by early_stopping.
     """
     X_val, y_val, sample_weight_val = validation
     if (X_val is None) != (y_val is None) or (X_val is None and sample_weight_val is not None):
@@ -66,14 +68,14 @@ def _given(estimator, rows, model, validation):
     """Return the validation rows that `fit` got, where the model lives."""
     X_val, y_val, sample_weight_val = validation
     at = location_of(rows.targets)
-    known = location_of(X_val) if is_array(X_val) else at
-    if model.inputs.requested == "auto" and known != at and not is_numpy(X_val):
-        raise ValueError(
-            f"X_val is in {known.library} on {known.device}, X in {at.library} on {at.device}: "
-            "pass X_val from where X is."
-        )
-    on_host = not issparse(X_val) and not (is_array(X_val) and not is_numpy(X_val))
-    if model.inputs.encoder is None and on_host and at.library != "numpy":
+    if is_array(X_val) and not is_numpy(X_val):
+        its = location_of(X_val)
+        if model.inputs.requested == "auto" and its != at:
+            raise ValueError(
+                f"X_val is in {its.library} on {its.device}, X in {at.library} on {at.device}: "
+                "pass X_val from where X is."
+            )
+    elif model.inputs.encoder is None and not issparse(X_val) and at.library != "numpy":
         X_val = np.asarray(X_val)
         check_transfer(X_val, at, "X_val", "pass X_val from where X is")
         X_val = from_host(X_val, rows.targets)  # everything follows X
@@ -86,12 +88,12 @@ def _given(estimator, rows, model, validation):
 
 def _split_off(estimator, rows, task, seed):
     """Return the rows to train on and those to look at, as scikit-learn splits them."""
+    numbers, share = np.arange(rows.x.shape[0]), estimator.validation_fraction
+    labels = rows.labels if task in ("binary", "multiclass") else None
     try:
         train, test = train_test_split(
-            np.arange(rows.x.shape[0]), test_size=estimator.validation_fraction,
-            random_state=seed % 2**32,
-            stratify=rows.labels if task in ("binary", "multiclass") else None,
-        )  # fmt: skip
+            numbers, test_size=share, random_state=seed % 2**32, stratify=labels
+        )
     except ValueError as error:
         raise ValueError(f"early_stopping cannot split a validation part off: {error}") from error
     if len(test) < 2:
@@ -111,9 +113,10 @@ def _split_off(estimator, rows, task, seed):
 def _held_out(estimator, rows, model):
     """Return the validation rows as the training loop takes them."""
     y, w = to_host(rows.targets), rows.weights
-    if w is not None and not w.any():
-        raise ValueError("all validation rows have weight 0: pass X_val, or other weights.")
-    w = None if w is None else w / w.sum()
+    if w is not None:
+        if not w.any():
+            raise ValueError("all validation rows have weight 0: pass X_val, or other weights.")
+        w = w / w.sum()
     return Validation(x=rows.x, y=y, weights=w, score=_score(estimator, rows, y, model))
 
 
@@ -145,20 +148,19 @@ def _r2(model, outputs, targets, weights):
 
 def _scored(estimator, scorer, rows, model):
     """Return the score of a scorer, by a copy whose model knows its outputs for these rows."""
-    twin, options = copy(estimator), {}
-    inputs = model.inputs
+    twin, inputs, options = copy(estimator), model.inputs, {}
     if inputs.encoder is not None:  # these rows are encoded already
         inputs = replace(inputs, encoder=None, n_features=inputs.width)
         twin.n_features_in_ = inputs.width
         vars(twin).pop("feature_names_in_", None)
-    metric = getattr(scorer, "_score_func", None)  # of scikit-learn's own scorers
-    # As predictions are: y - predictions of (n, 1) and (n,) would be (n, n).
-    y = rows.labels[:, 0] if rows.labels.shape[1:] == (1,) else rows.labels
-    x = rows.x.csr if isinstance(rows.x, SparseRows) else rows.x
-    # They read X by predicting only; on the host their metrics know all libraries' results.
-    X = x if metric is None or is_numpy(x) else np.broadcast_to(0.0, x.shape)
-    if metric is not None and rows.given is not None:
-        if "sample_weight" in signature(metric).parameters:
+    X, y = getattr(rows.x, "csr", rows.x), rows.labels
+    if y.shape[1:] == (1,):  # as predictions are: y - predictions of (n, 1) and (n,) is (n, n)
+        y = y[:, 0]
+    metric = getattr(scorer, "_score_func", None)
+    if metric is not None:  # scikit-learn's own scorers read X by predicting only
+        if not is_numpy(X):  # on the host their metrics know all libraries' results
+            X = np.broadcast_to(0.0, X.shape)
+        if rows.given is not None and "sample_weight" in signature(metric).parameters:
             options = {"sample_weight": rows.given}
 
     def score(outputs, loss, params):
@@ -174,7 +176,7 @@ def _scored(estimator, scorer, rows, model):
                 f"every class for some scores: {error}"
             ) from error
         try:
-            return float(to_host(made) if is_array(made) else made)
+            return float(on_host(made))
         except (TypeError, ValueError) as error:
             raise TypeError(f"scoring must return a number, got {made!r}.") from error
 

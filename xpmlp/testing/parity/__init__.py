@@ -10,8 +10,8 @@ from numbers import Integral
 
 import numpy as np
 
-from ...arrays import is_array, to_host
 from ...estimators.base import BaseMLP
+from ...estimators.inputs import on_host
 from ...nn import ActivationFunction, Layer, Loss
 from ..backends import FLOATS, Backend, choose, facts
 from .compare import Operation, Row, computed, judged, ulp
@@ -161,11 +161,7 @@ def assert_same_trajectory(est, X, y, backends=()) -> Report:
             f"assert_same_trajectory needs one seed for all libraries, got random_state="
             f"{est.random_state!r}: pass an integer."
         )
-    report = run_parity(backends, [training(est, _on_host(X), _on_host(y))])
+    report = run_parity(backends, [training(est, np.asarray(on_host(X)), np.asarray(on_host(y)))])
     if not report.ok:
         raise AssertionError(str(report))
     return report
-
-
-def _on_host(a):
-    return to_host(a) if is_array(a) else np.asarray(a)
