@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .case import Case, edited, everywhere
+from .case import Case, edited, elementwise, everywhere, misordered
 
 SIGMOID = """import numpy as np
 
@@ -119,32 +119,31 @@ def cases_a():
         yield Case(f"A right: rows, unrolled, {batch}", A_ROWS_UNROLLED, *named)
         yield Case(f"A right: columns, {batch}", A_COLUMNS, *columns)
         one, five = rf"\({n}, ?1\)", r"\(1, ?5\)"
-        for source, data, edit, truth, says in [
-            # the column formulas on row samples: shapes (1,5) and (n,1) not aligned
-            (A_ROWS, rows, "delta: (error, W.T) -> (W.T, error)", "raised@2", (five, one)),
-            (A_ROWS, rows, "dW = np.dot(error, activations[-2].T)", "raised@3", (one,)),
-            (A_ROWS_UNROLLED, named, "delta2: delta3.dot(W3.T) -> W3.T.dot(delta3)",
-             "raised@2", (five, one)),
-            (A_ROWS_UNROLLED, named, "delta2: W3.T -> W3", "raised@2", (r"\(5, ?1\)", one)),
-            (A_ROWS_UNROLLED, named, "dW3 = delta3.dot(sigmoid(z2).T)", "raised@3", (one,)),
-            (A_ROWS_UNROLLED, named, "dW1 = X.dot(delta1)", "raised@1", (rf"\({n}, ?5\)",)),
-            # the row formulas on column samples
-            (A_COLUMNS, columns, "delta: (W.T, error) -> (error, W.T)",
-             "raised@2", (rf"\(1, ?{n}\)", r"\(5, ?1\)")),
-            (A_COLUMNS, columns, "dW = np.dot(activations[-2].T, error)",
-             "raised@3", ()),
-        ]:  # fmt: skip
-            way = "columns" if source is A_COLUMNS else "rows"
-            kind = f"A {edit}: {way}, {batch}"
-            yield Case(kind, edited(source, [edit]), *data, truth, says=says)
-        yield Case(
-            f"A cost without the half: rows, {batch}",
-            A_ROWS.replace("0.5 * np.sum", "np.sum"), *rows, everywhere("factor", 3),
-        )  # fmt: skip
-        yield Case(
-            f"A cost without the half: columns, {batch}",
-            A_COLUMNS.replace("0.5 * np.sum", "np.sum"), *columns, everywhere("factor", 3),
-        )  # fmt: skip
+        in_rows = [  # the column formulas on row samples: shapes (1,5) and (n,1) not aligned
+            ("delta: (error, W.T) -> (W.T, error)", "raised@2", (five, one)),
+            ("dW = np.dot(error, activations[-2].T)", "raised@3", (one,)),
+        ]
+        unrolled = [
+            ("delta2: delta3.dot(W3.T) -> W3.T.dot(delta3)", "raised@2", (five, one)),
+            ("delta2: W3.T -> W3", "raised@2", (r"\(5, ?1\)", one)),
+            ("dW3 = delta3.dot(sigmoid(z2).T)", "raised@3", (one,)),
+            ("dW1 = X.dot(delta1)", "raised@1", (rf"\({n}, ?5\)",)),
+        ]
+        in_columns = [  # the row formulas on column samples
+            ("delta: (W.T, error) -> (error, W.T)", "raised@2", (rf"\(1, ?{n}\)", r"\(5, ?1\)")),
+            ("dW = np.dot(activations[-2].T, error)", "raised@3", ()),
+        ]
+        for way, source, data, changes in [
+            ("rows", A_ROWS, rows, in_rows),
+            ("rows", A_ROWS_UNROLLED, named, unrolled),
+            ("columns", A_COLUMNS, columns, in_columns),
+        ]:
+            for edit, truth, says in changes:
+                name = f"A {edit}: {way}, {batch}"
+                yield Case(name, edited(source, [edit]), *data, truth, says=says)
+        for way, source, data in [("rows", A_ROWS, rows), ("columns", A_COLUMNS, columns)]:
+            name, whole = f"A cost without the half: {way}, {batch}", source.replace("0.5 * ", "")
+            yield Case(name, whole, *data, everywhere("factor", 3))
 
 
 # -- B: 2-4-1 on the flower, all points at once ---------------------------------------------------
@@ -201,16 +200,22 @@ def backward(params, X, Y):
 ABSOLUTE = "dA2 = 2 * abs(A2 - Y)"
 # sigmoid' as a factor of a matrix product: an outer product, then the factors in the wrong order
 MATRIX = {
-    False: ["dW2 = np.dot(A1, np.dot(dA2.T, sigmoid_prime(Z2))) / m",  # (4, 400)
-            "dW1 = np.dot(X, np.dot(sigmoid_prime(Z1).T, W2.T) * dZ2.T) / m"],  # (2, 1)
-    True: ["dW2 = np.dot(np.dot(sigmoid_prime(Z2), dA2.T), A1) / m",
-           "dW1 = np.dot((np.dot(W2.T, sigmoid_prime(Z1).T) * dZ2.T), X) / m"],
-}  # fmt: skip
+    False: [
+        "dW2 = np.dot(A1, np.dot(dA2.T, sigmoid_prime(Z2))) / m",  # (4, 400)
+        "dW1 = np.dot(X, np.dot(sigmoid_prime(Z1).T, W2.T) * dZ2.T) / m",  # (2, 1)
+    ],
+    True: [
+        "dW2 = np.dot(np.dot(sigmoid_prime(Z2), dA2.T), A1) / m",
+        "dW1 = np.dot((np.dot(W2.T, sigmoid_prime(Z1).T) * dZ2.T), X) / m",
+    ],
+}
 
 
 # Equally true names of those two. In dW1 the elementwise and the matrix product changed places.
 DW2 = "matmul_for_elementwise@2 wrong_order@2 | matmul_for_elementwise@2 | wrong_order@2"
 DW1 = DW2.replace("@2", "@1") + " | matmul_for_elementwise@1 elementwise_for_matmul@1"
+DB1 = "missing_mean@1 not_summed@1 | not_summed@1"
+THREE = f"absolute@2 & missing_mean@2 & {misordered(1)}"
 
 
 def flower(rows, scale, m=400):
@@ -220,9 +225,11 @@ def flower(rows, scale, m=400):
     r = 4 * np.sin(4 * t) + rng.normal(0, 0.2, m)
     X = np.stack([r * np.sin(t), r * np.cos(t)])
     params = {
-        "W1": rng.normal(0, scale, (4, 2)), "b1": np.zeros((4, 1)),
-        "W2": rng.normal(0, scale, (1, 4)), "b2": np.zeros((1, 1)),
-    }  # fmt: skip
+        "W1": rng.normal(0, scale, (4, 2)),
+        "b1": np.zeros((4, 1)),
+        "W2": rng.normal(0, scale, (1, 4)),
+        "b2": np.zeros((1, 1)),
+    }
     if rows:
         return {name: value.T.copy() for name, value in params.items()}, X.T.copy(), y[:, None]
     return params, X, y[None]
@@ -237,31 +244,26 @@ def cases_b():
             data = flower(rows, scale)
             start = f"{way}, weights of {scale}"
             yield Case(f"B right: {start}", source, *data)
-            yield Case(f"B sign lost: {start}", edited(source, [ABSOLUTE]), *data, "absolute@2",
-                       says=("sign|absolute",))  # fmt: skip
-            yield Case(f"B all at once: {start}", edited(source, [
-                ABSOLUTE, m2, f"db2 = np.sum(dZ2, axis={s}, keepdims=True)", m1, "db1 = dZ1",
-            ]), *data, f"absolute@2 & {DW2} & missing_mean@2 & {DW1} & "
-               "missing_mean@1 not_summed@1 | not_summed@1")  # fmt: skip
-        data = flower(rows, 1)
+            lost = edited(source, [ABSOLUTE])
+            yield Case(f"B sign lost: {start}", lost, *data, "absolute@2", says=("sign|absolute",))
+            edits = [ABSOLUTE, m2, f"db2 = np.sum(dZ2, axis={s}, keepdims=True)", m1, "db1 = dZ1"]
+            truth = f"absolute@2 & {DW2} & missing_mean@2 & {DW1} & {DB1}"
+            yield Case(f"B all at once: {start}", edited(source, edits), *data, truth)
+        data, some = flower(rows, 1), ["dW1:  / m -> ", "db2:  / m -> "]
+        whole = [f"d{v}:  / m -> " for v in ("W1", "b1", "W2", "b2")]
+        order2, order1 = f"dW2 = np.dot({turned2}) / m", f"dW1 = np.dot({turned1}) / m"
+        three = [ABSOLUTE, "dW2:  / m -> ", order1]
         for what, edits, truth, says in [
             ("sigmoid' in a matrix product, dW2 for each sample", [m2], DW2, ()),
             ("sigmoid' in a matrix product, dW1 of one unit", [m1], DW1, ()),
-            ("dW2 elementwise", ["dW2 = A1 * dZ2 / m"],
-             "elementwise_for_matmul@2 | not_summed@2", ("400",)),
-            ("dW2 in the wrong order", [f"dW2 = np.dot({turned2}) / m"],
-             "transposed@2 | wrong_order@2", ("transpose|order",)),
-            ("dW1 in the wrong order", [f"dW1 = np.dot({turned1}) / m"],
-             "transposed@1 | wrong_order@1", ("transpose|order",)),
-            ("1/m on some, not on dW1 and db2", ["dW1:  / m -> ", "db2:  / m -> "],
-             "missing_mean@1 missing_mean@2", ("400",)),
-            ("1/m on none", [f"d{v}:  / m -> " for v in ("W1", "b1", "W2", "b2")],
-             everywhere("missing_mean", 2), ("400",)),
+            ("dW2 elementwise", ["dW2 = A1 * dZ2 / m"], elementwise(2), ("400",)),
+            ("dW2 in the wrong order", [order2], misordered(2), ("transpose|order",)),
+            ("dW1 in the wrong order", [order1], misordered(1), ("transpose|order",)),
+            ("1/m on some, not on dW1 and db2", some, "missing_mean@1 missing_mean@2", ("400",)),
+            ("1/m on none", whole, everywhere("missing_mean", 2), ("400",)),
             ("db1 for each sample", ["db1 = dZ1 / m"], "not_summed@1", ("400",)),
-            ("sign lost, 1/m missing in dW2, dW1 transposed",
-             [ABSOLUTE, "dW2:  / m -> ", f"dW1 = np.dot({turned1}) / m"],
-             "absolute@2 & missing_mean@2 & transposed@1 | wrong_order@1", ()),
-        ]:  # fmt: skip
+            ("sign lost, 1/m missing in dW2, dW1 transposed", three, THREE, ()),
+        ]:
             name = f"B {what}: {way}"
             yield Case(name, edited(source, edits), *data, truth, says=says)
 

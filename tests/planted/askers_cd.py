@@ -1,9 +1,11 @@
 """The other two askers: digits (here 36-8-10, and 36-10-10), and 1-3-1 for the sign of x."""
 
+import re
+
 import numpy as np
 
 from .askers_ab import SIGMOID
-from .case import Case, edited, everywhere
+from .case import Case, edited, elementwise, everywhere
 
 # -- C: how to get past the output layer; weights (out, in), uniform in [-1, 1] -------------------
 C_ROWS = (
@@ -59,48 +61,40 @@ def digits(rows, hidden, n):
     rng = np.random.default_rng(hidden)
     X, y = rng.random((n, 36)) * (rng.random((n, 36)) < 0.3), np.eye(10)[np.arange(n) % 10]
     params = {
-        "w_hidden": rng.uniform(-1, 1, (hidden, 36)), "b_hidden": rng.uniform(-1, 1, hidden),
-        "w_out": rng.uniform(-1, 1, (10, hidden)), "b_out": rng.uniform(-1, 1, 10),
-    }  # fmt: skip
+        "w_hidden": rng.uniform(-1, 1, (hidden, 36)),
+        "b_hidden": rng.uniform(-1, 1, hidden),
+        "w_out": rng.uniform(-1, 1, (10, hidden)),
+        "b_out": rng.uniform(-1, 1, 10),
+    }
     if rows:
         return params, X, y
     return {k: v if k[0] == "w" else v[:, None] for k, v in params.items()}, X.T.copy(), y.T.copy()
 
 
 def cases_c():
-    for rows, source in [(True, C_ROWS), (False, C_COLUMNS)]:
-        way = "rows" if rows else "columns"
-        reused = "dw_hidden = d_out.T @ X" if rows else "dw_hidden = d_out @ X.T"
+    again = ["d_hidden = d_out * sigmoid_prime(z_hidden)"]
+    at_h, either = ["d_hidden: (z_hidden) -> (h)"], "wrong_weights@1 | wrong_order@1"
+    both = "zero@1 zero@2 & layer_skipped@1"
+    zeros = [f'd{b} = np.zeros_like(params["{b}"])' for b in ("b_hidden", "b_out")]
+    for way, source, reused, sent, turned in [
+        ("rows", C_ROWS, "d_out.T @ X", "d_out @ w_out", "w_out -> w_out.T"),
+        ("columns", C_COLUMNS, "d_out @ X.T", "w_out.T @ d_out", "w_out.T -> w_out"),
+    ]:
+        rows, reused, turned = way == "rows", [f"dw_hidden = {reused}"], [f"d_hidden: {turned}"]
         yield Case(f"C right: {way}, one picture", source, *digits(rows, 8, 1))
         yield Case(f"C right: {way}", source, *digits(rows, 8, 12))
         for what, hidden, edits, truth in [
-            ("the output's error used again, 8 and 10 units", 8,
-             ["d_hidden = d_out * sigmoid_prime(z_hidden)"], "raised@1"),
-            ("the output's error used again, 10 units each", 10,
-             ["d_hidden = d_out * sigmoid_prime(z_hidden)"], "layer_skipped@1"),
-            ("the output's error for dW of the hidden layer", 10,
-             [reused], "layer_skipped@1"),
-            ("sent back without sigmoid'", 8,
-             ["d_hidden = d_out @ w_out" if rows else "d_hidden = w_out.T @ d_out"],
-             "derivative_missing@1"),
-            ("sent back through untransposed weights, 8 and 10 units", 8,
-             ["d_hidden: w_out -> w_out.T" if rows else "d_hidden: w_out.T -> w_out"],
-             "raised@1"),
-            ("sent back through untransposed weights, 10 units each", 10,
-             ["d_hidden: w_out -> w_out.T" if rows else "d_hidden: w_out.T -> w_out"],
-             "wrong_weights@1 | wrong_order@1"),
-            ("sent back with sigmoid'(h)", 8,
-             ["d_hidden: (z_hidden) -> (h)"], "derivative_at_activation@1"),
-            ("the biases left out", 8,
-             ['db_hidden = np.zeros_like(params["b_hidden"])',
-              'db_out = np.zeros_like(params["b_out"])'], "zero@1 zero@2 | zero"),
-            ("the biases left out, the output's error used again", 10,
-             ["d_hidden = d_out * sigmoid_prime(z_hidden)",
-              'db_hidden = np.zeros_like(params["b_hidden"])',
-              'db_out = np.zeros_like(params["b_out"])'],
-             "zero@1 zero@2 & layer_skipped@1"),
+            ("the output's error used again, 8 and 10 units", 8, again, "raised@1"),
+            ("the output's error used again, 10 units each", 10, again, "layer_skipped@1"),
+            ("the output's error for dW of the hidden layer", 10, reused, "layer_skipped@1"),
+            ("sent back without sigmoid'", 8, [f"d_hidden = {sent}"], "derivative_missing@1"),
+            ("sent back through untransposed weights, 8 and 10 units", 8, turned, "raised@1"),
+            ("sent back through untransposed weights, 10 units each", 10, turned, either),
+            ("sent back with sigmoid'(h)", 8, at_h, "derivative_at_activation@1"),
+            ("the biases left out", 8, zeros, "zero@1 zero@2 | zero"),
+            ("the biases left out, the output's error used again", 10, [*again, *zeros], both),
             ("the 2 of the square forgotten", 8, ["d_out: 2 *  -> "], everywhere("factor", 2)),
-        ]:  # fmt: skip
+        ]:
             yield Case(f"C {what}: {way}", edited(source, edits), *digits(rows, hidden, 12), truth)
 
 
@@ -201,12 +195,12 @@ def backward(params, x, y):
     return [DW1, delta1.sum(axis=SAMPLES, keepdims=True),
             DW2, delta2.sum(axis=SAMPLES, keepdims=True)]
 """
-PARTS = {  # the products of a 1-3-1 network: forward, back, and the two gradients
-    True: {"first": "x @ W1", "second": "h @ W2", "back": "delta2 @ W2.T",
-           "dW1": "x.T @ delta1", "dW2": "h.T @ delta2"},
-    False: {"first": "W1 @ x", "second": "W2 @ h", "back": "W2.T @ delta2",
-            "dW1": "delta1 @ x.T", "dW2": "delta2 @ h.T"},
-}  # fmt: skip
+# The products of a 1-3-1 network by `rows`: forward, back, and the two gradients.
+NAMES = ("first", "second", "back", "dW1", "dW2")
+PARTS = {
+    True: dict(zip(NAMES, ("x @ W1", "h @ W2", "delta2 @ W2.T", "x.T @ delta1", "h.T @ delta2"))),
+    False: dict(zip(NAMES, ("W1 @ x", "W2 @ h", "W2.T @ delta2", "delta1 @ x.T", "delta2 @ h.T"))),
+}
 
 
 def signs(rows):
@@ -239,37 +233,28 @@ def classes_source(rows, cost, error):
 
 
 def cases_d():
+    star1, star2, wrong1 = "dW1 = x * delta1", "dW2 = h * delta2", "derivative_formula@1"
+    sign1 = "delta1: sigmoid_prime(z1) -> np.exp(-z1) / (1 + np.exp(z1)) ** 2"
+    sign2 = "delta2: sigmoid_prime(z2) -> np.exp(z2) / (1 + np.exp(-z2)) ** 2"
+    both = f"{elementwise(2)} & {wrong1}"
+    minus = "delta1: sigmoid_prime(z1) -> sigmoid(z1) * (1 - sigmoid(-z1))"
     for rows, source in [(True, D_ROWS), (False, D_COLUMNS)]:
         way, data = "rows" if rows else "columns", signs(rows)
         yield Case(f"D right: {way}", source, *data)
         for what, edits, truth in [
-            ("* for the matrix product in dW2", ["dW2 = h * delta2"],
-             "elementwise_for_matmul@2 | not_summed@2"),
-            ("* for the matrix product in dW1", ["dW1 = x * delta1"],
-             "elementwise_for_matmul@1 | not_summed@1"),
-            ("* for both matrix products", ["dW2 = h * delta2", "dW1 = x * delta1"],
-             "elementwise_for_matmul@1 | not_summed@1 & elementwise_for_matmul@2 | not_summed@2"),
-            ("one sign of the third sigmoid wrong",
-             ["delta1: sigmoid_prime(z1) -> np.exp(-z1) / (1 + np.exp(z1)) ** 2"],
-             "derivative_formula@1"),
-            ("one sign of the third sigmoid wrong, at the output",
-             ["delta2: sigmoid_prime(z2) -> np.exp(z2) / (1 + np.exp(-z2)) ** 2"],
-             "derivative_formula@2"),
-            ("a sigmoid without its minus",
-             ["delta1: sigmoid_prime(z1) -> sigmoid(z1) * (1 - sigmoid(-z1))"],
-             "derivative_formula@1"),
-            ("* for dW2 and one sign of a sigmoid wrong",
-             ["dW2 = h * delta2",
-              "delta1: sigmoid_prime(z1) -> np.exp(-z1) / (1 + np.exp(z1)) ** 2"],
-             "elementwise_for_matmul@2 | not_summed@2 & derivative_formula@1"),
-        ]:  # fmt: skip
+            ("* for the matrix product in dW2", [star2], elementwise(2)),
+            ("* for the matrix product in dW1", [star1], elementwise(1)),
+            ("* for both matrix products", [star2, star1], f"{elementwise(1)} & {elementwise(2)}"),
+            ("one sign of the third sigmoid wrong", [sign1], wrong1),
+            ("one sign of the third sigmoid wrong, at the output", [sign2], "derivative_formula@2"),
+            ("a sigmoid without its minus", [minus], wrong1),
+            ("* for dW2 and one sign of a sigmoid wrong", [star2, sign1], both),
+        ]:
             yield Case(f"D {what}: {way}", edited(source, edits), *data, truth)
         parts = {
-            name: text.replace("W1", 'params["W1"]').replace("W2", 'params["W2"]')
-            .replace("h.T", "net.h.T").replace("h @", "net.h @").replace("@ h", "@ net.h")
-            if name in ("first", "second", "back") else text.replace("h.T", "net.h.T")
+            name: re.sub(r"\bh\b", "net.h", re.sub(r"\b(W\d)", r'params["\1"]', text))
             for name, text in PARTS[rows].items()
-        }  # fmt: skip
+        }
         never_reset = D_NEVER_RESET.format(**parts)
         yield Case(f"D activations never reset: {way}", never_reset, *data, "state")
         totals = source.replace("def backward", "def backward_once") + D_TOTALS
@@ -279,24 +264,25 @@ def cases_d():
 
 def classes_d(rows, way):
     axis = int(rows)
-    logs, square = (
-        "-np.sum(y * np.log(p)) / y.shape[{}]",
-        "0.5 * np.sum((p - y) ** 2) / y.shape[{}]",
-    )
-    logs, square = logs.format(1 - axis), square.format(1 - axis)
+    logs = f"-np.sum(y * np.log(p)) / y.shape[{1 - axis}]"
+    square = f"0.5 * np.sum((p - y) ** 2) / y.shape[{1 - axis}]"
     jacobian = f"p * ((p - y) - ((p - y) * p).sum(axis={axis}, keepdims=True)) / n"
     pick, one = ("[np.arange(len(y)), y]", "[y]") if rows else ("[y, np.arange(len(y))]", "[:, y]")
-    by_label = f"-np.mean(np.log(p{pick}))"
+    by_label, error_by_label = f"-np.mean(np.log(p{pick}))", f"(p - np.eye(21){one})"
     for what, cost, error, truth in [
         ("right", logs, "(p - y) / n", ""),
         ("right", square, jacobian, ""),
-        ("right", by_label, f"(p - np.eye(21){one}) / len(y)", ""),
+        ("right", by_label, f"{error_by_label} / len(y)", ""),
         ("the square's error, elementwise", logs, "(p - y) * p * (1 - p) / n", "other_loss@2"),
         ("the square's error", logs, jacobian, "other_loss@2"),
-        ("the square's error", by_label,
-         f"(p - np.eye(21){one}) * p * (1 - p) / len(y)", "other_loss@2"),
+        (
+            "the square's error",
+            by_label,
+            f"{error_by_label} * p * (1 - p) / len(y)",
+            "other_loss@2",
+        ),
         ("cross-entropy's error", square, "(p - y) / n", "other_loss@2 | derivative_missing@2"),
-    ]:  # fmt: skip
+    ]:
         labels = cost is by_label
         under = "a square" if cost is square else "a cross-entropy"
         source = classes_source(rows, cost, error)

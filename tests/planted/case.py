@@ -37,6 +37,16 @@ def everywhere(kind, depth):
     return f"{down(kind, depth)} | {kind}"
 
 
+def elementwise(layer):
+    """A weight gradient that is an elementwise product."""
+    return f"elementwise_for_matmul@{layer} | not_summed@{layer}"
+
+
+def misordered(layer):
+    """A weight gradient whose factors stand in the wrong order."""
+    return f"transposed@{layer} | wrong_order@{layer}"
+
+
 def edited(source, edits, axes=("0", "1")):
     """A source whose backward pass differs in the lines that the edits name.
 

@@ -207,10 +207,8 @@ class Net:
 
     def filled(self, text):
         at = ("np.arange(n), y", "y") if self.rows else ("y, np.arange(n)", ":, y")
-        return (
-            text.replace("A", f"a{self.depth}").replace("PICK", at[0])
-            .replace("ONE", at[1]).replace("K", str(self.widths[-1]))
-        )  # fmt: skip
+        text = text.replace("A", f"a{self.depth}").replace("PICK", at[0])
+        return text.replace("ONE", at[1]).replace("K", str(self.widths[-1]))
 
     def source(self):
         start = [*self.unpacking(), f"n = X.shape[{0 if self.rows else 1}]"]

@@ -129,63 +129,56 @@ def cases():
     pooled = {**only(params, "W1", "b1"), "W2": params["W2"][:2]}
     columns, Xc, yc = Net("3-4-2", "tanh linear", "half", **STYLES["columns"]).numbers()
     crossed = {**only(columns, "W1", "b1", "W2"), "W3": 0.5 * columns["W2"][:, :3]}
-    twice = "factor@{0} | accumulated@{0}"
-    for what, source, data, edits, truth in [
-        ("a product of units", PRODUCT, (pooled, X, y), ["dW1 = 2 * ({})"], twice.format(1)),
-        ("a product of units", PRODUCT, (pooled, X, y), ["du = np.hstack([dh, dh])"], ""),
-        ("a skip connection", SKIP, (crossed, Xc, yc),
-         ["dW3 = ({}).T"], "transposed@3 | wrong_order@3"),
-        ("a skip connection", SKIP, (crossed, Xc, yc),
-         ["d1 = d2[:1] * (1 - u ** 2)"], ""),
-        ("a skip connection", SKIP, (crossed, Xc, yc), ["db1 = d1"], "not_summed@1"),
-        ("a max pool", MAX_POOL, (pooled, X, y), ["taken = np.ones(u.shape)"], ""),
-        ("a max pool", MAX_POOL, (pooled, X, y), ["dW2 = -({})"], "sign@2"),
-        ("log cosh and a sine", LOG_COSH_SINE, (list(params.values()), X, y),
-         ["d2 = -({})"], everywhere("sign", 2)),
-        ("log cosh and a sine", LOG_COSH_SINE, (list(params.values()), X, y),
-         ["d1 = d2 @ W2.T"], "derivative_missing@1"),
-        ("log cosh and a sine", LOG_COSH_SINE, (list(params.values()), X, y),
-         ["dW1 = np.zeros_like(W1)", "dW2 = 3 * ({})"], "zero@1 factor@2"),
-        ("tied weights", TIED, ([params["W1"]], X), ["dW = d.T @ h"], ""),
-        ("tied weights", TIED, ([params["W1"]], X), ["dW = 0.5 * ({})"], "factor@1 | factor"),
-        ("units standardised over the batch", STANDARDISED, (only(params, "W1", "W2"), X, y),
-         ["d1 = d / s"], ""),
-    ]:  # fmt: skip
-        X_y = data[1:] if len(data) == 3 else (data[1], None)
-        name = f"odd: {what}; {' and '.join(edits)}"
-        yield Case(name, edited(source, edits), data[0], *X_y, truth, odd=True)
-    for what, source, data in [
-        ("a product of units", PRODUCT, (pooled, X, y)),
-        ("a skip connection in columns", SKIP, (crossed, Xc, yc)),
-        ("a max pool", MAX_POOL, (pooled, X, y)),
-        ("log cosh and a sine", LOG_COSH_SINE, (list(params.values()), X, y)),
-        ("tied weights", TIED, ([params["W1"]], X, None)),
-        ("units standardised over the batch", STANDARDISED, (only(params, "W1", "W2"), X, y)),
+    twice = "factor@1 | accumulated@1"
+    networks = {
+        "a product of units": (PRODUCT, pooled, X, y),
+        "a skip connection": (SKIP, crossed, Xc, yc),
+        "a max pool": (MAX_POOL, pooled, X, y),
+        "log cosh and a sine": (LOG_COSH_SINE, list(params.values()), X, y),
+        "tied weights": (TIED, [params["W1"]], X, None),
+        "units standardised over the batch": (STANDARDISED, only(params, "W1", "W2"), X, y),
+    }
+    for what, edits, truth in [
+        ("a product of units", ["dW1 = 2 * ({})"], twice),
+        ("a product of units", ["du = np.hstack([dh, dh])"], ""),
+        ("a skip connection", ["dW3 = ({}).T"], "transposed@3 | wrong_order@3"),
+        ("a skip connection", ["d1 = d2[:1] * (1 - u ** 2)"], ""),
+        ("a skip connection", ["db1 = d1"], "not_summed@1"),
+        ("a max pool", ["taken = np.ones(u.shape)"], ""),
+        ("a max pool", ["dW2 = -({})"], "sign@2"),
+        ("log cosh and a sine", ["d2 = -({})"], everywhere("sign", 2)),
+        ("log cosh and a sine", ["d1 = d2 @ W2.T"], "derivative_missing@1"),
+        ("log cosh and a sine", ["dW1 = np.zeros_like(W1)", "dW2 = 3 * ({})"], "zero@1 factor@2"),
+        ("tied weights", ["dW = d.T @ h"], ""),
+        ("tied weights", ["dW = 0.5 * ({})"], "factor@1 | factor"),
+        ("units standardised over the batch", ["d1 = d / s"], ""),
     ]:
+        source, *data = networks[what]
+        name = f"odd: {what}; {' and '.join(edits)}"
+        yield Case(name, edited(source, edits), *data, truth, odd=True)
+    for what, (source, *data) in networks.items():
         yield Case(f"odd but right: {what}", source, *data)
     yield from ordinary()
 
 
 def ordinary():
     """Networks as everybody's, with a gradient that no known mistake makes."""
+    noise = "dW1 = np.random.default_rng(0).normal(size=W1.shape)"
     for style, edits, truth in [
-        ("rows", ["dW1 = np.random.default_rng(0).normal(size=W1.shape)"], ""),
-        ("columns", ["dW1 = np.random.default_rng(0).normal(size=W1.shape)",
-                     "db2 = -({})"], "sign@2"),
+        ("rows", [noise], ""),
+        ("columns", [noise, "db2 = -({})"], "sign@2"),
         ("columns", ["dW2 = {} + 0.01"], ""),
         ("rows", ["db1 = dz1[0]"], "not_summed@1"),
         ("rows", ["dW2 = ({}) * np.arange(1, 5)[:, None]"], ""),
         ("rows, (out, in), list", ["dz1 = np.sqrt(np.abs({}))"], ""),
         ("columns", ["da1 = np.cos({})"], ""),
         ("rows", ["dW1 = np.full(W1.shape, np.nan)"], ""),
-    ]:  # fmt: skip
+    ]:
         net = Net("3-4-2", "tanh sigmoid", "bce", **STYLES[style])
         yield net.case(f"odd: {' and '.join(edits)}; {style}", edits, truth, odd=True)
     decay = Net("3-4-1", "tanh sigmoid", "bce", **STYLES["columns"])
-    yield decay.case(
-        "odd: a penalty that the cost has not", ["dW1 = {} + 0.1 * W1"],
-        "regularisation_factor@1 | regularisation_factor", odd=True,
-    )  # fmt: skip
+    truth, edits = "regularisation_factor@1 | regularisation_factor", ["dW1 = {} + 0.1 * W1"]
+    yield decay.case("odd: a penalty that the cost has not", edits, truth, odd=True)
     noisy = Net("3-4-1", "tanh sigmoid", "bce")
     source = noisy.source().replace(
         "\n\ndef sigmoid", "\nrng = np.random.default_rng(0)\n\ndef sigmoid"
@@ -194,8 +187,8 @@ def ordinary():
     yield Case("odd: dropout, other units each call", source, *noisy.numbers(), "state", odd=True)
     words = noisy.source()
     words = words.replace("-np.sum(y * np.log(a2)", "-np.sum(2 * y * np.log(a2)")
-    yield Case("odd: one class counts twice, the error does not know", words, *noisy.numbers(),
-               "other_loss@2", odd=True)  # fmt: skip
+    name = "odd: one class counts twice, the error does not know"
+    yield Case(name, words, *noisy.numbers(), "other_loss@2", odd=True)
 
 
 CASES = list(cases())

@@ -4,6 +4,7 @@ from .case import down, everywhere
 from .net import Net
 from .single import COLUMN_BIAS, COLUMNS, FLAT, OUT_IN, PAIRS, ROWS, SPLIT, WORDS
 
+# fmt: off
 ROWS_OF_CASES = [
     (("3-4-1", "tanh sigmoid", "bce"), ROWS,
      ["dz2:  / n -> ", "db1 = dz1"],
@@ -51,7 +52,7 @@ ROWS_OF_CASES = [
     (("3-4-2", "tanh linear", "half_mean"), COLUMNS,
      ["dz1: d_tanh(z1) -> (1 - np.tanh(z1))", "dW2 = 2 * ({})", "db2 = -({})"],
      "derivative_formula@1 & factor@2 | accumulated@2 & sign@2"),
-]  # fmt: skip
+]
 DECAYED = [
     (("3-4-1", "tanh sigmoid", "bce"), ROWS,
      ["dW1:  + lam * W1 -> ", "db2 = {} + lam * b2"],
@@ -60,14 +61,15 @@ DECAYED = [
      ["dW2:  + lam * W2 -> ", "dz1 = da1"], "regularisation_missing@2 & derivative_missing@1"),
     (("4-5-3", "tanh softmax", "ce"), OUT_IN,
      ["dW1: + lam -> + 2 * lam", "db1 = dz1"], "regularisation_factor@1 & not_summed@1"),
-]  # fmt: skip
+]
+# fmt: on
 
 
 def planted(network, style, edits, truth, **options):
     net = Net(*network, **style, **options)
     way = "rows" if net.rows else "columns"
-    return net.case(f"{len(edits)} at once: {truth.split('|')[0]} ...: {network}, {way}",
-                    edits, truth)  # fmt: skip
+    name = f"{len(edits)} at once: {truth.split('|')[0]} ...: {network}, {way}"
+    return net.case(name, edits, truth)
 
 
 CASES = [planted(*row, seed=seed) for seed, row in enumerate(ROWS_OF_CASES)]

@@ -10,6 +10,7 @@ NO_BIAS, FLAT = STYLES["rows, no bias"], STYLES["columns, flat bias"]
 COLUMN_BIAS, NO_BIAS_COLUMNS = STYLES["rows, column bias, pairs"], STYLES["columns, no bias"]
 
 # (what is wrong, (sizes, activations, loss), style, the changed lines, what is true of it)
+# fmt: off
 SCALE = [
     ("1/n missing in the output error", ("3-1", "sigmoid", "bce"), ROWS,
      ["dz1:  / n -> "], everywhere("missing_mean", 1)),
@@ -48,7 +49,7 @@ SCALE = [
     ("both arrays of a layer added up twice", ("3-1", "linear", "mse"), ROWS,
      ["after dW1: dW1 += dW1", "after db1: db1 += db1"],
      "accumulated@1 | factor@1 | accumulated | factor"),
-]  # fmt: skip
+]
 SIGNS = [
     ("y - a for a - y", ("4-3", "softmax", "ce"), OUT_IN,
      ["dz1: (a1 - y) -> (y - a1)"], everywhere("sign", 1)),
@@ -70,7 +71,7 @@ SIGNS = [
      ["dW1 = np.abs({})"], "absolute@1"),
     ("an error sent back made absolute", ("3-4-5-1", "tanh tanh linear", "half_mean"), ROWS,
      ["dz2 = np.abs({})"], "absolute@2"),
-]  # fmt: skip
+]
 SHAPES = [
     ("dW transposed", ("4-3", "softmax", "ce"), ROWS,
      ["dW1 = ({}).T"], "transposed@1 | wrong_order@1"),
@@ -108,7 +109,7 @@ SHAPES = [
     ("two dW of one shape returned for each other", ("4-4-4-1", "tanh tanh linear", "sum"),
      NO_BIAS_COLUMNS, ['return: dW1, "W2": dW2 -> dW2, "W2": dW1'],
      "swapped | swapped@1 | swapped@2 | swapped@1 swapped@2"),
-]  # fmt: skip
+]
 PRODUCTS = [
     ("f' multiplied as a matrix, batch = width", ("3-4-2", "tanh linear", "half_mean", 4), ROWS,
      ["dz1: * -> @"], "matmul_for_elementwise@1"),
@@ -145,7 +146,7 @@ PRODUCTS = [
     ("error sent back through weights transposed for nothing",
      ("2-3-3-3-1", "tanh sigmoid tanh linear", "half"), OUT_IN,
      ["da2: W3 -> W3.T"], "wrong_weights@2 | wrong_order@2"),
-]  # fmt: skip
+]
 SLOPES = [
     ("f' forgotten", ("3-4-1", "tanh sigmoid", "bce"), ROWS,
      ["dz1 = da1"], "derivative_missing@1"),
@@ -179,7 +180,7 @@ SLOPES = [
      ["dz1: (z1 > 0) -> (z1 < 0)"], "derivative_formula@1"),
     ("the derivative of another activation", ("3-4-2", "tanh sigmoid", "bce"), SPLIT,
      ["dz1: d_tanh -> d_sigmoid"], "derivative_formula@1"),
-]  # fmt: skip
+]
 PATHS = [
     ("the error jumps over layer 3", ("3-4-4-4-1", "tanh sigmoid tanh linear", "half"), ROWS,
      ["da1: dz2 -> dz3"], "layer_skipped@1"),
@@ -211,7 +212,7 @@ PATHS = [
      ["dW2: a1 -> a2"], "wrong_input@2"),
     ("dW from the layer below the last one", ("2-3-3-3-3-1",
      "tanh tanh sigmoid tanh sigmoid", "bce"), COLUMNS, ["dW4: a3 -> a2"], "wrong_input@4"),
-]  # fmt: skip
+]
 LOSS = [
     ("cross-entropy's error under a square", ("3-4-2", "tanh sigmoid", "half_mean"), ROWS,
      ["dz2 = da2"], "other_loss@2 | derivative_missing@2"),
@@ -228,7 +229,7 @@ LOSS = [
      OUT_IN, ["dz2 = ({}) * a2 * (1 - a2)"], "other_loss@2"),
     ("cross-entropy's error under a softmax and a square", ("4-5-3", "tanh softmax", "half_mean"),
      ROWS, ["dz2 = da2"], "other_loss@2 | derivative_missing@2"),
-]  # fmt: skip
+]
 DECAY = [  # the penalty, then as above
     ("half", "the penalty forgotten in one dW", ("3-4-1", "tanh sigmoid", "bce"), ROWS,
      ["dW1:  + lam * W1 -> "], "regularisation_missing@1"),
@@ -250,7 +251,7 @@ DECAY = [  # the penalty, then as above
      ["dW1: lam / n -> lam"], "regularisation_factor@1 | regularisation_factor"),
     ("half", "the penalty with a minus", ("3-1", "linear", "half_mean"), COLUMNS,
      ["dW1: + lam -> - lam"], "regularisation_factor@1 | regularisation_factor"),
-]  # fmt: skip
+]
 WRITES = [
     ("weights updated in place after use", ("3-4-1", "tanh sigmoid", "bce"), ROWS,
      ["after dW1: W1 -= 0.1 * dW1"], "mutates | mutates@1"),
@@ -261,7 +262,8 @@ WRITES = [
     ("weights updated in place before use", ("3-4-5-1", "tanh tanh linear", "half"), OUT_IN,
      ["after dW2: W2 -= 0.1 * dW2"],
      "mutates | mutates@2 | mutates@1 & updated_weights@1"),
-]  # fmt: skip
+]
+# fmt: on
 
 
 def planted(what, network, style, edits, truth, seed, **options):

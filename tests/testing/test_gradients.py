@@ -129,10 +129,15 @@ class Spoilt(nn.Dense):
             return dx, {"b": updates["b"]}
         W = updates["W"]
         changed = {
-            "factor": 2 * W, "sign": -W, "absolute": abs(W), "transposed": W.T, "zero": 0 * W,
+            "factor": 2 * W,
+            "sign": -W,
+            "absolute": abs(W),
+            "transposed": W.T,
+            "zero": 0 * W,
             "unknown": W + np.cos(np.arange(W.size)).reshape(W.shape),
-            "regularisation_factor": W + 0.01 * params["W"], "other": W * n,
-        }  # fmt: skip
+            "regularisation_factor": W + 0.01 * params["W"],
+            "other": W * n,
+        }
         return dx, updates | {"W": changed[self.change]}
 
 
