@@ -20,7 +20,7 @@ def main(wanted=""):
             try:
                 word, report = verdict(case)
                 got = " ".join(f"{m.kind}@{m.layer}" for m in report.mistakes)
-                got = f"{'ok' if report.ok else 'not ok'}; {got}"
+                got = f"{'not ' * (not report.ok)}ok; {got}"
             except Exception:  # what the checker raises is a miss like any other
                 word, got = "wrong", f"raised {traceback.format_exc().splitlines()[-1]}"
             here.append((case, word))

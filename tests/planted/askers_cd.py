@@ -288,7 +288,8 @@ def classes_d(rows, way):
         source = classes_source(rows, cost, error)
         if labels:
             source = source.replace(f"    n = y.shape[{1 - axis}]\n", "")
-        name = f"D 21 {'labels' if labels else 'classes'}, {what} under {under}"
+        targets = "labels" if labels else "classes"
+        name = f"D 21 {targets}, {what} under {under}"
         yield Case(f"{name}: {way}", source, *sine_classes(rows, labels), truth)
 
 

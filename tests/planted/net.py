@@ -98,6 +98,15 @@ class Net:
         return len(self.widths) - 1
 
     @property
+    def way(self):
+        return "rows" if self.rows else "columns"
+
+    @property
+    def axis(self):
+        """The axis of the samples."""
+        return 0 if self.rows else 1
+
+    @property
     def layers(self):
         return range(1, self.depth + 1)
 
@@ -112,9 +121,10 @@ class Net:
         """The key of a parameter in a dict."""
         if self.form != "words":
             return name
-        k, numbered = int(name[1:]), self.depth > 2
-        where = "out" if k == self.depth else f"hidden{k if numbered else ''}"
-        return f"{name[0].lower()}_{where}"
+        k, letter = int(name[1:]), name[0].lower()
+        if k == self.depth:
+            return f"{letter}_out"
+        return f"{letter}_hidden{k}" if self.depth > 2 else f"{letter}_hidden"
 
     def gathered(self, names, values):
         """Values in the form of the parameters: of arrays, or (for the text) of names."""
@@ -141,7 +151,9 @@ class Net:
             (False, True): f"{W}.T @ {a}",
         }[self.rows, self.io]
         turned = {(True, "n1"): ".T", (False, "1n"): ".T", (False, "n"): "[:, None]"}
-        return text + (f" + b{k}{turned.get((self.rows, self.bias), '')}" if self.bias else "")
+        if self.bias:
+            text += f" + b{k}{turned.get((self.rows, self.bias), '')}"
+        return text
 
     def a(self, k):
         return f"a{k}" if k else "X"
@@ -186,12 +198,11 @@ class Net:
         }[self.rows, self.io]
         decay = f" + {PENALTIES[self.l2][1]}".replace("W", f"W{k}") if self.l2 else ""
         yield f"dW{k} = {product}{tail}{decay}"
-        axis = 0 if self.rows else 1
         if self.bias == "n":
-            yield f"db{k} = {dz}.sum(axis={axis}){tail}"
+            yield f"db{k} = {dz}.sum(axis={self.axis}){tail}"
         elif self.bias:
             turned = ".T" if self.rows == (self.bias == "n1") else ""
-            yield f"db{k} = {dz}.sum(axis={axis}, keepdims=True){turned}{tail}"
+            yield f"db{k} = {dz}.sum(axis={self.axis}, keepdims=True){turned}{tail}"
 
     def sent_back(self, k):
         """The lines from the error of layer k + 1 to that of layer k."""
@@ -211,7 +222,7 @@ class Net:
         return text.replace("ONE", at[1]).replace("K", str(self.widths[-1]))
 
     def source(self):
-        start = [*self.unpacking(), f"n = X.shape[{0 if self.rows else 1}]"]
+        start = [*self.unpacking(), f"n = X.shape[{self.axis}]"]
         start += ["lam = 0.3"] if self.l2 else []
         start += list(self.passing())
         cost = self.filled(LOSSES[self.loss][0])
@@ -231,7 +242,7 @@ class Net:
         else:
             text = str(grads).replace("'", "")
         return (
-            HELPERS.replace("UNITS", "1" if self.rows else "0")
+            HELPERS.replace("UNITS", str(1 - self.axis))
             + function("forward", [*start, f"cost = {cost}", answer])
             + function("backward", [*start, *back, f"return {text}"])
         )
@@ -260,7 +271,7 @@ class Net:
 
     def case(self, name, edits=(), truth="", **options):
         """The case of this network with these lines changed."""
-        axes = ("0", "1") if self.rows else ("1", "0")
+        axes = str(self.axis), str(1 - self.axis)
         return Case(name, edited(self.source(), edits, axes), *self.numbers(), truth, **options)
 
 

@@ -67,8 +67,7 @@ DECAYED = [
 
 def planted(network, style, edits, truth, **options):
     net = Net(*network, **style, **options)
-    way = "rows" if net.rows else "columns"
-    name = f"{len(edits)} at once: {truth.split('|')[0]} ...: {network}, {way}"
+    name = f"{len(edits)} at once: {truth.split('|')[0]} ...: {network}, {net.way}"
     return net.case(name, edits, truth)
 
 

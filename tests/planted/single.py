@@ -269,7 +269,7 @@ WRITES = [
 def planted(what, network, style, edits, truth, seed, **options):
     sizes, acts, loss, *batch = network
     net = Net(sizes, acts, loss, **style, **options, n=batch[0] if batch else 7, seed=seed)
-    name = f"{what}: {sizes} {loss}, {'rows' if net.rows else 'columns'}"
+    name = f"{what}: {sizes} {loss}, {net.way}"
     return net.case(name, edits, truth)
 
 
