@@ -2,6 +2,9 @@
 
 Every function takes host arrays, returns the Figure and, given a path, saves it there in the format
 of the suffix (PNG without one). No pyplot: nothing stays open and no display is needed.
+
+scikit-learn's Displays were tried: they import pyplot, shade counts or write shares, but not both,
+draw several outputs in one colour, and want an estimator where `plot_boundary` takes a function.
 """
 
 import os
@@ -28,9 +31,11 @@ def plot_history(history, *, path=None):
     """
     validation, score = history.get("validation_loss"), history.get("validation_score")
     rate = history.get("learning_rate")
-    unit = "iteration" if rate is not None and not len(rate) else "epoch"
-    rate = rate if rate and min(rate) < max(rate) else None
-    n_panels = 1 + bool(score) + bool(rate)
+    unit = "epoch"
+    if rate is not None and not len(rate):
+        unit = "iteration"
+    changes = bool(rate) and min(rate) < max(rate)
+    n_panels = 1 + bool(score) + changes
     figure = _figure(4.8 * n_panels, 3.6)
     axes = figure.subplots(1, n_panels, squeeze=False)[0]
     _curve(axes[0], history["loss"], BLUE, "training", unit)
@@ -41,7 +46,7 @@ def plot_history(history, *, path=None):
     if score:
         _curve(axes[1], score, ORANGE, "validation", unit)
         axes[1].set_ylabel("validation score")
-    if rate:
+    if changes:
         _curve(axes[-1], rate, GREY, "learning rate", unit)
         axes[-1].set(ylabel="learning rate", ylim=(0, None))
     return _finish(figure, path)
@@ -64,7 +69,9 @@ def plot_confusion(y_true, y_pred, *, labels=None, path=None):
     from sklearn.utils.multiclass import unique_labels
 
     counts = confusion_matrix(y_true, y_pred, labels=labels)
-    names = [str(name) for name in (unique_labels(y_true, y_pred) if labels is None else labels)]
+    if labels is None:
+        labels = unique_labels(y_true, y_pred)
+    names = [str(name) for name in labels]
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(max(3.8, 1.4 + 0.36 * len(names)), 14.0)
     figure = _figure(side + 0.8, side)
@@ -74,10 +81,14 @@ def plot_confusion(y_true, y_pred, *, labels=None, path=None):
     room = 72 * (side - 1.4) / len(names)  # points per cell
     size = min(10, 1.5 * room / len(str(counts.max())))
     for (i, j), n in np.ndenumerate(counts):
-        color = "0.75" if n == 0 else "white" if share[i, j] > 0.5 else "black"
+        color = "black"
+        if n == 0:
+            color = "0.75"
+        elif share[i, j] > 0.5:
+            color = "white"
         axes.text(j, i, str(n), ha="center", va="center", color=color, fontsize=size)
-    tilt = 90 if 7 * max(map(len, names)) > room else 0
-    axes.set_xticks(range(len(names)), names, rotation=tilt)
+    long = 7 * max(map(len, names)) > room
+    axes.set_xticks(range(len(names)), names, rotation=90 * long)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="predicted class", ylabel="true class")
     right, total = np.trace(counts), counts.sum()
@@ -173,8 +184,8 @@ def plot_curves(x, curves, *, xlabel="", ylabel="", path=None):
     figure = _figure(6.0, 3.6)
     axes = figure.subplots()
     colors = [GREY, BLUE, ORANGE, *(f"C{k}" for k in range(2, len(curves)))]
-    for (label, values), color in zip(curves.items(), colors):
-        look = {"lw": 2.2, "alpha": 0.55} if color == GREY else {"lw": 1.6}
+    looks = [{"lw": 2.2, "alpha": 0.55}, *[{"lw": 1.6}] * len(curves)]
+    for (label, values), color, look in zip(curves.items(), colors, looks):
         axes.plot(x, values, color=color, **look)[0].set_label(label)
     axes.legend(frameon=False)
     axes.set(xlabel=xlabel, ylabel=ylabel)
@@ -221,7 +232,7 @@ def _figure(width, height):
 def _curve(axes, values, color, label, unit):
     """One curve against epochs 1, 2, ...; few epochs get dots, so that a single one shows."""
     epochs = range(1, len(values) + 1)
-    dots = "o" if len(values) < 4 else None
+    dots = "o" * (len(values) < 4)
     axes.plot(epochs, values, color=color, lw=1.8, marker=dots, label=label)
     axes.set_xlabel(unit)
     axes.xaxis.get_major_locator().set_params(integer=True)

@@ -40,6 +40,11 @@ ESCAPES = str.maketrans(
 )
 
 
+def number_of(path) -> str:
+    """Return the number of a layer, counted from 1: "2", or "2.1" within a network in a network."""
+    return ".".join(str(part + 1) if isinstance(part, int) else part for part in path)
+
+
 class Term(NamedTuple):
     """An array in an equation: ``Term("W", "2", (3, 1), gradient=True)`` is dW2."""
 
@@ -58,10 +63,18 @@ class Term(NamedTuple):
     def latex(self, turned):
         """Return the symbol over its shape; `turned`: the mark of a transpose."""
         name = self.letters.translate(ESCAPES)
-        name = name if len(self.letters) == 1 else rf"\mathit{{{name}}}"
+        if len(self.letters) > 1:
+            name = rf"\mathit{{{name}}}"
         name += f"_{{{self.number.translate(ESCAPES)}}}" * bool(self.number)
         name = r"\mathrm{d}" * self.gradient + name + turned
-        return rf"\underset{{{self.written_shape()}{turned}}}{{{name}}}" if self.shape else name
+        if not self.shape:
+            return name
+        return rf"\underset{{{self.written_shape()}{turned}}}{{{name}}}"
+
+    @property
+    def transposed(self):
+        """The term of the transpose."""
+        return self._replace(shape=self.shape[::-1])
 
 
 @dataclass
@@ -108,8 +121,9 @@ class Equation:
         text = ""
         for before, item, turned in self._items():
             text += re.sub(r" @ |, (?!axis)", " ", "".join(re.findall(JOINTS, before)))
-            text += item.written_shape() + turned if isinstance(item, Term) else ""
-        return f"{text} -> {self.left.written_shape()}" if self.left.shape else ""
+            if isinstance(item, Term):
+                text += item.written_shape() + turned
+        return f"{text} -> {self.left.written_shape()}" * bool(self.left.shape)
 
     @property
     def latex(self):
@@ -118,7 +132,7 @@ class Equation:
         for before, item, turned in self._items():
             text += re.sub(SIGNS, lambda sign: LATEX[sign[0]], before)
             if isinstance(item, Term):
-                text += item.latex(r"^{\top}" if turned else "")
+                text += item.latex(turned.replace("^T", r"^{\top}"))
             elif item:
                 text += rf"\text{{{item.translate(ESCAPES)}}}"
         return text
@@ -127,9 +141,9 @@ class Equation:
     def columns(self):
         """The same with samples in columns: every array is the transpose of ours."""
         template = re.sub(r"(\S+) @ (\S+)", r"\2 @ \1", self.template).replace("axis=0", "axis=1")
-        turn = lambda a: a._replace(shape=a.shape[::-1]) if isinstance(a, Term) else a
-        names = {role: turn(name) for role, name in self.names.items()}
-        return replace(self, left=turn(self.left), template=template, names=names)
+        terms = {role: a.transposed for role, a in self.names.items() if isinstance(a, Term)}
+        names = self.names | terms
+        return replace(self, left=self.left.transposed, template=template, names=names)
 
     def _items(self):
         """Yield what stands before a name, the name, and ^T where it is transposed."""

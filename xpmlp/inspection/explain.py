@@ -1,6 +1,7 @@
 """One training step looked into: equations with live shapes, norms, dead units, updates."""
 
 from dataclasses import dataclass
+from itertools import chain
 from numbers import Integral, Real
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..randomness import stream
 from ..training import Step
 from ..training.inputs import checked_inputs, loss_and_targets, network_loss, starting_params
 from ..training.plan import make_plan, to_device
-from .equations import ESCAPES, Equation
+from .equations import ESCAPES, Equation, number_of
 from .models import step_of
 from .page import fragment, page
 from .pictures import html_parts
@@ -84,18 +85,18 @@ class Explanation:
     @property
     def remarks(self):
         """Sentences on how to read the numbers."""
-        penalty = (
-            f"The L2 penalty alpha / 2n |W|^2 is {self.penalty:.4g}; it adds alpha / n W to dW in "
-            "the table of parameters."
-        )
-        return [
+        found = [
             f"Samples stand in {self.orientation}, n of them. dZ is the gradient of L with respect "
             "to Z; rms is the norm per element.",
             "A dead unit's activation passes no gradient for any of the samples. update / value: "
             "the norm of the first update over that of the parameter.",
-            *([penalty] if self.penalty else []),
-            *self.notes,
         ]
+        if self.penalty:
+            found.append(
+                f"The L2 penalty alpha / 2n |W|^2 is {self.penalty:.4g}; it adds alpha / n W to dW "
+                "in the table of parameters."
+            )
+        return [*found, *self.notes]
 
     @property
     def parameter_rows(self):
@@ -106,7 +107,9 @@ class Explanation:
             sizes = [_norm(p.value), _norm(p.gradient)]
             cells = (f"{n:.3g}" for size in sizes for n in (size, size / np.sqrt(p.value.size)))
             shape = f"({','.join(map(str, p.value.shape))})"
-            ratio = "-" if p.ratio is None else f"{p.ratio:.3g}"
+            ratio = "-"
+            if p.ratio is not None:
+                ratio = f"{p.ratio:.3g}"
             rows.append((p.name, shape, *cells, ratio))
         return rows
 
@@ -134,9 +137,20 @@ class Explanation:
 
 
 def explain_step(
-    network, loss, params, x, y, *, rule, lr, alpha=0.0, weight_decay=None, seed=0,
-    orientation="rows", notes=(),
-):  # fmt: skip
+    network,
+    loss,
+    params,
+    x,
+    y,
+    *,
+    rule,
+    lr,
+    alpha=0.0,
+    weight_decay=None,
+    seed=0,
+    orientation="rows",
+    notes=(),
+):
     """Run one training step on all rows of x and y, and return its `Explanation`.
 
     params: nested dicts of arrays beside x, left as they are; x: (n, D) and y: (n, C) as the step
@@ -146,7 +160,7 @@ def explain_step(
     if orientation not in ("rows", "columns"):
         raise ValueError(f"orientation must be 'rows' or 'columns', got {orientation!r}.")
     if weight_decay is None:
-        weight_decay = rule.weight_decay if rule else 0.0
+        weight_decay = getattr(rule, "weight_decay", 0.0)
     engine, xp, n = engine_for(x), namespace(x), x.shape[0]
     dtype = str(x.dtype).rpartition(".")[2]
     layout = Layout.of(network, params, contiguous=engine.contiguous)
@@ -154,19 +168,25 @@ def explain_step(
     buffers = {leaf.name: store.pop(leaf.name) for leaf in layout.leaves if not leaf.group.trained}
     trace = Trace(xp)
     step = Step(
-        trace.network(network), trace.loss(loss), rule or make_rule("sgd"), layout, n, dtype,
-        penalised=alpha > 0, decoupled=weight_decay > 0,
-    )  # fmt: skip
-    plan = make_plan(
-        step.rule, np.arange(n), batch_size=n, lr=lr, seed=seed, alpha=alpha,
-        weight_decay=weight_decay,
-    )  # fmt: skip
+        trace.network(network),
+        trace.loss(loss),
+        rule or make_rule("sgd"),
+        layout,
+        n,
+        dtype,
+        penalised=alpha > 0,
+        decoupled=weight_decay > 0,
+    )
+    rates = {"lr": lr, "alpha": alpha, "weight_decay": weight_decay}
+    plan = make_plan(step.rule, np.arange(n), batch_size=n, seed=seed, **rates)
     batch = gather((x, y), to_device(plan, x, dtype).at(0), xp=xp)
 
     def run(store, buffers, state, batch):
         trace.name(batch.x, "X")
         value, grads, _ = step.gradient(store, buffers, batch, xp=xp, kernels=engine.kernels)
         penalty, grads = step.penalise(grads, store, batch.hyper, xp=xp)
+        if penalty is None:
+            penalty = xp.zeros_like(value)
         full = {k: xp.asarray(g, copy=True) for k, g in grads.items()}  # the update takes `grads`
         new, _ = step.update(grads, state, store, batch.hyper, xp=xp)
         unpacked = (layout.unpack(a | buffers, xp=xp) for a in (full, new))
@@ -176,34 +196,42 @@ def explain_step(
         store, buffers, init_state(step.rule, store, xp=xp), batch
     )
     trace.finish([float(to_host(a)) for a in values])
-    columns = orientation == "columns"
-    for lines in (trace.loss_lines, *(a for b in trace.layers for a in (b.forward, b.backward))):
-        lines[:] = [line.columns for line in lines] if columns else lines
-    found = _parameter_notes(network, params, grads, new, ratios=bool(rule), columns=columns)
-    where = location_of(x)
-    title = (
-        f"One step of {type(rule).__name__ if rule else 'lbfgs'} on {n:,} rows of {x.shape[1]:,} "
-        f"features, {loss.name}, {dtype} on {where.library} {where.device}"
-    )
+    columns, name, where = orientation == "columns", "lbfgs", location_of(x)
+    if columns:
+        pairs = ((notes.forward, notes.backward) for notes in trace.layers)
+        for lines in (trace.loss_lines, *chain.from_iterable(pairs)):
+            lines[:] = [line.columns for line in lines]
+    if rule:
+        name = type(rule).__name__
     return Explanation(
-        title, tuple(trace.layers), tuple(trace.loss_lines), tuple(found),
-        float(to_host(loss_value)), 0.0 if penalty is None else float(to_host(penalty)),
-        orientation, tuple(notes),
-    )  # fmt: skip
+        title=(
+            f"One step of {name} on {n:,} rows of {x.shape[1]:,} features, {loss.name}, {dtype} on "
+            f"{where.library} {where.device}"
+        ),
+        layers=tuple(trace.layers),
+        loss_lines=tuple(trace.loss_lines),
+        parameters=_parameter_notes(network, params, grads, new, bool(rule), columns),
+        loss=float(to_host(loss_value)),
+        penalty=float(to_host(penalty)),
+        orientation=orientation,
+        notes=tuple(notes),
+    )
 
 
-def _parameter_notes(network, params, grads, new, *, ratios, columns):
+def _parameter_notes(network, params, grads, new, ratios, columns):
     """Return the notes of every trained parameter: value, gradient, share moved by the update."""
     old, grads, new = (map_params(to_host, tree) for tree in (params, grads, new))
     found = []
-    for path, group, a in walk(network, old):
-        if group.trained:
-            number = ".".join(str(p + 1) if isinstance(p, int) else p for p in path[:-1])
-            size, change = _norm(a), _norm(get(new, path).astype(np.float64) - a)
-            ratio = change / size if ratios and size > 0 else None
-            value, gradient = (b.T if columns else b for b in (a, get(grads, path)))
-            found.append(ParameterNotes(number, path[-1] + number, value, gradient, ratio))
-    return found
+    for path, group, value in walk(network, old):
+        if not group.trained:
+            continue
+        number, gradient, ratio, size = number_of(path[:-1]), get(grads, path), None, _norm(value)
+        if ratios and size > 0:
+            ratio = _norm(get(new, path).astype(np.float64) - value) / size
+        if columns:
+            value, gradient = value.T, gradient.T
+        found.append(ParameterNotes(number, path[-1] + number, value, gradient, ratio))
+    return tuple(found)
 
 
 def explain(

@@ -47,14 +47,21 @@ def page(title: str, *parts: str) -> str:
 
 def fragment(*parts: str) -> Html:
     """Return the parts with their style, as a notebook shows them."""
-    body = "\n".join(p if isinstance(p, Html) else tag("p", p) for p in parts)
+    body = "\n".join(_html(part, "<p>{}</p>") for part in parts)
     return Html(f'<div class="xpmlp"><style>{STYLE}</style>\n{body}\n</div>')
 
 
 def tag(name: str, text: str, kind: str = "") -> Html:
     """Return an element around text, with a class."""
-    inner = text if isinstance(text, Html) else escape(str(text))
-    return Html(f"<{name}{f' class={kind!r}' if kind else ''}>{inner}</{name}>")
+    attribute = f" class={kind!r}" * bool(kind)
+    return Html(f"<{name}{attribute}>{_html(text)}</{name}>")
+
+
+def _html(text, around="{}") -> Html:
+    """Return HTML as it is, other text escaped and put into what stands around it."""
+    if isinstance(text, Html):
+        return text
+    return Html(around.format(escape(str(text))))
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable], *, numbers: Iterable[int] = ()) -> Html:
@@ -62,7 +69,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable], *, numbers: Iterable[in
     right = set(numbers)
 
     def row(cells, name):
-        cells = (tag(name, cell, "n" if i in right else "") for i, cell in enumerate(cells))
+        cells = (tag(name, cell, "n" * (i in right)) for i, cell in enumerate(cells))
         return f"<tr>{''.join(cells)}</tr>"
 
     body = "\n".join(row(cells, "td") for cells in rows)

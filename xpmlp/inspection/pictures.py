@@ -45,8 +45,9 @@ def _equations(explanation):
     for heading, lines, notes in sections:
         rows.append((tag("strong", heading), "", "", ""))
         for line in lines:
-            norm, size = f"{line.norm:.3g}" if line.shapes else f"{line.norm:.6g}", ""
+            norm, size = f"{line.norm:.6g}", ""
             if line.shapes:
+                norm = f"{line.norm:.3g}"
                 size = bar(line.rms / (most[line.left.gradient] or 1.0), f"{line.rms:.3g}")
             rows.append((tag("code", line.formula), tag("code", line.shapes), norm, size))
         if notes and notes.units:
@@ -61,19 +62,21 @@ def _map(name, a):
     for axis, n in enumerate(a.shape):
         starts = np.unique(np.linspace(0, n, CELLS, endpoint=False).astype(int))
         sums, sizes = np.add.reduceat(cells, starts, axis=axis), np.diff([*starts, n])
-        cells = sums / (sizes[:, None] if axis == 0 else sizes)
+        cells = sums / np.expand_dims(sizes, 1 - axis)
     (rows, columns), most = cells.shape, np.abs(cells).max()
+    w = h = min(16, 240 // max(rows, columns))
     numbers = max(rows, columns) <= 10 and a.size <= 64
-    w, h = (62, 22) if numbers else (min(16, 240 // max(rows, columns)),) * 2
+    if numbers:
+        w, h = 62, 22
     levels = (np.sign(cells) * np.ceil(LEVELS * np.abs(cells) / (most or 1.0))).astype(int)
     shapes = []
     for level in sorted({*levels.ravel().tolist()} - {0}):
         at = "".join(f"M{w * j} {h * i}h{w}v{h}h-{w}z" for i, j in np.argwhere(levels == level))
-        kind, strength = "up" if level > 0 else "down", 0.75 * abs(level) / LEVELS
+        kind, strength = ("down", "up")[level > 0], 0.75 * abs(level) / LEVELS
         shapes.append(f"<path class='{kind}' fill-opacity='{strength:.3g}' d='{at}'/>")
-    for i, j in np.ndindex(rows, columns) if numbers else ():
-        x, y = w * j + w // 2, h * i + h // 2
-        shapes.append(f"<text x='{x}' y='{y}'>{cells[i, j]:.2g}</text>")
+    if numbers:
+        for (i, j), cell in np.ndenumerate(cells):
+            shapes.append(f"<text x='{w * j + w // 2}' y='{h * i + h // 2}'>{cell:.2g}</text>")
     caption = escape(f"{name} ({','.join(map(str, a.shape))}), largest {np.abs(a).max():.3g}")
     return (
         f"<figure><figcaption>{caption}</figcaption><svg width='{w * columns}' "

@@ -79,20 +79,24 @@ class TrainingPlan:
     @property
     def fits(self):
         """Whether that is less than what is free."""
-        return None if self.free is None else self.total <= self.free
+        if self.free is None:
+            return None
+        return self.total <= self.free
 
     def __repr__(self):
         rows: list = [("layer", "output", "parameters", "forward", "with backward", "activations")]
         sums = (sum(column) for column in zip(*(c[2:] for c in self.layers)))
         for c in (*self.layers, LayerCost("a batch", (), *sums)):
-            output = f"({', '.join(map(str, c.output))})" if c.output else ""
+            output = f"({', '.join(map(str, c.output))})" * bool(c.output)
             flops = (f"{scaled(c.forward)}FLOP", f"{scaled(c.total)}FLOP")
             rows.append((c.name, output, f"{c.parameters:,}", *flops, f"{scaled(c.activations)}B"))
         memory = ", ".join(f"{name} {scaled(n)}B" for name, n in self.memory.items())
         verdict = "; the device does not say what is free."
         if self.free is not None:
-            gap = f"does not fit by {scaled(self.total - self.free)}B"
-            verdict = f" of {scaled(self.free)}B free: {'fits' if self.fits else gap}."
+            fits = "fits"
+            if not self.fits:
+                fits = f"does not fit by {scaled(self.total - self.free)}B"
+            verdict = f" of {scaled(self.free)}B free: {fits}."
         rows += ["", f"Memory: {memory}.", f"Total: {scaled(self.total)}B{verdict}", READING]
         return "\n".join(aligned([self.title, "", *rows, *(f"Note: {a}" for a in self.notes)]))
 
@@ -103,31 +107,33 @@ def plan_training(network, X, *, dtype, rule, batch_size, like, notes=()):
     rule: an update rule, or None for lbfgs; like: an array on the device that trains.
     """
     (n, d), size = shape_of(X), np.dtype(dtype).itemsize
-    most = at_once(d) if hasattr(X, "tocsr") else n  # of a sparse X so many rows are dense
-    rows = min(batch_size if rule else most, n)
-    held = (
-        is_array(X)
-        and location_of(X) == location_of(like)
-        and str(X.dtype).rpartition(".")[2] == dtype
-    )
+    where, most = location_of(like), n
+    if hasattr(X, "tocsr"):
+        most = at_once(d)  # so many rows are dense
+    if rule:
+        rows = min(batch_size, n)
+        state, name, batches = len(rule.slots) * size, type(rule).__name__, f"batches of {rows:,}"
+    else:
+        rows = min(most, n)
+        state, name, batches = 8 * LBFGS_VECTORS, "L-BFGS on the host", "all in one batch"
+    copied = d * min(n, max(rows, most))
+    if is_array(X) and location_of(X) == where and str(X.dtype).rpartition(".")[2] == dtype:
+        copied = 0
     layers: list[LayerCost] = []
     n_out = _costs(network, d, rows, size, "", layers)
     if not any(c.parameters for c in layers):
         raise ValueError("the network has no parameters to train: give it a Dense layer.")
     n_params = sum(c.parameters for c in layers)
-    state = len(rule.slots) * n_params * size if rule else 8 * LBFGS_VECTORS * n_params
     widest = max(c.output[1] for c in layers)
     memory = {
         # The last are the order and the weights.
-        "data": size * (n * n_out + (0 if held else d * min(n, max(rows, most)))) + 12 * n,
+        "data": size * (n * n_out + copied) + 12 * n,
         "parameters": n_params * size,
         "gradients": 3 * n_params * size,  # a layer's, packed, and the update's work
-        type(rule).__name__ if rule else "L-BFGS on the host": state,
+        name: state * n_params,
         # The batch, its activations, and two gradients on their way back.
         "activations": rows * (d + 2 * widest) * size + sum(c.activations for c in layers),
     }
-    where = location_of(like)
-    batches = f"batches of {rows:,}" if rule else "all in one batch"
     title = f"{n:,} rows of {d:,} features, {batches}, {dtype} on {where.library} {where.device}"
     return TrainingPlan(title, tuple(layers), memory, free_memory(like), tuple(notes))
 
@@ -174,7 +180,9 @@ def plan(network_or_model, X, y=None, *, loss=None, solver="adam", batch_size=No
     notes = []
     if d > n and y is None:
         notes = [f"X is {(n, d)}, wider than long; if its samples stand in columns, pass X.T."]
-    like = X[:0, ...] if is_array(X) else np.empty((0, 1))
+    like = np.empty((0, 1))
+    if is_array(X):
+        like = X[:0, ...]
     found = costs(network_or_model, X, dtype=float_dtype(like, dtype), like=like, notes=notes)
     n_out = found.layers[-1].output[1]
     network_loss(loss or "squared_error", n_out)
@@ -209,10 +217,10 @@ def _costs(network, n_in, rows, size, number, layers):
         n_params, products, n_out = _parameters(layer, n_in)
         forward = 2 * rows * products
         first = not any(c.parameters for c in layers)  # nobody reads its dX
-        kept = 2 if isinstance(layer, Dense | Dropout) else 1
+        kept = 1 + isinstance(layer, Dense | Dropout)
         kept -= isinstance(layer, Dense) and layer.activation == "identity"
-        name, kept = f"{here} {describe(layer, n_in)}", rows * n_out * size * kept
-        cost = forward, forward * (2 if first else 3), kept
+        cost = forward, forward * (3 - first), rows * n_out * size * kept
+        name = f"{here} {describe(layer, n_in)}"
         layers.append(LayerCost(name, (rows, n_out), n_params, *cost))
         n_in = n_out
     return n_in

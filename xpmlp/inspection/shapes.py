@@ -8,7 +8,7 @@ from ..errors import ShapeError
 def shape_of(a):
     """Return the shape of an array, a table or nested lists."""
     try:
-        return tuple(int(n) for n in (a.shape if hasattr(a, "shape") else np.shape(a)))
+        return tuple(int(n) for n in np.shape(a))
     except (TypeError, ValueError) as error:
         raise ShapeError(
             f"a {type(a).__name__} of uneven rows has no shape: pass an array of (n_samples, ...)."
@@ -25,7 +25,7 @@ def check_shapes(X, y=None, n_features=None):
     ShapeError
         The message says which index, reshape or transpose was probably meant.
     """
-    x, y = shape_of(X), None if y is None else shape_of(y)
+    x = shape_of(X)
     if len(x) != 2 or not all(x):
         meant = "."
         if len(x) == 1:
@@ -37,17 +37,20 @@ def check_shapes(X, y=None, n_features=None):
         )
     n, d = x
     if n_features not in (None, d):
-        turned = "; its samples seem to stand in columns, did you mean X.T?"
-        meant = turned if n == n_features else "."
+        meant = "."
+        if n == n_features:
+            meant = "; its samples seem to stand in columns, did you mean X.T?"
         raise ShapeError(f"X is {x}, the network takes (n_samples, {n_features}){meant}")
-    if y is None or y[:1] == (n,):
+    if y is None or shape_of(y)[:1] == (n,):
         return
+    y = shape_of(y)
     if d in (y[:1] + y[-1:]) and d != n:
-        meant = "X.T and y.T" if y[0] != d else "X.T"
+        both = " and y.T" * (y[0] != d)
         raise ShapeError(
-            f"X is {x} and y is {y}: samples seem to stand in columns, did you mean {meant}?"
+            f"X is {x} and y is {y}: samples seem to stand in columns, did you mean X.T{both}?"
         )
+    if y == (1, n):
+        raise ShapeError(f"y is {y}, X has {n} samples; did you mean y[0]?")
     if len(y) == 2 and y[1] == n:
-        meant = "y[0]" if y[0] == 1 else "y.T"
-        raise ShapeError(f"y is {y}, X has {n} samples; did you mean {meant}?")
+        raise ShapeError(f"y is {y}, X has {n} samples; did you mean y.T?")
     raise ShapeError(f"y is {y or 'a single number'}, X is {x}: pass a row of y for each row of X.")

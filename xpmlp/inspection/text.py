@@ -1,6 +1,7 @@
 """Tables and explanations as text that fits a terminal."""
 
 from textwrap import wrap
+from typing import Any
 
 WIDTH = 100  # columns
 
@@ -20,22 +21,26 @@ def aligned(rows):
         cells = list(row)
         for i in (0, 1):
             if len(cells[i]) > wide[i]:
-                indent = "      " if i else ""
-                yield from wrap(cells[i], WIDTH, initial_indent=indent, subsequent_indent="      ")
+                indent = " " * 6
+                yield from wrap(
+                    cells[i], WIDTH, initial_indent=i * indent, subsequent_indent=indent
+                )
                 cells[i] = ""
-        aligned = (f"{a:{'<' if i < 2 else '>'}{n}}" for i, (a, n) in enumerate(zip(cells, wide)))
-        yield "  ".join(aligned).rstrip()
+        sides = "<<" + ">" * len(cells)
+        yield "  ".join(f"{a:{s}{n}}" for a, s, n in zip(cells, sides, wide)).rstrip()
 
 
 def explanation_text(explanation):
     """Return an explanation as text."""
     rows: list = [explanation.title, "", ("", "", "norm", "rms")]
     for heading, lines, notes in explanation.sections:
-        units = notes.units if notes else 0
-        rows.append(heading + (f", {notes.dead:,} of {units:,} units dead" if units else ""))
+        if notes and notes.units:
+            heading += f", {notes.dead:,} of {notes.units:,} units dead"
+        rows.append(heading)
         for line in lines:
-            numbers = (f"{line.norm:.3g}", f"{line.rms:.3g}")
-            number = f"  {line.formula} = {line.norm:.6g}"
-            rows.append((f"  {line.formula}", line.shapes, *numbers) if line.shapes else number)
+            row: Any = f"  {line.formula} = {line.norm:.6g}"
+            if line.shapes:
+                row = f"  {line.formula}", line.shapes, f"{line.norm:.3g}", f"{line.rms:.3g}"
+            rows.append(row)
     tables = [*aligned(rows), "", *aligned(explanation.parameter_rows), ""]
     return "\n".join([*tables, *(line for a in explanation.remarks for line in wrap(a, WIDTH))])

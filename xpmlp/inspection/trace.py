@@ -12,7 +12,7 @@ from ..nn.activations import get_activation
 from ..nn.layout import get, walk
 from ..nn.losses import CLASS_LOG_LOSS, LINKS, LOSSES, one_hot
 from ..nn.network import describe
-from .equations import EQUATIONS, Equation, Term
+from .equations import EQUATIONS, Equation, Term, number_of
 
 
 @dataclass
@@ -55,9 +55,7 @@ class Trace:
 
     def line(self, lines, left, template, a, **names):
         """Note how `a`, the value of the left side, came about. Arrays stand for their terms."""
-        left, *terms = (
-            b if isinstance(b, str | Term) else self.terms[id(b)] for b in (left, *names.values())
-        )
+        left, *terms = map(self.term, (left, *names.values()))
         lines.append(Equation(left, template, dict(zip(names, terms))))
         if left.shape:
             xp = self.xp
@@ -76,6 +74,12 @@ class Trace:
         for (record, attribute), value in zip(self.places, values):
             setattr(record, attribute, type(getattr(record, attribute))(value))
 
+    def term(self, a):
+        """Return the term of an array; names and terms stand for themselves."""
+        if isinstance(a, str | Term):
+            return a
+        return self.terms[id(a)]
+
     def d(self, a):
         """Return the term of the gradient of an array."""
         return self.terms[id(a)]._replace(gradient=True)
@@ -84,7 +88,7 @@ class Trace:
         """Return a layer that notes what it does; a network is taken apart."""
         if type(layer) is Network:
             return Network(tuple(self.network(a, (*place, i)) for i, a in enumerate(layer.layers)))
-        return _TracedLayer(layer, self, LayerNotes(".".join(str(i + 1) for i in place)))
+        return _TracedLayer(layer, self, LayerNotes(number_of(place)))
 
     def loss(self, loss):
         """Return a loss that notes what it does."""
@@ -98,13 +102,13 @@ class Trace:
             if loss.link != "identity":
                 p = self.name(LINKS[loss.link](outputs, xp), "P")
                 self.line(lines, p, EQUATIONS["function"], p, f=loss.link, z=outputs)
-            text, d_text = "loss", "own dloss"
+            equation, derivative = EQUATIONS["loss"], EQUATIONS["own dloss"]
             if loss in (LOSSES.get(loss.name), CLASS_LOG_LOSS) and loss.name in EQUATIONS:
-                text = loss.name
-                d_text = f"d{text}" if f"d{text}" in EQUATIONS else "dloss"
+                equation = EQUATIONS[loss.name]
+                derivative = EQUATIONS.get(f"d{loss.name}", EQUATIONS["dloss"])
             bare = {role: self.terms[id(a)]._replace(shape=()) for role, a in (("p", p), ("y", y))}
-            self.line(lines, Term("L"), EQUATIONS[text], value, f=loss.name, **bare)
-            self.line(lines, self.d(outputs), EQUATIONS[d_text], d, f=loss.name, p=p, y=y)
+            self.line(lines, Term("L"), equation, value, f=loss.name, **bare)
+            self.line(lines, self.d(outputs), derivative, d, f=loss.name, p=p, y=y)
             return value, d
 
         return replace(loss, value_and_grad=value_and_grad)
@@ -124,11 +128,11 @@ class _TracedLayer(Layer):
         trace.layers.append(notes)
         notes.title = f"{notes.number} {describe(layer, x.shape[-1])}"
         for path, _, a in walk(layer, params):
-            inner = (str(part + 1) if isinstance(part, int) else part for part in path[:-1])
-            trace.name(a, path[-1], ".".join((notes.number, *inner)))
+            inside = f".{number_of(path[:-1])}" * (len(path) > 1)
+            trace.name(a, path[-1], notes.number + inside)
         if kind is Dense:
             z = trace.name(cache[1], "Z", notes.number)
-            affine = EQUATIONS["affine" if layer.use_bias else "linear"]
+            affine = EQUATIONS[("linear", "affine")[layer.use_bias]]
             trace.line(notes.forward, z, affine, z, x=x, **params)
             self._activated(z, y, ctx.xp)
         elif kind is Activation:
