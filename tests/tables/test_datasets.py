@@ -354,7 +354,7 @@ def test_the_small_sets_follow_their_formulas():
 def test_an_unknown_source_names_the_nearest_set(tmp_path):
     refused(["irsi", *BUILT_IN, "nearest is 'iris'"], load_dataset, "irsi")
     refused(["nowhere.csv"], load_dataset, tmp_path / "nowhere.csv")
-    refused(["nowhere.csv"], load_features, tmp_path / "nowhere.csv", None, 1, None)
+    refused(["nowhere.csv"], load_features, tmp_path / "nowhere.csv", 1, None)
     (tmp_path / "a.xls").write_bytes(b"x")
     refused(["a.xls", ".csv", ".npz"], load_dataset, tmp_path / "a.xls")
     refused(["'label'", "iris"], load_dataset, "iris", "label")

@@ -21,7 +21,7 @@ from xpmlp.tables import duckdb_frame, raw_table
 from xpmlp.tables.datasets import load_dataset, load_features
 from xpmlp.tables.duckdb_frame import DuckDBFrame
 from xpmlp.tables.frame import Frame
-from xpmlp.tables.open_table import BadRow, open_table, read_features, read_table
+from xpmlp.tables.open_table import BadRow, array_of, open_table, read_features, read_table
 from xpmlp.tables.types import MISSING
 
 
@@ -119,6 +119,11 @@ def test_features_are_an_array_where_all_are_numbers_and_there_and_else_a_frame(
         assert isinstance(read_table(csv(text)).X, Frame)
 
 
+def by_name(path, names):
+    with open_table(path, known=dict.fromkeys(names, "number")) as table:
+        return array_of(table)
+
+
 @pytest.mark.parametrize(
     "text, names",
     [
@@ -130,21 +135,21 @@ def test_features_are_an_array_where_all_are_numbers_and_there_and_else_a_frame(
     ],
 )
 def test_features_are_found_by_name_or_else_by_position(csv, text, names):
-    X = load_features(csv(text), names, 2, "y")
+    X = by_name(csv(text), names) if names else load_features(csv(text), 2, "y")
     assert X.tolist() == [[1, 2], [3, 4]]
 
 
 def test_features_that_do_not_fit_the_model_are_refused(csv):
     path = csv("a,c\n1,2\n")
-    refused(["'a', 'c'", "'b'"], load_features, path, ["a", "b"], 2, "y")
-    refused(["2 columns", "3 features"], load_features, path, None, 3, "y")
-    refused(["line 3", "'a'", "'x'"], read_features, csv("a\n1\nx\n"), ["a"], 1, None)
-    refused(["4 features", "model's 3"], load_features, "iris", None, 3, "y")
+    refused(["'a', 'c'", "'b'"], by_name, path, ["a", "b"])
+    refused(["2 columns", "3 features"], load_features, path, 3, "y")
+    refused(["line 3", "'a'", "'x'"], by_name, csv("a\n1\nx\n"), ["a"])
+    refused(["4 features", "model's 3"], load_features, "iris", 3, "y")
 
 
 def test_a_single_feature_counts_its_blank_lines_but_for_the_last(csv):
     path = csv("a\n1\n\n3\n\n\n")
-    refused(["line 3", "empty"], read_features, path, ["a"], 1, None)
+    refused(["line 3", "empty"], read_features, path, 1, None)
     assert len(opened(path, known={"a": "number"}).features) == 3
 
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from dataclasses import replace
 
 import click
 import numpy as np
@@ -14,38 +14,6 @@ from .command import FILE, section
 from .options import Pairs
 
 READING = ("on_bad_row", "max_bad_rows", "quarantine")  # what becomes of rows that cannot be read
-
-
-class Data(NamedTuple):
-    """Rows as a command takes them; X: a host array, or a frame whose columns may lie in a file.
-
-    table: the open table file, or None; own_test: (X, y) where the data have a test part, or None.
-    """
-
-    name: str
-    X: Any
-    y: Any
-    task: str
-    feature_names: tuple[str, ...] | None
-    target_name: str | None
-    image: bool = False
-    own_test: tuple[Any, Any] | None = None
-    table: Any = None
-
-    @property
-    def types(self):
-        """The types of the features, by name."""
-        types = dict.fromkeys(self.feature_names or (), "number")
-        if self.table is not None:
-            types |= {name: self.table.types[name] for name in types}
-        return types
-
-    @property
-    def left_out(self):
-        """How many rows could not be read."""
-        if self.table is None:
-            return 0
-        return len(self.table.bad_rows)
 
 
 class Limit(click.ParamType):
@@ -130,10 +98,23 @@ def writable(option, path, *others):
     return path
 
 
-def tell_quarantine(path, options, n):
-    """Say where the bad rows are, if they are kept."""
-    if n and options["on_bad_row"] == "quarantine":
+def tell_quarantine(path, options, table):
+    """Say where the bad rows of an open table are, if they are kept."""
+    if table is not None and table.bad_rows and options["on_bad_row"] == "quarantine":
         click.echo(f"Bad rows: {how_to_read(path, options)['quarantine']}", err=True)
+
+
+def n_left_out(source):
+    """Return how many rows of a data set could not be read."""
+    if source.table is None:
+        return 0
+    return len(source.table.bad_rows)
+
+
+def column_types(source):
+    """Return the types of the features of a data set, by name."""
+    types = {} if source.table is None else source.table.types
+    return {name: types.get(name, "number") for name in source.feature_names or ()}
 
 
 def column_options(options):
@@ -162,10 +143,12 @@ def types_of_labels(target, labels):
 
 @contextmanager
 def opened_data(path, target=None, *, task=None, types=None, drop=(), **how):
-    """Yield the Data of a name or path; for tables: how to read them, `drop` columns left out."""
-    if is_table_file(path):
-        from ..tables.open_table import open_table
+    """Yield the Dataset of a name or path; how: to read a table, whose columns `drop` go."""
+    from ..tables.common import Dataset
+    from ..tables.datasets import load_dataset
+    from ..tables.open_table import open_table
 
+    if is_table_file(path):
         types = (types or {}) | dict.fromkeys(drop, "category")  # which every cell is
         with open_table(path, target=target or "", types=types, **how) as table:
             y, task = _as_task(path, table.y, task or table.task)
@@ -173,20 +156,18 @@ def opened_data(path, target=None, *, task=None, types=None, drop=(), **how):
             if not names:
                 raise DataError(f"{path} has no columns but its target and those to --drop.")
             X = table.features.select(names)
-            yield Data(table.name, X, y, task, names, table.target_name, table=table)
+            yield Dataset(table.name, X, y, names, table.target_name, task, table=table)
         return
-    from ..tables.datasets import load_dataset
-
     found = load_dataset(path, target)
     if types or drop or how.get("on_bad_row", "error") != "error":
         raise click.UsageError(
             f"{path} is no CSV or Parquet file: leave out what concerns columns."
         )
     y, task = _as_task(path, found.y, task or found.task)
-    data = Data(found.name, found.X, y, task, found.feature_names, found.target_name, found.image)
-    if found.X_test is not None:
-        data = data._replace(own_test=(found.X_test, _as_task(path, found.y_test, task)[0]))
-    yield data
+    y_test = found.y_test
+    if y_test is not None:
+        y_test, _ = _as_task(path, y_test, task)
+    yield replace(found, y=y, task=task, y_test=y_test)
 
 
 def _as_task(path, y, task):

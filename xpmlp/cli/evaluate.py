@@ -94,7 +94,7 @@ def opened_rows(model, data, target, options, *, test):
             tell_lost(model, found.table)
             check_predictable(data, found.y, classes)
             yield found.name, as_taken(model, found.table), found.y
-        tell_quarantine(data, options, found.left_out)
+        tell_quarantine(data, options, found.table)
         return
     yield _of_array(model, data, target, test)
 
@@ -108,7 +108,7 @@ def _of_array(model, data, target, test):
     if test and table.X_test is not None and table.y_test is not None:
         X, y = table.X_test, table.y_test
     elif is_table_file(data):
-        X = load_features(data, None, model.n_features_in_, table.target_name)
+        X = load_features(data, model.n_features_in_, table.target_name)
     if X.shape[1] != model.n_features_in_:
         raise DataError(
             f"{data} has {X.shape[1]} features, the model expects {model.n_features_in_}."

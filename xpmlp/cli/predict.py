@@ -106,14 +106,14 @@ def features(model, data, options):
         from ..tables.datasets import load_features
 
         target = getattr(model, "target_name_", None)
-        yield load_features(data, None, model.n_features_in_, target), None
+        yield load_features(data, model.n_features_in_, target), None
         return
     from ..tables.open_table import open_table
 
     with open_table(data, known=known, target=None, **how_to_read(data, options)) as table:
         tell_lost(model, table)
         yield as_taken(model, table), table
-    tell_quarantine(data, options, len(table.bad_rows))
+    tell_quarantine(data, options, table)
 
 
 def _encodes_table(model):

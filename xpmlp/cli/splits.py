@@ -10,21 +10,25 @@ from ..words import plural
 from .data import (
     check_predictable,
     column_options,
+    column_types,
     how_to_read,
     is_table_file,
+    n_left_out,
     opened_data,
     types_of_labels,
 )
 
 
 def split_data(data, options, stack):
-    """Return the Data and its training, test and validation rows, each (X, y), the last maybe None.
+    """Return the Dataset and (X, y) of its training, test and validation rows, the last maybe None.
 
     stack: what closes the files that are opened.
     """
     source = opened_source(data, options, stack)
     test_file, watch = options["test_file"], options["validation"]
-    test, watched = source.own_test, None
+    test = watched = None
+    if source.X_test is not None:
+        test = source.X_test, source.y_test
     if test_file:
         test = _other(test_file, source, data, options, stack)
     rows, tested, seen = split_rows(source, data, options, test is None)
@@ -41,7 +45,8 @@ def split_data(data, options, stack):
         watched = _taken(source, seen)
     if watched is not None:
         text = f"validation on {len(watched[1]):,}"
-    left_out = f", {source.left_out:,} left out" * (source.left_out > 0)
+    n = n_left_out(source)
+    left_out = f", {n:,} left out" * (n > 0)
     shape = f"{len(rows):,} rows{left_out}, {source.X.shape[1]} features, {source.task}"
     click.echo(f"{source.name}: {shape}; {text}, test on {len(test[1]):,} rows.")
     return source, _taken(source, rows), test, watched
@@ -54,7 +59,7 @@ def opened_source(data, options, stack):
     source = stack.enter_context(opened)
     if source.table is not None:
         click.echo(source.table.describe())
-        if source.left_out:
+        if source.table.bad_rows:
             click.echo(source.table.summary_of_bad_rows(), err=True)
     return source
 
@@ -70,7 +75,7 @@ def _other(path, source, data, options, stack):
         if source.feature_names is None:
             raise different
         target = source.target_name
-        how |= {"known": source.types, "types": types_of_labels(target, source.y)}
+        how |= {"known": column_types(source), "types": types_of_labels(target, source.y)}
     elif source.table is not None:
         named = path in BUILT_IN or os.path.exists(path)
         raise different if named else DataError(f"{path} does not exist, expected a table.")

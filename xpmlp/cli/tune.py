@@ -86,9 +86,9 @@ def tune(ctx, data, **options):
         check_memory(source.name, source.X, model)
         # Those that `train` will test on must not choose its options.
         whole = options | {"validation": 0.0}
-        rows, tested, _ = split_rows(source, data, whole, source.own_test is None)
+        rows, tested, _ = split_rows(source, data, whole, source.X_test is None)
         X, y = _in_memory(source, rows)
-    tell_quarantine(data, options, source.left_out)
+    tell_quarantine(data, options, source.table)
     kept = "" if tested is None else f"; {len(tested):,} that train tests on are left out"
     click.echo(f"{source.name}: {len(y):,} rows, {X.shape[1]} features, {source.task}{kept}.")
     click.echo(f"Settings: {settings_of(model, space)}.")

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -18,22 +18,24 @@ MAX_BYTES = 8 << 30  # what a small file may unpack to
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set in memory.
+    """A data set.
 
-    X: (n, d) float32 or float64, finite; y: (n,) numbers or text labels; X_test, y_test likewise,
-    or None where the set has no test part. task: "classification" or "regression". image: the
-    features are pixels, which share one scale.
+    X: (n, d) float32 or float64, finite, or a frame where it is a table of more than numbers; y:
+    (n,) numbers or text labels; X_test, y_test likewise, or None where the set has no test part.
+    task: "classification" or "regression". image: the features are pixels, which share one scale.
+    table: the open table that X is read from; None where all of it is in memory.
     """
 
     name: str
-    X: np.ndarray
+    X: Any
     y: np.ndarray
     feature_names: tuple[str, ...] | None
-    target_name: str
+    target_name: str | None
     task: str
     X_test: np.ndarray | None = None
     y_test: np.ndarray | None = None
     image: bool = False
+    table: Any = None
 
 
 def require(ok: bool, message: str) -> None:

@@ -57,13 +57,11 @@ def load_dataset(source: StrPath, target: str | None = None) -> Dataset:
     return read_mnist_pickle(path)
 
 
-def load_features(
-    source: StrPath, names: list[str] | None, n_features: int, target: str | None
-) -> np.ndarray:
+def load_features(source: StrPath, n_features: int, target: str | None) -> np.ndarray:
     """Load what a model predicts from, (n, n_features): a table need not hold the target."""
     tabular = source not in BUILT_IN and str(source).lower().endswith(TABULAR)
     if tabular and os.path.isfile(source):
-        return read_features(source, names, n_features, target)
+        return read_features(source, n_features, target)
     X = load_dataset(source).X
     got = f"{source} has {X.shape[1]} features"
     require(X.shape[1] == n_features, f"{got}, expected the model's {n_features}.")

@@ -322,25 +322,17 @@ def read_table(path: StrPath, target: str | None = None) -> Dataset:
         names = X.names
         if is_plain(X):
             X = _matrix(X)
-        return Dataset(table.name, X, table.y, names, table.target_name or "", table.task)
+        return Dataset(table.name, X, table.y, names, table.target_name, table.task)
 
 
-def read_features(
-    path: StrPath, names: list[str] | None, n_features: int, target: str | None
-) -> np.ndarray:
-    """Read the features (n, n_features), all numbers, of a table that may hold the target.
-
-    Columns are found by name; by position, leaving out the target, where `names` is None or the
-    file has no header.
-    """
-    if names is None:
-        with open_raw_table(path) as raw:
-            columns = list(raw.columns)
-        names = columns
-        if len(columns) != n_features:
-            names = [name for name in columns if name != target]
-        got = f"{path} has {len(columns)} columns, {listed(columns)}"
-        require(len(names) == n_features, f"{got}, expected the model's {n_features} features.")
+def read_features(path: StrPath, n_features: int, target: str | None) -> np.ndarray:
+    """Read the features (n, n_features), all numbers, by position; a target is left out."""
+    with open_raw_table(path) as raw:
+        columns = names = list(raw.columns)
+    if len(columns) != n_features:
+        names = [name for name in columns if name != target]
+    got = f"{path} has {len(columns)} columns, {listed(columns)}"
+    require(len(names) == n_features, f"{got}, expected the model's {n_features} features.")
     with open_table(path, known=dict.fromkeys(names, "number")) as table:
         return array_of(table)
 
