@@ -69,14 +69,6 @@ class DuckDBFrame:
         there = np.asarray(found["row"])
         order = np.argsort(there)
         at = order[np.searchsorted(there, rows, sorter=order)]
-        columns = (filled(found[f], kind)[at] for f, kind in zip(part.fields, part.kinds))
-        return Frame(part.names, part.kinds, tuple(columns))
-
-
-def filled(values: np.ndarray, kind: str) -> np.ndarray:
-    """Return what DuckDB gives for a column, maybe masked, as a Frame holds it."""
-    if not isinstance(values, np.ma.MaskedArray):
-        return values
-    made = np.array(values.data, copy=True)
-    made[np.ma.getmaskarray(values)] = EMPTY[kind]
-    return made
+        pairs = zip(part.fields, part.kinds)
+        columns = tuple(np.ma.filled(found[f], EMPTY[kind])[at] for f, kind in pairs)
+        return Frame(part.names, part.kinds, columns)

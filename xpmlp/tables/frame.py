@@ -15,7 +15,7 @@ from ..errors import DataError
 
 BLOCK = 2**16  # rows at a time
 # What stands where a value is missing, in the dtype of such a column.
-EMPTY = {
+EMPTY: dict[str, Any] = {
     "number": np.asarray(np.nan),
     "category": np.asarray(None, object),
     "date": np.asarray("NaT", "datetime64[us]"),
@@ -197,7 +197,10 @@ def _column(name: str, series: Any) -> tuple[str, np.ndarray]:
     """Return the kind and the values of a column of a data frame."""
     dtype = series.dtype
     if dtype.is_numeric() or dtype == nw.Boolean:
-        return "number", _floats(series)
+        values = np.asarray(series.to_numpy())
+        if values.dtype == object:  # nullable or decimal; NumPy makes None a NaN
+            values = np.asarray([*map(_known, values)], np.float64)
+        return "number", values.astype(np.float64, copy=False)
     if dtype in (nw.Datetime, nw.Date):
         if getattr(dtype, "time_zone", None):
             series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
@@ -218,13 +221,6 @@ def _column(name: str, series: Any) -> tuple[str, np.ndarray]:
         return _objects(name, series.to_list())
     kind = getattr(native, "dtype", None) or native.type
     raise DataError(f"column {name!r} holds {kind}, expected numbers, text or dates.")
-
-
-def _floats(series: Any) -> np.ndarray:
-    values = np.asarray(series.to_numpy())
-    if values.dtype == object:  # nullable or decimal; NumPy makes None a NaN
-        values = np.asarray([*map(_known, values)], np.float64)
-    return values.astype(np.float64, copy=False)
 
 
 def _objects(name: str, values: list) -> tuple[str, np.ndarray]:

@@ -76,7 +76,7 @@ def open_raw_table(path: StrPath) -> Iterator[RawTable]:
         with TemporaryDirectory(prefix="xpmlp-", ignore_cleanup_errors=True) as name:
             folder = Path(name)
             with duckdb.connect(folder / "rows.duckdb" if large else ":memory:") as connection:
-                connection.execute(f"SET temp_directory = {_quoted(folder)}")
+                connection.execute(f"SET temp_directory = {literal(folder)}")
                 connection.execute(f"SET memory_limit = '{MEMORY}'; SET TimeZone = 'UTC'")
                 # Else each IN becomes a join, and 300 columns take minutes; and a Parquet file's
                 # statistics, which say nothing of NaN, are taken to mean that there is none.
@@ -111,8 +111,8 @@ def _first_line(error: Exception) -> str:
 
 def _load_parquet(path: Path, connection: Any) -> RawTable:
     """Load a Parquet file with the types it has."""
-    literal = glob.escape(str(path))
-    described = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", [literal]).fetchall()
+    pattern = [glob.escape(str(path))]
+    described = connection.execute("DESCRIBE SELECT * FROM read_parquet(?)", pattern).fetchall()
     # What pandas writes of an index without a name is no column of the table.
     kept = [i for i, row in enumerate(described) if not INDEX.fullmatch(row[0])]
     columns = tuple(described[i][0] for i in kept)
@@ -120,7 +120,7 @@ def _load_parquet(path: Path, connection: Any) -> RawTable:
     aliases = ", ".join(f"t{i}" for i in range(len(described)))
     selected = ", ".join(f"{sql} AS c{i}" for i, (_, sql) in enumerate(made))
     read = f"CREATE TABLE raw AS SELECT {selected} FROM read_parquet(?) AS t({aliases})"
-    n_rows = connection.execute(read, [literal]).fetchone()[0]
+    n_rows = connection.execute(read, pattern).fetchone()[0]
     return RawTable(path, connection, columns, tuple(kind for kind, _ in made), n_rows)
 
 
@@ -192,5 +192,6 @@ def _read(connection: Any, dialect: Dialect) -> int:
     return connection.execute(read, [glob.escape(str(dialect.path))]).fetchone()[0]
 
 
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
+def literal(text: Any) -> str:
+    """Return a text as SQL has it."""
+    return "'" + str(text).replace("'", "''") + "'"

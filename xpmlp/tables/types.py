@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import DataError
 from ..words import first_of, listed, nearest, shortened
 from .common import require
-from .raw_table import RawTable
+from .raw_table import RawTable, literal
 
 # A cell that is one of these, or empty, is missing. They are what R, SQL, pandas and others write.
 MISSING = tuple("? NA N/A n/a #N/A <NA> NaN nan NaT NULL null None".split())
@@ -122,9 +122,9 @@ def _value(c: str, stored: str, kind: str) -> str:
         moment = f"make_timestamp(epoch_us(TRY_CAST({c} AS TIMESTAMPTZ)))"
         return _where(f"regexp_matches({c}, '{ISO}')", moment)
     own_time = "%H" in kind or "%I" in kind
-    patterns = [_literal(kind[5:] + time) for time in TIMES if not (time and own_time)]
+    patterns = [literal(kind[5:] + time) for time in TIMES if not (time and own_time)]
     # A look first: a strptime that fails is slow, one that does not takes 1.2.24 for the year 24.
-    looks = _literal("^" + re.sub("%(.)|(.)", _expression, kind[5:]))
+    looks = literal("^" + re.sub("%(.)|(.)", _expression, kind[5:]))
     return _where(f"regexp_matches({c}, {looks})", f"try_strptime({c}, [{', '.join(patterns)}])")
 
 
@@ -148,10 +148,6 @@ def _expression(match: re.Match[str]) -> str:
     if other:
         return re.escape(other)
     return DIGITS.get(code, ".+")
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def check_types(raw: RawTable, types: Mapping[str, str]) -> None:
@@ -303,19 +299,13 @@ def _values(connection: Any, column: TableColumn) -> str:
         low, high = connection.execute(f"SELECT min({c}), max({c}) FROM data").fetchone()
         if low is None:
             return ""
-        show = {"number": "{:g}".format, "date": _moment}[column.frame_kind]
-        return f"{show(low)} to {show(high)}"
+        if column.frame_kind == "number":
+            return f"{low:g} to {high:g}"
+        return f"{low} to {high}".replace(" 00:00:00", "")
     query = f"SELECT {c}, count(*) AS n FROM data WHERE {c} IS NOT NULL GROUP BY {c}"
     n = connection.execute(f"SELECT count(*) FROM ({query})").fetchone()[0]
     if n == 0:
         return "nothing to learn from"
     first = connection.execute(f"{query} ORDER BY n DESC, {c} LIMIT 5").fetchall()
-    return f"{n:,} different: {first_of([_cut(text) for text, _ in first], 4)}"
-
-
-def _moment(at: Any) -> str:
-    return str(at).removesuffix(" 00:00:00")
-
-
-def _cut(text: str) -> str:
-    return shortened(" ".join(text.split()), 19, "…")
+    texts = [shortened(" ".join(text.split()), 19, "…") for text, _ in first]
+    return f"{n:,} different: {first_of(texts, 4)}"
