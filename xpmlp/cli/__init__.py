@@ -40,16 +40,8 @@ def _doctor(warm):
         click.echo(text)
 
 
-for command in (
-    train.train,
-    tune.tune,
-    predict.predict,
-    evaluate.evaluate,
-    explain.explain,
-    export.export,
-    parity.parity,
-):
-    cli.add_command(command)
+for module in (train, tune, predict, evaluate, explain, export, parity):
+    cli.add_command(getattr(module, module.__name__.rpartition(".")[2]))  # called like its file
 
 
 def main(argv=None):

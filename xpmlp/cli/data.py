@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import reduce
 
 import click
 import numpy as np
@@ -35,34 +36,27 @@ class Limit(click.ParamType):
         return share
 
 
-def reading_options(command):
-    """Give a command the options that say what becomes of the bad rows of a table."""
-    data = section("Data")
-    for option in (
-        data("--quarantine", type=click.Path(dir_okay=False),
-             help="CSV file for them (DATA.bad.csv), by --on-bad-row quarantine."),
-        data("--max-bad-rows", type=Limit(), help="More of them are an error."),
-        data("--on-bad-row", type=click.Choice(["error", "skip", "quarantine"]), default="error",
-             show_default=True, help="Rows of a CSV or Parquet file that cannot be read."),
-    ):  # fmt: skip
-        command = option(command)
-    return command
+def _several(*options):
+    """Return a decorator that gives a command several options."""
+    return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
 
 
-def type_options(command):
-    """Give a command the options that say what the columns of a table are."""
-    data = section("Data")
-    for option in (
-        data("--types", type=Pairs(click.STRING), multiple=True,
-             help="Type of a column of a table, COL=number, category, date or date:%d/%m/%Y "
-             "(by what its cells hold)."),
-        data("--drop", metavar="COL,...", help="Columns of a table to leave out."),
-        data("--categorical", metavar="COL,...", help="Columns of a table that are categories."),
-        data("--task", type=click.Choice(["classification", "regression"]), help="By the target."),
-        data("--target", help="Column to predict, for CSV and Parquet (the last one)."),
-    ):  # fmt: skip
-        command = option(command)
-    return command
+option = section("Data")
+reading_options = _several(  # what becomes of the bad rows of a table
+    option("--on-bad-row", type=click.Choice(["error", "skip", "quarantine"]), default="error",
+           show_default=True, help="Rows of a CSV or Parquet file that cannot be read."),
+    option("--max-bad-rows", type=Limit(), help="More of them are an error."),
+    option("--quarantine", type=click.Path(dir_okay=False),
+           help="CSV file for them (DATA.bad.csv), by --on-bad-row quarantine."),
+)  # fmt: skip
+type_options = _several(  # what the columns of a table are
+    option("--target", help="Column to predict, for CSV and Parquet (the last one)."),
+    option("--task", type=click.Choice(["classification", "regression"]), help="By the target."),
+    option("--categorical", metavar="COL,...", help="Columns of a table that are categories."),
+    option("--drop", metavar="COL,...", help="Columns of a table to leave out."),
+    option("--types", type=Pairs(click.STRING), multiple=True, help="Type of a column of a table, "
+           "COL=number, category, date or date:%d/%m/%Y (by what its cells hold)."),
+)  # fmt: skip
 
 
 def is_table_file(path):

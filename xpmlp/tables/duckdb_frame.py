@@ -43,32 +43,28 @@ class DuckDBFrame:
 
     def column(self, i: int) -> np.ndarray:
         """Read the values of a column."""
-        return self._read(self.names[i : i + 1], self.rows).column(0)
-
-    def in_memory(self) -> Frame:
-        """Read all of it."""
-        return self._read(self.names, self.rows)
+        return self.select([self.names[i]]).in_memory().column(0)
 
     def blocks(self) -> Iterator[Frame]:
         """Read the rows, a bounded number at a time."""
         for start in range(0, len(self), BLOCK):
-            yield self._read(self.names, self.rows[start : start + BLOCK])
+            yield self[start : start + BLOCK].in_memory()
 
-    def _read(self, names: Sequence[str], rows: np.ndarray) -> Frame:
-        """Read rows of some columns into memory."""
-        part = self.select(names)
+    def in_memory(self) -> Frame:
+        """Read all of it."""
+        rows = self.rows
         last = int(rows.max(initial=0))
         first = int(rows.min(initial=last))
         within = f"rowid BETWEEN {first} AND {last}"
         if last - first >= 16 * len(rows):  # scattered: DuckDB finds them
             wanted = {"row": np.unique(rows)}  # noqa: F841 - DuckDB finds it by its name
             within += " AND rowid IN (SELECT row FROM wanted)"
-        selected = ", ".join(("rowid AS row", *part.fields))
+        selected = ", ".join(("rowid AS row", *self.fields))
         query = f"SELECT {selected} FROM data WHERE {within}"
         found = self.connection.execute(query).fetchnumpy()
         there = np.asarray(found["row"])
         order = np.argsort(there)
         at = order[np.searchsorted(there, rows, sorter=order)]
-        pairs = zip(part.fields, part.kinds)
+        pairs = zip(self.fields, self.kinds)
         columns = tuple(np.ma.filled(found[f], EMPTY[kind])[at] for f, kind in pairs)
-        return Frame(part.names, part.kinds, columns)
+        return Frame(self.names, self.kinds, columns)
