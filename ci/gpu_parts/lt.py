@@ -92,10 +92,10 @@ class Numbers:
         """Return the launch that a backward epilogue saves."""
         H, cupy = self.b[i].size, self.cupy
         tiles = -(-H // 32)
-        chunks = self.own.chunks_of(self.batch, tiles)
+        splits = self.own.splits_of(self.batch, tiles)
         return self.bind(
-            "dact_colsum", (tiles, chunks, 1), None, self.d[i + 1], act and self.x[i + 1],
-            self.db[i], H, cupy.empty(chunks * H, "float32"), cupy.zeros(tiles, np.uint32),
+            "dact_colsum", (tiles, splits, 1), None, self.d[i + 1], act and self.x[i + 1],
+            self.db[i], H, cupy.empty(splits * H, "float32"), cupy.zeros(tiles, np.uint32),
             self.kinds.index(act or "identity"), self.batch, 0, H, 0, 0, 1.0,
         )  # fmt: skip
 

@@ -146,5 +146,5 @@ def _launches_of_a_step(stored, standin):
 
 
 def _first_step(program, op):
-    program.stretch[10:] = 0
+    program.chunk[10:] = 0
     op.launch()

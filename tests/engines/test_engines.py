@@ -122,7 +122,7 @@ def test_both_layouts_of_the_store_agree(rule, plain):
     assert_close(flat, split, 1e-14)
 
 
-def test_stretches_may_be_cut_anywhere(plain, oracle):
+def test_chunks_may_be_cut_anywhere(plain, oracle):
     p = problem(plain, "float64")
     cut = [Plan(*(a[part] for a in plan)) for plan in p.plans for part in (slice(2), slice(2, 5))]
     assert_close(outcome(p._replace(plans=cut), plain), oracle, 0.0)
@@ -372,7 +372,7 @@ def test_a_buffer_takes_the_layers_next_value_and_neither_rule_nor_decay_touches
 
 
 def meta_run(network, *, rule="adam", loss="log_loss"):
-    """A stretch of three steps on arrays that have shapes and no numbers."""
+    """A chunk of three steps on arrays that have shapes and no numbers."""
     torch = pytest.importorskip("torch", reason="the device without numbers is torch's")
     x = torch.empty((N, D), device="meta")
     y = torch.empty((N, C), device="meta")

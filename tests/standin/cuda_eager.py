@@ -116,7 +116,7 @@ def test_blocks_in_another_order_make_the_same_to_the_last_bit():
 
 
 @pytest.mark.parametrize("cut", [1, 2, 4])
-def test_stretches_may_be_cut_anywhere(cut):
+def test_chunkes_may_be_cut_anywhere(cut):
     network = Network([Dense(7, "tanh"), Dropout(0.25), Dense(3)])
     made, parts = training(network, loss="log_loss", rule=Adam()), (slice(cut), slice(cut, 5))
     plans = [Plan(*(a[part] for a in plan)) for plan in made.plans for part in parts]
@@ -245,7 +245,7 @@ def test_a_step_of_three_layers_is_16_launches_without_a_copy_or_a_pause(rule, n
         run(carry, data, plan)
     assert len(record.launches) == 16 * 4
     assert (record.to_host, record.syncs) == ([], [])
-    assert record.to_device == [11 * 8]  # addresses of the stretch's arrays, and its length
+    assert record.to_device == [11 * 8]  # addresses of the chunk's arrays, and its length
 
 
 def recorded(n_batches, epochs):

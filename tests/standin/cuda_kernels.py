@@ -10,7 +10,7 @@ from cuda_setting import (
     EPS,
     KINDS,
     PLACE,
-    Stretch,
+    Chunk,
     cupy,
     dropping,
     from_card,
@@ -59,7 +59,7 @@ def test_gather_takes_the_steps_rows_casts_and_drops_them(kind, K, rate, N, n, f
     rng = seeded(kind, K, N)
     x = rng.normal(size=(50, D))
     rows = rng.integers(0, 50, (3, K, N)).astype(np.int32)
-    s = Stretch(kind, K=K, N=N, x=x, rows=rows)
+    s = Chunk(kind, K=K, N=N, x=x, rows=rows)
     master, more = KINDS[kind][0], 11  # elements behind the rows, which nobody may touch
     out = to_card(np.full(K * n * D + more, 8.0), kind)
     launch("gather", grid_of(n, K), kind, s=s.card, x=out, N=N, n=n, first=first, D=D,
@@ -72,7 +72,7 @@ def test_gather_takes_the_steps_rows_casts_and_drops_them(kind, K, rate, N, n, f
 
 
 def test_an_element_whose_bits_are_the_limit_is_kept_as_in_the_plain_text():
-    s, x = Stretch("float64", N=1, x=np.ones((1, 40))), cupy.zeros(40)
+    s, x = Chunk("float64", N=1, x=np.ones((1, 40))), cupy.zeros(40)
     bits = random_bits(fold_in(s.key[1, 0], PLACE), (1, 40), xp=np)
     for limit in bits[0]:
         own = dropping(0.5) | {"limit": int(limit)}
@@ -137,7 +137,7 @@ def test_activations_are_the_plain_ones_at_any_z_and_keep_what_their_slope_takes
     [(3, 5, None), (20, 100, (3, 1)), (20, 100, (3, 2)), (9, 257, (4, 7)), (1, 31, None)],
 )
 def test_bias_and_dropout_are_each_members_own_whatever_the_grid(kind, K, rate, n, H, grid):
-    rng, s = seeded(kind, n, H), Stretch(kind, K=K)
+    rng, s = seeded(kind, n, H), Chunk(kind, K=K)
     # Sums of small integers have no rounding, and dropout's scale is no power of two.
     z, b = rng.integers(-4, 5, (K, n, H)), rng.integers(-4, 5, (K, H))
     grid, first = (*grid, K) if grid else None, 3
@@ -152,16 +152,16 @@ def test_bias_and_dropout_are_each_members_own_whatever_the_grid(kind, K, rate, 
         np.testing.assert_array_equal(out, want)
 
 
-def dact_colsum(kind, d, aux, name, *, db, first=0, chunks=1, rate=0.0, s=None):
+def dact_colsum(kind, d, aux, name, *, db, first=0, splits=1, rate=0.0, s=None):
     """Return d before the activation (K, n, H), as float64, and db (K, more than H) behind it."""
     K, n, H = d.shape
     d, tiles = to_card(d, kind), -(-H // 32)
     counters = cupy.zeros(K * tiles, np.uint32)
     to = None if db is None else of_card(db, kind)
     launch(
-        "dact_colsum", (tiles, chunks, K), kind, s=s.card if s else None, d=d,
+        "dact_colsum", (tiles, splits, K), kind, s=s.card if s else None, d=d,
         aux=None if aux is None else to_card(aux, kind), db=to,
-        stride=0 if db is None else db.shape[-1], partial=of_card(np.full(K * chunks * H, np.nan),
+        stride=0 if db is None else db.shape[-1], partial=of_card(np.full(K * splits * H, np.nan),
         kind), counters=counters, act=ACTIVATIONS.index(name), n=n, first=first, H=H,
         **dropping(rate),
     )  # fmt: skip
@@ -204,15 +204,15 @@ SHAPES = [(1, 1, 1), (7, 31, 1), (200, 33, 3), (64, 257, 2), (33, 1, 4), (9, 32,
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("K", [1, 3])
 @pytest.mark.parametrize("rate", DROPOUTS.values(), ids=DROPOUTS)
-@pytest.mark.parametrize(("n", "H", "chunks"), SHAPES)
-def test_column_sums_are_exact_where_sums_of_integers_are(kind, K, rate, n, H, chunks):
-    rng, s = seeded(kind, n, H), Stretch(kind, K=K)
+@pytest.mark.parametrize(("n", "H", "splits"), SHAPES)
+def test_column_sums_are_exact_where_sums_of_integers_are(kind, K, rate, n, H, splits):
+    rng, s = seeded(kind, n, H), Chunk(kind, K=K)
     # A rate of a half doubles what it keeps, so that nothing is rounded.
     rate, first = rate and 0.5, 2
     d, aux = rng.integers(-2, 3, (K, n, H)), rng.integers(-1, 2, (K, n, H))
     before = rng.integers(-9, 9, (K, H + 5)).astype(float)
     made = lambda: dact_colsum(
-        kind, d, aux, "relu", db=before, first=first, chunks=chunks, rate=rate, s=s
+        kind, d, aux, "relu", db=before, first=first, splits=splits, rate=rate, s=s
     )
     got, db = in_both_orders(made)
     factor = np.stack([s.kept(rate, k, (n, H), first) for k in range(K)])
@@ -223,10 +223,10 @@ def test_column_sums_are_exact_where_sums_of_integers_are(kind, K, rate, n, H, c
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("n", "H", "chunks"), SHAPES)
-def test_column_sums_alone_leave_d_and_overwrite_db(kind, n, H, chunks):
+@pytest.mark.parametrize(("n", "H", "splits"), SHAPES)
+def test_column_sums_alone_leave_d_and_overwrite_db(kind, n, H, splits):
     d = rounded(seeded(kind, n).normal(size=(2, n, H)), kind)
-    made = lambda: dact_colsum(kind, d, None, "tanh", db=np.full((2, H), np.nan), chunks=chunks)
+    made = lambda: dact_colsum(kind, d, None, "tanh", db=np.full((2, H), np.nan), splits=splits)
     got, db = in_both_orders(made)
     np.testing.assert_array_equal(got, d)
     bound = n * EPS[KINDS[kind][0]] * np.abs(d).sum(axis=1)
@@ -244,7 +244,7 @@ def apart_by(a, kind, offset):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("H", [64, 66, 67])
 def test_where_arrays_begin_changes_no_bit(kind, H):
-    rng, n, s = seeded(kind, H), 21, Stretch(kind)
+    rng, n, s = seeded(kind, H), 21, Chunk(kind)
     z, b, d = rng.normal(size=(n, H)), rng.normal(size=H), rng.normal(size=(n, H))
     launches = {"grid": grid_of(n, 1, H), "tiles": (-(-H // 32), 2, 1)}
     drop, found = dropping(0.3), []
@@ -267,7 +267,7 @@ def test_where_arrays_begin_changes_no_bit(kind, H):
 
 
 def loss_grad(kind, name, z, y, s, *, act="identity", b=None, N=None, first=0):
-    """Return z's gradient (K, n, C) and the stretch's losses."""
+    """Return z's gradient (K, n, C) and the chunk's losses."""
     K, n, C = z.shape
     z, grid = to_card(z, kind), grid_of(n, K)
     s.put_targets(y, first)
@@ -296,7 +296,7 @@ def loss_targets(name, shape, rng):
 @pytest.mark.parametrize("name", LOSS_KINDS)
 @pytest.mark.parametrize(("n", "C"), [(1, 1), (5, 2), (20, 10), (17, 33), (9, 1000)])
 def test_losses_and_their_gradients_are_those_of_the_plain_text(kind, K, name, n, C):
-    rng, s = seeded(kind, name, n), Stretch(kind, K=K, N=n, seed=n)
+    rng, s = seeded(kind, name, n), Chunk(kind, K=K, N=n, seed=n)
     z, b, y = (
         rng.normal(size=(K, n, C)),
         rng.normal(size=(K, C)),
@@ -306,7 +306,7 @@ def test_losses_and_their_gradients_are_those_of_the_plain_text(kind, K, name, n
     if name != "class_log_loss":
         y = of_card(y, kind).get().astype(np.float64)
     got, losses = in_both_orders(
-        lambda: loss_grad(kind, name, z, y, Stretch(kind, K=K, N=n, seed=n), b=b)
+        lambda: loss_grad(kind, name, z, y, Chunk(kind, K=K, N=n, seed=n), b=b)
     )
     value, d = LOSS_KINDS[name](z + b[:, None], y, s.numbers("weights"), xp=np)
     assert relative_error(losses[0, 1], value) <= 8 * EPS[KINDS[kind][0]]
@@ -316,7 +316,7 @@ def test_losses_and_their_gradients_are_those_of_the_plain_text(kind, K, name, n
 
 @pytest.mark.parametrize("act", ACTIVATIONS)
 def test_squared_error_is_taken_of_activated_outputs(act):
-    rng, s = seeded(act), Stretch("float64", N=6)
+    rng, s = seeded(act), Chunk("float64", N=6)
     z, b, y = rng.normal(size=(1, 6, 5)), rng.normal(size=(1, 5)), rng.normal(size=(1, 6, 5))
     record, sums = RECORDS[act], z + b[:, None]
     a = record.forward(sums, np)
@@ -346,7 +346,7 @@ def first_class(name, shape):
 def test_extreme_logits_give_the_plain_texts_numbers_without_overflow(kind, name):
     z = np.asarray([LOGITS[name.removeprefix("class_")]])
     y = first_class(name, z.shape)
-    s = Stretch(kind, N=z.shape[1])
+    s = Chunk(kind, N=z.shape[1])
     value, d = LOSS_KINDS[name](z, y, s.numbers("weights"), xp=np)
     got, losses = loss_grad(kind, name, z, y, s)
     assert np.isfinite(got).all()
@@ -359,7 +359,7 @@ def test_extreme_logits_give_the_plain_texts_numbers_without_overflow(kind, name
 def test_what_is_not_finite_in_the_outputs_reaches_the_loss(name, bad):
     z, y = np.zeros((1, 40, 3)), first_class(name, (1, 40, 3))
     z[0, 37, 1] = bad
-    got, losses = loss_grad("float32", name, z, y, Stretch("float32", N=40))
+    got, losses = loss_grad("float32", name, z, y, Chunk("float32", N=40))
     assert not np.isfinite(losses[0, 1]).any()
     assert np.isfinite(got[0, :37]).all()
 
@@ -368,7 +368,7 @@ def test_what_is_not_finite_in_the_outputs_reaches_the_loss(name, bad):
 def test_a_batch_that_weighs_nothing_has_loss_and_gradient_0(name):
     z, y = np.full((1, 9, 3), 5.0), first_class(name, (1, 9, 3))
     got, losses = loss_grad(
-        "float64", name, z, y, Stretch("float64", N=9, weights=np.zeros((3, 1, 9)))
+        "float64", name, z, y, Chunk("float64", N=9, weights=np.zeros((3, 1, 9)))
     )
     assert not got.any()
     assert not losses[0, 1].any()
@@ -379,7 +379,7 @@ def test_a_batch_that_weighs_nothing_has_loss_and_gradient_0(name):
 def test_a_batch_in_parts_has_the_sum_of_its_losses(kind, name):
     rng, K, n, C = seeded(name), 2, 21, 4
     z, y = rounded(rng.normal(size=(K, n, C)), kind), loss_targets(name, (K, n, C), rng)
-    whole, parts = Stretch(kind, K=K, N=n), Stretch(kind, K=K, N=n)
+    whole, parts = Chunk(kind, K=K, N=n), Chunk(kind, K=K, N=n)
     d, losses = loss_grad(kind, name, z, y, whole)
     got = [
         loss_grad(kind, name, z[:, i : i + 8], y[:, i : i + 8], parts, N=n, first=i)

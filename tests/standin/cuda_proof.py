@@ -164,7 +164,7 @@ def test_fits_in_several_threads_make_one_proof_and_do_not_disturb_each_other(pr
     assert len(proofs) == 1
 
 
-def test_sparse_rows_prove_their_first_stretch_alone(proofs, monkeypatch):
+def test_sparse_rows_prove_their_first_chunk_alone(proofs, monkeypatch):
     monkeypatch.setattr(rows, "CHUNK", 2 * ARGS["batch_size"] * X.shape[1])
     model = MLPClassifier(**ARGS, device="cuda")
     with warnings.catch_warnings():
@@ -471,7 +471,7 @@ def test_with_whatever_memory_a_fit_ends_right(K):
     assert "graph" in tiers
 
 
-def test_an_error_after_the_proof_in_the_first_stretch_leaves_the_state_untouched(monkeypatch):
+def test_an_error_after_the_proof_in_the_first_chunk_leaves_the_state_untouched(monkeypatch):
     fitted()
     plain = graph.Player.__call__
 
@@ -495,7 +495,7 @@ def test_an_error_after_a_proof_in_the_same_fit_is_what_the_report_says(monkeypa
     assert_refused("CUDA_ERROR_ILLEGAL_ADDRESS", remembered=False)
 
 
-def test_an_error_in_a_later_stretch_is_told_for_the_state_is_lost(monkeypatch):
+def test_an_error_in_a_later_chunk_is_told_for_the_state_is_lost(monkeypatch):
     made = training(DEEP, n=40, loss="log_loss")
     run, (carry, data, plans) = engine("auto").run(made.step), started(made)
     carry, _ = run(carry, data, plans[0])
@@ -508,7 +508,7 @@ def test_an_error_in_a_later_stretch_is_told_for_the_state_is_lost(monkeypatch):
         run(carry, data, plans[1])
 
 
-def test_a_later_stretch_from_a_copied_state_goes_on_plainly_and_the_report_says_so(monkeypatch):
+def test_a_later_chunk_from_a_copied_state_goes_on_plainly_and_the_report_says_so(monkeypatch):
     """As after an epoch that diverged: it begins again from a copy."""
     made = training(DEEP, n=40, loss="log_loss", epochs=3)
     (carry, data, plans), tiers = started(made), []

@@ -70,7 +70,7 @@ def of_card(a, kind):
     return cupy.asarray(np.asarray(a, KINDS[kind][0]))
 
 
-class Stretch:
+class Chunk:
     """A plan of B steps on the card, its step t to come; keeps alive what it points to."""
 
     def __init__(self, kind, *, B=3, t=1, K=1, N=1, seed=0, **arrays):

@@ -8,7 +8,7 @@ import pytest
 from conftest import relative_error
 from cuda_setting import (
     EPS,
-    Stretch,
+    Chunk,
     bits_of,
     cupy,
     from_card,
@@ -95,7 +95,7 @@ def assert_stores(got, want, bound, before):
 @pytest.mark.parametrize(("Pw", "Pb"), [(1, 0), (255, 3), (700, 33)])
 @pytest.mark.parametrize(("penalised", "decoupled"), [(True, False), (False, True), (False, False)])
 def test_an_update_is_the_plain_texts_penalty_included(kind, rule, K, Pw, Pb, penalised, decoupled):
-    s, own = Stretch(kind, K=K, B=3, t=0), Parameters(kind, rule, K, Pw, Pb)
+    s, own = Chunk(kind, K=K, B=3, t=0), Parameters(kind, rule, K, Pw, Pb)
     for t in range(2):
         assert s.t == t
         before, options = own.stores(), {"penalised": penalised, "decoupled": decoupled}
@@ -113,7 +113,7 @@ def test_an_update_is_the_plain_texts_penalty_included(kind, rule, K, Pw, Pb, pe
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_an_update_is_the_same_whatever_the_grid_and_the_order_of_blocks(kind, rule):
     def step(grid):
-        s, own = Stretch(kind, K=3, t=1), Parameters(kind, rule, 3, 700, 33)
+        s, own = Chunk(kind, K=3, t=1), Parameters(kind, rule, 3, 700, 33)
         update(s, own, grid=grid)
         return s.losses, own.p.get(), *(a.get() for a in own.slots)
 
@@ -127,7 +127,7 @@ def test_an_update_is_the_same_whatever_the_grid_and_the_order_of_blocks(kind, r
 
 def test_products_get_the_new_parameters_rounded_once():
     kind = "bfloat16"
-    s, own = Stretch(kind, K=2, t=0), Parameters(kind, RULES[3], 2, 300, 7)
+    s, own = Chunk(kind, K=2, t=0), Parameters(kind, RULES[3], 2, 300, 7)
     update(s, own, shadow=own.shadow)
     np.testing.assert_array_equal(from_card(own.shadow, kind), rounded(own.p.get(), kind))
     cast = to_card(np.full(own.p.size + 5, 8.0), kind)

@@ -1,6 +1,6 @@
 """The NumPy engine: chains of Dense and Dropout in buffers that are made once, updates in blocks.
 
-With numba installed (the extra `fast`) a whole stretch of steps is one compiled call instead, also
+With numba installed (the extra `fast`) a chunk of steps is one compiled call instead, also
 of chains with an Embedding in front.
 """
 

@@ -13,7 +13,7 @@ from ...nn import layers as generic
 from ...nn.activations import ACTIVATIONS as RECORDS
 from ...optim import Rule
 from ...randomness import random_bits as plain_bits
-from .kernels import blocks_of, chunks_of, grid_of, launcher
+from .kernels import blocks_of, grid_of, launcher, splits_of
 from .units import ACTIVATIONS, OF_Z, rule_of
 
 NONE = (0, 0, 1.0)  # no dropout
@@ -57,11 +57,11 @@ def dense_backward(da, cache, W, activation, *, need_dx, need_db, xp):
     bind, K, N, H = _sizes(dz)
     db = xp.empty((*dz.shape[:-2], 1, H), dtype=dz.dtype)
     tiles = -(-H // 32)
-    chunks = chunks_of(N, tiles * K)
-    partial = xp.empty(K * chunks * H, dtype=dz.dtype)
+    splits = splits_of(N, tiles * K)
+    partial = xp.empty(K * splits * H, dtype=dz.dtype)
     counters = xp.zeros(K * tiles, dtype=xp.uint32)
     bind(
-        "dact_colsum", (tiles, chunks, K), None, dz, z if activation.name in OF_Z else a, db, H,
+        "dact_colsum", (tiles, splits, K), None, dz, z if activation.name in OF_Z else a, db, H,
         partial, counters, ACTIVATIONS.index(activation.name), N, 0, H, *NONE,
     )()  # fmt: skip
     return (dz @ W.mT if need_dx else None), x.mT @ dz, db

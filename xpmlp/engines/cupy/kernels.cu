@@ -3,12 +3,16 @@
 // (T itself, or __nv_bfloat16).
 //
 // K members (blockIdx.z), N rows a batch, of which n from row `first` on are computed at once,
-// D inputs, H units, C outputs, P parameters. Arrays are row-major. What reads the stretch's step
+// D inputs, H units, C outputs, P parameters. Arrays are row-major. What reads the chunk's step
 // number t takes that step's numbers from the plan, so that the same launch serves every step.
 //
-// Row kernels: blocks of 32 x 8 threads, a warp a row, a thread W neighbours. Sums are taken in a
-// fixed order, without floating-point atomics: the last block to finish adds what the blocks have
-// left.
+// Every block has 32 x 8 threads. Row kernels give a warp (threadIdx.y) a row and a thread W
+// neighbours in it, so that a warp's loads are one piece of memory, and a row's sum needs shuffles
+// only. Sums over rows go through shared memory within a block, and through `partial` in global
+// memory between blocks, which the last block to finish adds. Their order is fixed: atomicAdd of
+// floats would add in whatever order blocks run, and no two runs would be equal to the last bit.
+//
+// Shared memory is static and at most 4 KiB a block: it never bounds how many blocks run at once.
 #ifdef BFLOAT16
 #include <cuda_bf16.h>
 #endif
@@ -16,7 +20,8 @@
 typedef MASTER T;
 typedef STORED S;
 
-struct Stretch {
+// A chunk of B steps. The host writes it once (program.py, `run`), `update` moves t on.
+struct Chunk {
     const T *x;                      // (n_samples, D)
     const void *y;                   // (n_samples, C) of T, or class codes (n_samples) of int
     const int *rows;                 // (B, K, N)
@@ -29,7 +34,7 @@ struct Stretch {
 };
 
 struct Dropout {  // of one layer: drops where the hash is below `limit`
-    const Stretch *s;
+    const Chunk *s;
     unsigned word;  // the layer's place, hashed
     int limit;      // 0: drops nothing
     T scale;
@@ -80,20 +85,23 @@ template <class V> __device__ __forceinline__ void store_pack(V *p, const Pack<T
 
 // ---- Activations
 
-// Comparisons that let NaN through, as the Array API's maximum does and fmax does not.
+// Comparisons that let NaN through, as the Array API's maximum does and fmax does not: of NaN each
+// is false, and v is what is returned.
 __device__ __forceinline__ T above(T v, T low) { return v <= low ? low : v; }
 __device__ __forceinline__ T below(T v, T high) { return v >= high ? high : v; }
 
+// 1 / (1 + exp(-z)) and log(1 + exp(z)), by exp of negative numbers only, which cannot overflow.
 __device__ __forceinline__ T sigmoid(T z) { return exp(below(z, T(0))) / (T(1) + exp(-fabs(z))); }
 __device__ __forceinline__ T softplus(T z) { return above(z, T(0)) + log1p(exp(-fabs(z))); }
 
 enum { IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, ELU, SELU, GELU, GELU_TANH, SILU, MISH,
        SOFTPLUS, SOFTSIGN, HARD_TANH };
 
+// The numbers of nn/activations.py, which names the papers.
 #define LEAK T(0.01)
 #define SELU_SCALE T(1.0507009873554805)
 #define SELU_ALPHA T(1.6732632423543772)
-#define GELU_C T(0.79788456080286536)
+#define GELU_C T(0.79788456080286536)  // sqrt(2 / pi)
 #define ROOT_HALF T(0.70710678118654752)
 
 // Not inlined, nor is `slope`: W copies in each kernel would take a first fit long to compile.
@@ -125,7 +133,7 @@ __device__ __noinline__ T slope(int kind, T v) {
     case LEAKY_RELU: return v > T(0) ? T(1) : LEAK;
     case ELU: return below(v, T(0)) + T(1);
     case SELU: return v > T(0) ? SELU_SCALE : below(v, T(0)) + SELU_SCALE * SELU_ALPHA;
-    case GELU:
+    case GELU:  // the normal distribution's function plus z times its density
         return T(0.5) * (T(1) + erf(v * ROOT_HALF)) +
                v * (exp(T(-0.5) * (v * v)) * T(0.39894228040143268));
     case GELU_TANH: {
@@ -151,7 +159,9 @@ __device__ __noinline__ T slope(int kind, T v) {
     }
 }
 
-// 24 bits of a hash of element and key: the same as randomness.random_bits.
+// 24 bits of a hash of element and key: the same as randomness.random_bits. The multipliers are a
+// Weyl sequence's (2^32 / golden ratio) and those of Wellons' lowbias32; the second word of the key
+// goes in midway, else masks of neighbouring keys would be alike.
 __device__ __forceinline__ int hashed(unsigned element, unsigned key, unsigned word) {
     unsigned h = element * 0x9E3779B9u + key;
     h ^= h >> 16;
@@ -175,11 +185,13 @@ __device__ __forceinline__ const int *key_of(const Dropout &drop) {
 
 // ---- Sums
 
+// Of all 32 threads of a warp, for all of them: halves are exchanged, so each adds the same pairs.
 __device__ __forceinline__ T warp_sum(T v) {
     for (int i = 16; i; i >>= 1) v += __shfl_xor_sync(0xFFFFFFFFu, v, i);
     return v;
 }
 
+// A NaN may get lost here: the sum of exp over the row, which follows, has it.
 __device__ __forceinline__ T warp_max(T v) {
     for (int i = 16; i; i >>= 1) {
         T other = __shfl_xor_sync(0xFFFFFFFFu, v, i);
@@ -192,7 +204,7 @@ __device__ __forceinline__ T warp_max(T v) {
 __device__ T block_sum(T v) {
     __shared__ T sums[8];
     v = warp_sum(v);
-    __syncthreads();
+    __syncthreads();  // the call before may still be reading `sums`
     if (threadIdx.x == 0) sums[threadIdx.y] = v;
     __syncthreads();
     T total = T(0);
@@ -200,7 +212,9 @@ __device__ T block_sum(T v) {
     return total;
 }
 
-// Whether this block is the last of `total` to come here; what the others wrote is then visible.
+// Whether this block is the last of `total` to come here; what the others wrote is then visible, as
+// each fences its writes before it counts (CUDA's sample threadFenceReduction). The counter is back
+// at 0 for the next launch: a replayed graph sets nothing.
 __device__ bool last_block(unsigned *counter, unsigned total) {
     __shared__ bool last;
     __threadfence();
@@ -214,7 +228,8 @@ __device__ bool last_block(unsigned *counter, unsigned total) {
     return last;
 }
 
-// The sum of `parts` (n), in a fixed order, by one block.
+// The sum of `parts` (n), in a fixed order, by one block. volatile: other blocks wrote them during
+// this kernel, so no copy in a register or the L1 cache will do.
 __device__ T sum_of(const T *parts, int n) {
     T v = T(0);
     for (int i = threadIdx.y * 32 + threadIdx.x; i < n; i += 256) v += ((const volatile T *)parts)[i];
@@ -223,8 +238,9 @@ __device__ T sum_of(const T *parts, int n) {
 
 // ---- Kernels of a step
 
-// x (K, n, D): the step's rows of the data, dropped out.  grid: rows / 8, column chunks, K
-extern "C" __global__ void gather(const Stretch *s, S *x, int N, int n, int first, int D,
+// x (K, n, D): the step's rows of the data, dropped out and rounded to S.
+// grid: rows / 8, column splits, K
+extern "C" __global__ void gather(const Chunk *s, S *x, int N, int n, int first, int D,
                                   unsigned word, int limit, T scale) {
     Dropout drop = {s, word, limit, scale};
     const int *key = key_of(drop);
@@ -233,7 +249,7 @@ extern "C" __global__ void gather(const Stretch *s, S *x, int N, int n, int firs
     size_t row = s->rows[(s->t * gridDim.z + k) * N + first + i];
     const T *__restrict__ from = s->x + row * D;
     S *__restrict__ to = x + (k * n + i) * D;
-#pragma unroll 2
+#pragma unroll 2  // two packs on their way from memory: the kernel waits for nothing else
     for (int j = (blockIdx.y * 32 + threadIdx.x) * W; j < D; j += 32 * W * gridDim.y) {
         Pack<T> v = load_pack(from + j, D - j);
         for (int e = 0; e < W; ++e)
@@ -242,10 +258,11 @@ extern "C" __global__ void gather(const Stretch *s, S *x, int N, int n, int firs
     }
 }
 
-// out = dropout(activation(z + b)); where z is another array it keeps what `slope` takes, z or a.
+// out = dropout(activation(z + b)); where z is another array it keeps what `slope` takes, z or a:
+// a before its dropout, as the mask is drawn again on the way back.
 // stride: from one member's b to the next's (null: no bias).
-// grid: rows / 8, column chunks, K
-extern "C" __global__ void bias_act(const Stretch *s, S *z, S *out, const T *b, long long stride,
+// grid: rows / 8, column splits, K
+extern "C" __global__ void bias_act(const Chunk *s, S *z, S *out, const T *b, long long stride,
                                     int act, int keep_z, int n, int first, int H, unsigned word,
                                     int limit, T scale) {
     Dropout drop = {s, word, limit, scale};
@@ -286,10 +303,14 @@ __device__ T element_loss(int kind, T a, T y, T *d) {
     return rate - y * a + (y * log(above(y, T(1e-30))) - y);
 }
 
-// z (K, n, C) becomes the gradient before the last activation; the step's data loss is set, or added
-// to (first > 0). The targets are read where the data lie.
+// z (K, n, C) becomes the gradient before the last activation, d = w dl/da slope; the step's data
+// loss, sum w l, is set, or added to (first > 0). The formulas are those of nn/losses.py:
+//   softmax: l = log(sum exp(v)) - sum y v of v = z - max z, d = w (exp(v) / sum exp(v) - y), in
+//   three passes over the row (maximum, sums, gradient), which is in the cache after the first;
+//   others: element by element, `element_loss`.
+// The targets are read where the data lie: rows y of T, or class codes, whose y is 1 at the code.
 // partial: (K, blocks), counters: (K).  grid: rows / 8, 1, K
-extern "C" __global__ void loss_grad(Stretch *s, S *z, const T *b, long long stride, T *partial,
+extern "C" __global__ void loss_grad(Chunk *s, S *z, const T *b, long long stride, T *partial,
                                      unsigned *counters, int kind, int act, int keep_z, int N,
                                      int n, int first, int C) {
     size_t i = (size_t)blockIdx.x * 8 + threadIdx.y, k = blockIdx.z;
@@ -339,11 +360,14 @@ extern "C" __global__ void loss_grad(Stretch *s, S *z, const T *b, long long str
     }
 }
 
-// d (K, n, H), the gradient of a layer's outputs, becomes that before its dropout and activation
-// (`aux` holds what `slope` takes; null: d stays), and db (H) of each member the column sums (null:
-// none), set or added to.  partial: (K, grid.y, H), counters: (K, grid.x).
-// grid: columns / 32, row chunks, K
-extern "C" __global__ void dact_colsum(const Stretch *s, S *d, const S *aux, T *db,
+// d (K, n, H), the gradient of a layer's outputs, becomes that before its dropout and activation,
+// d * mask * slope (`aux` holds what `slope` takes; null: d stays), and db (H) of each member the
+// column sums (null: none), set or added to.  partial: (K, grid.y, H), counters: (K, grid.x).
+// A block sums its share of the rows for 32 columns: each thread in registers, 8 W threads a column
+// then in shared memory (4 KiB: W numbers are 16 bytes). Among the blocks of a column tile the last
+// adds their sums, split by split.
+// grid: columns / 32, row splits, K
+extern "C" __global__ void dact_colsum(const Chunk *s, S *d, const S *aux, T *db,
                                        long long stride, T *partial, unsigned *counters, int act,
                                        int n, int first, int H, unsigned word, int limit, T scale) {
     alignas(16) __shared__ T sums[8 * W][32];
@@ -391,15 +415,18 @@ __device__ __forceinline__ long long thread_of() {
     return blockIdx.x * 256LL + threadIdx.y * 32 + threadIdx.x;
 }
 
-// Of 256 threads, that a multiprocessor holds at once: registers are held to that.
+// Blocks of 256 threads that a multiprocessor shall hold at once: the compiler keeps to so few
+// registers a thread (65536 / (256 BLOCKS)). These kernels do little but wait for memory, which more
+// blocks hide; `most_blocks` of kernels.py launches five.
 enum { BLOCKS = sizeof(T) == 4 ? 5 : 3 };
 
 __device__ __forceinline__ long long packs_of(long long n) { return (n + W - 1) / W; }
 
 enum { SGD, MOMENTUM, NESTEROV, ADAM, RMSPROP, ADAGRAD };
 
-// One parameter after the rule; u and v are its slots. c, d: the rule's two factors, c1, d1: one
-// minus them.
+// One parameter after the rule, as optim/rules.py has it; u and v are its slots. c, d: the rule's
+// factors (momentum; beta_1 and beta_2; rho), c1, d1: one minus them, taken in float64 on the host.
+// Adam's bias correction is in the rate.
 __device__ __forceinline__ T descend(int rule, T p, T g, T rate, T &u, T &v, T c, T c1, T d, T d1,
                                      T epsilon) {
     switch (rule) {
@@ -423,12 +450,15 @@ __device__ __forceinline__ T descend(int rule, T p, T g, T rate, T &u, T &v, T c
     }
 }
 
-// The whole update, penalty included, of all parameters: K x Pw weights, then K x Pb offsets. Sets
-// the step's penalty and goes on to the next step.  Without U or V the rule has no such slot; with
-// `shadow` it gets the new parameters as products read them.  counters: (K + 1).
+// The whole update, penalty included, of all parameters: K x Pw weights, then K x Pb offsets. Of
+// weights the gradient gets decay p first, and the penalty is decay / 2 sum p^2 of the p before the
+// update; decoupled decay (AdamW) takes shrink p off p before the rule.
+// Sets the step's penalty and goes on to the next step.  Without u or v the rule has no such slot;
+// with `shadow` it gets the new parameters as products read them.
+// partial: (K, blocks), counters: (K + 1), the last for the members that are through.
 // grid: blocks, 1, K
 extern "C" __global__ void __launch_bounds__(256, BLOCKS)
-update(Stretch *s, T *p, const T *__restrict__ g, T *u, T *v, S *shadow, T *partial,
+update(Chunk *s, T *p, const T *__restrict__ g, T *u, T *v, S *shadow, T *partial,
        unsigned *counters, long long Pw, long long Pb, int rule, int penalised, int decoupled, T c,
        T c1, T d, T d1, T epsilon) {
     long long k = blockIdx.z, K = gridDim.z, t = s->t * K + k;
@@ -462,6 +492,7 @@ update(Stretch *s, T *p, const T *__restrict__ g, T *u, T *v, S *shadow, T *part
     if (!last_block(counters + k, gridDim.x)) return;
     T total = sum_of(partial + k * gridDim.x, gridDim.x);
     if (threadIdx.x == 0 && threadIdx.y == 0) s->losses[(s->B + s->t) * K + k] = T(0.5) * total;
+    // Of a member only its last block comes here, so all blocks of all members have read t.
     if (last_block(counters + K, K) && threadIdx.x == 0 && threadIdx.y == 0) s->t += 1;
 }
 

@@ -94,8 +94,8 @@ def _argument(kind, arg) -> Any:
 
 def grid_of(rows: int, K: int = 1, columns: int = 1) -> tuple[int, int, int]:
     """Return the grid of a row kernel: 8 rows a block, about 4 elements a thread."""
-    chunks = min(-(-columns // 128), -(-16 * most_blocks() // rows))
-    return -(-rows // 8), chunks, K
+    splits = min(-(-columns // 128), -(-16 * most_blocks() // rows))
+    return -(-rows // 8), splits, K
 
 
 def blocks_of(n: int, K: int = 1) -> tuple[int, int, int]:
@@ -103,8 +103,8 @@ def blocks_of(n: int, K: int = 1) -> tuple[int, int, int]:
     return max(1, min(-(-n // 1024), most_blocks())), 1, K
 
 
-def chunks_of(rows: int, others: int) -> int:
-    """Return into how many chunks rows are cut where so many blocks work on each."""
+def splits_of(rows: int, others: int) -> int:
+    """Return into how many splits rows are cut where so many blocks work on each."""
     return max(1, min(-(-rows // 32), most_blocks() // others))
 
 

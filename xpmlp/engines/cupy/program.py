@@ -18,7 +18,7 @@ from ...arrays import to_host
 from ...transfers import note
 from ..base import Carry
 from ..chain import LOSS_KINDS
-from .kernels import STORED, blocks_of, chunks_of, grid_of, launcher
+from .kernels import STORED, blocks_of, grid_of, launcher, splits_of
 from .products import Epilogue, Matrix, NoAlgorithm, seconds
 from .units import ACTIVATIONS, OF_Z, rule_of, units_of
 
@@ -75,7 +75,7 @@ class Program:
         self.params, self.grads = self._store(self.theta, lead), self._store(self.grad, lead)
         self.read = self._store(self.shadow, lead)  # what products read
         self.state = {name: self._store(a, lead) for name, a in zip(slots, self.slots)}
-        self.stretch = cupy.zeros(11, np.uint64)
+        self.chunk = cupy.zeros(11, np.uint64)
 
     def _store(self, flat, lead):
         views, stop = {}, 0
@@ -131,7 +131,7 @@ class Program:
         shadow = None if self.shadow is self.theta else self.shadow
         kind, *factors = rule_of(self.step.rule)
         launch = self.bind(
-            "update", grid, self.stretch, self.theta, self.grad, u, v, shadow, partial, counter,
+            "update", grid, self.chunk, self.theta, self.grad, u, v, shadow, partial, counter,
             Pw, Pb, kind, self.step.penalised, self.step.decoupled, *factors,
         )  # fmt: skip
         return Op(launch, joins=True)
@@ -147,7 +147,7 @@ class Program:
         return not to_host(cupy.sum((right != self.shadow).astype(np.float32)))
 
     def owns(self, carry):
-        """Tell whether a carry's arrays are these buffers: the next stretch of the same fit."""
+        """Tell whether a carry's arrays are these buffers: the next chunk of the same fit."""
         mine = (self.params, *self.state.values())
         theirs = (carry.params, *carry.state.values())
         return all(
@@ -169,7 +169,7 @@ class Program:
         self.notes.append(text)
 
     def run(self, carry, data, plan, play, losses=None):
-        """Run a stretch: play(n) runs n steps. Returns the carry and the losses (2, B[, K]).
+        """Run a chunk: play(n) runs n steps. Returns the carry and the losses (2, B[, K]).
 
         losses: (2, B, K), where to write them.
         """
@@ -181,7 +181,7 @@ class Program:
         numbers = plan.rows, plan.weights, plan.key, plan.rate, plan.decay, plan.shrink
         arrays = [cupy.ascontiguousarray(a) for a in (*data, *numbers)] + [losses]
         pointers = [a.data.ptr for a in arrays]
-        self.stretch.set(np.array([*pointers, B, 0], np.uint64))
+        self.chunk.set(np.array([*pointers, B, 0], np.uint64))
         play(B)
         fresh = lambda store: {name: a[...] for name, a in store.items()}
         params, state = fresh(self.params), {k: fresh(s) for k, s in self.state.items()}
@@ -236,7 +236,7 @@ class Part:
         D = p.units[0].link.n_in
         grid = grid_of(self.rows, p.K, D)
         return Op(p.bind(
-            "gather", grid, p.stretch, p.x, p.N, self.rows, self.start, D, *p.drop
+            "gather", grid, p.chunk, p.x, p.N, self.rows, self.start, D, *p.drop
         ), joins=True)  # fmt: skip
 
     def _W(self, i):
@@ -266,7 +266,7 @@ class Part:
         there = [
             self._product(Matrix(x), Matrix(self._W(i)), z),
             p.bind(
-                "bias_act", grid_of(self.rows, p.K, H), p.stretch, z, out, b, stride,
+                "bias_act", grid_of(self.rows, p.K, H), p.chunk, z, out, b, stride,
                 ACTIVATIONS.index(unit.act), unit.act in OF_Z, self.rows, self.start, H, *drop,
             ),
         ]  # fmt: skip
@@ -283,11 +283,11 @@ class Part:
         """Return the launch of the derivative (None for aux: of none) and the bias gradient."""
         p, unit = self.p, self.p.units[i]
         H, tiles = unit.link.n_out, -(-unit.link.n_out // 32)
-        chunks = chunks_of(self.rows, tiles * p.K)
-        partial, counters = p.scratch(i, p.K * chunks * H, p.K * tiles)
+        splits = splits_of(self.rows, tiles * p.K)
+        partial, counters = p.scratch(i, p.K * splits * H, p.K * tiles)
         db, stride = self._b(i, p.grads)
         return p.bind(
-            "dact_colsum", (tiles, chunks, p.K), p.stretch, d, aux, db, stride, partial, counters,
+            "dact_colsum", (tiles, splits, p.K), p.chunk, d, aux, db, stride, partial, counters,
             ACTIVATIONS.index(unit.act), self.rows, self.start, H, *unit.drop,
         )  # fmt: skip
 
@@ -318,7 +318,7 @@ class Part:
         grid = grid_of(self.rows, p.K)
         partial, counter = p.scratch("loss", grid[0] * p.K, p.K)
         loss = p.bind(
-            "loss_grad", grid, p.stretch, z, b, stride, partial, counter,
+            "loss_grad", grid, p.chunk, z, b, stride, partial, counter,
             [*LOSS_KINDS.values()].index(p.step.loss), ACTIVATIONS.index(unit.act),
             unit.act in OF_Z, p.N, self.rows, self.start, C,
         )  # fmt: skip
