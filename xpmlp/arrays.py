@@ -6,6 +6,7 @@ The only importer of array_api_compat. Nothing here imports a library that the c
 import ctypes
 import math
 import os
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import cache, lru_cache
 from glob import glob
@@ -241,7 +242,7 @@ def as_float(x: Array, dtype: str) -> Array:
     return xp.astype(x, getattr(xp, dtype), copy=False)
 
 
-def constants(values: tuple[float, ...], like: Array) -> Array:
+def constants(values: Sequence[float], like: Array) -> Array:
     """Return numbers that never change as an array (n,) beside `like`, copied there once."""
     xp = namespace(like)
     if is_jax(like):  # traced, where it is a constant anyway, and would leak

@@ -205,9 +205,9 @@ def test_a_step_of_lbfgs_takes_all_rows_and_a_partial_fit_is_one_epoch(card):
 @pytest.mark.parametrize(
     ("kilobytes", "more", "device"),
     [
-        (100, {}, "cpu"), (120, {}, "cuda:0"),  # X: 77; y: 15; 404 parameters: 16; a batch: 10
+        (100, {}, "cpu"), (120, {}, "cuda:0"),  # X: 77; y: 4; 404 parameters: 16; a batch: 10
         (120, {"solver": "lbfgs"}, "cpu"), (200, {"solver": "lbfgs"}, "cuda:0"),  # all rows: 51
-        (120, {"hidden_layer_sizes": (160,)}, "cpu"), (110, {}, "cpu"),
+        (120, {"hidden_layer_sizes": (160,)}, "cpu"), (105, {}, "cpu"),
     ],
 )  # fmt: skip
 def test_where_memory_is_short_a_fit_stays_on_the_cpu(kilobytes, more, device, monkeypatch):
