@@ -111,12 +111,10 @@ def tested_rates(estimator, X, y, sample_weight, *, low, high, n_steps) -> Learn
     problem, sweep, losses = problem_of(twin, X, y, sample_weight), Sweep(high / low), []
     n_batches = -(-problem.rows.x.shape[0] // problem.options.batch_size)
     n_epochs = -(-int(n_steps) // n_batches)
-    own = {"schedule": sweep, "learning_rate": float(low)}
-    own |= {"max_iter": n_epochs, "n_epochs": n_epochs, "n_iter_no_change": np.inf}
+    options = replace(problem.options, schedule=sweep, n_iter_no_change=np.inf)
+    options = replace(options, learning_rate=float(low), max_iter=n_epochs, n_epochs=n_epochs)
     note = lambda state, _: losses.append(state.batch_losses)
-    _, state, error = replace(problem, options=replace(problem.options, **own)).trained(
-        on_epoch=note
-    )
+    _, state, error = replace(problem, options=options).trained(on_epoch=note)
     if isinstance(error, DivergenceError):
         losses.append(state.batch_losses)
     rates = [sweep.rates(float(low), i, n_batches, n_epochs) for i in range(len(losses))]
