@@ -14,8 +14,9 @@ from importlib import import_module
 import numpy as np
 import pytest
 
+from xpmlp.arrays import dtype_name
 from xpmlp.errors import DeviceError
-from xpmlp.testing.backends import Backend, dtype_name, find
+from xpmlp.testing.backends import Backend, find
 
 __all__ = ["dtype_name"]
 pytest_plugins = ["xpmlp.testing.plugin", "slow"]  # the first: also where xpmlp is not installed

@@ -206,6 +206,11 @@ def cuda_driver() -> str | None:
     return f"{version.value // 1000}.{version.value % 1000 // 10}"
 
 
+def dtype_name(a: Array) -> str:
+    """Return an array's dtype as "float32"."""
+    return str(a.dtype).rpartition(".")[2]
+
+
 def float_dtype(x: Array, dtype: Any = None) -> str:
     """Name the dtype to compute in for data `x`: "float32" or "float64".
 

@@ -137,11 +137,6 @@ def choose(
     return working, broken, left_out
 
 
-def dtype_name(x: Array) -> str:
-    """Return an array's dtype as "float32"."""
-    return str(x.dtype).rpartition(".")[2]
-
-
 def facts(name: str) -> dict[str, str]:
     """Return the version of a library and its device, "-" where it does not work."""
     try:

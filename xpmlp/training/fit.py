@@ -12,15 +12,16 @@ from ..arrays import (
     copy_to,
     current_card,
     detached,
+    dtype_name,
     float_dtype,
     location_of,
     namespace,
     to_host,
-)  # fmt: skip
+)
 from ..engines import Carry, Options, copy_store, engine_for, prepare
 from ..errors import DeviceMemoryError, DivergenceError
 from ..nn import Layout, Loss, Network
-from ..nn.layout import map_params
+from ..nn.layout import map_params, walk
 from ..optim import init_state, make_rule, make_schedule
 from ..placing import explain_out_of_memory, fit_or_stay, to_device, why_there
 from ..transfers import counting
@@ -43,9 +44,18 @@ from .work import where_it_pays
 
 @explain_out_of_memory()
 def fit_network(
-    network, loss, rule, options, data, params, *, state=None, sample_weight=None, validation=None,
+    network,
+    loss,
+    rule,
+    options,
+    data,
+    params,
+    *,
+    state=None,
+    sample_weight=None,
+    validation=None,
     on_epoch=None,
-):  # fmt: skip
+):
     """Train a network; the core of every fit.
 
     data: (X, y) on the device in the compute dtype, X an array or SparseRows, y rows or (integers)
@@ -58,15 +68,23 @@ def fit_network(
     """
     like = like_of(data[0])
     engine, xp = engine_for(like, options.engine), namespace(like)
-    x, _ = data = tuple(a if isinstance(a, SparseRows) else engine.resident(a) for a in data)
+    x, y = data
+    if not isinstance(x, SparseRows):
+        x = engine.resident(x)
+    data = x, engine.resident(y)
     note_precision(engine, options.engine, like)
     layout = Layout.of(network, params, contiguous=engine.contiguous)
     step = Step(
-        network, loss, rule or make_rule("sgd"), layout,
-        options.batch_size if rule else x.shape[0], str(x.dtype).rpartition(".")[2],
-        penalised=options.alpha > 0, decoupled=options.weight_decay > 0,
+        network,
+        loss,
+        rule or make_rule("sgd", momentum=0.0),  # L-BFGS asks a step for gradients only
+        layout,
+        options.rows_a_step(rule, x.shape[0]),
+        dtype_name(x),
+        penalised=options.alpha > 0,
+        decoupled=options.weight_decay > 0,
         options=options.steps,
-    )  # fmt: skip
+    )
     # The run may give its carry away, so it holds copies.
     store = copy_store(layout.pack(params, xp=xp), xp=xp)
     buffers = {leaf.name: store.pop(leaf.name) for leaf in layout.leaves if not leaf.group.trained}
@@ -80,11 +98,13 @@ def fit_network(
         tree = layout.unpack(params | buffers, xp=xp)
         return map_params(lambda a: xp.asarray(a, copy=True), tree)
 
-    def now():
+    def weights():
         return nested(*predicting(step, state, xp))
 
-    run = run_epochs if rule else run_lbfgs
-    look = on_epoch and (lambda state: on_epoch(state, now))
+    run = run_epochs
+    if rule is None:
+        run = run_lbfgs
+    look = on_epoch and (lambda state: on_epoch(state, weights))
     more = {"sample_weight": sample_weight, "validation": validation, "on_epoch": look}
     try:
         with explain_out_of_memory():
@@ -93,7 +113,9 @@ def fit_network(
         error.late = state.n_iter > 0
         raise
     trained = nested(*(state.best or predicting(step, state, xp)))
-    raw = {} if state.best or options.steps.ema_decay is None else state.carry.params
+    raw = {}
+    if options.steps.ema_decay is not None and not state.best:
+        raw = state.carry.params  # from which training goes on, not from their average
     kept = {slot: copy_store(s, xp=xp) for slot, s in state.carry.state.items()}
     state.carry, state.best = Carry(copy_store(raw, xp=xp), {}, kept), None
     return trained, state, reason
@@ -105,19 +127,17 @@ def _continued(step, state, store, params, rule, options, *, xp):
     store: the parameters. Where the call before ended with their average, training goes on from
     what was averaged, if they are still that average.
     """
-    kept = {
-        k: _laid_out(s, store, step.network, params, xp=xp) for k, s in state.carry.state.items()
-    }
-    raw = _laid_out(state.carry.params, store, step.network, params, xp=xp)
-    fits = type(rule) is type(state.rule) and set(kept) == set(step.slots if rule else ())
+    laid_out = partial(_laid_out, store=store, network=step.network, params=params, xp=xp)
+    kept = {slot: laid_out(values) for slot, values in state.carry.state.items()}
+    raw = laid_out(state.carry.params)
+    fits = type(rule) is type(state.rule) and kept.keys() == {*step.slots}
     if raw and fits:
         average = step.predicting(Carry(raw, {}, kept), state.rule_step, xp=xp)
         fits = all(bool(to_host(xp.all(average[name] == a))) for name, a in store.items())
-        store = copy_store(raw, xp=xp) if fits else store
-    if not fits:
-        kept = init_state(rule, store, xp=xp) if rule else {}  # none yet, or another rule's
-        if rule and options.steps.ema_decay is not None:
-            kept["ema"] = {name: xp.zeros_like(p) for name, p in store.items()}
+    if raw and fits:
+        store = copy_store(raw, xp=xp)
+    if not fits:  # none yet, or another rule's, or the weights are others
+        kept = init_state(step, store, xp=xp)
         state.rule_step, state.cycle, state.lr = 0, 0, options.learning_rate
     if state.lr_init != options.learning_rate:
         state.lr = options.learning_rate
@@ -125,7 +145,7 @@ def _continued(step, state, store, params, rule, options, *, xp):
     return Carry(store, {}, kept)
 
 
-def _laid_out(kept, store, network, params, *, xp):
+def _laid_out(kept, *, store, network, params, xp):
     """Return one slot of a rule's state with the leaves of `store`: it may come from elsewhere."""
     if not kept or kept.keys() == store.keys():
         return kept
@@ -133,7 +153,9 @@ def _laid_out(kept, store, network, params, *, xp):
         Layout(tuple(leaf for leaf in layout.leaves if leaf.group.trained))
         for layout in (Layout.of(network, params, contiguous=c) for c in (True, False))
     )
-    now, before = (flat, split) if flat.groups.keys() == store.keys() else (split, flat)
+    now, before = flat, split
+    if flat.groups.keys() != store.keys():
+        now, before = split, flat
     return now.pack(before.unpack(kept, xp=xp), xp=xp)
 
 
@@ -164,7 +186,8 @@ class Trained:
         """Return the network's outputs (n_samples, n_outputs) for X, in X's library."""
         engine = engine_for(X, self.options)
         layout = Layout.of(self.network, self.params, contiguous=False)
-        x = as_float(detached(X), float_dtype(_first(self.params)))
+        first = next(a for _, _, a in walk(self.network, self.params))
+        x = as_float(detached(X), float_dtype(first))
         store = layout.pack(map_params(detached, self.params), xp=engine.xp)
         return network_outputs(self.network, layout, store, x, engine)
 
@@ -248,7 +271,7 @@ def train(
         matmul_precision=matmul_precision, accelerate=accelerate, deterministic=deterministic
     )
     if weight_decay is None:
-        weight_decay = rule.weight_decay if rule else 0.0
+        weight_decay = getattr(rule, "weight_decay", 0.0)
     start = perf_counter()
     with counting() as counts, current_card(X, device):
         host = checked_inputs(X, dtype)
@@ -271,15 +294,17 @@ def train(
         )
         auto = device == "auto" and location_of(host) == HOST
 
+        def placed(stays):
+            """Return the rows where they are trained on, and why there."""
+            if not auto:
+                begin = partial(prepare, dtype=dtype_name(host), options=engine)
+                return to_device(host, device, prepare=begin), why_there(X, device)
+            if stays:
+                return host, stays
+            return where_it_pays(host, network, partial(network_loss, loss), rule, options)
+
         def fitted(stays):
-            if auto:
-                loss_of = partial(network_loss, loss)
-                x, why = (host, stays) if stays else where_it_pays(
-                    host, network, loss_of, rule, options
-                )  # fmt: skip
-            else:
-                begin = partial(prepare, dtype=str(host.dtype).rpartition(".")[2], options=engine)
-                x, why = to_device(host, device, prepare=begin), why_there(X, device)
+            x, why = placed(stays)
             first, n_out = starting_params(network, x, params, random_state)
             record, targets = loss_and_targets(loss, y, x, n_out)
             w = checked_weights(sample_weight, x.shape[0])
@@ -296,11 +321,3 @@ def train(
         warnings.warn("Training interrupted by user.")
     report = fit_report(x, engine, why, counts, start, random_state)
     return Trained(network, trained, state.history, report, engine)
-
-
-def _first(params):
-    for value in params.values():
-        found = _first(value) if isinstance(value, dict) else value
-        if found is not None:
-            return found
-    return None

@@ -7,6 +7,7 @@ from ..arrays import (
     all_finite,
     as_float,
     detached,
+    dtype_name,
     float_dtype,
     from_host,
     is_array,
@@ -23,7 +24,9 @@ from ..randomness import stream
 def checked_inputs(X, dtype=None) -> Array:
     """Return X (n_samples, n_features) as finite numbers in the compute dtype."""
     if not is_array(X):
-        dense = "X.toarray()" if hasattr(X, "toarray") else "np.asarray(X)"
+        dense = "np.asarray(X)"
+        if hasattr(X, "toarray"):
+            dense = "X.toarray()"
         raise ShapeError(f"X is a {type(X).__name__}, expected an array: pass {dense}.")
     if X.ndim != 2 or 0 in X.shape:
         raise ShapeError(
@@ -42,7 +45,9 @@ def starting_params(network, x, params, seed):
     host, n_out = network.init(x.shape[1], stream(seed, "init"))
     if not any(True for _ in walk(network, host)):
         raise ValueError("the network has no parameters to train: give it a Dense layer.")
-    for path, _, a in walk(network, {} if params is None else host):
+    if params is None:
+        params = host
+    for path, _, a in walk(network, host):
         try:
             found = tuple(get(params, path).shape)
         except (KeyError, IndexError, TypeError, AttributeError) as error:
@@ -51,9 +56,8 @@ def starting_params(network, x, params, seed):
             ) from error
         if found != a.shape:
             raise ShapeError(f"params hold {path_name(path)} as {found}, expected {a.shape}.")
-    given = host if params is None else map_params(lambda _, a: a, host, params)
-    dtype = str(x.dtype).rpartition(".")[2]
-    return map_params(lambda a: from_host(to_host(a), x, dtype), given), n_out
+    dtype = dtype_name(x)
+    return map_params(lambda _, a: from_host(to_host(a), x, dtype), host, params), n_out
 
 
 def network_loss(loss, n_out):
@@ -91,7 +95,7 @@ def loss_and_targets(loss, y, x, n_out) -> tuple[Loss, Array]:
             return CLASS_LOG_LOSS, xp.astype(y[:, None], xp.int32)
         y = y[:, None]
     check_targets((x.shape[0], n_out), tuple(y.shape))
-    y = as_float(y, str(x.dtype).rpartition(".")[2])
+    y = as_float(y, dtype_name(x))
     _check_finite(y, "y")
     check_domain(record, y)
     return record, y

@@ -102,7 +102,11 @@ def run_lbfgs(
             callback=after,
             options={"maxfun": options.max_fun, "maxiter": options.max_iter, "gtol": options.tol},
         )
-        ended = "stopped" if asked else "interrupted" if interrupted() else None
+        ended = None
+        if asked:
+            ended = "stopped"
+        elif interrupted():
+            ended = "interrupted"
     if not (np.isfinite(found.x).all() and np.isfinite(found.fun)):
         state.n_iter = 0
         where = f"It happened in iteration {found.nit} of L-BFGS."

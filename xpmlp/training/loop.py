@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,12 @@ class TrainOptions:
     n_epochs: int = 200  # of the schedule, from its begin to its end
     steps: StepOptions = StepOptions()
     engine: Options = Options()
+
+    def rows_a_step(self, rule, n):
+        """Return how many of n rows a step takes; L-BFGS, which has no rule, takes all."""
+        if rule is None:
+            return n
+        return self.batch_size
 
 
 @dataclass
@@ -104,47 +111,46 @@ def run_epochs(
     """
     if options.early_stopping and state.epoch:  # the weights to begin with may stay the best
         _, score = measure(step, engine, state, validation)
-        state.best_score = score if score == score else -np.inf
+        state.best_score = float(np.fmax(score, -np.inf))  # a score of NaN is none
         state.best = predicting(step, state, engine.xp)
-    show = Progress(options.verbose, options.max_iter, state.history)
+    schedule, show = options.schedule, Progress(options.verbose, options.max_iter, state.history)
     reason: Any = "max_iter"
     state.n_iter = 0
     ahead: list = []  # the next epoch's plan
     steps = engine.run(step)
     run = lambda carry, plan: run_plan(steps, carry, data, plan, step.dtype)
-    with interruptible() as interrupted:
-        try:
-            while state.n_iter < options.max_iter:
-                look_into = _epoch(step, engine, run, data, options, state, sample_weight, ahead)
-                if look_into:
-                    lr = options.schedule.after_divergence(state.lr)
-                    if lr is None:
-                        early = options.early_stopping and state.best
-                        reason = "diverged" if early else look_into()
-                        break
+    with closing(show), interruptible() as interrupted:
+        while state.n_iter < options.max_iter:
+            look_into = _epoch(step, engine, run, data, options, state, sample_weight, ahead)
+            if look_into:
+                lr = schedule.after_divergence(state.lr)
+                if lr is not None:
                     show.say(f"Epoch {state.n_iter + 1} diverged, again at learning rate {lr:g}")
                     state.lr = lr
                     ahead.clear()
                     continue
-                validate(step, engine, state, validation)
-                if _improved(options, state) and options.early_stopping:
-                    state.best = predicting(step, state, engine.xp)
-                show.epoch(state.n_iter, state.history, early_stopping=options.early_stopping)
-                stop = on_epoch is not None and on_epoch(state)
-                lr = options.schedule.after_epoch(options.learning_rate, state.lr, state.n_seen)
-                if state.stale > options.n_iter_no_change:
-                    state.lr, lr = lr, _plateau(options, state, show)
-                if lr is None:
-                    reason = "converged"
-                    break
-                state.lr = lr
-                if stop or interrupted():
-                    reason = "stopped" if stop else "interrupted"
-                    break
-        finally:
-            show.close()
-    finished = options.schedule.has_end and state.cycle >= options.n_epochs
-    return "finished" if reason == "max_iter" and finished else reason
+                reason = "diverged"
+                if not (options.early_stopping and state.best):
+                    reason = look_into()
+                break
+            validate(step, engine, state, validation)
+            if _improved(options, state) and options.early_stopping:
+                state.best = predicting(step, state, engine.xp)
+            show.epoch(state.n_iter, state.history, early_stopping=options.early_stopping)
+            stop = on_epoch is not None and on_epoch(state)
+            state.lr = schedule.after_epoch(options.learning_rate, state.lr, state.n_seen)
+            if state.stale > options.n_iter_no_change and not _goes_on(options, state, show):
+                reason = "converged"
+                break
+            if stop:
+                reason = "stopped"
+                break
+            if interrupted():
+                reason = "interrupted"
+                break
+    if reason == "max_iter" and schedule.has_end and state.cycle >= options.n_epochs:
+        return "finished"
+    return reason
 
 
 def predicting(step, state, xp):
@@ -157,10 +163,17 @@ def _plan(step, options, state, n, sample_weight, lr):
     """Return the host plan of the epoch that the state stands before; lr: one, or one a step."""
     order = epoch_order(n, seed=options.seed, epoch=state.epoch, shuffle=options.shuffle)
     return make_plan(
-        step.rule, order, batch_size=step.batch_size, lr=lr, seed=options.seed,
-        first_step=state.step, rule_step=state.rule_step, alpha=options.alpha,
-        weight_decay=options.weight_decay, sample_weight=sample_weight,
-    )  # fmt: skip
+        step.rule,
+        order,
+        batch_size=step.batch_size,
+        lr=lr,
+        seed=options.seed,
+        first_step=state.step,
+        rule_step=state.rule_step,
+        alpha=options.alpha,
+        weight_decay=options.weight_decay,
+        sample_weight=sample_weight,
+    )
 
 
 def _epoch(step, engine, run, data, options, state, sample_weight, ahead):
@@ -250,28 +263,35 @@ def _improved(options, state):
     """Count epochs without improvement by scikit-learn's rule. Returns whether this is the best."""
     if options.early_stopping:
         score = state.history["validation_score"][-1]
-        state.stale = 0 if score >= state.best_score + options.tol else state.stale + 1  # NaN too
+        enough = score >= state.best_score + options.tol  # NaN is not
         best = score > state.best_score
-        state.best_score = score if best else state.best_score
-        return best
-    loss = state.history["loss"][-1]
-    state.stale = state.stale + 1 if loss > state.best_loss - options.tol else 0
-    best = loss < state.best_loss
-    state.best_loss = min(loss, state.best_loss)
+        if best:
+            state.best_score = score
+    else:
+        loss = state.history["loss"][-1]
+        enough = not loss > state.best_loss - options.tol
+        best = loss < state.best_loss
+        state.best_loss = min(loss, state.best_loss)
+    state.stale += 1
+    if enough:
+        state.stale = 0
     return best
 
 
-def _plateau(options, state, show):
-    """Return the rate to go on with, or None to stop."""
-    what = "Validation score" if options.early_stopping else "Training loss"
-    if options.schedule.has_end and not options.early_stopping:
+def _goes_on(options, state, show):
+    """Set the rate to go on with on a plateau. Returns False where the training ends there."""
+    what = "Training loss"
+    if options.early_stopping:
+        what = "Validation score"
+    elif options.schedule.has_end:  # it is followed to its end
         state.stale = 0
-        return state.lr
-    text = (
+        return True
+    lr, then = options.schedule.on_plateau(state.lr), "Stopping."
+    if lr is not None:
+        state.lr, state.stale = lr, 0
+        then = f"Setting learning rate to {lr:f}"
+    show.say(
         f"{what} did not improve more than tol={options.tol:f} for {options.n_iter_no_change} "
-        "consecutive epochs."
+        f"consecutive epochs. {then}"
     )
-    lr = options.schedule.on_plateau(state.lr)
-    state.stale = state.stale if lr is None else 0
-    show.say(f"{text} " + ("Stopping." if lr is None else f"Setting learning rate to {lr:f}"))
-    return lr
+    return lr is not None

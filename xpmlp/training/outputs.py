@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from ..arrays import Array
+from ..arrays import Array, dtype_name
 from ..engines import Engine
 from ..nn import Ctx
 from .rows import SparseRows
@@ -27,7 +27,7 @@ def network_outputs(network, layout, store, x, engine: Engine) -> Array:
     if isinstance(x, SparseRows):
         made = [network_outputs(network, layout, store, x.dense(cut), engine) for cut in x.cuts(n)]
         return made[0] if len(made) == 1 else xp.concat(made, axis=0)
-    own = engine.outputs(network, layout, str(x.dtype).rpartition(".")[2])
+    own = engine.outputs(network, layout, dtype_name(x))
     outputs = own(store, n) if own and x.ndim == 2 else None
     if outputs:
         return outputs(x)

@@ -5,7 +5,7 @@ from importlib import import_module
 from time import perf_counter
 
 from .. import __version__
-from ..arrays import Array, location_of
+from ..arrays import Array, dtype_name, location_of
 from ..engines import Options, engine_for
 from ..transfers import Counts
 
@@ -19,6 +19,6 @@ def fit_report(x: Array, options: Options, why: str, counts: Counts, start: floa
     if tier := passed.pop("tier"):  # what ran may be another than what was asked for
         engine = f"{engine.rpartition(' ')[0]} {tier}"
     where = {"device": location_of(x).device, "why": why, "engine": engine}
-    dtype = str(x.dtype).rpartition(".")[2]
+    dtype = dtype_name(x)
     precision = {"matmul_precision": options.matmul_precision, "dtype": dtype}
     return where | precision | drawn | passed | {"seconds": perf_counter() - start}

@@ -28,7 +28,7 @@ def needs_of(network, loss_of: Callable, rule, options, x: Array | SparseRows) -
     (n, d), (tree, n_out) = x.shape, shapes_of(network, x.shape[1])
     shapes = [shape for _, group, shape in walk(network, tree) if group.trained]
     n_params = sum(map(math.prod, shapes))
-    batch_size = options.batch_size if rule else n
+    batch_size = options.rows_a_step(rule, n)
     step = 6.0 * n_params * batch_size
     work = Work(step, step * options.max_iter * math.ceil(n / batch_size))
     loss = loss_of(n_out)
@@ -54,4 +54,6 @@ def where_it_pays(
     like = array_at(card)
     if rule is not None:
         prepare(card, dtype, options.engine)
-    return (SparseRows(x.csr, like) if isinstance(x, SparseRows) else moved(x, like)), why
+    if isinstance(x, SparseRows):
+        return SparseRows(x.csr, like), why
+    return moved(x, like), why

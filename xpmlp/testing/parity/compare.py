@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...arrays import Array, is_array, location_of, namespace, to_host
+from ...arrays import Array, dtype_name, is_array, location_of, namespace, to_host
 from ...engines import Engine, engine_for, generic_engine
-from ..backends import Backend, dtype_name, one_line
+from ..backends import Backend, one_line
 
 WIDER = {"float32": "float64", "float64": "longdouble"}
 PACKAGE = str(Path(__file__).parents[2])

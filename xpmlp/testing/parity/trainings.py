@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import clone, is_classifier
 
 from ... import nn
-from ...arrays import from_host, is_numpy
+from ...arrays import dtype_name, from_host, is_numpy
 from ...engines import gather
 from ...estimators import MLPClassifier, MLPRegressor
 from ...estimators.problem import Problem, problem_of
@@ -17,7 +17,7 @@ from ...nn.layout import put, walk
 from ...randomness import stream
 from ...training import network_outputs
 from ...training.plan import epoch_order, make_plan, to_device
-from ..backends import FLOATS, dtype_name
+from ..backends import FLOATS
 from .compare import EQUAL, Bound, Operation, in_floats, norm
 
 
