@@ -12,12 +12,10 @@ from ..nn.activations import get_activation
 from ..nn.losses import match_loss
 from ..training import State, new_history
 from .arguments import loss_of
+from .states import set_fitted
 
-# Numbers of the training, and their types.
-FITTED: dict[str, tuple] = dict.fromkeys(
-    ("loss_", "best_loss_", "best_validation_score_"), (float, type(None))
-)
-FITTED |= dict.fromkeys(("n_iter_", "t_", "seed_"), (int,))
+FITTED = {"best_loss": (float,), "best_score": (float,), "seed": (int,)}  # of the training
+FITTED |= dict.fromkeys(("n_iter", "n_seen", "step"), (int,))
 ONLY_FIT_USES = ("callbacks", "scoring", "learning_rate")  # a file may lack them
 
 
@@ -30,7 +28,8 @@ def save_model(estimator, path):
     params["callbacks"] = None
     if not isinstance(params["random_state"], int | None):
         params["random_state"] = estimator.seed_
-    types = getattr(estimator, "table_types_", None)
+    types, fitted = getattr(estimator, "table_types_", None), vars(estimator.state_)
+    fitted = fitted | {"seed": estimator.seed_}
     known = _kinds(estimator.encoder_)  # which the arrays hold, of any number of columns
     names = None
     if not known and hasattr(estimator, "feature_names_in_"):
@@ -40,9 +39,8 @@ def save_model(estimator, path):
         "estimator": kind.__name__,
         "params": dict(_arguments(params)),
         **about,
-        "fitted": {k: encode(getattr(estimator, k), k) for k in FITTED},
+        "fitted": {k: encode(fitted[k], k) for k in FITTED},
         "history": {k: encode(v, k) for k, v in estimator.history_.items()},
-        "step": estimator.state_.step,
         "target_name": getattr(estimator, "target_name_", None),
         "table_types": types and {k: v for k, v in types.items() if known.get(k) != v},
         "feature_names": names,
@@ -51,12 +49,6 @@ def save_model(estimator, path):
         raise TypeError(f"a model file holds no {kind.__name__}, a class of your own: pickle it.")
     _rebuild(dict(arrays), meta, {kind.__name__: kind})  # what could not be read is not written
     write_container(path, arrays, meta)
-
-
-def _count(n):
-    if type(n) is not int or n < 0:
-        raise ValueError(f"its step is {n!r}")
-    return n
 
 
 def _arguments(params):
@@ -92,31 +84,25 @@ def _rebuild(arrays, meta, kinds):
         given = [given]
     for activation in given:
         get_activation(activation)
-    for name, value in decoded(meta["fitted"], FITTED).items():
-        setattr(estimator, name, value)
-    estimator.model_ = model = Model.of(*unpack_model(arrays, meta))
-    estimator.n_features_in_ = model.inputs.n_features
-    if (model.targets.task == "regression") == is_classifier(estimator):
-        raise ValueError(f"its task is {model.targets.task!r}")
-    match_loss(loss_of(estimator), model.targets.task, estimator.out_activation_)
-    history = {k: [float(x) for x in decode(v)] for k, v in meta["history"].items()}
-    estimator.history_ = new_history() | history
-    estimator.loss_curve_ = estimator.history_["loss"]
-    estimator.n_iter_total_ = len(estimator.loss_curve_)
-    estimator.validation_scores_ = None
-    if estimator.early_stopping and estimator.solver != "lbfgs":
-        estimator.validation_scores_ = estimator.history_["validation_score"]
-    best = {"best_loss": estimator.best_loss_, "best_score": estimator.best_validation_score_}
-    estimator.state_ = State(
+    fitted, history = decoded(meta["fitted"], FITTED), new_history()
+    for name, values in meta["history"].items():
+        history[name] = [float(x) for x in decode(values)]
+    if fitted["step"] < 0:
+        raise ValueError(f"its step is {fitted['step']}")
+    estimator.seed_ = fitted.pop("seed")
+    state = State(
         Carry({}, {}, {}),
         estimator.learning_rate_init,
-        epoch=estimator.n_iter_total_,
-        step=_count(meta["step"]),
-        n_seen=estimator.t_,
-        n_iter=estimator.n_iter_,
-        history=estimator.history_,
-        **{k: value for k, value in best.items() if value is not None},
+        epoch=len(history["loss"]),
+        history=history,
+        **fitted,
     )
+    set_fitted(estimator, Model.of(*unpack_model(arrays, meta)), state)
+    model, task = estimator.model_, estimator.model_.targets.task
+    if (task == "regression") == is_classifier(estimator):
+        raise ValueError(f"its task is {task!r}")
+    match_loss(loss_of(estimator), task, estimator.out_activation_)
+    estimator.n_features_in_ = model.inputs.n_features
     if meta["target_name"] is not None:
         estimator.target_name_ = str(meta["target_name"])
     known = _kinds(model.inputs.encoder)
