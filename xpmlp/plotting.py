@@ -31,9 +31,7 @@ def plot_history(history, *, path=None):
     """
     validation, score = history.get("validation_loss"), history.get("validation_score")
     rate = history.get("learning_rate")
-    unit = "epoch"
-    if rate is not None and not len(rate):
-        unit = "iteration"
+    unit = "iteration" if rate is not None and not len(rate) else "epoch"
     changes = bool(rate) and min(rate) < max(rate)
     n_panels = 1 + bool(score) + changes
     figure = _figure(4.8 * n_panels, 3.6)

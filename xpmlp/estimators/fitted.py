@@ -99,9 +99,7 @@ class Fitted(  # type: ignore[call-arg]
         """What turns outputs into predictions."""
         model = self.model_
         last: Any = model.network.layers[-1]
-        if model.targets.link == "identity":
-            return last.activation
-        return model.targets.link
+        return last.activation if model.targets.link == "identity" else model.targets.link
 
     @property
     def quantiles_(self) -> tuple[float, ...] | None:

@@ -80,9 +80,7 @@ def _rebuild(arrays, meta, kinds):
     estimator = kinds[meta["estimator"]](**(params | {"device": "auto"}))
     estimator._validate_params()
     given = estimator.activation
-    if not isinstance(given, list | tuple):
-        given = [given]
-    for activation in given:
+    for activation in given if isinstance(given, list | tuple) else [given]:
         get_activation(activation)
     fitted, history = decoded(meta["fitted"], FITTED), new_history()
     for name, values in meta["history"].items():

@@ -37,6 +37,4 @@ def map_arrays(value, f):
     if isinstance(value, State):
         own = {k.name: map_arrays(getattr(value, k.name), f) for k in fields(value)}
         return replace(value, **own)
-    if is_array(value):
-        return f(value)
-    return value
+    return f(value) if is_array(value) else value

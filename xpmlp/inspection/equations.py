@@ -67,9 +67,7 @@ class Term(NamedTuple):
             name = rf"\mathit{{{name}}}"
         name += f"_{{{self.number.translate(ESCAPES)}}}" * bool(self.number)
         name = r"\mathrm{d}" * self.gradient + name + turned
-        if not self.shape:
-            return name
-        return rf"\underset{{{self.written_shape()}{turned}}}{{{name}}}"
+        return rf"\underset{{{self.written_shape()}{turned}}}{{{name}}}" if self.shape else name
 
     @property
     def transposed(self):

@@ -107,9 +107,7 @@ class Explanation:
             sizes = [_norm(p.value), _norm(p.gradient)]
             cells = (f"{n:.3g}" for size in sizes for n in (size, size / np.sqrt(p.value.size)))
             shape = f"({','.join(map(str, p.value.shape))})"
-            ratio = "-"
-            if p.ratio is not None:
-                ratio = f"{p.ratio:.3g}"
+            ratio = "-" if p.ratio is None else f"{p.ratio:.3g}"
             rows.append((p.name, shape, *cells, ratio))
         return rows
 
@@ -196,13 +194,12 @@ def explain_step(
         store, buffers, init_state(step.rule, store, xp=xp), batch
     )
     trace.finish([float(to_host(a)) for a in values])
-    columns, name, where = orientation == "columns", "lbfgs", location_of(x)
+    columns, where = orientation == "columns", location_of(x)
+    name = type(rule).__name__ if rule else "lbfgs"
     if columns:
         pairs = ((notes.forward, notes.backward) for notes in trace.layers)
         for lines in (trace.loss_lines, *chain.from_iterable(pairs)):
             lines[:] = [line.columns for line in lines]
-    if rule:
-        name = type(rule).__name__
     return Explanation(
         title=(
             f"One step of {name} on {n:,} rows of {x.shape[1]:,} features, {loss.name}, {dtype} on "

@@ -79,9 +79,7 @@ class TrainingPlan:
     @property
     def fits(self):
         """Whether that is less than what is free."""
-        if self.free is None:
-            return None
-        return self.total <= self.free
+        return None if self.free is None else self.total <= self.free
 
     def __repr__(self):
         rows: list = [("layer", "output", "parameters", "forward", "with backward", "activations")]
@@ -107,9 +105,8 @@ def plan_training(network, X, *, dtype, rule, batch_size, like, notes=()):
     rule: an update rule, or None for lbfgs; like: an array on the device that trains.
     """
     (n, d), size = shape_of(X), np.dtype(dtype).itemsize
-    where, most = location_of(like), n
-    if hasattr(X, "tocsr"):
-        most = at_once(d)  # so many rows are dense
+    where = location_of(like)
+    most = at_once(d) if hasattr(X, "tocsr") else n  # of a sparse X so many rows are dense
     if rule:
         rows = min(batch_size, n)
         state, name, batches = len(rule.slots) * size, type(rule).__name__, f"batches of {rows:,}"
@@ -180,9 +177,7 @@ def plan(network_or_model, X, y=None, *, loss=None, solver="adam", batch_size=No
     notes = []
     if d > n and y is None:
         notes = [f"X is {(n, d)}, wider than long; if its samples stand in columns, pass X.T."]
-    like = np.empty((0, 1))
-    if is_array(X):
-        like = X[:0, ...]
+    like = X[:0, ...] if is_array(X) else np.empty((0, 1))
     found = costs(network_or_model, X, dtype=float_dtype(like, dtype), like=like, notes=notes)
     n_out = found.layers[-1].output[1]
     network_loss(loss or "squared_error", n_out)

@@ -76,9 +76,7 @@ def read_container(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, Any]
     newer = f"it has format {version}, expected at most {FORMAT_VERSION}: it needs a newer xpmlp"
     _require(version <= FORMAT_VERSION, path, newer)
     for name, entry in header.items():  # safetensors fails on some types, maps others to void
-        dtype = None
-        if isinstance(entry, dict):
-            dtype = entry.get("dtype")
+        dtype = entry.get("dtype") if isinstance(entry, dict) else None
         expected = f"array {name!r} is {dtype!r}, expected one of {list(DTYPES)}"
         _require(dtype in list(DTYPES), path, expected)
     try:

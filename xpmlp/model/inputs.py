@@ -78,9 +78,8 @@ class Inputs:
             )
         name = caller.partition(".")[0]
         check_transfer(x, at, "X", f"pass X from there, or move the model: {name}.to(X)")
-        if self.standardises:  # in X's own floats, as `computed` says
-            return moved(x, self.like, None)
-        return moved(x, self.like, self.dtype)
+        dtype = None if self.standardises else self.dtype  # None: in X's own floats, see `computed`
+        return moved(x, self.like, dtype)
 
     def parts(self, x) -> Iterator[Array]:
         """Cut host rows that have to be converted, so that they are never copied as a whole."""

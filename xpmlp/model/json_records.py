@@ -40,9 +40,7 @@ def encode(value, where):
                 return {"loss": value.name, "fields": own}
     elif isinstance(value, list | tuple | np.ndarray):
         items = [encode(v, where) for v in value]
-        if isinstance(value, list):
-            return {"list": items}
-        return items
+        return {"list": items} if isinstance(value, list) else items
     if isinstance(value, dict):
         return {"dict": [[encode(k, where), encode(v, where)] for k, v in value.items()]}
     if isinstance(value, type | np.dtype):  # dtype=np.float32
@@ -71,6 +69,4 @@ def decode(value, depth=0):
     if "dict" in value:
         return dict(decode(value["dict"], depth + 1))
     made = {k: decode(v, depth + 1) for k, v in value["fields"].items()}
-    if "loss" in value:
-        return MAKERS[value["loss"]](**made)
-    return RECORDS[value["record"]](**made)
+    return MAKERS[value["loss"]](**made) if "loss" in value else RECORDS[value["record"]](**made)

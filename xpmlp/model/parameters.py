@@ -58,9 +58,7 @@ def lists_to_params(layout, coefs, intercepts, others, *, like, dtype):
 def _shaped(a, expected, shape, place):
     if tuple(a.shape) != tuple(expected):
         raise ShapeError(f"{place} has shape {tuple(a.shape)}, expected {tuple(expected)}.")
-    if expected == shape:
-        return a
-    return namespace(a).reshape(a, shape)
+    return a if expected == shape else namespace(a).reshape(a, shape)
 
 
 def _beside(a, like, dtype):
@@ -74,6 +72,4 @@ def _beside(a, like, dtype):
         and str(a.dtype).rpartition(".")[2] == dtype
     ):
         return a
-    if is_array(a):
-        a = to_host(a)
-    return from_host(np.asarray(a), like, dtype)
+    return from_host(to_host(a) if is_array(a) else np.asarray(a), like, dtype)

@@ -116,9 +116,7 @@ class Model:
                 network_outputs(network, layout, store, self.inputs.computed(part), engine)
                 for part in self.inputs.parts(x)
             ]
-            if len(made) == 1:
-                return made[0]
-            return engine.xp.concat(made)
+            return engine.xp.concat(made) if len(made) > 1 else made[0]
 
     # ---- On rows that scikit-learn has not checked
 
@@ -126,7 +124,8 @@ class Model:
         """Return rows of X, an array, a list or a table that the model takes, where it lives."""
         inputs, x = self.inputs, X
         if inputs.encoder is not None:
-            x = inputs.encoder.encode(_frame(X), inputs.dtype)
+            frame = frame_of(X) if is_table(X) else frame_of_array(np.asarray(X))
+            x = inputs.encoder.encode(frame, inputs.dtype)
         elif not is_array(X):
             x = np.asarray(X, np.float64)
         if x.ndim != 2 or x.shape[1] != inputs.width:
@@ -195,10 +194,3 @@ class Model:
         about: name -> value, which the file tells of the model too.
         """
         export_model(self, path, check=check, about=about or {})
-
-
-def _frame(X):
-    """Return a table, an array or lists as a frame."""
-    if is_table(X):
-        return frame_of(X)
-    return frame_of_array(np.asarray(X))

@@ -97,9 +97,7 @@ def unpack_model(arrays, meta):
     if rest:
         raise ValueError(f"it has {last.n_out} outputs for quantiles {quantiles}")
     stats = Scaling(*(arrays.pop(k, None) for k in Scaling._fields))
-    encoder = None
-    if "encoder.text" in arrays:
-        encoder = _encoder(arrays, n_features, network)
+    encoder = _encoder(arrays, n_features, network) if "encoder.text" in arrays else None
     inputs = Inputs(n_features, dtype, HOST, encoder=encoder)
     tree = _checked(network, arrays, inputs, stats, n_outputs)
     inputs = replace(inputs, scaling=Scaling(stats.x_mean, stats.x_scale))

@@ -53,21 +53,15 @@ class Scaling(NamedTuple):
 
     def inputs(self, x):
         """Return x standardised, in its library."""
-        if self.x_mean is None:
-            return x
-        return (x - _at(self.x_mean, x)) / _at(self.x_scale, x)
+        return x if self.x_mean is None else (x - _at(self.x_mean, x)) / _at(self.x_scale, x)
 
     def targets(self, y):
         """Return targets (n, n_outputs) standardised."""
-        if self.y_mean is None:
-            return y
-        return (y - _at(self.y_mean, y)) / _at(self.y_scale, y)
+        return y if self.y_mean is None else (y - _at(self.y_mean, y)) / _at(self.y_scale, y)
 
     def restore(self, y) -> Any:
         """Return predictions (n, n_outputs) in the units of the targets."""
-        if self.y_mean is None:
-            return y
-        return y * _at(self.y_scale, y) + _at(self.y_mean, y)
+        return y if self.y_mean is None else y * _at(self.y_scale, y) + _at(self.y_mean, y)
 
 
 def _at(a, like):
