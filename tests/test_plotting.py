@@ -176,7 +176,7 @@ def test_a_save_that_fails_leaves_the_old_picture_and_nothing_else(tmp_path, mon
     def full(source, target):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(plotting.os, "replace", full)
+    monkeypatch.setattr("xpmlp.atomic.os.replace", full)
     with pytest.raises(OSError, match="No space left"):
         plotting.plot_history(HISTORY, path=path)
     assert [p.name for p in tmp_path.iterdir()] == ["history.png"]

@@ -7,11 +7,12 @@ scikit-learn's Displays were tried: they import pyplot, shade counts or write sh
 draw several outputs in one colour, and want an estimator where `plot_boundary` takes a function.
 """
 
-import os
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+
+from .atomic import atomic_write
 
 BLUE, ORANGE, GREY = "#2f6db3", "#e0762b", "#8a8a8a"
 
@@ -241,13 +242,7 @@ def _finish(figure, path):
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     if path is not None:
-        path = Path(path)
         picture = BytesIO()
-        figure.savefig(picture, format=path.suffix[1:] or "png", dpi=150)
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            part.write_bytes(picture.getvalue())
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        figure.savefig(picture, format=Path(path).suffix[1:] or "png", dpi=150)
+        atomic_write(path, picture.getvalue())
     return figure

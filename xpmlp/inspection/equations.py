@@ -137,7 +137,7 @@ class Equation:
 
     @property
     def columns(self):
-        """The same with samples in columns: every array is the transpose of ours."""
+        """The same with samples in columns: every array is transposed."""
         template = re.sub(r"(\S+) @ (\S+)", r"\2 @ \1", self.template).replace("axis=0", "axis=1")
         terms = {role: a.transposed for role, a in self.names.items() if isinstance(a, Term)}
         names = self.names | terms

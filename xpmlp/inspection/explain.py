@@ -244,7 +244,7 @@ def explain(
     random_state=0,
     orientation="rows",
 ):
-    """Run one training step of a network on X and y, and tell what happens in it.
+    """Run one training step of a network on X and y, and explain it.
 
     Parameters
     ----------

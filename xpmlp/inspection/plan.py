@@ -1,4 +1,4 @@
-"""What a training will take, told before anything runs: shapes, FLOPs, bytes."""
+"""What a training will take, before anything runs: shapes, FLOPs, bytes."""
 
 import math
 from dataclasses import dataclass
@@ -136,7 +136,7 @@ def plan_training(network, X, *, dtype, rule, batch_size, like, notes=()):
 
 
 def plan(network_or_model, X, y=None, *, loss=None, solver="adam", batch_size=None, dtype=None):
-    """Tell what training a network will take, before anything of its size is allocated.
+    """Plan the training of a network, before anything of its size is allocated.
 
     Parameters
     ----------

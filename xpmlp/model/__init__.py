@@ -1,8 +1,7 @@
 """The fitted model as a value, without scikit-learn: how its rows and its outputs are meant."""
 
 from .inputs import Inputs
-from .loading import load
-from .record import Model
+from .record import Model, load
 from .scaling import Scaling
 from .targets import ClassTargets, LabelTargets, NumberTargets
 

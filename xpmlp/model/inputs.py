@@ -31,7 +31,7 @@ class Inputs:
     """How rows of X become the network's inputs.
 
     n_features: columns of X; dtype: to compute in; location: library and device of the model;
-    requested: the name of the device that was asked for, whereto rows are brought, or "auto" where
+    requested: the name of the device that was asked for, to which rows are brought, or "auto" where
     an array chose it, from where rows must then come; encoder: of a table; scaling: of columns.
     """
 

@@ -26,7 +26,7 @@ DOCS = {
 def export_model(model, path, *, check, about):
     """Write a model to one ONNX file, atomically: see `export` of the estimators.
 
-    about: name -> value, more that the file tells of it.
+    about: name -> value, more metadata of the file.
     """
     data = _graph(model, about).SerializeToString()
     if check and find_spec("onnxruntime"):

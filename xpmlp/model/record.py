@@ -13,12 +13,12 @@ from ..nn import Layout, Network
 from ..placing import as_library_of, destination
 from ..tables.frame import frame_of, frame_of_array, is_table
 from ..training import like_of, network_outputs
-from .container import write_container
+from .container import read_container, write_container
 from .inputs import Inputs
 from .onnx_export import export_model
 from .parameters import lists_to_params, params_to_lists
 from .predictor import own_copy, predictor
-from .saving import pack_model, unpack_model
+from .saving import as_model_file_error, pack_model, unpack_model
 from .targets import ClassTargets, LabelTargets, NumberTargets
 
 
@@ -191,6 +191,41 @@ class Model:
     def export(self, path, *, check=True, about=None):
         """Write the model to one ONNX file, atomically, as `MLPClassifier.export` says it.
 
-        about: name -> value, which the file tells of the model too.
+        about: name -> value, more metadata of the file.
         """
         export_model(self, path, check=check, about=about or {})
+
+
+def load(path):
+    """Read the model in a model file, with NumPy and safetensors alone.
+
+    Neither scikit-learn nor SciPy is imported (numba, where it is installed, imports SciPy when the
+    model predicts); `load_model` gives the estimator, of a file that an estimator has saved.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    Model
+        Its arrays in NumPy.
+
+    Raises
+    ------
+    ModelFileError
+        When the file is missing, damaged, not a model, or from a newer format.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from xpmlp import MLPRegressor, load
+    >>> reg = MLPRegressor(solver="lbfgs", random_state=0).fit([[0.0], [1.0]], [1.0, 3.0])
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "line.safetensors"
+    >>> reg.save(path)
+    >>> load(path).predict([[1.0]]).round(2).tolist()
+    [3.0]
+    """
+    arrays, meta = read_container(path)
+    with as_model_file_error(path):
+        return Model.of(*unpack_model(arrays, meta))
