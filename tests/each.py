@@ -46,6 +46,8 @@ def each(names, values, ids=str, *, parts=1):
         run_each.of_each = one, product
         given = inspect.signature(test).parameters.values()
         left = [p for p in given if p.name not in names]
+        if "nth_part" in {p.name for p in left}:
+            raise TypeError("the topmost `each` says how many parts there are")
         run_each.__signature__ = inspect.Signature(left)
         if parts == 1:
             return run_each

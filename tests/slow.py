@@ -1,39 +1,31 @@
 """Which tests get the mark `slow`: `ci/test fast` leaves them out, `ci/test` runs them too.
 
-The fast tier takes every case of a test on NumPy and array-api-strict, none on a variant of these
+The fast tier takes every id of a test on NumPy and array-api-strict, none on a variant of these
 (tests/conftest.py), and the first on torch. JAX compiles for a second in most cases: only the tests
-of ON_JAX have their first case on it. Loops over dozens of cases stand in EVERY_FIFTH, or come in
-parts (each.py), of which it takes the first. What takes more than half a second by itself stands in
-SLOW, under the reason.
+of ON_JAX have their first id on it. Of cases that come in parts (each.py) it takes the first part.
+What takes more than half a second by itself stands in SLOW, under the reason.
 """
 
 import re
-from collections import Counter
 
 import pytest
 
 VARIANTS = {"readonly", "device1", "no_float64", "strictest"}  # words of a test's id
 ON_JAX = """
-test_a_value_equals_another_formula_for_it_on_every_library
 test_a_loss_is_the_same_on_every_library_and_stays_in_its_dtype
 test_a_batch_that_weighs_nothing_leaves_statistics_and_parameters_alone
 test_a_rule_gives_the_same_on_every_library_in_its_dtype
 test_clipping_is_torchs
 test_the_bits_are_those_of_the_definition_on_every_library_and_compiled
 test_every_engine_equals_the_plain_loop_on_numpy_with_dropout_over_epochs
-test_every_library_gets_numpys_numbers_and_its_own_arrays_back
 test_a_moved_model_predicts_there_what_it_predicted_here
-test_every_contender_takes_the_same_step
-""".split()
-EVERY_FIFTH = """
-test_every_kind_of_file_trains_and_evaluates_to_the_metrics_of_the_training
-test_what_is_no_file_of_results_is_refused_in_a_sentence_before_the_run
 """.split()
 SLOW = {  # files and tests
     "starts processes": """
         test_ci_gpu.py test_ci_gpu_bundle.py test_cupy_standin.py test_examples.py test_standins.py
         test_a_child_that_was_forked_off_after_a_fit_can_fit
         test_a_contender_that_cannot_start_or_fails_says_why
+        test_cross_validation_is_a_loop_and_two_processes_give_the_same
         test_a_driver_that_crashes_or_hangs_takes_no_doctor_along
         test_a_driver_without_a_card_is_no_card_and_hidden_ones_are_told
         test_a_file_from_another_cpu_passes
@@ -110,16 +102,16 @@ NAMES = {name for names in SLOW.values() for name in names.split()}
 
 def pytest_collection_modifyitems(items):
     """Add the marks; pytest reads -m after the hooks of a conftest."""
-    tried, n_cases = set(), Counter()
+    tried = set()
     for item in items:
-        name = item.originalname
-        n_cases[item.path, name] += 1
-        if {item.path.name, name} & NAMES or _is_of_another_library(item, tried):
+        by_name = {item.path.name, item.originalname} & NAMES
+        if by_name or _is_of_another_library(item, tried) or _is_a_later_part(item):
             item.add_marker(pytest.mark.slow)
-        elif name in EVERY_FIFTH and n_cases[item.path, name] % 5 != 1:
-            item.add_marker(pytest.mark.slow)
-        elif "nth_part" in item.fixturenames and item.callspec.params["nth_part"] > 0:
-            item.add_marker(pytest.mark.slow)
+
+
+def _is_a_later_part(item):
+    """Whether an id walks not the first part of a test's cases (each.py)."""
+    return "nth_part" in item.fixturenames and item.callspec.params["nth_part"] > 0
 
 
 def _is_of_another_library(item, tried):

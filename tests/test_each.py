@@ -57,4 +57,6 @@ def test_parts_are_ids_that_share_the_cases():
     assert mark.args == ("nth_part", range(2))
     walk(nth_part=1)
     walk(nth_part=0)
+    with pytest.raises(TypeError, match="topmost"):
+        each("other", "ab")(walk)
     assert seen == [1, 3, 0, 2, 4]

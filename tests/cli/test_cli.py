@@ -113,7 +113,7 @@ def test_every_built_in_set_trains_and_the_json_tells_how_well(train, name):
     assert load_model(found["model"]).n_iter_ == 2
 
 
-@pytest.mark.parametrize(
+@each(
     "write, task",
     [
         (lambda: write_csv("d.csv", rows(target=label)), "classification"),
@@ -128,10 +128,12 @@ def test_every_built_in_set_trains_and_the_json_tells_how_well(train, name):
         (lambda: mnist_pickle("d.pkl.gz"), "classification"),
     ],
     ids="csv-text csv-int csv parquet-text parquet npz-text npz idx idx-gz mnist.pkl.gz".split(),
+    parts=5,
 )
 def test_every_kind_of_file_trains_and_evaluates_to_the_metrics_of_the_training(
-    train, xpmlp, write, task
+    train, xpmlp, tmp_path, monkeypatch, write, task
 ):
+    monkeypatch.chdir(tmp_path)
     data = write()
     own_test_part = data in ("d", "d.pkl.gz")
     found = train(data, *([] if own_test_part else ["--test", data]))
@@ -259,7 +261,7 @@ BAD_DATA = {
 }
 
 
-@each("write, words", BAD_DATA.values(), ids=BAD_DATA.keys())
+@each("write, words", BAD_DATA.values(), ids=BAD_DATA.keys(), parts=4)
 @each("old", [False, True], ids=["", "old-model-kept"])
 def test_bad_data_get_one_sentence_with_the_place_and_leave_no_file(
     xpmlp, tmp_path, monkeypatch, write, words, old
@@ -403,6 +405,17 @@ def test_what_is_no_model_file_has_its_own_exit_code(train, xpmlp, content, word
     assert words in err
 
 
+@pytest.fixture
+def three_models(train):
+    """Write the models n (of an npz), c (a classifier) and r, and files that do not fit them."""
+    write_csv("x.csv", [(a, b) for a, b, _ in rows()], ("a", "q"))
+    write_csv("z.csv", [(a, b) for a, b, _ in rows()], ("a", "b"))
+    train(npz("huge.npz", rows(target=code)), "--out", "n")
+    npz("huge.npz", [(1e39, b, 1) for _, b, _ in rows()])
+    train(write_csv("c.csv", rows(target=label)), "--out", "c")
+    train(write_csv("r.csv", rows()), "--out", "r")
+
+
 @each(
     "command, arguments, exit_code, words",
     [
@@ -422,15 +435,8 @@ def test_what_is_no_model_file_has_its_own_exit_code(train, xpmlp, content, word
         ("evaluate", ["c", "moons"], 3, "moons holds the label 0"),
     ],
 )
-def test_data_that_do_not_fit_the_model_are_told(
-    train, xpmlp, command, arguments, exit_code, words
-):
-    write_csv("x.csv", [(a, b) for a, b, _ in rows()], ("a", "q"))
-    write_csv("z.csv", [(a, b) for a, b, _ in rows()], ("a", "b"))
-    train(npz("huge.npz", rows(target=code)), "--out", "n")
-    npz("huge.npz", [(1e39, b, 1) for _, b, _ in rows()])
-    train(write_csv("c.csv", rows(target=label)), "--out", "c")
-    train(write_csv("r.csv", rows()), "--out", "r")
+@pytest.mark.usefixtures("three_models")
+def test_data_that_do_not_fit_the_model_are_told(xpmlp, command, arguments, exit_code, words):
     before = sorted(os.listdir())
     found, out, err = xpmlp(command, *arguments)
     assert (found, out, is_one_sentence(err)) == (exit_code, "", True)

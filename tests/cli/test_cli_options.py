@@ -135,7 +135,7 @@ SAID = {  # as it is written -> the argument of the model
 }
 
 
-@each("words, argument, value", [(k, *v) for k, v in SAID.items()], ids=SAID)
+@each("words, argument, value", [(k, *v) for k, v in SAID.items()], ids=SAID, parts=5)
 def test_an_option_is_an_argument_of_the_model(xpmlp, words, argument, value):
     data = [] if words.startswith("diabetes") else ["iris"]
     code, _, err = xpmlp("train", *data, "--hidden", "5,5", *QUICK[:2], "--quiet", *words.split())

@@ -419,7 +419,7 @@ BAD = {
 }  # fmt: skip
 
 
-@each("make, arguments, words", BAD.values(), ids=BAD)
+@each("make, arguments, words", BAD.values(), ids=BAD, parts=4)
 def test_a_table_that_cannot_be_trained_on_gets_one_sentence_and_no_file(
     xpmlp, make, arguments, words
 ):

@@ -185,7 +185,7 @@ def test_networks_classify_in_onnxruntime_as_here(kw, exported):
     assert_classifies_as(est, exported(est), X)
 
 
-@each("loss", ["log_loss", "binary_log_loss", "squared_error", "focal"])
+@each("loss", ["log_loss", "binary_log_loss", "squared_error", "focal"], parts=5)
 @each("y", LABELS)
 def test_labels_come_out_as_predict_gives_them(y, loss, exported):
     est = classifier(y=LABELS[y], loss=loss)
@@ -204,7 +204,7 @@ REGRESSIONS = [
 ]  # fmt: skip
 
 
-@each("n_outputs", [1, 2])
+@each("n_outputs", [1, 2], parts=5)
 @each("kw", REGRESSIONS, ids=str)
 def test_regressions_predict_in_onnxruntime_as_here(kw, n_outputs, exported):
     y = np.abs(np.stack([VALUE, 3 - VALUE], 1) + 0.1)

@@ -187,7 +187,7 @@ TAKEN = {
 }
 
 
-@each("cells, kind", TAKEN.values(), ids=TAKEN)
+@each("cells, kind", TAKEN.values(), ids=TAKEN, parts=5)
 def test_a_column_is_what_its_cells_are(csv, cells, kind):
     cells = [f'"{cell}"' for cell in cells]
     assert opened(csv(column("a", cells))).types == {"a": kind}
@@ -220,7 +220,7 @@ def test_a_column_comes_back_as_its_kind(csv):
     )
 
 
-@each("token", ["", *MISSING])
+@each("token", ["", *MISSING], parts=4)
 def test_a_token_is_a_missing_cell_of_every_kind_of_column(csv, token):
     text = f"a,b,c,y\n1,x,2024-01-01,0\n{token},{token},{token},1\n2,x,2024-01-01,0\n"
     table = opened(csv(text))
@@ -317,7 +317,7 @@ FAULTS = [
 ]
 
 
-@each("ending", ["", ".gz"])
+@each("ending", ["", ".gz"], parts=5)
 @each("text, words", FAULTS)
 def test_a_bad_row_is_told_with_its_line_column_and_text(csv, text, words, ending):
     path = csv(text, "t.csv" + ending)

@@ -41,7 +41,7 @@ def test_every_layer_of_the_package_has_an_example_here():
     assert EXAMPLES.keys() == LAYERS.keys()
 
 
-@each("dtype", ["float64", "float32"])
+@each("dtype", ["float64", "float32"], parts=3)
 @each("name", EXAMPLES)
 def test_a_layer_is_right_on_every_library(xp64, name, dtype):
     if dtype not in xp64.floats:

@@ -301,14 +301,18 @@ DAMAGES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_what_is_no_file_of_results_is_refused_in_a_sentence_before_the_run(damage, saved, capsys):
+@each("damage", DAMAGES, parts=5)
+def test_what_is_no_file_of_results_is_refused_in_a_sentence_before_the_run(
+    damage, saved, tmp_path, capsys
+):
     spoil, said = DAMAGES[damage]
-    spoil(saved)
-    assert ran("--against", saved) == 2
+    path = tmp_path / "spoilt.parity"
+    path.write_bytes(saved.read_bytes())
+    spoil(path)
+    assert ran("--against", path) == 2
     out, err = capsys.readouterr()
     told = err.splitlines()[-1]
-    assert not out and told.startswith(f"Error: --against {str(saved)!r}") and said in told
+    assert not out and told.startswith(f"Error: --against {str(path)!r}") and said in told
 
 
 def test_a_file_holds_nothing_that_a_terminal_would_obey(report, tmp_path):
