@@ -54,9 +54,10 @@ def launches(network, loss, rule, *, plain: bool = True, options: Options = DEFA
     plain: whether the update is the rule's alone.
     """
     _check("accelerate", options.accelerate, ACCELERATIONS)
-    tier = "graph" if options.accelerate == "auto" else options.accelerate
-    tier = tier if has_kernels(network, loss, rule, plain) else "generic"
-    return LAUNCHES[tier] / 3 * _n_layers(network)
+    tier = options.accelerate
+    if not has_kernels(network, loss, rule, plain):
+        tier = "generic"
+    return (LAUNCHES | {"auto": LAUNCHES["graph"]})[tier] / 3 * _n_layers(network)
 
 
 def _n_layers(layer):
@@ -100,7 +101,9 @@ def engine_for(x: Array, options: Options = DEFAULTS) -> Engine:
         return torch_engine(xp, contiguous=on_card, matmul_precision=precision)
     if is_jax(x):
         return jax_engine(xp, matmul_precision=precision)
-    return numpy_engine(xp) if is_numpy(x) else generic_engine(xp)
+    if is_numpy(x):
+        return numpy_engine(xp)
+    return generic_engine(xp)
 
 
 def _check(name, value, known):

@@ -34,7 +34,9 @@ def numpy_engine(xp):
         run, fast = generic.run(step), _compiled()
         if fast and (found := fast.compiled_run(step, run)):
             return found
-        return _chain_run(step, run) if chain_of(step.network, step.layout) else run
+        if links := chain_of(step.network, step.layout):
+            return _chain_run(step, links, run)
+        return run
 
     @lru_cache(maxsize=128)
     def outputs_of(network, layout, dtype):
@@ -42,7 +44,7 @@ def numpy_engine(xp):
         made = links and fast and fast.compiled_outputs(network, layout, dtype)
         if not made and chain_of(network, layout):
             made = _chain_outputs(links)
-        return _checked(made, links, dtype) if made else None
+        return made and _checked(made, links, dtype)
 
     # Else each epoch would copy the data: rows in C order, aligned.
     resident = partial(np.require, requirements="CA")
@@ -66,9 +68,8 @@ def _compiled():
     return compiled
 
 
-def _chain_run(step, otherwise):
+def _chain_run(step, links, otherwise):
     """Return the run of a chain; `otherwise` is the run for members."""
-    links = chain_of(step.network, step.layout)
 
     def run(carry, data, plan):
         if plan.rows.ndim != 2:
@@ -76,9 +77,10 @@ def _chain_run(step, otherwise):
         chain = Chain(links, carry.params, step.batch_size)
         grads = {name: np.empty_like(p) for name, p in carry.params.items()}
         dW, db = chain.views(grads)
-        # A rule of one's own may look at a whole leaf, as for its norm.
-        known = step.elementwise and type(step.rule) in RULES.values()
-        blocks = list(_blocks(carry, grads, BLOCK if known else sys.maxsize))
+        size = sys.maxsize  # a rule of one's own may look at a whole leaf, as for its norm
+        if step.elementwise and type(step.rule) in RULES.values():
+            size = BLOCK
+        blocks = list(_blocks(carry, grads, size))
         losses = np.zeros((2, len(plan.rows)), step.dtype)
         taken = [np.empty((step.batch_size, a.shape[1]), a.dtype) for a in data]
         with np.errstate(over="ignore"):
@@ -177,14 +179,11 @@ class Chain:
         dtype = next(iter(params.values())).dtype
         self.ones = np.ones(N, dtype)
         self.first = next(i for i, link in enumerate(links) if link.W)  # nobody reads its dx
-        self.outs = [np.empty((N, link.n_out if link.W else 0), dtype) for link in links]
-        self.dxs = [
-            np.empty((N, link.n_in if i > self.first and link.W else 0), dtype)
-            for i, link in enumerate(links)
-        ]
-        self.activations: list[Any] = [
-            _activation(link.layer) if link.W else None for link in links
-        ]
+        # A Dropout makes arrays of its own.
+        dense = [(i, link) for i, link in enumerate(links) if link.W]
+        self.outs = {i: np.empty((N, link.n_out), dtype) for i, link in dense}
+        self.dxs = {i: np.empty((N, link.n_in), dtype) for i, link in dense if i > self.first}
+        self.activations: dict[int, Any] = {i: _activation(link.layer) for i, link in dense}
 
     def views(self, store):
         """Return each link's W and b in a store, None for none."""

@@ -78,14 +78,18 @@ def _kernels():
         z = x @ W
         if b is not None:
             z += b
-        known = activation in own
-        a = own[activation][0](z) if known else activation.forward(z, xp)
+        if activation in own:
+            a = own[activation][0](z)
+        else:
+            a = activation.forward(z, xp)
         return a, (x, z, a)
 
     def dense_backward(da, cache, W, activation, *, need_dx, need_db, xp):
         x, z, a = cache
-        known = activation in own
-        dz = own[activation][1](da, a) if known else activation.backward(da, z, a, xp)
+        if activation in own:
+            dz = own[activation][1](da, a)
+        else:
+            dz = activation.backward(da, z, a, xp)
         dx = dz @ W.mT if need_dx else None
         # Without keepdim the sum over rows takes a third of the time.
         db = dz.sum(-2).unsqueeze(-2) if need_db else None
@@ -109,11 +113,10 @@ class FusedAdam(Rule):
         plain = rate.ndim == 0 and all(a.is_contiguous() for a in (p, g, m, v))
         if p.device.type != "cpu" or not plain:
             return self.rule.apply(p, g, rate, m, v, xp=xp)
-        torch._fused_adam_(
-            [p], [g], [m], [v], [], [_late()], lr=rate, beta1=self.rule.beta_1,
-            beta2=self.rule.beta_2, weight_decay=0.0, eps=self.rule.epsilon, amsgrad=False,
-            maximize=False,
-        )  # fmt: skip
+        b1, b2, epsilon = self.rule.beta_1, self.rule.beta_2, self.rule.epsilon
+        more: dict[str, Any] = {"beta1": b1, "beta2": b2, "eps": epsilon, "weight_decay": 0.0}
+        more |= {"lr": rate, "amsgrad": False, "maximize": False}
+        torch._fused_adam_([p], [g], [m], [v], [], [_late()], **more)
         return p, m, v
 
 

@@ -5,6 +5,7 @@ and targets in any library: (N, C), or targets (N, 1) of class codes. Outputs of
 logits z.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import ClassVar
@@ -17,8 +18,30 @@ from ..placing import as_library_of, rows_to_host
 from .scaling import Scaling
 
 
+class _Probabilities(ABC):
+    """What targets of classes and of labels share."""
+
+    quantiles: ClassVar[tuple[float, ...]] = ()
+    scaling: ClassVar[Scaling] = Scaling()
+
+    @abstractmethod
+    def probabilities(self, z):
+        """Return probabilities (N, n_classes or n_labels) for logits."""
+
+    def predict_proba(self, z, X):
+        """Return `probabilities` beside X."""
+        return as_library_of(self.probabilities(z), X)
+
+    def predict_log_proba(self, z, X):
+        """Return their logarithm beside X; that of 0 is -inf, without a warning."""
+        p = self.probabilities(z)
+        xp = namespace(p)
+        tiny = float(xp.finfo(p.dtype).smallest_normal)
+        return as_library_of(xp.where(p > 0, xp.log(xp.maximum(p, tiny)), -float("inf")), X)
+
+
 @dataclass(frozen=True, eq=False)
-class ClassTargets:
+class ClassTargets(_Probabilities):
     """One class a row.
 
     classes: (n_classes,), sorted; link: from logits to probabilities; smoothing: the share of a
@@ -31,8 +54,6 @@ class ClassTargets:
     smoothing: float = 0.0
     weights: np.ndarray | None = None
     coded: bool = False
-    quantiles: ClassVar[tuple[float, ...]] = ()
-    scaling: ClassVar[Scaling] = Scaling()
 
     @property
     def task(self):
@@ -72,28 +93,20 @@ class ClassTargets:
 
     def paired(self, loss: Loss) -> tuple["ClassTargets", Loss]:
         """Return targets and loss for each other; the classes' weights are in those of the rows."""
-        coded = self.task == "multiclass" and not self.smoothing and loss == LOSSES["log_loss"]
-        return replace(self, coded=coded), CLASS_LOG_LOSS if coded else loss
+        if self.task == "multiclass" and not self.smoothing and loss == LOSSES["log_loss"]:
+            return replace(self, coded=True), CLASS_LOG_LOSS
+        return replace(self, coded=False), loss
 
     def codes(self, z):
         """Return class numbers (N,) for logits."""
         xp = _namespace(z)
         if self.task == "multiclass":
             return xp.argmax(z, axis=-1)
-        codes = xp.astype(z[:, 0] > 0, xp.int32)
-        return xp.zeros_like(codes) if len(self.classes) == 1 else codes
+        return xp.astype(z[:, 0] > 0, xp.int32) * (len(self.classes) - 1)  # of one class all 0
 
     def predict(self, z, X):
         """Return classes (N,), beside X where its library has such values."""
         return labels_of(self.classes, as_library_of(self.codes(z), X))
-
-    def predict_proba(self, z, X):
-        """Return `probabilities` beside X."""
-        return as_library_of(self.probabilities(z), X)
-
-    def predict_log_proba(self, z, X):
-        """Return their logarithm beside X."""
-        return as_library_of(_log(self.probabilities(z)), X)
 
     def decision_function(self, z, X):
         """Return logits beside X: (N,) of two classes, else (N, C)."""
@@ -101,10 +114,12 @@ class ClassTargets:
 
     def probabilities(self, z):
         """Return probabilities (N, n_classes) for logits; sigmoids are divided by their sum."""
-        p = LINKS[self.link](z, namespace(z))
-        xp = namespace(p)
+        xp = namespace(z)
+        p = LINKS[self.link](z, xp)
+        if len(self.classes) == 1:
+            return xp.ones_like(p)
         if self.task == "binary":
-            return xp.ones_like(p) if len(self.classes) == 1 else xp.concat([1.0 - p, p], axis=-1)
+            return xp.concat([1.0 - p, p], axis=-1)
         if self.link != "logistic":
             return p
         total = xp.sum(p, axis=-1, keepdims=True)
@@ -122,7 +137,7 @@ class ClassTargets:
 
 
 @dataclass(frozen=True, eq=False)
-class LabelTargets:
+class LabelTargets(_Probabilities):
     """Several labels a row, each there or not: y is (N, n_outputs) of 0 and 1.
 
     smoothing: the share of a target that is spread over both; weights: (n_outputs, 2), or None.
@@ -133,8 +148,6 @@ class LabelTargets:
     smoothing: float = 0.0
     weights: np.ndarray | None = None
     task: ClassVar[str] = "multilabel"
-    quantiles: ClassVar[tuple[float, ...]] = ()
-    scaling: ClassVar[Scaling] = Scaling()
 
     @property
     def classes(self):
@@ -156,7 +169,9 @@ class LabelTargets:
 
     def paired(self, loss: Loss) -> tuple["LabelTargets", Loss]:
         """Return targets and loss, with the labels' weights in it."""
-        return self, loss if self.weights is None else class_weighted(loss, self.weights)
+        if self.weights is not None:
+            loss = class_weighted(loss, self.weights)
+        return self, loss
 
     def codes(self, z):
         """Return 0 or 1 for logits (N, C)."""
@@ -166,14 +181,6 @@ class LabelTargets:
     def predict(self, z, X):
         """Return 0 or 1 for each label, beside X."""
         return labels_of(np.arange(2), as_library_of(self.codes(z), X))
-
-    def predict_proba(self, z, X):
-        """Return `probabilities` beside X."""
-        return as_library_of(self.probabilities(z), X)
-
-    def predict_log_proba(self, z, X):
-        """Return their logarithm beside X."""
-        return as_library_of(_log(self.probabilities(z)), X)
 
     def decision_function(self, z, X):
         """Return logits (N, C) beside X."""
@@ -283,17 +290,12 @@ class NumberTargets:
         return targets[:, :: self.n_levels], made
 
 
-def _log(p):
-    """Return the logarithm of probabilities; 0 becomes -inf, without a warning."""
-    xp = namespace(p)
-    tiny = float(xp.finfo(p.dtype).smallest_normal)
-    return xp.where(p > 0, xp.log(xp.maximum(p, tiny)), -float("inf"))
-
-
 def labels_of(values, codes):
     """Return values[codes]: in the library of codes if it has such values, else in NumPy."""
-    if isinstance(codes, np.ndarray) or values.dtype.kind not in "biuf":
-        return values[codes if isinstance(codes, np.ndarray) else _host_codes(codes)]
+    if isinstance(codes, np.ndarray):
+        return values[codes]
+    if values.dtype.kind not in "biuf":
+        return values[_host_codes(codes)]
     if values.dtype.kind == "u" and int(values.max()) < 2**63:
         values = values.astype(np.int64)  # torch does arithmetic on few unsigned types
     moved = from_host(values, codes)
@@ -316,7 +318,7 @@ def _same(a, b):
 
 def _smoothed(targets, share, n_ways):
     """Return targets of 0 and 1 with a share spread over n ways."""
-    return targets * (1.0 - share) + share / n_ways if share else targets
+    return targets * (1.0 - share) + share / n_ways
 
 
 def _namespace(a):

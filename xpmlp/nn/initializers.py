@@ -31,17 +31,12 @@ class VarianceScaling:
 
     def draw(self, n_in, n_out, rng):
         """Return W (n_in, n_out) and b (1, n_out), host arrays."""
-        fan = n_in if self.fan == "in" else (n_in + n_out) / 2
+        fan = {"in": n_in, "mean": (n_in + n_out) / 2}[self.fan]
         std = math.sqrt(self.gain / max(fan, 1))
-        bound = math.sqrt(3.0) * std
-
-        def sample(shape):
-            if self.distribution == "uniform":
-                return rng.uniform(-bound, bound, shape)
-            return rng.normal(0.0, std, shape)
-
-        W = sample((n_in, n_out))
-        return W, sample((1, n_out)) if self.biases else np.zeros((1, n_out))
+        if self.distribution == "uniform":
+            bound = math.sqrt(3.0) * std
+            return Uniform(-bound, bound, self.biases).draw(n_in, n_out, rng)
+        return Normal(std, self.biases).draw(n_in, n_out, rng)
 
 
 @dataclass(frozen=True)
@@ -53,8 +48,10 @@ class Normal:
 
     def draw(self, n_in, n_out, rng):
         """Return W (n_in, n_out) and b (1, n_out), host arrays."""
-        W = rng.normal(0.0, self.std, (n_in, n_out))
-        return W, rng.normal(0.0, self.std, (1, n_out)) if self.biases else np.zeros((1, n_out))
+        W, b = rng.normal(0.0, self.std, (n_in, n_out)), np.zeros((1, n_out))
+        if self.biases:
+            b = rng.normal(0.0, self.std, b.shape)
+        return W, b
 
 
 @dataclass(frozen=True)
@@ -67,9 +64,10 @@ class Uniform:
 
     def draw(self, n_in, n_out, rng):
         """Return W (n_in, n_out) and b (1, n_out), host arrays."""
-        W = rng.uniform(self.low, self.high, (n_in, n_out))
-        zeros = np.zeros((1, n_out))
-        return W, rng.uniform(self.low, self.high, (1, n_out)) if self.biases else zeros
+        W, b = rng.uniform(self.low, self.high, (n_in, n_out)), np.zeros((1, n_out))
+        if self.biases:
+            b = rng.uniform(self.low, self.high, b.shape)
+        return W, b
 
 
 @dataclass(frozen=True)

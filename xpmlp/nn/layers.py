@@ -157,7 +157,9 @@ class Layer:
 
 
 def _shapes(params):
-    return {k: _shapes(p) if isinstance(p, dict) else tuple(p.shape) for k, p in params.items()}
+    if not isinstance(params, dict):
+        return tuple(params.shape)
+    return {name: _shapes(p) for name, p in params.items()}
 
 
 @dataclass(frozen=True)
@@ -196,15 +198,19 @@ class Dense(Layer):
 
     def init(self, n_in, stream, x=None):
         """Draw W (n_in, n_out) and b (1, n_out)."""
-        auto = self.initializer == "auto"
-        rule = get_activation(self.activation).init if auto else self.initializer
+        rule = self.initializer
+        if rule == "auto":
+            rule = get_activation(self.activation).init
         W, b = get_initializer(rule).draw(n_in, self.n_out, stream)
-        return {"W": W} | ({"b": b} if self.use_bias else {}), self.n_out
+        return self._named(W, b), self.n_out
+
+    def _named(self, W, b):
+        """Return what belongs to W and to b, if there is a b, by their names."""
+        return {"W": W, "b": b} if self.use_bias else {"W": W}
 
     def shapes(self, n_in):
         """Return the shapes of W and b, and the number of units."""
-        b = {"b": (1, self.n_out)} if self.use_bias else {}
-        return {"W": (n_in, self.n_out)} | b, self.n_out
+        return self._named((n_in, self.n_out), (1, self.n_out)), self.n_out
 
     def forward(self, params, x, ctx):
         """x: (..., N, D).  Returns a (..., N, H)."""
@@ -220,11 +226,10 @@ class Dense(Layer):
 
     def backward(self, params, dy, cache, ctx):
         """dy: (..., N, H).  Returns dx (..., N, D) and dW, db."""
-        dx, dW, db = ctx.kernels.dense_backward(
-            dy, cache, params["W"], get_activation(self.activation),
-            need_dx=ctx.need_dx, need_db=self.use_bias, xp=ctx.xp,
-        )  # fmt: skip
-        return dx, {"W": dW} | ({"b": db} if self.use_bias else {})
+        needs = {"need_dx": ctx.need_dx, "need_db": self.use_bias, "xp": ctx.xp}
+        activation = get_activation(self.activation)
+        dx, dW, db = ctx.kernels.dense_backward(dy, cache, params["W"], activation, **needs)
+        return dx, self._named(dW, db)
 
 
 @dataclass(frozen=True)
@@ -297,4 +302,6 @@ class Dropout(Layer):
 
     def backward(self, params, dy, cache, ctx):
         """dy: (..., N, D).  Returns dx, of that shape."""
-        return dy * cache[0] if cache else dy, {}
+        if not cache:
+            return dy, {}
+        return dy * cache[0], {}

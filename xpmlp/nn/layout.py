@@ -56,8 +56,9 @@ class Layout:
         leaves: list[Leaf] = []
         for group, members in slots.items():
             if contiguous and group.trained:
-                same = sum(leaf.group.name == group.name for leaf in leaves)
-                name = f"{group.name}_{same}" if same else group.name  # another rate or decay
+                name, same = group.name, sum(leaf.group.name == group.name for leaf in leaves)
+                if same:  # another rate or decay
+                    name = f"{name}_{same}"
                 leaves.append(Leaf(name, group, tuple(members), True))
             else:
                 leaves += [Leaf(path_name(s.path), group, (s,), False) for s in members]
@@ -91,12 +92,13 @@ class Layout:
         """Store -> nested dicts of views: derived in each step, never written through."""
         params: dict = {}
         for leaf in self.leaves:
-            a, stop = store[leaf.name], 0
+            view = a = store[leaf.name]
+            stop = 0
             for slot in leaf.slots:
                 start, stop = stop, stop + slot.size
                 if leaf.flat:
                     view = xp.reshape(a[..., 0, start:stop], (*a.shape[:-2], *slot.shape))
-                put(params, slot.path, view if leaf.flat else a)
+                put(params, slot.path, view)
         return params
 
 
@@ -136,9 +138,6 @@ def put(params, path, a):
 
 def map_params(f, *trees):
     """Return f over the arrays of nested dicts of one form."""
-    return {
-        k: map_params(f, *(t[k] for t in trees))
-        if isinstance(v, dict)
-        else f(*(t[k] for t in trees))
-        for k, v in trees[0].items()
-    }
+    if not isinstance(trees[0], dict):
+        return f(*trees)
+    return {k: map_params(f, *(tree[k] for tree in trees)) for k in trees[0]}

@@ -84,7 +84,9 @@ class Network(Layer):
     def backward(self, params, dy, caches, ctx):
         """dy: (..., N, C).  Returns dx (None unless needed) and each layer's updates."""
         # dx is read by whoever asked for it, or by a layer further down that has parameters.
-        first = 0 if ctx.need_dx else min((i for i in params if params[i]), default=len(caches))
+        first = 0
+        if not ctx.need_dx:
+            first = min((i for i in params if params[i]), default=len(caches))
         updates: dict = {i: {} for i in range(first)}
         for i in range(len(self.layers) - 1, first - 1, -1):
             part = ctx.part(i, need_dx=ctx.need_dx or i > first)
@@ -183,8 +185,12 @@ def describe(layer, n_in):
     if type(layer) in NORMALIZATIONS.values():
         return type(layer).__name__
     if not isinstance(layer, Dense):
-        n = len(layer.parts) if isinstance(layer, Layer) else 0
-        return f"{type(layer).__name__} of {n} layers" if n else str(layer)
-    name = get_activation(layer.activation).name
-    bias = "" if layer.use_bias else " without bias"
-    return f"Dense {n_in} -> {layer.n_out}{'' if name == 'identity' else ' ' + name}{bias}"
+        if parts := getattr(layer, "parts", {}):
+            return f"{type(layer).__name__} of {len(parts)} layers"
+        return str(layer)
+    words = ["Dense", n_in, "->", layer.n_out]
+    if get_activation(layer.activation).name != "identity":
+        words.append(get_activation(layer.activation).name)
+    if not layer.use_bias:
+        words.append("without bias")
+    return " ".join(map(str, words))

@@ -84,7 +84,8 @@ class BatchNorm(Normalization):
         mean, var = (params[name] for name in STATISTICS)
         if ctx.training:
             w = ctx.weights
-            w = xp.ones_like(x[..., 0]) * (1.0 / x.shape[-2]) if w is None else w
+            if w is None:
+                w = xp.ones_like(x[..., 0]) * (1.0 / x.shape[-2])
             w = w[..., None]
             mean = xp.sum(w * x, axis=-2, keepdims=True)
             c = x - mean
@@ -106,7 +107,9 @@ class BatchNorm(Normalization):
         """dy: (..., N, D).  Returns dx, of that shape; dg, db and the next statistics."""
         h, s, w, *seen = cache
         dg, db = _gradients(dy, h, ctx.xp)
-        dx = dy if w is None else dy - w * db - w * h * dg
+        dx = dy
+        if w is not None:
+            dx = dy - w * db - w * h * dg
         seen = seen or [ctx.xp.asarray(params[name], copy=True) for name in STATISTICS]
         return params["g"] * s * dx, {"g": dg, "b": db, **dict(zip(STATISTICS, seen))}
 
