@@ -4,6 +4,7 @@ The texts alone: `cuda_probe` finds the facts that they are of.
 """
 
 import re
+from functools import partial
 from typing import NamedTuple
 
 from ..words import shortened
@@ -30,14 +31,15 @@ CODES = {
     999: "unknown error, as after a sleep: sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm",
 }
 DRIVERS = "https://www.nvidia.com/drivers"
+_short = partial(shortened, most=80)
 ASLEEP = "type nvidia-smi; where that does not answer either, restart the machine"
 
 
 def rows(facts):
     """Return the rows of all links, and the verdict, from what `cuda_probe.ask` found."""
     found: list[Row] = []
-    for link, judge in JUDGES.items():
-        found.append(_row(link, judge, facts, found))
+    for judge in JUDGES:
+        found.append(_row(judge.__name__[1:], judge, facts, found))
     return [*found, _verdict(found, facts.get("card", {}).get("n", 1))]
 
 
@@ -82,10 +84,6 @@ def _instead(wheels, facts):
     return f"pip uninstall -y {' '.join(wheels)} && {_install(facts)}"
 
 
-def _short(text):
-    return shortened(text, 80)
-
-
 def _remedy(error, facts):
     """What to type against an error of CuPy's or cuBLASLt's."""
     if "memory" in error.lower():
@@ -128,10 +126,10 @@ def _card(mine, facts):
             text = f"CUDA_VISIBLE_DEVICES={visible!r} hides all: unset CUDA_VISIBLE_DEVICES"
             return "-", text, False
         return "-", _error(mine["code"]), False
-    major, minor = mine["capability"]
-    more = f" and {mine['n'] - 1} more" * (mine["n"] > 1)
+    (major, minor), n = mine["capability"], mine["n"]
+    more = f" and {n - 1} more" * (n > 1)
     name = f"cuda:0 {mine['name']}{more}, compute capability {major}.{minor}"
-    if (major, minor) < (5, 0):
+    if major < 5:
         return "-", f"{name}: too old for CUDA 12, which needs 5.0", False
     if mine["code"] not in (0, 2):
         return "-", f"{name}: {_error(mine['code'])}", False
@@ -193,7 +191,11 @@ def _products(mine, facts):
 
 def _engine(mine, facts):
     if "error" in mine:
-        return "-", f"plain operations fail to train a network ({_short(mine['error'])})", False
+        return (
+            "-",
+            f"plain operations fail to train a network ({_short(mine['error'])})",
+            False,
+        )
     good = [repr(kind) for kind, note in mine.items() if not note]
     bad = [f"{kind!r}: {_short(note)}" for kind, note in mine.items() if note]
     if good:
@@ -213,11 +215,4 @@ def _verdict(found, n_cards):
     return Row("verdict", "-", text, True)
 
 
-JUDGES = {
-    "driver": _driver,
-    "card": _card,
-    "cupy": _cupy,
-    "compiler": _compiler,
-    "products": _products,
-    "engine": _engine,
-}
+JUDGES = (_driver, _card, _cupy, _compiler, _products, _engine)

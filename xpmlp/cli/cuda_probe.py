@@ -246,10 +246,5 @@ def _engine(facts):
 
 
 LINKS = {
-    "driver": _driver,
-    "card": _card,
-    "cupy": _cupy,
-    "compiler": _compiler,
-    "products": _products,
-    "engine": _engine,
+    probe.__name__[1:]: probe for probe in (_driver, _card, _cupy, _compiler, _products, _engine)
 }

@@ -5,39 +5,30 @@ import click
 from ..errors import DataError
 from .data import writable
 
-REPORTS = {"html": "a page", "json": "JSON", "junit": "JUnit's XML"}
-FILE = click.Path(dir_okay=False)
+HELP = {
+    "--xp": "numpy, cupy, torch:cpu, torch:cuda, jax, array_api_strict, or any module of Array API "
+    "arrays; repeatable (default: XPMLP_BACKENDS, or what is installed and works).",
+    "--save": "Keep all results, about 1.2 MB a library, to compare with on another machine.",
+    "--against": "Compare with what --save kept on another machine, by the same bounds; the "
+    "libraries there and here need not be the same.",
+    "--html": "Write the report as a page.",
+    "--json": "Write the report as JSON.",
+    "--junit": "Write the report as JUnit's XML.",
+}
 
 
-def reports(command):
-    """Give a command an option for each kind of report."""
-    for kind, what in reversed(REPORTS.items()):
-        text = f"Write the report as {what}."
-        command = click.option(f"--{kind}", type=FILE, metavar="FILE", help=text)(command)
+def options(command):
+    """Give a command the options in `HELP`, of files but for --xp."""
+    for name, text in reversed(HELP.items()):
+        how: dict = {"type": click.Path(dir_okay=False), "metavar": "FILE"}
+        if name == "--xp":
+            how = {"multiple": True, "metavar": "LIBRARY[:DEVICE]"}
+        command = click.option(name, help=text, **how)(command)
     return command
 
 
 @click.command("parity")
-@click.option(
-    "--xp",
-    multiple=True,
-    metavar="LIBRARY[:DEVICE]",
-    help="numpy, cupy, torch:cpu, torch:cuda, jax, array_api_strict, or any module of Array API "
-    "arrays; repeatable (default: XPMLP_BACKENDS, or what is installed and works).",
-)
-@click.option(
-    "--save",
-    type=FILE,
-    metavar="FILE",
-    help="Keep all results, about 1.2 MB a library, to compare with on another machine.",
-)
-@click.option(
-    "--against",
-    metavar="FILE",
-    help="Compare with what --save kept on another machine, by the same bounds; the libraries "
-    "there and here need not be the same.",
-)
-@reports
+@options
 def parity(xp, save, against, **files):
     """Run every operation on each array library, against a wider float on NumPy.
 

@@ -46,15 +46,13 @@ class Backend:
         return namespace(self.like)
 
     def asarray(self, a, dtype=None) -> Array:
-        """Return a host array there."""
-        return self.owned(a, dtype)
-
-    def owned(self, a, dtype=None) -> Array:
-        """Return the same, writable: for arguments that a function takes over ("Donates")."""
+        """Return a host array there; writable, for arguments that a function takes ("Donates")."""
         a = np.array(a, dtype=dtype)
         if a.dtype.kind == "f" and a.dtype.name not in self.floats:
             raise ValueError(f"{self.name} has no {a.dtype}: use {' or '.join(self.floats)}.")
         return from_host(a, self.like)
+
+    owned = asarray
 
     def host(self, x: Array) -> np.ndarray:
         """Return a NumPy copy."""
