@@ -25,6 +25,7 @@ SLOW = {  # files and tests
         test_ci_gpu.py test_ci_gpu_bundle.py test_cupy_standin.py test_examples.py test_standins.py
         test_a_child_that_was_forked_off_after_a_fit_can_fit
         test_a_contender_that_cannot_start_or_fails_says_why
+        test_a_row_is_enough_for_estimators_train_and_command_line
         test_cross_validation_is_a_loop_and_two_processes_give_the_same
         test_a_driver_that_crashes_or_hangs_takes_no_doctor_along
         test_a_driver_without_a_card_is_no_card_and_hidden_ones_are_told
