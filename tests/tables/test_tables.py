@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 
 from xpmlp.errors import DataError
 from xpmlp.tables import duckdb_frame, raw_table
+from xpmlp.tables.csv_repair import BadRow
 from xpmlp.tables.datasets import load_dataset, load_features
 from xpmlp.tables.duckdb_frame import DuckDBFrame
 from xpmlp.tables.frame import Frame
-from xpmlp.tables.open_table import BadRow, array_of, open_table, read_features, read_table
+from xpmlp.tables.open_table import array_of, open_table, read_features, read_table
 from xpmlp.tables.types import MISSING
 
 

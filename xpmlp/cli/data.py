@@ -100,9 +100,7 @@ def tell_quarantine(path, options, table):
 
 def n_left_out(source):
     """Return how many rows of a data set could not be read."""
-    if source.table is None:
-        return 0
-    return len(source.table.bad_rows)
+    return len(getattr(source.table, "bad_rows", ()))
 
 
 def column_types(source):

@@ -6,7 +6,7 @@ import io
 import re
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -157,13 +157,19 @@ def _good_rows(dialect: Dialect, bad_rows: list[BadRow]) -> Iterator[tuple[int, 
 
 def _rows(source: Iterator[str], delimiter: str) -> Iterator[Row]:
     """Split lines into rows."""
-    lines, line = _Lines(source), 1
-    while (first := next(lines, None)) is not None:
+    again: deque[str] = deque()  # lines after a quote that is never closed: they may be rows
+
+    def following() -> str:
+        return again.popleft() if again else next(source, "")
+
+    line = 1
+    while first := following():
+        taken: list[str] = [first]
+        cells: list[str] | str = first.rstrip("\r\n").split(delimiter)
         if '"' in first:
-            lines.back(first)
-            taken, cells = _quoted(lines, delimiter)
-        else:
-            taken, cells = [first], first.rstrip("\r\n").split(delimiter)
+            taken, cells, n = _quoted(first, following, delimiter)
+            again.extendleft(reversed(taken[n:]))
+            taken = taken[:n]
         yield line, "".join(taken).rstrip("\r\n"), cells
         line += len(taken)
 
@@ -180,48 +186,31 @@ def _filled(records: Iterator[Row], single: bool) -> Iterator[Row]:
             blank.append(record)
 
 
-class _Lines:
-    """Lines, of which some can be put back."""
+def _quoted(
+    first: str, following: Callable[[], str], delimiter: str
+) -> tuple[list[str], list[str] | str, int]:
+    """Return the lines read, the cells or what is wrong with their quotes, how many lines it is."""
+    read: list[str] = []
 
-    def __init__(self, source: Iterator[str]):
-        self.source, self.again = source, deque[str]()
-
-    def __iter__(self) -> "_Lines":
-        return self
-
-    def __next__(self) -> str:
-        if self.again:
-            return self.again.popleft()
-        return next(self.source)
-
-    def back(self, *lines: str) -> None:
-        self.again.extendleft(reversed(lines))
-
-
-def _quoted(lines: _Lines, delimiter: str) -> tuple[list[str], list[str] | str]:
-    """Take the lines of a row with quotes, and return its cells or what is wrong with them.
-
-    Where a quote is never closed, the lines after its own are put back: they may be rows.
-    """
-    taken: list[str] = []
-
-    def noted() -> Iterator[str]:
+    def lines() -> Iterator[str]:
         size = 0
-        while size <= LONGEST and (line := next(lines, None)) is not None:
-            taken.append(line)
-            size += len(line)
+        for line in chain([first], iter(following, "")):
+            read.append(line)
             yield line
+            size += len(line)
+            if size > LONGEST:
+                return
 
-    reader = csv.reader(noted(), delimiter=delimiter, strict=True, skipinitialspace=True)
+    reader = csv.reader(lines(), delimiter=delimiter, strict=True, skipinitialspace=True)
     try:
-        return taken, next(reader)
+        return read, next(reader), len(read)
     except csv.Error as error:
-        if "end of data" in str(error):
-            lines.back(*taken[1:])
-            return taken[:1], "a quote is not closed"
-        if '"' in str(error):
-            return taken, "a quote stands in the wrong place"
-        return taken, str(error)
+        wrong = str(error)
+    if "end of data" in wrong:
+        return read, "a quote is not closed", 1
+    if '"' in wrong:
+        wrong = "a quote stands in the wrong place"
+    return read, wrong, len(read)
 
 
 def _fault(dialect: Dialect, line: int, text: str, cells: list[str] | str) -> BadRow | None:

@@ -12,8 +12,9 @@ from ..words import nearest
 from .common import Dataset, require
 from .idx import read_idx_folder
 from .npz import read_npz
-from .open_table import PARQUET, read_features, read_table
+from .open_table import read_features, read_table
 from .pickled import read_mnist_pickle
+from .raw_table import PARQUET
 
 TABULAR = (".csv", ".tsv", ".csv.gz", ".tsv.gz", *PARQUET)
 PICKLED = (".pkl", ".pkl.gz", ".pickle", ".pickle.gz")

@@ -16,10 +16,9 @@ from .common import Dataset, infer_task, require
 from .csv_repair import BadRow
 from .duckdb_frame import DuckDBFrame
 from .frame import is_plain
-from .raw_table import PARQUET, RawTable, open_raw_table
+from .raw_table import RawTable, open_raw_table
 from .types import ALL, MISSING, TableColumn, described, typed_columns
 
-__all__ = ["MISSING", "PARQUET", "BadRow", "OpenTable", "open_table", "read_features", "read_table"]
 POLICIES = ("error", "skip", "quarantine")
 LISTED = 10  # bad rows that a message shows
 LABEL = 200  # characters of the longest label
@@ -201,15 +200,14 @@ class BadCells:
 
     def __init__(self, raw: RawTable, columns: list[TableColumn], target: str | None):
         self.raw, self.target = raw, target
-        conditions = [(column, self._condition(column)) for column in columns]
-        self.conditions = [(c, condition) for c, condition in conditions if condition != "false"]
+        self.conditions = []
+        for column in columns:
+            condition = column.bad
+            if column.name == target:
+                condition = f"({condition} OR {column.missing})"
+            if condition != "false":
+                self.conditions.append((column, condition))
         self.sql = " OR ".join(condition for _, condition in self.conditions) or "false"
-
-    def _condition(self, column: TableColumn) -> str:
-        """SQL: whether a row is bad by its cell in a column."""
-        if column.name == self.target:
-            return f"({column.bad} OR {column.missing})"
-        return column.bad
 
     def found(self, policy: str, most: float | None) -> tuple[list[BadRow], np.ndarray]:
         """Return the bad rows by line, and the rows of `raw` that are left out; or raise."""
@@ -218,8 +216,9 @@ class BadCells:
         n_bad, n_rows = n_cells + len(raw.bad_rows), raw.n_rows + len(raw.bad_rows)
         if n_bad == 0:
             return [], np.zeros(0, np.int64)
-        most = _limit(most, n_rows)
-        refused = policy == "error" or n_bad > most
+        if most is not None and most < 1:  # a share of the rows
+            most *= n_rows
+        refused = policy == "error" or (most is not None and n_bad > most)
         shown = LISTED if refused else n_bad
         bad_cells, left_out = self._bad_cells(min(n_cells, shown))
         bad_rows = sorted(bad_cells + raw.bad_rows[:shown])
@@ -229,9 +228,10 @@ class BadCells:
         if n_bad > 1:
             others = first_of([str(row.line) for row in bad_rows[1:]], 5)
             message += f"; {n_bad:,} of {n_rows:,} rows are bad, the next in {raw.place} {others}"
-        remedy = f"that is more than the {most:g} of max_bad_rows (--max-bad-rows)"
         if policy == "error":
             remedy = "mend them, or leave them out by on_bad_row='skip' (--on-bad-row skip)"
+        else:
+            remedy = f"that is more than the {most:g} of max_bad_rows (--max-bad-rows)"
         raise DataError(f"{message}: {remedy}.")
 
     def _bad_cells(self, most: int) -> tuple[list[BadRow], np.ndarray]:
@@ -258,15 +258,6 @@ class BadCells:
             if cell:
                 reason += f" ({cell} as a label: --types {column.name}={ALL})"
         return BadRow(line, column.name, reason, cell or "")
-
-
-def _limit(most: float | None, n_rows: int) -> float:
-    """Return how many rows may be bad; most: a number, below 1 a share of the rows, None: all."""
-    if most is None:
-        return n_rows
-    if most < 1:
-        return most * n_rows
-    return most
 
 
 def _loaded(raw: RawTable, columns: list[TableColumn], bad: str) -> DuckDBFrame:

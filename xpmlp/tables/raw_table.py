@@ -92,11 +92,10 @@ def open_raw_table(path: StrPath) -> Iterator[RawTable]:
         raise KeyboardInterrupt from error
     except duckdb.OutOfMemoryException as error:
         raise MemoryError(f"{path} does not fit the memory: {_first_line(error)}") from error
-    except duckdb.IOException as error:
-        if "space" not in str(error) and "Could not write" not in str(error):
-            raise DataError(f"{path} cannot be read: {_first_line(error)}") from error
-        raise _full() from error
     except duckdb.Error as error:
+        full = "space" in str(error) or "Could not write" in str(error)
+        if full and isinstance(error, duckdb.IOException):
+            raise _full() from error
         raise DataError(f"{path} cannot be read: {_first_line(error)}") from error
 
 
