@@ -44,7 +44,9 @@ class Thresholds(NamedTuple):
         spare at least half of the host's time, which pays from ``fit / host / 2 = start``.
         """
         spared = 0.5 / pace.host - 1.0 / pace.card
-        step = launches * pace.launch / spared if spared > 0 else inf
+        step = inf
+        if spared > 0:
+            step = launches * pace.launch / spared
         return Thresholds(step, 2.0 * pace.host * pace.start)
 
 
@@ -83,24 +85,20 @@ def _tried(card, dtype, process):
 def _timed(card, dtype):
     """Time host and card, in some tenths of a second at most beside the card's start."""
     begin = perf_counter()
-    there = _square(array_at(card), dtype)
+    host = np.full((SIZE, SIZE), 1.0 / SIZE, dtype)
+    there = from_host(host, array_at(card))
     _wait(there @ there)
     begun = perf_counter()
     _wait(there + 1.0)
     start = begun - begin + KERNELS * (perf_counter() - begun)
     small = there[:1, :1]
     launch = _seconds(lambda: small + 1.0, times=50)
-    host = _square(np.empty(0), dtype)
     return Pace(_rate(host, times=1), _rate(there, times=10), launch, start)
 
 
 SIZE = 512  # of the matrices whose products are timed: a layer's, and soon done
 LIMIT = 0.1  # seconds, after which no other run begins
 KERNELS = 40  # that plain operations load or compile before the first step, of about equal cost
-
-
-def _square(like, dtype):
-    return from_host(np.full((SIZE, SIZE), 1.0 / SIZE), like, dtype)
 
 
 def _rate(a, times):

@@ -98,17 +98,6 @@ def tell_quarantine(path, options, table):
         click.echo(f"Bad rows: {how_to_read(path, options)['quarantine']}", err=True)
 
 
-def n_left_out(source):
-    """Return how many rows of a data set could not be read."""
-    return len(getattr(source.table, "bad_rows", ()))
-
-
-def column_types(source):
-    """Return the types of the features of a data set, by name."""
-    types = {} if source.table is None else source.table.types
-    return {name: types.get(name, "number") for name in source.feature_names or ()}
-
-
 def column_options(options):
     """Return what the options say about the columns of a table, as `opened_data` takes it."""
     types = {k: v for pairs in options["types"] for k, v in pairs.items()}

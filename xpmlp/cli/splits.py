@@ -10,10 +10,8 @@ from ..words import plural
 from .data import (
     check_predictable,
     column_options,
-    column_types,
     how_to_read,
     is_table_file,
-    n_left_out,
     opened_data,
     types_of_labels,
 )
@@ -45,8 +43,7 @@ def split_data(data, options, stack):
         watched = _taken(source, seen)
     if watched is not None:
         text = f"validation on {len(watched[1]):,}"
-    n = n_left_out(source)
-    left_out = f", {n:,} left out" * (n > 0)
+    left_out = f", {source.n_left_out:,} left out" * (source.n_left_out > 0)
     shape = f"{len(rows):,} rows{left_out}, {source.X.shape[1]} features, {source.task}"
     click.echo(f"{source.name}: {shape}; {text}, test on {len(test[1]):,} rows.")
     return source, _taken(source, rows), test, watched
@@ -75,7 +72,7 @@ def _other(path, source, data, options, stack):
         if source.feature_names is None:
             raise different
         target = source.target_name
-        how |= {"known": column_types(source), "types": types_of_labels(target, source.y)}
+        how |= {"known": source.types, "types": types_of_labels(target, source.y)}
     elif source.table is not None:
         named = path in BUILT_IN or os.path.exists(path)
         raise different if named else DataError(f"{path} does not exist, expected a table.")

@@ -17,8 +17,6 @@ from .command import Command, config_option, section
 from .data import (
     check_memory,
     check_range,
-    column_types,
-    n_left_out,
     reading_options,
     tell_quarantine,
     type_options,
@@ -102,7 +100,7 @@ def train(data, **options):
         scores_by_epoch = model.history_["validation_score"]
         found = {
             "task": source.task, "n_train": len(train_part[1]), "n_test": len(test_part[1]),
-            "n_left_out": n_left_out(source), "metrics": scores, "seconds": round(seconds, 3),
+            "n_left_out": source.n_left_out, "metrics": scores, "seconds": round(seconds, 3),
             "device": model.device_, "why": model.fit_report_["why"], "model": str(out),
             "validation_scores": [s if isfinite(s) else None for s in scores_by_epoch],
         }  # fmt: skip
@@ -146,7 +144,7 @@ def _fit(source, part, watched, options):
     texts = dict.fromkeys(str(warning.message) for warning in caught)
     notes = [text for text in texts if "Maximum iterations" not in text]  # they were asked for
     if table:
-        model.table_types_ = column_types(source)
+        model.table_types_ = source.types
     elif source.feature_names is not None:
         model.feature_names_in_ = np.asarray(source.feature_names, object)
     model.target_name_ = source.target_name

@@ -37,6 +37,17 @@ class Dataset:
     image: bool = False
     table: Any = None
 
+    @property
+    def n_left_out(self) -> int:
+        """How many rows of the table could not be read."""
+        return len(getattr(self.table, "bad_rows", ()))
+
+    @property
+    def types(self) -> dict[str, str]:
+        """The types of the features, by name, as `open_table(known=)` takes them."""
+        types = getattr(self.table, "types", {})
+        return {name: types.get(name, "number") for name in self.feature_names or ()}
+
 
 def require(ok: bool, message: str) -> None:
     """Raise DataError with the message unless `ok`."""
