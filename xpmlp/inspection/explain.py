@@ -1,7 +1,6 @@
 """One training step looked into: equations with live shapes, norms, dead units, updates."""
 
 from dataclasses import dataclass
-from itertools import chain
 from numbers import Integral, Real
 
 import numpy as np
@@ -197,14 +196,10 @@ def explain_step(
     columns, where = orientation == "columns", location_of(x)
     name = type(rule).__name__ if rule else "lbfgs"
     if columns:
-        pairs = ((notes.forward, notes.backward) for notes in trace.layers)
-        for lines in (trace.loss_lines, *chain.from_iterable(pairs)):
-            lines[:] = [line.columns for line in lines]
+        trace.turn_to_columns()
+    title = f"One step of {name} on {n:,} rows of {x.shape[1]:,} features, {loss.name}, {dtype}"
     return Explanation(
-        title=(
-            f"One step of {name} on {n:,} rows of {x.shape[1]:,} features, {loss.name}, {dtype} on "
-            f"{where.library} {where.device}"
-        ),
+        title=f"{title} on {where.library} {where.device}",
         layers=tuple(trace.layers),
         loss_lines=tuple(trace.loss_lines),
         parameters=_parameter_notes(network, params, grads, new, bool(rule), columns),
@@ -300,19 +295,9 @@ def explain(
     if targets is None:
         notes = ["y was not given: the targets are random."]
         targets = _random_targets(record, network, x, random_state)
-    return explain_step(
-        network,
-        record,
-        params,
-        x,
-        targets,
-        rule=make_rule(solver),
-        lr=learning_rate_init,
-        alpha=alpha,
-        seed=random_state,
-        orientation=orientation,
-        notes=notes,
-    )
+    options = {"alpha": alpha, "seed": random_state, "orientation": orientation, "notes": notes}
+    step = network, record, params, x, targets
+    return explain_step(*step, rule=make_rule(solver), lr=learning_rate_init, **options)
 
 
 def _random_targets(loss, network, x, seed):

@@ -74,6 +74,13 @@ class Trace:
         for (record, attribute), value in zip(self.places, values):
             setattr(record, attribute, type(getattr(record, attribute))(value))
 
+    def turn_to_columns(self):
+        """Turn all lines to samples in columns."""
+        for notes in self.layers:
+            notes.forward = [line.columns for line in notes.forward]
+            notes.backward = [line.columns for line in notes.backward]
+        self.loss_lines = [line.columns for line in self.loss_lines]
+
     def term(self, a):
         """Return the term of an array; names and terms stand for themselves."""
         if isinstance(a, str | Term):

@@ -68,11 +68,8 @@ def read_container(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, Any]
     _require(known, path, "its header lacks the metadata 'xpmlp', was it saved by xpmlp?")
     metadata = _parse(path, strings["xpmlp"])
     version = metadata.get("format_version", 0)
-    _require(
-        type(version) is int and version > 0,
-        path,
-        f"its format_version is {version!r}, expected a positive integer",
-    )
+    positive = type(version) is int and version > 0
+    _require(positive, path, f"its format_version is {version!r}, expected a positive integer")
     newer = f"it has format {version}, expected at most {FORMAT_VERSION}: it needs a newer xpmlp"
     _require(version <= FORMAT_VERSION, path, newer)
     for name, entry in header.items():  # safetensors fails on some types, maps others to void
