@@ -193,12 +193,22 @@ def test_layers_of_every_kind_get_sensible_lines():
     explanation = xpmlp.explain(EVERYTHING, data(9, 3))
     formulas = [line.formula for line in lines_of(explanation)]
     for formula in (
-        "D1 = X * M1 / 0.9", "Z2 = D1 @ W2 + b2", "D3 = A2 * M3 / 0.5", "Z4.1 = D3 @ W4.1",
-        "A4.2 = tanh(Z4.1)", "H4.3 = Scale(A4.2, s4.3)", "dA4.2 = Scale.backward(dH4.3)",
-        "ds4.3 = Scale.backward(dH4.3)", "dW5.inner.1 = Residual.backward(dH5)",
-        "dZ4.1 = dA4.2 * tanh'(Z4.1)", "dA2 = dD3 * M3 / 0.5", "dW2 = D1^T @ dZ2",
-        "H5 = Residual(H4.3)", "dH4.3 = Residual.backward(dH5)", "dH5 = dZ6 @ W6^T",
-    ):  # fmt: skip
+        "D1 = X * M1 / 0.9",
+        "Z2 = D1 @ W2 + b2",
+        "D3 = A2 * M3 / 0.5",
+        "Z4.1 = D3 @ W4.1",
+        "A4.2 = tanh(Z4.1)",
+        "H4.3 = Scale(A4.2, s4.3)",
+        "dA4.2 = Scale.backward(dH4.3)",
+        "ds4.3 = Scale.backward(dH4.3)",
+        "dW5.inner.1 = Residual.backward(dH5)",
+        "dZ4.1 = dA4.2 * tanh'(Z4.1)",
+        "dA2 = dD3 * M3 / 0.5",
+        "dW2 = D1^T @ dZ2",
+        "H5 = Residual(H4.3)",
+        "dH4.3 = Residual.backward(dH5)",
+        "dH5 = dZ6 @ W6^T",
+    ):
         assert formula in formulas, formula
     left = [formula.partition(" = ")[0] for formula in formulas]
     assert len(set(left)) == len(left)  # one name, one array
@@ -227,9 +237,17 @@ def test_long_names_and_deep_nests_keep_within_a_terminal():
 def test_the_update_is_the_one_that_a_fit_makes(solver):
     x, y = data(), data(40, 1, seed=1)[:, 0]
     reg = MLPRegressor(
-        hidden_layer_sizes=(4,), solver=solver, batch_size=40, max_iter=1, shuffle=False,
-        random_state=0, alpha=0.5, learning_rate_init=0.01, weight_decay=0.1, dropout=0.2,
-    )  # fmt: skip
+        hidden_layer_sizes=(4,),
+        solver=solver,
+        batch_size=40,
+        max_iter=1,
+        shuffle=False,
+        random_state=0,
+        alpha=0.5,
+        learning_rate_init=0.01,
+        weight_decay=0.1,
+        dropout=0.2,
+    )
     explanation = reg.explain(x, y)
     before = {p.name: p.value for p in explanation.parameters}
     assert not hasattr(reg, "coefs_")
@@ -593,9 +611,18 @@ def run(tmp_path, monkeypatch, capsys):
 
 def test_sizes_are_explained_without_model_or_data(run, tmp_path):
     code, out, err = run(
-        "explain", "--sizes", "3,5,5,1", "--orientation", "columns", "--batch", 25,
-        "--html", "a.html", "--latex", "a.tex",
-    )  # fmt: skip
+        "explain",
+        "--sizes",
+        "3,5,5,1",
+        "--orientation",
+        "columns",
+        "--batch",
+        25,
+        "--html",
+        "a.html",
+        "--latex",
+        "a.tex",
+    )
     assert code == 0 and "Z2 = W2 @ A1 + b2" in out and "(5,5) (5,25) + (5,1) -> (5,25)" in out
     assert (tmp_path / "a.html").read_text().startswith("<!DOCTYPE html>")
     assert "\\begin{document}" in (tmp_path / "a.tex").read_text()

@@ -88,8 +88,9 @@ def test_missing_numbers_and_dates_are_the_median_with_an_indicator():
     assert made["a"][1] == made["d"][1] == 0  # the median is the centre
     for name in ("a missing", "d missing"):
         assert made[name] == pytest.approx([squashed(v, [0, 1, 0, 0]) for v in (0, 1, 0, 0)])
-    assert made["d sin year"][1] == pytest.approx(encoded(table, {**table, "d": [None] * 4})
-                                                  ["d sin year"][0])  # fmt: skip
+    assert made["d sin year"][1] == pytest.approx(
+        encoded(table, {**table, "d": [None] * 4})["d sin year"][0]
+    )
     assert "e missing" not in made
     late = encoded(table, {**table, "e": [NAN, 2.0, 3.0, 4.0]})  # missing for the first time
     assert late["e"][0] == 0 and late["e"][1:] == made["e"][1:]
@@ -313,9 +314,11 @@ def test_an_encoder_whose_parts_do_not_fit_is_refused(make, words):
 
 SIZES = st.sampled_from([1, 2, 3, 9, 70])
 NUMBERS = st.one_of(
-    st.just(NAN), st.floats(allow_infinity=False, allow_nan=False), st.sampled_from([0.0, 1.0]),
+    st.just(NAN),
+    st.floats(allow_infinity=False, allow_nan=False),
+    st.sampled_from([0.0, 1.0]),
     st.floats(-10, 10),
-)  # fmt: skip
+)
 TEXTS = st.none() | st.text(max_size=3) | st.sampled_from(codes(200, False))
 DATES = st.none() | st.datetimes(dt.datetime(1700, 1, 1), dt.datetime(2200, 12, 31))
 KINDS = {"number": (NUMBERS, float), "category": (TEXTS, object), "date": (DATES, "M8[us]")}

@@ -13,9 +13,10 @@ import pytest
 from conftest import find
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from xpmlp import MLPClassifier, MLPRegressor, load, load_model
+from xpmlp import MLPClassifier, MLPRegressor, load, load_model, nn
+from xpmlp.arrays import HOST
 from xpmlp.errors import DataError, ModelFileError, ShapeError
-from xpmlp.model import ClassTargets, LabelTargets, NumberTargets, Scaling
+from xpmlp.model import ClassTargets, Inputs, LabelTargets, Model, NumberTargets, Scaling
 from xpmlp.model.container import read_container
 from xpmlp.nn.activations import get_activation
 from xpmlp.nn.losses import LOSSES
@@ -251,6 +252,14 @@ def test_a_loaded_table_is_saved_exported_and_predicted_row_by_row(tmp_path):
     model.export(tmp_path / "m.onnx", about={"target": "colour"})
     found = {p.key: p.value for p in onnx.load(tmp_path / "m.onnx").metadata_props}
     assert found["task"] == '"multiclass"' and found["target"] == '"colour"'
+
+
+def test_a_model_that_could_not_be_read_is_not_saved(tmp_path):
+    network = nn.Network([nn.Dense(2), nn.Activation("tanh")])
+    params, _ = network.init(4, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="its last layer is .*, expected a Dense"):
+        Model.of(network, Inputs(4, "float64", HOST), NumberTargets(2), params).save(tmp_path / "m")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_model_with_code_of_your_own_is_not_saved(tmp_path):

@@ -116,7 +116,7 @@ def test_a_classifier_comes_back_with_its_labels_and_predicts_bit_for_bit(tmp_pa
         (X[:, 0], {"dtype": np.float32}),
         (X[:, 0], {"dtype": "float32", "out_activation": "tanh"}),
     ],
-)  # fmt: skip
+)
 def test_a_regressor_comes_back_with_its_arguments_and_predicts_bit_for_bit(tmp_path, y, arguments):
     model = regressor(y, **arguments)
     twin = saved(model, tmp_path / "m")
@@ -224,13 +224,23 @@ def test_what_could_not_be_loaded_is_not_saved_and_the_old_file_stays(
 @each(
     "value",
     [
-        *EXAMPLES.values(), *INITIALIZERS.values(), *(make() for make in RULES.values()),
-        *map(make_schedule, ("constant", "invscaling", "adaptive")), BLOCK,
-        "balanced", {0: 1.0, 1: 2.5}, {"a": 1, "b": np.inf}, [{0: 1.0}, {1: 2.0}], [0.5, (1, [2])],
-        {True: 0.5, 2.5: None}, [], (), {},
+        *EXAMPLES.values(),
+        *INITIALIZERS.values(),
+        *(make() for make in RULES.values()),
+        *map(make_schedule, ("constant", "invscaling", "adaptive")),
+        BLOCK,
+        "balanced",
+        {0: 1.0, 1: 2.5},
+        {"a": 1, "b": np.inf},
+        [{0: 1.0}, {1: 2.0}],
+        [0.5, (1, [2])],
+        {True: 0.5, 2.5: None},
+        [],
+        (),
+        {},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_records_of_ours_and_plain_arguments_come_back_as_they_were(value):
     assert_same(decode(json.loads(json.dumps(encode(value, "it")))), value, "it")
 
@@ -374,7 +384,7 @@ HOSTILE = {
     "feature names a number": put(5, "feature_names"),
     "too few feature names": put(["a"], "feature_names"),
     "binary of three": put("binary", "model", "task"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

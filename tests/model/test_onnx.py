@@ -41,18 +41,20 @@ LABELS = {
     "objects": np.array(["a", "bb", "ccc"], object)[THREE],
     "labels": np.stack([THREE > 0, THREE > 1], 1) * 1,
 }
-TABLE = pd.DataFrame({
-    "age": np.where(np.arange(60) % 7, 40 + 10 * X[:, 0], np.nan),
-    "time": 1.7e9 + np.arange(60),
-    "city": pd.array([["Rome", "Oslo", None][i] for i in THREE], dtype=object),
-    "code": [f"no {i % 20}" for i in range(60)],
-    "day": pd.to_datetime("2020-01-01") + pd.to_timedelta(np.arange(60) * 11, unit="D"),
-    "moment": pd.to_datetime("1969-12-01") + pd.to_timedelta(X[:, 1] * 1e6, unit="s"),
-    "same": 1.0,
-    "label": np.array(["x", "y"])[THREE % 2],
-    "n1": X[:, 2],
-    "été, 2": X[:, 3],
-})  # fmt: skip
+TABLE = pd.DataFrame(
+    {
+        "age": np.where(np.arange(60) % 7, 40 + 10 * X[:, 0], np.nan),
+        "time": 1.7e9 + np.arange(60),
+        "city": pd.array([["Rome", "Oslo", None][i] for i in THREE], dtype=object),
+        "code": [f"no {i % 20}" for i in range(60)],
+        "day": pd.to_datetime("2020-01-01") + pd.to_timedelta(np.arange(60) * 11, unit="D"),
+        "moment": pd.to_datetime("1969-12-01") + pd.to_timedelta(X[:, 1] * 1e6, unit="s"),
+        "same": 1.0,
+        "label": np.array(["x", "y"])[THREE % 2],
+        "n1": X[:, 2],
+        "été, 2": X[:, 3],
+    }
+)
 TABLE.loc[::9, "moment"] = pd.NaT
 
 
@@ -173,13 +175,27 @@ def test_every_layer_computes_in_onnx_what_it_computes_in_predictions(name):
     np.testing.assert_allclose(got, want, rtol=2e-6, atol=2e-6)
 
 
-@each("kw", [
-    {"activation": "gelu", "dtype": "float32"}, {"activation": ["selu", "mish"]},
-    {"normalization": "batch", "dropout": 0.2}, {"normalization": "layer", "residual": True},
-    {"normalization": "rms"}, {"hidden_layer_sizes": ()}, {"ema_decay": 0.9},
-    {"hidden_layer_sizes": (nn.Residual([nn.Dense(4, "tanh"), nn.Residual([nn.LayerNorm()])]), 5)},
-    {"hidden_layer_sizes": (nn.Dense(5, "silu", use_bias=False),)}, {"batch_size": 1},
-], ids=str)  # fmt: skip
+@each(
+    "kw",
+    [
+        {"activation": "gelu", "dtype": "float32"},
+        {"activation": ["selu", "mish"]},
+        {"normalization": "batch", "dropout": 0.2},
+        {"normalization": "layer", "residual": True},
+        {"normalization": "rms"},
+        {"hidden_layer_sizes": ()},
+        {"ema_decay": 0.9},
+        {
+            "hidden_layer_sizes": (
+                nn.Residual([nn.Dense(4, "tanh"), nn.Residual([nn.LayerNorm()])]),
+                5,
+            )
+        },
+        {"hidden_layer_sizes": (nn.Dense(5, "silu", use_bias=False),)},
+        {"batch_size": 1},
+    ],
+    ids=str,
+)
 def test_networks_classify_in_onnxruntime_as_here(kw, exported):
     est = classifier(**{"hidden_layer_sizes": (8, 8)} | kw)
     assert_classifies_as(est, exported(est), X)
@@ -197,11 +213,14 @@ def test_labels_come_out_as_predict_gives_them(y, loss, exported):
 
 REGRESSIONS = [
     *({"loss": name} for name in sorted(LOSSES) if "log_loss" not in name and "focal" not in name),
-    {"loss": nn.losses.huber(0.5)}, {"loss": "quantile", "quantiles": [0.1, 0.6, 0.9]},
+    {"loss": nn.losses.huber(0.5)},
+    {"loss": "quantile", "quantiles": [0.1, 0.6, 0.9]},
     {"loss": "quantile", "quantiles": [0.2, 0.8], "target_scale": "auto"},
-    {"target_scale": "auto"}, {"out_activation": "tanh"}, {"out_activation": "logistic"},
+    {"target_scale": "auto"},
+    {"out_activation": "tanh"},
+    {"out_activation": "logistic"},
     {"loss": "gamma", "target_scale": "auto"},
-]  # fmt: skip
+]
 
 
 @each("n_outputs", [1, 2], parts=5)
@@ -224,25 +243,35 @@ def test_a_model_that_scales_its_inputs_takes_them_as_double(exported):
 
 # What layers of one's own may use -----------------------------------------------------------------
 
-TWO = ("add", "subtract", "multiply", "divide", "minimum", "maximum", "equal", "not_equal",
-       "greater", "greater_equal", "less", "less_equal")  # fmt: skip
+TWO = (
+    "add subtract multiply divide minimum maximum equal not_equal greater greater_equal less "
+    "less_equal"
+).split()
 CALLS = {name: lambda x, f: f(x[:, :4], x[:, 1:]) for name in TWO} | {
-    "power": lambda x, f: f(x, 3), "matmul": lambda x, f: f(x, np.ones((5, 2))),
-    "log": lambda x, f: f(x * x + 0.1), "sqrt": lambda x, f: f(x * x),
-    "log1p": lambda x, f: f(x * x), "clip": lambda x, f: f(x, -0.5, 0.5),
-    "logical_and": lambda x, f: f(x > 0, x < 1), "logical_or": lambda x, f: f(x > 1, x < 0),
+    "power": lambda x, f: f(x, 3),
+    "matmul": lambda x, f: f(x, np.ones((5, 2))),
+    "log": lambda x, f: f(x * x + 0.1),
+    "sqrt": lambda x, f: f(x * x),
+    "log1p": lambda x, f: f(x * x),
+    "clip": lambda x, f: f(x, -0.5, 0.5),
+    "logical_and": lambda x, f: f(x > 0, x < 1),
+    "logical_or": lambda x, f: f(x > 1, x < 0),
     "logical_not": lambda x, f: f(x > 0),
     "isnan": lambda x, f: f(x / np.where(x > 0, x, 0.0)),
     "isfinite": lambda x, f: f(1.0 / np.where(x > 0, x, 0.0)),
-    "where": lambda x, f: f(x > 0, x, -1.0), "argmax": lambda x, f: f(x, axis=-1),
+    "where": lambda x, f: f(x > 0, x, -1.0),
+    "argmax": lambda x, f: f(x, axis=-1),
     "concatenate": lambda x, f: f([x, x[:, :0], x > 0], axis=1),
     "stack": lambda x, f: f([x, 2 * x], axis=-1) + f([x, x], axis=1)[:, 0, :, None],
-    "reshape": lambda x, f: f(x[:, :4], (x.shape[0], 2, 2)), "sort": lambda x, f: f(x, axis=1),
+    "reshape": lambda x, f: f(x[:, :4], (x.shape[0], 2, 2)),
+    "sort": lambda x, f: f(x, axis=1),
     "take": lambda x, f: f(x, np.asarray([4, 0]), axis=1),
     "astype": lambda x, f: f(x * 9, np.int64),
-    **{name: lambda x, f: f(x, axis=-1, keepdims=True) + f(x, axis=(1,))[:, None]
-       for name in ("sum", "mean", "max", "min")},
-}  # fmt: skip
+    **{
+        name: lambda x, f: f(x, axis=-1, keepdims=True) + f(x, axis=(1,))[:, None]
+        for name in ("sum", "mean", "max", "min")
+    },
+}
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -256,10 +285,21 @@ def test_functions_give_what_numpy_gives(name):
     np.testing.assert_allclose(got, want, rtol=1e-13, atol=1e-15)
 
 
-@each("key", [
-    (..., 0), (slice(None), -1), (slice(None), slice(1, None)), (slice(None), slice(-3, -1)),
-    (..., None), (None, ..., 2), (slice(None), None, slice(None, 2)), (slice(2, None), 1), ...,
-], ids=str)  # fmt: skip
+@each(
+    "key",
+    [
+        (..., 0),
+        (slice(None), -1),
+        (slice(None), slice(1, None)),
+        (slice(None), slice(-3, -1)),
+        (..., None),
+        (None, ..., 2),
+        (slice(None), None, slice(None, 2)),
+        (slice(2, None), 1),
+        ...,
+    ],
+    ids=str,
+)
 def test_indices_give_what_numpy_gives(key):
     x = np.random.default_rng(3).normal(size=(30, 5))
     np.testing.assert_array_equal(graph_of(lambda x: x[key] + 0.0, x), x[key])
@@ -278,10 +318,18 @@ def rows_with_news():
     return rows
 
 
-@pytest.mark.parametrize("kw", [
-    {}, {"n_bins": 6}, {"feature_scale": None}, {"dtype": "float32"}, {"normalization": "layer"},
-    {"categorical_features": ["city", "code", "label", "same", "n1"]},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "kw",
+    [
+        {},
+        {"n_bins": 6},
+        {"feature_scale": None},
+        {"dtype": "float32"},
+        {"normalization": "layer"},
+        {"categorical_features": ["city", "code", "label", "same", "n1"]},
+    ],
+    ids=str,
+)
 def test_raw_rows_are_encoded_in_the_file_as_in_the_model(kw, exported):
     table = TABLE.assign(n1=np.round(TABLE["n1"]))
     est = classifier(table, np.array(["low", "mid", "high"])[THREE], **kw)
@@ -321,11 +369,18 @@ def test_arrays_with_holes_stay_one_input_and_arrays_with_text_become_columns(ex
 
 
 @settings(max_examples=40, deadline=None)
-@given(rows=st.lists(
-    st.tuples(st.floats(-1e12, 1e12) | st.just(np.nan), st.text(max_size=4) | st.none(),
-              st.sampled_from(["no 1", "no 7", "no", "NO 1"]),
-              st.datetimes(pd.Timestamp("1700-01-01"), pd.Timestamp("2250-01-01"))),
-    min_size=1, max_size=8))  # fmt: skip
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.floats(-1e12, 1e12) | st.just(np.nan),
+            st.text(max_size=4) | st.none(),
+            st.sampled_from(["no 1", "no 7", "no", "NO 1"]),
+            st.datetimes(pd.Timestamp("1700-01-01"), pd.Timestamp("2250-01-01")),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
 def test_any_row_is_predicted_as_the_model_predicts_it(rows, wild):
     est, session = wild
     table = pd.DataFrame(rows, columns=["time", "city", "code", "moment"])
@@ -408,10 +463,16 @@ def test_a_file_that_would_predict_something_else_is_not_written(tmp_path):
     onnx.checker.check_model(path)
 
 
-@pytest.mark.parametrize("make", [
-    lambda: classifier(), lambda: classifier(TABLE, LABELS["text"]), lambda: regressor(TABLE),
-    lambda: regressor(loss="quantile", quantiles=[0.1, 0.9]),
-], ids=["classes", "table", "numbers", "quantiles"])  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: classifier(),
+        lambda: classifier(TABLE, LABELS["text"]),
+        lambda: regressor(TABLE),
+        lambda: regressor(loss="quantile", quantiles=[0.1, 0.9]),
+    ],
+    ids=["classes", "table", "numbers", "quantiles"],
+)
 def test_the_check_notices_a_wrong_operator(make, tmp_path, monkeypatch):
     est = make()
     monkeypatch.setitem(onnx_graph.FORMS, "matmul", onnx_graph._elementwise("matmul", "MatMul"))
@@ -433,15 +494,22 @@ def test_an_activation_of_ones_own_is_exported_if_it_is_plain_mathematics(export
     assert_classifies_as(est, exported(est), X)
 
 
-@each("forward, said", [
-    (lambda z, xp: xp.cumulative_sum(z, axis=-1) if hasattr(z, "graph") else z, "it computes cum"),
-    (lambda z, xp: np.arctan2(z, 1.0), "it computes arctan2: known are abs"),
-    (lambda z, xp: z if xp.any(z > 0) else -z, "it computes any"),
-    (lambda z, xp: z if (z > 0)[0, 0] else -z, "it decides by"),
-    (lambda z, xp: z * float(np.asarray(z)[0, 0]), "reads the numbers"),
-    (lambda z, xp: z[:, ::-1], "slices without steps"),
-    (lambda z, xp: z.clip(0), "has no ONNX form, .* no attribute 'clip'"),
-], ids=["cumsum", "arctan2", "any", "if", "read", "steps", "method"])  # fmt: skip
+@each(
+    "forward, said",
+    [
+        (
+            lambda z, xp: xp.cumulative_sum(z, axis=-1) if hasattr(z, "graph") else z,
+            "it computes cum",
+        ),
+        (lambda z, xp: np.arctan2(z, 1.0), "it computes arctan2: known are abs"),
+        (lambda z, xp: z if xp.any(z > 0) else -z, "it computes any"),
+        (lambda z, xp: z if (z > 0)[0, 0] else -z, "it decides by"),
+        (lambda z, xp: z * float(np.asarray(z)[0, 0]), "reads the numbers"),
+        (lambda z, xp: z[:, ::-1], "slices without steps"),
+        (lambda z, xp: z.clip(0), "has no ONNX form, .* no attribute 'clip'"),
+    ],
+    ids=["cumsum", "arctan2", "any", "if", "read", "steps", "method"],
+)
 def test_an_activation_that_no_graph_can_hold_is_refused_in_words(forward, said, tmp_path):
     est = classifier(activation=own("mine", forward), max_iter=1)
     with pytest.raises(TypeError, match=said):

@@ -89,10 +89,16 @@ def test_a_predictor_answers_in_the_library_of_its_argument(xp, y):
 
 @each(
     "turn",
-    [np.ndarray.tolist, np.asfortranarray, lambda x: x.astype(np.float64), lambda x: x[::2][:2],
-     lambda x: x.astype(">f4"), lambda x: x[:, ::-1]],
+    [
+        np.ndarray.tolist,
+        np.asfortranarray,
+        lambda x: x.astype(np.float64),
+        lambda x: x[::2][:2],
+        lambda x: x.astype(">f4"),
+        lambda x: x[:, ::-1],
+    ],
     ids=["list", "columns first", "float64", "every second row", "other byte order", "backwards"],
-)  # fmt: skip
+)
 def test_a_predictor_takes_every_kind_of_array_that_predict_takes(engine, turn):
     est, x = fitted(), turn(X[:4])
     predict = est.predictor(len(x), method="decision_function")

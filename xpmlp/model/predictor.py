@@ -10,18 +10,13 @@ from ..arrays import copy_to
 from ..engines import engine_for
 from ..errors import ShapeError
 
-METHODS = (
-    ("predict", "predict_proba", "predict_log_proba", "decision_function"),
-    ("predict",),  # of numbers
-)
+METHODS = "predict", "predict_proba", "predict_log_proba", "decision_function"
 
 
 def own_copy(model):
     """Return a model with copies of its arrays, which nobody else changes."""
     like = model.inputs.like
-    return replace(
-        model.mapped(lambda a: copy_to(a, like), model.inputs.requested), inputs=model.inputs
-    )
+    return replace(model.mapped(lambda a: copy_to(a, like)), inputs=model.inputs)
 
 
 def predictor(model, n_rows, method, whole):
@@ -31,7 +26,7 @@ def predictor(model, n_rows, method, whole):
     """
     if not isinstance(n_rows, Integral) or n_rows < 1:
         raise ValueError(f"n_rows must be a whole number > 0, got {n_rows!r}.")
-    known = METHODS[model.targets.task == "regression"]
+    known = METHODS[:1] if model.targets.task == "regression" else METHODS
     if method not in known:
         raise ValueError(f"method must be one of {', '.join(known)}, got {method!r}.")
     shape, dtype = (int(n_rows), model.inputs.n_features), np.dtype(model.inputs.dtype)
