@@ -94,9 +94,10 @@ def run_part(name, function, standin, limit, folder):
         return {"checks": {}, "cut off": "before it began", "passed": True, "seconds": 0.0}
     command = [sys.executable, __file__, str(path), "--part", function, "--seconds", str(limit)]
     child = subprocess.Popen(
-        command + ["--standin"] * standin, start_new_session=True,
+        command + ["--standin"] * standin,
+        start_new_session=True,
         env=os.environ | ({} if standin else variables(folder)),
-    )  # fmt: skip
+    )
     RUNNING.add(child.pid)
     ended = {}
     try:

@@ -16,7 +16,7 @@ NOT_COVERED = (
 # Files of tests/standin whose tests bar a tier where they fail, and the tiers that these are.
 NUMBERS = dict.fromkeys(
     ("cuda_kernels", "cuda_updates", "cuda_eager", "cuda_chains", "cuda_memory"), TIERS[1:]
-) | {"cuda_graph": TIERS[2:]}  # fmt: skip
+) | {"cuda_graph": TIERS[2:]}
 ALL = "the part ran"  # the check of a part that skips all others
 
 
@@ -58,11 +58,14 @@ class Record:
         order = [*self.order, *self.parts]  # tests have parts of their own
         parts = {name: self.parts[name] for name in sorted(self.parts, key=order.index)}
         return {
-            "date": self.date, "standin": self.standin,
+            "date": self.date,
+            "standin": self.standin,
             "passed": all(part["passed"] for part in parts.values()),
-            "tiers": verdicts(parts), "bar no tier": other_failures(parts),
-            "not covered": NOT_COVERED, "parts": parts,
-        }  # fmt: skip
+            "tiers": verdicts(parts),
+            "bar no tier": other_failures(parts),
+            "not covered": NOT_COVERED,
+            "parts": parts,
+        }
 
 
 def _try_to_write(path):
@@ -102,9 +105,8 @@ def ending(found):
 def failures(found):
     """Return the checks of a part that failed, and why; "error" for a part that broke."""
     failed = {
-        check: why for check, why in found["checks"].items()
-        if why != "ok" and not _skipped(why)
-    }  # fmt: skip
+        check: why for check, why in found["checks"].items() if why != "ok" and not _skipped(why)
+    }
     return failed | ({"error": found["error"]} if "error" in found else {})
 
 
@@ -121,20 +123,23 @@ def verdicts(parts):
     """Say of each tier which tests of its numbers failed, and what is not known of it."""
     return {
         tier: {
-            "failed": [what for name in parts for what in _named(parts[name])
-                       if _bars(name, what, tier)],
+            "failed": [
+                what for name in parts for what in _named(parts[name]) if _bars(name, what, tier)
+            ],
             "did not run": [*_unknown(tier, parts)],
         }
         for tier in TIERS
-    }  # fmt: skip
+    }
 
 
 def other_failures(parts):
     """Name all that failed and says nothing against the numbers of any tier."""
     failed = [
-        f"{name}: {what}" for name, found in parts.items() for what in _named(found)
+        f"{name}: {what}"
+        for name, found in parts.items()
+        for what in _named(found)
         if not any(_bars(name, what, tier) for tier in TIERS)
-    ]  # fmt: skip
+    ]
     broken = [f"{name}: {last_line(f['error'])}" for name, f in parts.items() if "error" in f]
     return failed + broken
 

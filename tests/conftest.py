@@ -62,18 +62,17 @@ VARIANTS = {
     "numpy": ("numpy", lambda: _plain("numpy")),
     "numpy-readonly": ("numpy", lambda: _plain("numpy", ReadOnly)),
     "strict": ("array_api_strict", lambda: _plain("array_api_strict")),
-    "strict-device1": (
-        "array_api_strict:device1", lambda: _plain("array_api_strict:device1"),
-    ),
+    "strict-device1": ("array_api_strict:device1", lambda: _plain("array_api_strict:device1")),
     "strict-no_float64": (
-        "array_api_strict:no_float64", lambda: _plain("array_api_strict:no_float64"),
+        "array_api_strict:no_float64",
+        lambda: _plain("array_api_strict:no_float64"),
     ),
     "strict-strictest": ("array_api_strict", _strictest),
     "torch": ("torch:cpu", lambda: _plain("torch:cpu")),
     "jax": ("jax:cpu", lambda: _jax("float32")),
     "jax-x64": ("jax:cpu", lambda: _jax("float64")),
     "cupy": ("cupy", lambda: _plain("cupy")),
-}  # fmt: skip
+}
 
 
 def pytest_configure(config):

@@ -32,27 +32,21 @@ from emulator.lt_numbers import (
     RESULTS,
     STATUS,
 )
-from emulator.products import (
-    AUX,
-    BGRAD,
-    BGRADA,
-    BGRADB,
-    BIAS,
-    DGELU,
-    DRELU,
-    RELU,
-    STORED,
-    multiply,
-)
+from emulator.products import AUX, BGRAD, BGRADA, BGRADB, BIAS, DGELU, DRELU, RELU, STORED, multiply
 
 MAGIC = 0x6C745F5F
 N_ALGORITHMS = 2  # the second one splits sums, and needs a workspace
 IN_COMPUTE_TYPE = 2  # of the schemes by which sums may be split
 
-RECOMMENDATION = np.dtype([
-    ("algo", "u8", (8,)), ("workspace_size", "u8"), ("state", "i4"), ("waves_count", "f4"),
-    ("reserved", "i4", (4,)),
-])  # fmt: skip
+RECOMMENDATION = np.dtype(
+    [
+        ("algo", "u8", (8,)),
+        ("workspace_size", "u8"),
+        ("state", "i4"),
+        ("waves_count", "f4"),
+        ("reserved", "i4", (4,)),
+    ]
+)
 F32, F64, BF16 = (DATA_TYPES[name] for name in ("float32", "float64", "bfloat16"))
 # Compute type -> scale type, and pairs of types of A and B, C and D: cublasLtMatmul's table.
 SUPPORTED = {
@@ -203,9 +197,17 @@ def _check_epilogue(p):
 
 
 def cublasLtMatmulAlgoGetHeuristic(
-    light_handle, operation_desc, adesc, bdesc, cdesc, ddesc, preference, requested_algo_count,
-    heuristic_results_array, return_algo_count,
-):  # fmt: skip
+    light_handle,
+    operation_desc,
+    adesc,
+    bdesc,
+    cdesc,
+    ddesc,
+    preference,
+    requested_algo_count,
+    heuristic_results_array,
+    return_algo_count,
+):
     _thing(light_handle, "handle")
     wishes = _thing(preference, "MatmulPreference")
     p = _problem(operation_desc, adesc, bdesc, cdesc, ddesc)
@@ -230,9 +232,23 @@ NAMES = {bits: f"cublasLt:{name}" for name, bits in EPILOGUES.items()} | {1: "cu
 
 
 def cublasLtMatmul(
-    light_handle, compute_desc, alpha, a, adesc, b, bdesc, beta, c, cdesc, d, ddesc, algo,
-    workspace, workspace_size_in_bytes, stream,
-):  # fmt: skip
+    light_handle,
+    compute_desc,
+    alpha,
+    a,
+    adesc,
+    b,
+    bdesc,
+    beta,
+    c,
+    cdesc,
+    d,
+    ddesc,
+    algo,
+    workspace,
+    workspace_size_in_bytes,
+    stream,
+):
     """One launch, now or in the graph that is captured."""
     _thing(light_handle, "handle")
     p = _problem(compute_desc, adesc, bdesc, cdesc, ddesc)
@@ -362,9 +378,12 @@ def _source():
 
 
 C_TYPES = {
-    "void*": ctypes.c_void_p, "int": ctypes.c_int, "size_t": ctypes.c_size_t,
-    "uint64_t": ctypes.c_uint64, "int64_t": ctypes.c_int64,
-}  # fmt: skip
+    "void*": ctypes.c_void_p,
+    "int": ctypes.c_int,
+    "size_t": ctypes.c_size_t,
+    "uint64_t": ctypes.c_uint64,
+    "int64_t": ctypes.c_int64,
+}
 VISIBLE = '-DVISIBLE=__attribute__((visibility("default")))'
 
 

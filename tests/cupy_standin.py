@@ -94,8 +94,10 @@ def _launch(name, work, *operands):
     owners = [memory.owner_of(a.ctypes.data, name) for a in arrays]
     frozen = [
         memory.array_at(a.ctypes.data, a.shape, a.dtype, a.strides)
-        if isinstance(a, np.ndarray) and a.size else a for a in operands
-    ]  # fmt: skip
+        if isinstance(a, np.ndarray) and a.size
+        else a
+        for a in operands
+    ]
 
     def run():
         memory.check_owners(owners, name)

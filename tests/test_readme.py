@@ -133,7 +133,10 @@ def test_the_table_for_who_comes_from_keras_names_what_there_is_there():
     given = re.findall(r"\b(\w+)=", code)
     assert len(names) > 20 and len(given) > 10
     done = subprocess.run(
-        [sys.executable, "-c", KERAS, json.dumps([names, given])], capture_output=True, text=True,
-        env=os.environ | {"KERAS_BACKEND": "numpy"}, timeout=300,
-    )  # fmt: skip
+        [sys.executable, "-c", KERAS, json.dumps([names, given])],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"KERAS_BACKEND": "numpy"},
+        timeout=300,
+    )
     assert json.loads(done.stdout.splitlines()[-1]) == [[], []], done.stderr

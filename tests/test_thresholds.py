@@ -129,13 +129,18 @@ def test_launches_are_the_tiers_and_grow_with_the_layers():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"plain": False}, {"solver": "nadam"}, {"solver": "lion"}, {"loss": "huber"},
-        {"loss": "quantile"}, {"loss": "log_cosh"}, {"loss": "gamma"},
+        {"plain": False},
+        {"solver": "nadam"},
+        {"solver": "lion"},
+        {"loss": "huber"},
+        {"loss": "quantile"},
+        {"loss": "log_cosh"},
+        {"loss": "gamma"},
         {"network": nn.Network([nn.Dense(3), nn.BatchNorm(), nn.Dense(1)])},
         {"network": nn.Network([*CHAIN.layers[:2], nn.Dense(3, "relu")]), "loss": "log_loss"},
         {"network": nn.Network([nn.Dropout(0.1), nn.Dropout(0.2), nn.Dense(3)])},
     ],
-)  # fmt: skip
+)
 def test_what_only_plain_operations_know_takes_the_launches_of_these(changes):
     for tier in ("auto", "eager", "graph"):
         assert launches_of(**changes, tier=tier) == 72

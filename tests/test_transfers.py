@@ -210,9 +210,11 @@ def test_scikit_learns_move_estimator_to_moves_all_of_a_model(library):
     pytest.importorskip(library, reason=f"{library} is not installed")
     # The switch is read when SciPy is imported: a process of its own.
     done = subprocess.run(
-        [sys.executable, "-c", MOVE, library], capture_output=True, text=True,
+        [sys.executable, "-c", MOVE, library],
+        capture_output=True,
+        text=True,
         env=os.environ | {"SCIPY_ARRAY_API": "1"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
 
 

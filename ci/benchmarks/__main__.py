@@ -166,7 +166,7 @@ def _measured(kind, threads, options, slow):
     device, quick = options["device"], options["quick"]
     cases = benchmarks.cases_of(
         kind, options["cells"], device=device, quick=quick, source=options["data"]
-    )  # fmt: skip
+    )
     rivals = benchmarks.contenders(kind, options["peers"], device)
     if slow is not None:
         rivals = [c for c in rivals if c.slow == slow]
@@ -178,7 +178,7 @@ def _measured(kind, threads, options, slow):
         cases, rivals, threads, least=least,
         rounds=options["rounds"] or (3 if quick else 9 if kind == "steps" else 5),
         seconds=0.05 if quick else 0.2, quick=quick, say=lambda text: click.echo(text, err=True),
-    )  # fmt: skip
+    )
 
 
 def main(argv=None):

@@ -78,8 +78,9 @@ def main():
         }
         print(
             f"{recipe:<10} {median['best']:7.2f} {median['final']:7.2f} {median['seconds']:8.1f}"
-            f"   {GOALS[recipe]}", flush=True,
-        )  # fmt: skip
+            f"   {GOALS[recipe]}",
+            flush=True,
+        )
         results[recipe] = {"options": RECIPES[recipe], "median": median, "runs": runs}
     packages = {p: importlib.metadata.version(p) for p in ("xpmlp", "numpy", "scikit-learn")}
     machine = {"machine": platform.machine(), "cores": os.cpu_count(), "threads": args.threads}

@@ -40,9 +40,14 @@ def ours(**options):
     """Return the seconds of a fit."""
     start = time.perf_counter()
     MLPClassifier(
-        (WIDTH, WIDTH), max_iter=EPOCHS, batch_size=BATCH, random_state=0, n_iter_no_change=EPOCHS,
-        device="cpu", **options,
-    ).fit(X, Y)  # fmt: skip
+        (WIDTH, WIDTH),
+        max_iter=EPOCHS,
+        batch_size=BATCH,
+        random_state=0,
+        n_iter_no_change=EPOCHS,
+        device="cpu",
+        **options,
+    ).fit(X, Y)
     return time.perf_counter() - start
 
 

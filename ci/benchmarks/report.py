@@ -103,8 +103,10 @@ def _block(kind, where, cases, goals):
 
 def _memory(cases):
     """Return the lines about memory, which fits have."""
-    rows = [_line(f"  {name}", [_mebibytes(r.get(name, {}).get("peak")) for r in cases.values()])
-            for name in _names(cases)]  # fmt: skip
+    rows = [
+        _line(f"  {name}", [_mebibytes(r.get(name, {}).get("peak")) for r in cases.values()])
+        for name in _names(cases)
+    ]
     if not any(r.get("peak") for records in cases.values() for r in records.values()):
         return []
     goals = [next(iter(records.values()))["peak_goal"] for records in cases.values()]
@@ -119,8 +121,12 @@ def _goals(cases):
     found = [(next(iter(rows.values())), fastest(rows, "own")) for rows in cases.values()]
     if not any(record.get("goal") for record, _ in found):
         return []
-    over = [_factor(median(own["seconds"]) * 1e6 / record["floor"])
-            if own and record.get("floor") else "-" for record, own in found]  # fmt: skip
+    over = [
+        _factor(median(own["seconds"]) * 1e6 / record["floor"])
+        if own and record.get("floor")
+        else "-"
+        for record, own in found
+    ]
     lines = [_line("xpmlp / floor", over)]
     for key in ("floor", "goal"):
         known = [record.get(key) for record, _ in found]
@@ -198,7 +204,7 @@ def draw(axes, cases):
         name: [ratio(rows.get(name), fastest(rows, "own")) for rows in cases.values()]
         for name in _names(cases)
         if any(rows.get(name) is not fastest(rows, "own") for rows in cases.values())
-    }  # fmt: skip
+    }
     found = {name: ratios for name, ratios in found.items() if any(ratios)}
     width, colours = 0.84 / max(1, len(found)), {k: list(v) for k, v in COLOURS.items()}
     for i, (name, ratios) in enumerate(found.items()):

@@ -51,9 +51,12 @@ class Worker:
         self.errors = tempfile.TemporaryFile("w+", errors="replace")
         self.process: Any = subprocess.Popen(
             [sys.executable, "-c", code],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
             env=os.environ | environment(threads, contender.device),
-        )  # fmt: skip
+        )
         names = [contender.device, contender.kind, contender.name]
         self._send({"contender": names, "threads": threads})
 
@@ -182,8 +185,10 @@ def _rounds(case, workers, threads, rounds, seconds, least):
 def import_seconds(rounds=5):
     """Return the median seconds of ``import xpmlp`` in fresh processes."""
     code = "import time; t = time.perf_counter(); import xpmlp; print(time.perf_counter() - t)"
-    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-            for _ in range(rounds)]  # fmt: skip
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        for _ in range(rounds)
+    ]
     return statistics.median(float(run.stdout) for run in runs)
 
 
@@ -197,10 +202,13 @@ def machine():
     return {
         "date": datetime.date.today().isoformat(),
         "cpu": fields.get("model name", platform.processor() or platform.machine()),
-        "cores": os.cpu_count(), "system": platform.system(), "flags": flags,
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "flags": flags,
         "load": os.getloadavg()[0] if PINS else None,  # before the first timing
-        "python": platform.python_version(), "versions": versions,
-    }  # fmt: skip
+        "python": platform.python_version(),
+        "versions": versions,
+    }
 
 
 def card():
@@ -228,9 +236,10 @@ def card():
         said = ""
     return {
         "card": runtime.getDeviceProperties(0)["name"].decode(),
-        "cuda_runtime": runtime.runtimeGetVersion(), "cuda_driver": runtime.driverGetVersion(),
+        "cuda_runtime": runtime.runtimeGetVersion(),
+        "cuda_driver": runtime.driverGetVersion(),
         "cards": [dict(zip(QUERY.split(","), line.split(", "))) for line in said.splitlines()],
-    }  # fmt: skip
+    }
 
 
 def _installed(name):

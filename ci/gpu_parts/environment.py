@@ -29,11 +29,13 @@ def environment(found, standin):
     runtime = import_module("cupy").cuda.runtime
     found.note(
         card=runtime.getDeviceProperties(0)["name"].decode(),
-        cuda_driver=runtime.driverGetVersion(), cuda_runtime=runtime.runtimeGetVersion(),
-        cupy=import_module("cupy").__version__, python=platform.python_version(),
+        cuda_driver=runtime.driverGetVersion(),
+        cuda_runtime=runtime.runtimeGetVersion(),
+        cupy=import_module("cupy").__version__,
+        python=platform.python_version(),
         machine=f"{platform.platform()}, {cpus()} CPUs, load {os.getloadavg()[0]:.1f}",
         versions={name: _version(name) for name in PACKAGES},
-    )  # fmt: skip
+    )
     found.note(nvidia_smi=_smi())
     found.check("cuBLASLt answers", _cublaslt)
     return None
@@ -97,9 +99,10 @@ def _doctor(found, standin):
 # ---- What a first use costs
 
 PAIRS = {
-    "float32": ("float32", "float32"), "float64": ("float64", "float64"),
+    "float32": ("float32", "float32"),
+    "float64": ("float64", "float64"),
     "bfloat16": ("float32", "bfloat16"),
-}  # fmt: skip
+}
 
 
 def kernels(found, standin):

@@ -233,9 +233,16 @@ def _command(found, standin):
         options = "--hidden 64 --epochs 3 --device cuda --seed 0".split()
         model = str(Path(folder, "model.safetensors"))
         said = run(
-            sys.executable, "-m", "xpmlp", "train", "digits", *options, "--out", model,
+            sys.executable,
+            "-m",
+            "xpmlp",
+            "train",
+            "digits",
+            *options,
+            "--out",
+            model,
             seconds=max(5, found.left - 2),
-        )  # fmt: skip
+        )
     return {"said": said.splitlines()}
 
 

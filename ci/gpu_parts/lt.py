@@ -12,9 +12,10 @@ from . import captured, microseconds, needs_cublaslt, needs_xpmlp
 
 # Compute type and stored type.
 PRECISIONS = {
-    "float32": ("float32", "float32"), "tf32": ("tf32", "float32"),
+    "float32": ("float32", "float32"),
+    "tf32": ("tf32", "float32"),
     "bfloat16": ("float32", "bfloat16"),
-}  # fmt: skip
+}
 # Forward, backward, and what a row of the auxiliary matrix is filled up to: bits, or numbers.
 EPILOGUES = {
     "relu": ("RELU_AUX_BIAS", "DRELU_BGRAD", 128),
@@ -83,10 +84,22 @@ class Numbers:
         """Return the launch that a forward epilogue saves."""
         H = self.b[i].size
         return self.bind(
-            "bias_act", self.own.grid_of(self.batch, 1, H), None,
-            self.x[i + 1], self.x[i + 1], self.b[i], H, self.kinds.index(act), False, self.batch,
-            0, H, 0, 0, 1.0,
-        )  # fmt: skip
+            "bias_act",
+            self.own.grid_of(self.batch, 1, H),
+            None,
+            self.x[i + 1],
+            self.x[i + 1],
+            self.b[i],
+            H,
+            self.kinds.index(act),
+            False,
+            self.batch,
+            0,
+            H,
+            0,
+            0,
+            1.0,
+        )
 
     def colsum(self, i, act=None):
         """Return the launch that a backward epilogue saves."""
@@ -94,10 +107,23 @@ class Numbers:
         tiles = -(-H // 32)
         splits = self.own.splits_of(self.batch, tiles)
         return self.bind(
-            "dact_colsum", (tiles, splits, 1), None, self.d[i + 1], act and self.x[i + 1],
-            self.db[i], H, cupy.empty(splits * H, "float32"), cupy.zeros(tiles, np.uint32),
-            self.kinds.index(act or "identity"), self.batch, 0, H, 0, 0, 1.0,
-        )  # fmt: skip
+            "dact_colsum",
+            (tiles, splits, 1),
+            None,
+            self.d[i + 1],
+            act and self.x[i + 1],
+            self.db[i],
+            H,
+            cupy.empty(splits * H, "float32"),
+            cupy.zeros(tiles, np.uint32),
+            self.kinds.index(act or "identity"),
+            self.batch,
+            0,
+            H,
+            0,
+            0,
+            1.0,
+        )
 
     def aux(self, i, fill):
         """Return an auxiliary matrix, and the numbers of its rows."""
@@ -117,17 +143,23 @@ def _products(sizes, batch, precision):
             # Of a short output the bias gradient is short too, which the engine does not want.
             db = net.db[i] if stored == "float32" else net.cupy.empty_like(net.short_b[i])
             found[f"layer {i + 1}: {forward}"] = _compared(
-                made, (p.Matrix(net.x[i]), p.Matrix(net.W[i]), net.x[i + 1]),
-                p.Epilogue(forward, net.short_b[i], *aux), net.bias_act(i, act),
-            )  # fmt: skip
+                made,
+                (p.Matrix(net.x[i]), p.Matrix(net.W[i]), net.x[i + 1]),
+                p.Epilogue(forward, net.short_b[i], *aux),
+                net.bias_act(i, act),
+            )
             found[f"layer {i + 1}: {backward}"] = _compared(
-                made, (p.Matrix(net.d[i + 2]), p.Matrix(net.W[i + 1], True), net.d[i + 1]),
-                p.Epilogue(backward, db, *aux), net.colsum(i, act),
-            )  # fmt: skip
+                made,
+                (p.Matrix(net.d[i + 2]), p.Matrix(net.W[i + 1], True), net.d[i + 1]),
+                p.Epilogue(backward, db, *aux),
+                net.colsum(i, act),
+            )
     found[f"layer {last + 1}: BGRADA"] = _compared(
-        made, (p.Matrix(net.x[last], True), p.Matrix(net.d[last + 1]), net.dW[last]),
-        p.Epilogue("BGRADA", net.db[last]), net.colsum(last),
-    )  # fmt: skip
+        made,
+        (p.Matrix(net.x[last], True), p.Matrix(net.d[last + 1]), net.dW[last]),
+        p.Epilogue("BGRADA", net.db[last]),
+        net.colsum(last),
+    )
     assert not any(row["plain"] == [] for row in found.values()), "a plain product has no algorithm"
     return found
 

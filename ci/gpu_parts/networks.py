@@ -66,9 +66,14 @@ NETS = {
 }  # fmt: skip
 # Its first step moves the weights by the gradient alone; no unit is on or off by a rounding error.
 PLAIN = Net(
-    (Dense(40, "gelu_tanh"), Dense(24, "tanh"), Dense(8)), 48, alpha=0.0, rows=32, batch=32,
-    rule=make_rule("sgd", momentum=0.0), lr=1.0,
-)  # fmt: skip
+    (Dense(40, "gelu_tanh"), Dense(24, "tanh"), Dense(8)),
+    48,
+    alpha=0.0,
+    rows=32,
+    batch=32,
+    rule=make_rule("sgd", momentum=0.0),
+    lr=1.0,
+)
 
 
 @dataclass
@@ -113,9 +118,15 @@ def training(net, like, dtype, options=DEFAULTS, engine=None):
     params = map_params(lambda a: from_host(a.astype(dtype), like), host)
     layout = Layout.of(network, params, contiguous=engine.contiguous)
     step = Step(
-        network, LOSSES[net.loss], rule, layout, net.batch, dtype, penalised=net.alpha > 0,
+        network,
+        LOSSES[net.loss],
+        rule,
+        layout,
+        net.batch,
+        dtype,
+        penalised=net.alpha > 0,
         decoupled=net.weight_decay > 0,
-    )  # fmt: skip
+    )
 
     def start():
         store = {k: xp.asarray(a, copy=True) for k, a in layout.pack(params, xp=xp).items()}
@@ -130,12 +141,19 @@ def _plan(net, rule, epoch):
     steps = epoch * -(-net.rows // net.batch)
     made = [
         make_plan(
-            rule, epoch_order(net.rows, seed=k, epoch=epoch, shuffle=True), batch_size=net.batch,
-            lr=net.lr, seed=k, first_step=steps, rule_step=steps, alpha=net.alpha,
-            weight_decay=net.weight_decay, sample_weight=1.0 + np.arange(net.rows) % 3,
+            rule,
+            epoch_order(net.rows, seed=k, epoch=epoch, shuffle=True),
+            batch_size=net.batch,
+            lr=net.lr,
+            seed=k,
+            first_step=steps,
+            rule_step=steps,
+            alpha=net.alpha,
+            weight_decay=net.weight_decay,
+            sample_weight=1.0 + np.arange(net.rows) % 3,
         )
         for k in range(net.members or 1)
-    ]  # fmt: skip
+    ]
     if not net.members:
         return made[0]
     together = Plan(*(np.stack(parts, axis=1) for parts in zip(*made)))

@@ -68,9 +68,10 @@ def _pytest(found, arguments, workers, variables):
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
         code, said = _limited(
-            [*command, f"--junitxml={report}"], found.left,
+            [*command, f"--junitxml={report}"],
+            found.left,
             one_thread | variables | {"PYTHONPATH": os.pathsep.join(map(str, search))},
-        )  # fmt: skip
+        )
         tests = counted(report)
         found.note(said=said.strip()[-4000:].splitlines(), **tests)
     n_failed = tests.get("n_failed", 0)

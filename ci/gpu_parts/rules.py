@@ -96,29 +96,34 @@ def _values():
         "float32 * 2.0 is float32": (lambda: (x * 2.0).dtype, np.float32),
         "float32 * 0-d float64 array is float64": (lambda: (x * cupy.ones(())).dtype, np.float64),
         "float32 += float64 stays float32": (
-            lambda: x.copy().__iadd__(cupy.ones((2, 3))).dtype, np.float32,
+            lambda: x.copy().__iadd__(cupy.ones((2, 3))).dtype,
+            np.float32,
         ),
         "a sum is a 0-d array": (lambda: is_0d(x.sum()), True),
         "an element is a 0-d array": (lambda: is_0d(x[0, 0]), True),
         "take out of bounds wraps": (
-            lambda: cupy.take(x, cupy.asarray([4, -1]), axis=1).tolist(), [[1, 2], [4, 5]],
+            lambda: cupy.take(x, cupy.asarray([4, -1]), axis=1).tolist(),
+            [[1, 2], [4, 5]],
         ),
         "a host index array is taken": (lambda: x[np.asarray([1])].tolist(), [[3, 4, 5]]),
         "a slice may end out of bounds": (lambda: x[1:9].shape, (1, 3)),
         "argmax ignores -inf": (lambda: int(cupy.argmax(cupy.asarray([-inf, -inf, -1.0]))), 2),
         "argmax of a row of only -inf is the first": (
-            lambda: cupy.argmax(cupy.asarray([[-inf] * 3] * 2), axis=1).tolist(), [0, 0],
+            lambda: cupy.argmax(cupy.asarray([[-inf] * 3] * 2), axis=1).tolist(),
+            [0, 0],
         ),
         "max of only -inf is -inf": (lambda: float(cupy.max(cupy.asarray([-inf] * 3))), -inf),
         "max along an axis sees inf": (
-            lambda: cupy.max(cupy.asarray([[-inf, inf], [-inf, 0.0]]), axis=1).tolist(), [inf, 0.0],
+            lambda: cupy.max(cupy.asarray([[-inf, inf], [-inf, 0.0]]), axis=1).tolist(),
+            [inf, 0.0],
         ),
         "maximum lets NaN through": (
-            lambda: bool(cupy.isnan(cupy.maximum(cupy.asarray([np.nan]), 0.0))[0]), True,
+            lambda: bool(cupy.isnan(cupy.maximum(cupy.asarray([np.nan]), 0.0))[0]),
+            True,
         ),
         "matmul writes into out": (lambda: _into(cupy), [[10.0, 13.0], [28.0, 40.0]]),
         "one device equals itself": (lambda: x.device == cupy.cuda.Device(0), True),
-    }  # fmt: skip
+    }
 
 
 def _into(cupy):
@@ -144,28 +149,33 @@ def _views():
         "its mT is a view": (lambda: written(lambda a: a.reshape(2, 3).mT), True),
         "x[..., 0, 1:3] is a view": (lambda: written(lambda a: a.reshape(1, 6)[..., 0, 1:3]), True),
         "x[...] is another array on the same memory": (
-            lambda: (x[...] is x, x[...].data.ptr == x.data.ptr), (False, True),
+            lambda: (x[...] is x, x[...].data.ptr == x.data.ptr),
+            (False, True),
         ),
         "an update of the buffer is seen by an old view": (lambda: _seen_by_view(cupy), [1.0, 1.0]),
         "astype(copy=False) of that dtype is the array": (
-            lambda: x.astype("float32", copy=False) is x, True,
+            lambda: x.astype("float32", copy=False) is x,
+            True,
         ),
         "asarray of an array is the array": (lambda: cupy.asarray(x) is x, True),
         "ascontiguousarray of such an array is on the same memory": (
-            lambda: cupy.ascontiguousarray(x).data.ptr == x.data.ptr, True,
+            lambda: cupy.ascontiguousarray(x).data.ptr == x.data.ptr,
+            True,
         ),
         "array of an array is a copy": (lambda: cupy.array(x).data.ptr == x.data.ptr, False),
         "np.exp(x) runs on the card": (lambda: type(np.exp(x)) is cupy.ndarray, True),
         "np.float32(2) * x does too": (lambda: type(np.float32(2) * x) is cupy.ndarray, True),
         "a pickle holds a host array": (lambda: type(x.__reduce__()[1][0]) is np.ndarray, True),
         "np.from_dlpack(x, device='cpu') copies": (
-            lambda: np.from_dlpack(x, device="cpu", copy=True).tolist(), list(range(6)),
+            lambda: np.from_dlpack(x, device="cpu", copy=True).tolist(),
+            list(range(6)),
         ),
         "from_dlpack of an array shares its memory": (
-            lambda: cupy.from_dlpack(x).data.ptr == x.data.ptr, True,
+            lambda: cupy.from_dlpack(x).data.ptr == x.data.ptr,
+            True,
         ),
         "f'{x:.1f}' of a number reads it": (lambda: f"{x[1]:.1f}", "1.0"),
-    }  # fmt: skip
+    }
 
 
 def _seen_by_view(cupy):

@@ -129,10 +129,12 @@ def _launches_of_a_step(stored, standin):
     s, found = 4 if stored == "float32" else 2, []
     P = program.theta.size
     kernels = {
-        "gather": batch * D * (4 + s), "bias_act": 2 * batch * H * s,
-        "loss_grad": batch * C * (2 * s + 4), "dact_colsum": 3 * batch * H * s,
+        "gather": batch * D * (4 + s),
+        "bias_act": 2 * batch * H * s,
+        "loss_grad": batch * C * (2 * s + 4),
+        "dact_colsum": 3 * batch * H * s,
         "update": P * (28 if s == 4 else 30),
-    }  # fmt: skip
+    }
 
     def play(B):
         for op in program.ops:

@@ -164,9 +164,16 @@ def _diverges(tier):
     try:
         with np.errstate(all="ignore"):  # of the stand-in
             train(
-                Network(net.layers), X, y, loss=net.loss, solver="sgd", learning_rate_init=1e30,
-                max_iter=3, batch_size=16, accelerate=tier,
-            )  # fmt: skip
+                Network(net.layers),
+                X,
+                y,
+                loss=net.loss,
+                solver="sgd",
+                learning_rate_init=1e30,
+                max_iter=3,
+                batch_size=16,
+                accelerate=tier,
+            )
     except DivergenceError as error:
         return {"said": str(error)}
     raise AssertionError("it ended as if all were well")
@@ -253,8 +260,10 @@ def _speed(tier, case, data):
         timed(ready, 2)
         host, card = min(timed(ready, 1) for _ in range(3))
         found[precision] = {
-            "clock": 1e6 * host / ready.units, "events": 1e6 * card / ready.units, **ready.about(),
-        }  # fmt: skip
+            "clock": 1e6 * host / ready.units,
+            "events": 1e6 * card / ready.units,
+            **ready.about(),
+        }
     return found
 
 

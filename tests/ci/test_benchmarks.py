@@ -130,9 +130,9 @@ def test_every_contender_on_a_card_takes_the_batches_of_the_order(make, contende
     assert_same_weights(ready.outcome(), trained(case, data, 8 * epochs, case.order()))
 
 
-@pytest.mark.parametrize("contender", [
-    c for c in contenders("steps", "cuda") if c.values[0].group != "own"
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "contender", [c for c in contenders("steps", "cuda") if c.values[0].group != "own"]
+)
 def test_products_in_bfloat16_train_parameters_in_float32(make, contender):
     case = replace(SMALL["softmax"], rows=50, precision="medium", rule="sgd", lr=0.1)
     data = case.data()
@@ -148,9 +148,12 @@ def test_products_in_bfloat16_train_parameters_in_float32(make, contender):
 
 @pytest.mark.parametrize(
     "precision, jax_says, dtype, torch_says",
-    [("highest", "HIGHEST", "f32", "highest"), ("high", "HIGH", "f32", "high"),
-     ("medium", "DEFAULT", "bf16", "high")],
-)  # fmt: skip
+    [
+        ("highest", "HIGHEST", "f32", "highest"),
+        ("high", "HIGH", "f32", "high"),
+        ("medium", "DEFAULT", "bf16", "high"),
+    ],
+)
 def test_every_product_is_as_short_as_the_case_says(make, precision, jax_says, dtype, torch_says):
     jax = pytest.importorskip("jax")
     case = replace(SMALL["softmax"], precision=precision)
@@ -206,9 +209,12 @@ def fake_cuda(monkeypatch):
         said.append("end")
 
     fakes = {
-        "Stream": Stream, "current_stream": Stream, "stream": lambda stream: doing("warm up"),
-        "CUDAGraph": lambda: SimpleNamespace(replay="replay"), "graph": lambda graph: doing("hold"),
-    }  # fmt: skip
+        "Stream": Stream,
+        "current_stream": Stream,
+        "stream": lambda stream: doing("warm up"),
+        "CUDAGraph": lambda: SimpleNamespace(replay="replay"),
+        "graph": lambda graph: doing("hold"),
+    }
     for name, fake in fakes.items():
         monkeypatch.setattr(cuda, name, fake)
     return said
@@ -259,10 +265,14 @@ def test_every_contender_fits_the_same_network(make, contender, name):
     assert_same_weights(ready.outcome(), trained(case, data, 2))
 
 
-@pytest.mark.parametrize("contender", [
-    c for c in (*contenders("fits"), *contenders("fits", "cuda"))
-    if c.values[0].group not in ("sklearn", "own")
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "contender",
+    [
+        c
+        for c in (*contenders("fits"), *contenders("fits", "cuda"))
+        if c.values[0].group not in ("sklearn", "own")
+    ],
+)
 def test_a_fit_takes_the_rows_that_are_left_over(make, contender):
     case = replace(SMALL["softmax"], rows=15, epochs=2)
     data = tuple(np.repeat(a[:1], 15, axis=0) for a in case.data())  # one row: no order
@@ -500,12 +510,20 @@ def test_without_a_card_one_sentence_says_so(bench, monkeypatch):
 def test_a_quick_run_on_a_card_has_the_cells_that_tell_most_first_and_compiles_for_one_of_them():
     cases = benchmarks.cases_of("steps", device="cuda", quick=True)
     assert [(c.name, c.precision) for c in cases] == [
-        ("medium", "highest"), ("large", "highest"), ("tabular", "highest"), ("narrow", "highest"),
-        ("tabular", "high"), ("mnist-512", "high"), ("giant", "high"), ("giant", "medium"),
-    ]  # fmt: skip
+        ("medium", "highest"),
+        ("large", "highest"),
+        ("tabular", "highest"),
+        ("narrow", "highest"),
+        ("tabular", "high"),
+        ("mnist-512", "high"),
+        ("giant", "high"),
+        ("giant", "medium"),
+    ]
     assert [c.sizes for c in cases[:3]] == [
-        (784, 256, 128, 10), (784, 1024, 1024, 10), (100, 256, 256, 1),
-    ]  # fmt: skip
+        (784, 256, 128, 10),
+        (784, 1024, 1024, 10),
+        (100, 256, 256, 1),
+    ]
     assert [c.batch for c in cases[:3]] == [128, 512, 1024]
     assert [c.name for c in cases if c.compiled] == ["mnist-512"]
     assert {c.name for c in cases if c.heavy} == {"giant"}
@@ -566,9 +584,12 @@ def test_the_benchmark_of_a_card_runs_on_the_standin(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(STANDINS)
     places = map(str, (tmp_path, ROOT, ROOT / "tests"))
     result = subprocess.run(
-        [sys.executable, "-c", ON_THE_STANDIN], cwd=tmp_path, capture_output=True, text=True,
+        [sys.executable, "-c", ON_THE_STANDIN],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(places)},
-    )  # fmt: skip
+    )
     assert result.returncode == 0, result.stderr
     found = json.loads((tmp_path / "a.json").read_text())
     rows = {(r["kind"], r["name"]): r for r in found["results"]}

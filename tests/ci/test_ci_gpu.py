@@ -29,9 +29,12 @@ TIERS = ("generic", "eager", "graph")
 def run(*command, **variables):
     one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # the matrices are small
     return subprocess.run(
-        [sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True,
+        [sys.executable, *map(str, command)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
         env=os.environ | one_thread | variables,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +68,10 @@ def test_every_part_passes_on_the_standin(outcome):
 def test_nothing_is_skipped_on_the_standin_but_what_has_a_reason(outcome):
     reasons = {
         why.removeprefix("skipped: ")
-        for part in outcome["parts"].values() for why in part["checks"].values() if why != "ok"
-    }  # fmt: skip
+        for part in outcome["parts"].values()
+        for why in part["checks"].values()
+        if why != "ok"
+    }
     known = ("torch", "PyTorch", "it asks")
     assert [why for why in reasons if not why.startswith(known)] == []
 
@@ -97,9 +102,15 @@ def test_every_launch_of_a_step_and_every_product_is_timed(outcome):
     parts = outcome["parts"]
     step = parts["speeds"]["numbers"]["each launch of a large step, float32"]["launches"]
     assert [row["launch"] for row in step if row["launch"] != "product"] == [
-        "gather", "bias_act", "bias_act", "loss_grad", "dact_colsum", "dact_colsum", "dact_colsum",
+        "gather",
+        "bias_act",
+        "bias_act",
+        "loss_grad",
+        "dact_colsum",
+        "dact_colsum",
+        "dact_colsum",
         "update",
-    ]  # fmt: skip
+    ]
     for precision in ("float32", "tf32", "bfloat16"):
         products = parts["lt"]["numbers"][f"20-16-24-1, batch 12, {precision}"]
         assert len(products) == 9
@@ -149,8 +160,9 @@ def test_without_a_dependency_of_xpmlp_parts_say_so_and_the_others_run(tmp_path)
         "did not run": [
             f"{part}, skipped: array_api_compat is not installed"
             for part in ("smoke", "graph", "engine", "benchmark")
-        ] + ["benchmark, no row of it"],
-    }  # fmt: skip
+        ]
+        + ["benchmark, no row of it"],
+    }
 
 
 # ---- Parts that do not end well
@@ -455,9 +467,16 @@ def test_parts_are_functions_in_the_order_of_what_they_teach():
         assert callable(getattr(import_module(module), function)), name
     alone = [name for name, part in gpu.PARTS.items() if not part.beside]
     assert alone == [
-        "environment", "cold kernels", "warm kernels", "smoke", "pace", "benchmark", "lt", "speeds",
+        "environment",
+        "cold kernels",
+        "warm kernels",
+        "smoke",
+        "pace",
+        "benchmark",
+        "lt",
+        "speeds",
         "suite",
-    ]  # fmt: skip
+    ]
     assert [*gpu.PARTS].index("lt") == len(gpu.PARTS) - 3  # behind the group
 
 
@@ -557,13 +576,19 @@ def test_what_did_not_run_bars_no_tier_but_is_told():
     assert [verdict["failed"] for verdict in found.values()] == [[], [], []]
     assert [verdict["did not run"] for verdict in found.values()] == [
         [],
-        ["eager, cut off after 160 s", "engine, cuda_eager.py: hypothesis is not installed",
-         "engine, cut off after 160 s",
-         "benchmark, narrow: out of memory"],
-        ["smoke, skipped: no cuBLASLt", "engine, cuda_eager.py: hypothesis is not installed",
-         "engine, cut off after 160 s",
-         "benchmark, narrow: no CUDA graph could be captured"],
-    ]  # fmt: skip
+        [
+            "eager, cut off after 160 s",
+            "engine, cuda_eager.py: hypothesis is not installed",
+            "engine, cut off after 160 s",
+            "benchmark, narrow: out of memory",
+        ],
+        [
+            "smoke, skipped: no cuBLASLt",
+            "engine, cuda_eager.py: hypothesis is not installed",
+            "engine, cut off after 160 s",
+            "benchmark, narrow: no CUDA graph could be captured",
+        ],
+    ]
 
 
 SLOW = """

@@ -45,9 +45,20 @@ def test_a_bundle_is_checkout_wheels_and_a_line_and_small(made):
     assert {path.name for path in folder.iterdir()} == {"xpmlp.tar.gz", "wheels", "paste.txt"}
     names = {path.name.partition("-")[0] for path in (folder / "wheels").iterdir()}
     assert names >= {
-        "array_api_compat", "array_api_strict", "array_api_extra", "cuda_pathfinder", "narwhals",
-        "safetensors", "click", "tqdm", "pytest", "pytest_xdist", "execnet", "pluggy", "hypothesis",
-    }  # fmt: skip
+        "array_api_compat",
+        "array_api_strict",
+        "array_api_extra",
+        "cuda_pathfinder",
+        "narwhals",
+        "safetensors",
+        "click",
+        "tqdm",
+        "pytest",
+        "pytest_xdist",
+        "execnet",
+        "pluggy",
+        "hypothesis",
+    }
     assert not names & {"numpy", "scipy", "scikit_learn"}
     assert sum(path.stat().st_size for path in folder.rglob("*")) < 15 << 20
     with tarfile.open(folder / "xpmlp.tar.gz") as archive:
@@ -80,9 +91,12 @@ def test_the_line_installs_offline_into_an_empty_environment_and_runs(made, bare
     inherited = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     for parts in ("environment,generic,suite", "environment"):  # then all is there already
         result = subprocess.run(
-            ["bash", "-c", f"{line} --standin --parts {parts}"], cwd=folder,
-            env=inherited | own, capture_output=True, text=True,
-        )  # fmt: skip
+            ["bash", "-c", f"{line} --standin --parts {parts}"],
+            cwd=folder,
+            env=inherited | own,
+            capture_output=True,
+            text=True,
+        )
         assert result.returncode == 0, result.stderr
     parts = json.loads((folder / "result.json").read_text())["parts"]
     assert [*parts] == ["environment", "generic", "suite"]
@@ -98,9 +112,12 @@ def test_the_line_installs_offline_into_an_empty_environment_and_runs(made, bare
 def refused(*arguments, **variables):
     """Return what ci/gpu --bundle says, in one sentence."""
     result = subprocess.run(
-        [sys.executable, "ci/gpu.py", "--bundle", *map(str, arguments)], cwd=ROOT,
-        env=os.environ | variables, capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, "ci/gpu.py", "--bundle", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 2, result.stderr
     assert len(result.stderr.splitlines()) == 1
     return result.stderr
@@ -108,9 +125,13 @@ def refused(*arguments, **variables):
 
 def test_without_a_network_one_sentence_says_so(tmp_path):
     said = refused(
-        tmp_path / "new", PIP_INDEX_URL="http://127.0.0.1:9/simple", PIP_RETRIES="0",
-        PIP_NO_CACHE_DIR="1", PIP_CONFIG_FILE=os.devnull, XPMLP_COMMIT="v1",
-    )  # fmt: skip
+        tmp_path / "new",
+        PIP_INDEX_URL="http://127.0.0.1:9/simple",
+        PIP_RETRIES="0",
+        PIP_NO_CACHE_DIR="1",
+        PIP_CONFIG_FILE=os.devnull,
+        XPMLP_COMMIT="v1",
+    )
     assert said.startswith("There is no bundle: ")
     if (ROOT / ".git").exists():
         assert "pip could not fetch the wheels (it needs the network): " in said

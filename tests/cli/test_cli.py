@@ -234,10 +234,7 @@ BAD_DATA = {
     "only a head": (lambda: bad("d.csv", b"a,b,y\n"), ["d.csv", "no rows"]),
     "ragged": (lambda: bad("d.csv", b"a,b,y\n1,2,3\n4,5\n"), ["d.csv", "line 3"]),
     "too long": (lambda: bad("d.csv", b"a,b,y\n1,2,3\n4,5,6,7\n"), ["d.csv", "line 3"]),
-    "text": (
-        lambda: write_csv("d.csv", [*rows(), (1, "five", 2)]),
-        ["line 62", "'b'", "'five'"],
-    ),
+    "text": (lambda: write_csv("d.csv", [*rows(), (1, "five", 2)]), ["line 62", "'b'", "'five'"]),
     "no target": (lambda: write_csv("d.csv", [*rows(), (1, 2, "")]), ["line 62", "'y'"]),
     "too large": (lambda: npz("d.npz", [(a * 1e39, b, y) for a, b, y in rows()]), ["too large"]),
     "targets too large": (
@@ -483,8 +480,10 @@ main()"""
 def command(*arguments):
     return subprocess.Popen(
         [sys.executable, "-c", RUN, *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")

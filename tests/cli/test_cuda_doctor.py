@@ -17,9 +17,14 @@ from xpmlp.cli import cuda, cuda_probe, doctor
 ROOT = Path(__file__).parents[2]
 NONE = {"cuda": None, "wsl": False, "container": False, "module": False, "card": False}
 CARD = {
-    "visible": None, "n": 1, "name": "NVIDIA H100", "capability": [9, 0], "code": 0,
-    "free": 79_000_000_000, "total": 85_000_000_000,
-}  # fmt: skip
+    "visible": None,
+    "n": 1,
+    "name": "NVIDIA H100",
+    "capability": [9, 0],
+    "code": 0,
+    "free": 79_000_000_000,
+    "total": 85_000_000_000,
+}
 GOOD = {
     "driver": {"cuda": [13, 0], "version": "580.65.06"},
     "card": CARD,
@@ -176,15 +181,19 @@ def test_where_all_works_each_row_says_so_and_the_verdict_what_each_device_means
 WEAKNESSES = {
     "little memory": ("card", FULL, "only 0.3 of 85.0 GB free; python3 (process 4242) holds 78000"),
     "little memory, taken by nobody who is seen": (
-        "card", FULL | {"holder": ""}, "another program holds the rest: type nvidia-smi",
+        "card",
+        FULL | {"holder": ""},
+        "another program holds the rest: type nvidia-smi",
     ),
     "eight cards": ("card", CARD | {"n": 8}, "cuda:0 NVIDIA H100 and 7 more"),
     "no cuda-pathfinder": (
-        "products", {"works": True, "error": "ModuleNotFoundError: No module named 'cuda'"},
-        'so accelerate=\'graph\' becomes \'eager\': pip install --force-reinstall "xpmlp[cuda13]"',
+        "products",
+        {"works": True, "error": "ModuleNotFoundError: No module named 'cuda'"},
+        "so accelerate='graph' becomes 'eager': pip install --force-reinstall \"xpmlp[cuda13]\"",
     ),
     "no cuBLASLt": (
-        "products", {"works": True, "error": "RuntimeError: libcublasLt.so.13"},
+        "products",
+        {"works": True, "error": "RuntimeError: libcublasLt.so.13"},
         "cuBLASLt fails (RuntimeError: libcublasLt.so.13), so accelerate='graph' becomes 'eager': "
         'a part of CUDA is missing: pip install "xpmlp[cuda13]"',
     ),
@@ -194,10 +203,11 @@ WEAKNESSES = {
         'pip install --force-reinstall "xpmlp[cuda13]"',
     ),
     "kernels that do not compile": (
-        "engine", {"eager": "CompileException: kernels.cu(7)", "graph": ""},
+        "engine",
+        {"eager": "CompileException: kernels.cu(7)", "graph": ""},
         "accelerate='graph' trains like plain operations; 'eager': CompileException: kernels.cu(7)",
     ),
-}  # fmt: skip
+}
 
 
 @each("weakness", WEAKNESSES)
@@ -270,9 +280,14 @@ def test_a_card_is_found_by_its_driver_alone(ask_with):
     facts = ask_with()
     assert facts["driver"] == {"cuda": [12, 8], "version": "570.86.15"}
     assert facts["card"] == {
-        "visible": os.environ.get("CUDA_VISIBLE_DEVICES"), "n": 2, "name": "Model T",
-        "capability": [8, 6], "code": 0, "free": 20_000_000_000, "total": 24_000_000_000,
-    }  # fmt: skip
+        "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "n": 2,
+        "name": "Model T",
+        "capability": [8, 6],
+        "code": 0,
+        "free": 20_000_000_000,
+        "total": 24_000_000_000,
+    }
 
 
 @pytest.mark.parametrize("macros", [{"FREE": 500000000}, {"CONTEXT": 2}])
@@ -312,12 +327,13 @@ BROKEN = {
     "banner": (
         "try:\n    import no_part_of_it\n"
         "except ImportError as error:\n    raise ImportError('=====') from error",
-        "cupy", "ModuleNotFoundError: No module named 'no_part_of_it'",
+        "cupy",
+        "ModuleNotFoundError: No module named 'no_part_of_it'",
     ),
     "kernel": ("def ones(*n, dtype):\n    raise OSError('a\\nb')", "compiler", "OSError: a"),
     "sum": ("def sum(x):\n    return 5.0", "compiler", "it gives 2 + 2 = 5.0"),
     "product": ("asarray = lambda x: np.ones((2, 2))", "products", "[[2, 1], [1, 2]] squared is"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -370,8 +386,10 @@ def test_each_tier_is_tried_on_the_stand_ins_and_tells_what_it_lacks(cublaslt, v
     path = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
     out = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", ON_STANDIN.replace("CUBLASLT", cublaslt)],
-        capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
     assert out.returncode == 0, out.stderr
     facts = json.loads(out.stdout)
     assert facts["products"]["works"] and facts["products"].get("cublaslt") == version

@@ -144,11 +144,13 @@ def test_a_report_of_nothing_but_endless_reasons_still_fits_one_screen(monkeypat
         raise RuntimeError(LONG)
 
     facts = {
-        "driver": {"cuda": [13, 0], "version": "580"}, "card": CARD,
-        "cupy": {"wheels": [], "version": "14.2.0"}, "compiler": {"works": True},
+        "driver": {"cuda": [13, 0], "version": "580"},
+        "card": CARD,
+        "cupy": {"wheels": [], "version": "14.2.0"},
+        "compiler": {"works": True},
         "products": {"works": True, "error": LONG},
         "engine": {"eager": LONG, "graph": LONG},
-    }  # fmt: skip
+    }
     monkeypatch.setattr(cuda_probe, "ask", lambda: facts)
     monkeypatch.setattr(doctor, "import_module", fail)
     lines = doctor.report().splitlines()

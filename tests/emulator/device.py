@@ -64,9 +64,12 @@ def fill_cuda(cuda):
     cuda.driver.CUDADriverError = errors.CUDADriverError
     runtime.getDeviceCount, runtime.getDevice = lambda: 1, lambda: 0
     runtime.getDeviceProperties = lambda i: {
-        "name": b"a stand-in, no card", "major": 9, "minor": 0, "multiProcessorCount": 2,
+        "name": b"a stand-in, no card",
+        "major": 9,
+        "minor": 0,
+        "multiProcessorCount": 2,
         "totalGlobalMem": memory.Card.total,
-    }  # fmt: skip
+    }
     runtime.memGetInfo = lambda: Device().mem_info
     runtime.driverGetVersion = runtime.runtimeGetVersion = lambda: 0
     cuda.is_available = lambda: True

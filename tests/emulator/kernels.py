@@ -92,9 +92,17 @@ class RawModule:
     """`cupy.RawModule`, of source code."""
 
     def __init__(
-        self, code=None, *, path=None, options=(), backend="nvrtc", translate_cucomplex=False,
-        enable_cooperative_groups=False, name_expressions=None, jitify=None,
-    ):  # fmt: skip
+        self,
+        code=None,
+        *,
+        path=None,
+        options=(),
+        backend="nvrtc",
+        translate_cucomplex=False,
+        enable_cooperative_groups=False,
+        name_expressions=None,
+        jitify=None,
+    ):
         if not isinstance(code, str) or not isinstance(options, tuple):
             raise TypeError("RawModule takes code (str) and options (tuple)")
         self.code, self.options, self._library = code, options, None

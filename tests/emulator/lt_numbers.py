@@ -10,9 +10,7 @@ EPILOGUES = {
     "DRELU": 136, "DRELU_BGRAD": 152, "GELU": 32, "GELU_AUX": 160, "GELU_BIAS": 36,
     "GELU_AUX_BIAS": 164, "DGELU": 192, "DGELU_BGRAD": 208, "BGRADA": 256, "BGRADB": 512,
 }  # fmt: skip
-STATUS = {
-    1: "NOT_INITIALIZED", 7: "INVALID_VALUE", 13: "EXECUTION_FAILED", 15: "NOT_SUPPORTED",
-}  # fmt: skip
+STATUS = {1: "NOT_INITIALIZED", 7: "INVALID_VALUE", 13: "EXECUTION_FAILED", 15: "NOT_SUPPORTED"}
 
 # Of each kind of description: attribute -> its number, the dtype of its value, the default.
 ATTRIBUTES = {

@@ -255,9 +255,12 @@ class _At:
 
     def __init__(self, ptr, shape, typestr, strides):
         self.__array_interface__ = {
-            "data": (ptr, False), "shape": shape, "typestr": typestr, "strides": strides,
+            "data": (ptr, False),
+            "shape": shape,
+            "typestr": typestr,
+            "strides": strides,
             "version": 3,
-        }  # fmt: skip
+        }
 
 
 def array_at(ptr, shape, dtype, strides=None):

@@ -11,9 +11,10 @@ from .lt_numbers import COMPUTE_TYPES, DATA_TYPES
 from .memory import array_at
 
 STORED = {
-    DATA_TYPES["bfloat16"]: np.uint16, DATA_TYPES["float32"]: np.float32,
+    DATA_TYPES["bfloat16"]: np.uint16,
+    DATA_TYPES["float32"]: np.float32,
     DATA_TYPES["float64"]: np.float64,
-}  # fmt: skip
+}
 # TF32 is a permission: a library cuts operands to 10 bits, or computes in float32 all the same.
 tf32 = SimpleNamespace(cuts=True)
 # The bits of which cuBLASLt's epilogues are made.

@@ -79,8 +79,21 @@ def test_elementary_functions_are_right_to_a_few_units_in_the_last_place(name, d
 @dtypes
 def test_elementary_functions_have_the_limits_of_the_exact_ones(dtype):
     info = np.finfo(dtype)
-    x = np.asarray([0.0, -0.0, np.inf, -np.inf, np.nan, info.max, -info.max, info.tiny,
-                    info.smallest_subnormal, -info.smallest_subnormal], dtype)  # fmt: skip
+    x = np.asarray(
+        [
+            0.0,
+            -0.0,
+            np.inf,
+            -np.inf,
+            np.nan,
+            info.max,
+            -info.max,
+            info.tiny,
+            info.smallest_subnormal,
+            -info.smallest_subnormal,
+        ],
+        dtype,
+    )
     for name, want in {
         "exp": [1, 1, np.inf, 0, np.nan, np.inf, 0, 1, 1, 1],
         "sigmoid": [0.5, 0.5, 1, 0, np.nan, 1, 0, 0.5, 0.5, 0.5],
@@ -216,9 +229,14 @@ def test_losses_of_enormous_and_missing_numbers_are_those_of_the_plain_ones(name
 # Update rules and the penalty.
 
 RULE_CASES = [
-    SGD(0.0), SGD(0.9, nesterovs_momentum=False), SGD(0.9, nesterovs_momentum=True), SGD(0.5),
-    *(kind() for kind in kernels.RULE_CODES if kind is not SGD), Adam(0.0, 0.5, 1e-3), AdamW(0.7),
-]  # fmt: skip
+    SGD(0.0),
+    SGD(0.9, nesterovs_momentum=False),
+    SGD(0.9, nesterovs_momentum=True),
+    SGD(0.5),
+    *(kind() for kind in kernels.RULE_CODES if kind is not SGD),
+    Adam(0.0, 0.5, 1e-3),
+    AdamW(0.7),
+]
 
 
 @dtypes

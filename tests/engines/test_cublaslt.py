@@ -22,13 +22,18 @@ ENUMERATIONS = {
     "EPILOGUES": lambda name: f"CUBLASLT_EPILOGUE_{name}",
 }
 ATTRIBUTES = {
-    "MatmulDesc": "CUBLASLT_MATMUL_DESC_", "MatrixLayout": "CUBLASLT_MATRIX_LAYOUT_",
+    "MatmulDesc": "CUBLASLT_MATMUL_DESC_",
+    "MatrixLayout": "CUBLASLT_MATRIX_LAYOUT_",
     "MatmulPreference": "CUBLASLT_MATMUL_PREF_",
-}  # fmt: skip
+}
 C_TYPES = {
-    "int": ctypes.c_int, "size_t": ctypes.c_size_t, "uint64_t": ctypes.c_uint64,
-    "int64_t": ctypes.c_int64, "float": ctypes.c_float, "void*": ctypes.c_void_p,
-}  # fmt: skip
+    "int": ctypes.c_int,
+    "size_t": ctypes.c_size_t,
+    "uint64_t": ctypes.c_uint64,
+    "int64_t": ctypes.c_int64,
+    "float": ctypes.c_float,
+    "void*": ctypes.c_void_p,
+}
 
 
 @cache
@@ -108,9 +113,7 @@ def test_functions_take_what_the_header_declares(header):
 
 @pytest.mark.parametrize("name", ["Algorithm", "Recommendation"])
 def test_structures_have_the_fields_of_the_header(header, name):
-    known = {
-        "cublasLtMatmulAlgo_t": ours().Algorithm, "cublasStatus_t": ctypes.c_int, **C_TYPES,
-    }  # fmt: skip
+    known = {"cublasLtMatmulAlgo_t": ours().Algorithm, "cublasStatus_t": ctypes.c_int, **C_TYPES}
     there = {"Algorithm": "MatmulAlgo", "Recommendation": "MatmulHeuristicResult"}[name]
     (body,) = re.findall(r"typedef struct \{([^}]*)\} cublasLt" + there + "_t;", header)
     fields = [

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CHECKS = [path for path in sorted((ROOT / "tests" / "standin").glob("cuda_*.py"))
-          if "\ndef test_" in path.read_text()]  # fmt: skip
+CHECKS = [
+    path
+    for path in sorted((ROOT / "tests" / "standin").glob("cuda_*.py"))
+    if "\ndef test_" in path.read_text()
+]
 
 
 needs_compiler = pytest.mark.skipif(
@@ -26,9 +29,11 @@ def assert_checks_pass(*arguments):
     one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # the matrices are small
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "--noconftest", "-q", "--tb=short", *map(str, arguments)],
-        cwd=ROOT, capture_output=True, text=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
         env=os.environ | one_thread | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
-    )  # fmt: skip
+    )
     assert result.returncode == 0, f"\n{result.stdout}{result.stderr}"
 
 

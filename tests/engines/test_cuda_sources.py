@@ -102,9 +102,13 @@ def test_every_kernel_compiles_without_spills_and_leaves_room_for_other_blocks(
 
 # How many arrays a kernel reads and writes by 4 numbers at once, or 2 of float64.
 PACKED = {
-    "gather": (1, 1), "bias_act": (2, 2), "dact_colsum": (2, 1), "update": (4, 3),
-    "apply_rule": (4, 3), "cast": (1, 1),
-}  # fmt: skip
+    "gather": (1, 1),
+    "bias_act": (2, 2),
+    "dact_colsum": (2, 1),
+    "update": (4, 3),
+    "apply_rule": (4, 3),
+    "cast": (1, 1),
+}
 
 
 @pytest.mark.parametrize("types", TYPES)

@@ -16,18 +16,26 @@ ROOT = Path(__file__).parents[2]
 def run(*command, **variables):
     one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # the matrices are small
     return subprocess.run(
-        [sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True,
+        [sys.executable, *map(str, command)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
         env=os.environ | one_thread | variables,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(
-    ("checks", "variables"),
-    [("checks", {}), ("auto", {}), ("transfers", {"SCIPY_ARRAY_API": "1"})],
+    ("checks", "variables"), [("checks", {}), ("auto", {}), ("transfers", {"SCIPY_ARRAY_API": "1"})]
 )
 def test_all_checks_pass_on_standin_cupy_arrays(checks, variables):
     result = run(
-        "-m", "pytest", "--noconftest", "-q", "--tb=short", f"tests/standin/{checks}.py",
-        PYTHONPATH=f"{ROOT}{os.pathsep}{ROOT / 'tests'}", **variables,
-    )  # fmt: skip
+        "-m",
+        "pytest",
+        "--noconftest",
+        "-q",
+        "--tb=short",
+        f"tests/standin/{checks}.py",
+        PYTHONPATH=f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+        **variables,
+    )
     assert result.returncode == 0, f"\n{result.stdout}{result.stderr}"

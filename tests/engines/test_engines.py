@@ -3,14 +3,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from conftest import (
-    assert_close,
-    assert_derivative,
-    dtype_name,
-    leaves,
-    map_tree,
-    relative_error,
-)  # fmt: skip
+from conftest import assert_close, assert_derivative, dtype_name, leaves, map_tree, relative_error
 from each import each
 
 from xpmlp import train
@@ -50,15 +43,31 @@ def setting(seed=0, n=N):
 
 def host_plan(rule, epoch, seed=0, lr=0.02, n=N):
     return make_plan(
-        rule, epoch_order(n, seed=seed, epoch=epoch, shuffle=True), batch_size=ROWS, lr=lr,
-        seed=seed, first_step=5 * epoch, rule_step=5 * epoch, alpha=ALPHA, weight_decay=DECAY,
-    )  # fmt: skip
+        rule,
+        epoch_order(n, seed=seed, epoch=epoch, shuffle=True),
+        batch_size=ROWS,
+        lr=lr,
+        seed=seed,
+        first_step=5 * epoch,
+        rule_step=5 * epoch,
+        alpha=ALPHA,
+        weight_decay=DECAY,
+    )
 
 
 def problem(
-    backend, dtype, *, network=NETWORK, params=None, data=None, plans=None, rule=None,
-    loss="log_loss", epochs=2, contiguous=None,
-):  # fmt: skip
+    backend,
+    dtype,
+    *,
+    network=NETWORK,
+    params=None,
+    data=None,
+    plans=None,
+    rule=None,
+    loss="log_loss",
+    epochs=2,
+    contiguous=None,
+):
     """A training run on a backend; `contiguous` None takes the library's engine."""
     rule = rule or Adam()
     x, y, drawn = setting()
@@ -159,9 +168,10 @@ def test_members_trained_at_once_equal_runs_one_by_one(K, xp, plain):
     ]
     losses = np.stack([made["losses"] for made in each], axis=-1)
     assert_close(
-        got, {"params": stacked([made["params"] for made in each]), "losses": losses},
+        got,
+        {"params": stacked([made["params"] for made in each]), "losses": losses},
         TOLERANCE[dtype],
-    )  # fmt: skip
+    )
 
 
 @each("contiguous", [True, False])
@@ -206,8 +216,16 @@ def test_an_epoch_of_plain_descent_equals_the_loop_in_a_textbook(plain):
     x, y, _ = setting(n=20)
     params, _ = network.init(D, np.random.default_rng(5))
     plan = make_plan(rule, np.arange(20), batch_size=ROWS, lr=0.3, seed=0, alpha=ALPHA)
-    p = problem(plain, "float64", network=network, params=params, data=(x, y), rule=rule,
-                loss="squared_error", plans=[plan])  # fmt: skip
+    p = problem(
+        plain,
+        "float64",
+        network=network,
+        params=params,
+        data=(x, y),
+        rule=rule,
+        loss="squared_error",
+        plans=[plan],
+    )
     W1, b1, W2, b2 = (params[i][k].copy() for i in (0, 1) for k in "Wb")
     for start in range(0, 20, ROWS):
         xb, yb = x[start : start + ROWS], y[start : start + ROWS]
@@ -299,11 +317,19 @@ def test_training_writes_to_nothing_that_it_is_given(solver, plain):
         a.flags.writeable = False
     made = [
         train(
-            NETWORK, given["x"], given["y"], params=given["params"], sample_weight=given["w"],
-            loss="log_loss", solver=solver, max_iter=2, batch_size=ROWS, alpha=ALPHA,
+            NETWORK,
+            given["x"],
+            given["y"],
+            params=given["params"],
+            sample_weight=given["w"],
+            loss="log_loss",
+            solver=solver,
+            max_iter=2,
+            batch_size=ROWS,
+            alpha=ALPHA,
         )
         for given in (locked, map_tree(np.copy, locked))
-    ]  # fmt: skip
+    ]
     assert_close(made[0].params, made[1].params, 0.0)
     assert not any(
         np.shares_memory(a, b) for _, a in leaves(made[0].params) for _, b in leaves(locked)

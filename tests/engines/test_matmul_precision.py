@@ -90,9 +90,14 @@ def test_the_report_says_where_a_permission_changes_nothing(solver):
     arguments = {"matmul_precision": "medium", "solver": solver, **OPTIONS}
     for dtype, notes in (
         (torch.float32, expected),
-        (torch.float64, ["matmul_precision='medium' changes nothing: float64 is never shortened, "
-                         "pass dtype='float32'"]),
-    ):  # fmt: skip
+        (
+            torch.float64,
+            [
+                "matmul_precision='medium' changes nothing: float64 is never shortened, "
+                "pass dtype='float32'"
+            ],
+        ),
+    ):
         report = train(NETWORK, *(torch.asarray(a).to(dtype) for a in (X, Y)), **arguments).report
         assert report["notes"] == notes
     report = train(NETWORK, X, Y, **arguments).report
@@ -167,11 +172,9 @@ def users_choice(name):
 
 
 WANTED = {
-    "torch": {
-        "highest": ("ieee", "ieee"), "high": ("tf32", "tf32"), "medium": ("bf16", "tf32"),
-    },
+    "torch": {"highest": ("ieee", "ieee"), "high": ("tf32", "tf32"), "medium": ("bf16", "tf32")},
     "jax": {"highest": "highest", "high": "high", "medium": "default"},
-}  # fmt: skip
+}
 looking = lambda name, fails=False: nn.Network([nn.Dense(2), Looking(name, fails), nn.Dense(3)])
 
 

@@ -84,10 +84,24 @@ def targets(loss, n, C, rng):
 
 
 def problem(
-    network, *, n=22, D=4, dtype="float64", loss="squared_error", rule=None, batch_size=5,
-    alpha=0.0, weight_decay=0.0, weights=None, shuffle=True, epochs=2, seed=0, contiguous=True,
-    data=None, **bounds,
-):  # fmt: skip
+    network,
+    *,
+    n=22,
+    D=4,
+    dtype="float64",
+    loss="squared_error",
+    rule=None,
+    batch_size=5,
+    alpha=0.0,
+    weight_decay=0.0,
+    weights=None,
+    shuffle=True,
+    epochs=2,
+    seed=0,
+    contiguous=True,
+    data=None,
+    **bounds,
+):
     """A step, and () -> (carry, data, plans) afresh; bounds: max_grad_norm and so on."""
     rng, rule = np.random.default_rng(seed), rule or SGD(0.9)
     params, C = network.init(D, rng)
@@ -109,12 +123,19 @@ def problem(
     B = -(-n // batch_size)
     plans = [
         make_plan(
-            rule, epoch_order(n, seed=seed, epoch=epoch, shuffle=shuffle), batch_size=batch_size,
-            lr=0.05, seed=seed, first_step=B * epoch, rule_step=B * epoch, alpha=alpha,
-            weight_decay=weight_decay, sample_weight=weights,
+            rule,
+            epoch_order(n, seed=seed, epoch=epoch, shuffle=shuffle),
+            batch_size=batch_size,
+            lr=0.05,
+            seed=seed,
+            first_step=B * epoch,
+            rule_step=B * epoch,
+            alpha=alpha,
+            weight_decay=weight_decay,
+            sample_weight=weights,
         )
         for epoch in range(epochs)
-    ]  # fmt: skip
+    ]
 
     def start():
         store = {k: a.astype(dtype) for k, a in layout.pack(params, xp=np).items()}
@@ -167,9 +188,11 @@ def networks(draw):
 
 
 @settings(
-    max_examples=150, deadline=None, derandomize=True,
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
-)  # fmt: skip
+)
 @given(
     network=networks(), loss=st.sampled_from(sorted({*LOSSES} - {*PLAIN["loss"]})),
     rule=st.sampled_from(RULES),
@@ -199,9 +222,16 @@ WIDE = Network([Dropout(0.2), Dense(70, "relu"), Dropout(0.5), Dense(300, "gelu"
 @each("rule", RULES)
 def test_layers_wider_than_tiles_and_blocks_train_as_plainly(engine, generic, rule, dtype, request):
     made = problem(
-        WIDE, n=101, D=200, loss="log_loss", rule=rule, dtype=dtype, batch_size=50, alpha=0.5,
+        WIDE,
+        n=101,
+        D=200,
+        loss="log_loss",
+        rule=rule,
+        dtype=dtype,
+        batch_size=50,
+        alpha=0.5,
         weight_decay=0.1,
-    )  # fmt: skip
+    )
     assert made[1]()[0].params["weights"].size > numpy_module.BLOCK
     check(engine, generic, made, path=kind_of(request))
 
@@ -225,9 +255,18 @@ def test_an_embedding_in_front_trains_and_predicts_as_plainly(
     engine, generic, rule, dtype, shuffle, request
 ):
     made = problem(
-        EMBEDDED, n=101, D=5, data=coded(101), loss="log_loss", rule=rule, dtype=dtype,
-        batch_size=50, alpha=0.5, weight_decay=0.1, shuffle=shuffle,
-    )  # fmt: skip
+        EMBEDDED,
+        n=101,
+        D=5,
+        data=coded(101),
+        loss="log_loss",
+        rule=rule,
+        dtype=dtype,
+        batch_size=50,
+        alpha=0.5,
+        weight_decay=0.1,
+        shuffle=shuffle,
+    )
     compiled = kind_of(request) == "compiled"
     check(engine, generic, made, path="compiled" if compiled else "generic")
     (step, start), x = made, coded(3000)[0].astype(dtype)
@@ -240,9 +279,13 @@ def test_an_embedding_in_front_trains_and_predicts_as_plainly(
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_batches_that_weigh_nothing_leave_all_but_the_rules_state_as_it_is(engine, generic, dtype):
     made = problem(
-        Network([Dense(5, "tanh"), Dense(2)]), dtype=dtype, weights=np.arange(22) >= 10.0,
-        shuffle=False, alpha=0.5, rule=SGD(0.0),
-    )  # fmt: skip
+        Network([Dense(5, "tanh"), Dense(2)]),
+        dtype=dtype,
+        weights=np.arange(22) >= 10.0,
+        shuffle=False,
+        alpha=0.5,
+        rule=SGD(0.0),
+    )
     check(engine, generic, made)
     run, (carry, data, plans) = engine.run(made[0]), made[1]()
     before = {name: a.copy() for name, a in carry.params.items()}
@@ -346,9 +389,16 @@ def test_a_team_of_any_size_trains_the_same_and_twice_bit_by_bit(network, dtype,
     """Products of fewer rows may sum in another order, so sizes agree to rounding."""
     own = {"D": 200} if network is WIDE else {"D": 5, "data": coded(101)}
     make = lambda: problem(
-        network, n=101, loss="log_loss", rule=rule, dtype=dtype, batch_size=50, alpha=0.5,
-        weight_decay=0.1, **own,
-    )  # fmt: skip
+        network,
+        n=101,
+        loss="log_loss",
+        rule=rule,
+        dtype=dtype,
+        batch_size=50,
+        alpha=0.5,
+        weight_decay=0.1,
+        **own,
+    )
     made = []
     for size in (1, 2, 3):
         crew(size)
@@ -596,11 +646,12 @@ OWN = {
     "a subclass of a rule": {"network": CHAIN, "rule": Slower(0.9)},
     "a loss": {"network": CHAIN, "loss": Loss("squared_error", _sums, "identity")},
     "a loss that hands out the targets": {
-        "network": Network([Dense(5, "tanh"), Dense(2, "relu")]), "shuffle": False,
+        "network": Network([Dense(5, "tanh"), Dense(2, "relu")]),
+        "shuffle": False,
         "loss": Loss("sums", _sums, "identity"),
     },
     "an activation with a name of ours": {"network": Network([Dense(5, SQUARE), Dense(2)])},
-}  # fmt: skip
+}
 
 
 @each("name", OWN)
@@ -623,8 +674,9 @@ def test_rows_that_are_added_to_the_registries_run_without_compiled_code(
 
 @with_numba
 def test_every_activation_loss_and_rule_of_ours_has_a_compiled_form_or_is_named(compiled):
-    rows = [("activation", name, problem(Network([Dense(5, name), Dense(2)])))
-            for name in ACTIVATIONS]  # fmt: skip
+    rows = [
+        ("activation", name, problem(Network([Dense(5, name), Dense(2)]))) for name in ACTIVATIONS
+    ]
     rows += [("loss", name, problem(CHAIN, loss=name)) for name in LOSSES]
     rows += [("rule", name, problem(CHAIN, rule=rule())) for name, rule in optim.RULES.items()]
     for kind, name, (step, _) in rows:

@@ -19,9 +19,12 @@ def run(*command, **variables):
     own = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     own["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
     return subprocess.run(
-        [sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True,
+        [sys.executable, *map(str, command)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
         env=os.environ | own | variables,
-    )  # fmt: skip
+    )
 
 
 @needs_compiler
@@ -43,9 +46,10 @@ cupy.RawModule(code=code).get_function("power")((1,), (1,), (x,))
 print(x)
 """
 SANITIZE = [
-    "-fsanitize=undefined", "-fno-sanitize-recover=undefined",
+    "-fsanitize=undefined",
+    "-fno-sanitize-recover=undefined",
     "-fno-sanitize-undefined-trap-on-error",  # it says why
-]  # fmt: skip
+]
 MISALIGNED = """
 import cupy_standin, numpy as np
 cupy = cupy_standin.install()

@@ -27,9 +27,11 @@ def drawn(*shape, dtype="float64", seed=0):
 
 
 def close(got, want, dtype):
-    return got.shape == want.shape and got.dtype == want.dtype and (
-        relative_error(got.numpy(), want.numpy()) < EPS[dtype]
-    )  # fmt: skip
+    return (
+        got.shape == want.shape
+        and got.dtype == want.dtype
+        and (relative_error(got.numpy(), want.numpy()) < EPS[dtype])
+    )
 
 
 def engine():
@@ -104,9 +106,12 @@ def after_updates(engine, rule, dtype, *, members=(), column_order=False):
 
 
 RULES = {
-    "adam": Adam(), "adamw": AdamW(), "other betas": Adam(0.5, 0.9999999), "no betas": Adam(0, 0),
+    "adam": Adam(),
+    "adamw": AdamW(),
+    "other betas": Adam(0.5, 0.9999999),
+    "no betas": Adam(0, 0),
     "large epsilon": Adam(epsilon=0.1),
-}  # fmt: skip
+}
 
 
 @each("column_order", [False, True], ids=["rows", "columns"])

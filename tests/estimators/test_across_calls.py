@@ -15,9 +15,12 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4))
 SUM = X[:, 0] + X[:, 1]
 TARGETS = {
-    "binary": np.where(SUM > 0, 7, 3), "multiclass": np.digitize(SUM, [-0.5, 0.5]),
-    "multilabel": (X[:, :3] > 0).astype(int), "regression": SUM, "outputs": X[:, :2] + X[:, 2:],
-}  # fmt: skip
+    "binary": np.where(SUM > 0, 7, 3),
+    "multiclass": np.digitize(SUM, [-0.5, 0.5]),
+    "multilabel": (X[:, :3] > 0).astype(int),
+    "regression": SUM,
+    "outputs": X[:, :2] + X[:, 2:],
+}
 SOLVERS = {"adam": {"solver": "adam"}, "sgd": {"solver": "sgd", "learning_rate": "invscaling"}}
 
 
@@ -68,7 +71,7 @@ OPTIONS = {
     "averaged weights": {"ema_decay": 0.9},
     "bounds": {"max_norm": 1.0, "max_grad_norm": 0.1},
     "a schedule": {"learning_rate": "warmup"},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch"])

@@ -29,31 +29,48 @@ def kinds(layers):
 def test_a_block_passes_its_input_on_only_where_the_widths_agree():
     sizes = (5, 7, 7, 7, 4)  # 5 features
     assert kinds(network(hidden_layer_sizes=sizes, residual=True)) == [
-        "[Dense]", "Dense", "[Dense]", "[Dense]", "Dense", "Dense",
-    ]  # fmt: skip
+        "[Dense]",
+        "Dense",
+        "[Dense]",
+        "[Dense]",
+        "Dense",
+        "Dense",
+    ]
     assert kinds(network(hidden_layer_sizes=sizes)) == ["Dense"] * 6
     mixed = (6, nn.Dense(8, "tanh"), 8, 8)
     assert kinds(network(hidden_layer_sizes=mixed, residual=True)) == [
-        "Dense", "Dense", "[Dense]", "[Dense]", "Dense",
-    ]  # fmt: skip
+        "Dense",
+        "Dense",
+        "[Dense]",
+        "[Dense]",
+        "Dense",
+    ]
 
 
 def test_a_block_holds_normalization_before_the_activation_and_dropout_last():
     layers = network(
-        hidden_layer_sizes=(6, 6), normalization="batch", dropout=0.2, residual=True,
+        hidden_layer_sizes=(6, 6),
+        normalization="batch",
+        dropout=0.2,
+        residual=True,
         activation="tanh",
-    )  # fmt: skip
+    )
     assert kinds(layers) == [
-        "Dense", "BatchNorm", "Activation", "Dropout",
-        "[Dense BatchNorm Activation Dropout]", "Dense",
-    ]  # fmt: skip
+        "Dense",
+        "BatchNorm",
+        "Activation",
+        "Dropout",
+        "[Dense BatchNorm Activation Dropout]",
+        "Dense",
+    ]
     assert not layers[0].use_bias  # the normalization has one
     assert network(hidden_layer_sizes=(6,), normalization="rms")[0].use_bias
 
 
 def test_a_residual_network_adds_the_input_to_each_block():
-    reg = MLPRegressor(hidden_layer_sizes=(5, 5), residual=True, max_iter=1, random_state=0,
-                       activation="tanh").fit(X, Y)  # fmt: skip
+    reg = MLPRegressor(
+        hidden_layer_sizes=(5, 5), residual=True, max_iter=1, random_state=0, activation="tanh"
+    ).fit(X, Y)
     a = X
     for W, b in zip(reg.coefs_[:-1], reg.intercepts_[:-1]):
         a = a + np.tanh(a @ W + b)
@@ -70,13 +87,17 @@ def test_each_hidden_layer_has_its_own_activation_and_start():
     assert found == ["elu", "gelu"]
 
 
-@each("rates, want",
+@each(
+    "rates, want",
     [
-        (0.0, [0, 0, 0]), (0.3, [0, 0.3, 0.3]), ([0.1, 0.2], [0, 0.1, 0.2]),
-        ([0.4, 0.1, 0.2], [0.4, 0.1, 0.2]), ((0.4, 0, 0.2), [0.4, 0, 0.2]),
+        (0.0, [0, 0, 0]),
+        (0.3, [0, 0.3, 0.3]),
+        ([0.1, 0.2], [0, 0.1, 0.2]),
+        ([0.4, 0.1, 0.2], [0.4, 0.1, 0.2]),
+        ((0.4, 0, 0.2), [0.4, 0, 0.2]),
         (np.asarray([0.4, 0.0, 0.0]), [0.4, 0, 0]),
     ],
-)  # fmt: skip
+)
 def test_dropout_is_one_rate_or_one_a_layer_and_in_front_the_inputs(rates, want):
     layers = network(hidden_layer_sizes=(6, 4), dropout=rates)
     found, at = [0.0, 0.0, 0.0], 0

@@ -217,9 +217,12 @@ def test_a_fit_is_a_task_with_a_subtask_for_each_epoch(solver):
     est = fast(solver=solver, max_iter=3).set_callbacks(recorder).fit(X, LABELS, weights)
     epochs = [[("begin", "epoch", k, 0), ("end", "epoch", k, True)] for k in range(3)]
     assert recorder.calls == [
-        ("setup", "fit"), ("begin", "fit", 0, 3), *sum(epochs, []), ("end", "fit", 0, True),
+        ("setup", "fit"),
+        ("begin", "fit", 0, 3),
+        *sum(epochs, []),
+        ("end", "fit", 0, True),
         ("teardown", "fit"),
-    ]  # fmt: skip
+    ]
     x, y, metadata, fitted = recorder.last
     assert x is X and y is LABELS and metadata == {"sample_weight": weights}
     assert np.array_equal(fitted.predict(X), est.predict(X))

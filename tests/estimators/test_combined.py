@@ -23,9 +23,15 @@ BOTH = {
     "weight_decay": 0.1, "learning_rate_init": 0.01,
 }  # fmt: skip
 CLF = MLPClassifier(
-    **BOTH, normalization="batch", learning_rate="cosine", class_weight="balanced",
-    label_smoothing=0.1, scoring="accuracy", early_stopping=True, solver="nadam",
-)  # fmt: skip
+    **BOTH,
+    normalization="batch",
+    learning_rate="cosine",
+    class_weight="balanced",
+    label_smoothing=0.1,
+    scoring="accuracy",
+    early_stopping=True,
+    solver="nadam",
+)
 CASES = {
     "classes": (CLF, Z.argmax(axis=1), "predict_proba"),
     "two classes": (

@@ -94,9 +94,13 @@ def clipped(monkeypatch):
 
 
 CASES = [  # activation, alpha, sample weights
-    ("identity", 0.3, True), ("logistic", 0.0, False), ("logistic", 0.3, True),
-    ("tanh", 0.3, False), ("relu", 0.0, True), ("relu", 0.3, False),
-]  # fmt: skip
+    ("identity", 0.3, True),
+    ("logistic", 0.0, False),
+    ("logistic", 0.3, True),
+    ("tanh", 0.3, False),
+    ("relu", 0.0, True),
+    ("relu", 0.3, False),
+]
 
 
 @each("task", TASKS, parts=5)
@@ -140,8 +144,10 @@ def test_out_activation_and_shapes_are_scikit_learns():
         assert our.out_activation_ == their.out_activation_
         assert [c.shape for c in our.coefs_] == [c.shape for c in their.coefs_]
         assert (our.n_layers_, our.n_outputs_, our.n_iter_) == (
-            their.n_layers_, their.n_outputs_, their.n_iter_,
-        )  # fmt: skip
+            their.n_layers_,
+            their.n_outputs_,
+            their.n_iter_,
+        )
         if hasattr(their, "predict_proba"):
             np.testing.assert_allclose(our.predict_proba(X), their.predict_proba(X), atol=1e-9)
             np.testing.assert_allclose(

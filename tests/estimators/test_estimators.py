@@ -41,9 +41,12 @@ def fast(kind=MLPClassifier, **kw):
 @pytest.mark.parametrize("target", ["binary", "multiclass", "multilabel", "regression", "outputs"])
 def test_every_library_gets_numpys_numbers_and_its_own_arrays_back(xp, target):
     y = {
-        "binary": LABELS, "multiclass": THREE, "multilabel": np.stack([LABELS, THREE > 1], 1) * 1,
-        "regression": VALUES, "outputs": np.stack([VALUES, -VALUES], 1),
-    }[target]  # fmt: skip
+        "binary": LABELS,
+        "multiclass": THREE,
+        "multilabel": np.stack([LABELS, THREE > 1], 1) * 1,
+        "regression": VALUES,
+        "outputs": np.stack([VALUES, -VALUES], 1),
+    }[target]
     kind = MLPRegressor if target in ("regression", "outputs") else MLPClassifier
     x32 = X.astype(np.float32)
     oracle = fast(kind, dropout=0.2).fit(x32, y)
@@ -420,8 +423,14 @@ def test_an_unfitted_estimator_says_so():
 def test_early_stopping_restores_the_best_weights():
     Xd, yd = load_digits(return_X_y=True)
     Xd = (Xd / 16).astype(np.float32)
-    est = MLPClassifier((32,), early_stopping=True, max_iter=60, learning_rate_init=0.03,
-                        n_iter_no_change=3, random_state=1).fit(Xd[:600], yd[:600])  # fmt: skip
+    est = MLPClassifier(
+        (32,),
+        early_stopping=True,
+        max_iter=60,
+        learning_rate_init=0.03,
+        n_iter_no_change=3,
+        random_state=1,
+    ).fit(Xd[:600], yd[:600])
     scores = est.validation_scores_
     assert est.best_validation_score_ == max(scores) and est.n_iter_ == len(scores) < 60
     assert est.best_loss_ is None
@@ -480,10 +489,18 @@ def _dead_unit():
 def test_early_stopping_outlives_divergence():
     y = np.where(np.arange(60) % 2, 1.0, -1.0)
     est = MLPRegressor(
-        hidden_layer_sizes=(8,), activation="identity", early_stopping=True, max_iter=500, tol=0,
-        random_state=0, solver="sgd", learning_rate_init=2.5, momentum=0.0, batch_size=54,
+        hidden_layer_sizes=(8,),
+        activation="identity",
+        early_stopping=True,
+        max_iter=500,
+        tol=0,
+        random_state=0,
+        solver="sgd",
+        learning_rate_init=2.5,
+        momentum=0.0,
+        batch_size=54,
         n_iter_no_change=500,
-    )  # fmt: skip
+    )
     with np.errstate(all="ignore"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         est.fit(X, y)
@@ -604,9 +621,15 @@ def test_breast_cancer_in_a_pipeline_and_a_search():
 def test_a_plateau_schedule_takes_a_diverged_epoch_back_at_half_the_rate(capsys):
     x = np.random.default_rng(0).normal(size=(2000, 4))
     reg = MLPRegressor(
-        hidden_layer_sizes=(20,), solver="sgd", learning_rate="plateau", learning_rate_init=30.0,
-        batch_size=10, max_iter=20, random_state=0, verbose=1,
-    ).fit(x, 3 * x[:, 0])  # fmt: skip
+        hidden_layer_sizes=(20,),
+        solver="sgd",
+        learning_rate="plateau",
+        learning_rate_init=30.0,
+        batch_size=10,
+        max_iter=20,
+        random_state=0,
+        verbose=1,
+    ).fit(x, 3 * x[:, 0])
     halvings = np.log2(30.0 / reg.history_["learning_rate"][0])
     assert halvings >= 3 and halvings == round(halvings)
     assert capsys.readouterr().out.count("Epoch 1 diverged, again at learning rate") == halvings

@@ -83,14 +83,21 @@ def test_a_fit_on_the_host_reports_that_nothing_passed():
     assert report.pop("why").startswith("X is a host array, ")
     assert report.pop("versions") == {"xpmlp": xpmlp.__version__, "numpy": np.__version__}
     assert report == {
-        "device": "cpu", "engine": "numpy", "matmul_precision": "high", "dtype": "float32",
-        "bytes_to_device": 0, "bytes_to_host": 0, "host_reads": 0, "launches": None, "seed": 0,
+        "device": "cpu",
+        "engine": "numpy",
+        "matmul_precision": "high",
+        "dtype": "float32",
+        "bytes_to_device": 0,
+        "bytes_to_host": 0,
+        "host_reads": 0,
+        "launches": None,
+        "seed": 0,
         "proof": None,
         "notes": [
             "matmul_precision='high' changes nothing: numpy on cpu computes products as exactly as "
             "float32 here"
         ],
-    }  # fmt: skip
+    }
 
 
 def test_an_epoch_sends_its_plan_and_reads_its_losses_once(elsewhere):
@@ -299,7 +306,9 @@ def test_cupy_is_imported_with_precompiled_headers_unless_the_user_says_otherwis
     environment |= {} if users is None else {"CUPY_NVRTC_USE_PCH": users}
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
         env=environment | {"PYTHONPATH": path},
-    )  # fmt: skip
+    )
     assert done.stdout.strip() == found, done.stderr

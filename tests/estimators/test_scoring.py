@@ -98,9 +98,9 @@ def test_a_score_is_the_scorers_and_the_best_epochs_weights_are_restored(name):
     assert model.validation_scores_ == model.history_["validation_score"]
 
 
-@pytest.mark.parametrize("kind, y, yv", [
-    (MLPClassifier, CLASSES, CLASSES_V), (MLPRegressor, VALUES, VALUES_V)
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "kind, y, yv", [(MLPClassifier, CLASSES, CLASSES_V), (MLPRegressor, VALUES, VALUES_V)]
+)
 @pytest.mark.filterwarnings("ignore:.*Maximum iterations")
 def test_the_score_of_the_loss_is_its_negative(kind, y, yv):
     model = kind(**ARGS, scoring="loss").fit(X, y, X_val=XV, y_val=yv)

@@ -79,9 +79,15 @@ def test_a_grid_search_finds_what_a_loop_by_hand_finds():
 def test_a_halving_search_spends_epochs_and_keeps_the_better_model():
     grid = {"alpha": [1e-4, 100.0, 200.0]}
     search = HalvingGridSearchCV(
-        fast(), grid, resource="max_iter", min_resources=2, max_resources=8, factor=2, cv=3,
+        fast(),
+        grid,
+        resource="max_iter",
+        min_resources=2,
+        max_resources=8,
+        factor=2,
+        cv=3,
         error_score="raise",
-    ).fit(X, Y)  # fmt: skip
+    ).fit(X, Y)
     assert search.n_resources_ == [2, 4] and search.best_params_ == {"alpha": 1e-4, "max_iter": 4}
 
 
@@ -300,9 +306,12 @@ def test_with_dispatch_on_torch_arrays_stay_torch_through_pipelines_and_searches
     pytest.importorskip("torch")
     # The switch is read when SciPy is imported: a process of its own.
     done = subprocess.run(
-        [sys.executable, "-c", DISPATCH], capture_output=True, text=True, timeout=300,
+        [sys.executable, "-c", DISPATCH],
+        capture_output=True,
+        text=True,
+        timeout=300,
         env=os.environ | {"SCIPY_ARRAY_API": "1"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     for plain, torch in json.loads(done.stdout.splitlines()[-1]):
         assert plain[0] == torch[0]  # the best parameters

@@ -174,7 +174,7 @@ def test_categorical_features_by_names_places_and_masks(X, given, kinds):
         (ROWS.assign(i=np.inf), "auto", "'i' holds infinity in row 0"),
         (WITH_T.assign(i=1j), "auto", "'i' holds complex128"),
     ],
-)  # fmt: skip
+)
 def test_a_table_that_cannot_be_encoded_is_refused_and_nothing_changes(X, given, words):
     model = classifier()
     before, expected = dict(vars(model)), model.predict_proba(TABLE)
@@ -187,8 +187,9 @@ def test_a_table_that_cannot_be_encoded_is_refused_and_nothing_changes(X, given,
     np.testing.assert_array_equal(model.predict_proba(TABLE), expected)
 
 
-@pytest.mark.parametrize("arguments", [{"categorical_features": [0]}, {"feature_scale": "robust"},
-                                       {"n_bins": 4}])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments", [{"categorical_features": [0]}, {"feature_scale": "robust"}, {"n_bins": 4}]
+)
 def test_sparse_and_device_arrays_are_no_tables(arguments):
     from scipy.sparse import csr_array
 
@@ -263,21 +264,24 @@ def test_what_is_unknown_counts_as_missing_and_what_is_missing_first_is_no_error
     assert np.isfinite(model.predict(TABLE.assign(when=pd.NaT, member=None))).all()
 
 
-@each("arguments", [
-    {"early_stopping": True},
-    {"early_stopping": True, "scoring": "roc_auc"},
-    {"scoring": lambda model, X, y: float(np.mean(model.predict(X[:9]) == y[:9]))},
-    {"class_weight": "balanced"},
-    {"class_weight": {"yes": 2.0, "no": 1.0}},
-    {"residual": True, "hidden_layer_sizes": (8, 8), "dropout": [0.1, 0.2, 0.0]},
-    {"normalization": "batch", "max_norm": 1.0, "ema_decay": 0.9},
-    {"solver": "lbfgs"},
-    {"solver": "sgd", "matmul_precision": "medium", "dtype": "float32"},
-    {"init": "normal", "weight_decay": 0.1, "max_grad_norm": 1.0},
-    {"hidden_layer_sizes": [nn.Dense(5, "tanh"), 4], "deterministic": True},
-    {"hidden_layer_sizes": ()},
-    {"n_bins": 4, "feature_scale": None},
-])  # fmt: skip
+@each(
+    "arguments",
+    [
+        {"early_stopping": True},
+        {"early_stopping": True, "scoring": "roc_auc"},
+        {"scoring": lambda model, X, y: float(np.mean(model.predict(X[:9]) == y[:9]))},
+        {"class_weight": "balanced"},
+        {"class_weight": {"yes": 2.0, "no": 1.0}},
+        {"residual": True, "hidden_layer_sizes": (8, 8), "dropout": [0.1, 0.2, 0.0]},
+        {"normalization": "batch", "max_norm": 1.0, "ema_decay": 0.9},
+        {"solver": "lbfgs"},
+        {"solver": "sgd", "matmul_precision": "medium", "dtype": "float32"},
+        {"init": "normal", "weight_decay": 0.1, "max_grad_norm": 1.0},
+        {"hidden_layer_sizes": [nn.Dense(5, "tanh"), 4], "deterministic": True},
+        {"hidden_layer_sizes": ()},
+        {"n_bins": 4, "feature_scale": None},
+    ],
+)
 def test_every_way_of_training_takes_a_table_with_an_embedding_in_front(tmp_path, arguments):
     seen = []
     with warnings.catch_warnings():
@@ -457,39 +461,42 @@ def with_a_feature_more(arrays, meta):
     meta["model"]["n_features"] += 1
 
 
-@each("change", [
-    with_column(0, kind="text"),
-    with_column(0, name=7),
-    with_column(0, name="city"),
-    with_column(0, kind="date"),
-    with_column(0, categories=["a"]),
-    with_column(1, categories=["Rome", "Rome"]),
-    with_column(1, categories=["Rome", 3]),
-    with_column(1, categories="Rome and a half"),
-    with_column(1, missing=False),
-    with_column(2, categories=[f"z{i:02d}" for i in range(66)]),
-    with_text(columns=[]),
-    with_text(columns=None),
-    with_text(n_edges=[1, 2, 3]),
-    with_text(n_edges=[2, 2, 1]),
-    with_a_feature_more,
-    with_text(n_edges=[5, -1, 5]),
-    with_text(n_edges=[10**30]),
-    with_array("text", lambda a: a[:-4]),
-    with_array("text", lambda a: np.frombuffer(b"[" * 40000, "<i4")),
-    with_array("scale", lambda a: -a),
-    with_array("scale", lambda a: a.astype("float32")),
-    with_array("scale", lambda a: a[:, 1:]),
-    with_array("center", lambda a: a.T),
-    with_array("fill", lambda a: a[0]),
-    with_array("edges", lambda a: a[::-1]),
-    with_array("edges", lambda a: a * 0),
-    with_array("edges", lambda a: a[None]),
-    with_array("edges", lambda a: np.where(a == a[0], -1.7e308, 1.7e308 + a)),
-    lambda arrays, meta: arrays.pop("encoder.edges"),
-    lambda arrays, meta: arrays.pop("encoder.fill"),
-    lambda arrays, meta: arrays.pop("encoder.text"),
-])  # fmt: skip
+@each(
+    "change",
+    [
+        with_column(0, kind="text"),
+        with_column(0, name=7),
+        with_column(0, name="city"),
+        with_column(0, kind="date"),
+        with_column(0, categories=["a"]),
+        with_column(1, categories=["Rome", "Rome"]),
+        with_column(1, categories=["Rome", 3]),
+        with_column(1, categories="Rome and a half"),
+        with_column(1, missing=False),
+        with_column(2, categories=[f"z{i:02d}" for i in range(66)]),
+        with_text(columns=[]),
+        with_text(columns=None),
+        with_text(n_edges=[1, 2, 3]),
+        with_text(n_edges=[2, 2, 1]),
+        with_a_feature_more,
+        with_text(n_edges=[5, -1, 5]),
+        with_text(n_edges=[10**30]),
+        with_array("text", lambda a: a[:-4]),
+        with_array("text", lambda a: np.frombuffer(b"[" * 40000, "<i4")),
+        with_array("scale", lambda a: -a),
+        with_array("scale", lambda a: a.astype("float32")),
+        with_array("scale", lambda a: a[:, 1:]),
+        with_array("center", lambda a: a.T),
+        with_array("fill", lambda a: a[0]),
+        with_array("edges", lambda a: a[::-1]),
+        with_array("edges", lambda a: a * 0),
+        with_array("edges", lambda a: a[None]),
+        with_array("edges", lambda a: np.where(a == a[0], -1.7e308, 1.7e308 + a)),
+        lambda arrays, meta: arrays.pop("encoder.edges"),
+        lambda arrays, meta: arrays.pop("encoder.fill"),
+        lambda arrays, meta: arrays.pop("encoder.text"),
+    ],
+)
 def test_a_model_file_with_another_encoder_is_refused(tmp_path, change):
     model = classifier(n_bins=3)
     model.save(tmp_path / "m")

@@ -541,10 +541,7 @@ def test_what_can_be_trained_on_but_looks_wrong_is_noted():
 @each(
     "call, message",
     [
-        (
-            lambda: explained(X, orientation="up"),
-            "orientation must be 'rows' or 'columns'",
-        ),
+        (lambda: explained(X, orientation="up"), "orientation must be 'rows' or 'columns'"),
         (lambda: explained(X * np.nan), "X holds NaN"),
         (
             lambda: explained(np.full((3, 2), "a")),
@@ -554,25 +551,13 @@ def test_what_can_be_trained_on_but_looks_wrong_is_noted():
         (lambda: explained(X, loss="no_loss"), "loss must be one of"),
         (lambda: explained(X, solver="no_rule"), "solver must be one of"),
         (lambda: explained(X, alpha=-1), "alpha must be a number of 0 or more"),
-        (
-            lambda: explained(X, learning_rate_init="a"),
-            "learning_rate_init must be a number",
-        ),
-        (
-            lambda: explained(X, random_state=-1),
-            "random_state must be a whole number >= 0",
-        ),
+        (lambda: explained(X, learning_rate_init="a"), "learning_rate_init must be a number"),
+        (lambda: explained(X, random_state=-1), "random_state must be a whole number >= 0"),
         (lambda: explained(X, params={}), r"params lack an array 0\.W, of shape \(2, 1\)"),
-        (
-            lambda: explained(X, params={0: {"W": X, "b": X}}),
-            r"0\.W as \(64, 2\), expected",
-        ),
+        (lambda: explained(X, params={0: {"W": X, "b": X}}), r"0\.W as \(64, 2\), expected"),
         (lambda: xpmlp.explain(nn.Network([nn.Dropout(0.1)]), X), "no parameters"),
         (lambda: xpmlp.plan(nn.Network([]), X), "no parameters"),
-        (
-            lambda: explained(X.tolist()),
-            r"X is a list, expected an array: pass np.asarray\(X\)",
-        ),
+        (lambda: explained(X.tolist()), r"X is a list, expected an array: pass np.asarray\(X\)"),
         (lambda: planned(X, loss="no_loss"), "loss must be one of"),
         (
             lambda: MLPClassifier().plan(X, np.c_[CODES, X.round(0)[:, 0]]),

@@ -150,8 +150,9 @@ def test_members_side_by_side_equal_runs_one_by_one(case, K, xp_eager):
     alone = [setting(layer, seed) for seed in range(K)]
     together = placed(stacked(alone), xp, dtype)
     made = run(layer, together, xp.xp)
-    assert_close(map_tree(xp.host, made), stacked([run(layer, at, np) for at in alone]),
-                 TOLERANCE[dtype])  # fmt: skip
+    assert_close(
+        map_tree(xp.host, made), stacked([run(layer, at, np) for at in alone]), TOLERANCE[dtype]
+    )
 
 
 def stacked(trees):
@@ -184,9 +185,15 @@ def test_the_first_dense_layer_makes_no_dx_when_nobody_reads_it():
 @each("weighted", [False, True])
 def test_the_gradient_of_a_whole_network_is_the_derivative_of_its_loss(loss, weighted):
     network = Network(
-        [Dense(6, "tanh"), Dropout(0.3), Residual(Dense(6, "gelu")), Scale(), Dense(4, "elu"),
-         Dense(3, use_bias=False)]
-    )  # fmt: skip
+        [
+            Dense(6, "tanh"),
+            Dropout(0.3),
+            Residual(Dense(6, "gelu")),
+            Scale(),
+            Dense(4, "elu"),
+            Dense(3, use_bias=False),
+        ]
+    )
     at = setting(network, seed=1)
     rng = np.random.default_rng(2)
     y = rng.dirichlet(np.ones(3), size=N)

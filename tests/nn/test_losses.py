@@ -330,7 +330,8 @@ PARAMETERS = {
     "one quantile": (quantile(0.9), lambda F, z, y: pinball(F, z, y, [0.9])),
     "two quantiles": (quantile([0.1, 0.8]), lambda F, z, y: pinball(F, z, y, [0.1, 0.8])),
     "four quantiles": (
-        quantile([0.1, 0.2, 0.5, 0.9]), lambda F, z, y: pinball(F, z, y, [0.1, 0.2, 0.5, 0.9])
+        quantile([0.1, 0.2, 0.5, 0.9]),
+        lambda F, z, y: pinball(F, z, y, [0.1, 0.2, 0.5, 0.9]),
     ),
     **{
         f"focal {gamma}": (
@@ -359,7 +360,7 @@ PARAMETERS = {
             - 0.5 * (1 - y) * F.sigmoid(z) ** 2 * F.logsigmoid(-z)
         ),
     ),
-}  # fmt: skip
+}
 
 
 @each("name", PARAMETERS)
@@ -390,10 +391,15 @@ def test_a_loss_with_parameters_has_members_a_derivative_and_equal_twins(made):
 @each(
     "make",
     [
-        lambda: huber(0.0), lambda: huber(float("nan")), lambda: focal(0.5), lambda: quantile([]),
-        lambda: quantile(1.0), lambda: quantile([0.9, 0.1]), lambda: quantile([0.5, 0.5]),
+        lambda: huber(0.0),
+        lambda: huber(float("nan")),
+        lambda: focal(0.5),
+        lambda: quantile([]),
+        lambda: quantile(1.0),
+        lambda: quantile([0.9, 0.1]),
+        lambda: quantile([0.5, 0.5]),
     ],
-)  # fmt: skip
+)
 def test_parameters_without_sense_are_refused_in_a_sentence(make):
     with pytest.raises(ValueError, match=r"(needs|must be) .*got .*"):
         make()

@@ -72,8 +72,9 @@ def test_members_equal_layers_one_by_one_with_weights_of_their_own(kind, K, xp_e
     layer, rng = NORMALIZATIONS[kind](), np.random.default_rng(1)
     alone = [(*setting(layer, seed=k), rng.dirichlet(np.ones(N))) for k in range(K)]
     want = [run(layer, *given) for given in alone]
-    params = {k: xp.asarray(np.stack([given[0][k] for given in alone]), xp.floats[0])
-              for k in alone[0][0]}  # fmt: skip
+    params = {
+        k: xp.asarray(np.stack([given[0][k] for given in alone]), xp.floats[0]) for k in alone[0][0]
+    }
     rest = [xp.asarray(np.stack(part), xp.floats[0]) for part in list(zip(*alone))[1:]]
     got = run(layer, params, *rest, xp=xp.xp)
     assert {dtype_name(a) for a in got.values()} == {xp.floats[0]}
@@ -120,8 +121,11 @@ def test_a_batch_that_weighs_nothing_leaves_statistics_and_parameters_alone(xp):
     zero = xp.asarray(np.zeros(N), "float32")
     made = xp.call(
         lambda given, x, dy, w: run(layer, given, x, dy, w, xp=xp.xp),
-        given, xp.asarray(x, "float32"), xp.asarray(0 * dy, "float32"), zero,
-    )  # fmt: skip
+        given,
+        xp.asarray(x, "float32"),
+        xp.asarray(0 * dy, "float32"),
+        zero,
+    )
     for name in ("mean", "var"):
         assert np.array_equal(xp.host(made[name]), params[name].astype("float32"))
     for name in ("g", "b", "dx"):

@@ -22,9 +22,13 @@ rng = np.random.default_rng(0)
 X = 3.0 * rng.normal(size=(40, 4))
 Y = X @ rng.normal(size=(4, 2))
 ARGS = {
-    "hidden_layer_sizes": (6, 6), "batch_size": 10, "max_iter": 3, "random_state": 0,
-    "n_iter_no_change": 999, "learning_rate_init": 0.01,
-}  # fmt: skip
+    "hidden_layer_sizes": (6, 6),
+    "batch_size": 10,
+    "max_iter": 3,
+    "random_state": 0,
+    "n_iter_no_change": 999,
+    "learning_rate_init": 0.01,
+}
 
 
 def stores(members=()):
@@ -89,9 +93,12 @@ def largest(model):
 def test_no_units_weights_exceed_the_norm_after_any_step_on_any_library(xp64, normalization):
     norms = []
     reg = MLPRegressor(
-        **ARGS, max_norm=0.3, normalization=normalization, residual=True,
+        **ARGS,
+        max_norm=0.3,
+        normalization=normalization,
+        residual=True,
         callbacks=lambda epoch: norms.append(largest(epoch.estimator)),
-    )  # fmt: skip
+    )
     reg.fit(xp64.asarray(X), xp64.asarray(Y))
     assert len(norms) == 3 and max(norms) < 0.3 * (1 + 1e-12)
     assert max(norms) > 0.29  # some are held
@@ -122,9 +129,12 @@ def raw_steps(monkeypatch):
 def test_the_coefficients_are_the_corrected_average_of_all_steps(decay, batch_size, monkeypatch):
     steps = raw_steps(monkeypatch)
     reg = MLPRegressor(
-        **ARGS | {"batch_size": batch_size}, ema_decay=decay, activation=nn.ActivationFunction(
-            "own", lambda z, xp: 1.0 * z, lambda da, z, a, xp: 1.0 * da)
-    ).fit(X, Y)  # fmt: skip
+        **ARGS | {"batch_size": batch_size},
+        ema_decay=decay,
+        activation=nn.ActivationFunction(
+            "own", lambda z, xp: 1.0 * z, lambda da, z, a, xp: 1.0 * da
+        ),
+    ).fit(X, Y)
     n = len(steps)
     assert n == 3 * 40 // batch_size  # whole leaves, not blocks of them
     shares = decay ** np.arange(n)[::-1]

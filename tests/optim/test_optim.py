@@ -22,7 +22,7 @@ from xpmlp.optim import (
     make_rule,
     make_schedule,
     update,
-)  # fmt: skip
+)
 
 SHAPES = {"weights": (1, 6), "offsets": (1, 4)}
 GROUPS = {"weights": WEIGHTS, "offsets": OFFSETS}
@@ -86,8 +86,9 @@ def test_a_rule_equals_torchs(name):
     start, gradients = setting()
     params = {k: torch.asarray(a.copy()) for k, a in start.items()}
     decays = {"weights": decay, "offsets": 0.0}
-    groups = [{"params": [p], **({"weight_decay": decays[k]} if decay else {})}
-              for k, p in params.items()]  # fmt: skip
+    groups = [
+        {"params": [p], **({"weight_decay": decays[k]} if decay else {})} for k, p in params.items()
+    ]
     optimizer = make(groups, **options)
     for grads in gradients:
         for k, p in params.items():
@@ -120,13 +121,22 @@ def test_nadam_and_lion_follow_their_formulas_step_by_step():
     start, gradients = setting()
     rule = Nadam(0.8, 0.95, 1e-30)  # ours adds epsilon to the uncorrected root
     got = run(rule, start, gradients, rates_of(rule))["params"]
-    assert_close(got, {k: nadam(p, [g[k] for g in gradients], 0.1, 0.8, 0.95, 1e-30)
-                       for k, p in start.items()}, 1e-13)  # fmt: skip
+    assert_close(
+        got,
+        {k: nadam(p, [g[k] for g in gradients], 0.1, 0.8, 0.95, 1e-30) for k, p in start.items()},
+        1e-13,
+    )
     rule = Lion()
     got = run(rule, start, gradients, rates_of(rule), 0.1 * 0.3)["params"]
     decays = {"weights": 0.3, "offsets": 0.0}
-    assert_close(got, {k: lion(p, [g[k] for g in gradients], 0.1, 0.9, 0.99, decays[k])
-                       for k, p in start.items()}, 1e-13)  # fmt: skip
+    assert_close(
+        got,
+        {
+            k: lion(p, [g[k] for g in gradients], 0.1, 0.9, 0.99, decays[k])
+            for k, p in start.items()
+        },
+        1e-13,
+    )
 
 
 def test_late_in_a_training_nadam_is_torchs_with_constant_momentum():

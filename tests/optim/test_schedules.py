@@ -118,8 +118,14 @@ def plans(monkeypatch):
 
 @pytest.mark.parametrize("solver", [SGD(0.0), Adam(), "adamw"], ids=str)
 def test_each_step_gets_its_rate_with_the_rules_correction_and_the_decay_follows_it(solver, plans):
-    clf = MLPClassifier(**ARGS, solver=solver, learning_rate=Cosine(warmup=1), max_iter=5,
-                        learning_rate_init=0.3, weight_decay=0.1).fit(X, Y)  # fmt: skip
+    clf = MLPClassifier(
+        **ARGS,
+        solver=solver,
+        learning_rate=Cosine(warmup=1),
+        max_iter=5,
+        learning_rate_init=0.3,
+        weight_decay=0.1,
+    ).fit(X, Y)
     lr = walk(Cosine(warmup=1), n_epochs=5)
     rule = rule_of(clf)
     assert len(plans) == 5

@@ -42,9 +42,12 @@ X = np.random.default_rng(0).normal(size=(320, 20)).astype(np.float32)
 Y = np.argmax(X[:, :4], axis=1)
 # By plain operations, as those of the host: a step of two layers is 48 launches.
 ARGS = {
-    "hidden_layer_sizes": (16,), "batch_size": 64, "max_iter": 3, "random_state": 0,
+    "hidden_layer_sizes": (16,),
+    "batch_size": 64,
+    "max_iter": 3,
+    "random_state": 0,
     "accelerate": "generic",
-}  # fmt: skip
+}
 # 404 parameters; five steps an epoch.
 STEP = 6.0 * 64 * (20 * 16 + 16 + 16 * 4 + 4)
 FIT = STEP * 5 * 3
@@ -95,12 +98,17 @@ def both(make, x, y, x_val=None, **changes):
 @pytest.mark.parametrize(
     "changes",
     [
-        {}, {"solver": "lbfgs"}, {"early_stopping": True}, {"dropout": 0.2, "ema_decay": 0.9},
-        {"normalization": "batch"}, {"dtype": "float64"}, {"class_weight": "balanced"},
+        {},
+        {"solver": "lbfgs"},
+        {"early_stopping": True},
+        {"dropout": 0.2, "ema_decay": 0.9},
+        {"normalization": "batch"},
+        {"dtype": "float64"},
+        {"class_weight": "balanced"},
         {"early_stopping": True, "scoring": "loss"},
         {"early_stopping": True, "scoring": "f1_macro"},
     ],
-)  # fmt: skip
+)
 def test_a_classifier_is_the_one_that_cuda_gives_and_answers_in_numpy(changes):
     ours, theirs = both(MLPClassifier, X, Y, **changes)
     for method in ("predict", "predict_proba", "decision_function", "transform"):
@@ -205,11 +213,14 @@ def test_a_step_of_lbfgs_takes_all_rows_and_a_partial_fit_is_one_epoch(card):
 @pytest.mark.parametrize(
     ("kilobytes", "more", "device"),
     [
-        (100, {}, "cpu"), (120, {}, "cuda:0"),  # X: 77; y: 4; 404 parameters: 16; a batch: 10
-        (120, {"solver": "lbfgs"}, "cpu"), (200, {"solver": "lbfgs"}, "cuda:0"),  # all rows: 51
-        (120, {"hidden_layer_sizes": (160,)}, "cpu"), (105, {}, "cpu"),
+        (100, {}, "cpu"),
+        (120, {}, "cuda:0"),  # X: 77; y: 4; 404 parameters: 16; a batch: 10
+        (120, {"solver": "lbfgs"}, "cpu"),
+        (200, {"solver": "lbfgs"}, "cuda:0"),  # all rows: 51
+        (120, {"hidden_layer_sizes": (160,)}, "cpu"),
+        (105, {}, "cpu"),
     ],
-)  # fmt: skip
+)
 def test_where_memory_is_short_a_fit_stays_on_the_cpu(kilobytes, more, device, monkeypatch):
     monkeypatch.setattr(placing, "free_memory", lambda like: kilobytes * 1000)
     report = MLPClassifier(**ARGS | more).fit(X, Y).fit_report_

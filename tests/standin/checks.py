@@ -33,8 +33,13 @@ engines.numpy_engine = engines.generic_engine
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(320, 20)).astype(np.float32)
 Y = np.argmax(X @ RNG.normal(size=(20, 4)), axis=1)
-ARGS = {"hidden_layer_sizes": (32, 16), "batch_size": 16, "max_iter": 2, "random_state": 0,
-        "accelerate": "generic"}  # fmt: skip
+ARGS = {
+    "hidden_layer_sizes": (32, 16),
+    "batch_size": 16,
+    "max_iter": 2,
+    "random_state": 0,
+    "accelerate": "generic",
+}
 
 
 def fitted(make, X, y, **changes):

@@ -69,8 +69,11 @@ class Slower(Adam):
 
 SQUARE = ActivationFunction("square", lambda z, xp: z * z, lambda da, z, a, xp: 2.0 * da * z)
 FALSE_RELU = ACTIVATIONS["tanh"]._replace(name="relu")
-HALVED = Loss("squared_error", lambda o, y, w, xp: (0.25 * xp.sum(w * (o - y) ** 2, axis=(-2, -1)),
-                                                    0.5 * w * (o - y)), "identity")  # fmt: skip
+HALVED = Loss(
+    "squared_error",
+    lambda o, y, w, xp: (0.25 * xp.sum(w * (o - y) ** 2, axis=(-2, -1)), 0.5 * w * (o - y)),
+    "identity",
+)
 TWO = Network([Dense(6, "relu"), Dense(3)])
 CASES = {
     "a user's layer": (Network([Dense(6, "gelu"), Scale(), Dense(3)]), {}, {*SINGLE}),

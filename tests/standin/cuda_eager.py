@@ -101,9 +101,15 @@ def test_layers_of_any_width_train_as_plainly(n, D, widths, dtype):
     network = Network([*(Dense(w, "silu") for w in widths), Dropout(0.3), Dense(2)])
     weights = np.random.default_rng(3).integers(0, 3, n).astype(float)
     made = training(
-        network, n=n, D=D, dtype=dtype, batch_size=64, loss="binary_log_loss", alpha=0.5,
+        network,
+        n=n,
+        D=D,
+        dtype=dtype,
+        batch_size=64,
+        loss="binary_log_loss",
+        alpha=0.5,
         weights=weights,
-    )  # fmt: skip
+    )
     check(made)
 
 

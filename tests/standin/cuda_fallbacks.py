@@ -137,9 +137,14 @@ def test_what_changes_nothing_is_noted(layers, dtype, options, said):
     x = cupy.asarray(X.astype(dtype))
     for _ in range(2):
         made = train(
-            nn.Network(layers), x, cupy.asarray(np.eye(3, dtype=dtype)[Y]), max_iter=1, tol=0,
-            loss="log_loss", **options,
-        )  # fmt: skip
+            nn.Network(layers),
+            x,
+            cupy.asarray(np.eye(3, dtype=dtype)[Y]),
+            max_iter=1,
+            tol=0,
+            loss="log_loss",
+            **options,
+        )
         assert [said in text for text in made.report["notes"]] == [True], made.report["notes"]
 
 
@@ -150,10 +155,12 @@ UNFUSED = {
     "max_grad_norm": {"max_grad_norm": 0.01},
     "max_norm": {"max_norm": 0.5},
     "ema_decay": {"ema_decay": 0.9},
-    **{kind.__name__: {"network": nn.Network([nn.Dense(6), kind(), nn.Dense(3)])}
-       for kind in NORMALIZATIONS.values()},
+    **{
+        kind.__name__: {"network": nn.Network([nn.Dense(6), kind(), nn.Dense(3)])}
+        for kind in NORMALIZATIONS.values()
+    },
     "Residual": {"network": nn.Network([BLOCK, nn.Dense(3)])},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("tier", ["eager", "graph"])

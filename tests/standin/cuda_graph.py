@@ -9,16 +9,7 @@ import pytest
 from card import backwards, cublaslt_standin, needs_lt, recording, standin_only, watching
 from conftest import assert_close, map_tree
 from cuda_setting import cupy
-from cuda_training import (
-    REPEATED,
-    RULES,
-    TOLERANCE,
-    engine,
-    oracle,
-    outcome,
-    started,
-    training,
-)  # fmt: skip
+from cuda_training import REPEATED, RULES, TOLERANCE, engine, oracle, outcome, started, training
 from emulator import memory
 from sklearn.exceptions import ConvergenceWarning
 
@@ -100,9 +91,16 @@ def test_replays_equal_launches_to_the_last_bit_and_the_plain_text(
 ):
     monkeypatch.setattr(program, "FASTEST", Always(way))
     made = training(
-        network, n=50, D=9, K=K, dtype=dtype, loss="log_loss", rule=Adam(epsilon=1e-2), alpha=0.5,
+        network,
+        n=50,
+        D=9,
+        K=K,
+        dtype=dtype,
+        loss="log_loss",
+        rule=Adam(epsilon=1e-2),
+        alpha=0.5,
         epochs=1,
-    )  # fmt: skip
+    )
     want = one_by_one(monkeypatch, made)
     assert_close(want, oracle(made), TOLERANCE[dtype])
     same = REPEATED[dtype] if way else 0.0
@@ -148,9 +146,14 @@ def test_three_layers_of_relu_are_11_kernels_a_step():
         outcome(engine("graph"), made)
     assert len(record.nodes) == 11 * 9
     assert {*record.nodes} == {
-        "gather", "cublasLt:RELU_AUX_BIAS", "cublasLt", "loss_grad", "cublasLt:BGRADA",
-        "cublasLt:DRELU_BGRAD", "update",
-    }  # fmt: skip
+        "gather",
+        "cublasLt:RELU_AUX_BIAS",
+        "cublasLt",
+        "loss_grad",
+        "cublasLt:BGRADA",
+        "cublasLt:DRELU_BGRAD",
+        "update",
+    }
 
 
 def test_where_kernels_are_faster_there_are_no_epilogues(monkeypatch):
@@ -186,8 +189,10 @@ def test_ways_and_algorithms_are_chosen_by_time_once_for_each_shape(monkeypatch)
 
 
 def test_a_graph_serves_other_data_plans_and_fits_of_the_same_step(captures):
-    one, two = (training(THREE, n=40, loss="log_loss", seed=seed, lr=lr, alpha=alpha)
-                for seed, lr, alpha in ((0, 0.05, 0.5), (7, 0.2, 0.1)))  # fmt: skip
+    one, two = (
+        training(THREE, n=40, loss="log_loss", seed=seed, lr=lr, alpha=alpha)
+        for seed, lr, alpha in ((0, 0.05, 0.5), (7, 0.2, 0.1))
+    )
     assert one.step == two.step
     for made in (one, two, one):
         gc.collect()

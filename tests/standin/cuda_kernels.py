@@ -20,7 +20,7 @@ from cuda_setting import (
     rounded,
     seeded,
     to_card,
-)  # fmt: skip
+)
 
 from xpmlp.engines.cupy.kernels import blocks_of, grid_of
 from xpmlp.engines.cupy.program import ACTIVATIONS, LOSS_KINDS, OF_Z
@@ -41,8 +41,15 @@ def test_random_bits_are_those_of_the_plain_text(K, n, d, first):
     want = random_bits(key, (K, n, d), xp=np, first=first)
     for grid in (blocks_of(n * d, K), (1, 1, K), (9, 1, K)):
         bits = cupy.empty((K, n, d), np.int32)
-        launch("random_bits", grid, "float32", bits=bits, key=cupy.asarray(key), n=n * d,
-               first=first * d)  # fmt: skip
+        launch(
+            "random_bits",
+            grid,
+            "float32",
+            bits=bits,
+            key=cupy.asarray(key),
+            n=n * d,
+            first=first * d,
+        )
         np.testing.assert_array_equal(bits.get(), want)
 
 
@@ -62,8 +69,9 @@ def test_gather_takes_the_steps_rows_casts_and_drops_them(kind, K, rate, N, n, f
     s = Chunk(kind, K=K, N=N, x=x, rows=rows)
     master, more = KINDS[kind][0], 11  # elements behind the rows, which nobody may touch
     out = to_card(np.full(K * n * D + more, 8.0), kind)
-    launch("gather", grid_of(n, K), kind, s=s.card, x=out, N=N, n=n, first=first, D=D,
-           **dropping(rate))  # fmt: skip
+    launch(
+        "gather", grid_of(n, K), kind, s=s.card, x=out, N=N, n=n, first=first, D=D, **dropping(rate)
+    )
     part = rows[1][:, first : first + n]
     kept = np.stack([s.kept(rate, k, (n, D), first) for k in range(K)]).astype(master)
     want = rounded((x.astype(master)[part] * kept).ravel(), kind)
@@ -104,10 +112,21 @@ def bias_act(kind, name, z, b, *, K, n, H, apart, rate=0.0, grid=None, s=None, f
     z = to_card(z, kind)
     out = to_card(np.full(z.shape, 8.0), kind) if apart else z
     launch(
-        "bias_act", grid or grid_of(n, K, 1), kind, s=s.card if s else None, z=z, out=out,
-        b=None if b is None else of_card(b, kind), stride=0 if b is None else b.shape[-1],
-        act=ACTIVATIONS.index(name), keep_z=name in OF_Z, n=n, first=first, H=H, **dropping(rate),
-    )  # fmt: skip
+        "bias_act",
+        grid or grid_of(n, K, 1),
+        kind,
+        s=s.card if s else None,
+        z=z,
+        out=out,
+        b=None if b is None else of_card(b, kind),
+        stride=0 if b is None else b.shape[-1],
+        act=ACTIVATIONS.index(name),
+        keep_z=name in OF_Z,
+        n=n,
+        first=first,
+        H=H,
+        **dropping(rate),
+    )
     return from_card(z, kind), from_card(out, kind)
 
 
@@ -142,8 +161,9 @@ def test_bias_and_dropout_are_each_members_own_whatever_the_grid(kind, K, rate, 
     z, b = rng.integers(-4, 5, (K, n, H)), rng.integers(-4, 5, (K, H))
     grid, first = (*grid, K) if grid else None, 3
     for bias in (b, None):
-        kept, out = bias_act(kind, "relu", z, bias, K=K, n=n, H=H, apart=True, rate=rate,
-                             grid=grid, s=s, first=first)  # fmt: skip
+        kept, out = bias_act(
+            kind, "relu", z, bias, K=K, n=n, H=H, apart=True, rate=rate, grid=grid, s=s, first=first
+        )
         a = np.maximum(z + (0 if bias is None else b[:, None]), 0)
         factor = np.stack([s.kept(rate, k, (n, H), first) for k in range(K)])
         master = KINDS[kind][0]
@@ -159,12 +179,22 @@ def dact_colsum(kind, d, aux, name, *, db, first=0, splits=1, rate=0.0, s=None):
     counters = cupy.zeros(K * tiles, np.uint32)
     to = None if db is None else of_card(db, kind)
     launch(
-        "dact_colsum", (tiles, splits, K), kind, s=s.card if s else None, d=d,
-        aux=None if aux is None else to_card(aux, kind), db=to,
-        stride=0 if db is None else db.shape[-1], partial=of_card(np.full(K * splits * H, np.nan),
-        kind), counters=counters, act=ACTIVATIONS.index(name), n=n, first=first, H=H,
+        "dact_colsum",
+        (tiles, splits, K),
+        kind,
+        s=s.card if s else None,
+        d=d,
+        aux=None if aux is None else to_card(aux, kind),
+        db=to,
+        stride=0 if db is None else db.shape[-1],
+        partial=of_card(np.full(K * splits * H, np.nan), kind),
+        counters=counters,
+        act=ACTIVATIONS.index(name),
+        n=n,
+        first=first,
+        H=H,
         **dropping(rate),
-    )  # fmt: skip
+    )
     assert not counters.get().any()  # so that the same launch may come again
     return from_card(d, kind), None if db is None else to.get()
 
@@ -252,11 +282,39 @@ def test_where_arrays_begin_changes_no_bit(kind, H):
         own = lambda a: apart_by(a, kind, offset)  # noqa: B023, it is called here
         own_z, out, own_d, db = own(z), own(z), own(d), of_card(np.zeros(H), kind)
         bias = of_card(np.concatenate([np.zeros(offset), b]), kind)[offset:]
-        launch("bias_act", launches["grid"], kind, s=s.card, z=own_z, out=out, b=bias, stride=H,
-               act=ACTIVATIONS.index("tanh"), keep_z=False, n=n, first=0, H=H, **drop)  # fmt: skip
-        launch("dact_colsum", launches["tiles"], kind, s=s.card, d=own_d, aux=own_z, db=db,
-               stride=H, partial=of_card(np.zeros(2 * H), kind), counters=cupy.zeros(9, np.uint32),
-               act=ACTIVATIONS.index("tanh"), n=n, first=0, H=H, **drop)  # fmt: skip
+        launch(
+            "bias_act",
+            launches["grid"],
+            kind,
+            s=s.card,
+            z=own_z,
+            out=out,
+            b=bias,
+            stride=H,
+            act=ACTIVATIONS.index("tanh"),
+            keep_z=False,
+            n=n,
+            first=0,
+            H=H,
+            **drop,
+        )
+        launch(
+            "dact_colsum",
+            launches["tiles"],
+            kind,
+            s=s.card,
+            d=own_d,
+            aux=own_z,
+            db=db,
+            stride=H,
+            partial=of_card(np.zeros(2 * H), kind),
+            counters=cupy.zeros(9, np.uint32),
+            act=ACTIVATIONS.index("tanh"),
+            n=n,
+            first=0,
+            H=H,
+            **drop,
+        )
         found.append([from_card(a, kind) for a in (own_z, out, own_d)] + [db.get()])
     for other in found[1:]:
         for a, first in zip(other, found[0], strict=True):
@@ -273,12 +331,23 @@ def loss_grad(kind, name, z, y, s, *, act="identity", b=None, N=None, first=0):
     s.put_targets(y, first)
     counters = cupy.zeros(K, np.uint32)
     launch(
-        "loss_grad", grid, kind, s=s.card, z=z, b=None if b is None else of_card(b, kind),
+        "loss_grad",
+        grid,
+        kind,
+        s=s.card,
+        z=z,
+        b=None if b is None else of_card(b, kind),
         stride=0 if b is None else C,
-        partial=of_card(np.full(grid[0] * K, np.nan), kind), counters=counters,
-        kind=[*LOSS_KINDS].index(name), act=ACTIVATIONS.index(act), keep_z=act in OF_Z, N=N or n,
-        n=n, first=first, C=C,
-    )  # fmt: skip
+        partial=of_card(np.full(grid[0] * K, np.nan), kind),
+        counters=counters,
+        kind=[*LOSS_KINDS].index(name),
+        act=ACTIVATIONS.index(act),
+        keep_z=act in OF_Z,
+        N=N or n,
+        n=n,
+        first=first,
+        C=C,
+    )
     assert not counters.get().any()
     return from_card(z, kind), s.losses
 

@@ -85,9 +85,16 @@ def peak(tier, made):
 )
 def test_a_batch_that_does_not_fit_is_computed_in_parts_with_the_same_result(tier, K, how):
     made = training(
-        NETWORK, n=1100, D=5, K=K, batch_size=1024, loss="binary_log_loss", alpha=0.5,
-        rule=Adam(epsilon=1e-2), epochs=1,
-    )  # fmt: skip
+        NETWORK,
+        n=1100,
+        D=5,
+        K=K,
+        batch_size=1024,
+        loss="binary_log_loss",
+        alpha=0.5,
+        rule=Adam(epsilon=1e-2),
+        epochs=1,
+    )
     want, whole = oracle(made), peak(tier, made)
     seen = set()
     for share in (1.1, 0.75, 0.5):
@@ -105,8 +112,7 @@ def test_a_batch_that_does_not_fit_is_computed_in_parts_with_the_same_result(tie
 
 @pytest.mark.parametrize("n", [1, 3])
 @pytest.mark.parametrize(
-    ("tier", "precision"),
-    [*product(TIERS, ["highest"]), ("eager", "medium"), ("graph", "medium")],
+    ("tier", "precision"), [*product(TIERS, ["highest"]), ("eager", "medium"), ("graph", "medium")]
 )
 def test_parts_of_any_size_add_up_to_the_batch(n, tier, precision, monkeypatch):
     """Also where the last part is shorter, with steps of several parts in one graph."""
@@ -115,9 +121,14 @@ def test_parts_of_any_size_add_up_to_the_batch(n, tier, precision, monkeypatch):
     network = Network([Dropout(0.3), Dense(16, "relu"), Dropout(0.3), Dense(8, "relu"), Dense(3)])
     short = precision != "highest"
     made = training(
-        network, n=40, batch_size=7, loss="log_loss", alpha=0.5, rule=Adam(epsilon=1e-2),
+        network,
+        n=40,
+        batch_size=7,
+        loss="log_loss",
+        alpha=0.5,
+        rule=Adam(epsilon=1e-2),
         dtype="float32" if short else "float64",
-    )  # fmt: skip
+    )
     got = outcome(engine(tier, precision), made, fused=None)
     assert_close(got, oracle(made), 3e-2 if short else 1e-12)
 
@@ -192,8 +203,13 @@ def test_at_last_an_error_tells_need_what_is_free_and_what_to_do(tier):
 def test_an_estimator_is_as_it_was_after_the_error(tier, monkeypatch):
     rng = np.random.default_rng(0)
     x, y = cupy.asarray(rng.normal(size=(30, 5))), rng.integers(0, 2, 30)
-    args = {"hidden_layer_sizes": (9, 8), "batch_size": 25, "random_state": 0, "max_iter": 2,
-            "deterministic": True}  # fmt: skip
+    args = {
+        "hidden_layer_sizes": (9, 8),
+        "batch_size": 25,
+        "random_state": 0,
+        "max_iter": 2,
+        "deterministic": True,
+    }
     models = [MLPClassifier(**args, accelerate=tier) for _ in range(2)]
     fitting = out_of_memory.fitting
 

@@ -9,16 +9,7 @@ import pytest
 from card import REAL, WHY
 from conftest import assert_close, map_tree
 from cuda_setting import cupy
-from cuda_training import (
-    Training,
-    engine,
-    host,
-    kept_programs,
-    oracle,
-    outcome,
-    started,
-    training,
-)  # fmt: skip
+from cuda_training import Training, engine, host, kept_programs, oracle, outcome, started, training
 
 from xpmlp import MLPClassifier, train
 from xpmlp.arrays import namespace
@@ -116,8 +107,12 @@ def test_what_a_fit_returned_is_not_overwritten_while_somebody_holds_it(tier, pa
     one, two = problem(0, epochs=1), problem(1, epochs=1)
     run, (carry, data, plans) = engine(tier).run(one.step), started(one)
     carry, losses = run(carry, data, plans[0])
-    held = {"all": kept(carry), "a leaf": [carry.params["offsets"]],
-            "a slot": [carry.state["v"]["weights"]], "nothing": []}[part]  # fmt: skip
+    held = {
+        "all": kept(carry),
+        "a leaf": [carry.params["offsets"]],
+        "a slot": [carry.state["v"]["weights"]],
+        "nothing": [],
+    }[part]
     held = [*held, losses]
     before = [a.get() for a in held]
     del carry, losses
@@ -176,8 +171,10 @@ def test_what_somebody_else_wrote_between_epochs_is_taken(tier, what, precision)
         carry, _ = run(carry, data, plans[0])
         halved = lambda name, a: 0.5 * a if name == what else others(a)
         params = {name: halved(name, a) for name, a in carry.params.items()}
-        state = {slot: {name: halved(slot, a) for name, a in store.items()}
-                 for slot, store in carry.state.items()}  # fmt: skip
+        state = {
+            slot: {name: halved(slot, a) for name, a in store.items()}
+            for slot, store in carry.state.items()
+        }
         carry, losses = run(carry._replace(params=params, state=state), data, plans[1])
         return [a.get() for a in (*kept(carry), losses)]
 
@@ -297,9 +294,10 @@ def test_torchs_stream_is_the_one_that_kernels_go_to(torch, monkeypatch):
     torch.stream.cuda_stream = 0x7EA0
     plain = engine_module.Player.__call__
     monkeypatch.setattr(
-        engine_module.Player, "__call__",
+        engine_module.Player,
+        "__call__",
         lambda self, n: seen.append(cupy.cuda.get_current_stream().ptr) or plain(self, n),
-    )  # fmt: skip
+    )
     carry, data, plans = on_torch(torch, made)
     _, losses = through(torch, "graph").run(made.step)(carry, data, plans[0])
     assert seen == [0x7EA0]

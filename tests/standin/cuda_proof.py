@@ -86,16 +86,20 @@ def test_a_fit_is_the_graphs_whether_its_proof_was_made_in_it_or_before(proofs):
 @pytest.mark.parametrize("fits", [1, 2])
 def test_a_new_process_makes_the_same_to_the_last_bit_in_its_first_fit_and_later(fits):
     here = Path(__file__)
-    code = "\n".join([
-        "import cuda_proof",
-        *["model = cuda_proof.fitted(alpha=0.1, dropout=0.2)"] * fits,
-        "print(*(w.tobytes().hex() for w in cuda_proof.weights(model)))",
-    ])  # fmt: skip
+    code = "\n".join(
+        [
+            "import cuda_proof",
+            *["model = cuda_proof.fitted(alpha=0.1, dropout=0.2)"] * fits,
+            "print(*(w.tobytes().hex() for w in cuda_proof.weights(model)))",
+        ]
+    )
     paths = os.pathsep.join(map(str, (here.parent, here.parents[1], here.parents[2])))
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
         env=os.environ | {"PYTHONPATH": paths},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     model = fitted(alpha=0.1, dropout=0.2)
     assert done.stdout.split() == [w.tobytes().hex() for w in weights(model)]
@@ -103,22 +107,35 @@ def test_a_new_process_makes_the_same_to_the_last_bit_in_its_first_fit_and_later
 
 
 RULES = [SGD(0.0), SGD(0.9, False), SGD(0.9), Adam(), AdamW(), RMSprop(), Adagrad()]
-DEEP = nn.Network([
-    nn.Dropout(0.2), nn.Dense(16, "relu"), nn.Dropout(0.5), nn.Dense(9, "gelu_tanh"), nn.Dense(3)
-])  # fmt: skip
+DEEP = nn.Network(
+    [nn.Dropout(0.2), nn.Dense(16, "relu"), nn.Dropout(0.5), nn.Dense(9, "gelu_tanh"), nn.Dense(3)]
+)
 
 
 @pytest.mark.parametrize(
     ("rule", "dtype", "precision"),
-    [*((rule, "float32", "highest") for rule in RULES), (Adam(), "float64", "highest"),
-     *product((SGD(0.9), Adam()), ["float32"], ["high", "medium"])],
-)  # fmt: skip
+    [
+        *((rule, "float32", "highest") for rule in RULES),
+        (Adam(), "float64", "highest"),
+        *product((SGD(0.9), Adam()), ["float32"], ["high", "medium"]),
+    ],
+)
 def test_every_rule_and_precision_proves_itself_from_a_first_step_and_later(rule, dtype, precision):
     for K, lr, loss in ((0, 1e-3, "log_loss"), (3, 0.1, "class_log_loss")):
         made = training(
-            DEEP, n=44, D=5, K=K, dtype=dtype, loss=loss, rule=rule, lr=lr, alpha=0.1,
-            weight_decay=0.01, batch_size=20, epochs=3,
-        )  # fmt: skip
+            DEEP,
+            n=44,
+            D=5,
+            K=K,
+            dtype=dtype,
+            loss=loss,
+            rule=rule,
+            lr=lr,
+            alpha=0.1,
+            weight_decay=0.01,
+            batch_size=20,
+            epochs=3,
+        )
         (carry, data, plans), notes = started(made), []
         for plan in plans:  # each state is one that a fit may begin with
             nothing_known()
@@ -376,9 +393,9 @@ def test_a_product_that_drops_something_is_caught(what, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("steps", "held"), [(8, lambda ops: ops * 7), (8, lambda ops: ops + ops[1:] * 7),
-                        (1, lambda ops: ops[1:])]
-)  # fmt: skip
+    ("steps", "held"),
+    [(8, lambda ops: ops * 7), (8, lambda ops: ops + ops[1:] * 7), (1, lambda ops: ops[1:])],
+)
 def test_a_graph_that_holds_other_launches_is_caught(steps, held, monkeypatch):
     plain = graph.capture
 
@@ -411,11 +428,13 @@ ERRORS = {
     "a program too large": (engine_module, "Program", OUT(512, 0, 256), "memory is too small"),
     "a proof too large": (proof, "copy_carry", OUT(512, 0, 256), "memory is too small"),
     "a kernel's launch": (
-        graph.Player, "_launch", RuntimeError("CUDA_ERROR_LAUNCH_FAILED: unspecified"),
+        graph.Player,
+        "_launch",
+        RuntimeError("CUDA_ERROR_LAUNCH_FAILED: unspecified"),
         "the CUDA graph failed (RuntimeError: CUDA_ERROR_LAUNCH_FAILED: unspecified)",
     ),
     "a bug of ours": (engine_module, "_choice", TypeError("no"), "failed (TypeError: no)"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ERRORS)
@@ -454,9 +473,16 @@ def test_memory_that_was_short_is_forgotten_by_the_next_fit_and_not_within_one(m
 def test_with_whatever_memory_a_fit_ends_right(K):
     network = nn.Network([nn.Dropout(0.2), nn.Dense(40, "relu"), nn.Dense(30, "gelu"), nn.Dense(2)])
     made = training(
-        network, n=600, D=5, K=K, batch_size=512, loss="binary_log_loss", alpha=0.5, epochs=1,
+        network,
+        n=600,
+        D=5,
+        K=K,
+        batch_size=512,
+        loss="binary_log_loss",
+        alpha=0.5,
+        epochs=1,
         rule=Adam(epsilon=1e-2),
-    )  # fmt: skip
+    )
     want, whole, tiers = oracle(made), peak("graph", made), set()
     for share in (4.0, 2.0, 1.5, 1.1, 0.8):
         nothing_known()

@@ -14,9 +14,10 @@ from xpmlp.randomness import fold_in, random_bits, step_keys
 
 # Of parameters and of activations: each pair of types that the engine compiles kernels for.
 KINDS = {
-    "float64": ("float64", "float64"), "float32": ("float32", "float32"),
+    "float64": ("float64", "float64"),
+    "float32": ("float32", "float32"),
     "bfloat16": ("float32", "bfloat16"),
-}  # fmt: skip
+}
 # The spacing of numbers at 1.
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "bfloat16": 2.0**-7}
 PLACE = (2,)  # of a dropout layer in its network
@@ -78,11 +79,16 @@ class Chunk:
         self.kind, self.B, self.t, self.K = kind, B, t, K
         self.key = step_keys(seed, np.arange(B * K)).reshape(B, K, 1, 2)
         host = {
-            "x": np.zeros(1), "y": np.zeros(1), "rows": np.zeros((B, K, N), np.int32),
-            "weights": rng.dirichlet(np.ones(N), (B, K)), "key": self.key,
-            "rate": 0.1 + rng.random((B, K)), "decay": rng.random((B, K)),
-            "shrink": 0.1 * rng.random((B, K)), "losses": np.full((2, B, K), np.nan),
-        } | arrays  # fmt: skip
+            "x": np.zeros(1),
+            "y": np.zeros(1),
+            "rows": np.zeros((B, K, N), np.int32),
+            "weights": rng.dirichlet(np.ones(N), (B, K)),
+            "key": self.key,
+            "rate": 0.1 + rng.random((B, K)),
+            "decay": rng.random((B, K)),
+            "shrink": 0.1 * rng.random((B, K)),
+            "losses": np.full((2, B, K), np.nan),
+        } | arrays
         self.host = host
         self.arrays = {
             name: cupy.asarray(a) if a.dtype == np.int32 else of_card(a, kind)

@@ -49,10 +49,24 @@ class Training(NamedTuple):
 
 
 def training(
-    network, *, n=22, D=4, dtype="float64", loss="squared_error", rule=None, batch_size=5,
-    alpha=0.0, weight_decay=0.0, weights=None, shuffle=True, epochs=2, seed=0, K=0, lr=0.05,
+    network,
+    *,
+    n=22,
+    D=4,
+    dtype="float64",
+    loss="squared_error",
+    rule=None,
+    batch_size=5,
+    alpha=0.0,
+    weight_decay=0.0,
+    weights=None,
+    shuffle=True,
+    epochs=2,
+    seed=0,
+    K=0,
+    lr=0.05,
     **bounds,
-):  # fmt: skip
+):
     """Return a training of a network, or (K > 0) of K members with their own starts and plans.
 
     bounds: max_grad_norm and so on.
@@ -79,11 +93,17 @@ def training(
 
     def plan(epoch, k):
         return make_plan(
-            rule, epoch_order(n, seed=seed + k, epoch=epoch, shuffle=shuffle),
-            batch_size=batch_size, lr=lr * (1 + k), seed=seed + k, first_step=B * epoch,
-            rule_step=B * epoch, alpha=alpha * (1 + k), weight_decay=weight_decay,
+            rule,
+            epoch_order(n, seed=seed + k, epoch=epoch, shuffle=shuffle),
+            batch_size=batch_size,
+            lr=lr * (1 + k),
+            seed=seed + k,
+            first_step=B * epoch,
+            rule_step=B * epoch,
+            alpha=alpha * (1 + k),
+            weight_decay=weight_decay,
             sample_weight=weights,
-        )  # fmt: skip
+        )
 
     plans = [
         _plan_of_members([plan(epoch, k) for k in range(K)]) if K else plan(epoch, 0)
@@ -131,8 +151,9 @@ def started(made, asarray=cupy.asarray):
     store = {name: own(a) for name, a in made.step.layout.pack(made.params, xp=np).items()}
     groups = made.step.layout.groups
     buffers = {name: store.pop(name) for name in [*store] if name not in groups}
-    state = {slot: {k: own(np.zeros(a.shape)) for k, a in store.items()}
-             for slot in made.step.slots}  # fmt: skip
+    state = {
+        slot: {k: own(np.zeros(a.shape)) for k, a in store.items()} for slot in made.step.slots
+    }
     like = own(0)
     plans = [to_device(plan, like, dtype) for plan in made.plans]
     x, y = made.data

@@ -18,7 +18,7 @@ from cuda_setting import (
     rounded,
     seeded,
     to_card,
-)  # fmt: skip
+)
 from cuda_training import RULES
 
 from xpmlp.engines.cupy.kernels import blocks_of
@@ -73,11 +73,23 @@ def update(s, parameters, *, penalised=True, decoupled=True, shadow=None, grid=N
     grid, counter = grid or blocks_of(own.Pw + own.Pb, K), cupy.zeros(K + 1, np.uint32)
     u, v = (*own.slots, None, None)[:2]
     launch(
-        "update", grid, own.kind, s=s.card, p=own.p, g=own.g, u=u, v=v, shadow=shadow,
-        partial=of_card(np.full(grid[0] * K, np.nan), own.kind), counters=counter,
-        Pw=own.Pw, Pb=own.Pb, penalised=penalised, decoupled=decoupled,
+        "update",
+        grid,
+        own.kind,
+        s=s.card,
+        p=own.p,
+        g=own.g,
+        u=u,
+        v=v,
+        shadow=shadow,
+        partial=of_card(np.full(grid[0] * K, np.nan), own.kind),
+        counters=counter,
+        Pw=own.Pw,
+        Pb=own.Pb,
+        penalised=penalised,
+        decoupled=decoupled,
         **dict(zip(FACTORS, rule_of(own.rule))),
-    )  # fmt: skip
+    )
     assert not counter.get().any()
     s.t = int(s.card.get()[-1])
 

@@ -49,9 +49,26 @@ def set_(thing, **values):
 class Product:
     """out = a @ b (row-major, each transposed or not, batched), with an epilogue."""
 
-    def __init__(self, a, b, out, *, ta=False, tb=False, dtype="float32", to=None, compute=None,
-                 epilogue="DEFAULT", bias=None, aux=None, ld=0, alpha=1.0, beta=0.0,
-                 aligned=(16, 16, 16, 16), **more):  # fmt: skip
+    def __init__(
+        self,
+        a,
+        b,
+        out,
+        *,
+        ta=False,
+        tb=False,
+        dtype="float32",
+        to=None,
+        compute=None,
+        epilogue="DEFAULT",
+        bias=None,
+        aux=None,
+        ld=0,
+        alpha=1.0,
+        beta=0.0,
+        aligned=(16, 16, 16, 16),
+        **more,
+    ):
         scale = "float64" if dtype == "float64" else "float32"
         self.kept, self.operands = (a, b, out, bias, aux), [b.data.ptr, a.data.ptr, out.data.ptr]
         compute = COMPUTE_TYPES[compute or scale]
@@ -87,10 +104,15 @@ class Product:
         """Launch it."""
         alpha = self.numbers.ctypes.data
         self.lt.multiply(
-            self.op, alpha, alpha + self.numbers.itemsize, self.layouts, self.operands,
-            algorithm or self.algorithms()[0], (self.workspace.data.ptr, workspace),
+            self.op,
+            alpha,
+            alpha + self.numbers.itemsize,
+            self.layouts,
+            self.operands,
+            algorithm or self.algorithms()[0],
+            (self.workspace.data.ptr, workspace),
             cupy.cuda.get_current_stream().ptr if stream is None else stream,
-        )  # fmt: skip
+        )
 
 
 def normal(*shape):
@@ -173,9 +195,12 @@ def gelu_slope(z):
 
 
 FORWARD = {
-    "BIAS": lambda z: z, "RELU_BIAS": lambda z: np.maximum(z, 0), "GELU_BIAS": gelu,
-    "RELU_AUX_BIAS": lambda z: np.maximum(z, 0), "GELU_AUX_BIAS": gelu,
-}  # fmt: skip
+    "BIAS": lambda z: z,
+    "RELU_BIAS": lambda z: np.maximum(z, 0),
+    "GELU_BIAS": gelu,
+    "RELU_AUX_BIAS": lambda z: np.maximum(z, 0),
+    "GELU_AUX_BIAS": gelu,
+}
 
 
 def auxiliary(kind, rows, width, dtype):
@@ -236,9 +261,17 @@ def test_epilogues_of_members_have_their_own_bias_and_mask():
     x, W, b = (to_card(normal(2, *s), "float32") for s in ((N, D), (D, H), (1, H)))
     out, aux = cupy.empty((2, N, H), "f4"), cupy.empty((2, N, 16), np.uint8)
     Product(
-        x, W, out, epilogue="RELU_AUX_BIAS", bias=b, aux=aux, ld=128,
-        BIAS_BATCH_STRIDE=H, EPILOGUE_AUX_BATCH_STRIDE=128 * N, aligned=(4, 4, 4, 4),
-    )()  # fmt: skip
+        x,
+        W,
+        out,
+        epilogue="RELU_AUX_BIAS",
+        bias=b,
+        aux=aux,
+        ld=128,
+        BIAS_BATCH_STRIDE=H,
+        EPILOGUE_AUX_BATCH_STRIDE=128 * N,
+        aligned=(4, 4, 4, 4),
+    )()
     z = to_host(x) @ to_host(W) + to_host(b)
     assert_near(out, np.maximum(z, 0), "float32")
     bits = np.unpackbits(aux.get(), axis=-1, bitorder="little")[..., :H]

@@ -25,8 +25,13 @@ engines.numpy_engine = engines.generic_engine
 
 X = np.random.default_rng(0).normal(size=(320, 20)).astype(np.float32) * 3 + 5
 Y = np.argmax(X[:, :4], axis=1)
-ARGS = {"hidden_layer_sizes": (16,), "batch_size": 64, "max_iter": 3, "random_state": 0,
-        "accelerate": "generic"}  # fmt: skip
+ARGS = {
+    "hidden_layer_sizes": (16,),
+    "batch_size": 64,
+    "max_iter": 3,
+    "random_state": 0,
+    "accelerate": "generic",
+}
 
 
 @pytest.fixture(autouse=True)

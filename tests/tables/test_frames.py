@@ -53,11 +53,15 @@ def as_pandas(rows):
 
 def as_typed_pandas(rows):
     types = {"count": "Int64", "member": "boolean", "city": "category", "whole": "int8"}
-    return as_pandas(rows).astype(types).assign(
-        height=pd.Series(rows["height"], dtype="float32"),
-        time=pd.Series(rows["time"]).astype("datetime64[us]"),
-        zoned=pd.to_datetime(pd.Series(rows["zoned"]), utc=True).dt.tz_convert("Europe/Rome"),
-    )  # fmt: skip
+    return (
+        as_pandas(rows)
+        .astype(types)
+        .assign(
+            height=pd.Series(rows["height"], dtype="float32"),
+            time=pd.Series(rows["time"]).astype("datetime64[us]"),
+            zoned=pd.to_datetime(pd.Series(rows["zoned"]), utc=True).dt.tz_convert("Europe/Rome"),
+        )
+    )
 
 
 def as_polars(rows):
@@ -124,8 +128,11 @@ def arrow_of(make):
         (pandas_of([1, 2, None], "category"), "category", ["1", "2", None]),
         (pandas_of(["x", pd.NA], "string"), "category", ["x", None]),
         (pandas_of([pd.NaT, NOON], object), "date", ["NaT", NOON]),
-        (pandas_of(np.asarray(["0001-01-01", "9999-12-31"], "M8[s]")), "date",
-         ["0001-01-01", "9999-12-31"]),
+        (
+            pandas_of(np.asarray(["0001-01-01", "9999-12-31"], "M8[s]")),
+            "date",
+            ["0001-01-01", "9999-12-31"],
+        ),
         (pandas_of([NAN, NAN]), "number", [NAN, NAN]),
         (polars_of([None, None], lambda pl: pl.Null), "number", [NAN, NAN]),
         (polars_of(["x", None], lambda pl: pl.Categorical), "category", ["x", None]),
@@ -136,7 +143,7 @@ def arrow_of(make):
         (arrow_of(lambda pa: pa.array([7, None]).dictionary_encode()), "category", ["7", None]),
         (arrow_of(lambda pa: pa.array(["x", None], pa.large_string())), "category", ["x", None]),
     ],
-)  # fmt: skip
+)
 def test_a_column_of_an_odd_type_is_read_for_what_it_holds(make, kind, values):
     assert_column(frame_of(make()), 0, kind, values)
 
@@ -193,9 +200,10 @@ def test_other_things_are_no_tables(thing):
 def three():
     day = np.datetime64("2020-01-01", "us")
     return Frame(
-        ("n", "c", "d"), ("number", "category", "date"),
+        ("n", "c", "d"),
+        ("number", "category", "date"),
         (np.arange(5.0), np.asarray(list("abcde"), object), day + np.arange(5)),
-    )  # fmt: skip
+    )
 
 
 def test_rows_and_columns_are_taken_as_of_an_array(monkeypatch):

@@ -213,8 +213,10 @@ def test_a_column_comes_back_as_its_kind(csv):
     ]
     assert g.astype("M8[m]").astype(str).tolist() == ["2024-12-31T00:00", "2024-02-01T10:30", "NaT"]
     assert t.astype("M8[ms]").astype(str).tolist() == [
-        "2023-12-31T23:00:00.000", "2024-01-01T10:00:00.500", "NaT",
-    ]  # fmt: skip
+        "2023-12-31T23:00:00.000",
+        "2024-01-01T10:00:00.500",
+        "NaT",
+    ]
     assert c.tolist() == ["x", "y", None]
     assert all(
         a.dtype == dtype for a, dtype in zip(frame.columns, "f8 f8 M8[us] M8[us] M8[us] O".split())
@@ -436,8 +438,12 @@ def test_bad_rows_go_into_quarantine_at_the_end_if_all_is_well(csv, tmp_path):
         rows = list(csv_module.reader(file))
     assert rows[0] == ["line", "column", "reason", "text"]
     assert [row[0] for row in rows[1:]] == [str(line) for line in BAD]
-    assert rows[3] == ["9", "", "a quote stands in the wrong place (the row goes on to line 10)",
-                       '1,"x\ny"z,1']  # fmt: skip
+    assert rows[3] == [
+        "9",
+        "",
+        "a quote stands in the wrong place (the row goes on to line 10)",
+        '1,"x\ny"z,1',
+    ]
     kept.unlink()
     with pytest.raises(KeyError), open_table(path, on_bad_row="quarantine"):
         raise KeyError

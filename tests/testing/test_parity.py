@@ -45,9 +45,12 @@ def first(dtype, library=STRICT):
 def test_every_row_of_every_registry_is_an_operation():
     names = [op.name for op in OPERATIONS]
     kinds = {
-        "activation": ACTIVATIONS, "loss": LOSSES, "layer": LAYERS, "initializer": INITIALIZERS,
+        "activation": ACTIVATIONS,
+        "loss": LOSSES,
+        "layer": LAYERS,
+        "initializer": INITIALIZERS,
         "update rule": RULES,
-    }  # fmt: skip
+    }
     rows = {f"{kind} {name}" for kind, rows in kinds.items() for name in rows}
     others = {"random bits", "MLPClassifier, 8 steps", "MLPRegressor, 8 steps"}
     assert rows | others <= set(names) and len(names) == len(set(names))
@@ -308,10 +311,7 @@ def test_a_layer_of_ones_own_is_checked_and_its_fault_said():
     [
         ("writes", TOLD.format("ValueError") + "output array is read-only (in forward: x *= 2.0)"),
         ("alone", TOLD.format("TypeError") + "forward must return (y, cache), got a ndarray"),
-        (
-            "missing",
-            TOLD.format("ValueError") + "backward returned updates of [], expected ['s']",
-        ),
+        ("missing", TOLD.format("ValueError") + "backward returned updates of [], expected ['s']"),
         ("number", "is a float, expected an array"),
         ("nan", "holds NaN or infinity, or NumPy's result does"),
     ],
@@ -360,9 +360,13 @@ def task():
 
 def estimator(kind=MLPClassifier, **changes):
     options = {
-        "hidden_layer_sizes": (16,), "dropout": 0.2, "batch_size": 20, "max_iter": 20,
-        "n_iter_no_change": np.inf, "random_state": 0,
-    }  # fmt: skip
+        "hidden_layer_sizes": (16,),
+        "dropout": 0.2,
+        "batch_size": 20,
+        "max_iter": 20,
+        "n_iter_no_change": np.inf,
+        "random_state": 0,
+    }
     return kind(**options | changes)
 
 

@@ -99,14 +99,16 @@ FAULTS = {  # operation, dtype, output -> what becomes of its first array, what 
     ("activation relu", "float32", "backward"): (lambda a: -a, "the sign is flipped"),
     ("random bits", "float32", "bits"): (lambda a: a ^ (a == a.max()), "1 of its numbers differ"),
     ("product of 128 x 128", "float32", "precision"): (
-        lambda a: (a.view(np.int32) & -(1 << 13)).view(np.float32), "as TF32 does",
+        lambda a: (a.view(np.int32) & -(1 << 13)).view(np.float32),
+        "as TF32 does",
     ),
     ("MLPClassifier, 8 steps", "float64", "weights"): (
-        lambda a: a.astype(np.float32).astype(float), "as large as float32's rounding",
+        lambda a: a.astype(np.float32).astype(float),
+        "as large as float32's rounding",
     ),
     ("layer Dense", "float32", "forward"): (lambda a: a[:, :-1], "shape is (24, 15), expected"),
     ("layer Dropout", "float32", "forward"): (lambda a: a * np.nan, "holds NaN or infinity"),
-}  # fmt: skip
+}
 
 
 @each("place", FAULTS, ids=lambda place: place[0])
@@ -141,9 +143,10 @@ def test_what_went_wrong_on_the_other_machine_is_told(report, tmp_path):
 
 def test_what_only_one_machine_knows_is_named_and_not_compared(report, tmp_path):
     outputs = {
-        key: made for key, made in report.here.outputs["numpy"].items()
+        key: made
+        for key, made in report.here.outputs["numpy"].items()
         if key[0] in ("sum of 300 terms", "activation tanh")
-    }  # fmt: skip
+    }
     (value,) = outputs["activation tanh", "float32"]["forward"]
     del outputs["sum of 300 terms", "float32"]
     outputs["activation tanh", "float32"] = {"forward": [value], "third": [value]}
@@ -284,7 +287,8 @@ DAMAGES = {
     "empty": (lambda saved: saved.write_bytes(b""), "it has 0 bytes"),
     "cut": (lambda saved: saved.write_bytes(saved.read_bytes()[:-9]), "do not fit its header"),
     "flipped": (
-        lambda saved: saved.write_bytes(saved.read_bytes()[:-1] + b"\x01"), "it is damaged",
+        lambda saved: saved.write_bytes(saved.read_bytes()[:-1] + b"\x01"),
+        "it is damaged",
     ),
     "archive": (archive, "it is a zip archive"),
     "pickle": (lambda saved: saved.write_bytes(b"\x80\x04N." + bytes(9)), "it is a pickle"),
@@ -298,7 +302,7 @@ DAMAGES = {
     "huge": (shaped(1 << 40), "does not hold what its index says"),
     "broken": (shaped(1.5), "does not hold what its index says"),
     "deep": (shaped([2]), "does not hold what its index says"),
-}  # fmt: skip
+}
 
 
 @each("damage", DAMAGES, parts=5)
@@ -356,9 +360,9 @@ def test_pytest_names_a_fault_and_skips_what_only_one_machine_knows(suite, repor
     done = suite("--xp-against", tmp_path / "bad", "-k", "sum", "-rs")
     assert done.ret == 1
     done.assert_outcomes(passed=3, failed=1, skipped=1)
-    done.stdout.fnmatch_lines([
-        "sum of 300 terms: sum: *the sign is flipped", "*sum of all: sum: only bad has it",
-    ])  # fmt: skip
+    done.stdout.fnmatch_lines(
+        ["sum of 300 terms: sum: *the sign is flipped", "*sum of all: sum: only bad has it"]
+    )
 
 
 def test_pytest_refuses_a_file_before_it_runs(suite, saved, tmp_path):

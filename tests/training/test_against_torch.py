@@ -9,9 +9,14 @@ from xpmlp.nn.losses import LOSSES
 
 torch = pytest.importorskip("torch", reason="torch's autograd is the oracle")
 MODULES = {
-    "relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "logistic": torch.nn.Sigmoid,
-    "gelu": torch.nn.GELU, "silu": torch.nn.SiLU, "mish": torch.nn.Mish, "selu": torch.nn.SELU,
-}  # fmt: skip
+    "relu": torch.nn.ReLU,
+    "tanh": torch.nn.Tanh,
+    "logistic": torch.nn.Sigmoid,
+    "gelu": torch.nn.GELU,
+    "silu": torch.nn.SiLU,
+    "mish": torch.nn.Mish,
+    "selu": torch.nn.SELU,
+}
 
 
 def _torch_loss(name, z, y):

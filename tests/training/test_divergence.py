@@ -18,9 +18,14 @@ rng = np.random.default_rng(0)
 X = rng.normal(size=(40, 3))
 Y = X @ np.asarray([1.0, -2.0, 3.0])
 ARGS = {
-    "hidden_layer_sizes": (8, 8), "batch_size": 10, "solver": "sgd", "random_state": 0,
-    "max_iter": 50, "n_iter_no_change": 999, "shuffle": False,
-}  # fmt: skip
+    "hidden_layer_sizes": (8, 8),
+    "batch_size": 10,
+    "solver": "sgd",
+    "random_state": 0,
+    "max_iter": 50,
+    "n_iter_no_change": 999,
+    "shuffle": False,
+}
 EVERY = pytest.mark.parametrize("xp64", ["numpy", "strict", "torch", "jax-x64"], indirect=True)
 
 
@@ -38,8 +43,11 @@ def test_the_message_names_the_step_the_layer_the_ranges_and_three_things_to_do(
     ends = 1e6 * Y.min(), 1e6 * Y.max()
     assert f"X lies in [{low:.3g}, {high:.3g}], y in [{ends[0]:.3g}, {ends[1]:.3g}]" in text
     assert text.count(";") >= 2
-    for fix in ("standardise y (target_scale='auto')", "standardise X (StandardScaler)",
-                "lower learning_rate_init (the rate was 0.5)"):  # fmt: skip
+    for fix in (
+        "standardise y (target_scale='auto')",
+        "standardise X (StandardScaler)",
+        "lower learning_rate_init (the rate was 0.5)",
+    ):
         assert fix in text
     assert not hasattr(reg, "coefs_")  # as it was
 
@@ -198,8 +206,13 @@ def test_a_rate_that_is_suggested_trains_well_and_the_estimator_is_not_touched()
 
 def test_the_batches_losses_are_those_of_a_training_with_these_rates():
     x, y = DIGITS[0][:320] / 16.0, DIGITS[1][:320]
-    args = {"hidden_layer_sizes": (8,), "batch_size": 320, "random_state": 0, "solver": "sgd",
-            "momentum": 0.0}  # fmt: skip
+    args = {
+        "hidden_layer_sizes": (8,),
+        "batch_size": 320,
+        "random_state": 0,
+        "solver": "sgd",
+        "momentum": 0.0,
+    }
     found = MLPClassifier(**args).find_learning_rate(x, y, low=1e-3, high=1.0, n_steps=30)
     rates = 1e-3 * 1e3 ** (np.arange(30) / 29)
     clf = MLPClassifier(
@@ -212,10 +225,19 @@ def test_every_option_takes_part_in_the_range_test():
     x, y = DIGITS[0][:300] / 16.0, DIGITS[1][:300]
     weights = np.random.default_rng(0).random(300)
     clf = MLPClassifier(
-        (16, 16), normalization="batch", residual=True, dropout=[0.1, 0.1, 0.0], ema_decay=0.9,
-        max_grad_norm=1.0, class_weight="balanced", early_stopping=True, learning_rate="cosine",
-        random_state=0, batch_size=50, callbacks=lambda epoch: pytest.fail("called"),
-    )  # fmt: skip
+        (16, 16),
+        normalization="batch",
+        residual=True,
+        dropout=[0.1, 0.1, 0.0],
+        ema_decay=0.9,
+        max_grad_norm=1.0,
+        class_weight="balanced",
+        early_stopping=True,
+        learning_rate="cosine",
+        random_state=0,
+        batch_size=50,
+        callbacks=lambda epoch: pytest.fail("called"),
+    )
     found = clf.find_learning_rate(x, y, weights)
     assert 1e-5 < found.suggestion < 1.0
 
@@ -238,7 +260,7 @@ def test_the_picture_shows_the_smoothed_loss_and_the_suggestion():
         ({}, {"n_steps": 3}, "n_steps >= 30"),
         ({"solver": "sgd"}, {"low": 1e100, "high": 1e200}, "exploded after . steps"),
     ],
-)  # fmt: skip
+)
 def test_ranges_without_sense_are_refused_in_a_sentence(options, args, said):
     x, y = load_iris(return_X_y=True)
     clf = MLPClassifier(batch_size=32, random_state=0, **options)

@@ -70,7 +70,7 @@ FITS = {
     },
     "bounds": both(clf, CLASSES, max_grad_norm=0.1, max_norm=0.8, ema_decay=0.5, residual=True),
     "lbfgs": both(reg, VALUES, solver="lbfgs", loss="huber", normalization="layer", max_iter=3),
-}  # fmt: skip
+}
 EVERY = each("name", FITS)
 
 
@@ -194,19 +194,17 @@ SCORES = {
     "accuracy": (clf(), CLASSES, CLASSES[:30]),
     "R^2": (reg(), VALUES, VALUES[:30]),
     "loss": (clf(scoring="loss", loss="focal"), CLASSES, CLASSES[:30]),
-    "loss, with class weights": (
-        clf(scoring="loss", class_weight={0: 4.0}), CLASSES, CLASSES[:30]
-    ),
-    "balanced, several labels": (
-        clf(scoring="loss", class_weight="balanced"), LABELS, LABELS[:30]
-    ),
+    "loss, with class weights": (clf(scoring="loss", class_weight={0: 4.0}), CLASSES, CLASSES[:30]),
+    "balanced, several labels": (clf(scoring="loss", class_weight="balanced"), LABELS, LABELS[:30]),
     "the loss of quantiles": (reg(loss="quantile", quantiles=[0.2, 0.8]), VALUES, VALUES[:30]),
     "neg_log_loss": (clf(scoring="neg_log_loss"), CLASSES, CLASSES[:30]),
     "f1_macro": (clf(scoring="f1_macro"), CLASSES, CLASSES[:30]),
     "neg_mean_absolute_error": (
-        reg(scoring="neg_mean_absolute_error", target_scale="auto"), VALUES, VALUES[:30]
+        reg(scoring="neg_mean_absolute_error", target_scale="auto"),
+        VALUES,
+        VALUES[:30],
     ),
-}  # fmt: skip
+}
 
 
 @each("name", SCORES)

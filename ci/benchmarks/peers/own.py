@@ -23,8 +23,10 @@ def _network(case, like):
     """Return the network and its first parameters beside `like`."""
     units, last = case.sizes[1:-1], Dense(case.sizes[-1], case.output)
     network = Network((*(Dense(n, case.activation) for n in units), last))
-    params = {i: {"W": from_host(W, like), "b": from_host(b[None], like)}
-              for i, (W, b) in enumerate(case.weights())}  # fmt: skip
+    params = {
+        i: {"W": from_host(W, like), "b": from_host(b[None], like)}
+        for i, (W, b) in enumerate(case.weights())
+    }
     return network, params
 
 
@@ -36,9 +38,15 @@ def _stretches(case, data, order, options=DEFAULTS):
     layout = Layout.of(network, params, contiguous=engine.contiguous)
     store = layout.pack(params, xp=engine.xp)
     step = Step(
-        network, LOSSES[case.loss], rule, layout, case.batch, "float32", penalised=False,
+        network,
+        LOSSES[case.loss],
+        rule,
+        layout,
+        case.batch,
+        "float32",
+        penalised=False,
         decoupled=False,
-    )  # fmt: skip
+    )
     plan = make_plan(rule, order, batch_size=case.batch, lr=case.lr, seed=0)
     plan, advance = to_device(plan, data[0], "float32"), engine.run(step)
     carry = [Carry(store, {}, init_state(rule, store, xp=engine.xp))]
@@ -104,10 +112,20 @@ def _short(case, accelerate):
 def _estimator(case, **options):
     coefs, intercepts = map(list, zip(*case.weights()))
     return MLPClassifier(
-        case.sizes[1:-1], case.activation, solver=case.rule, loss=case.loss, alpha=0.0,
-        momentum=0.0, batch_size=case.batch, learning_rate_init=case.lr, max_iter=case.epochs,
-        n_iter_no_change=case.epochs, random_state=0, init=(coefs, intercepts), **options,
-    )  # fmt: skip
+        case.sizes[1:-1],
+        case.activation,
+        solver=case.rule,
+        loss=case.loss,
+        alpha=0.0,
+        momentum=0.0,
+        batch_size=case.batch,
+        learning_rate_init=case.lr,
+        max_iter=case.epochs,
+        n_iter_no_change=case.epochs,
+        random_state=0,
+        init=(coefs, intercepts),
+        **options,
+    )
 
 
 def fit(case, data):

@@ -14,10 +14,17 @@ def _estimator(case, **options):
 
     make = MLPClassifier if case.loss == "log_loss" else MLPRegressor
     return make(
-        hidden_layer_sizes=case.sizes[1:-1], activation=case.activation, solver=case.rule,
-        alpha=0.0, momentum=0.0, nesterovs_momentum=False, learning_rate_init=case.lr,
-        batch_size=min(case.batch, case.rows), random_state=0, **options,
-    )  # fmt: skip
+        hidden_layer_sizes=case.sizes[1:-1],
+        activation=case.activation,
+        solver=case.rule,
+        alpha=0.0,
+        momentum=0.0,
+        nesterovs_momentum=False,
+        learning_rate_init=case.lr,
+        batch_size=min(case.batch, case.rows),
+        random_state=0,
+        **options,
+    )
 
 
 def _targets(case, y):
