@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import cuda_driver
+from .other_gpus import pci_kinds
 
 CODE = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
@@ -107,17 +108,12 @@ def _driver(facts):
 
 def _traces():
     """What tells of a card or a driver although its library is not found."""
-    display = (p.parent for p in Path("/sys/bus/pci/devices").glob("*/class") if _hex(p) >> 16 == 3)
     return {
         "wsl": "microsoft" in platform.release().lower(),
         "container": any(map(os.path.exists, ("/.dockerenv", "/run/.containerenv"))),
         "module": os.path.exists("/proc/driver/nvidia/version") or bool(shutil.which("nvidia-smi")),
-        "card": any(_hex(device / "vendor") == 0x10DE for device in display),
+        "card": (0x10DE, 0x03) in pci_kinds(),  # NVIDIA's display
     }
-
-
-def _hex(path):
-    return int(path.read_text(), 16)
 
 
 def _smi(*query):

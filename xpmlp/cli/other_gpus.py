@@ -20,8 +20,12 @@ def ask(devices: Path = PCI) -> list[str]:
     """Return the makers of the GPUs that are here; of one that cannot be seen, none."""
     if (platform.system(), platform.machine()) == ("Darwin", "arm64"):
         return ["Apple"]
-    kinds = {(_number(d / "vendor"), _number(d / "class") >> 16) for d in devices.glob("*")}
-    return sorted({GPUS[kind] for kind in kinds & GPUS.keys()})
+    return sorted({GPUS[kind] for kind in pci_kinds(devices) & GPUS.keys()})
+
+
+def pci_kinds(devices: Path = PCI) -> set[tuple[int, int]]:
+    """Return vendor and class of the PCI devices that are here."""
+    return {(_number(d / "vendor"), _number(d / "class") >> 16) for d in devices.glob("*")}
 
 
 def rows(makers) -> list[Row]:

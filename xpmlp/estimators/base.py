@@ -31,6 +31,7 @@ from .inputs import STANDARDISED, on_its_card
 from .problem import check_trainable, problem_of
 from .states import copy_arrays_to, set_fitted
 from .tables import asks_for_table
+from .validation import split
 
 
 class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
@@ -137,7 +138,7 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         how = {"classes": classes, "one_epoch": one_epoch, "moves": not stays}
         known = self.model_ if resume else None
         problem = problem_of(self, X, y, sample_weight, known=known, **how)
-        problem = problem.split(self, validation)
+        problem = split(self, problem, validation)
         model, options = problem.model, problem.options
         if not resume:
             self._why, self.seed_ = problem.why or stays, options.seed

@@ -15,7 +15,7 @@ from .arguments import loss_of, rule_of, train_options
 from .building import has_layer, is_pair, network_of
 from .inputs import STANDARDISED, check_weights, checked_rows, measured_scaling, seed_of
 from .targets import checked_targets, completed
-from .validation import Rows, rows_of, split_rows
+from .validation import Rows, rows_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,16 +42,6 @@ class Problem:
         first = self.model.network, self.loss, self.rule, self.options, data, self.params
         looked_at = {"validation": self.held_out, "on_epoch": on_epoch}
         return fit_network(*first, state=state, sample_weight=given, **looked_at)
-
-    def split(self, estimator, validation) -> "Problem":
-        """Return the problem without the rows that are held out of the training.
-
-        validation: X_val, y_val, sample_weight_val as `fit` got them, or None each.
-        """
-        seed, most = self.options.seed, self.options.batch_size
-        rows, held_out = split_rows(estimator, self.rows, self.model, validation, seed)
-        options = replace(self.options, batch_size=min(most, rows.x.shape[0]))
-        return replace(self, rows=rows, held_out=held_out, options=options)
 
 
 def problem_of(

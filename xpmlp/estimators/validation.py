@@ -45,23 +45,26 @@ def rows_of(x, labels, weights, model_inputs, targets) -> Rows:
     return Rows(x, beside, labels, targets.row_weights(labels, weights), weights)
 
 
-def split_rows(estimator, rows: Rows, model, validation, seed):
-    """Return the rows to train on, and what is held out (a Validation or None).
+def split(estimator, problem, validation):
+    """Return a `Problem` without the rows that are held out of its training.
 
-    validation: X_val, y_val, sample_weight_val as `fit` got them, or None each; seed: of the
-    split by early_stopping.
+    validation: X_val, y_val, sample_weight_val as `fit` got them, or None each.
     """
     X_val, y_val, sample_weight_val = validation
     if (X_val is None) != (y_val is None) or (X_val is None and sample_weight_val is not None):
         raise ValueError(
             "X_val, y_val and sample_weight_val go together: pass X_val and y_val, or neither."
         )
+    rows, model, options = problem.rows, problem.model, problem.options
     if X_val is not None:
-        return rows, _held_out(estimator, _given(estimator, rows, model, validation), model)
-    if not estimator.early_stopping or estimator.solver == "lbfgs":
-        return rows, None
-    train, test = _split_off(estimator, rows, model.targets.task, seed)
-    return train, _held_out(estimator, test, model)
+        held_out = _given(estimator, rows, model, validation)
+    elif estimator.early_stopping and problem.rule is not None:
+        rows, held_out = _split_off(estimator, rows, model.targets.task, options.seed)
+        options = replace(options, batch_size=min(options.batch_size, rows.x.shape[0]))
+    else:
+        return problem
+    held_out = _held_out(estimator, held_out, model)
+    return replace(problem, rows=rows, options=options, held_out=held_out)
 
 
 def _given(estimator, rows, model, validation):

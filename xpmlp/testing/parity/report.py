@@ -31,6 +31,21 @@ SHOWN = "products", "worst error / bound", "first over its bound"
 WIDTH = 80  # columns of a terminal
 
 
+def about() -> dict[str, str]:
+    """Return the versions of this machine, and what computes its products."""
+    blas = {
+        f"{p['internal_api']} {p['version'] or ''}".strip() + f", {p['num_threads']} threads"
+        for p in threadpool_info()
+    }
+    return {
+        "xpmlp": __version__,
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "BLAS and threads": "; ".join(sorted(blas)),
+    }
+
+
 @dataclass
 class Report:
     """What ran, with its error and bound. Printable; HTML in a notebook.
@@ -45,12 +60,15 @@ class Report:
         What the libraries of this machine gave, for a file.
     there : Results or None
         What those of another machine gave, where its file was compared.
+    about : dict
+        The versions, and what computes products on the host with how many threads.
     """
 
     rows: list[Row]
     left_out: dict[str, str] = field(default_factory=dict)
     here: Results | None = None
     there: Results | None = None
+    about: dict[str, str] = field(default_factory=about)
 
     @property
     def failures(self) -> list[Row]:
@@ -84,11 +102,6 @@ class Report:
             _library(name, saved.get(name) or facts(name), rows)
             for name, rows in self._by_library.items()
         ]
-
-    @cached_property
-    def about(self) -> dict[str, str]:
-        """The versions, and what computes products on the host with how many threads."""
-        return about()
 
     @property
     def environment(self) -> str:
@@ -213,21 +226,6 @@ class Report:
             text = f"error {row.error}, bound {row.bound} {row.unit}"
             ElementTree.SubElement(case, "system-out").text = text
         return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def about() -> dict[str, str]:
-    """Return the versions of this machine, and what computes its products."""
-    blas = {
-        f"{p['internal_api']} {p['version'] or ''}".strip() + f", {p['num_threads']} threads"
-        for p in threadpool_info()
-    }
-    return {
-        "xpmlp": __version__,
-        "Python": platform.python_version(),
-        "NumPy": np.__version__,
-        "system": f"{platform.system()} {platform.machine()}",
-        "BLAS and threads": "; ".join(sorted(blas)),
-    }
 
 
 def _versions(about, libraries):

@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from sklearn.base import clone, is_classifier
@@ -13,6 +12,7 @@ from ...arrays import dtype_name, from_host, is_numpy
 from ...engines import gather
 from ...estimators import MLPClassifier, MLPRegressor
 from ...estimators.problem import Problem, problem_of
+from ...estimators.validation import split
 from ...nn.layout import put, walk
 from ...randomness import stream
 from ...training import network_outputs
@@ -96,9 +96,10 @@ def training(est, X, y, what: str = "", **predictions: Bound) -> Operation:
 def _problem(est, X, y) -> Problem:
     """Return what a fit starts from, in the dtype of X, however wide."""
     own, wide = clone(est), lambda a: in_floats(a, X.dtype)
-    if dtype_name(X) in FLOATS:
-        return problem_of(own, X, y).split(own, (None, None, None))
-    problem: Any = problem_of(own, X.astype(np.float64), y).split(own, (None, None, None))
+    like = X if dtype_name(X) in FLOATS else X.astype(np.float64)
+    problem = split(own, problem_of(own, like, y), (None, None, None))
+    if like is X:
+        return problem
     rows, held_out = problem.rows, problem.held_out
     rows = rows._replace(x=wide(rows.x), targets=wide(rows.targets))
     if held_out is not None:
