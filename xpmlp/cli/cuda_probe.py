@@ -98,17 +98,12 @@ def reason(error):
 
 
 def _driver(facts):
-    """Version of CUDA that the driver runs; without one, what else tells of a card."""
-    version = cuda_driver()
-    if version is None:
-        return {"cuda": None} | _traces()
-    numbers = [int(part) for part in version.split(".")]
-    return {"cuda": numbers, "version": _smi("--query-gpu=driver_version")}
-
-
-def _traces():
-    """What tells of a card or a driver although its library is not found."""
+    """Version of CUDA that the driver runs; without one, what else shows a card or a driver."""
+    if version := cuda_driver():
+        numbers = [int(part) for part in version.split(".")]
+        return {"cuda": numbers, "version": _smi("--query-gpu=driver_version")}
     return {
+        "cuda": None,
         "wsl": "microsoft" in platform.release().lower(),
         "container": any(map(os.path.exists, ("/.dockerenv", "/run/.containerenv"))),
         "module": os.path.exists("/proc/driver/nvidia/version") or bool(shutil.which("nvidia-smi")),

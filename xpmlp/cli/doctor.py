@@ -165,7 +165,7 @@ def warm():
     from ..estimators import MLPRegressor
 
     # numba looks for changes only in the file of the function that it compiled, not of those used.
-    if old := [file for file in _cache().iterdir() if file.suffix in (".nbi", ".nbc")]:
+    if old := [*_cache().glob("*.nb[ic]")]:
         for file in old:
             file.unlink()
         yield f"Removed {len(old)} files of compiled code from {_cache()}."
@@ -180,9 +180,7 @@ def _cache():
     """Return the folder in which numba keeps the package's compiled code; no other's is there."""
     from ..engines.compiled import steps
 
-    folder = Path(steps.stretch.stats.cache_path)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return Path(steps.stretch.stats.cache_path)
 
 
 def _extra(name):

@@ -55,9 +55,11 @@ def checked_rows(estimator, X, inputs=None, method="fit"):
     else:
         x = inputs.encoder.encode(known_table(estimator, X, inputs.encoder), inputs.dtype)
     with np.errstate(over="ignore"):  # the check for finite numbers says it
-        if issparse(x):
-            return _sparse_rows(x, inputs), inputs
-        return inputs.brought(x, f"{type(estimator).__name__}.{method}", X), inputs
+        if not issparse(x):
+            return inputs.brought(x, f"{type(estimator).__name__}.{method}", X), inputs
+        if inputs.standardises:
+            raise ValueError(CENTRING)
+        return SparseRows(x.astype(inputs.dtype, copy=False), inputs.like), inputs
 
 
 def _rows_to_fit(estimator, X):
@@ -68,14 +70,17 @@ def _rows_to_fit(estimator, X):
     else:
         dtype = dtype_of_table(estimator, X)
         x = encoder.encode(frame, dtype)
-    kept = dtype
+    kept, device = dtype, estimator.device
     if estimator.feature_scale in STANDARDISED:
         kept = None  # rows that are standardised keep their floats until then
-    begin = partial(prepare, dtype=dtype, options=engine_options(estimator))
     with np.errstate(over="ignore"):  # the check for finite numbers says it
-        x = _at_device(x, kept, estimator.device, begin)
+        if issparse(x):
+            x = SparseRows(x.astype(kept, copy=False), to_device(np.empty((0, 1)), device))
+        else:
+            begin = partial(prepare, dtype=dtype, options=engine_options(estimator))
+            x = to_device(x, device, kept, prepare=begin)
     where = location_of(like_of(x))
-    return x, Inputs(estimator.n_features_in_, dtype, where, estimator.device, encoder)
+    return x, Inputs(estimator.n_features_in_, dtype, where, device, encoder)
 
 
 def measured_scaling(kind, x, inputs) -> Scaling:
@@ -93,20 +98,6 @@ def measured_scaling(kind, x, inputs) -> Scaling:
     if np.finfo(inputs.dtype).max < largest < np.inf:
         raise DataError(f"X holds numbers too large to be standardised in {inputs.dtype}.")
     return scaling
-
-
-def _at_device(x, dtype, device, begin):
-    """Return rows where `device` says, sparse ones still sparse."""
-    if issparse(x):
-        return SparseRows(x.astype(dtype, copy=False), to_device(np.empty((0, 1)), device))
-    return to_device(x, device, dtype, prepare=begin)
-
-
-def _sparse_rows(x, inputs):
-    """Return the rows of a CSR matrix, to be made dense where the model lives."""
-    if inputs.standardises:
-        raise ValueError(CENTRING)
-    return SparseRows(x.astype(inputs.dtype, copy=False), inputs.like)
 
 
 def _checked_array(estimator, X, inputs):

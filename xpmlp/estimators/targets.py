@@ -24,7 +24,14 @@ def checked_targets(estimator, y, n, known=None, classes=None):
         y = column_or_1d(y, warn=True)
     if labelled:
         return checked_labels(y, known, classes)
-    return _checked_numbers(y, known, named_loss(loss_of(estimator)))
+    y = y.reshape(len(y), -1).astype(np.float64)
+    targets = known or NumberTargets(y.shape[1])
+    if y.shape[1] != targets.n_columns:
+        raise ValueError(
+            f"y has {y.shape[1]} outputs, the model was fitted to {targets.n_columns}."
+        )
+    check_domain(named_loss(loss_of(estimator)), y)
+    return y, targets
 
 
 def completed(estimator, targets, y, weights, loss, link, dtype, known):
@@ -49,18 +56,6 @@ def completed(estimator, targets, y, weights, loss, link, dtype, known):
     # The last layer has the link, or the loss has.
     own = "identity" if loss.link == "identity" else link
     return NumberTargets(targets.n_columns, own, levels_of(loss) or (), scaling)
-
-
-def _checked_numbers(y, known, loss):
-    """Return a host array y as float64 (n, n_columns), and its targets, known or as y says."""
-    y = y.reshape(len(y), -1).astype(np.float64)
-    targets = known or NumberTargets(y.shape[1])
-    if y.shape[1] != targets.n_columns:
-        raise ValueError(
-            f"y has {y.shape[1]} outputs, the model was fitted to {targets.n_columns}."
-        )
-    check_domain(loss, y)
-    return y, targets
 
 
 def _measured_scaling(y, weights, dtype, link):
