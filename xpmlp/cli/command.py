@@ -54,10 +54,14 @@ class Command(click.Command):
 def config_option(command):
     """Give a command the option --config."""
     return section("Options")(
-        "--config", type=click.Path(dir_okay=False), is_eager=True, expose_value=False,
-        callback=_read, help="TOML file with options by name (lr = 0.001), also DATA (data = "
+        "--config",
+        type=click.Path(dir_okay=False),
+        is_eager=True,
+        expose_value=False,
+        callback=_read,
+        help="TOML file with options by name (lr = 0.001), also DATA (data = "
         "'people.csv'); the command line wins over it.",
-    )(command)  # fmt: skip
+    )(command)
 
 
 def _read(ctx, param, path):

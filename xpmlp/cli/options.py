@@ -90,7 +90,9 @@ class OrNone(click.ParamType):
 
     def convert(self, value, param, ctx):
         """Return the value, or "none"."""
-        return value if value == "none" else self.kind.convert(value, param, ctx)
+        if value == "none":
+            return value
+        return self.kind.convert(value, param, ctx)
 
 
 class Pairs(click.ParamType):

@@ -51,18 +51,25 @@ class Validation(click.ParamType):
 data_option, output = section("Data"), section("Output")
 
 
-# fmt: off
 @click.command(cls=Command)
 @click.argument("data")
 @type_options
 @reading_options
 @data_option("--test", "test_file", help="Data set to test on (a stratified fifth is held out).")
-@data_option("--validation", type=Validation(), default="0.1", show_default=True,
-             help="Training rows to watch, or a data set; 'test' watches the test rows, through "
-             "all epochs.")
+@data_option(
+    "--validation",
+    type=Validation(),
+    default="0.1",
+    show_default=True,
+    help="Training rows to watch, or a data set; 'test' watches the test rows, through all epochs.",
+)
 @data_option("--rows", type=click.IntRange(1), help="Train on the first so many rows only.")
-@data_option("--standardise/--no-standardise", default=True, help="Inputs, and targets of a "
-             "regression, to mean 0 and deviation 1 (a table's: see --feature-scale).  [yes]")
+@data_option(
+    "--standardise/--no-standardise",
+    default=True,
+    help="Inputs, and targets of a "
+    "regression, to mean 0 and deviation 1 (a table's: see --feature-scale).  [yes]",
+)
 @model_options
 @output("--out", type=click.Path(dir_okay=False), help="Model file (DATA.safetensors).")
 @output("--plot", is_flag=True, help="Draw the loss curves and the test predictions.")
@@ -75,7 +82,6 @@ def train(data, **options):
     DATA is a CSV, Parquet, .npz or mnist.pkl.gz file, a folder of IDX files, or one of digits iris
     wine breast_cancer diabetes flower moons circles spirals sine sign.
     """
-    # fmt: on
     start = time.perf_counter()
     out = options["out"] = options["out"] or f"{_stem(data)}.safetensors"
     writable("--out", out, data)
@@ -99,11 +105,17 @@ def train(data, **options):
     if options["as_json"]:
         scores_by_epoch = model.history_["validation_score"]
         found = {
-            "task": source.task, "n_train": len(train_part[1]), "n_test": len(test_part[1]),
-            "n_left_out": source.n_left_out, "metrics": scores, "seconds": round(seconds, 3),
-            "device": model.device_, "why": model.fit_report_["why"], "model": str(out),
+            "task": source.task,
+            "n_train": len(train_part[1]),
+            "n_test": len(test_part[1]),
+            "n_left_out": source.n_left_out,
+            "metrics": scores,
+            "seconds": round(seconds, 3),
+            "device": model.device_,
+            "why": model.fit_report_["why"],
+            "model": str(out),
             "validation_scores": [s if isfinite(s) else None for s in scores_by_epoch],
-        }  # fmt: skip
+        }
         click.echo(json.dumps(found))
     if any("interrupted" in note for note in notes):
         raise click.exceptions.Exit(130)
@@ -119,10 +131,11 @@ def _stem(data):
 def _fit(source, part, watched, options):
     """Return the estimator that the options describe, fitted, and what to tell the user of it."""
     (X, y), table = part, source.table is not None
-    model = estimator_of(source.task, X.kinds if table else None, options, y)
+    model = estimator_of(source.task, getattr(X, "kinds", None), options, y)
     model.set_params(
-        batch_size=min(model.batch_size, len(y)), verbose=0 if options["quiet"] else 2,
-    )  # fmt: skip
+        batch_size=min(model.batch_size, len(y)),
+        verbose=0 if options["quiet"] else 2,
+    )
     if options["validation"] in (0, "test") or model.solver == "lbfgs":
         model.set_params(early_stopping=False)
     if options["validation"] in (0, "test"):
@@ -137,7 +150,9 @@ def _fit(source, part, watched, options):
             model.set_params(feature_scale="global" if source.image else "standard")
         else:
             check_range(X, model.dtype)
-    held = {} if watched is None else {"X_val": watched[0], "y_val": watched[1]}
+    held = {}
+    if watched is not None:
+        held = {"X_val": watched[0], "y_val": watched[1]}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         model.fit(X, y, **held)
@@ -158,7 +173,8 @@ def _draw(model, test_part, out):
     X, y = test_part
     stem = str(out).removesuffix(".safetensors")
     plot_history(model.history_, path=f"{stem}-history.png")
-    kind = "confusion" if hasattr(model, "classes_") else "predictions"
-    draw = plot_confusion if kind == "confusion" else plot_predictions
+    kind, draw = "predictions", plot_predictions
+    if hasattr(model, "classes_"):
+        kind, draw = "confusion", plot_confusion
     draw(y, predictions(model, X), path=f"{stem}-{kind}.png")
     click.echo(f"Pictures: {stem}-history.png, {stem}-{kind}.png")

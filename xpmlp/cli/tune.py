@@ -47,25 +47,45 @@ OWN = ("tried", "candidates", "resource", "folds", "jobs", "rows", "out")  # not
 tuning = section("Tuning")
 
 
-# fmt: off
 @click.command(cls=Command)
 @click.argument("data")
-@tuning("--try", "tried", multiple=True, metavar="NAME=V1,V2",
-        help="Values of an option, or a range LOW..HIGH; repeatable. "
-        f"[{' '.join(f'{k}={v}' for k, v in SPACE.items())}]")
-@tuning("--candidates", type=click.IntRange(2), default=27, show_default=True,
-        help="Combinations to draw.")
-@tuning("--resource", type=click.Choice(["epochs", "rows"]), default="epochs", show_default=True,
-        help="What the first rounds have less of.")
-@tuning("--folds", type=click.IntRange(2), default=3, show_default=True,
-        help="Of the cross-validation.")
+@tuning(
+    "--try",
+    "tried",
+    multiple=True,
+    metavar="NAME=V1,V2",
+    help="Values of an option, or a range LOW..HIGH; repeatable. "
+    f"[{' '.join(f'{k}={v}' for k, v in SPACE.items())}]",
+)
+@tuning(
+    "--candidates",
+    type=click.IntRange(2),
+    default=27,
+    show_default=True,
+    help="Combinations to draw.",
+)
+@tuning(
+    "--resource",
+    type=click.Choice(["epochs", "rows"]),
+    default="epochs",
+    show_default=True,
+    help="What the first rounds have less of.",
+)
+@tuning(
+    "--folds", type=click.IntRange(2), default=3, show_default=True, help="Of the cross-validation."
+)
 @tuning("--jobs", type=COUNT, default=1, show_default=True, help="Fits at a time.")
 @type_options
 @reading_options
 @section("Data")("--rows", type=COUNT, help="Search on the first so many rows only.")
 @model_options
-@section("Output")("--out", default="best.toml", show_default=True,
-                   type=click.Path(dir_okay=False), help="File of the best options.")
+@section("Output")(
+    "--out",
+    default="best.toml",
+    show_default=True,
+    type=click.Path(dir_okay=False),
+    help="File of the best options.",
+)
 @config_option
 @click.pass_context
 def tune(ctx, data, **options):
@@ -75,21 +95,20 @@ def tune(ctx, data, **options):
     and so on. Their score is the accuracy (regressions: R2) of held-out rows, or --scoring. Options
     that are not tried are those of `xpmlp train`.
     """
-    # fmt: on
     space = _space(options)
     out = writable("--out", options["out"], data)
     with ExitStack() as stack:
         source = opened_source(data, options, stack)
-        model = estimator_of(
-            source.task, getattr(source.X, "kinds", None), options, source.y
-        )
+        model = estimator_of(source.task, getattr(source.X, "kinds", None), options, source.y)
         check_memory(source.name, source.X, model)
         # Those that `train` will test on must not choose its options.
         whole = options | {"validation": 0.0}
         rows, tested, _ = split_rows(source, data, whole, source.X_test is None)
         X, y = _in_memory(source, rows)
     tell_quarantine(data, options, source.table)
-    kept = "" if tested is None else f"; {len(tested):,} that train tests on are left out"
+    kept = ""
+    if tested is not None:
+        kept = f"; {len(tested):,} that train tests on are left out"
     click.echo(f"{source.name}: {len(y):,} rows, {X.shape[1]} features, {source.task}{kept}.")
     click.echo(f"Settings: {settings_of(model, space)}.")
     trials, whole, notes = _searched(source.name, model, space, X, y, options)

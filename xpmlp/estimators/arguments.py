@@ -35,7 +35,9 @@ def rule_of(estimator) -> Rule | None:
 
 def rows_a_step(estimator) -> int:
     """Return how many rows a step of an update rule takes, if there are so many."""
-    return 200 if estimator.batch_size == "auto" else int(estimator.batch_size)
+    if estimator.batch_size == "auto":
+        return 200
+    return int(estimator.batch_size)
 
 
 def train_options(estimator, n: int, rule: Rule | None, seed: int, *, one_epoch=False):

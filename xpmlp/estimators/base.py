@@ -130,7 +130,8 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         if one_epoch and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         weighed = getattr(self, "class_weight", None)
-        if one_epoch and "balanced" in (weighed if isinstance(weighed, list) else [weighed]):
+        balanced = weighed == "balanced" or (isinstance(weighed, list) and "balanced" in weighed)
+        if one_epoch and balanced:
             raise ValueError(
                 "partial_fit sees a part of the rows, which class_weight='balanced' cannot be "
                 "computed from: pass the weights as a dict."
@@ -140,11 +141,13 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         problem = problem_of(self, X, y, sample_weight, known=known, **how)
         problem = split(self, problem, validation)
         model, options = problem.model, problem.options
-        if not resume:
+        state = None
+        if resume:
+            state = self._resumed(one_epoch, problem.rows.targets)
+        else:
             self._why, self.seed_ = problem.why or stays, options.seed
         if self.verbose and model.inputs.requested != "cpu" and not (one_epoch and resume):
             print(f"Training on {model.location.device}: {self._reason(X, model.inputs)}")
-        state = self._resumed(one_epoch, problem.rows.targets) if resume else None
         check_trainable(self, problem)
         with observed(
             self, (X, y, sample_weight), state, model, options.max_iter, tasks=not one_epoch
@@ -165,13 +168,19 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         return self._why or why_there(X, inputs.requested)
 
     def _resumed(self, one_epoch, x):
-        """Return a copy of the state of the call before; warm_start makes the rule's state anew."""
-        old = self.state_
-        history = {name: list(values) for name, values in old.history.items()}
-        rule = old.rule if one_epoch else None  # without a rule its state is made anew
-        own = {} if one_epoch else {"stale": 0, "best_loss": np.inf, "best_score": -np.inf}
-        carry = copy_arrays_to(old.carry, x) if one_epoch else Carry({}, {}, {})
-        return replace(old, carry=carry, rule=rule, history=history, **own)
+        """Return a copy of the state of the call before; warm_start makes a new rule's state."""
+        history = {name: list(values) for name, values in self.state_.history.items()}
+        if one_epoch:
+            return replace(self.state_, carry=copy_arrays_to(self.state_.carry, x), history=history)
+        return replace(
+            self.state_,
+            carry=Carry({}, {}, {}),
+            rule=None,  # without a rule its state is a new one
+            history=history,
+            stale=0,
+            best_loss=np.inf,
+            best_score=-np.inf,
+        )
 
     def _warn(self, state, reason, one_epoch, options):
         """Say, and warn of, what the user should know."""
@@ -198,7 +207,9 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
                 "its rate stays where it ended: pass a larger max_iter."
             )
         elif reason == "max_iter" and not one_epoch:
-            name = "lbfgs failed to converge" if self.solver == "lbfgs" else "Stochastic Optimizer"
+            name = "Stochastic Optimizer"
+            if self.solver == "lbfgs":
+                name = "lbfgs failed to converge"
             warnings.warn(
                 f"{name}: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
                 "converged yet.",
@@ -340,8 +351,9 @@ def _guarded(estimator, X, y, sample_weight, validation, *, resume, one_epoch=Fa
         at, why = estimator.model_.coefs[0], estimator._reason(X, estimator.model_.inputs)
         options = engine_options(estimator)
         estimator.fit_report_ = fit_report(at, options, why, counts, start, estimator.seed_)
-        for text in counts.notes if estimator.verbose else ():
-            print(f"Note: {text}")
+        if estimator.verbose:
+            for text in counts.notes:
+                print(f"Note: {text}")
     except BaseException:
         estimator.__dict__.clear()
         estimator.__dict__.update(before)

@@ -47,21 +47,28 @@ def _blocks(estimator, inputs) -> list[list[Layer]]:
     sizes = _hidden(estimator)
     activations, (rate, *rates) = _activations(estimator), _dropouts(estimator)
     width, embedding = inputs.width, inputs.encoder and inputs.encoder.layer()
-    blocks: list[list[Layer]] = [[embedding] if embedding else []]
+    blocks: list[list[Layer]] = [_dropout(rate)]
     if embedding:
+        blocks[0].insert(0, embedding)
         width = embedding.shapes(width)[1]
-    blocks[0] += [Dropout(rate)] if rate else []
     for entry, activation, rate in zip(sizes, activations, rates):
         if isinstance(entry, Layer):
             blocks.append([entry])
             width = shapes_of(entry, width)[1]
             continue
-        layers = _hidden_layer(estimator, int(entry), activation)
-        layers += [Dropout(rate)] if rate else []
-        skips = estimator.residual and width == entry
-        blocks.append([Residual(tuple(layers))] if skips else layers)
+        layers = _hidden_layer(estimator, int(entry), activation) + _dropout(rate)
+        if estimator.residual and width == entry:
+            layers = [Residual(tuple(layers))]
+        blocks.append(layers)
         width = entry
     return blocks
+
+
+def _dropout(rate) -> list[Layer]:
+    """Return the layer that drops a share of its inputs, none where nothing is dropped."""
+    if not rate:
+        return []
+    return [Dropout(rate)]
 
 
 def _hidden_layer(estimator, size, activation) -> list[Layer]:
@@ -77,7 +84,9 @@ def _hidden_layer(estimator, size, activation) -> list[Layer]:
 def _hidden(estimator):
     """Return hidden_layer_sizes as a list of whole numbers and layers."""
     given = estimator.hidden_layer_sizes
-    given = [given] if isinstance(given, Layer) or not hasattr(given, "__iter__") else [*given]
+    if isinstance(given, Layer) or not hasattr(given, "__iter__"):
+        given = (given,)
+    given = [*given]
     for size in given:
         whole = isinstance(size, Integral) and int(size) > 0
         if not (whole or isinstance(size, Layer)):
@@ -124,9 +133,10 @@ def _dropouts(estimator):
 def _initializer(init, activation):
     """Return the initializer of a layer with an activation."""
     auto = (isinstance(init, str) and init == "auto") or is_pair(init)
-    rule = get_activation(activation).init if auto else init
-    get_initializer(rule)
-    return rule
+    if auto:
+        init = get_activation(activation).init
+    get_initializer(init)
+    return init
 
 
 def is_pair(init):

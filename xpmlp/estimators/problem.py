@@ -90,7 +90,9 @@ def problem_of(
 
 def last_activation(loss, link) -> str:
     """Return the activation of the last layer: the link, unless that is in the loss."""
-    return link if loss.link == "identity" else "identity"
+    if loss.link == "identity":
+        return link
+    return "identity"
 
 
 def _check_same(estimator, known, network, targets):

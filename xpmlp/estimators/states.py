@@ -13,12 +13,15 @@ def set_fitted(estimator, model, state):
     estimator.loss_curve_ = state.history["loss"]
     estimator.n_iter_, estimator.t_ = state.n_iter, state.n_seen
     estimator.n_iter_total_ = state.epoch
-    lbfgs = estimator.solver == "lbfgs"
-    estimator.loss_ = state.best_loss if lbfgs else estimator.loss_curve_[-1]
-    early = estimator.early_stopping and not lbfgs
-    estimator.best_loss_ = None if early else state.best_loss
-    estimator.validation_scores_ = state.history["validation_score"] if early else None
-    estimator.best_validation_score_ = state.best_score if early else None
+    estimator.loss_ = estimator.best_loss_ = state.best_loss
+    estimator.validation_scores_ = estimator.best_validation_score_ = None
+    if estimator.solver == "lbfgs":
+        return
+    estimator.loss_ = estimator.loss_curve_[-1]
+    if estimator.early_stopping:
+        estimator.best_loss_ = None
+        estimator.validation_scores_ = state.history["validation_score"]
+        estimator.best_validation_score_ = state.best_score
 
 
 def copy_arrays_to(value, like):

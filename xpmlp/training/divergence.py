@@ -18,16 +18,17 @@ NON_FINITE = (
 
 def divergence(where, x_range, y_range, rate=None):
     """Return the error: where it happened, what the data are like, and what to try in turn."""
-    fixes = [
-        "standardise X" + (" (StandardScaler)" if _large(x_range) else ""),
-        f"lower learning_rate_init (the rate was {rate:.3g})" if rate else "raise alpha",
-        "set max_grad_norm=1.0" if rate else "take solver='adam'",
-    ]
+    fixes = ["standardise X", "raise alpha", "take solver='adam'"]  # of L-BFGS, without a rate
+    if rate:
+        rule = f"lower learning_rate_init (the rate was {rate:.3g})"
+        fixes = ["standardise X", rule, "set max_grad_norm=1.0"]
+    if _large(x_range):
+        fixes[0] += " (StandardScaler)"
     if _large(y_range):
         fixes.insert(0, "standardise y (target_scale='auto')")
         fixes = fixes[:3]
     return DivergenceError(
-        f"{NON_FINITE} {where} X lies in {_text(x_range)}, y in {_text(y_range)}. "
+        f"{NON_FINITE} {where}. X lies in {_text(x_range)}, y in {_text(y_range)}. "
         f"Try: {'; '.join(fixes)}."
     )
 
@@ -46,7 +47,8 @@ def diverged(step, engine, data, run, plan, lr, carry, epoch):
             batch, when = batch_of(data, plan.part(0, 1), step.dtype, xp=engine.xp), "before"
             gradient = _first_place(step, carry, batch, engine)[1]
     where = f"In epoch {epoch}, step {first + 1}, {place} went non-finite first"
-    where += f"; the largest gradient {when} was {gradient:.3g}." if gradient else "."
+    if gradient:
+        where += f"; the largest gradient {when} was {gradient:.3g}"
     return divergence(where, *ranges(step, data), rate=float(lr[first]))
 
 
@@ -98,7 +100,9 @@ def _first_place(step, carry, batch, engine):
     found, largest = None, 0.0
     if not _finite(value) or not _finite(d):
         found = f"the loss, of outputs in {_text(value_range(x))},"
-    for i in reversed(range(len(layers) if _finite(d) else 0)):
+    if not _finite(d):
+        return found, largest
+    for i in reversed(range(len(layers))):
         d, updates = layers[i].backward(own.get(i, {}), d, caches[i], ctx.part(i, need_dx=True))
         for path, group, g in walk(layers[i], updates):
             if not group.trained:

@@ -109,7 +109,7 @@ def run_lbfgs(
             ended = "interrupted"
     if not (np.isfinite(found.x).all() and np.isfinite(found.fun)):
         state.n_iter = 0
-        where = f"It happened in iteration {found.nit} of L-BFGS."
+        where = f"It happened in iteration {found.nit} of L-BFGS"
         return divergence(where, *ranges(step, data))
     state.carry = state.carry._replace(params=unpack(found.x))
     state.n_iter, state.best_loss = found.nit, reported[float(found.fun)]

@@ -26,21 +26,31 @@ def network_outputs(network, layout, store, x, engine: Engine) -> Array:
     xp, n = engine.xp, x.shape[0]
     if isinstance(x, SparseRows):
         made = [network_outputs(network, layout, store, x.dense(cut), engine) for cut in x.cuts(n)]
-        return made[0] if len(made) == 1 else xp.concat(made, axis=0)
+        return _joined(made, xp)
     own = engine.outputs(network, layout, dtype_name(x))
-    outputs = own(store, n) if own and x.ndim == 2 else None
-    if outputs:
-        return outputs(x)
-    forward = engine.compile(_forward(network, layout, xp, engine.kernels))
+    if own and x.ndim == 2:
+        outputs = own(store, n)
+        if outputs:
+            return outputs(x)
+    forward, chunks = engine.compile(_forward(network, layout, xp, engine.kernels)), [x]
+    if n > CHUNK:
+        chunks = [x[start : min(start + CHUNK, n), ...] for start in range(0, n, CHUNK)]
     parts = []
-    for start in range(0, n, CHUNK):
-        part = x if n <= CHUNK else x[start : min(start + CHUNK, n), ...]
-        rows = part.shape[0]
+    for chunk in chunks:
+        rows = wanted = chunk.shape[0]
         if engine.fixed_shapes:
             # Powers of two: a few compilations serve every number of rows.
             wanted = min(CHUNK, 1 << max(rows - 1, 15).bit_length())
+        if wanted > rows:
             padding = xp.zeros((wanted - rows, *x.shape[1:]), dtype=x.dtype)
-            part = xp.concat([part, padding], axis=0) if wanted > rows else part
-        out = forward(store, part)
-        parts.append(out[:rows, ...] if out.shape[0] > rows else out)
-    return parts[0] if len(parts) == 1 else xp.concat(parts, axis=0)
+            parts.append(forward(store, xp.concat([chunk, padding], axis=0))[:rows, ...])
+        else:
+            parts.append(forward(store, chunk))
+    return _joined(parts, xp)
+
+
+def _joined(parts, xp):
+    """Return rows that came in parts as one array, a lone part as it is."""
+    if len(parts) == 1:
+        return parts[0]
+    return xp.concat(parts, axis=0)

@@ -9,13 +9,24 @@ from ..randomness import step_keys, stream
 
 def epoch_order(n: int, *, seed: int, epoch: int, shuffle: bool) -> np.ndarray:
     """Return the rows in the order of an epoch, counted since the weights were initialised."""
-    return stream(seed, "order", epoch).permutation(n) if shuffle else np.arange(n)
+    if not shuffle:
+        return np.arange(n)
+    return stream(seed, "order", epoch).permutation(n)
 
 
 def make_plan(
-    rule, order, *, batch_size, lr, seed, first_step=0, rule_step=0, alpha=0.0, weight_decay=0.0,
+    rule,
+    order,
+    *,
+    batch_size,
+    lr,
+    seed,
+    first_step=0,
+    rule_step=0,
+    alpha=0.0,
+    weight_decay=0.0,
     sample_weight=None,
-) -> Plan:  # fmt: skip
+) -> Plan:
     """Return the plan of one pass over `order` as host arrays.
 
     Every batch has `batch_size` rows: the last is filled up with the order's first row at weight 0.

@@ -105,7 +105,8 @@ def batches_of(data, plan, dtype, *, xp) -> Callable[[], Iterable[Batch]]:
         for cut in x.cuts(x.shape[0]):
             n = cut.stop - cut.start
             hyper = plan._replace(weights=plan.weights[:, cut], n_rows=np.full(1, float(n)))
-            hyper = hyper if cut.start == 0 else hyper._replace(decay=np.zeros(1))
+            if cut.start:
+                hyper = hyper._replace(decay=np.zeros(1))
             yield Batch(x.dense(cut), y[cut, ...], to_device(hyper, y, dtype).at(0))
 
     return chunks
