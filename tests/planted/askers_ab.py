@@ -224,12 +224,8 @@ def flower(rows, scale, m=400):
     t = np.tile(np.linspace(0, 3.12, m // 2), 2) + 3.12 * y + rng.normal(0, 0.2, m)
     r = 4 * np.sin(4 * t) + rng.normal(0, 0.2, m)
     X = np.stack([r * np.sin(t), r * np.cos(t)])
-    params = {
-        "W1": rng.normal(0, scale, (4, 2)),
-        "b1": np.zeros((4, 1)),
-        "W2": rng.normal(0, scale, (1, 4)),
-        "b2": np.zeros((1, 1)),
-    }
+    params = {"W1": rng.normal(0, scale, (4, 2)), "b1": np.zeros((4, 1))}
+    params |= {"W2": rng.normal(0, scale, (1, 4)), "b2": np.zeros((1, 1))}
     if rows:
         return {name: value.T.copy() for name, value in params.items()}, X.T.copy(), y[:, None]
     return params, X, y[None]

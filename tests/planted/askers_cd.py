@@ -60,12 +60,8 @@ def digits(rows, hidden, n):
     """Pictures of 6 x 6 pixels in [0, 1] with their one-hot labels, 0..9 in turn."""
     rng = np.random.default_rng(hidden)
     X, y = rng.random((n, 36)) * (rng.random((n, 36)) < 0.3), np.eye(10)[np.arange(n) % 10]
-    params = {
-        "w_hidden": rng.uniform(-1, 1, (hidden, 36)),
-        "b_hidden": rng.uniform(-1, 1, hidden),
-        "w_out": rng.uniform(-1, 1, (10, hidden)),
-        "b_out": rng.uniform(-1, 1, 10),
-    }
+    params = {"w_hidden": rng.uniform(-1, 1, (hidden, 36)), "b_hidden": rng.uniform(-1, 1, hidden)}
+    params |= {"w_out": rng.uniform(-1, 1, (10, hidden)), "b_out": rng.uniform(-1, 1, 10)}
     if rows:
         return params, X, y
     return {k: v if k[0] == "w" else v[:, None] for k, v in params.items()}, X.T.copy(), y.T.copy()

@@ -1,6 +1,6 @@
 """Derivatives of a function by evaluating it: central differences, kinks seen, or a complex step.
 
-g is a function of one real number t, the value along a line through the point looked at.
+g is a function of one real number t, the value along a line through the arrays.
 """
 
 import math
@@ -35,7 +35,7 @@ def slope_at_zero(g: Callable[[float], float], noise: float, eps: float, wanted=
     while noise / h < 1e-2 * max(abs(zero), noise / eps) and h > 1e-9:
         wide, bend_wide, top = _central(g, zero, h)
         near, bend, _ = _central(g, zero, h / 4)
-        rounding = 48 * max(noise, eps * top) / h
+        rounding = 48 * max(noise, eps * top) / h  # 8 times 18 values over 12 (h / 4)
         gap = abs(wide - near)
         # A second difference over h halves (and more) with h, unless the slope jumps at 0.
         jumps = bend > 0.5 * bend_wide and bend > rounding + 1e-6 * abs(near)

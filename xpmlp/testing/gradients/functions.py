@@ -24,7 +24,8 @@ MEND = "Nothing else was checked: mend this first"
 def check_functions(forward, backward, params, X, y=None, *, dtype) -> GradientReport:
     """Check a user's own functions; see `check_gradients`."""
     code = Code(forward, backward, params, (X,) if y is None else (X, y), dtype)
-    report = GradientReport(f"{_name(forward)} and {_name(backward)}")
+    subject = (getattr(f, "__name__", type(f).__name__) for f in (forward, backward))
+    report = GradientReport(" and ".join(subject))
     cost, again = code.cost(code.arrays), code.cost(code.arrays)
     if not math.isfinite(abs(cost)):
         raise ValueError(f"forward returned the cost {cost}, expected a finite number.")
@@ -57,10 +58,6 @@ def check_functions(forward, backward, params, X, y=None, *, dtype) -> GradientR
     wrong = _wrong_arrays(code, report, gradients, cost, eps)
     _diagnose(code, report, found, wrong)
     return report
-
-
-def _name(f):
-    return getattr(f, "__name__", type(f).__name__)
 
 
 def _settled(code, report, gradients, eps):
@@ -96,7 +93,7 @@ def _grow(a, b, c):
     return np.allclose(b - a, c - b, rtol=1e-6, atol=1e-6 * float(np.abs(b - a).max()))
 
 
-def _points(code, report, gradients):
+def _points_near(code, report, gradients):
     """Return [(arrays, gradients, where)]: the user's parameters, and others near them."""
     rng = np.random.default_rng(1)
     near = [a + 0.3 * (np.std(a) + 0.3) * rng.normal(size=a.shape) for a in code.arrays]
@@ -117,7 +114,7 @@ def _wrong_arrays(code, report, gradients, cost, eps):
     Returns {name: (Derivatives, array, gradient)}.
     """
     wrong: dict[str, tuple] = {}
-    points = _points(code, report, gradients)
+    points = _points_near(code, report, gradients)
     analytic = all(isinstance(p.like, np.ndarray | float) for p in code.parameters)
     sizes = [np.size(a) for a in (code.X, *code.arrays)]
     longest, limit = max(sizes), next(limit for work, limit in LIMITS if sum(sizes) < work)

@@ -73,9 +73,9 @@ class Search:
         """Return the user's gradient of the weights or biases of layer k, or None."""
         return self.gradients[kind][k - 1]
 
-    def ratios(self, r, name, k):
-        """Say a ratio to the right value as mistakes of layer k."""
-        return [(kind, k, f"{name} {words}") for kind, words in self.notation.ratio(r)]
+    def describe_ratio(self, r, name, k):
+        """Describe a ratio to the right value as mistakes of layer k."""
+        return [(kind, k, f"{name} {words}") for kind, words in self.notation.describe_ratio(r)]
 
     def fit(self, user, *basis):
         """Return the coefficients by which the basis gives the user's array, or None."""
@@ -140,7 +140,7 @@ def _mistakes(search):
 
 
 def _other_forward(network, gradients):
-    """Explain a backward that computes activations anew, one sigmoid with its sign wrong."""
+    """Explain a backward that computes activations again, one sigmoid with its sign wrong."""
     for k, f in enumerate(network.activations, 1):
         if f.name == "logistic":
             chain = (*network.activations[: k - 1], MINUS, *network.activations[k:])
@@ -167,7 +167,7 @@ def _search(search):
                         best = min(best, *(g.cost for g in judged))
                         if judged[0].cost == guess.cost:  # ours: no change explains it better
                             break
-            if best <= beam[0].cost + 2.1:
+            if best <= beam[0].cost + 2.1:  # one or two changes (and some 0.01) explain it
                 break
         grown.sort(key=lambda g: g.cost)
         beam = [g for g in _distinct(grown) if g.cost <= best + MARGIN]
@@ -219,19 +219,20 @@ def _judged(search, guess, candidate, k):
     dZ = np.broadcast_to(candidate.array, search.network.z[k - 1].shape)
     readings = itertools.product(*(_readings(search, guess, dZ, kind, k) for kind in "Wb"))
     for of_w, of_b in readings:
+        # r is what dZ itself is off by, and hands on down; the rest is of dW or db alone.
         for r in dict.fromkeys((1.0, of_w.ratio or 1.0, of_b.ratio or 1.0)):
-            ratios, unknown = search.ratios(r, f"dZ{k}", k), list(guess.unknown)
+            ratios, unknown = search.describe_ratio(r, f"dZ{k}", k), list(guess.unknown)
             mistakes, n_ratios = [*candidate.mistakes, *ratios], len(ratios)
             for kind, reading in (("W", of_w), ("b", of_b)):
                 if reading.ratio is not None:
                     name = search.notation.parameter(kind, k)
-                    ratios = search.ratios(reading.ratio / r, f"d{name}", k)
+                    ratios = search.describe_ratio(reading.ratio / r, f"d{name}", k)
                     mistakes += [*ratios, *reading.mistakes]
                     n_ratios += len(ratios)
                 elif search.gradient(kind, k) is not None:
                     unknown.append((k, kind))
             cost = guess.cost + candidate.cost + of_w.cost + of_b.cost + n_ratios
-            cost += 0.01 * (r != 1.0)
+            cost += 0.01 * (r != 1.0)  # of equal guesses the one without a change of dZ
             mistakes = [*guess.mistakes, *mistakes]
             dZs = guess.dZ | {k: r * dZ}
             yield Guess(cost, tuple(mistakes), dZs, guess.scale * r, tuple(unknown))

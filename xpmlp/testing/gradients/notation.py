@@ -26,8 +26,8 @@ class Notation:
         """Name what layer k gets."""
         return "X" if k == 1 else f"A{k - 1}"
 
-    def ratio(self, r):
-        """Say a ratio to the right value as mistakes (kind, words)."""
+    def describe_ratio(self, r):
+        """Describe a ratio to the right value as mistakes (kind, words)."""
         for n in (self.s.n, self.n):
             found = name_ratio(r, n, said=self.n)
             if not any(kind == "factor" and "times" in words for kind, words in found):

@@ -53,7 +53,7 @@ def describe_product(search, best, k, kind, said):
         for product in _products(factors, search.network.points.structure.columns):
             ratios = (search.ratio(u, own) for u, own in _sides(user, product.array, kind))
             if r := next(filter(None, ratios), None):
-                scales = [search.ratios(x, name, k) for x in (r * best.scale, r)]
+                scales = [search.describe_ratio(x, name, k) for x in (r * best.scale, r)]
                 mistakes = _mistakes(name, k, product, factors, kind)
                 mistakes += [*more, *min(scales, key=len)]  # the simpler to say
                 kinds = {m[:2] for m in mistakes}
