@@ -223,6 +223,29 @@ def test_intermediate_values_tell_activations_that_the_cost_alone_would_not():
     assert not blind.ok and "not recognised" in str(blind)
 
 
+def test_a_cost_with_a_small_number_in_its_logarithms_is_recognised():
+    def forward(p, X, y):
+        a = 1 / (1 + np.exp(-X @ p["W"]))
+        return -np.mean(y * np.log(a + 1e-9) + (1 - y) * np.log(1 - a + 1e-9))
+
+    def backward(p, X, y):
+        return {"W": X.T @ (y - 1 / (1 + np.exp(-X @ p["W"]))) / y.size}
+
+    report = check_gradients(forward, backward, P, X, (Y > 0) * 1.0)
+    assert kinds(report) == ["sign"] and "(logistic), binary log loss" in str(report)
+
+
+def test_swapped_gradients_are_named_where_the_network_is_not_recognised():
+    def forward(p, X):
+        return np.sum((X @ p["A"]) ** 4) + np.sum((X @ p["B"] + 1) ** 4)
+
+    def backward(p, X):
+        return {"A": 4 * X.T @ (X @ p["B"] + 1) ** 3, "B": 4 * X.T @ (X @ p["A"]) ** 3}
+
+    report = check_gradients(forward, backward, {"A": P["W"], "B": -P["W"]}, X)
+    assert kinds(report) == ["swapped", "swapped"]
+
+
 def test_targets_may_stay_out_of_the_arguments():
     report = check_gradients(
         lambda p, X: linear(p, X, Y), lambda p, X: {"W": -slope(p, X, Y)["W"]}, P, X
