@@ -129,13 +129,7 @@ def test_a_row_is_enough_for_estimators_train_and_command_line(tmp_path):
             assert text.count(before) == 1, (name, before)
             text = text.replace(before, before + added)
         (package / name).write_text(text)
-    made = subprocess.run(
-        [sys.executable, "-c", CODE],
-        cwd=tmp_path,
-        env={"PATH": "", "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    options = {"env": {"PATH": "", "PYTHONPATH": str(tmp_path)}, "capture_output": True}
+    options |= {"text": True, "timeout": 120, "check": False}
+    made = subprocess.run([sys.executable, "-c", CODE], cwd=tmp_path, **options)
     assert made.returncode == 0, made.stderr

@@ -166,13 +166,9 @@ def test_a_loss_of_ones_own_is_right_and_moves_the_fit_to_its_quantile(recipe):
 def test_a_search_over_a_pipeline_stays_on_tensors():
     pytest.importorskip("torch")
     # SciPy reads the switch when it is imported: a process of its own.
-    done = subprocess.run(
-        [sys.executable, FOLDER / "recipes/search_on_tensors.py"],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"SCIPY_ARRAY_API": "1"},
-        timeout=300,
-    )
+    options = {"capture_output": True, "text": True, "env": os.environ | {"SCIPY_ARRAY_API": "1"}}
+    options |= {"timeout": 300}
+    done = subprocess.run([sys.executable, FOLDER / "recipes/search_on_tensors.py"], **options)
     assert not done.stderr
     assert "<class 'torch.Tensor'> cpu" in done.stdout
     assert numbers(r"\n(\S+) right", done.stdout) > 0.9

@@ -132,11 +132,7 @@ def test_the_table_for_who_comes_from_keras_names_what_there_is_there():
     names = re.findall(r"\b(?!True)([A-Z]\w+)", code)
     given = re.findall(r"\b(\w+)=", code)
     assert len(names) > 20 and len(given) > 10
-    done = subprocess.run(
-        [sys.executable, "-c", KERAS, json.dumps([names, given])],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"KERAS_BACKEND": "numpy"},
-        timeout=300,
-    )
+    options = {"capture_output": True, "text": True, "env": os.environ | {"KERAS_BACKEND": "numpy"}}
+    options |= {"timeout": 300}
+    done = subprocess.run([sys.executable, "-c", KERAS, json.dumps([names, given])], **options)
     assert json.loads(done.stdout.splitlines()[-1]) == [[], []], done.stderr

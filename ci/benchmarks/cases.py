@@ -132,20 +132,8 @@ def _predict(cell, words, rows):
 
 
 def _on_card(name, sizes, batch, loss, precision, floor, goal, rows=60_000, compiled=False):
-    return Case(
-        name,
-        sizes,
-        batch,
-        "relu",
-        loss,
-        "adam",
-        rows,
-        precision=precision,
-        floor=floor,
-        goal=goal,
-        quick=True,
-        compiled=compiled,
-    )
+    options = {"floor": floor, "goal": goal, "quick": True, "compiled": compiled}
+    return Case(name, sizes, batch, "relu", loss, "adam", rows, precision=precision, **options)
 
 
 GIANT = (1024, 4096, 4096, 1000), 4096, "log_loss"

@@ -117,16 +117,8 @@ def training(net, like, dtype, options=DEFAULTS, engine=None):
     host = _stacked(drawn) if K else drawn[0]
     params = map_params(lambda a: from_host(a.astype(dtype), like), host)
     layout = Layout.of(network, params, contiguous=engine.contiguous)
-    step = Step(
-        network,
-        LOSSES[net.loss],
-        rule,
-        layout,
-        net.batch,
-        dtype,
-        penalised=net.alpha > 0,
-        decoupled=net.weight_decay > 0,
-    )
+    kind = {"penalised": net.alpha > 0, "decoupled": net.weight_decay > 0}
+    step = Step(network, LOSSES[net.loss], rule, layout, net.batch, dtype, **kind)
 
     def start():
         store = {k: xp.asarray(a, copy=True) for k, a in layout.pack(params, xp=xp).items()}

@@ -163,17 +163,9 @@ def _diverges(tier):
     X, y = (import_module("cupy").asarray(a.astype(np.float32)) for a in net.data())
     try:
         with np.errstate(all="ignore"):  # of the stand-in
-            train(
-                Network(net.layers),
-                X,
-                y,
-                loss=net.loss,
-                solver="sgd",
-                learning_rate_init=1e30,
-                max_iter=3,
-                batch_size=16,
-                accelerate=tier,
-            )
+            options = {"learning_rate_init": 1e30, "max_iter": 3, "batch_size": 16}
+            options |= {"accelerate": tier}
+            train(Network(net.layers), X, y, loss=net.loss, solver="sgd", **options)
     except DivergenceError as error:
         return {"said": str(error)}
     raise AssertionError("it ended as if all were well")

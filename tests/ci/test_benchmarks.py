@@ -583,13 +583,9 @@ def test_the_benchmark_of_a_card_runs_on_the_standin(tmp_path):
     """All of it in processes that start with the stand-in; the peer says that there is no card."""
     (tmp_path / "sitecustomize.py").write_text(STANDINS)
     places = map(str, (tmp_path, ROOT, ROOT / "tests"))
-    result = subprocess.run(
-        [sys.executable, "-c", ON_THE_STANDIN],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(places)},
-    )
+    options = {"capture_output": True, "text": True}
+    options |= {"env": os.environ | {"PYTHONPATH": os.pathsep.join(places)}}
+    result = subprocess.run([sys.executable, "-c", ON_THE_STANDIN], cwd=tmp_path, **options)
     assert result.returncode == 0, result.stderr
     found = json.loads((tmp_path / "a.json").read_text())
     rows = {(r["kind"], r["name"]): r for r in found["results"]}

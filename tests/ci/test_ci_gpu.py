@@ -28,13 +28,8 @@ TIERS = ("generic", "eager", "graph")
 
 def run(*command, **variables):
     one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # the matrices are small
-    return subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | one_thread | variables,
-    )
+    options = {"capture_output": True, "text": True, "env": os.environ | one_thread | variables}
+    return subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, **options)
 
 
 @pytest.fixture(scope="module")

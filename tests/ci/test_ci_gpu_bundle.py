@@ -90,13 +90,8 @@ def test_the_line_installs_offline_into_an_empty_environment_and_runs(made, bare
     own = {"PYTHON": str(bare), "PIP_NO_INDEX": "1", "OPENBLAS_NUM_THREADS": "1"}
     inherited = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     for parts in ("environment,generic,suite", "environment"):  # then all is there already
-        result = subprocess.run(
-            ["bash", "-c", f"{line} --standin --parts {parts}"],
-            cwd=folder,
-            env=inherited | own,
-            capture_output=True,
-            text=True,
-        )
+        options = {"cwd": folder, "env": inherited | own, "capture_output": True, "text": True}
+        result = subprocess.run(["bash", "-c", f"{line} --standin --parts {parts}"], **options)
         assert result.returncode == 0, result.stderr
     parts = json.loads((folder / "result.json").read_text())["parts"]
     assert [*parts] == ["environment", "generic", "suite"]
@@ -124,14 +119,9 @@ def refused(*arguments, **variables):
 
 
 def test_without_a_network_one_sentence_says_so(tmp_path):
-    said = refused(
-        tmp_path / "new",
-        PIP_INDEX_URL="http://127.0.0.1:9/simple",
-        PIP_RETRIES="0",
-        PIP_NO_CACHE_DIR="1",
-        PIP_CONFIG_FILE=os.devnull,
-        XPMLP_COMMIT="v1",
-    )
+    options = {"PIP_RETRIES": "0", "PIP_NO_CACHE_DIR": "1", "PIP_CONFIG_FILE": os.devnull}
+    options |= {"XPMLP_COMMIT": "v1"}
+    said = refused(tmp_path / "new", PIP_INDEX_URL="http://127.0.0.1:9/simple", **options)
     assert said.startswith("There is no bundle: ")
     if (ROOT / ".git").exists():
         assert "pip could not fetch the wheels (it needs the network): " in said

@@ -15,13 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 def run(*command, **variables):
     one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # the matrices are small
-    return subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | one_thread | variables,
-    )
+    options = {"capture_output": True, "text": True, "env": os.environ | one_thread | variables}
+    return subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, **options)
 
 
 @pytest.mark.parametrize(

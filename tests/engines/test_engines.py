@@ -42,17 +42,9 @@ def setting(seed=0, n=N):
 
 
 def host_plan(rule, epoch, seed=0, lr=0.02, n=N):
-    return make_plan(
-        rule,
-        epoch_order(n, seed=seed, epoch=epoch, shuffle=True),
-        batch_size=ROWS,
-        lr=lr,
-        seed=seed,
-        first_step=5 * epoch,
-        rule_step=5 * epoch,
-        alpha=ALPHA,
-        weight_decay=DECAY,
-    )
+    options = {"batch_size": ROWS, "lr": lr, "seed": seed, "first_step": 5 * epoch}
+    options |= {"rule_step": 5 * epoch, "alpha": ALPHA, "weight_decay": DECAY}
+    return make_plan(rule, epoch_order(n, seed=seed, epoch=epoch, shuffle=True), **options)
 
 
 def problem(
@@ -216,16 +208,8 @@ def test_an_epoch_of_plain_descent_equals_the_loop_in_a_textbook(plain):
     x, y, _ = setting(n=20)
     params, _ = network.init(D, np.random.default_rng(5))
     plan = make_plan(rule, np.arange(20), batch_size=ROWS, lr=0.3, seed=0, alpha=ALPHA)
-    p = problem(
-        plain,
-        "float64",
-        network=network,
-        params=params,
-        data=(x, y),
-        rule=rule,
-        loss="squared_error",
-        plans=[plan],
-    )
+    options = {"loss": "squared_error", "plans": [plan]}
+    p = problem(plain, "float64", network=network, params=params, data=(x, y), rule=rule, **options)
     W1, b1, W2, b2 = (params[i][k].copy() for i in (0, 1) for k in "Wb")
     for start in range(0, 20, ROWS):
         xb, yb = x[start : start + ROWS], y[start : start + ROWS]

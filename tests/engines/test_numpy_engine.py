@@ -109,17 +109,8 @@ def problem(
     x, y = (a if a.dtype == dtype else a.astype(dtype) for a in given)
     layout = Layout.of(network, params, contiguous=contiguous)
     record = loss if isinstance(loss, Loss) else LOSSES[loss]
-    step = Step(
-        network,
-        record,
-        rule,
-        layout,
-        batch_size,
-        dtype,
-        penalised=alpha > 0,
-        decoupled=weight_decay > 0,
-        options=StepOptions(**bounds),
-    )
+    options = {"decoupled": weight_decay > 0, "options": StepOptions(**bounds)}
+    step = Step(network, record, rule, layout, batch_size, dtype, penalised=alpha > 0, **options)
     B = -(-n // batch_size)
     plans = [
         make_plan(
@@ -221,17 +212,8 @@ WIDE = Network([Dropout(0.2), Dense(70, "relu"), Dropout(0.5), Dense(300, "gelu"
 @each("dtype", TOLERANCE)
 @each("rule", RULES)
 def test_layers_wider_than_tiles_and_blocks_train_as_plainly(engine, generic, rule, dtype, request):
-    made = problem(
-        WIDE,
-        n=101,
-        D=200,
-        loss="log_loss",
-        rule=rule,
-        dtype=dtype,
-        batch_size=50,
-        alpha=0.5,
-        weight_decay=0.1,
-    )
+    options = {"batch_size": 50, "alpha": 0.5, "weight_decay": 0.1}
+    made = problem(WIDE, n=101, D=200, loss="log_loss", rule=rule, dtype=dtype, **options)
     assert made[1]()[0].params["weights"].size > numpy_module.BLOCK
     check(engine, generic, made, path=kind_of(request))
 
@@ -254,19 +236,9 @@ def coded(n):
 def test_an_embedding_in_front_trains_and_predicts_as_plainly(
     engine, generic, rule, dtype, shuffle, request
 ):
-    made = problem(
-        EMBEDDED,
-        n=101,
-        D=5,
-        data=coded(101),
-        loss="log_loss",
-        rule=rule,
-        dtype=dtype,
-        batch_size=50,
-        alpha=0.5,
-        weight_decay=0.1,
-        shuffle=shuffle,
-    )
+    options = {"dtype": dtype, "batch_size": 50, "alpha": 0.5, "weight_decay": 0.1}
+    options |= {"shuffle": shuffle}
+    made = problem(EMBEDDED, n=101, D=5, data=coded(101), loss="log_loss", rule=rule, **options)
     compiled = kind_of(request) == "compiled"
     check(engine, generic, made, path="compiled" if compiled else "generic")
     (step, start), x = made, coded(3000)[0].astype(dtype)
@@ -278,14 +250,8 @@ def test_an_embedding_in_front_trains_and_predicts_as_plainly(
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_batches_that_weigh_nothing_leave_all_but_the_rules_state_as_it_is(engine, generic, dtype):
-    made = problem(
-        Network([Dense(5, "tanh"), Dense(2)]),
-        dtype=dtype,
-        weights=np.arange(22) >= 10.0,
-        shuffle=False,
-        alpha=0.5,
-        rule=SGD(0.0),
-    )
+    options = {"weights": np.arange(22) >= 10.0, "shuffle": False, "alpha": 0.5, "rule": SGD(0.0)}
+    made = problem(Network([Dense(5, "tanh"), Dense(2)]), dtype=dtype, **options)
     check(engine, generic, made)
     run, (carry, data, plans) = engine.run(made[0]), made[1]()
     before = {name: a.copy() for name, a in carry.params.items()}

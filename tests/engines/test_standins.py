@@ -18,13 +18,8 @@ needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is 
 def run(*command, **variables):
     own = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     own["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
-    return subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | own | variables,
-    )
+    options = {"capture_output": True, "text": True, "env": os.environ | own | variables}
+    return subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, **options)
 
 
 @needs_compiler

@@ -48,13 +48,8 @@ def test_a_block_passes_its_input_on_only_where_the_widths_agree():
 
 
 def test_a_block_holds_normalization_before_the_activation_and_dropout_last():
-    layers = network(
-        hidden_layer_sizes=(6, 6),
-        normalization="batch",
-        dropout=0.2,
-        residual=True,
-        activation="tanh",
-    )
+    options = {"residual": True, "activation": "tanh"}
+    layers = network(hidden_layer_sizes=(6, 6), normalization="batch", dropout=0.2, **options)
     assert kinds(layers) == [
         "Dense",
         "BatchNorm",

@@ -27,13 +27,8 @@ def test_scikit_learns_checks_pass_and_skip_only_for_libraries_that_are_not_ther
     if importlib.util.find_spec("cupy") is not None:
         pytest.skip("with CuPy installed and no card these checks fail inside scikit-learn")
     # The switch is read when SciPy is imported: a process of its own.
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, name],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env=os.environ | {"SCIPY_ARRAY_API": "1"},
-    )
+    options = {"text": True, "timeout": 600, "env": os.environ | {"SCIPY_ARRAY_API": "1"}}
+    done = subprocess.run([sys.executable, "-c", SCRIPT, name], capture_output=True, **options)
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout.splitlines()[-1])
     assert len(rows) > 55

@@ -80,15 +80,8 @@ def test_scikit_learns_tests_are_all_there_and_each_difference_is_one_of_them():
 def test_scikit_learns_worked_example_of_a_step_holds_from_given_weights():
     coefs = [np.array([[0.1, 0.2], [0.3, 0.1], [0.5, 0]]), np.array([[0.1], [0.2]])]
     offsets = [np.array([0.1, 0.1]), np.array([1.0])]
-    clf = xpmlp.MLPClassifier(
-        2,
-        "logistic",
-        solver="sgd",
-        learning_rate_init=0.1,
-        alpha=0.1,
-        momentum=0,
-        init=(coefs, offsets),
-    )
+    options = {"alpha": 0.1, "momentum": 0, "init": (coefs, offsets)}
+    clf = xpmlp.MLPClassifier(2, "logistic", solver="sgd", learning_rate_init=0.1, **options)
     clf.partial_fit([[0.6, 0.8, 0.7]], [0], classes=[0, 1])
     # The numbers of its test_fit.
     first = [[0.098, 0.195756], [0.2956664, 0.096008], [0.4939998, -0.002244]]

@@ -305,13 +305,8 @@ print(json.dumps(rows))
 def test_with_dispatch_on_torch_arrays_stay_torch_through_pipelines_and_searches():
     pytest.importorskip("torch")
     # The switch is read when SciPy is imported: a process of its own.
-    done = subprocess.run(
-        [sys.executable, "-c", DISPATCH],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | {"SCIPY_ARRAY_API": "1"},
-    )
+    options = {"text": True, "timeout": 300, "env": os.environ | {"SCIPY_ARRAY_API": "1"}}
+    done = subprocess.run([sys.executable, "-c", DISPATCH], capture_output=True, **options)
     assert done.returncode == 0, done.stderr
     for plain, torch in json.loads(done.stdout.splitlines()[-1]):
         assert plain[0] == torch[0]  # the best parameters

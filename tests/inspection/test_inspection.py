@@ -127,14 +127,8 @@ def test_every_printed_equation_is_true(activation, loss, orientation):
     network = nn.Network([nn.Dense(4, activation), nn.Dense(5, activation), nn.Dense(3)])
     x, y = data(), np.eye(3)[np.arange(40) % 3]
     y = y + 0.5 if loss == "gamma" else y
-    explanation = xpmlp.explain(
-        network,
-        x,
-        y,
-        params=drawn(network, 2),
-        loss=nn.losses.LOSSES[loss],
-        orientation=orientation,
-    )
+    options = {"loss": nn.losses.LOSSES[loss], "orientation": orientation}
+    explanation = xpmlp.explain(network, x, y, params=drawn(network, 2), **options)
     reader = Reader(activation, x, y, explanation.parameters, orientation == "columns")
     lines = list(lines_of(explanation))
     assert "dX" not in {str(line.left) for line in lines}  # nobody reads it
@@ -236,18 +230,9 @@ def test_long_names_and_deep_nests_keep_within_a_terminal():
 @pytest.mark.parametrize("solver", RULES)
 def test_the_update_is_the_one_that_a_fit_makes(solver):
     x, y = data(), data(40, 1, seed=1)[:, 0]
-    reg = MLPRegressor(
-        hidden_layer_sizes=(4,),
-        solver=solver,
-        batch_size=40,
-        max_iter=1,
-        shuffle=False,
-        random_state=0,
-        alpha=0.5,
-        learning_rate_init=0.01,
-        weight_decay=0.1,
-        dropout=0.2,
-    )
+    options = {"shuffle": False, "random_state": 0, "alpha": 0.5, "learning_rate_init": 0.01}
+    options |= {"weight_decay": 0.1, "dropout": 0.2}
+    reg = MLPRegressor(hidden_layer_sizes=(4,), solver=solver, batch_size=40, max_iter=1, **options)
     explanation = reg.explain(x, y)
     before = {p.name: p.value for p in explanation.parameters}
     assert not hasattr(reg, "coefs_")

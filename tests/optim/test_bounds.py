@@ -92,13 +92,8 @@ def largest(model):
 @pytest.mark.parametrize("normalization", [None, "batch"])
 def test_no_units_weights_exceed_the_norm_after_any_step_on_any_library(xp64, normalization):
     norms = []
-    reg = MLPRegressor(
-        **ARGS,
-        max_norm=0.3,
-        normalization=normalization,
-        residual=True,
-        callbacks=lambda epoch: norms.append(largest(epoch.estimator)),
-    )
+    options = {"callbacks": lambda epoch: norms.append(largest(epoch.estimator))}
+    reg = MLPRegressor(max_norm=0.3, normalization=normalization, residual=True, **options, **ARGS)
     reg.fit(xp64.asarray(X), xp64.asarray(Y))
     assert len(norms) == 3 and max(norms) < 0.3 * (1 + 1e-12)
     assert max(norms) > 0.29  # some are held

@@ -100,16 +100,8 @@ def test_activated_outputs_train_as_plainly_and_none_go_unactivated_into_a_softm
 def test_layers_of_any_width_train_as_plainly(n, D, widths, dtype):
     network = Network([*(Dense(w, "silu") for w in widths), Dropout(0.3), Dense(2)])
     weights = np.random.default_rng(3).integers(0, 3, n).astype(float)
-    made = training(
-        network,
-        n=n,
-        D=D,
-        dtype=dtype,
-        batch_size=64,
-        loss="binary_log_loss",
-        alpha=0.5,
-        weights=weights,
-    )
+    options = {"loss": "binary_log_loss", "alpha": 0.5, "weights": weights}
+    made = training(network, n=n, D=D, dtype=dtype, batch_size=64, **options)
     check(made)
 
 

@@ -90,17 +90,8 @@ def test_replays_equal_launches_to_the_last_bit_and_the_plain_text(
     network, K, dtype, way, monkeypatch
 ):
     monkeypatch.setattr(program, "FASTEST", Always(way))
-    made = training(
-        network,
-        n=50,
-        D=9,
-        K=K,
-        dtype=dtype,
-        loss="log_loss",
-        rule=Adam(epsilon=1e-2),
-        alpha=0.5,
-        epochs=1,
-    )
+    options = {"rule": Adam(epsilon=1e-2), "alpha": 0.5, "epochs": 1}
+    made = training(network, n=50, D=9, K=K, dtype=dtype, loss="log_loss", **options)
     want = one_by_one(monkeypatch, made)
     assert_close(want, oracle(made), TOLERANCE[dtype])
     same = REPEATED[dtype] if way else 0.0

@@ -41,15 +41,8 @@ def test_random_bits_are_those_of_the_plain_text(K, n, d, first):
     want = random_bits(key, (K, n, d), xp=np, first=first)
     for grid in (blocks_of(n * d, K), (1, 1, K), (9, 1, K)):
         bits = cupy.empty((K, n, d), np.int32)
-        launch(
-            "random_bits",
-            grid,
-            "float32",
-            bits=bits,
-            key=cupy.asarray(key),
-            n=n * d,
-            first=first * d,
-        )
+        own = {"bits": bits, "key": cupy.asarray(key), "n": n * d, "first": first * d}
+        launch("random_bits", grid, "float32", **own)
         np.testing.assert_array_equal(bits.get(), want)
 
 
@@ -282,22 +275,9 @@ def test_where_arrays_begin_changes_no_bit(kind, H):
         own = lambda a: apart_by(a, kind, offset)  # noqa: B023, it is called here
         own_z, out, own_d, db = own(z), own(z), own(d), of_card(np.zeros(H), kind)
         bias = of_card(np.concatenate([np.zeros(offset), b]), kind)[offset:]
-        launch(
-            "bias_act",
-            launches["grid"],
-            kind,
-            s=s.card,
-            z=own_z,
-            out=out,
-            b=bias,
-            stride=H,
-            act=ACTIVATIONS.index("tanh"),
-            keep_z=False,
-            n=n,
-            first=0,
-            H=H,
-            **drop,
-        )
+        options = {"b": bias, "stride": H, "act": ACTIVATIONS.index("tanh"), "keep_z": False}
+        options |= {"n": n, "first": 0, "H": H}
+        launch("bias_act", launches["grid"], kind, s=s.card, z=own_z, out=out, **options, **drop)
         launch(
             "dact_colsum",
             launches["tiles"],

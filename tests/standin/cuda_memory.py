@@ -84,17 +84,8 @@ def peak(tier, made):
     [*product(TIERS, [0, 3], ["limit"]), ("generic", 0, "card"), ("eager", 0, "card")],
 )
 def test_a_batch_that_does_not_fit_is_computed_in_parts_with_the_same_result(tier, K, how):
-    made = training(
-        NETWORK,
-        n=1100,
-        D=5,
-        K=K,
-        batch_size=1024,
-        loss="binary_log_loss",
-        alpha=0.5,
-        rule=Adam(epsilon=1e-2),
-        epochs=1,
-    )
+    options = {"alpha": 0.5, "rule": Adam(epsilon=1e-2), "epochs": 1}
+    made = training(NETWORK, n=1100, D=5, K=K, batch_size=1024, loss="binary_log_loss", **options)
     want, whole = oracle(made), peak(tier, made)
     seen = set()
     for share in (1.1, 0.75, 0.5):
@@ -120,15 +111,8 @@ def test_parts_of_any_size_add_up_to_the_batch(n, tier, precision, monkeypatch):
     monkeypatch.setattr(out_of_memory, "fitting", lambda attempt, rows, **options: (attempt(n), n))
     network = Network([Dropout(0.3), Dense(16, "relu"), Dropout(0.3), Dense(8, "relu"), Dense(3)])
     short = precision != "highest"
-    made = training(
-        network,
-        n=40,
-        batch_size=7,
-        loss="log_loss",
-        alpha=0.5,
-        rule=Adam(epsilon=1e-2),
-        dtype="float32" if short else "float64",
-    )
+    options = {"rule": Adam(epsilon=1e-2), "dtype": "float32" if short else "float64"}
+    made = training(network, n=40, batch_size=7, loss="log_loss", alpha=0.5, **options)
     got = outcome(engine(tier, precision), made, fused=None)
     assert_close(got, oracle(made), 3e-2 if short else 1e-12)
 
@@ -157,16 +141,8 @@ def with_buffers(tier, batch_size=256):
     layout = Layout.of(network, made.params, contiguous=True)
     store = {k: cupy.asarray(a) for k, a in layout.pack(made.params, xp=np).items()}
     buffers = {"1.mean": store.pop("1.mean")}
-    step = Step(
-        network,
-        made.step.loss,
-        SGD(0.0),
-        layout,
-        batch_size,
-        "float64",
-        penalised=False,
-        decoupled=False,
-    )
+    options = {"penalised": False, "decoupled": False}
+    step = Step(network, made.step.loss, SGD(0.0), layout, batch_size, "float64", **options)
     _, data, plans = started(made._replace(step=made.step, params=made.params))
     carry, _ = engine(tier).run(step)(Carry(store, buffers, {}), data, plans[0])
     return carry.buffers["1.mean"].get()

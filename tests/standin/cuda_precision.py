@@ -61,18 +61,8 @@ def moved(made, got):
 def test_gradients_are_off_by_the_rounding_of_the_products_and_no_more(
     network, K, precision, tier, way, products
 ):
-    made = training(
-        network,
-        n=24,
-        D=33,
-        K=K,
-        batch_size=24,
-        loss="log_loss",
-        rule=SGD(0.0),
-        epochs=1,
-        dtype="float32",
-        seed=SEED,
-    )
+    options = {"rule": SGD(0.0), "epochs": 1, "dtype": "float32", "seed": SEED}
+    made = training(network, n=24, D=33, K=K, batch_size=24, loss="log_loss", **options)
     # Sums far from 0, so that no rounding switches a ReLU: every second unit is off.
     for layer in made.params.values():
         for b in layer.values():
@@ -91,16 +81,8 @@ def test_gradients_are_off_by_the_rounding_of_the_products_and_no_more(
 @pytest.mark.parametrize("tier", ["eager", "graph"])
 @pytest.mark.parametrize("precision", BOUNDS)
 def test_a_training_stays_near_that_of_float64(precision, tier, way, products):
-    made = training(
-        NETWORKS["relu"],
-        n=60,
-        D=20,
-        batch_size=10,
-        loss="log_loss",
-        dtype="float32",
-        alpha=0.1,
-        rule=Adam(epsilon=1e-2),
-    )
+    options = {"dtype": "float32", "alpha": 0.1, "rule": Adam(epsilon=1e-2)}
+    made = training(NETWORKS["relu"], n=60, D=20, batch_size=10, loss="log_loss", **options)
     got, want = outcome(engine(tier, precision), made), oracle(made)
     assert relative_error(got["losses"], want["losses"]) <= BOUNDS[precision]
     for name in want["params"]:
@@ -110,16 +92,8 @@ def test_a_training_stays_near_that_of_float64(precision, tier, way, products):
 
 @pytest.mark.parametrize("tier", ["eager", "graph"])
 def test_updates_too_small_for_what_products_read_add_up_in_the_weights(tier):
-    made = training(
-        NETWORKS["relu"],
-        n=100,
-        D=20,
-        batch_size=5,
-        loss="log_loss",
-        dtype="float32",
-        lr=2e-4,
-        rule=SGD(0.0),
-    )
+    options = {"dtype": "float32", "lr": 2e-4, "rule": SGD(0.0)}
+    made = training(NETWORKS["relu"], n=100, D=20, batch_size=5, loss="log_loss", **options)
     got, want = outcome(engine(tier, "medium"), made), oracle(made)
     weights = made.step.layout.pack(made.params, xp=np)["weights"]
     way, spacing = moved(made, want)["weights"], 2.0**-8

@@ -122,20 +122,8 @@ DEEP = nn.Network(
 )
 def test_every_rule_and_precision_proves_itself_from_a_first_step_and_later(rule, dtype, precision):
     for K, lr, loss in ((0, 1e-3, "log_loss"), (3, 0.1, "class_log_loss")):
-        made = training(
-            DEEP,
-            n=44,
-            D=5,
-            K=K,
-            dtype=dtype,
-            loss=loss,
-            rule=rule,
-            lr=lr,
-            alpha=0.1,
-            weight_decay=0.01,
-            batch_size=20,
-            epochs=3,
-        )
+        options = {"alpha": 0.1, "weight_decay": 0.01, "batch_size": 20, "epochs": 3}
+        made = training(DEEP, n=44, D=5, K=K, dtype=dtype, loss=loss, rule=rule, lr=lr, **options)
         (carry, data, plans), notes = started(made), []
         for plan in plans:  # each state is one that a fit may begin with
             nothing_known()
@@ -472,17 +460,8 @@ def test_memory_that_was_short_is_forgotten_by_the_next_fit_and_not_within_one(m
 @pytest.mark.parametrize("K", [0, 3])
 def test_with_whatever_memory_a_fit_ends_right(K):
     network = nn.Network([nn.Dropout(0.2), nn.Dense(40, "relu"), nn.Dense(30, "gelu"), nn.Dense(2)])
-    made = training(
-        network,
-        n=600,
-        D=5,
-        K=K,
-        batch_size=512,
-        loss="binary_log_loss",
-        alpha=0.5,
-        epochs=1,
-        rule=Adam(epsilon=1e-2),
-    )
+    options = {"alpha": 0.5, "epochs": 1, "rule": Adam(epsilon=1e-2)}
+    made = training(network, n=600, D=5, K=K, batch_size=512, loss="binary_log_loss", **options)
     want, whole, tiers = oracle(made), peak("graph", made), set()
     for share in (4.0, 2.0, 1.5, 1.1, 0.8):
         nothing_known()

@@ -79,17 +79,8 @@ def training(
     params = map_tree(_short, members(starts) if K else starts[0])
     layout = Layout.of(network, params, contiguous=True)
     B = -(-n // batch_size)
-    step = Step(
-        network,
-        record,
-        rule,
-        layout,
-        batch_size,
-        dtype,
-        penalised=alpha > 0,
-        decoupled=weight_decay > 0,
-        options=StepOptions(**bounds),
-    )
+    options = {"decoupled": weight_decay > 0, "options": StepOptions(**bounds)}
+    step = Step(network, record, rule, layout, batch_size, dtype, penalised=alpha > 0, **options)
 
     def plan(epoch, k):
         return make_plan(

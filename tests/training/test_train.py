@@ -86,18 +86,8 @@ def test_groups_of_one_name_and_different_rates_stay_apart():
     found = layout.unpack(layout.pack(params, xp=np), xp=np)
     np.testing.assert_array_equal(found[0]["s"], params[0]["s"])
     np.testing.assert_array_equal(found[1]["W"], params[1]["W"])
-    trained = train(
-        network,
-        X,
-        CODES,
-        loss="log_loss",
-        max_iter=1,
-        solver="sgd",
-        momentum=0.0,
-        learning_rate_init=1.0,
-        batch_size=40,
-        params=params,
-    )
+    options = {"momentum": 0.0, "learning_rate_init": 1.0, "batch_size": 40, "params": params}
+    trained = train(network, X, CODES, loss="log_loss", max_iter=1, solver="sgd", **options)
     moved = trained.params[0]["s"] - params[0]["s"]
     y = np.eye(2)[CODES]
     z = X @ params[1]["W"] + params[1]["b"]

@@ -37,16 +37,8 @@ def _stretches(case, data, order, options=DEFAULTS):
     network, params = _network(case, data[0])
     layout = Layout.of(network, params, contiguous=engine.contiguous)
     store = layout.pack(params, xp=engine.xp)
-    step = Step(
-        network,
-        LOSSES[case.loss],
-        rule,
-        layout,
-        case.batch,
-        "float32",
-        penalised=False,
-        decoupled=False,
-    )
+    plain = {"penalised": False, "decoupled": False}
+    step = Step(network, LOSSES[case.loss], rule, layout, case.batch, "float32", **plain)
     plan = make_plan(rule, order, batch_size=case.batch, lr=case.lr, seed=0)
     plan, advance = to_device(plan, data[0], "float32"), engine.run(step)
     carry = [Carry(store, {}, init_state(rule, store, xp=engine.xp))]
