@@ -185,8 +185,7 @@ def destination(now: Location, where: str) -> Location:
         if in_host(now):
             return now
         if own:
-            names = {"array_api_strict": "CPU_DEVICE"}
-            return Location(now.library, names.get(now.library, where))
+            return Location(now.library, {"array_api_strict": "CPU_DEVICE"}.get(now.library, where))
         return HOST
     if not own or not where:
         raise ValueError(

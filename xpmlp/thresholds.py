@@ -44,9 +44,7 @@ class Thresholds(NamedTuple):
         spare at least half of the host's time, which pays from ``fit / host / 2 = start``.
         """
         spared = 0.5 / pace.host - 1.0 / pace.card
-        step = inf
-        if spared > 0:
-            step = launches * pace.launch / spared
+        step = launches * pace.launch / spared if spared > 0 else inf
         return Thresholds(step, 2.0 * pace.host * pace.start)
 
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import reduce
 
@@ -27,13 +27,11 @@ class Limit(click.ParamType):
         text = str(value)
         if text.isdigit():
             return int(text)
-        try:
-            share = float(text)
-        except ValueError:
-            share = -1.0
-        if not 0 <= share < 1:
-            self.fail(f"{text!r} is neither a number of rows nor a share such as 0.01.", param, ctx)
-        return share
+        with suppress(ValueError):
+            if 0 <= float(text) < 1:
+                return float(text)
+        what = f"{text!r} is neither a number of rows nor a share such as 0.01."
+        raise click.BadParameter(what, ctx, param)
 
 
 def _several(*options):
@@ -123,15 +121,16 @@ def types_of_labels(target, labels):
 
 
 @contextmanager
-def opened_data(path, target=None, *, task=None, types=None, drop=(), **how):
-    """Yield the Dataset of a name or path; how: to read a table, whose columns `drop` go."""
+def opened_data(path, options, target, *, task, types=None, drop=(), known=None):
+    """Yield the Dataset of a name or path; drop: columns of a table that are left out."""
     from ..tables.common import Dataset
     from ..tables.datasets import load_dataset
     from ..tables.open_table import open_table
 
+    how = how_to_read(path, options)
     if is_table_file(path):
         types = (types or {}) | dict.fromkeys(drop, "category")  # which every cell is
-        with open_table(path, target=target or "", types=types, **how) as table:
+        with open_table(path, target=target or "", types=types, known=known, **how) as table:
             y, task = _as_task(path, table.y, task or table.task)
             names = tuple(name for name in table.features.names if name not in drop)
             if not names:
@@ -140,7 +139,7 @@ def opened_data(path, target=None, *, task=None, types=None, drop=(), **how):
             yield Dataset(table.name, X, y, names, table.target_name, task, table=table)
         return
     found = load_dataset(path, target)
-    if types or drop or how.get("on_bad_row", "error") != "error":
+    if types or drop or how["on_bad_row"] != "error":
         raise click.UsageError(
             f"{path} is no CSV or Parquet file: leave out what concerns columns."
         )

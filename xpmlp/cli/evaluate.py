@@ -10,7 +10,6 @@ from ..errors import DataError
 from .command import Command
 from .data import (
     check_predictable,
-    how_to_read,
     is_table_file,
     opened_data,
     reading_options,
@@ -88,9 +87,8 @@ def opened_rows(model, data, target, options, *, test):
             raise click.UsageError("the model does not say what it predicts: give --target.")
         if target in known:
             raise click.UsageError(f"--target {target} is a column that the model predicts from.")
-        how = how_to_read(data, options) | {"known": known}
-        how |= {"types": types_of_labels(target, classes)}
-        with opened_data(data, target, task=task_of(model), **how) as found:
+        how = {"known": known, "types": types_of_labels(target, classes)}
+        with opened_data(data, options, target, task=task_of(model), **how) as found:
             tell_lost(model, found.table)
             check_predictable(data, found.y, classes)
             yield found.name, as_taken(model, found.table), found.y

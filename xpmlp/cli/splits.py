@@ -7,14 +7,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..words import plural
-from .data import (
-    check_predictable,
-    column_options,
-    how_to_read,
-    is_table_file,
-    opened_data,
-    types_of_labels,
-)
+from .data import check_predictable, column_options, is_table_file, opened_data, types_of_labels
 
 
 def split_data(data, options, stack):
@@ -51,9 +44,8 @@ def split_data(data, options, stack):
 
 def opened_source(data, options, stack):
     """Open DATA, and say what its columns hold and which rows were left out."""
-    how = column_options(options) | how_to_read(data, options)
-    opened = opened_data(data, options["target"], task=options["task"], **how)
-    source = stack.enter_context(opened)
+    how = column_options(options) | {"task": options["task"]}
+    source = stack.enter_context(opened_data(data, options, options["target"], **how))
     if source.table is not None:
         click.echo(source.table.describe())
         if source.table.bad_rows:
@@ -66,7 +58,7 @@ def _other(path, source, data, options, stack):
     from ..tables.datasets import BUILT_IN
     from ..tables.open_table import array_of
 
-    how, target = how_to_read(path, options | {"quarantine": None}), options["target"]
+    how, target = {"task": source.task}, options["target"]
     different = DataError(f"{path} has other columns than {data}.")
     if is_table_file(path):
         if source.feature_names is None:
@@ -76,7 +68,7 @@ def _other(path, source, data, options, stack):
     elif source.table is not None:
         named = path in BUILT_IN or os.path.exists(path)
         raise different if named else DataError(f"{path} does not exist, expected a table.")
-    found = stack.enter_context(opened_data(path, target, task=source.task, **how))
+    found = stack.enter_context(opened_data(path, options | {"quarantine": None}, target, **how))
     if found.feature_names != source.feature_names or found.X.shape[1] != source.X.shape[1]:
         raise different
     if found.table is not None and source.table is None:

@@ -2,7 +2,6 @@
 
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -31,16 +30,16 @@ def read_npz(path: StrPath) -> Dataset:
     except Exception as error:  # damaged archives raise a dozen kinds, down to MemoryError
         raise DataError(f"{path} is no readable .npz of plain arrays: {error}.") from error
     keys = next((keys for keys in KEYS if arrays.keys() >= set(keys[:2])), KEYS[0])
-    pairs = [keys[:2]]
-    if arrays.keys() & set(keys[2:]):
-        pairs.append(keys[2:])
-    parts: list[tuple[Any, Any]] = []
-    for X_name, y_name in pairs:
+
+    def part(X_name, y_name):
         found = X_name in arrays and y_name in arrays
         require(found, f"{path} holds {sorted(arrays)}, expected {X_name!r} and {y_name!r}.")
         place = f"{path}, arrays {X_name!r} and {y_name!r}"
-        parts.append(check_samples(place, arrays[X_name], arrays[y_name]))
-    (X, y), (X_test, y_test) = [*parts, (None, None)][:2]
+        return check_samples(place, arrays[X_name], arrays[y_name])
+
+    (X, y), X_test, y_test = part(*keys[:2]), None, None
+    if arrays.keys() & set(keys[2:]):
+        X_test, y_test = part(*keys[2:])
     same = X_test is None or X_test.shape[1] == X.shape[1]
     require(same, f"{path}: {keys[0]!r} and {keys[2]!r} differ in width, expected one width.")
     image = arrays[keys[0]].dtype == np.uint8 and arrays[keys[0]].ndim > 2

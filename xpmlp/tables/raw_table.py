@@ -73,9 +73,8 @@ def open_raw_table(path: StrPath) -> Iterator[RawTable]:
         packed = parquet or isinstance(file, gzip.GzipFile)
     large = path.stat().st_size * UNPACKED**packed > ON_DISK
     try:
-        with TemporaryDirectory(prefix="xpmlp-", ignore_cleanup_errors=True) as name:
-            folder = Path(name)
-            with duckdb.connect(folder / "rows.duckdb" if large else ":memory:") as connection:
+        with TemporaryDirectory(prefix="xpmlp-", ignore_cleanup_errors=True) as folder:
+            with duckdb.connect(f"{folder}/rows.duckdb" if large else ":memory:") as connection:
                 connection.execute(f"SET temp_directory = {literal(folder)}")
                 connection.execute(f"SET memory_limit = '{MEMORY}'; SET TimeZone = 'UTC'")
                 # Else each IN becomes a join, and 300 columns take minutes; and a Parquet file's
@@ -85,7 +84,7 @@ def open_raw_table(path: StrPath) -> Iterator[RawTable]:
                 if parquet:
                     yield _load_parquet(path, connection)
                 else:
-                    yield _load_csv(path, connection, folder / "clean.csv")
+                    yield _load_csv(path, connection, Path(folder, "clean.csv"))
     except RuntimeError as error:
         if str(error) != "Query interrupted":  # how DuckDB tells of Ctrl-C
             raise
