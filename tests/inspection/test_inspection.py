@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import assert_derivative, relative_error
 from each import each
+from scipy.sparse import csr_matrix
 
 import xpmlp
 from xpmlp import MLPClassifier, MLPRegressor, nn
@@ -424,6 +425,12 @@ def test_data_that_are_on_the_device_already_are_not_counted_again():
     own = xpmlp.plan(NETWORK, x).memory["data"]
     moved = xpmlp.plan(NETWORK, x, dtype="float32").memory["data"]
     assert moved - own > 1000 * 50 * 4 - 1000 * 3 * 4 - 1
+
+
+def test_of_a_sparse_x_the_rows_that_are_dense_at_once_are_counted():
+    sparse, there = csr_matrix((100_000, 1000)), np.broadcast_to(0.0, (100_000, 1000))
+    found, without = (xpmlp.plan(LARGE, x).memory["data"] for x in (sparse, there))
+    assert found - without == pytest.approx(32 * 2**20, rel=0.01)
 
 
 def test_every_device_says_what_is_free_or_that_it_does_not_know(xp):

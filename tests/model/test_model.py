@@ -244,6 +244,9 @@ def test_a_loaded_table_is_saved_exported_and_predicted_row_by_row(tmp_path):
     model = load(tmp_path / "again")
     one = model.predictor(1)
     assert [one(TABLE[i : i + 1])[0] for i in range(9)] == est.predict(TABLE[:9]).tolist()
+    model.coefs[0][:] = np.nan  # which the predictor, made before, does not see
+    assert [one(TABLE[i : i + 1])[0] for i in range(9)] == est.predict(TABLE[:9]).tolist()
+    model = load(tmp_path / "again")
     with pytest.raises(ValueError, match="n_rows must be a whole number > 0, got 0"):
         model.predictor(0)
     with pytest.raises(ValueError, match="method must be one of predict, predict_proba"):
