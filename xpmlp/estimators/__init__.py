@@ -22,7 +22,7 @@ def load_model(path):
     Raises
     ------
     ModelFileError
-        When the file is missing, damaged, not a model, or from a newer format.
+        When the file is missing, damaged, not an estimator's, or from a newer format.
 
     Examples
     --------

@@ -39,8 +39,8 @@ class Model:
         next call on.
     others : dict
         By path, what is neither weight nor bias: of normalization, of layers of your own.
-    options : Options
-        How predictions run: matmul_precision, accelerate, deterministic.
+    known : (rows, outputs), optional
+        Rows whose outputs are given, and not computed again.
     """
 
     network: Network
@@ -50,8 +50,7 @@ class Model:
     coefs: list
     intercepts: list
     others: dict[str, Array]
-    options: Options = DEFAULTS
-    known: tuple[Any, Any] | None = None  # rows and their outputs, which are not computed again
+    known: tuple[Any, Any] | None = None
 
     @staticmethod
     def of(network, inputs, targets, params) -> "Model":
@@ -97,11 +96,11 @@ class Model:
         inside = (leaf for leaf in self.layout.leaves if leaf.slots[0].path[0] < n_layers)
         return Network(self.predicting.layers[:n_layers]), Layout(tuple(inside))
 
-    def outputs(self, x, n_layers: int | None = None, options: Options | None = None) -> Array:
+    def outputs(self, x, n_layers: int | None = None, options: Options = DEFAULTS) -> Array:
         """Return the outputs (n, C) of `predicting`, or of its first layers, for rows x.
 
         x: (n, width), an array or SparseRows where the model lives, not yet standardised; options:
-        others than the model's own.
+        how steps run.
         """
         if self.known is not None and x is self.known[0] and n_layers is None:
             return self.known[1]
@@ -110,7 +109,7 @@ class Model:
             network, layout = self.up_to(n_layers)
         like = like_of(x)
         with current_card(like):
-            engine = engine_for(like, options or self.options)
+            engine = engine_for(like, options)
             store = layout.pack(self.params(like), xp=engine.xp)
             made = [
                 network_outputs(network, layout, store, self.inputs.computed(part), engine)
