@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import click
+from click import STRING, Choice, FloatRange, IntRange
 
 from ..engines import ACCELERATIONS, MATMUL_PRECISIONS
 from ..nn.activations import ACTIVATIONS
@@ -17,40 +18,30 @@ from .command import section
 
 LOSSES = dict.fromkeys((*loss_names("classification"), *loss_names("regression")))
 
-# What `xpmlp train` passes to the estimator where nothing is said; the rest are its own defaults.
-ARRAYS = {
-    "hidden_layer_sizes": (100,),
-    "activation": "relu",
-    "solver": "adam",
-    "learning_rate_init": 1e-3,
-    "learning_rate": "constant",
-    "batch_size": 32,
-    "max_iter": 100,
-    "alpha": 1e-4,
-    "dropout": 0.0,
-    "n_iter_no_change": 10,
-    "early_stopping": False,
-    "target_scale": "auto",
-    "random_state": 0,
-    "dtype": "float32",
-}
-TABLES = ARRAYS | {  # found on the sets of ci/benchmarks/tables.py
-    "feature_scale": "robust",
-    "n_bins": 64,
-    "hidden_layer_sizes": (256, 256, 256),
-    "activation": "selu",
-    "dropout": 0.15,
-    "alpha": 0.0,
-    "weight_decay": 0.3,
-    "beta_2": 0.95,
-    "learning_rate": "cosine",
-    "learning_rate_init": 3e-3,
-    "max_iter": 32,
-    "batch_size": None,
-    "early_stopping": True,
-    "n_iter_no_change": math.inf,
+# What `xpmlp train` passes to the estimators where nothing is said: for arrays, for tables, which
+# was found on the sets of ci/benchmarks/tables.py. The rest are the estimators' own defaults.
+SETTINGS = {
+    "hidden_layer_sizes": ((100,), (256, 256, 256)),
+    "activation": ("relu", "selu"),
+    "dropout": (0.0, 0.15),
+    "target_scale": ("auto", "auto"),
+    "feature_scale": ("auto", "robust"),
+    "n_bins": (None, 64),
+    "solver": ("adam", "adam"),
+    "learning_rate_init": (1e-3, 3e-3),
+    "learning_rate": ("constant", "cosine"),
+    "batch_size": (32, None),
+    "max_iter": (100, 32),
+    "early_stopping": (False, True),
+    "n_iter_no_change": (10, math.inf),
+    "alpha": (1e-4, 0.0),
+    "weight_decay": (None, 0.3),
+    "beta_2": (0.999, 0.95),
+    "random_state": (0, 0),
+    "dtype": ("float32", "float32"),
 }
 BINS = 4096  # of all columns together, where --bins is not said
+ARRAYS, TABLES = ({name: pair[i] for name, pair in SETTINGS.items()} for i in (0, 1))
 DEFAULTS = {
     ("array", "classification"): ARRAYS,
     ("array", "regression"): ARRAYS,
@@ -64,7 +55,7 @@ class Several(click.ParamType):
 
     def __init__(self, each, unpacked=True):
         self.each, self.unpacked, self.marks = each, unpacked, ","
-        if each is not click.STRING:
+        if each is not STRING:
             self.marks = r",|(?<=\d)x(?=\d)"
         self.name = f"{each.name.removesuffix(' range')},..."
 
@@ -114,12 +105,12 @@ class Pairs(click.ParamType):
 
 def at_least(low):
     """Return the type of numbers from `low`, itself included."""
-    return click.FloatRange(low)
+    return FloatRange(low)
 
 
 def between(low, high):
     """Return the type of numbers between two, or above the first, where there is no second."""
-    return click.FloatRange(low, high, min_open=True, max_open=high is not None)
+    return FloatRange(low, high, min_open=True, max_open=high is not None)
 
 
 def used_by(argument):
@@ -128,39 +119,33 @@ def used_by(argument):
     return f"For {', '.join(name for name, kind in kinds if argument in kind.arguments)}."
 
 
-FLAG, COUNT = click.BOOL, click.IntRange(1)
-SHARE = click.FloatRange(0, 1, max_open=True)
+FLAG, COUNT = click.BOOL, IntRange(1)
+SHARE = FloatRange(0, 1, max_open=True)
 INSIDE = between(0, 1)
 ABOVE_0 = between(0, None)
-SEED = click.IntRange(0, 2**32 - 1)
+SEED = IntRange(0, 2**32 - 1)
 ONLY_SGD = ", ".join(name for name, kind in SCHEDULES.items() if kind.only_sgd)
 TABLE: dict[str, dict[str, tuple]] = {  # section -> argument -> type, help
     "Network": {
-        "hidden_layer_sizes": (
-            Several(COUNT, unpacked=False),
-            "Units a layer, such as 30,30 or 30x30.",
-        ),
+        "hidden_layer_sizes": (Several(COUNT, unpacked=False), "Units a layer: 30,30 or 30x30."),
         "activation": (
-            Several(click.STRING),
+            Several(STRING),
             f"Of the hidden layers, or one for each: {', '.join(ACTIVATIONS)}.",
         ),
-        "normalization": (
-            click.Choice(["none", *NORMALIZATIONS]),
-            "Between the units of a hidden layer and its activation.",
-        ),
+        "normalization": (Choice(["none", *NORMALIZATIONS]), "Before the hidden activations."),
         "residual": (FLAG, "Add a hidden layer's input to its output."),
         "dropout": (
             Several(SHARE),
             "Share of each hidden layer's outputs dropped; or one for each (input first).",
         ),
-        "init": (click.STRING, "Initializer, e.g. normal."),
-        "out_activation": (click.STRING, "Where the loss leaves a choice."),
+        "init": (STRING, "Initializer, e.g. normal."),
+        "out_activation": (STRING, "Where the loss leaves a choice."),
     },
     "Target and loss": {
-        "loss": (click.Choice(LOSSES), "By the task."),
+        "loss": (Choice(LOSSES), "By the task."),
         "quantiles": (Several(INSIDE), "What loss quantile learns: 0.1,0.5,0.9."),
         "target_scale": (
-            click.Choice(["auto", "none"]),
+            Choice(["auto", "none"]),
             "auto: train on targets of mean 0 and deviation 1 (poisson, gamma: of mean 1).",
         ),
         "class_weight": (Pairs(at_least(0), ("balanced", "none")), "Weights of the labels."),
@@ -168,29 +153,20 @@ TABLE: dict[str, dict[str, tuple]] = {  # section -> argument -> type, help
     },
     "Features": {
         "feature_scale": (
-            click.Choice(["auto", "robust", "none"]),
+            Choice(["auto", "robust", "none"]),
             "robust: by median and quartiles, far values drawn in; none: numbers as they are.",
         ),
-        "n_bins": (
-            OrNone(click.IntRange(2)),
-            "Bins of a number, columns of their own (tables: 4096 in all at most).",
-        ),
+        "n_bins": (OrNone(IntRange(2)), "Bins of a number, each a column (tables: 4096 at most)."),
     },
     "Training": {
-        "solver": (click.Choice(SOLVERS), ""),
+        "solver": (Choice(SOLVERS), ""),
         "learning_rate_init": (ABOVE_0, "Learning rate."),
-        "learning_rate": (click.Choice(SCHEDULES), f"Its schedule ({ONLY_SGD}: for sgd)."),
+        "learning_rate": (Choice(SCHEDULES), f"Its schedule ({ONLY_SGD}: for sgd)."),
         "power_t": (at_least(0), used_by("power_t")),
-        "batch_size": (
-            COUNT,
-            "Rows a step (tables: for about 100 steps an epoch, from 32 to 1024).",
-        ),
+        "batch_size": (COUNT, "Rows a step (tables: for about 100 steps an epoch, 32 to 1024)."),
         "max_iter": (COUNT, "At most."),
         "early_stopping": (FLAG, "Keep the epoch of best validation score."),
-        "scoring": (
-            click.STRING,
-            "Validation score: loss, or a scorer of scikit-learn (accuracy, R2).",
-        ),
+        "scoring": (STRING, "Validation score: loss, or scikit-learn's (accuracy, r2)."),
         "n_iter_no_change": (COUNT, "Epochs without improvement before the end."),
         "tol": (at_least(0), "What counts as an improvement."),
         "shuffle": (FLAG, "A new order of rows in each epoch."),
@@ -200,7 +176,7 @@ TABLE: dict[str, dict[str, tuple]] = {  # section -> argument -> type, help
             name: (OrNone(between(*row["range"])), row["help"])
             for name, row in STEP_OPTIONS.items()
         },
-        "momentum": (click.FloatRange(0, 1), used_by("momentum")),
+        "momentum": (FloatRange(0, 1), used_by("momentum")),
         "nesterovs_momentum": (FLAG, used_by("nesterovs_momentum")),
         "beta_1": (SHARE, used_by("beta_1")),
         "beta_2": (SHARE, used_by("beta_2")),
@@ -209,15 +185,12 @@ TABLE: dict[str, dict[str, tuple]] = {  # section -> argument -> type, help
         "random_state": (SEED, "Of weights, order, dropout and splits."),
     },
     "Computation": {
-        "device": (click.STRING, "auto (a card where it pays), cpu, cuda, cuda:1."),
-        "dtype": (click.Choice(["float32", "float64"]), ""),
-        "matmul_precision": (
-            click.Choice(MATMUL_PRECISIONS),
-            "Products of float32 in: itself, TF32, bfloat16.",
-        ),
+        "device": (STRING, "auto (a card where it pays), cpu, cuda, cuda:1."),
+        "dtype": (Choice(["float32", "float64"]), ""),
+        "matmul_precision": (Choice(MATMUL_PRECISIONS), "Products in: float32, TF32, bfloat16."),
         "accelerate": (
-            click.Choice(ACCELERATIONS),
-            "Steps on a card by: plain operations, fused kernels, CUDA graphs.",
+            Choice(ACCELERATIONS),
+            "Steps on a card: plain operations, fused kernels, CUDA graphs.",
         ),
         "deterministic": (FLAG, "Equal to the last bit each time, on a card too."),
     },
