@@ -22,8 +22,9 @@ from cuda_setting import (
     to_card,
 )
 
+from xpmlp.engines.chain import LOSS_KINDS
 from xpmlp.engines.cupy.kernels import blocks_of, grid_of
-from xpmlp.engines.cupy.program import ACTIVATIONS, LOSS_KINDS, OF_Z
+from xpmlp.engines.cupy.units import ACTIVATIONS, OF_Z
 from xpmlp.nn.activations import ACTIVATIONS as RECORDS
 from xpmlp.nn.losses import LOSSES
 from xpmlp.randomness import fold_in, random_bits, step_keys

@@ -36,8 +36,9 @@ IDLE_BYTES = 256 << 20  # of buffers that are kept for the next fit of the same 
 @lru_cache(maxsize=128)
 def cupy_engine(xp, options=DEFAULTS) -> Engine:
     """Return the engine of CuPy arrays; `xp` is their Array API namespace."""
-    tier = "generic" if options.accelerate == "auto" else options.accelerate
-    kernels = Kernels() if tier == "generic" else KERNELS
+    tier, kernels = options.accelerate, KERNELS
+    if tier in ("auto", "generic"):
+        tier, kernels = "generic", Kernels()
 
     def run_of(step):
         own = step
@@ -61,17 +62,23 @@ def cupy_engine(xp, options=DEFAULTS) -> Engine:
 
         return run
 
-    generic = generic_engine(xp)
-    resident = generic.resident if options.accelerate == "generic" else _contiguous
-    return generic._replace(
-        name=f"cupy {tier}", run=run_of, kernels=kernels, resident=resident, product=None
-    )
+    name = f"cupy {tier}"
+    engine = generic_engine(xp)._replace(name=name, run=run_of, kernels=kernels, product=None)
+    if options.accelerate == "generic":
+        return engine
+    return engine._replace(resident=_contiguous)
 
 
 def prepare_card(device: int, dtype: str, options) -> None:
     """Begin to compile the kernels that steps in a dtype launch on a card."""
-    short = options.matmul_precision == "medium" and dtype == "float32"
-    compile_ahead(dtype, "bfloat16" if short else dtype, device)
+    compile_ahead(dtype, _stored(dtype, options), device)
+
+
+def _stored(dtype, options):
+    """Return the type of stored activations and of what products read."""
+    if dtype == "float32" and options.matmul_precision == "medium":
+        return "bfloat16"
+    return dtype
 
 
 def _contiguous(a):
@@ -90,10 +97,12 @@ def _unheeded(step, tier, options, chain):
             f"accelerate={tier!r} is for chains of Dense and Dropout with activations, losses and "
             "rules of ours: this network runs as plain operations, some of them fused"
         )
-    if options.matmul_precision != "highest" and (step.dtype == "float64" or not chain):
-        why = "float64 is never shortened, pass dtype='float32'" if step.dtype == "float64" else (
-            "the plain operations compute in float32"
-        )  # fmt: skip
+    why = ""
+    if step.dtype == "float64":
+        why = "float64 is never shortened, pass dtype='float32'"
+    elif not chain:
+        why = "the plain operations compute in float32"
+    if why and options.matmul_precision != "highest":
         notes.append(f"matmul_precision={options.matmul_precision!r} changes nothing: {why}")
     return notes
 
@@ -158,10 +167,8 @@ def _built(step, lead, options, choice):
         room = [cupy.empty(_size(step, lead), step.dtype) for _ in range(2 + len(step.rule.slots))]
         pool = SHELF.pool()
         with cupy.cuda.using_allocator(pool.malloc):
-            program = Program(
-                step, lead, n, choice.products(by_time=by_time), choice.stored,
-                fused=choice.graphs and by_time, pool=pool,
-            )  # fmt: skip
+            products, fused = choice.products(by_time=by_time), choice.graphs and by_time
+            program = Program(step, lead, n, products, choice.stored, fused=fused, pool=pool)
         del room
         return program
 
@@ -183,9 +190,9 @@ def _choice(step, lead, tier, options):
         return Choice(_cupy_products, step.dtype, False)
     if lt_here() is None:
         return _plainly(step, tier, options, "cuBLASLt does not work here")
-    halved = short and options.matmul_precision == "medium"
-    stored = "bfloat16" if halved else step.dtype
-    compute = "tf32" if short and stored == "float32" else step.dtype
+    stored, compute = _stored(step.dtype, options), step.dtype
+    if short and stored == "float32":
+        compute = "tf32"
     return Choice(partial(LtProducts, compute), stored, tier == "graph")
 
 
@@ -194,11 +201,12 @@ def _plainly(step, tier, options, reason):
     short = step.dtype == "float32" and options.matmul_precision != "highest"
     lost = [f"products stay in {step.dtype}"] * short
     lost += ["kernels are launched one by one"] * (tier == "graph")
-    remedy = "" if lt_here() else (
-        ': pip install "xpmlp[cuda13]" or "xpmlp[cuda12]", `xpmlp doctor` says which'
-    )  # fmt: skip
-    text = f"{reason}, so {' and '.join(lost)}{remedy}." if lost else ""
-    return Choice(_cupy_products, step.dtype, False, text)
+    if not lost:
+        return Choice(_cupy_products, step.dtype, False)
+    text = f"{reason}, so {' and '.join(lost)}"
+    if lt_here() is None:
+        text += ': pip install "xpmlp[cuda13]" or "xpmlp[cuda12]", `xpmlp doctor` says which'
+    return Choice(_cupy_products, step.dtype, False, f"{text}.")
 
 
 def _cupy_products(by_time):
@@ -289,9 +297,9 @@ def torch_through_cupy(xp, options) -> Engine:
         def run(carry, data, plan):
             device = plan.rows.device
             stream = torch.cuda.current_stream(device).cuda_stream
-            on_stream = (
-                cupy.cuda.Stream.from_external(ExternalStream(stream)) if stream else nullcontext()
-            )
+            on_stream: Any = nullcontext()
+            if stream:
+                on_stream = cupy.cuda.Stream.from_external(ExternalStream(stream))
             with cupy.cuda.Device(device.index), on_stream:
                 carry, data, plan = (_mapped(cupy.from_dlpack, v) for v in (carry, data, plan))
                 carry, losses = inner(carry, data, plan)
@@ -309,4 +317,6 @@ def _mapped(f, value):
         return {k: _mapped(f, v) for k, v in value.items()}
     if isinstance(value, Carry | Plan):
         return type(value)(*(_mapped(f, v) for v in value))
-    return tuple(_mapped(f, v) for v in value) if isinstance(value, tuple) else f(value)
+    if isinstance(value, tuple):
+        return tuple(_mapped(f, v) for v in value)
+    return f(value)

@@ -13,10 +13,9 @@ from typing import Any
 
 DATA_TYPES = {"float32": 0, "float64": 1, "bfloat16": 14}  # cudaDataType_t
 COMPUTE_TYPES = {"float32": 68, "float64": 70, "tf32": 77}  # cublasComputeType_t
-EPILOGUES = {
-    "RELU_AUX_BIAS": 134, "DRELU": 136, "DRELU_BGRAD": 152, "GELU_AUX_BIAS": 164, "DGELU": 192,
-    "DGELU_BGRAD": 208, "BGRADA": 256,
-}  # fmt: skip
+RELU = {"RELU_AUX_BIAS": 134, "DRELU": 136, "DRELU_BGRAD": 152}
+GELU = {"GELU_AUX_BIAS": 164, "DGELU": 192, "DGELU_BGRAD": 208}
+EPILOGUES = RELU | GELU | {"BGRADA": 256}  # cublasLtEpilogue_t
 REDUCTION_SCHEME_COMPUTE_TYPE = 2  # parts of a sum are kept in the compute type
 EXECUTION_FAILED = 13  # cublasStatus_t: the card failed
 
@@ -46,9 +45,12 @@ class Recommendation(ctypes.Structure):
     """What the heuristic says of an algorithm; valid where `state` is 0."""
 
     _fields_ = [
-        ("algo", Algorithm), ("workspaceSize", c_size_t), ("state", c_int),
-        ("wavesCount", ctypes.c_float), ("reserved", c_int * 4),
-    ]  # fmt: skip
+        ("algo", Algorithm),
+        ("workspaceSize", c_size_t),
+        ("state", c_int),
+        ("wavesCount", ctypes.c_float),
+        ("reserved", c_int * 4),
+    ]
 
 
 _new = POINTER(c_void_p)
@@ -143,7 +145,6 @@ class CublasLt:
         alpha, beta, pointers (of A, B, C), stream: addresses; workspace: its address and bytes.
         """
         (A, B, C), (a, b, c) = [x.value for x in layouts], pointers
-        library().cublasLtMatmul(
-            self.handle, operation.value, alpha, a, A, b, B, beta, c, C, c, C, byref(algorithm),
-            *workspace, stream,
-        )  # fmt: skip
+        terms = alpha, a, A, b, B, beta, c, C, c, C
+        how = byref(algorithm), *workspace, stream
+        library().cublasLtMatmul(self.handle, operation.value, *terms, *how)

@@ -45,8 +45,10 @@ def drawn(program, lead, *, xp):
         weights=put(rng.uniform(0.5, 1.5, (*lead_of_plan, N)) / N),
         n_rows=put(np.full(lead_of_plan, float(N))),
         key=put(rng.integers(0, 2**31, (*lead_of_plan, 1, 2)), "int32"),
-        rate=number(0.5, 1.0), decay=number(0.01, 0.02), shrink=number(0.01, 0.02),
-    )  # fmt: skip
+        rate=number(0.5, 1.0),
+        decay=number(0.01, 0.02),
+        shrink=number(0.01, 0.02),
+    )
     data = put(rng.normal(size=(n, program.units[0].link.n_in))), y
     return Carry(params, {}, init_state(step.rule, params, xp=xp)), data, plan
 

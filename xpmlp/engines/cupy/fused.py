@@ -14,7 +14,7 @@ from ...nn.activations import ACTIVATIONS as RECORDS
 from ...optim import Rule
 from ...randomness import random_bits as plain_bits
 from .kernels import blocks_of, grid_of, launcher, splits_of
-from .units import ACTIVATIONS, OF_Z, rule_of
+from .units import code_of, rule_of
 
 NONE = (0, 0, 1.0)  # no dropout
 
@@ -38,11 +38,8 @@ def dense_forward(x, W, b, activation, *, xp):
         return generic.dense_forward(x, W, b, activation, xp=xp)
     out = xp.empty_like(z)
     bind, K, N, H = _sizes(z)
-    of_z = activation.name in OF_Z
-    bind(
-        "bias_act", grid_of(N, K, H), None, z, out, b, H, ACTIVATIONS.index(activation.name), of_z,
-        N, 0, H, *NONE,
-    )()  # fmt: skip
+    numbers = H, *code_of(activation.name), N, 0, H, *NONE
+    bind("bias_act", grid_of(N, K, H), None, z, out, b, *numbers)()
     return out, (x, z, out)  # z holds the activation where the backward pass does not take z
 
 
@@ -60,10 +57,9 @@ def dense_backward(da, cache, W, activation, *, need_dx, need_db, xp):
     splits = splits_of(N, tiles * K)
     partial = xp.empty(K * splits * H, dtype=dz.dtype)
     counters = xp.zeros(K * tiles, dtype=xp.uint32)
-    bind(
-        "dact_colsum", (tiles, splits, K), None, dz, z if activation.name in OF_Z else a, db, H,
-        partial, counters, ACTIVATIONS.index(activation.name), N, 0, H, *NONE,
-    )()  # fmt: skip
+    code, of_z = code_of(activation.name)
+    arrays = None, dz, (a, z)[of_z], db, H, partial, counters
+    bind("dact_colsum", (tiles, splits, K), *arrays, code, N, 0, H, *NONE)()
     return (dz @ W.mT if need_dx else None), x.mT @ dz, db
 
 

@@ -25,7 +25,7 @@ def capture(ops, steps):
             elif op.joins and apart:
                 main.wait_event(side.record())
                 apart = False
-            with side if op.branch else main:
+            with (main, side)[op.branch]:
                 op.launch()
     except BaseException:
         with suppress(Exception):  # the first error is the one to tell

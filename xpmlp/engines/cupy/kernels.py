@@ -24,7 +24,7 @@ DECLARED = re.compile(
 def options(dtype: str, stored: str) -> tuple[str, ...]:
     """Return the compiler's options for parameters of `dtype` and activations of `stored`."""
     types = f"-DMASTER={C_TYPES[dtype]}", f"-DSTORED={C_TYPES[stored]}"
-    return ("-std=c++17", *types, *(["-DBFLOAT16"] if stored == "bfloat16" else []))
+    return ("-std=c++17", *types, *["-DBFLOAT16"] * (stored == "bfloat16"))
 
 
 LOCK = threading.Lock()  # one thread compiles, others wait for it
@@ -82,14 +82,17 @@ def _launcher(dtype, stored):
 
 def _kind(parameter, numbers):
     """Return the NumPy type of a declared number, None for a pointer."""
-    declared = parameter.rpartition(" ")[0].replace("const ", "").strip()
-    return None if "*" in parameter else numbers[declared]
+    if "*" in parameter:
+        return None
+    return numbers[parameter.rpartition(" ")[0].replace("const ", "").strip()]
 
 
 def _argument(kind, arg) -> Any:
-    if kind is not None:
-        return kind(arg)
-    return np.uintp(0) if arg is None else arg
+    if arg is None:
+        kind, arg = np.uintp, 0
+    if kind is None:
+        return arg
+    return kind(arg)
 
 
 def grid_of(rows: int, K: int = 1, columns: int = 1) -> tuple[int, int, int]:

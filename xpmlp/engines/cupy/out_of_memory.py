@@ -49,9 +49,9 @@ def in_parts(n: int) -> str:
 
 
 def _too_small(reason, divisible):
-    why = "even one row at a time" if divisible else (
-        "and a layer's running statistics (batch normalisation) need all rows of a batch at once"
-    )  # fmt: skip
+    why = "even one row at a time"
+    if not divisible:
+        why = "and a layer's running statistics (batch normalisation) need all rows of a batch"
     return (
         f"The card's memory is too small for this network, {why}: {reason}; "
         f"{free_memory(cupy.empty(0)):,} bytes are free. Take fewer units, a smaller batch_size or "
@@ -72,20 +72,20 @@ def _in_parts(step, carry, data, hyper, n, xp, kernels):
     if n >= step.batch_size:
         batch = gather(data, hyper, xp=xp)
         return step.gradient(carry.params, carry.buffers, batch, xp=xp, kernels=kernels)
+    values: list = []
     grads: dict = {}
-    value = None
     for first in range(0, step.batch_size, n):
         part = slice(first, first + n)
         own = hyper._replace(rows=hyper.rows[..., part], weights=hyper.weights[..., part])
         bits = partial(kernels.random_bits, first=first)
-        more, part_grads, _ = step.gradient(
-            carry.params, {}, gather(data, own, xp=xp), xp=xp,
-            kernels=kernels._replace(random_bits=bits),
-        )  # fmt: skip
-        value = more if value is None else value + more
-        for name, g in part_grads.items():
-            grads[name] = grads[name] + g if name in grads else g
-    return value, grads, {}
+        batch, changed = gather(data, own, xp=xp), kernels._replace(random_bits=bits)
+        value, made, _ = step.gradient(carry.params, {}, batch, xp=xp, kernels=changed)
+        values.append(value)
+        for name, g in made.items():
+            if name in grads:
+                g = grads[name] + g
+            grads[name] = g
+    return sum(values[1:], values[0]), grads, {}
 
 
 def careful_run(step, *, xp, kernels):
@@ -100,7 +100,9 @@ def careful_run(step, *, xp, kernels):
             penalty, grads = step.penalise(grads, carry.params, hyper, xp=xp)
             params, state = step.update(grads, carry.state, carry.params, hyper, xp=xp)
             carry = carry._replace(params=params, buffers=buffers, state=state)
-            losses.append((value, xp.zeros_like(value) if penalty is None else penalty))
+            if penalty is None:
+                penalty = xp.zeros_like(value)
+            losses.append((value, penalty))
         return carry, xp.stack([xp.stack(kind) for kind in zip(*losses)])
 
     return run

@@ -43,7 +43,7 @@ class Epilogue(NamedTuple):
 class CupyProducts:
     """Products by `cupy.matmul`, in the arrays' own dtype."""
 
-    name = "cuBLAS"
+    name = compute = "cuBLAS"
 
     def bind(self, a: Matrix, b: Matrix, out, *, accumulate=False, branch=0):
         """Return launch(): out = a @ b, or out += a @ b. The workspace is CuPy's on any branch."""
@@ -60,7 +60,10 @@ class CupyProducts:
 
 
 def _of_member(m, k):
-    return m.array[k].T if m.transposed else m.array[k]
+    """Return an operand of member k as a view."""
+    if m.transposed:
+        return m.array[k].T
+    return m.array[k]
 
 
 class NoAlgorithm(Exception):
@@ -93,7 +96,7 @@ class LtProducts:
 
     def __init__(self, compute: str, *, by_time: bool = True):
         self.lt, self.compute = lt_here(), compute
-        self.scale = "float64" if compute == "float64" else "float32"
+        self.scale = {"float64": "float64"}.get(compute, "float32")
         self.by_time, self.device = by_time, cupy.cuda.Device().id
         self.workspaces = [cupy.empty(WORKSPACE, np.uint8)]
 
@@ -113,16 +116,15 @@ class LtProducts:
         arrays = b.array, a.array, out
         layouts = [_layout(array) for array in arrays]
         operation = self._operation(a, b, epilogue)
-        one = np.array([1.0, 1.0 if accumulate else 0.0], self.scale)  # alpha and beta
+        one = np.array([1.0, float(accumulate)], self.scale)  # alpha and beta
         numbers = one.ctypes.data, one.ctypes.data + one.itemsize
         pointers = [array.data.ptr for array in arrays]
         workspace = self.workspaces[branch].data.ptr, WORKSPACE
 
         def run(algorithm):
             stream = cupy.cuda.get_current_stream().ptr
-            self.lt.multiply(
-                operation, *numbers, layouts, pointers, algorithm, workspace, stream
-            )  # fmt: skip
+            args = layouts, pointers, algorithm, workspace, stream
+            self.lt.multiply(operation, *numbers, *args)
 
         key = self._key(a, b, out, epilogue)
         if key not in self.chosen:
@@ -146,10 +148,8 @@ class LtProducts:
         return works[int(np.argmin([took[0] * GAIN, *took[1:]]))]
 
     def _operation(self, a, b, epilogue):
-        made = lt.Description(
-            "MatmulDesc", lt.COMPUTE_TYPES[self.compute], lt.DATA_TYPES[self.scale],
-            TRANSA=b.transposed, TRANSB=a.transposed,
-        )  # fmt: skip
+        types = lt.COMPUTE_TYPES[self.compute], lt.DATA_TYPES[self.scale]
+        made = lt.Description("MatmulDesc", *types, TRANSA=b.transposed, TRANSB=a.transposed)
         if epilogue:
             made.set(EPILOGUE=lt.EPILOGUES[epilogue.kind])
             if epilogue.bias is not None:
@@ -171,12 +171,10 @@ class LtProducts:
     def _algorithms(self, operation, layouts, key):
         """Return the algorithms that cuBLASLt recommends, the best first."""
         *_, aligned = key
-        preference = lt.Description(
-            "MatmulPreference", MAX_WORKSPACE_BYTES=WORKSPACE,
-            # Split sums may be kept in the compute type, not in a shorter one.
-            REDUCTION_SCHEME_MASK=lt.REDUCTION_SCHEME_COMPUTE_TYPE,
-            **{f"MIN_ALIGNMENT_{m}_BYTES": n for m, n in zip("ABCD", (*aligned, aligned[2]))},
-        )  # fmt: skip
+        wanted = {f"MIN_ALIGNMENT_{m}_BYTES": n for m, n in zip("ABCD", (*aligned, aligned[2]))}
+        # Split sums may be kept in the compute type, not in a shorter one.
+        wanted["REDUCTION_SCHEME_MASK"] = lt.REDUCTION_SCHEME_COMPUTE_TYPE
+        preference = lt.Description("MatmulPreference", MAX_WORKSPACE_BYTES=WORKSPACE, **wanted)
         try:
             return self.lt.algorithms(operation, layouts, preference, REQUESTED)
         except lt.CublasLtError as error:
@@ -211,10 +209,13 @@ def _works(run, algorithm):
 def _in_words(a, b, out, epilogue):
     """Return a product as text, for a user to read: "(128, 784) by (784, 256) in bfloat16"."""
     shapes = [f"({', '.join(map(str, _of_member(m, 0).shape))})" for m in (a, b)]
-    members = f"{len(out)} times " if len(out) > 1 else ""
     kinds = " to ".join(dict.fromkeys((_stored(a.array), _stored(out))))
-    extra = f" with {epilogue.kind}" if epilogue else ""
-    return f"{members}{' by '.join(shapes)} in {kinds}{extra}"
+    text = f"{' by '.join(shapes)} in {kinds}"
+    if len(out) > 1:
+        text = f"{len(out)} times {text}"
+    if epilogue:
+        text += f" with {epilogue.kind}"
+    return text
 
 
 def _alignment(array):

@@ -20,7 +20,7 @@ from ..base import Carry
 from ..chain import LOSS_KINDS
 from .kernels import STORED, blocks_of, grid_of, launcher, splits_of
 from .products import Epilogue, Matrix, NoAlgorithm, seconds
-from .units import ACTIVATIONS, OF_Z, rule_of, units_of
+from .units import OF_Z, code_of, rule_of, units_of
 
 # An activation in cuBLASLt's epilogues: forward, backward, whether `aux` is a mask of bits, and
 # what a row of it is filled up to.
@@ -70,12 +70,14 @@ class Program:
         T, P = self.step.dtype, self.K * sum(self.sizes.values())
         slots = self.step.rule.slots
         self.theta, self.grad, *self.slots = (cupy.zeros(P, T) for _ in range(2 + len(slots)))
-        own = self.stored == T
-        self.shadow = self.theta if own else cupy.zeros(P, STORED[self.stored])
+        # Where products read a shorter type, the parameters in that type: `update` writes both.
+        self.short, self.shadow = None, self.theta
+        if self.stored != T:
+            self.short = self.shadow = cupy.zeros(P, STORED[self.stored])
         self.params, self.grads = self._store(self.theta, lead), self._store(self.grad, lead)
         self.read = self._store(self.shadow, lead)  # what products read
         self.state = {name: self._store(a, lead) for name, a in zip(slots, self.slots)}
-        self.chunk = cupy.zeros(11, np.uint64)
+        self.chunk = cupy.zeros(11, np.uint64)  # kernels.cu's struct: nine addresses, B, t
 
     def _store(self, flat, lead):
         views, stop = {}, 0
@@ -104,13 +106,12 @@ class Program:
     # ---- Launches
 
     def _step(self):
-        made = [
-            (self._rows(u.link.n_out), self._rows(u.link.n_out) if self._keeps(u) else None)
-            for u in self.units
-        ]
-        # What a layer puts out, and what its backward pass takes: often the same.
-        self.outs = [out for out, _ in made]
-        self.aux = [out if aux is None else aux for out, aux in made]
+        self.outs = [self._rows(u.link.n_out) for u in self.units]
+        self.aux = list(self.outs)  # what a layer's backward pass takes: often what it puts out
+        for i, unit in enumerate(self.units):
+            if self._keeps(unit):
+                self.aux[i] = self._rows(unit.link.n_out)
+        # The loss's kernel writes its gradient over the last outputs, which nobody else reads.
         self.ds = [self._rows(u.link.n_out) for u in self.units[:-1]] + [self.outs[-1]]
         self.x = self._rows(self.units[0].link.n_in)
         ops = []
@@ -128,23 +129,20 @@ class Program:
         grid = blocks_of(Pw + Pb, self.K)
         partial, counter = self.scratch("update", grid[0] * self.K, self.K + 1)
         u, v = (*self.slots, None, None)[:2]
-        shadow = None if self.shadow is self.theta else self.shadow
+        arrays = self.chunk, self.theta, self.grad, u, v, self.short, partial, counter
         kind, *factors = rule_of(self.step.rule)
-        launch = self.bind(
-            "update", grid, self.chunk, self.theta, self.grad, u, v, shadow, partial, counter,
-            Pw, Pb, kind, self.step.penalised, self.step.decoupled, *factors,
-        )  # fmt: skip
-        return Op(launch, joins=True)
+        flags = self.step.penalised, self.step.decoupled
+        return Op(self.bind("update", grid, *arrays, Pw, Pb, kind, *flags, *factors), joins=True)
 
     # ---- Running
 
     def reads_parameters(self):
         """Tell whether what products read are the parameters."""
-        if self.shadow is self.theta:
+        if self.short is None:
             return True
-        right, P = cupy.empty_like(self.shadow), self.theta.size
+        right, P = cupy.empty_like(self.short), self.theta.size
         self.bind("cast", blocks_of(P), right, self.theta, P)()
-        return not to_host(cupy.sum((right != self.shadow).astype(np.float32)))
+        return not to_host(cupy.sum((right != self.short).astype(np.float32)))
 
     def owns(self, carry):
         """Tell whether a carry's arrays are these buffers: the next chunk of the same fit."""
@@ -190,8 +188,9 @@ class Program:
         self.running = False
         for text in self.notes:
             note(text=text)
-        members = plan.rows.ndim == 3
-        return Carry(params, carry.buffers, state), losses if members else losses[..., 0]
+        if plan.rows.ndim == 2:  # no members
+            losses = losses[..., 0]
+        return Carry(params, carry.buffers, state), losses
 
     def _copy_in(self, carry):
         for mine, theirs in zip(
@@ -199,9 +198,9 @@ class Program:
         ):
             for name, a in theirs.items():
                 mine[name][:] = a
-        if self.shadow is not self.theta:
+        if self.short is not None:
             P = self.theta.size
-            self.bind("cast", blocks_of(P), self.shadow, self.theta, P)()
+            self.bind("cast", blocks_of(P), self.short, self.theta, P)()
 
 
 class Part:
@@ -210,7 +209,8 @@ class Part:
     def __init__(self, program, start, rows):
         self.p, self.start, self.rows = program, start, rows
         self.fused = program.fused and program.K == 1
-        units, forward, backward = program.units, [], []
+        units, forward = program.units, []
+        backward: list[list] = [[]]  # from unit i back to the one before it; of the first none
         x = self._view(program.x, units[0].link.n_in)
         for i in range(len(units) - 1):
             there, back = self._hidden(i, x)
@@ -219,9 +219,10 @@ class Part:
             x = self._view(program.outs[i], units[i].link.n_out)
         ops = [self._gather(), *map(Op, forward), *self._last(x)]
         for i in range(len(units) - 1, -1, -1):
-            branch = 1 if i else 0
-            ops += [Op(launch, branch) for launch in self._dW(i)]
-            ops += map(Op, backward[i - 1] if i else [])
+            # Nobody waits for the gradients of weights, so they may overlap with the way back,
+            # but for the first unit's, after which there is no more of it.
+            ops += [Op(launch, _branch(i)) for launch in self._dW(i)]
+            ops += map(Op, backward[i])
         self.ops = ops
 
     def _view(self, flat, width):
@@ -234,10 +235,8 @@ class Part:
     def _gather(self):
         p = self.p
         D = p.units[0].link.n_in
-        grid = grid_of(self.rows, p.K, D)
-        return Op(p.bind(
-            "gather", grid, p.chunk, p.x, p.N, self.rows, self.start, D, *p.drop
-        ), joins=True)  # fmt: skip
+        numbers = p.N, self.rows, self.start, D, *p.drop
+        return Op(p.bind("gather", grid_of(self.rows, p.K, D), p.chunk, p.x, *numbers), joins=True)
 
     def _W(self, i):
         link = self.p.units[i].link
@@ -246,8 +245,10 @@ class Part:
     def _b(self, i, store):
         """Return a bias or its gradient (K, 1, H), and the stride from member to member."""
         link = self.p.units[i].link
+        if link.b is None:
+            return None, 0
         b = self.p._of(store, link.b, 1, link.n_out)
-        return b, 0 if b is None else b.strides[0] // b.itemsize
+        return b, b.strides[0] // b.itemsize
 
     def _hidden(self, i, x):
         """Return the launches of a hidden unit, forward, and of the gradient back to its sums."""
@@ -263,13 +264,9 @@ class Part:
         H, drop = unit.link.n_out, unit.drop
         z, out = (self._view(a, H) for a in (p.aux[i], p.outs[i]))
         b, stride = self._b(i, p.params)
-        there = [
-            self._product(Matrix(x), Matrix(self._W(i)), z),
-            p.bind(
-                "bias_act", grid_of(self.rows, p.K, H), p.chunk, z, out, b, stride,
-                ACTIVATIONS.index(unit.act), unit.act in OF_Z, self.rows, self.start, H, *drop,
-            ),
-        ]  # fmt: skip
+        numbers = stride, *code_of(unit.act), self.rows, self.start, H, *drop
+        activate = p.bind("bias_act", grid_of(self.rows, p.K, H), p.chunk, z, out, b, *numbers)
+        there = [self._product(Matrix(x), Matrix(self._W(i)), z), activate]
         d = self._view(p.ds[i], H)
         back = [self._dx(i, d), self._colsum(i, d, z)]
         return there, back
@@ -286,10 +283,9 @@ class Part:
         splits = splits_of(self.rows, tiles * p.K)
         partial, counters = p.scratch(i, p.K * splits * H, p.K * tiles)
         db, stride = self._b(i, p.grads)
-        return p.bind(
-            "dact_colsum", (tiles, splits, p.K), p.chunk, d, aux, db, stride, partial, counters,
-            ACTIVATIONS.index(unit.act), self.rows, self.start, H, *unit.drop,
-        )  # fmt: skip
+        arrays = p.chunk, d, aux, db, stride, partial, counters
+        numbers = code_of(unit.act)[0], self.rows, self.start, H, *unit.drop
+        return p.bind("dact_colsum", (tiles, splits, p.K), *arrays, *numbers)
 
     def _with_epilogue(self, i, x):
         """Bias and activation in the product, and the way back of both in the next."""
@@ -297,17 +293,20 @@ class Part:
         forward, backward, bits, step = EPILOGUES[unit.act]
         H = unit.link.n_out
         ld = -(-H // step) * step
-        aux = cupy.empty(self.rows * ld // 8, np.uint8) if bits else p.aux[i]
-        if not bits and ld != H:
+        aux = p.aux[i]
+        if bits:
+            aux = cupy.empty(self.rows * ld // 8, np.uint8)
+        elif ld != H:
             raise NoAlgorithm(f"{H} units are no multiple of {step}")
-        own = p.shadow is p.theta
         out, d = self._view(p.outs[i], H), self._view(p.ds[i], H)
         there = Epilogue(forward, self._b(i, p.read)[0], aux, ld)
-        # The bias gradient comes in the dtype of what is written, so not from a short one.
-        back = Epilogue(backward + "_BGRAD" * own, self._b(i, p.grads)[0] if own else None, aux, ld)
         launches = [self._product(Matrix(x), Matrix(self._W(i)), out, epilogue=there)]
-        returning = [self._dx(i, d, epilogue=back)]
-        return launches, returning if own else [*returning, self._colsum(i, d, None)]
+        if p.short is None:
+            back = Epilogue(backward + "_BGRAD", self._b(i, p.grads)[0], aux, ld)
+            return launches, [self._dx(i, d, epilogue=back)]
+        # The bias gradient would come in the dtype of what is written, which is short.
+        back = Epilogue(backward, None, aux, ld)
+        return launches, [self._dx(i, d, epilogue=back), self._colsum(i, d, None)]
 
     def _last(self, x):
         """Return the launches of the last unit and the loss."""
@@ -317,20 +316,18 @@ class Part:
         b, stride = self._b(i, p.params)
         grid = grid_of(self.rows, p.K)
         partial, counter = p.scratch("loss", grid[0] * p.K, p.K)
-        loss = p.bind(
-            "loss_grad", grid, p.chunk, z, b, stride, partial, counter,
-            [*LOSS_KINDS.values()].index(p.step.loss), ACTIVATIONS.index(unit.act),
-            unit.act in OF_Z, p.N, self.rows, self.start, C,
-        )  # fmt: skip
+        kinds = [*LOSS_KINDS.values()].index(p.step.loss), *code_of(unit.act)
+        arrays = p.chunk, z, b, stride, partial, counter
+        loss = p.bind("loss_grad", grid, *arrays, *kinds, p.N, self.rows, self.start, C)
         return map(Op, [self._product(Matrix(x), Matrix(self._W(i)), z), loss])
 
     def _dW(self, i):
         """Return the launches of a unit's gradients, the last unit's bias gradient among them."""
         p, link = self.p, self.p.units[i].link
         d = self._view(p.ds[i], link.n_out)
-        x = self._view(p.outs[i - 1] if i else p.x, link.n_in)
+        x = self._view([p.x, *p.outs][i], link.n_in)
         dW = p._of(p.grads, link.W, link.n_in, link.n_out)
-        operands, branch = (Matrix(x, True), Matrix(d), dW), 1 if i else 0
+        operands, branch = (Matrix(x, True), Matrix(d), dW), _branch(i)
         product = self._product(*operands, accumulate=self.start > 0, branch=branch)
         if i < len(p.units) - 1 or link.b is None:
             return [product]
@@ -343,13 +340,7 @@ class Part:
 
     def _shape(self, i):
         link = self.p.units[i].link
-        return (
-            self.rows,
-            link.n_in,
-            link.n_out,
-            self.p.stored,
-            self.p.products.compute if self.fused else None,
-        )
+        return self.rows, link.n_in, link.n_out, self.p.stored, self.p.products.compute
 
     def _fastest(self, ways, *key):
         """Return the way whose launches together take least, timed once."""
@@ -360,3 +351,8 @@ class Part:
             took = [seconds(lambda way=way: [f() for part in way for f in part]) for way in ways]
             FASTEST[key] = int(np.argmin(took))
         return ways[FASTEST[key]]
+
+
+def _branch(i):
+    """Return the branch of the graph for the gradients of unit i's weights."""
+    return int(i > 0)

@@ -184,7 +184,9 @@ class Proof:
         size, move = (
             np.linalg.norm(norms((a[..., 0, :] for a in s.values()), xp=self.xp)) for s in stores
         )
-        return plan._replace(rate=plan.rate * float(stride * size / move)) if move else plan
+        if not move:
+            return plan
+        return plan._replace(rate=plan.rate * float(stride * size / move))
 
     def _replayed(self, carry, plan):
         """Return what the program makes of steps. What no kernel writes of the losses is NaN."""
@@ -204,8 +206,9 @@ class Proof:
             own = carry._replace(params=self._moved(carry.params, signs))
             hyper = plan._replace(weights=signs.of(plan.weights))
             x, y = self.data
-            data = x, y if self.step.loss.codes else signs.of(y)  # class codes have no roundings
-            return self._gradient(own, data, hyper, Kernels(dense_forward=signs.dense_forward))
+            if not self.step.loss.codes:  # which are whole numbers
+                y = signs.of(y)
+            return self._gradient(own, (x, y), hyper, Kernels(dense_forward=signs.dense_forward))
 
         got = self._named("the gradient of {}", grads) | {"the loss": losses[0].T}
         want = self._gradient(carry, self.data, plan, Kernels())
@@ -230,8 +233,10 @@ class Proof:
             params = copy_store(carry.params, xp=xp)
             penalty, grads = step.penalise(grads, params, hyper, xp=xp)
             params, state = step.update(grads, state, params, hyper, xp=xp)
-            penalty = {} if penalty is None else {"the penalty": penalty[..., None]}
-            return penalty | self._made(carry, Carry(params, {}, state))
+            made = self._made(carry, Carry(params, {}, state))
+            if penalty is None:
+                return made
+            return {"the penalty": penalty[..., None]} | made
 
         def moved(signs):  # slots too: sums in any order make others of the same steps
             state = {slot: self._moved(store, signs) for slot, store in carry.state.items()}

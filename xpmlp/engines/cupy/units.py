@@ -17,6 +17,11 @@ ACTIVATIONS = (
 OF_Z = {"gelu", "gelu_tanh", "silu", "mish", "softplus", "softsign"}
 
 
+def code_of(activation):
+    """Return an activation's number, and whether its derivative takes z."""
+    return ACTIVATIONS.index(activation), activation in OF_Z
+
+
 class Unit(NamedTuple):
     """A Dense layer, and the dropout of its outputs."""
 
@@ -47,9 +52,10 @@ def units_of(step):
 
 def rule_of(rule):
     """Return a rule's number in kernels.cu and its five factors, or None for one of a user's."""
+    if type(rule) is SGD and not rule.momentum:
+        return 0, 0.0, 0.0, 0.0, 0.0, 0.0
     if type(rule) is SGD:
-        kind = (2 if rule.nesterovs_momentum else 1) if rule.momentum else 0
-        return kind, rule.momentum, 0.0, 0.0, 0.0, 0.0
+        return 1 + rule.nesterovs_momentum, rule.momentum, 0.0, 0.0, 0.0, 0.0
     if type(rule) in (Adam, AdamW):
         return 3, rule.beta_1, 1.0 - rule.beta_1, rule.beta_2, 1.0 - rule.beta_2, rule.epsilon
     if type(rule) is RMSprop:
