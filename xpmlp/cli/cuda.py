@@ -57,19 +57,9 @@ def _row(link, judge, facts, before):
 
 def extra(facts):
     """Name the extra that fits driver and card: CUDA 13 needs a driver for it, and 7.5 or more."""
-    old_driver, old_card = _too_old_for_13(facts)
-    return "cuda12" if old_driver or old_card else "cuda13"
-
-
-def _too_old_for_13(facts):
-    """Return what driver and card lack for CUDA 13, empty where they do or say nothing."""
-    cuda, capability = facts.get("driver", {}).get("cuda"), facts.get("card", {}).get("capability")
-    driver = card = ""
-    if cuda and cuda[0] < 13:
-        driver = f"a driver for CUDA 13, this one is for {cuda[0]}.{cuda[1]}"
-    if capability and tuple(capability) < (7, 5):
-        card = f"compute capability 7.5, the card has {capability[0]}.{capability[1]}"
-    return driver, card
+    cuda = facts.get("driver", {}).get("cuda") or (13, 0)
+    capability = facts.get("card", {}).get("capability") or (7, 5)
+    return "cuda12" if cuda[0] < 13 or tuple(capability) < (7, 5) else "cuda13"
 
 
 def _install(facts):
@@ -161,9 +151,13 @@ def _cupy(mine, facts):
         return "-", f"{text} (cuda12 for a driver below 580)", False
     if int(version.partition(".")[0]) < 14:
         return version, f"too old: {_install(facts)}", False
-    wheel, (old_driver, old_card) = [*wheels, "this CuPy"][0], _too_old_for_13(facts)
-    if wheel == "cupy-cuda13x" and (old_driver or old_card):
-        lacks = old_driver or old_card
+    wheel, driver = [*wheels, "this CuPy"][0], facts["driver"].get("cuda")
+    if wheel == "cupy-cuda13x" and extra(facts) == "cuda12":
+        lacks = "a driver for CUDA 13, this one is for {}.{}".format(*driver)
+        if driver[0] >= 13:
+            lacks = "compute capability 7.5, the card has {}.{}".format(
+                *facts["card"]["capability"]
+            )
         return version, f"{wheel} needs {lacks}: {_instead(wheels, facts)}", False
     if facts.get("card", {}).get("code") != 0:
         return version, f"{wheel} imports; more shows on a card", True

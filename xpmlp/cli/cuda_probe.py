@@ -236,6 +236,4 @@ def _engine(facts):
     return found
 
 
-LINKS = {
-    probe.__name__[1:]: probe for probe in (_driver, _card, _cupy, _compiler, _products, _engine)
-}
+LINKS = {f.__name__[1:]: f for f in (_driver, _card, _cupy, _compiler, _products, _engine)}

@@ -87,7 +87,7 @@ def _examine(name, facts):
         with _quiet():
             module = import_module(name)
             version = str(getattr(module, "__version__", "unknown"))
-            verdicts = [f"{_probe(name, dev)} {label}" for label, dev in _devices(module)]
+            verdicts = [f"{_probe(name, place)} {label}" for label, place in _devices(module)]
             text = "; ".join(dict.fromkeys(verdicts))
     except Exception as error:  # a broken library may raise anything
         return version, f"does not work: {cuda_probe.reason(error)}"
@@ -97,7 +97,7 @@ def _examine(name, facts):
 
 
 def _devices(module):
-    """Pairs (label, device argument or None) of an imported array library."""
+    """Pairs (label, arguments that name the device) of an imported array library."""
     if module.__name__ == "torch":
         cuda = [f"cuda:{i}" for i in range(module.cuda.device_count())]
         found = [("cpu", "cpu"), *((f"{c} {module.cuda.get_device_name(c)}", c) for c in cuda)]
@@ -105,18 +105,17 @@ def _devices(module):
         if accelerator and accelerator.is_available():
             kind = accelerator.current_accelerator().type
             found += [(kind, kind)] * (kind != "cuda")  # mps, xpu
-        return found
+        return [(label, {"device": d}) for label, d in found]
     if module.__name__ == "jax":
         found = module.devices()
         labels = {d: f"{d} {d.device_kind}" for d in found if d.platform != "cpu"}
-        return [(labels.get(d, "cpu"), d) for d in found]
-    return [("cpu", None)]
+        return [(labels.get(d, "cpu"), {"device": d}) for d in found]
+    return [("cpu", {})]
 
 
-def _probe(name, device):
+def _probe(name, place):
     """Allocate, run one kernel, read back; the verdict that stands before the device's label."""
     xp = import_module({"jax": "jax.numpy"}.get(name, name))
-    place = {"device": device} if device else {}
     try:
         ones = xp.ones(2, dtype=xp.float32, **place)
         total = float(xp.sum(ones + 1))

@@ -20,9 +20,11 @@ HELP = {
 def options(command):
     """Give a command the options in `HELP`, of files but for --xp."""
     for name, text in reversed(HELP.items()):
-        how: dict = {"type": click.Path(dir_okay=False), "metavar": "FILE"}
+        how: dict = {"metavar": "FILE"}
         if name == "--xp":
             how = {"multiple": True, "metavar": "LIBRARY[:DEVICE]"}
+        elif name != "--against":  # of which `read_results` says what is wrong
+            how["type"] = click.Path(dir_okay=False)
         command = click.option(name, help=text, **how)(command)
     return command
 
@@ -42,7 +44,7 @@ def parity(xp, save, against, **files):
     for kind, path in files.items():
         writable(f"--{kind}", path, against, *(files[other] for other in files if other != kind))
     try:
-        there = None if against is None else read_results(against)
+        there = read_results(against)
     except DataError as error:
         raise click.UsageError(f"--against {error}") from error
     report = run_parity(xp, there=there)

@@ -17,7 +17,7 @@ from ..backends import FLOATS, Backend, choose, facts
 from .compare import Operation, Row, computed, judged, ulp
 from .operations import activation, layer, loss, operations
 from .report import Report, about
-from .saved import Results, SavedLibrary, digest
+from .saved import Results, SavedLibrary, digest, saved_libraries
 from .trainings import training
 
 __all__ = ["Report", "Row", "assert_same_trajectory", "check_parity", "run_parity"]
@@ -59,7 +59,7 @@ def cases(
         for dtype in FLOATS:
             known = [op for op in subjects if dtype in (op.dtypes or backend.floats)]
             found += [(op, backend, dtype) for op in known]
-    for library in there.saved() if there else ():
+    for library in saved_libraries(there):
         found += library.cases(subjects)
     return found
 

@@ -222,8 +222,7 @@ def _misplaced(a, b, like, dtype):
     if not (is_array(a) and is_array(b)):
         return f"is a {type(a).__name__}, expected an array"
     names = ("library", "device", "dtype", "shape")
-    dtype = dtype if b.dtype.kind == "f" else b.dtype.name
-    expected = (*location_of(like), dtype, b.shape)
+    expected = (*location_of(like), in_floats(np.empty(0, b.dtype), dtype).dtype.name, b.shape)
     got = (*location_of(a), dtype_name(a), tuple(a.shape))
     wrong = [f"{n} is {g}, expected {e}" for n, g, e in zip(names, got, expected) if g != e]
     return "; ".join(wrong)

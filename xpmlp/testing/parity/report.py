@@ -16,7 +16,7 @@ from ... import __version__
 from ...inspection.page import Html, fragment, page, table, tag
 from ..backends import facts
 from .compare import Row
-from .saved import Results
+from .saved import Results, saved_libraries
 
 TITLE = "Parity of array libraries"
 BOUNDS = (
@@ -90,14 +90,10 @@ class Report:
         names = dict.fromkeys(row.library for row in self.rows)
         return {name: [row for row in self.rows if row.library == name] for name in names}
 
-    @property
-    def _saved(self):
-        return self.there.saved() if self.there else []
-
     @cached_property
     def libraries(self) -> list[dict[str, str]]:
         """For each library: version, device, rows passed, worst, first failure, products."""
-        saved = {lib.name: lib.facts for lib in self._saved}
+        saved = {lib.name: lib.facts for lib in saved_libraries(self.there)}
         return [
             _library(name, saved.get(name) or facts(name), rows)
             for name, rows in self._by_library.items()
@@ -114,7 +110,7 @@ class Report:
         """Versions and devices of this machine and of the file's: (of what, here, there)."""
         if self.there is None:
             return []
-        saved = {lib.name for lib in self._saved}
+        saved = {lib.name for lib in saved_libraries(self.there)}
         here = {lib["library"]: lib for lib in self.libraries if lib["library"] not in saved}
         sides = _versions(self.about, here), _versions(self.there.about, self.there.libraries)
         return [(name, *(side.get(name, "-") for side in sides)) for name in sides[0] | sides[1]]

@@ -38,10 +38,6 @@ class Results:
     inputs: dict[str, str]
     outputs: dict[str, dict[tuple[str, str], dict[str, Result]]]
 
-    def saved(self) -> list["SavedLibrary"]:
-        """Return its libraries, to be compared on another machine."""
-        return [SavedLibrary(name, self) for name in self.outputs]
-
 
 @dataclass(frozen=True, eq=False)
 class SavedLibrary:
@@ -99,6 +95,11 @@ class SavedLibrary:
         return judged(op, self.name, dtype, got, want)
 
 
+def saved_libraries(there: Results | None) -> list[SavedLibrary]:
+    """Return the libraries of another machine, to be compared on this one."""
+    return [SavedLibrary(name, there) for name in there.outputs] if there else []
+
+
 def digest(arrays: Iterable[np.ndarray]) -> str:
     """Return a digest of an operation's inputs, the floats rounded to float32.
 
@@ -143,14 +144,16 @@ def _noted(result, flat):
     return [[a.dtype.name, *a.shape] for a in result]
 
 
-def read_results(path: StrPath) -> Results:
-    """Read what `write_results` wrote.
+def read_results(path: StrPath | None) -> Results | None:
+    """Read what `write_results` wrote; None where there is no path.
 
     Raises
     ------
     DataError
         The file is missing, damaged, of another kind, or of another version.
     """
+    if path is None:
+        return None
     try:
         flat, metadata = read_container(path)
     except ModelFileError as error:

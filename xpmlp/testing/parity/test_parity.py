@@ -20,8 +20,7 @@ def pytest_generate_tests(metafunc):
     """Make a test of each operation on each library; all of them fail where it does not work."""
     option = metafunc.config.getoption
     working, broken, left_out = choose(option("--xp"), option("--xp-require"))
-    against = option("--xp-against")
-    there = None if against is None else read_results(against)
+    there = read_results(option("--xp-against"))
     made = [(*case, "") for case in cases(working, OPERATIONS, there)]
     made += [(op, name, "-", why) for name, why in broken.items() for op in OPERATIONS]
     params = [
