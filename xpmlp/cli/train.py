@@ -28,7 +28,7 @@ from .predict import predictions
 from .splits import split_data
 
 
-class Validation(click.ParamType):
+class ValidationSource(click.ParamType):
     """A share of the rows, the word test, or a file."""
 
     name = "share|test|file"
@@ -58,7 +58,7 @@ data_option, output = section("Data"), section("Output")
 @data_option("--test", "test_file", help="Data set to test on (a stratified fifth is held out).")
 @data_option(
     "--validation",
-    type=Validation(),
+    type=ValidationSource(),
     default="0.1",
     show_default=True,
     help="Training rows to watch, or a data set; 'test' watches the test rows, through all epochs.",

@@ -24,7 +24,7 @@ MOST_BAD = 1_000_000  # rows; more are another kind of file
 
 
 # A row's first line, its text, and its cells or what is wrong with its quotes.
-Row = tuple[int, str, list[str] | str]
+CSVRow = tuple[int, str, list[str] | str]
 
 
 class BadRow(NamedTuple):
@@ -35,13 +35,13 @@ class BadRow(NamedTuple):
     reason: str
     text: str
 
-    def sentence(self, place: str) -> str:
-        """Return where the row is, what is there and what is wrong; place: "line" or "row"."""
+    def sentence(self, unit: str) -> str:
+        """Return where the row is, what is there and what is wrong; unit: "line" or "row"."""
         column = f", column {self.column!r}" * (self.column != "")
         got = "the cell is empty"
         if self.text:
             got = f"got {shortened(self.text.strip(), 60)!r}"
-        return f"{place} {self.line}{column}: {got}, {self.reason}"
+        return f"{unit} {self.line}{column}: {got}, {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _good_rows(dialect: Dialect, bad_rows: list[BadRow]) -> Iterator[tuple[int, 
                 require(len(bad_rows) <= MOST_BAD, got)
 
 
-def _rows(source: Iterator[str], delimiter: str) -> Iterator[Row]:
+def _rows(source: Iterator[str], delimiter: str) -> Iterator[CSVRow]:
     """Split lines into rows."""
     again: deque[str] = deque()  # lines after a quote that is never closed: they may be rows
 
@@ -174,9 +174,9 @@ def _rows(source: Iterator[str], delimiter: str) -> Iterator[Row]:
         line += len(taken)
 
 
-def _filled(records: Iterator[Row], single: bool) -> Iterator[Row]:
+def _filled(records: Iterator[CSVRow], single: bool) -> Iterator[CSVRow]:
     """Leave out blank lines; of a single column they are rows, but for those at the end."""
-    blank: list[Row] = []
+    blank: list[CSVRow] = []
     for record in records:
         if record[1]:
             yield from blank

@@ -71,7 +71,7 @@ class OpenTable:
         if not self.bad_rows:
             return ""
         lines = [f"{plural(len(self.bad_rows), 'row')} left out of {self.name}:"]
-        lines += [f"  {row.sentence(self.raw.place)}" for row in self.bad_rows[:LISTED]]
+        lines += [f"  {row.sentence(self.raw.unit)}" for row in self.bad_rows[:LISTED]]
         if len(self.bad_rows) > LISTED:
             lines.append(f"  and {len(self.bad_rows) - LISTED:,} more")
         return "\n".join(lines)
@@ -149,7 +149,7 @@ def open_table(
         cells = BadCells(raw, columns, target)
         bad_rows, left_out = cells.found(on_bad_row, max_bad_rows)
         if len(left_out) == raw.n_rows:
-            first = bad_rows[0].sentence(raw.place)
+            first = bad_rows[0].sentence(raw.unit)
             raise DataError(f"{path} has no good row, the first: {first}.")
         frame = _loaded(raw, columns, cells.sql)
         y, task = _targets(raw, frame, target)
@@ -224,10 +224,10 @@ class BadCells:
         bad_rows = sorted(bad_cells + raw.bad_rows[:shown])
         if not refused:
             return bad_rows, left_out
-        message = f"{raw.path} {bad_rows[0].sentence(raw.place)}"
+        message = f"{raw.path} {bad_rows[0].sentence(raw.unit)}"
         if n_bad > 1:
             others = first_of([str(row.line) for row in bad_rows[1:]], 5)
-            message += f"; {n_bad:,} of {n_rows:,} rows are bad, the next in {raw.place} {others}"
+            message += f"; {n_bad:,} of {n_rows:,} rows are bad, the next in {raw.unit} {others}"
         if policy == "error":
             remedy = "mend them, or leave them out by on_bad_row='skip' (--on-bad-row skip)"
         else:
@@ -334,7 +334,7 @@ def array_of(table: OpenTable) -> np.ndarray:
     empty = np.argwhere(np.isnan(X))
     if len(empty):
         row, i = empty[0].tolist()
-        place = f"{table.raw.place} {table.lines([row])[0]}, column {table.features.names[i]!r}"
+        place = f"{table.raw.unit} {table.lines([row])[0]}, column {table.features.names[i]!r}"
         raise DataError(f"{table.raw.path} {place}: the cell is empty, expected a finite number.")
     return X
 

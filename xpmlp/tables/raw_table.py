@@ -30,9 +30,9 @@ class RawTable:
     """A file as DuckDB's table `raw`: c0, c1, ... are called `columns`, and hold `types`.
 
     types: "VARCHAR" (trimmed, NULL where empty), "DOUBLE", "BOOLEAN", "TIMESTAMP", or in Parquet
-    any other, which `raw` has as text. place: what places are counted in. bad_rows: what is not in
-    `raw`. breaks: rows from which a row's place minus its number in `raw` changes, and that
-    difference.
+    any other, which `raw` has as text. unit: what rows are found by in the file, "line" or "row".
+    bad_rows: what is not in `raw`. breaks: rows from which a row's line minus its number in `raw`
+    changes, and that difference.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class RawTable:
     types: tuple[str, ...]
     n_rows: int
     has_header: bool = True
-    place: str = "row"
+    unit: str = "row"
     bad_rows: list[BadRow] = field(default_factory=list)
     breaks: tuple[np.ndarray, np.ndarray] = (np.asarray([0]), np.asarray([1]))
 
@@ -172,7 +172,7 @@ def _load_csv(path: Path, connection: Any, scratch: Path) -> RawTable:
         require(n_rows == expected, f"{path} cannot be read: its rows could not be told apart.")
     types = ("VARCHAR",) * len(dialect.columns)
     table = RawTable(path, connection, dialect.columns, types, n_rows, dialect.has_header)
-    return replace(table, place="line", bad_rows=bad_rows, breaks=breaks)
+    return replace(table, unit="line", bad_rows=bad_rows, breaks=breaks)
 
 
 def _read(connection: Any, dialect: Dialect) -> int:
