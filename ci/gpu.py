@@ -138,7 +138,6 @@ def end(pid):
 
 def in_child(args):
     """Run one part here."""
-    sys.modules["numba"] = None  # it would compile for the CPU, half a minute
     module, _, function = args.part.rpartition(".")
     found = Found(args.path, args.seconds)
     try:

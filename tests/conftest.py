@@ -13,7 +13,6 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from compiled_code import compile_ahead
 
 from xpmlp.arrays import dtype_name
 from xpmlp.errors import DeviceError
@@ -191,14 +190,8 @@ def assert_derivative(f, at, gradient, *, seed=0, h=1e-5, tolerance=1e-8):
         assert abs(numeric - analytic) <= tolerance * max(size, 1e-3), (path, numeric, analytic)
 
 
-@pytest.fixture(scope="session")
-def _compiled_code():
-    for dtype in ("float32", "float64"):
-        compile_ahead(dtype)
-
-
 @pytest.fixture
-def xpmlp(capsys, _compiled_code):
+def xpmlp(capsys):
     """Run the command in this process. Returns the exit code, stdout and stderr."""
 
     from xpmlp.cli import main

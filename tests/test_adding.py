@@ -72,7 +72,6 @@ PLACES = {  # file -> what is written after a text that stands there once
 }
 CODE = """
 import sys, warnings
-sys.modules["numba"] = None  # it would compile the copy's code
 import numpy as np
 from click.testing import CliRunner
 from xpmlp import MLPClassifier, MLPRegressor, nn, train

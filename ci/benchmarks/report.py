@@ -8,7 +8,7 @@ GOALS_FOR = "H100"  # the card that the cells' floors and goals are for
 # Rows below the table: the first of a role or name over the second, the fastest of either.
 COMPARISONS = {
     "best peer / xpmlp": ("peer", "own"),
-    "scikit-learn / no numba": ("scikit-learn", "xpmlp without numba"),
+    "scikit-learn / not compiled": ("scikit-learn", "xpmlp, not compiled"),
     "xpmlp / products alone": ("own", "bound"),
 }
 # Okabe & Ito's colours, which the colour-blind tell apart: a family for each library.

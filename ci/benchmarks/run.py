@@ -23,7 +23,7 @@ from .peers import CONTENDERS
 from .report import setting
 
 PACKAGES = (
-    "xpmlp", "numpy", "numba", "mkl", "scikit-learn", "torch", "triton", "jax", "jaxlib",
+    "xpmlp", "numpy", "scikit-learn", "torch", "triton", "jax", "jaxlib",
     "onnxruntime", "cupy-cuda12x", "cupy-cuda13x", "cuda-pathfinder", "nvidia-cublas",
 )  # fmt: skip
 QUERY = "name,driver_version,memory.total,clocks.max.sm,clocks.sm,power.limit"  # of nvidia-smi

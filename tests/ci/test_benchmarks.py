@@ -331,13 +331,13 @@ def test_without_xpmlp_there_is_no_ratio():
     assert "/" not in report.table(GIVEN[1:3]).replace("xpmlp's", "")
 
 
-def test_the_scikit_learn_row_compares_its_fastest_form_with_ours_without_numba():
+def test_the_scikit_learn_row_compares_its_fastest_form_with_ours_not_compiled():
     rows = [
-        record("xpmlp without numba", "shown", [2e-6, 2e-6]),
+        record("xpmlp, not compiled", "shown", [2e-6, 2e-6]),
         record("scikit-learn", "peer", [9e-6, 9e-6]),
         record("scikit-learn, stretches", "peer", [5e-6, 5e-6]),
     ]
-    assert "scikit-learn / no numba           2.50" in report.table(rows)
+    assert re.search(r"scikit-learn / not compiled +2\.50", report.table(rows))
 
 
 ON_CARD = {"device": "cuda", "precision": "high", "threads": 16, "floor": 5.5, "goal": 47}
@@ -417,7 +417,7 @@ def measured():
     """Two rounds of small cases with real workers, one of which hides a module that it needs."""
     lame = Contender("lame", "steps", own.steps, without=("threadpoolctl",))
     absent = Contender("absent", "steps", own.steps, needs=("no_such_module",))
-    names = ("xpmlp without numba", "matrix products alone")  # which compile nothing
+    names = ("xpmlp, not compiled", "matrix products alone")
     rivals = [c for c in CONTENDERS if c.kind == "steps" and c.name in names]
     many = replace(SMALL["logistic"], batch=20_000, rows=20_000)  # so that a stretch is 3 steps
     cases = [many, replace(SMALL["softmax"], source="no_such_file")]
@@ -427,7 +427,7 @@ def measured():
 
 def test_workers_take_turns_and_hold_to_their_threads(measured):
     done = [r for r in measured if r["case"] == "a" and "error" not in r]
-    assert [r["name"] for r in done] == ["xpmlp without numba", "matrix products alone"]
+    assert [r["name"] for r in done] == ["xpmlp, not compiled", "matrix products alone"]
     for r in done:
         assert len(r["seconds"]) == 2 and all(s > 0 for s in r["seconds"])
         assert r["pools"] and all(pool["num_threads"] == 1 for pool in r["pools"])
@@ -438,11 +438,11 @@ def test_a_contender_that_cannot_start_or_fails_says_why(measured):
     assert reasons["a", "absent"] == "no_such_module is not installed"
     assert "its process ended with 1" in reasons["a", "lame"]
     assert "threadpoolctl" in reasons["a", "lame"]
-    assert "no_such_file does not exist" in reasons["b", "xpmlp without numba"]
+    assert "no_such_file does not exist" in reasons["b", "xpmlp, not compiled"]
 
 
 def test_a_fit_says_what_memory_it_took():
-    rivals = [c for c in CONTENDERS if c.kind == "fits" and c.name == "xpmlp without numba"]
+    rivals = [c for c in CONTENDERS if c.kind == "fits" and c.name == "xpmlp, not compiled"]
     case = replace(SMALL["softmax"], rows=200_000, batch=50_000, epochs=1)
     ((found,),) = benchmarks.measure([case], rivals, 1, rounds=1)
     data = case.peak_goal - 4 * 2 * case.batch * sum(case.sizes)

@@ -1,12 +1,10 @@
-"""The NumPy engine, without numba and with it, against the generic engine on the same arrays."""
+"""The NumPy engine, plain and compiled, against the generic engine on the same arrays."""
 
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.util import find_spec
-from threading import Lock, Thread
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -18,6 +16,8 @@ from hypothesis import strategies as st
 from xpmlp import optim, train
 from xpmlp.engines import Carry, generic_engine
 from xpmlp.engines import numpy as numpy_module
+from xpmlp.engines.native import program
+from xpmlp.engines.native.library import library
 from xpmlp.errors import ShapeError
 from xpmlp.nn import Activation, Ctx, Dense, Dropout, Embedding, Layer, Layout, Loss, Network
 from xpmlp.nn.activations import ACTIVATIONS, ActivationFunction
@@ -27,11 +27,10 @@ from xpmlp.training import Step, StepOptions
 from xpmlp.training.outputs import network_outputs
 from xpmlp.training.plan import epoch_order, make_plan, to_device
 
-HAS_NUMBA = find_spec("numba") is not None
-with_numba = pytest.mark.skipif(not HAS_NUMBA, reason="needs numba (the extra `fast`)")
-KINDS = ["blocks", pytest.param("compiled", marks=with_numba)]
-if HAS_NUMBA:
-    from xpmlp.engines.compiled import program, team
+with_native = pytest.mark.skipif(
+    isinstance(library(), str), reason="needs the compiled engine, which a C++ compiler makes"
+)
+KINDS = ["blocks", pytest.param("native", marks=with_native)]
 
 # Of the norm, after a few steps. Rules that divide by the root of the squares get an epsilon that
 # is not tiny: else a gradient of zero but for its rounding becomes a step of any size.
@@ -40,13 +39,6 @@ RULES = [SGD(0.0), SGD(0.9, False), SGD(0.9), Adam(epsilon=1e-2), AdamW(epsilon=
          RMSprop(epsilon=1e-2), Adagrad(epsilon=1e-2)]  # fmt: skip
 
 
-# What has no compiled form.
-PLAIN = {
-    "loss": [
-        "gamma", "absolute_error", "huber", "log_cosh", "quantile", "focal", "binary_focal",
-    ],
-    "rule": ["nadam", "lion"],
-}  # fmt: skip
 BOUNDS = {"max_grad_norm": 0.01, "max_norm": 0.5, "ema_decay": 0.9}
 
 
@@ -54,13 +46,16 @@ BOUNDS = {"max_grad_norm": 0.01, "max_norm": 0.5, "ema_decay": 0.9}
 def engine(request, monkeypatch, plain):
     """A NumPy engine of its own, without what earlier tests made."""
     if request.param == "blocks":
-        monkeypatch.setattr(numpy_module, "_compiled", lambda: None)
+        monkeypatch.setattr(numpy_module, "native_run", lambda step, otherwise: None)
+        monkeypatch.setattr(numpy_module, "native_outputs", lambda network, layout, dtype: None)
     return numpy_module.numpy_engine.__wrapped__(plain.xp)
 
 
 @pytest.fixture
 def compiled(plain):
-    """The NumPy engine with numba."""
+    """The NumPy engine in its compiled form."""
+    if isinstance(library(), str):
+        pytest.skip("needs the compiled engine, which a C++ compiler makes")
     return numpy_module.numpy_engine.__wrapped__(plain.xp)
 
 
@@ -72,7 +67,7 @@ def generic(plain):
 
 def path_of(engine, f):
     """Which module a run or outputs come from: the fast one, or another."""
-    code = {"blocks": "xpmlp.engines.numpy", "compiled": "xpmlp.engines.compiled.program"}
+    code = {"blocks": "xpmlp.engines.numpy", "native": "xpmlp.engines.native.program"}
     return next((kind for kind, module in code.items() if f.__module__ == module), "generic")
 
 
@@ -185,7 +180,7 @@ def networks(draw):
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
-    network=networks(), loss=st.sampled_from(sorted({*LOSSES} - {*PLAIN["loss"]})),
+    network=networks(), loss=st.sampled_from(sorted({*LOSSES} - {"focal", "binary_focal"})),
     rule=st.sampled_from(RULES),
     dtype=st.sampled_from([*TOLERANCE]), alpha=st.sampled_from([0.0, 0.5]),
     weight_decay=st.sampled_from([0.0, 0.1]), weighted=st.booleans(), shuffle=st.booleans(),
@@ -201,7 +196,7 @@ def test_a_training_equals_the_plain_one_whatever_the_network_and_the_plan(
     )
     with np.errstate(all="ignore"):
         want = outcome(generic, step, start)
-        got = outcome(engine, step, start, path=kind_of(request) if contiguous else "blocks")
+        got = outcome(engine, step, start, path=kind_of(request))
     if all(np.isfinite(a).all() for _, a in leaves(want)):
         assert_close(got, want, TOLERANCE[dtype])
 
@@ -239,8 +234,8 @@ def test_an_embedding_in_front_trains_and_predicts_as_plainly(
     options = {"dtype": dtype, "batch_size": 50, "alpha": 0.5, "weight_decay": 0.1}
     options |= {"shuffle": shuffle}
     made = problem(EMBEDDED, n=101, D=5, data=coded(101), loss="log_loss", rule=rule, **options)
-    compiled = kind_of(request) == "compiled"
-    check(engine, generic, made, path="compiled" if compiled else "generic")
+    compiled = kind_of(request) == "native"
+    check(engine, generic, made, path="native" if compiled else "generic")
     (step, start), x = made, coded(3000)[0].astype(dtype)
     store = start()[0].params
     assert (engine.outputs(EMBEDDED, step.layout, dtype) is not None) == compiled
@@ -319,33 +314,17 @@ def test_the_memory_of_the_data_may_lie_in_any_way_and_is_only_read(
     assert_close(network_outputs(*args, formed[0], engine), want, 0.0)
 
 
-@with_numba
-def test_a_numba_that_does_not_work_is_told_and_done_without(monkeypatch, plain, generic):
-    import xpmlp.engines.compiled  # noqa: F401 - so that it can be taken away
-
-    monkeypatch.setitem(sys.modules, "xpmlp.engines.compiled", None)  # an ImportError
-    monkeypatch.delattr("xpmlp.engines.compiled")
-    monkeypatch.setattr(numpy_module, "_compiled", numpy_module._compiled.__wrapped__)
-    engine = numpy_module.numpy_engine.__wrapped__(plain.xp)
-    with pytest.warns(RuntimeWarning, match="numba does not work here"):
-        check(engine, generic, problem(WIDE, loss="log_loss"), path="blocks")
-
-
 # Several threads.
 
 
 @pytest.fixture
 def crew(monkeypatch):
     """(n) -> teams of up to n threads, however small the work."""
-    if not HAS_NUMBA:
-        pytest.skip("teams need numba (the extra `fast`)")
-    pool, lock = ThreadPoolExecutor(2), Lock()
-    monkeypatch.setattr(team, "_pool", lambda process: (pool, lock))
+    if isinstance(library(), str):
+        pytest.skip("teams need the compiled engine, which a C++ compiler makes")
     monkeypatch.setattr(program, "WORK", 1)
-    if hasattr(program, "LIGHT"):
-        monkeypatch.setattr(program, "LIGHT", 0)
-    yield lambda n: monkeypatch.setattr(program, "n_threads", lambda: n)
-    pool.shutdown()
+    monkeypatch.setattr(program, "LIGHT", 0)
+    return lambda n: monkeypatch.setattr(program, "n_threads", lambda: n)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -369,7 +348,7 @@ def test_a_team_of_any_size_trains_the_same_and_twice_bit_by_bit(network, dtype,
     for size in (1, 2, 3):
         crew(size)
         engine = numpy_module.numpy_engine.__wrapped__(plain.xp)
-        made.append(outcome(engine, *make(), path="compiled"))
+        made.append(outcome(engine, *make(), path="native"))
         assert_close(outcome(engine, *make()), made[-1], 0.0)
     for other in made[1:]:
         assert_close(other, made[0], 50 * np.finfo(dtype).eps)
@@ -414,7 +393,7 @@ FORKED = """
 import os, sys
 import numpy as np
 from xpmlp import nn, train
-from xpmlp.engines.compiled import program
+from xpmlp.engines.native import program
 program.WORK, program.n_threads = 1, lambda: 2
 x = np.random.default_rng(0).normal(size=(300, 4))
 fit = lambda: train(nn.Network([nn.Dense(9, "tanh"), nn.Dense(1)]), x, x[:, :1], max_iter=3)
@@ -427,12 +406,11 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
-@with_numba
+@with_native
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_child_that_was_forked_off_after_a_fit_can_fit():
-    environment = os.environ | {"NUMBA_NUM_THREADS": "2"}
     command = [sys.executable, "-W", "ignore", "-c", FORKED]
-    assert subprocess.run(command, timeout=120, env=environment, check=False).returncode == 0
+    assert subprocess.run(command, timeout=120, check=False).returncode == 0
 
 
 def blas_threads():
@@ -453,7 +431,8 @@ def test_the_threads_of_blas_are_as_many_after_a_fit_as_before_also_after_an_err
         outcome(engine, step, start)
         assert blas_threads() == before
         with pytest.raises(ZeroDivisionError):
-            team.run_team(lambda rank, size: 1 // 0, 2, team.new_gate())
+            with program.team(2):
+                1 // 0  # noqa: B018
         assert blas_threads() == before
 
 
@@ -562,13 +541,18 @@ NOT_CHAINS = {
     "two embeddings": Network([Embedding((3,), 2), Embedding((3,), 2), Dense(2)]),
 }
 
+ONLY_COMPILED = {"an activation as a layer", "a dropout at the end"}
+
 
 @each("name", NOT_CHAINS)
-def test_networks_that_are_no_chains_run_generically(name, engine, generic):
+def test_networks_that_are_no_chains_run_generically(name, engine, generic, request):
     network = NOT_CHAINS[name]
     made = problem(network, alpha=0.5)
-    check(engine, generic, made, path="generic", tolerance=1e-15)
-    assert engine.outputs(network, made[0].layout, "float64") is None
+    if kind_of(request) == "native" and name in ONLY_COMPILED:
+        check(engine, generic, made, path="native")
+    else:
+        check(engine, generic, made, path="generic", tolerance=1e-15)
+        assert engine.outputs(network, made[0].layout, "float64") is None
 
 
 @dataclass(frozen=True)
@@ -638,35 +622,34 @@ def test_rows_that_are_added_to_the_registries_run_without_compiled_code(
         check(engine, generic, problem(**options, n=20), path="blocks")
 
 
-@with_numba
-def test_every_activation_loss_and_rule_of_ours_has_a_compiled_form_or_is_named(compiled):
+@with_native
+def test_every_activation_loss_and_rule_that_is_built_in_has_a_compiled_form(compiled):
     rows = [
         ("activation", name, problem(Network([Dense(5, name), Dense(2)]))) for name in ACTIVATIONS
     ]
     rows += [("loss", name, problem(CHAIN, loss=name)) for name in LOSSES]
     rows += [("rule", name, problem(CHAIN, rule=rule())) for name, rule in optim.RULES.items()]
     for kind, name, (step, _) in rows:
-        want = "blocks" if name in PLAIN.get(kind, ()) else "compiled"
-        assert path_of(compiled, compiled.run(step)) == want, (kind, name)
+        assert path_of(compiled, compiled.run(step)) == "native", (kind, name)
 
 
 # More weights than one block holds: what looks at a whole leaf must get it whole.
 BROAD = Network([Dropout(0.2), Dense(300, "relu"), Dense(3)])
 ALONE = {
-    **{name: {"loss": name} for name in PLAIN["loss"]},
-    **{name: {"rule": optim.RULES[name]()} for name in PLAIN["rule"]},
+    **{name: {"loss": name} for name in LOSSES},
+    **{name: {"rule": optim.RULES[name]()} for name in ("nadam", "lion")},
     **{f"{name} {value}": {name: value} for name, value in BOUNDS.items()},
 }
 
 
 @each("dtype", TOLERANCE)
 @each("name", [*ALONE, "all bounds"])
-def test_what_has_no_compiled_form_equals_the_plain_steps(engine, generic, name, dtype):
+def test_losses_rules_and_bounds_equal_the_plain_steps(engine, generic, name, dtype, request):
     options = BOUNDS if name == "all bounds" else ALONE[name]
     made = problem(BROAD, D=200, alpha=0.1, dtype=dtype, n=12, epochs=1, **options)
     if name == "lion":  # a sign flips where a gradient is zero but for its rounding
         made = problem(CHAIN, dtype=dtype, **options)
-    check(engine, generic, made, path="blocks")
+    check(engine, generic, made, path=kind_of(request))
 
 
 def test_the_slots_of_a_rules_state_go_by_their_names(engine, generic):

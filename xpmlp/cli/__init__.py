@@ -32,12 +32,9 @@ def cli():
 
 
 @cli.command("doctor")
-@click.option("--warm", is_flag=True, help="Compile the CPU's code now, for fits to come.")
-def _doctor(warm):
+def _doctor():
     """Say which array libraries and devices work here, and what to install."""
-    texts = doctor.warm() if warm else [doctor.report()]
-    for text in texts:
-        click.echo(text)
+    click.echo(doctor.report())
 
 
 for module in (train, tune, predict, evaluate, explain, export, parity):

@@ -12,8 +12,6 @@ import warnings
 from contextlib import contextmanager
 from importlib import import_module, metadata
 from importlib.util import find_spec
-from pathlib import Path
-from time import perf_counter
 
 from xpmlp import __version__
 
@@ -32,7 +30,7 @@ EXTRAS = {
     "matplotlib": ("draws pictures", 'pip install "xpmlp[plot]"'),
 }
 CARD_USERS = ("torch", "jax")
-WITHOUT_NUMBA = 'not installed, so NumPy computes what it would compile: pip install "xpmlp[fast]"'
+GENERATIONS = {0: "works", 3: "AVX2", 4: "AVX-512"}  # of processors that the code is made for
 
 
 def show_backends() -> None:
@@ -59,7 +57,7 @@ def report() -> str:
         *(_row(name, *_examine(name, facts)) for name in LIBRARIES),
         "",
         _row("NumPy's BLAS", *_blas()),
-        _row("numba", *_numba()),
+        _row("compiled engine", *_compiled()),
         *(_row(name, *_extra(name)) for name in EXTRAS),
         "\nCUDA",
         *(_row("  " + row.name, row.version, row.text, lines=4) for row in cuda.rows(facts)),
@@ -139,47 +137,16 @@ def _blas():
     return pool["version"] or "-", f"{pool['internal_api']}, {pool['num_threads']} threads"
 
 
-def _numba():
-    """Version of numba, and with which BLAS and how many threads compiled code computes."""
-    if find_spec("numba") is None:
-        return "-", WITHOUT_NUMBA
-    try:
-        from ..engines.compiled import blas, team
+def _compiled():
+    """Generation of x86 that the compiled engine is made for, its BLAS and threads; or why not."""
+    from ..engines.native.library import find_blas, library, n_threads
 
-        threads = plural(team.n_threads(), "thread")
-        text = f"compiles the work on NumPy arrays; products by {blas.find_blas().name}, {threads}"
-        return metadata.version("numba"), text
-    except Exception as error:  # a numba that does not fit NumPy says so when it is imported
-        return "-", f"does not work: {cuda_probe.reason(error)}"
-
-
-def warm():
-    """Compile the code for NumPy arrays again, as the first fits would. Yields what it did."""
-    version, text = _numba()
-    if version == "-":
-        yield f"numba {'is ' * (text == WITHOUT_NUMBA)}{text}"
-        return
-    import numpy as np
-
-    from ..estimators import MLPRegressor
-
-    # numba looks for changes only in the file of the function that it compiled, not of those used.
-    if old := [*_cache().glob("*.nb[ic]")]:
-        for file in old:
-            file.unlink()
-        yield f"Removed {len(old)} files of compiled code from {_cache()}."
-    for dtype in ("float32", "float64"):
-        start, x = perf_counter(), np.ones((2, 1), dtype)
-        with _quiet():
-            MLPRegressor(hidden_layer_sizes=(1,), max_iter=1).fit(x, x[:, 0]).predict(x)
-        yield f"Compiled training and prediction in {dtype}: {perf_counter() - start:.1f} s."
-
-
-def _cache():
-    """Return the folder in which numba keeps the package's compiled code; no other's is there."""
-    from ..engines.compiled import steps
-
-    return Path(steps.stretch.stats.cache_path)
+    built = library()
+    if isinstance(built, str):
+        return "-", f"{built}; until then NumPy computes what it would"
+    generation = GENERATIONS[built.xpmlp_generation(4)]
+    threads = plural(n_threads(), "thread")
+    return generation, f"steps and predictions on NumPy arrays; {find_blas().name}, {threads}"
 
 
 def _extra(name):

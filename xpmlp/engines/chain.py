@@ -1,12 +1,10 @@
-"""What an engine may know of a network: its chain of layers, if it is one.
-
-That is Dense and Dropout layers, for who asks for it with an Embedding before them.
-"""
+"""What an engine may know of a network: its chain of Dense and Dropout layers, if it is one."""
 
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ..nn import Dense, Dropout, Embedding, Network
+from ..errors import ShapeError
+from ..nn import Dense, Dropout, Network
 from ..nn.activations import ACTIVATIONS, get_activation
 from ..nn.layers import OFFSETS, WEIGHTS
 from ..nn.losses import CLASS_LOG_LOSS, LOSSES
@@ -32,9 +30,9 @@ class Place(NamedTuple):
 
 
 class Link(NamedTuple):
-    """A layer of a chain; a Dropout has no W, a Dense may have no b, an Embedding's E is its W."""
+    """A layer of a chain; a Dropout has no W, a Dense may have no b."""
 
-    layer: Any  # Dense or Dropout, or the first an Embedding
+    layer: Any  # Dense or Dropout
     n_in: int
     n_out: int
     W: Place | None
@@ -64,16 +62,12 @@ def has_kernels(network, loss, rule, plain: bool) -> bool:
 
 
 @lru_cache(maxsize=128)
-def chain_of(network, layout, embeds=False) -> tuple[Link, ...] | None:
-    """Return a network's links, or None where a layer is of another kind or does not fit.
-
-    The last is a Dense. embeds: the first may be an Embedding.
-    """
+def chain_of(network, layout) -> tuple[Link, ...] | None:
+    """Return a network's links, the last a Dense; None where a layer is another or does not fit."""
     kinds = [type(layer) for layer in getattr(network, "layers", ())]
-    embeds = embeds and kinds[:1] == [Embedding]
     if type(network) is not Network or kinds[-1:] != [Dense]:
         return None
-    if {*kinds[embeds:]} - {Dense, Dropout}:
+    if {*kinds} - {Dense, Dropout}:
         return None
     place, shape = {}, {}
     for leaf in layout.leaves:
@@ -86,13 +80,7 @@ def chain_of(network, layout, embeds=False) -> tuple[Link, ...] | None:
     if any((i, "W") not in shape for i, kind in enumerate(kinds) if kind is Dense):
         return None
     width, links = shape[kinds.index(Dense), "W"][0], []
-    if embeds:
-        first: Any = network.layers[0]
-        n_in = width - len(first.sizes) * (first.n_dim - 1)
-        if n_in < len(first.sizes) or shape.get((0, "E")) != first.shapes(n_in)[0]["E"]:
-            return None
-        links.append(Link(first, n_in, width, place[0, "E"], None))
-    for i, layer in list(enumerate(network.layers))[embeds:]:
+    for i, layer in enumerate(network.layers):
         before = width
         n_in, width = shape.get((i, "W"), (width, width))
         if (n_in, shape.get((i, "b"), (1, width))) != (before, (1, width)):
@@ -107,3 +95,11 @@ def holds(links, store, dtype):
     size = sum(place.part.stop - place.part.start for place in places)
     right = all(a.dtype == dtype and a.ndim == 2 for a in store.values())
     return right and sum(a.size for a in store.values()) == size
+
+
+def check_rows(x, n, D):
+    """Refuse rows that are not as many, or not as wide, as outputs were prepared for."""
+    if x.shape != (n, D):
+        raise ShapeError(
+            f"X is {x.shape}, expected {(n, D)}: rows are samples, with {D} features each."
+        )

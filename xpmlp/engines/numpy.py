@@ -1,24 +1,22 @@
-"""The NumPy engine: chains of Dense and Dropout in buffers that are made once, updates in blocks.
+"""The NumPy engine: what `native` knows is one compiled call for a chunk of steps.
 
-With numba installed (the extra `fast`) a chunk of steps is one compiled call instead, also
-of chains with an Embedding in front.
+Where that was not built: chains of Dense and Dropout in buffers that are made once, updates in
+blocks.
 """
 
 import sys
-import warnings
 from functools import cache, lru_cache, partial
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError
 from ..nn import Ctx
 from ..nn.activations import ACTIVATIONS, get_activation
 from ..optim import RULES
 from .base import Plan
-from .chain import chain_of, holds
+from .chain import chain_of, check_rows, holds
 from .generic import generic_engine
+from .native import native_outputs, native_run
 
 BLOCK = 32768  # elements: an update's arrays and temporaries stay in the cache
 CHUNK = 256  # rows of a prediction at once, for the same reason
@@ -31,8 +29,8 @@ def numpy_engine(xp):
 
     @lru_cache(maxsize=128)
     def run_of(step):
-        run, fast = generic.run(step), _compiled()
-        if fast and (found := fast.compiled_run(step, run)):
+        run = generic.run(step)
+        if found := native_run(step, run):
             return found
         if links := chain_of(step.network, step.layout):
             return _chain_run(step, links, run)
@@ -40,32 +38,14 @@ def numpy_engine(xp):
 
     @lru_cache(maxsize=128)
     def outputs_of(network, layout, dtype):
-        links, fast = chain_of(network, layout, embeds=True), _compiled()
-        made = links and fast and fast.compiled_outputs(network, layout, dtype)
-        if not made and chain_of(network, layout):
-            made = _chain_outputs(links)
-        return made and _checked(made, links, dtype)
+        if made := native_outputs(network, layout, dtype):
+            return made
+        links = chain_of(network, layout)
+        return links and _chain_outputs(links, dtype)
 
     # Else each epoch would copy the data: rows in C order, aligned.
     resident = partial(np.require, requirements="CA")
     return generic._replace(name="numpy", run=run_of, resident=resident, outputs=outputs_of)
-
-
-@cache
-def _compiled():
-    """Return the module of compiled code where numba is installed and works, else None."""
-    if not find_spec("numba"):
-        return None
-    try:
-        from . import compiled
-    except Exception as error:  # too old for this NumPy, half installed, nowhere to cache
-        warnings.warn(
-            f"numba does not work here, so networks train without compiled code: {error}. Upgrade "
-            "it, or set NUMBA_CACHE_DIR to a folder that can be written to.",
-            RuntimeWarning,
-        )
-        return None
-    return compiled
 
 
 def _chain_run(step, links, otherwise):
@@ -96,35 +76,18 @@ def _chain_run(step, links, otherwise):
     return run
 
 
-def _checked(prepared, links, dtype):
-    """Return `prepared`, (store, n) -> x -> outputs, for a store and rows that fit only."""
-    D = links[0].n_in
-
-    def checked(store, n):
-        if not holds(links, store, dtype):
-            return None
-        outputs = prepared(store, n)
-
-        def of_rows(x):
-            if x.shape != (n, D):
-                raise ShapeError(
-                    f"X is {x.shape}, expected {(n, D)}: rows are samples, with {D} features each."
-                )
-            return outputs(x)
-
-        return of_rows
-
-    return checked
-
-
-def _chain_outputs(links):
-    """Return (store, n) -> x -> outputs."""
+def _chain_outputs(links, dtype):
+    """Return (store, n) -> x -> outputs, for a store that is as the links say."""
+    D, C = links[0].n_in, links[-1].n_out
 
     def prepared(store, n):
+        if not holds(links, store, dtype):
+            return None
         chain = Chain(links, store, min(n, CHUNK))
 
         def outputs(x):
-            made = np.empty((n, links[-1].n_out), x.dtype)
+            check_rows(x, n, D)
+            made = np.empty((n, C), x.dtype)
             with np.errstate(over="ignore"):
                 for start in range(0, n, CHUNK):
                     made[start : start + CHUNK] = chain.forward(x[start : start + CHUNK])

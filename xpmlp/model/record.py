@@ -198,8 +198,8 @@ class Model:
 def load(path):
     """Read the model in a model file, with NumPy and safetensors alone.
 
-    Neither scikit-learn nor SciPy is imported (numba, where it is installed, imports SciPy when the
-    model predicts); `load_model` gives the estimator, of a file that an estimator has saved.
+    Neither scikit-learn nor SciPy is imported; `load_model` gives the estimator, of a file that an
+    estimator has saved.
 
     Parameters
     ----------

@@ -1,0 +1,26 @@
+"""The compiled CPU engine; what else there is to say stands in pyproject.toml."""
+
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+# A wrong result of one thread would be another's right one: no -ffast-math. Sums that may be taken
+# in any order say so.
+flags = ["/std:c++17", "/O2"]
+if sys.platform != "win32":
+    flags = "-std=c++17 -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -pthread".split()
+    flags += ["-fopenmp-simd", "-fvisibility=hidden", "-g0"]
+
+setup(
+    ext_modules=[
+        Extension(
+            "xpmlp.engines.native._native",
+            ["xpmlp/engines/native/engine.cpp"],
+            depends=[*map(str, Path("xpmlp/engines").glob("*/*.h"))],
+            extra_compile_args=flags,
+            language="c++",
+            optional=True,  # without a compiler everything runs in NumPy's form
+        )
+    ]
+)

@@ -1,0 +1,138 @@
+// The compiled engine of chains on a CPU: a C interface that Python calls by ctypes, which needs no
+// Python headers. The text of a step is compiled for float and double, and for three generations of
+// x86 processors, of which the best that this machine has is taken when it is loaded.
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+#ifdef _WIN32
+#define EXPORT extern "C" __declspec(dllexport)
+#else
+#define EXPORT extern "C" __attribute__((visibility("default")))
+#include <sched.h>
+#endif
+#include "interface.h"
+
+// Threads that work together and wait for each other.
+struct Team {
+    i64 size;
+    std::atomic<i64> arrived{0};
+    explicit Team(i64 size) : size(size) {}
+
+    void wait() {
+        if (size == 1) return;
+        i64 here = arrived.fetch_add(1) + 1, wanted = (here + size - 1) / size * size;
+        for (int spins = 0; arrived.load() < wanted; ++spins)
+            if (spins > 10000) std::this_thread::yield();  // about 20 us: a core is missing
+    }
+};
+
+// f(rank, size) on so many threads at once; begins and ends with the call, so that nothing is left
+// for a fork or the interpreter's end to break.
+template <class F> static void together(i64 size, F f) {
+    std::vector<std::thread> others;
+    for (i64 rank = 1; rank < size; ++rank) others.emplace_back(f, rank, size);
+    f(0, size);
+    for (std::thread &other : others) other.join();
+}
+
+// Or the compiler stops inlining somewhere in a large function, and with it making vector code.
+#ifdef _MSC_VER
+#define INLINE static __forceinline
+#else
+#define INLINE static inline __attribute__((always_inline))
+#endif
+#define PRAGMA(text) _Pragma(#text)
+#define SUM(total) PRAGMA(omp simd reduction(+ : total))
+
+namespace baseline {
+#include "both_types.h"
+}
+#if defined(__x86_64__) && defined(__GNUC__)
+#define GENERATIONS
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v3"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v3")
+#endif
+namespace v3 {
+#include "both_types.h"
+}
+#ifdef __clang__
+#pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target("arch=x86-64-v4"))), apply_to = function)
+#else
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v4,prefer-vector-width=512")
+#endif
+namespace v4 {
+#include "both_types.h"
+}
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif
+
+static int generation = 0;  // 0: baseline; 3, 4: x86-64-v3, -v4
+
+EXPORT int xpmlp_generation(int most) {
+#ifdef GENERATIONS
+    __builtin_cpu_init();
+    bool has_v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                  __builtin_cpu_supports("bmi2");
+    bool has_v4 = has_v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                  __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+    generation = has_v4 && most >= 4 ? 4 : has_v3 && most >= 3 ? 3 : 0;
+#endif
+    return generation;
+}
+
+#ifdef GENERATIONS
+#define DISPATCH(type, call)                  \
+    if (generation == 4) v4::type::call;      \
+    else if (generation == 3) v3::type::call; \
+    else baseline::type::call;
+#else
+#define DISPATCH(type, call) baseline::type::call;
+#endif
+
+EXPORT void xpmlp_train(int wide, void *blas, const Network *net, const Training *t, i64 threads) {
+    if (wide) {
+        DISPATCH(f64, train((Gemm)blas, *net, *t, threads))
+    } else {
+        DISPATCH(f32, train((Gemm)blas, *net, *t, threads))
+    }
+}
+
+EXPORT void xpmlp_predict(int wide, void *blas, const Network *net, const void *x, i64 x_stride,
+                          void *outputs, i64 n, i64 K, i64 N, i64 threads) {
+    if (wide) {
+        DISPATCH(f64, predict((Gemm)blas, *net, (const double *)x, x_stride, (double *)outputs, n, K, N, threads))
+    } else {
+        DISPATCH(f32, predict((Gemm)blas, *net, (const float *)x, x_stride, (float *)outputs, n, K, N, threads))
+    }
+}
+
+// For tests: see step.h.
+EXPORT void xpmlp_elementwise(int wide, int what, int kind, i64 n, const void *a, const void *y,
+                              double c, void *out, void *d) {
+    if (wide) {
+        DISPATCH(f64, elementwise(what, kind, n, (const double *)a, (const double *)y, c, (double *)out, (double *)d))
+    } else {
+        DISPATCH(f32, elementwise(what, kind, n, (const float *)a, (const float *)y, c, (float *)out, (float *)d))
+    }
+}
+
+// So that a library of another version is noticed.
+EXPORT void xpmlp_sizes(i64 *sizes) {
+    sizes[0] = sizeof(Leaf), sizes[1] = sizeof(Layer);
+    sizes[2] = sizeof(Network), sizes[3] = sizeof(Training);
+}
