@@ -132,10 +132,7 @@ def _fit(source, part, watched, options):
     """Return the estimator that the options describe, fitted, and what to tell the user of it."""
     (X, y), table = part, source.table is not None
     model = estimator_of(source.task, getattr(X, "kinds", None), options, y)
-    model.set_params(
-        batch_size=min(model.batch_size, len(y)),
-        verbose=0 if options["quiet"] else 2,
-    )
+    model.set_params(batch_size=min(model.batch_size, len(y)), verbose=0 if options["quiet"] else 2)
     if options["validation"] in (0, "test") or model.solver == "lbfgs":
         model.set_params(early_stopping=False)
     if options["validation"] in (0, "test"):

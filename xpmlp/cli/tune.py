@@ -4,6 +4,7 @@ import json
 import sys
 import warnings
 from contextlib import ExitStack
+from functools import partial
 from math import ceil, floor, isnan, log, prod
 
 import click
@@ -13,13 +14,7 @@ from click.core import ParameterSource
 from ..errors import DataError
 from ..training.interrupts import on_ctrl_c
 from .command import Command, config_option, key_of, section
-from .data import (
-    check_memory,
-    reading_options,
-    tell_quarantine,
-    type_options,
-    writable,
-)
+from .data import check_memory, reading_options, tell_quarantine, type_options, writable
 from .options import (
     ARGUMENTS,
     COUNT,
@@ -44,7 +39,7 @@ FACTOR = 3  # a third of the candidates goes on, with three times the epochs or 
 STEPS = 50  # values of a range
 SHOWN = 10  # rows of the table of results
 OWN = ("tried", "candidates", "resource", "folds", "jobs", "rows", "out")  # not for `train`
-tuning = section("Tuning")
+tuning = partial(section("Tuning"), show_default=True)
 
 
 @click.command(cls=Command)
@@ -57,24 +52,15 @@ tuning = section("Tuning")
     help="Values of an option, or a range LOW..HIGH; repeatable. "
     f"[{' '.join(f'{k}={v}' for k, v in SPACE.items())}]",
 )
-@tuning(
-    "--candidates",
-    type=click.IntRange(2),
-    default=27,
-    show_default=True,
-    help="Combinations to draw.",
-)
+@tuning("--candidates", type=click.IntRange(2), default=27, help="Combinations to draw.")
 @tuning(
     "--resource",
     type=click.Choice(["epochs", "rows"]),
     default="epochs",
-    show_default=True,
     help="What the first rounds have less of.",
 )
-@tuning(
-    "--folds", type=click.IntRange(2), default=3, show_default=True, help="Of the cross-validation."
-)
-@tuning("--jobs", type=COUNT, default=1, show_default=True, help="Fits at a time.")
+@tuning("--folds", type=click.IntRange(2), default=3, help="Of the cross-validation.")
+@tuning("--jobs", type=COUNT, default=1, help="Fits at a time.")
 @type_options
 @reading_options
 @section("Data")("--rows", type=COUNT, help="Search on the first so many rows only.")

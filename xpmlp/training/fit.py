@@ -25,13 +25,7 @@ from ..nn.layout import map_params, walk
 from ..optim import init_state, make_rule, make_schedule
 from ..placing import explain_out_of_memory, fit_or_stay, to_device, why_there
 from ..transfers import counting
-from .inputs import (
-    checked_inputs,
-    checked_weights,
-    loss_and_targets,
-    network_loss,
-    starting_params,
-)
+from .inputs import checked_inputs, checked_weights, loss_and_targets, network_loss, starting_params
 from .lbfgs import run_lbfgs
 from .loop import State, TrainOptions, predicting, run_epochs
 from .outputs import network_outputs
