@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import find
+from scipy.sparse import csr_matrix
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from xpmlp import MLPClassifier, MLPRegressor, load, load_model, nn
@@ -215,6 +216,8 @@ def test_what_does_not_fit_a_loaded_model_is_told(tmp_path):
             model.predict(bad)
     with pytest.raises(ValueError, match="contains NaN"):
         model.predict(np.full((1, 4), np.nan))
+    with pytest.raises(TypeError, match=r"X is a csr_matrix, .* pass X\.toarray\(\)"):
+        model.predict(csr_matrix(X))
     with pytest.raises(DataError, match="X has 3 columns, fit had 4"):
         fitted(MLPClassifier, X, NAMES, feature_scale="robust").model_.predict(X[:, :3])
     (tmp_path / "no").write_bytes(b"no model")

@@ -151,8 +151,8 @@ class _TracedLayer(Layer):
             trace.name(y, "H", notes.number)
             known = [a for at, group, a in walk(layer, params) if len(at) == 1 and group.trained]
             own = {f"p{i}": a for i, a in enumerate(known)}
-            call = f"{{f}}({', '.join(f'{{{role}}}' for role in ('x', *own))})"
-            trace.line(notes.forward, y, call, y, f=kind.__name__, x=x, **own)
+            roles = ", ".join(f"{{{role}}}" for role in ("x", *own))
+            trace.line(notes.forward, y, f"{{f}}({roles})", y, f=kind.__name__, x=x, **own)
         return y, (x, y, cache)
 
     def backward(self, params, dy, cache, ctx):

@@ -122,6 +122,8 @@ class Model:
     def rows(self, X):
         """Return rows of X, an array, a list or a table that the model takes, where it lives."""
         inputs, x = self.inputs, X
+        if hasattr(X, "toarray"):
+            raise TypeError(f"X is a {type(X).__name__}, a model takes arrays: pass X.toarray().")
         if inputs.encoder is not None:
             frame = frame_of(X) if is_table(X) else frame_of_array(np.asarray(X))
             x = inputs.encoder.encode(frame, inputs.dtype)
