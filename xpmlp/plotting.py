@@ -79,13 +79,9 @@ def plot_confusion(y_true, y_pred, *, labels=None, path=None):
     figure.colorbar(image, ax=axes, shrink=0.8, label="share of the true class").outline.set_lw(0)
     room = 72 * (side - 1.4) / len(names)  # points per cell
     size = min(10, 1.5 * room / len(str(counts.max())))
+    inks = np.select([counts == 0, share > 0.5], ["0.75", "white"], "black")
     for (i, j), n in np.ndenumerate(counts):
-        color = "black"
-        if n == 0:
-            color = "0.75"
-        elif share[i, j] > 0.5:
-            color = "white"
-        axes.text(j, i, str(n), ha="center", va="center", color=color, fontsize=size)
+        axes.text(j, i, str(n), ha="center", va="center", color=inks[i, j], fontsize=size)
     long = 7 * max(map(len, names)) > room
     axes.set_xticks(range(len(names)), names, rotation=90 * long)
     axes.set_yticks(range(len(names)), names)

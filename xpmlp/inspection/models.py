@@ -28,10 +28,9 @@ def paired(model, given=None):
     ValueError
         When the loss takes the model's outputs for something else than the model does.
     """
-    targets, link = model.targets, model.network.layers[-1].activation
-    inside = targets.link in ("identity", link)  # the network ends with the link; else the loss
-    if not inside:
-        link = targets.link
+    targets, last = model.targets, model.network.layers[-1].activation
+    inside = targets.link in ("identity", last)  # the network ends with the link; else the loss
+    link = last if inside else targets.link
     default = _default_loss(targets, inside)
     loss, _ = match_loss(given or default, targets.task, link)
     if (loss.link == "identity") != inside or (levels_of(loss) or ()) != targets.quantiles:

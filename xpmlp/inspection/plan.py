@@ -91,9 +91,8 @@ class TrainingPlan:
         memory = ", ".join(f"{name} {scaled(n)}B" for name, n in self.memory.items())
         verdict = "; the device does not say what is free."
         if self.free is not None:
-            fits = "fits"
-            if not self.fits:
-                fits = f"does not fit by {scaled(self.total - self.free)}B"
+            gap = f"does not fit by {scaled(self.total - self.free)}B"
+            fits = "fits" if self.fits else gap
             verdict = f" of {scaled(self.free)}B free: {fits}."
         rows += ["", f"Memory: {memory}.", f"Total: {scaled(self.total)}B{verdict}", READING]
         return "\n".join(aligned([self.title, "", *rows, *(f"Note: {a}" for a in self.notes)]))

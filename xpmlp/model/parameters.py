@@ -33,10 +33,8 @@ def lists_to_params(layout, coefs, intercepts, others, *, like, dtype):
     """
     params: dict = {}
     letters = [leaf.slots[0].path[-1] for leaf in layout.leaves]
-    for name, given, n in (
-        ("coefs_", coefs, letters.count("W")),
-        ("intercepts_", intercepts, letters.count("b")),
-    ):
+    for name, given, letter in (("coefs_", coefs, "W"), ("intercepts_", intercepts, "b")):
+        n = letters.count(letter)
         if len(given) != n:
             raise ShapeError(f"{name} has {len(given)} arrays, expected {n}.")
     weights, biases = enumerate(coefs), enumerate(intercepts)
