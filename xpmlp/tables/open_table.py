@@ -261,7 +261,7 @@ class BadCells:
 
 
 def _loaded(raw: RawTable, columns: list[TableColumn], bad: str) -> DuckDBFrame:
-    """Create table `data` from the good rows, which takes the place of `raw`; return its frame."""
+    """Create table `data` from the good rows of `raw`, which is dropped; return its frame."""
     values = ", ".join(f"{column.value} AS {column.field}" for column in columns)
     good = f"NOT coalesce({bad}, false)"
     query = f"CREATE TABLE data AS SELECT {values} FROM raw WHERE {good}"
@@ -289,10 +289,8 @@ def _targets(raw: RawTable, frame: DuckDBFrame, target: str | None) -> tuple[Any
 
 def _values(column: DuckDBFrame) -> np.ndarray:
     """Return the values of a frame's only column, text at its width: it takes less than objects."""
-    blocks = [block.column(0) for block in column.blocks()]
-    if column.kinds == ("category",):
-        blocks = [a.astype(str) for a in blocks]
-    return np.concatenate(blocks)
+    dtype = {"number": float, "category": str}[column.kinds[0]]
+    return np.concatenate([block.column(0).astype(dtype) for block in column.blocks()])
 
 
 def _write(path: StrPath, bad_rows: list[BadRow]) -> None:

@@ -192,7 +192,7 @@ def _decided(raw, names, types, target):
     unclear = [
         (field, count)
         for name, field, kind, count in zip(names, fields, stored, counts)
-        if name not in types and kind == "VARCHAR"
+        if name not in types and kind == "VARCHAR"  # others have no such counts
         if not _enough(count, "number") and not _enough(count, "boolean")
     ]
     written = _answers(raw, [_written_counts(field) for field, _ in unclear])
@@ -206,7 +206,7 @@ def _decided(raw, names, types, target):
 
 
 def _read_as(stored: str, kind: str | None) -> str:
-    """Return the DuckDB type as which a column is read, "TEXT" where MISSING are text too."""
+    """Return the type as which a column is read, "TEXT" where NA and the like are text too."""
     if stored in NATURAL:
         return stored
     if kind == ALL:
