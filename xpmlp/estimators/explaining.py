@@ -18,7 +18,7 @@ from .arguments import loss_of, rows_a_step, rule_of
 from .building import network_of
 from .inputs import dense_to_look_into
 from .problem import Problem, last_activation, problem_of
-from .tables import dtype_of_table, known_table, measured_table
+from .tables import known_table, measured_table, table_dtype
 from .targets import checked_targets
 
 
@@ -82,7 +82,7 @@ def _planned_inputs(estimator, X, inputs):
             dtype = float_dtype(like, estimator.dtype)
         else:
             n, like = estimator.n_features_in_, np.empty((0, 1))
-            dtype = dtype_of_table(estimator, X)
+            dtype = table_dtype(estimator, X)
         at = location_of(to_device(like, estimator.device))
         inputs = Inputs(n, dtype, at, estimator.device, encoder)
     if frame is not None:

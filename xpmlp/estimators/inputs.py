@@ -1,4 +1,4 @@
-"""Checks at the door: X, y and weights of any library, in scikit-learn's words."""
+"""Checks of X, y and weights of any library, in scikit-learn's words."""
 
 from functools import partial, wraps
 from numbers import Integral
@@ -16,7 +16,7 @@ from ..placing import rows_to_host, to_device
 from ..training import SparseRows, like_of
 from ..training.rows import at_once
 from .arguments import engine_options
-from .tables import check_some, dtype_of_table, known_table, measured_table, refuse_mask
+from .tables import check_columns, check_some, known_table, measured_table, refuse_mask, table_dtype
 
 NO_SCORE = "compare predict(X) with y on the device, by the library's own operations"
 STANDARDISED = "standard", "global"  # values of feature_scale
@@ -68,7 +68,7 @@ def _rows_to_fit(estimator, X):
     if encoder is None:
         x, dtype = _checked_array(estimator, X, None)
     else:
-        dtype = dtype_of_table(estimator, X)
+        dtype = table_dtype(estimator, X)
         x = encoder.encode(frame, dtype)
     kept, device = dtype, estimator.device
     if estimator.feature_scale in STANDARDISED:
@@ -145,22 +145,13 @@ def dense_to_look_into(X):
 
 def _check_shape(estimator, X, reset):
     """Check a device array as scikit-learn checks a host array, without copying it."""
-    name = type(estimator).__name__
     if X.ndim != 2:
         raise ValueError(
             f"Expected 2D array, got {X.ndim}D array instead. Reshape your data: X.reshape(-1, 1) "
             "for one feature, X.reshape(1, -1) for one sample."
         )
-    check_some(X.shape, name)
-    d = X.shape[1]
-    if reset:
-        estimator.n_features_in_ = d
-        vars(estimator).pop("feature_names_in_", None)
-    elif d != estimator.n_features_in_:
-        raise ValueError(
-            f"X has {d} features, but {name} is expecting {estimator.n_features_in_} features "
-            "as input."
-        )
+    check_some(X.shape, type(estimator).__name__)
+    check_columns(estimator, X.shape[1], reset=reset)
 
 
 def on_host(a):

@@ -1,4 +1,4 @@
-"""Tables at the door: which X is encoded, and which of its columns are categories."""
+"""Tables as X: which X is encoded, and which of its columns are categories."""
 
 import numpy as np
 from sklearn.utils import check_array
@@ -17,7 +17,7 @@ def asks_for_table(estimator) -> bool:
     return listed or estimator.feature_scale == "robust" or estimator.n_bins is not None
 
 
-def dtype_of_table(estimator, X) -> str:
+def table_dtype(estimator, X) -> str:
     """Return the dtype to compute in: of an array its own, of a data frame float64."""
     if not (is_numpy(X) and X.dtype.kind == "f"):
         X = np.empty(0)
@@ -42,8 +42,7 @@ def measured_table(estimator, X):
         return None, None
     robust = estimator.feature_scale is not None and not plain
     encoder = Encoder.of(frame, kinds=kinds, robust=robust, named=table, n_bins=estimator.n_bins)
-    estimator.n_features_in_ = frame.shape[1]
-    vars(estimator).pop("feature_names_in_", None)
+    check_columns(estimator, frame.shape[1], reset=True)
     if table:
         estimator.feature_names_in_ = np.asarray(frame.names, object)
     return frame, encoder
@@ -58,11 +57,8 @@ def known_table(estimator, X, encoder):
             f"the columns {first_of([*map(str, known)], 8)}."
         )
     frame = _frame(X, estimator)
-    if not encoder.named and frame.shape[1] != estimator.n_features_in_:
-        raise ValueError(
-            f"X has {frame.shape[1]} features, but {type(estimator).__name__} is expecting "
-            f"{estimator.n_features_in_} features as input."
-        )
+    if not encoder.named:
+        check_columns(estimator, frame.shape[1])
     encoder.check(frame)
     return frame
 
@@ -127,6 +123,18 @@ def _kinds(frame, chosen):
             )
     named = dict.fromkeys(chosen, "category")
     return tuple(named.get(i, kind) for i, kind in enumerate(frame.kinds))
+
+
+def check_columns(estimator, n, *, reset=False):
+    """Check the number of columns of X, or set it in a fit from the start."""
+    if reset:
+        estimator.n_features_in_ = n
+        vars(estimator).pop("feature_names_in_", None)
+    elif n != estimator.n_features_in_:
+        raise ValueError(
+            f"X has {n} features, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features as input."
+        )
 
 
 def check_some(shape, name):

@@ -16,6 +16,7 @@ from ..model import Scaling
 from ..placing import check_transfer
 from ..training import SparseRows, Validation, like_of
 from .inputs import check_weights, checked_rows, on_host
+from .tables import check_columns
 from .targets import checked_targets
 
 
@@ -154,8 +155,7 @@ def _scored(estimator, scorer, rows, model):
     twin, inputs, options = copy(estimator), model.inputs, {}
     if inputs.encoder is not None:  # these rows are encoded already
         inputs = replace(inputs, encoder=None, n_features=inputs.width)
-        twin.n_features_in_ = inputs.width
-        vars(twin).pop("feature_names_in_", None)
+        check_columns(twin, inputs.width, reset=True)
     X, y = getattr(rows.x, "csr", rows.x), rows.labels
     if y.shape[1:] == (1,):  # as predictions are: y - predictions of (n, 1) and (n,) is (n, n)
         y = y[:, 0]
