@@ -183,7 +183,7 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         )
 
     def _warn(self, state, reason, one_epoch, options):
-        """Say, and warn of, what the user should know."""
+        """Print and warn of what the user should know of a fit."""
         if self.verbose and self.model_.inputs.dtype == "float64" and self.dtype is None:
             print(
                 "Computed in float64, as X is: dtype='float32' takes half the memory and less time."

@@ -140,12 +140,12 @@ def _initializer(init, activation):
 
 
 def is_pair(init):
-    """Tell whether `init` is (coefs, intercepts)."""
+    """Return whether `init` is (coefs, intercepts)."""
     lists = tuple | list
     return isinstance(init, lists) and len(init) == 2 and all(isinstance(a, lists) for a in init)
 
 
 def has_layer(layer, kinds):
-    """Tell whether a layer, or a part of it, is of one of these kinds."""
+    """Return whether a layer, or a part of it, is of one of these kinds."""
     parts = getattr(layer, "parts", {}).values()
     return isinstance(layer, kinds) or any(has_layer(part, kinds) for part in parts)

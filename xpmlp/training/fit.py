@@ -27,7 +27,7 @@ from ..placing import explain_out_of_memory, fit_or_stay, to_device, why_there
 from ..transfers import counting
 from .inputs import checked_inputs, checked_weights, loss_and_targets, network_loss, starting_params
 from .lbfgs import run_lbfgs
-from .loop import State, TrainOptions, predicting, run_epochs
+from .loop import State, TrainOptions, copy_weights, run_epochs
 from .outputs import network_outputs
 from .precision import note_precision
 from .report import fit_report
@@ -93,7 +93,7 @@ def fit_network(
         return map_params(lambda a: xp.asarray(a, copy=True), tree)
 
     def weights():
-        return nested(*predicting(step, state, xp))
+        return nested(*copy_weights(step, state, xp))
 
     run = run_epochs
     if rule is None:
@@ -106,7 +106,7 @@ def fit_network(
     except DeviceMemoryError as error:
         error.late = state.n_iter > 0
         raise
-    trained = nested(*(state.best or predicting(step, state, xp)))
+    trained = nested(*(state.best or copy_weights(step, state, xp)))
     raw = {}
     if options.steps.ema_decay is not None and not state.best:
         raw = state.carry.params  # from which training goes on, not from their average

@@ -21,7 +21,7 @@ def run_lbfgs(
 ):
     """Minimise the objective on all rows; `state` holds the outcome.
 
-    Vectors travel to the host and back at each evaluation, which a note tells where that is a way.
+    SciPy keeps its vectors on the host, so they travel at each evaluation; a note counts that.
     Returns "converged", "max_iter", "stopped" (by on_epoch, called after each iteration),
     "interrupted" or a DivergenceError.
 

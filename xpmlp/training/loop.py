@@ -79,7 +79,7 @@ def new_history():
 
 
 def append_epoch(history, **numbers):
-    """Enter an epoch's numbers; NaN where an epoch lacks what others have."""
+    """Append an epoch's numbers; NaN where an epoch lacks what others have."""
     n = len(history["loss"])
     for name, values in history.items():
         if name in numbers:
@@ -110,9 +110,9 @@ def run_epochs(
     DivergenceError: then the last finite weights are.
     """
     if options.early_stopping and state.epoch:  # the weights to begin with may stay the best
-        _, score = measure(step, engine, state, validation)
+        _, score = loss_and_score(step, engine, state, validation)
         state.best_score = float(np.fmax(score, -np.inf))  # a score of NaN is none
-        state.best = predicting(step, state, engine.xp)
+        state.best = copy_weights(step, state, engine.xp)
     schedule, show = options.schedule, Progress(options.verbose, options.max_iter, state.history)
     reason: Any = "max_iter"
     state.n_iter = 0
@@ -121,8 +121,8 @@ def run_epochs(
     run = lambda carry, plan: run_plan(steps, carry, data, plan, step.dtype)
     with closing(show), interruptible() as interrupted:
         while state.n_iter < options.max_iter:
-            look_into = _epoch(step, engine, run, data, options, state, sample_weight, ahead)
-            if look_into:
+            find_cause = _epoch(step, engine, run, data, options, state, sample_weight, ahead)
+            if find_cause:
                 lr = schedule.after_divergence(state.lr)
                 if lr is not None:
                     show.say(f"Epoch {state.n_iter + 1} diverged, again at learning rate {lr:g}")
@@ -131,11 +131,11 @@ def run_epochs(
                     continue
                 reason = "diverged"
                 if not (options.early_stopping and state.best):
-                    reason = look_into()
+                    reason = find_cause()
                 break
             validate(step, engine, state, validation)
             if _improved(options, state) and options.early_stopping:
-                state.best = predicting(step, state, engine.xp)
+                state.best = copy_weights(step, state, engine.xp)
             show.epoch(state.n_iter, state.history, early_stopping=options.early_stopping)
             stop = on_epoch is not None and on_epoch(state)
             state.lr = schedule.after_epoch(options.learning_rate, state.lr, state.n_seen)
@@ -153,8 +153,8 @@ def run_epochs(
     return reason
 
 
-def predicting(step, state, xp):
-    """Return copies of what predictions are made with: parameters and buffers."""
+def copy_weights(step, state, xp):
+    """Return copies of the parameters that predictions are made with, and of the buffers."""
     params = step.predicting(state.carry, state.rule_step, xp=xp)
     return tuple(copy_store(store, xp=xp) for store in (params, state.carry.buffers))
 
@@ -177,9 +177,10 @@ def _plan(step, options, state, n, sample_weight, lr):
 
 
 def _epoch(step, engine, run, data, options, state, sample_weight, ahead):
-    """Run one epoch and enter it in the history. Returns None.
+    """Run one epoch and append it to the history. Returns None.
 
-    Where it does not stay finite: a function that returns the error; the state is what it was.
+    Where losses or weights are not finite the state is what it was, and it returns a function that
+    looks for the cause and returns the error. ahead: a list that may hold the epoch's plan.
     """
     start, n = time.perf_counter(), data[0].shape[0]
     B = -(-n // step.batch_size)
@@ -193,7 +194,8 @@ def _epoch(step, engine, run, data, options, state, sample_weight, ahead):
     before = copy_carry(state.carry, xp=engine.xp)  # the run may give its carry away
     state.carry, losses = run(state.carry, plan)
     _count(state, 1, B, n)
-    if state.n_iter < options.max_iter and not is_numpy(losses):  # while a card still works
+    # A card still works on this epoch: the host makes the next plan, whose rates are set later.
+    if state.n_iter < options.max_iter and not is_numpy(losses):
         ahead.append(_plan(step, options, state, n, sample_weight, state.lr))
     # One host read an epoch: reading the loss in every batch stalls a GPU's queue.
     leaves = *state.carry.params.values(), *state.carry.buffers.values()
@@ -213,8 +215,9 @@ def _epoch(step, engine, run, data, options, state, sample_weight, ahead):
 
 def _count(state, n_epochs, n_steps, n):
     """Count epochs, steps and samples, or take them back."""
-    for name in ("epoch", "cycle", "n_iter"):
-        setattr(state, name, getattr(state, name) + n_epochs)
+    state.epoch += n_epochs
+    state.cycle += n_epochs
+    state.n_iter += n_epochs
     state.step += n_steps
     state.rule_step += n_steps
     state.n_seen += n
@@ -231,7 +234,7 @@ def _summary(losses, leaves):
 
 
 def _stays_finite(losses, sums, leaves):
-    """Tell whether losses and leaves are finite: a sum of finite numbers may overflow."""
+    """Return whether losses and leaves are finite; a sum that is not may be an overflow."""
     if not np.isfinite(losses).all():
         return False
     return all(np.isfinite(total) or all_finite(a) for total, a in zip(sums, leaves))
@@ -241,7 +244,7 @@ def validate(step, engine, state, validation):
     """Put validation loss and score into the history's last epoch."""
     if validation is None:
         return
-    loss, score = measure(step, engine, state, validation)
+    loss, score = loss_and_score(step, engine, state, validation)
     n = len(state.history["loss"])
     for name, value in (("validation_loss", loss), ("validation_score", score)):
         values = state.history[name]
@@ -249,7 +252,7 @@ def validate(step, engine, state, validation):
         values[-1] = value
 
 
-def measure(step, engine, state, validation):
+def loss_and_score(step, engine, state, validation):
     """Return the validation loss and score; one host read, of the outputs."""
     store = step.predicting(state.carry, state.rule_step, xp=engine.xp) | state.carry.buffers
     outputs = network_outputs(step.network, step.layout, store, validation.x, engine)
