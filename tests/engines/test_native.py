@@ -7,10 +7,15 @@ import numpy as np
 import pytest
 from each import each
 
-from xpmlp.engines.native import library, program
+from xpmlp import nn, train
+from xpmlp.engines import Carry, generic_engine
+from xpmlp.engines.native import library, program, table
 from xpmlp.nn import losses
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.losses import LOSSES
+from xpmlp.optim import SGD
+from xpmlp.training import Step
+from xpmlp.training.plan import make_plan, to_device
 
 DTYPES = ["float32", "float64"]
 LONG = np.longdouble
@@ -92,8 +97,8 @@ def numbers(n, dtype, seed=0):
 
 
 def slope_of(record, z, a):
-    kind = program.ACTIVATION_CODES[record]
-    return applied("slope", z if kind in program.NEED_Z else a, kind=kind)
+    kind = table.ACTIVATION_CODES[record]
+    return applied("slope", z if kind in table.NEED_Z else a, kind=kind)
 
 
 @dtypes
@@ -101,7 +106,7 @@ def slope_of(record, z, a):
 def test_activations_and_their_derivatives_equal_the_plain_ones(name, dtype):
     z, record = numbers(1000, dtype), ACTIVATIONS[name]
     exact = z.astype(np.float64)
-    a = applied("activation", z, kind=program.ACTIVATION_CODES[record])
+    a = applied("activation", z, kind=table.ACTIVATION_CODES[record])
     want = record.forward(exact, np)
     assert np.all(np.abs(a - want) <= 3 * eps(dtype) * np.maximum(1.0, np.abs(want)))
     d = slope_of(record, z, a)
@@ -115,7 +120,7 @@ def test_activations_and_their_derivatives_equal_the_plain_ones(name, dtype):
 def test_activations_that_do_not_cancel_are_right_relative_to_the_result(name, dtype):
     z = numbers(1000, dtype)
     z = z[np.abs(z) < 50]
-    a = applied("activation", z, kind=program.ACTIVATION_NAMES.index(name))
+    a = applied("activation", z, kind=table.ACTIVATION_NAMES.index(name))
     want = ACTIVATIONS[name].forward(z.astype(np.float64), np)
     assert np.all(np.abs(a - want) <= 4 * eps(dtype) * np.abs(want))
 
@@ -125,7 +130,7 @@ def test_activations_that_do_not_cancel_are_right_relative_to_the_result(name, d
 def test_activations_of_nan_infinity_and_zero_are_those_of_the_plain_ones(name, dtype):
     record, info = ACTIVATIONS[name], np.finfo(dtype)
     z = np.asarray([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e4, -1e4, 1.0, -1.0, info.tiny], dtype)
-    a = applied("activation", z, kind=program.ACTIVATION_CODES[record])
+    a = applied("activation", z, kind=table.ACTIVATION_CODES[record])
     with np.errstate(all="ignore"):
         want = record.forward(z.copy(), np)
         slope = record.backward(np.ones_like(z), z, want, np)
@@ -167,3 +172,38 @@ def test_losses_of_one_output_and_their_derivatives_equal_the_plain_ones(name, d
     bound = 8 * eps(dtype) * size**2
     assert np.all(np.abs(values - want) <= bound)
     assert np.all(np.abs(d - slopes) <= bound)
+
+
+# Processors: what is compiled for older ones, which this one runs too.
+
+
+@each("generation", [0, 3])
+def test_code_for_older_processors_trains_the_same_to_rounding(generation):
+    built = library.library()
+    best = built.xpmlp_generation(4)
+    if built.xpmlp_generation(generation) != generation:
+        pytest.skip(f"this processor is no x86-64-v{generation}")
+    x = np.random.default_rng(0).normal(size=(60, 5))
+    layers = nn.Dense(70), nn.BatchNorm(), nn.Activation("gelu"), nn.Dropout(0.3), nn.Dense(3)
+    fit = lambda: train(nn.Network(layers), x, np.arange(60) % 3, loss="log_loss", max_iter=3)
+    try:
+        made = fit().outputs(x)
+    finally:
+        built.xpmlp_generation(best)
+    np.testing.assert_allclose(made, fit().outputs(x), rtol=1e-9, atol=1e-11)
+
+
+def test_codes_that_name_no_class_are_rows_of_zeros_as_in_the_plain_text():
+    z = np.random.default_rng(0).normal(size=(4, 3))
+    network = nn.Network([nn.Dense(3, use_bias=False)])
+    layout = nn.Layout.of(network, {0: {"W": np.eye(3)}}, contiguous=True)
+    parts = network, losses.CLASS_LOG_LOSS, SGD(0.0), layout, 4, "float64"
+    step = Step(*parts, penalised=False, decoupled=False)
+    y = np.asarray([[-1], [3], [2**31 - 1], [0]], np.int32)
+    plan = to_device(make_plan(SGD(0.0), np.arange(4), batch_size=4, lr=0.1, seed=0), z, "float64")
+    made = [
+        run(step)(Carry({"weights": np.eye(3).reshape(1, 9)}, {}, {}), (z, y), plan)
+        for run in (lambda step: program.native_run(step, None), generic_engine(np).run)
+    ]
+    np.testing.assert_allclose(made[0][1], made[1][1], rtol=1e-12)
+    np.testing.assert_allclose(made[0][0].params["weights"], made[1][0].params["weights"])

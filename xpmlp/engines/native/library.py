@@ -11,7 +11,17 @@ from typing import NamedTuple
 from threadpoolctl import ThreadpoolController
 
 DTYPES = "float32", "float64"
-_KINDS = {"i": ctypes.c_int64, "d": ctypes.c_double, "p": ctypes.c_void_p}
+_KINDS: dict = {
+    "int": ctypes.c_int,
+    "i": ctypes.c_int64,
+    "d": ctypes.c_double,
+    "p": ctypes.c_void_p,
+}
+FUNCTIONS = {  # of engine.cpp, and the kinds of their arguments
+    "xpmlp_train": "int p p p i",
+    "xpmlp_predict": "int p p p i p i i i i",
+    "xpmlp_elementwise": "int int int i p p d p p",
+}
 
 
 def _structure(name, fields):
@@ -63,22 +73,16 @@ def library():
     made.xpmlp_sizes(sizes)
     if [*sizes] != [ctypes.sizeof(kind) for kind in (Leaf, Layer, Network, Training)]:
         return f"{found[0].name} is of another version of xpmlp: install xpmlp again"
-    address, integer = ctypes.c_void_p, ctypes.c_int64
-    made.xpmlp_train.argtypes = ctypes.c_int, *[address] * 3, integer
-    made.xpmlp_predict.argtypes = (
-        ctypes.c_int, *[address] * 3, integer, address, *[integer] * 4,
-    )  # fmt: skip
-    made.xpmlp_elementwise.argtypes = (
-        *[ctypes.c_int] * 3, integer, address, address, ctypes.c_double, address, address,
-    )  # fmt: skip
-    made.xpmlp_train.restype = made.xpmlp_predict.restype = None
-    made.xpmlp_generation(int(os.environ.get("XPMLP_X86_64", "4")))
+    for name, kinds in FUNCTIONS.items():
+        function = getattr(made, name)
+        function.argtypes, function.restype = [_KINDS[kind] for kind in kinds.split()], None
+    made.xpmlp_generation(4)  # the best that this processor has
     return made
 
 
 @cache
 def find_blas() -> Blas:
-    """Return MKL on an Intel processor, if it is loaded, else NumPy's own BLAS or SciPy's."""
+    """Return NumPy's own OpenBLAS, or SciPy's where NumPy has another."""
     for found in ThreadpoolController().lib_controllers:
         handle = ctypes.CDLL(found.filepath)
         if hasattr(handle, "scipy_sgemm_64_"):

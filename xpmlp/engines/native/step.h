@@ -239,6 +239,7 @@ static T softmax_row(const T *z, const T *y, i64 code, T *d, T w, i64 C, i64 kin
         T inner = 0, scale = T(1) / sum;
         if (!y) {
             for (i64 j = 0; j < C; ++j) d[j] *= w * scale;
+            if (code < 0 || code >= C) return w * T(std::log(sum));  // a row of zeros, as in nn
             d[code] -= w;
             return w * (T(std::log(sum)) - (z[code] - top));
         }
