@@ -172,9 +172,7 @@ def current_card(x: Any, where: str = "auto"):
 
 def detached(x: Array) -> Array:
     """Return a torch tensor without its graph, anything else as it is."""
-    if is_torch(x):
-        return x.detach()
-    return x
+    return x.detach() if is_torch(x) else x
 
 
 # What shows on Linux that there is a card; the last two in Windows' subsystem and on Jetson.

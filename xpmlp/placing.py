@@ -199,9 +199,7 @@ def moved(x: Array, like: Array, dtype: str | None = None) -> Array:
     """Copy rows to where `like` is; NumPy's go to a card in `dtype`, as `to_device` says."""
     if is_numpy(x) and is_cupy(like):
         return _on_card(np.asarray(x, dtype), like)
-    if is_numpy(like):
-        return to_host(x)
-    return from_host(to_host(x), like)
+    return to_host(x) if is_numpy(like) else from_host(to_host(x), like)
 
 
 def _on_card(a, like):

@@ -234,9 +234,7 @@ def _fault(dialect: Dialect, line: int, text: str, cells: list[str] | str) -> Ba
 
 def _in_utf8(text: str) -> str:
     """Return text with a ? for each byte that is no UTF-8."""
-    if text.isascii():  # most are, and it is fast to tell
-        return text
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _written(text: str, cells: list[str], delimiter: str) -> bytes:

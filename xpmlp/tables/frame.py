@@ -248,9 +248,7 @@ NUMBERS = (Real, Decimal, np.bool_)
 
 def _known(value: Any) -> Any:
     """Return a value, or None for one of pandas' own for missing."""
-    if type(value).__name__ in MISSING:
-        return None
-    return value
+    return None if type(value).__name__ in MISSING else value
 
 
 def _in_utc(value: Any) -> date | None:

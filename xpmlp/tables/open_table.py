@@ -26,7 +26,7 @@ IN_MEMORY = 1 << 29  # bytes, about, up to which features are a Frame
 BYTES = {"number": 8, "date": 8, "category": 64}  # a cell, about
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False)
 class OpenTable:
     """A table file that is open: its features and targets, without its bad rows.
 
@@ -140,9 +140,7 @@ def open_table(
     with open_raw_table(path) as raw:
         require(raw.n_rows + len(raw.bad_rows) > 0, f"{path} has column names but no rows.")
         if target == "":
-            target = None
-            if known is None:
-                target = raw.columns[-1]
+            target = raw.columns[-1] if known is None else None
         raw, features = _wanted(raw, target, known)
         chosen = [name for name in raw.columns if name == target or name in features]
         columns = typed_columns(raw, chosen, {**(known or {}), **(types or {})}, target)
@@ -159,16 +157,7 @@ def open_table(
         X: Any = frame.select(features)
         if len(X) * sum(BYTES[kind] for kind in X.kinds) <= IN_MEMORY:
             X = X.in_memory()
-        yield OpenTable(
-            raw=raw,
-            columns=columns,
-            features=X,
-            y=y,
-            task=task,
-            target_name=target,
-            bad_rows=bad_rows,
-            left_out=left_out,
-        )
+        yield OpenTable(raw, columns, X, y, task, target, bad_rows=bad_rows, left_out=left_out)
         if on_bad_row == "quarantine" and bad_rows:
             _write(quarantine or f"{path}.bad.csv", bad_rows)
 
@@ -238,10 +227,8 @@ class BadCells:
         """Return rows with a bad cell, the first of each row, and where they are in `raw`."""
         if most == 0:
             return [], np.zeros(0, np.int64)
-        cases = [
-            f"WHEN {condition} THEN row({i}, {column.field}::VARCHAR)"
-            for i, (column, condition) in enumerate(self.conditions)
-        ]
+        pairs = enumerate(self.conditions)
+        cases = [f"WHEN {bad} THEN row({i}, {c.field}::VARCHAR)" for i, (c, bad) in pairs]
         first = f"CASE {' '.join(cases)} END"  # number and text of a row's first bad cell
         rest = f"WHERE {self.sql} ORDER BY rowid LIMIT {most}"
         found = self.raw.query(f"rowid, {first}", rest).fetchall()
