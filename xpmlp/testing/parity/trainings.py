@@ -126,15 +126,11 @@ def _draws(place, problem, n_epochs):
         return masks
 
     rows, masks, n, compiled = [], [], data[0].shape[0], place.engine.compile(bits)
+    seed, size, lr = options.seed, options.batch_size, options.learning_rate
     for epoch in range(n_epochs):
-        plan = make_plan(
-            problem.rule,
-            epoch_order(n, seed=options.seed, epoch=epoch, shuffle=options.shuffle),
-            batch_size=options.batch_size,
-            lr=options.learning_rate,
-            seed=options.seed,
-            first_step=epoch * -(-n // options.batch_size),
-        )
+        order = epoch_order(n, seed=seed, epoch=epoch, shuffle=options.shuffle)
+        at = {"seed": seed, "first_step": epoch * -(-n // size)}
+        plan = make_plan(problem.rule, order, batch_size=size, lr=lr, **at)
         plan = to_device(plan, place.like, place.dtype)
         rows.append(plan.rows)
         masks += compiled(problem.params, data, plan)
