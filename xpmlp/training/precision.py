@@ -28,7 +28,7 @@ def note_precision(engine: Engine, options: Options, like: Array) -> None:
 
 @lru_cache(maxsize=128)
 def _shortens(product, at: Location) -> bool:
-    """Return whether a product is off by more than float32's rounding: flags promise, this shows."""
+    """Return whether a product is off by more than float32's rounding: flags only promise it."""
     a, b = np.random.default_rng(0).standard_normal((2, 256, 256))
     exact, like = a.astype(np.float32) @ b.astype(np.float32).astype(np.float64), array_at(at)
     with counting():  # no copies of the user's
