@@ -44,7 +44,7 @@ def fastest(rows, wanted):
     Of ours it is the first instead: each tier is there for what the one before it cannot do.
     """
     able = [r for r in rows.values() if r["seconds"] and not r.get("error")]
-    able = [r for r in able if r["role"] == wanted or r["name"].split(",")[0] == wanted]
+    able = [r for r in able if wanted in (r["role"], r["name"], r["name"].split(",")[0])]
     if wanted == "own":
         return able[0] if able else None
     return min(able, key=lambda r: median(r["seconds"]), default=None)

@@ -10,13 +10,11 @@ import tarfile
 import venv
 from pathlib import Path
 
+import gpu_bundle
 import pytest
+from gpu_bundle import BundleError, bundle
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "ci"))
-import gpu_bundle  # noqa: E402
-from gpu_bundle import BundleError, bundle  # noqa: E402
-
 VERSION = "{}.{}".format(*sys.version_info)
 # What a machine with CuPy has; here from this environment, the others must come with the bundle.
 THERE = ("numpy", "numpy.libs", "scipy", "scipy.libs", "sklearn", "scikit_learn.libs", "joblib",

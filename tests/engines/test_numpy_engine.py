@@ -1,162 +1,36 @@
 """The NumPy engine, plain and compiled, against the generic engine on the same arrays."""
 
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
-from threading import Thread
-
 import numpy as np
 import pytest
-from conftest import assert_close, assert_derivative, leaves
+from conftest import assert_close, leaves
 from each import each
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from xpmlp import optim, train
-from xpmlp.engines import Carry, generic_engine
-from xpmlp.engines import numpy as numpy_module
-from xpmlp.engines.native import program
-from xpmlp.engines.native.library import library
-from xpmlp.errors import ShapeError
-from xpmlp.nn import Activation, Ctx, Dense, Dropout, Embedding, Layer, Layout, Loss, Network
-from xpmlp.nn.activations import ACTIVATIONS, ActivationFunction
-from xpmlp.nn.losses import LOSSES
-from xpmlp.optim import SGD, Adagrad, Adam, AdamW, RMSprop, Rule, init_state
-from xpmlp.training import Step, StepOptions
-from xpmlp.training.outputs import network_outputs
-from xpmlp.training.plan import epoch_order, make_plan, to_device
-
-with_native = pytest.mark.skipif(
-    isinstance(library(), str), reason="needs the compiled engine, which a C++ compiler makes"
+from numpy_problems import (  # noqa: F401 - fixtures among them
+    EMBEDDED,
+    TOLERANCE,
+    WIDE,
+    check,
+    coded,
+    compiled_fixture,
+    engine_fixture,
+    generic_fixture,
+    kind_of,
+    outcome,
+    problem,
 )
-KINDS = ["blocks", pytest.param("native", marks=with_native)]
 
-# Of the norm, after a few steps. Rules that divide by the root of the squares get an epsilon that
-# is not tiny: else a gradient of zero but for its rounding becomes a step of any size.
-TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+from xpmlp import train
+from xpmlp.engines import numpy as numpy_module
+from xpmlp.errors import ShapeError
+from xpmlp.nn import Ctx, Dense, Dropout, Network
+from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.losses import LOSSES
+from xpmlp.optim import SGD, Adagrad, Adam, AdamW, RMSprop
+from xpmlp.training.outputs import network_outputs
+
 RULES = [SGD(0.0), SGD(0.9, False), SGD(0.9), Adam(epsilon=1e-2), AdamW(epsilon=1e-2),
          RMSprop(epsilon=1e-2), Adagrad(epsilon=1e-2)]  # fmt: skip
-
-
-BOUNDS = {"max_grad_norm": 0.01, "max_norm": 0.5, "ema_decay": 0.9}
-
-
-@pytest.fixture(params=KINDS)
-def engine(request, monkeypatch, plain):
-    """A NumPy engine of its own, without what earlier tests made."""
-    if request.param == "blocks":
-        monkeypatch.setattr(numpy_module, "native_run", lambda step, otherwise: None)
-        monkeypatch.setattr(numpy_module, "native_outputs", lambda network, layout, dtype: None)
-    return numpy_module.numpy_engine.__wrapped__(plain.xp)
-
-
-@pytest.fixture
-def compiled(plain):
-    """The NumPy engine in its compiled form."""
-    if isinstance(library(), str):
-        pytest.skip("needs the compiled engine, which a C++ compiler makes")
-    return numpy_module.numpy_engine.__wrapped__(plain.xp)
-
-
-@pytest.fixture
-def generic(plain):
-    """The oracle."""
-    return generic_engine(plain.xp)
-
-
-def path_of(engine, f):
-    """Which module a run or outputs come from: the fast one, or another."""
-    code = {"blocks": "xpmlp.engines.numpy", "native": "xpmlp.engines.native.program"}
-    return next((kind for kind, module in code.items() if f.__module__ == module), "generic")
-
-
-def targets(loss, n, C, rng):
-    """Targets that a loss may have."""
-    if loss == "log_loss":
-        return rng.dirichlet(np.ones(C), n)
-    return rng.integers(0, 2 if loss == "binary_log_loss" else 4, (n, C)).astype(np.float64)
-
-
-def problem(
-    network,
-    *,
-    n=22,
-    D=4,
-    dtype="float64",
-    loss="squared_error",
-    rule=None,
-    batch_size=5,
-    alpha=0.0,
-    weight_decay=0.0,
-    weights=None,
-    shuffle=True,
-    epochs=2,
-    seed=0,
-    contiguous=True,
-    data=None,
-    **bounds,
-):
-    """A step, and () -> (carry, data, plans) afresh; bounds: max_grad_norm and so on."""
-    rng, rule = np.random.default_rng(seed), rule or SGD(0.9)
-    params, C = network.init(D, rng)
-    given = data or (rng.normal(size=(n, D)), targets(getattr(loss, "name", loss), n, C, rng))
-    x, y = (a if a.dtype == dtype else a.astype(dtype) for a in given)
-    layout = Layout.of(network, params, contiguous=contiguous)
-    record = loss if isinstance(loss, Loss) else LOSSES[loss]
-    options = {"decoupled": weight_decay > 0, "options": StepOptions(**bounds)}
-    step = Step(network, record, rule, layout, batch_size, dtype, penalised=alpha > 0, **options)
-    B = -(-n // batch_size)
-    plans = [
-        make_plan(
-            rule,
-            epoch_order(n, seed=seed, epoch=epoch, shuffle=shuffle),
-            batch_size=batch_size,
-            lr=0.05,
-            seed=seed,
-            first_step=B * epoch,
-            rule_step=B * epoch,
-            alpha=alpha,
-            weight_decay=weight_decay,
-            sample_weight=weights,
-        )
-        for epoch in range(epochs)
-    ]
-
-    def start():
-        store = {k: a.astype(dtype) for k, a in layout.pack(params, xp=np).items()}
-        state = init_state(rule, store, xp=np)
-        if step.options.ema_decay:
-            state["ema"] = {k: np.zeros_like(a) for k, a in store.items()}
-        carry = Carry(store, {}, state)
-        return carry, (x, y), [to_device(plan, x, dtype) for plan in plans]
-
-    return step, start
-
-
-def outcome(engine, step, start, *, path=None):
-    """Everything that a training makes: parameters, the rule's state, losses."""
-    run, (carry, data, plans), losses = engine.run(step), start(), []
-    assert path is None or path_of(engine, run) == path
-    before = [a.copy() for a in (*data, *plans[0])]
-    for plan in plans:
-        carry, made = run(carry, data, plan)
-        losses.append(made)
-    assert all(np.array_equal(a, b) for a, b in zip((*data, *plans[0]), before))
-    made = {"params": carry.params, "state": carry.state, "losses": np.concatenate(losses, axis=1)}
-    assert {a.dtype.name for _, a in leaves(made)} == {step.dtype}
-    return made
-
-
-def check(engine, generic, made, *, path=None, tolerance=None):
-    """Equal to the oracle, array by array."""
-    step, _ = made
-    want = outcome(generic, *made)
-    assert_close(outcome(engine, *made, path=path), want, tolerance or TOLERANCE[step.dtype])
-
-
-def kind_of(request):
-    return request.node.callspec.params["engine"]
 
 
 # Whole trainings.
@@ -201,9 +75,6 @@ def test_a_training_equals_the_plain_one_whatever_the_network_and_the_plan(
         assert_close(got, want, TOLERANCE[dtype])
 
 
-WIDE = Network([Dropout(0.2), Dense(70, "relu"), Dropout(0.5), Dense(300, "gelu"), Dense(3)])
-
-
 @each("dtype", TOLERANCE)
 @each("rule", RULES)
 def test_layers_wider_than_tiles_and_blocks_train_as_plainly(engine, generic, rule, dtype, request):
@@ -211,18 +82,6 @@ def test_layers_wider_than_tiles_and_blocks_train_as_plainly(engine, generic, ru
     made = problem(WIDE, n=101, D=200, loss="log_loss", rule=rule, dtype=dtype, **options)
     assert made[1]()[0].params["weights"].size > numpy_module.BLOCK
     check(engine, generic, made, path=kind_of(request))
-
-
-EMBEDDED = Network([Embedding((3, 300, 1), 5), Dropout(0.2), Dense(70, "gelu"), Dense(3)])
-
-
-def coded(n):
-    """Two numbers and three codes a row, some of them unknown, and one-hot targets."""
-    rng = np.random.default_rng(0)
-    codes = np.stack([rng.integers(-1, size + 1, n) for size in (3, 300, 1)], axis=1)
-    x = np.concatenate([rng.normal(size=(n, 2)), codes + rng.uniform(-0.4, 0.4, (n, 3))], axis=1)
-    x[:2, 2:] = [[1e30, -1e30, 0.2], [2.49, 299.49, -0.49]]
-    return x, np.eye(3)[rng.integers(0, 3, n)]
 
 
 @each("dtype", TOLERANCE, parts=4)
@@ -314,148 +173,6 @@ def test_the_memory_of_the_data_may_lie_in_any_way_and_is_only_read(
     assert_close(network_outputs(*args, formed[0], engine), want, 0.0)
 
 
-# Several threads.
-
-
-@pytest.fixture
-def crew(monkeypatch):
-    """(n) -> teams of up to n threads, however small the work."""
-    if isinstance(library(), str):
-        pytest.skip("teams need the compiled engine, which a C++ compiler makes")
-    monkeypatch.setattr(program, "WORK", 1)
-    monkeypatch.setattr(program, "LIGHT", 0)
-    return lambda n: monkeypatch.setattr(program, "n_threads", lambda: n)
-
-
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("rule", [SGD(0.9), Adam(epsilon=1e-2)], ids=str)
-@pytest.mark.parametrize("network", [WIDE, EMBEDDED], ids=["wide", "embedded"])
-def test_a_team_of_any_size_trains_the_same_and_twice_bit_by_bit(network, dtype, rule, crew, plain):
-    """Products of fewer rows may sum in another order, so sizes agree to rounding."""
-    own = {"D": 200} if network is WIDE else {"D": 5, "data": coded(101)}
-    make = lambda: problem(
-        network,
-        n=101,
-        loss="log_loss",
-        rule=rule,
-        dtype=dtype,
-        batch_size=50,
-        alpha=0.5,
-        weight_decay=0.1,
-        **own,
-    )
-    made = []
-    for size in (1, 2, 3):
-        crew(size)
-        engine = numpy_module.numpy_engine.__wrapped__(plain.xp)
-        made.append(outcome(engine, *make(), path="native"))
-        assert_close(outcome(engine, *make()), made[-1], 0.0)
-    for other in made[1:]:
-        assert_close(other, made[0], 50 * np.finfo(dtype).eps)
-
-
-@each("n", [1, 2, 511, 512, 513, 2000])
-def test_a_team_of_any_size_predicts_the_same(n, crew, compiled, generic):
-    x = np.random.default_rng(0).normal(size=(n, 4))
-    step, start = problem(Network([Dense(7, "mish"), Dropout(0.5), Dense(2)]))
-    args = step.network, step.layout, start()[0].params, x
-    want = network_outputs(*args, generic)
-    for size in (1, 2, 3):
-        crew(size)
-        assert_close(network_outputs(*args, compiled), want, 1e-14)
-
-
-def test_threads_that_train_at_the_same_time_do_not_disturb_each_other(engine, generic):
-    problems = [
-        problem(WIDE, n=200, D=30, seed=seed, batch_size=64, loss="log_loss") for seed in range(4)
-    ]
-    made = [None] * len(problems)
-
-    def fit(i):
-        made[i] = outcome(engine, *problems[i])
-
-    threads = [Thread(target=fit, args=(i,)) for i in range(len(problems))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
-    for got, one in zip(made, problems):
-        assert_close(got, outcome(generic, *one), TOLERANCE["float64"])
-
-
-def test_more_teams_than_threads_do_not_wait_for_each_other_for_ever(crew, compiled, generic):
-    crew(3)
-    test_threads_that_train_at_the_same_time_do_not_disturb_each_other(compiled, generic)
-
-
-FORKED = """
-import os, sys
-import numpy as np
-from xpmlp import nn, train
-from xpmlp.engines.native import program
-program.WORK, program.n_threads = 1, lambda: 2
-x = np.random.default_rng(0).normal(size=(300, 4))
-fit = lambda: train(nn.Network([nn.Dense(9, "tanh"), nn.Dense(1)]), x, x[:, :1], max_iter=3)
-before = fit().outputs(x)  # makes the threads, which a child does not have
-child = os.fork()
-if not child:
-    os._exit(0 if np.array_equal(fit().outputs(x), before) else 3)
-_, status = os.waitpid(child, 0)
-sys.exit(os.waitstatus_to_exitcode(status))
-"""
-
-
-@with_native
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_child_that_was_forked_off_after_a_fit_can_fit():
-    command = [sys.executable, "-W", "ignore", "-c", FORKED]
-    assert subprocess.run(command, timeout=120, check=False).returncode == 0
-
-
-def blas_threads():
-    import threadpoolctl
-
-    return {lib["filepath"]: lib["num_threads"] for lib in threadpoolctl.threadpool_info()}
-
-
-def test_the_threads_of_blas_are_as_many_after_a_fit_as_before_also_after_an_error(engine, crew):
-    import threadpoolctl
-
-    crew(2)
-    step, start = problem(Network([Dense(9, "tanh"), Dense(2)]), n=60, batch_size=30)
-    outcome(engine, step, start)  # loads what it needs
-    with threadpoolctl.threadpool_limits(2, user_api="blas"):
-        before = blas_threads()
-        assert 2 in before.values()
-        outcome(engine, step, start)
-        assert blas_threads() == before
-        with pytest.raises(ZeroDivisionError):
-            with program.team(2):
-                1 // 0  # noqa: B018
-        assert blas_threads() == before
-
-
-@each("loss", LOSSES)
-@each("activation", ACTIVATIONS)
-def test_a_step_of_plain_descent_goes_along_the_derivative(engine, activation, loss):
-    network = Network([Dense(5, activation), Dropout(0.2), Dense(4, "tanh"), Dense(3)])
-    options = {"n": 6, "batch_size": 6, "rule": SGD(0.0), "loss": loss, "epochs": 1}
-    step, start = problem(network, **options)
-    carry, (x, y), (plan,) = start()
-    before = {name: p.copy() for name, p in carry.params.items()}
-    rows = plan.rows[0]
-    ctx = Ctx(np, True, weights=plan.weights[0], key=plan.key[0])
-
-    def value(store):
-        outputs, _ = network.forward(step.layout.unpack(store, xp=np), x[rows], ctx)
-        return float(step.loss(outputs, y[rows])[0])
-
-    after, _ = engine.run(step)(carry, (x, y), plan)
-    grads = {name: (p - after.params[name]) / plan.rate[0] for name, p in before.items()}
-    assert_derivative(value, before, grads)
-
-
 # Predictions.
 
 
@@ -500,163 +217,3 @@ def test_rows_of_another_width_are_refused_by_their_shape(engine, monkeypatch):
     for wrong in (x[:, :3], np.hstack([x, x]), x[0]):
         with pytest.raises(ShapeError, match=r"expected"):
             trained.outputs(wrong)
-
-
-# What is not of ours.
-
-
-@dataclass(frozen=True)
-class Doubled(Dense):
-    """A subclass may compute anything."""
-
-    def forward(self, params, x, ctx):
-        a, cache = super().forward(params, x, ctx)
-        return 2.0 * a, cache
-
-    def backward(self, params, dy, cache, ctx):
-        return super().backward(params, 2.0 * dy, cache, ctx)
-
-
-@dataclass(frozen=True)
-class Shift(Layer):
-    """A layer of one's own."""
-
-    def init(self, n_in, stream, x=None):
-        return {"W": np.ones((1, n_in))}, n_in
-
-    def forward(self, params, x, ctx):
-        return x + params["W"], ()
-
-    def backward(self, params, dy, cache, ctx):
-        return dy, {"W": ctx.xp.sum(dy, axis=-2, keepdims=True)}
-
-
-NOT_CHAINS = {
-    "a subclass of Dense": Network([Doubled(5, "relu"), Dense(2)]),
-    "a layer of one's own": Network([Shift(), Dense(2)]),
-    "a nested network": Network([Network([Dense(5, "relu")]), Dense(2)]),
-    "an activation as a layer": Network([Dense(5), Activation("relu"), Dense(2)]),
-    "a dropout at the end": Network([Dense(2), Dropout(0.5)]),
-    "an embedding behind": Network([Dropout(0.5), Embedding((3, 2), 2), Dense(2)]),
-    "two embeddings": Network([Embedding((3,), 2), Embedding((3,), 2), Dense(2)]),
-}
-
-ONLY_COMPILED = {"an activation as a layer", "a dropout at the end"}
-
-
-@each("name", NOT_CHAINS)
-def test_networks_that_are_no_chains_run_generically(name, engine, generic, request):
-    network = NOT_CHAINS[name]
-    made = problem(network, alpha=0.5)
-    if kind_of(request) == "native" and name in ONLY_COMPILED:
-        check(engine, generic, made, path="native")
-    else:
-        check(engine, generic, made, path="generic", tolerance=1e-15)
-        assert engine.outputs(network, made[0].layout, "float64") is None
-
-
-@dataclass(frozen=True)
-class Clipped(Rule):
-    """Looks at a whole leaf, and returns other arrays than it was given."""
-
-    slots = ("m",)
-
-    def apply(self, p, g, rate, m, *, xp):
-        g = g / xp.sqrt(xp.sum(g * g))
-        return p - rate * g - 0.1 * m, m + g
-
-
-@dataclass(frozen=True)
-class Remembering(Rule):
-    """Heavy-ball descent (Polyak 1964): its slot becomes the array that p was."""
-
-    slots = ("before",)
-
-    def apply(self, p, g, rate, before, *, xp):
-        return p - rate * g + 0.5 * (p - before), p
-
-
-class Slower(SGD):
-    """A subclass of a rule may compute anything."""
-
-    def apply(self, p, g, rate, *slots, xp):
-        return super().apply(p, 0.5 * g, rate, *slots, xp=xp)
-
-
-def _sums(outputs, y, w, xp):
-    """For whole batches; its gradient is the targets' own memory, in which nobody may write."""
-    return -xp.sum(y * outputs), y
-
-
-SQUARE = ActivationFunction("relu", lambda z, xp: z * z, lambda da, z, a, xp: 2.0 * da * z)
-CHAIN = Network([Dense(5, "tanh"), Dense(2)])
-OWN = {
-    "a rule": {"network": Network([Dense(300, "relu"), Dense(2)]), "D": 200, "rule": Clipped()},
-    "a rule that keeps an old array": {"network": CHAIN, "rule": Remembering()},
-    "a subclass of a rule": {"network": CHAIN, "rule": Slower(0.9)},
-    "a loss": {"network": CHAIN, "loss": Loss("squared_error", _sums, "identity")},
-    "a loss that hands out the targets": {
-        "network": Network([Dense(5, "tanh"), Dense(2, "relu")]),
-        "shuffle": False,
-        "loss": Loss("sums", _sums, "identity"),
-    },
-    "an activation with a name of ours": {"network": Network([Dense(5, SQUARE), Dense(2)])},
-}
-
-
-@each("name", OWN)
-def test_parts_of_ones_own_in_a_chain_run_without_compiled_code(name, engine, generic):
-    made = problem(**OWN[name], n=20, alpha=0.1)
-    check(engine, generic, made, path="blocks")
-
-
-def test_rows_that_are_added_to_the_registries_run_without_compiled_code(
-    engine, generic, monkeypatch
-):
-    monkeypatch.setitem(ACTIVATIONS, "square", SQUARE._replace(name="square"))
-    monkeypatch.setitem(LOSSES, "sums", Loss("sums", _sums, "identity"))
-    for options in (
-        {"network": Network([Dense(5, "square"), Dense(2)])},
-        {"network": CHAIN, "loss": "sums"},
-    ):
-        check(engine, generic, problem(**options, n=20), path="blocks")
-
-
-@with_native
-def test_every_activation_loss_and_rule_that_is_built_in_has_a_compiled_form(compiled):
-    rows = [
-        ("activation", name, problem(Network([Dense(5, name), Dense(2)]))) for name in ACTIVATIONS
-    ]
-    rows += [("loss", name, problem(CHAIN, loss=name)) for name in LOSSES]
-    rows += [("rule", name, problem(CHAIN, rule=rule())) for name, rule in optim.RULES.items()]
-    for kind, name, (step, _) in rows:
-        assert path_of(compiled, compiled.run(step)) == "native", (kind, name)
-
-
-# More weights than one block holds: what looks at a whole leaf must get it whole.
-BROAD = Network([Dropout(0.2), Dense(300, "relu"), Dense(3)])
-ALONE = {
-    **{name: {"loss": name} for name in LOSSES},
-    **{name: {"rule": optim.RULES[name]()} for name in ("nadam", "lion")},
-    **{f"{name} {value}": {name: value} for name, value in BOUNDS.items()},
-}
-
-
-@each("dtype", TOLERANCE)
-@each("name", [*ALONE, "all bounds"])
-def test_losses_rules_and_bounds_equal_the_plain_steps(engine, generic, name, dtype, request):
-    options = BOUNDS if name == "all bounds" else ALONE[name]
-    made = problem(BROAD, D=200, alpha=0.1, dtype=dtype, n=12, epochs=1, **options)
-    if name == "lion":  # a sign flips where a gradient is zero but for its rounding
-        made = problem(CHAIN, dtype=dtype, **options)
-    check(engine, generic, made, path=kind_of(request))
-
-
-def test_the_slots_of_a_rules_state_go_by_their_names(engine, generic):
-    step, start = problem(CHAIN, rule=Adam(epsilon=1e-2))
-
-    def swapped():
-        carry, data, plans = start()
-        return carry._replace(state={slot: carry.state[slot] for slot in ("v", "m")}), data, plans
-
-    check(engine, generic, (step, swapped))

@@ -3,83 +3,33 @@
 import re
 import shutil
 import subprocess
-import tracemalloc
 import warnings
-from dataclasses import dataclass, replace
-from functools import partial
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from conftest import assert_derivative, relative_error
 from each import each
-from scipy.sparse import csr_matrix
+from small_networks import (
+    EVERYTHING,
+    LARGE,
+    NETWORK,
+    ONE,
+    Residual,
+    Scale,
+    data,
+    explained,
+    planned,
+)
 
 import xpmlp
 from xpmlp import MLPClassifier, MLPRegressor, nn
-from xpmlp.arrays import free_memory, location_of
-from xpmlp.cli import main
+from xpmlp.arrays import location_of
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.losses import LINKS, LOSSES
 from xpmlp.optim import RULES
 
-NETWORK = nn.Network([nn.Dense(4, "tanh"), nn.Dense(3)])
-LARGE = nn.Network([nn.Dense(512, "relu"), nn.Dense(256, "relu"), nn.Dense(10)])
-
-
-@dataclass(frozen=True)
-class Scale(nn.Layer):
-    """A user's layer."""
-
-    def init(self, n_in, stream, x=None):
-        return {"s": np.full((1, n_in), 2.0)}, n_in
-
-    def forward(self, params, x, ctx):
-        return x * params["s"], (x,)
-
-    def backward(self, params, dy, cache, ctx):
-        return dy * params["s"], {"s": ctx.xp.sum(dy * cache[0], axis=-2, keepdims=True)}
-
-
-@dataclass(frozen=True)
-class Residual(nn.Layer):
-    """A user's layer made of layers."""
-
-    inner: nn.Layer
-
-    @property
-    def parts(self):
-        return {"inner": self.inner}
-
-    def init(self, n_in, stream, x=None):
-        return {"inner": self.inner.init(n_in, stream)[0]}, n_in
-
-    def forward(self, params, x, ctx):
-        y, cache = self.inner.forward(params["inner"], x, ctx.part(0))
-        return x + y, cache
-
-    def backward(self, params, dy, cache, ctx):
-        dx, d = self.inner.backward(params["inner"], dy, cache, ctx.part(0, need_dx=True))
-        return dy + dx, {"inner": d}
-
-
-EVERYTHING = nn.Network(
-    [
-        nn.Dropout(0.1),
-        nn.Dense(6, "relu"),
-        nn.Dropout(0.5),
-        nn.Network([nn.Dense(5, use_bias=False), nn.Activation("tanh"), Scale()]),
-        Residual(nn.Network([nn.Dense(5, "elu"), nn.Dense(5)])),
-        nn.Dense(2),
-    ]
-)
-
-
 UNWRITTEN = {"huber", "quantile", "focal", "binary_focal"}
-
-
-def data(n=40, d=2, seed=0):
-    return np.random.default_rng(seed).normal(size=(n, d))
 
 
 def drawn(network, n_in):
@@ -372,96 +322,6 @@ def test_the_latex_compiles(tmp_path):
     assert "Overfull" not in done.stdout
 
 
-# The plan.
-
-
-def test_a_plan_counts_what_the_network_has():
-    plan = xpmlp.plan(EVERYTHING, data(100, 3), batch_size=10)
-    params, _ = EVERYTHING.init(3, np.random.default_rng(0))
-    sizes = [a.size for _, _, a in nn.layout.walk(EVERYTHING, params)]
-    assert sum(layer.parameters for layer in plan.layers) == sum(sizes)
-    assert plan.memory["parameters"] == 8 * sum(sizes)
-    assert [layer.output for layer in plan.layers][-1] == (10, 2)
-    first, second = xpmlp.plan(NETWORK, data(100), batch_size=10).layers
-    assert (first.forward, first.total) == (2 * 10 * 2 * 4, 2 * 2 * 10 * 2 * 4)  # dW, no dX
-    assert (second.forward, second.total) == (2 * 10 * 4 * 3, 3 * 2 * 10 * 4 * 3)
-
-
-@pytest.mark.parametrize(
-    ("sizes", "batch_size", "solver"),
-    [((300, 300), 50, "adam"), ((64, 64), 1000, "sgd"), ((800,), 100, "rmsprop")],
-)
-def test_a_plan_foretells_the_memory_that_a_fit_takes(sizes, batch_size, solver):
-    x, y = data(1000, 30), data(1000, 1)[:, 0]
-    reg = MLPRegressor(
-        hidden_layer_sizes=sizes, solver=solver, batch_size=batch_size, max_iter=1, random_state=0
-    )
-    planned = reg.plan(x, y).total
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        reg.fit(x, y)  # what is imported on the way does not count
-        tracemalloc.start()
-        reg.fit(x, y)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    # A plan counts the plain step's gradients, three copies; the NumPy engine has one, or a tile.
-    assert 0.6 * peak < planned < 2.0 * peak, (planned, peak)
-
-
-def test_a_plan_of_terabytes_takes_no_memory_and_says_by_how_much_it_does_not_fit():
-    x = np.broadcast_to(np.float32(0), (10**9, 784))
-    network = nn.Network([nn.Dense(10**6, "relu"), nn.Dense(10**6), nn.Dense(10)])
-    tracemalloc.start()
-    plan = xpmlp.plan(network, x)
-    assert tracemalloc.get_traced_memory()[1] < 1e6
-    tracemalloc.stop()
-    assert plan.memory["parameters"] > 4e12 and plan.fits is False
-    assert "does not fit by" in str(plan)
-    assert xpmlp.plan(NETWORK, data()).fits and "free: fits." in str(xpmlp.plan(NETWORK, data()))
-
-
-def test_data_that_are_on_the_device_already_are_not_counted_again():
-    x = data(1000, 50)
-    own = xpmlp.plan(NETWORK, x).memory["data"]
-    moved = xpmlp.plan(NETWORK, x, dtype="float32").memory["data"]
-    assert moved - own > 1000 * 50 * 4 - 1000 * 3 * 4 - 1
-
-
-def test_of_a_sparse_x_the_rows_that_are_dense_at_once_are_counted():
-    sparse, there = csr_matrix((100_000, 1000)), np.broadcast_to(0.0, (100_000, 1000))
-    found, without = (xpmlp.plan(LARGE, x).memory["data"] for x in (sparse, there))
-    assert found - without == pytest.approx(32 * 2**20, rel=0.01)
-
-
-def test_every_device_says_what_is_free_or_that_it_does_not_know(xp):
-    free = free_memory(xp.asarray(np.ones(3, "float32")))
-    assert free is None or 0 < free < 2**50
-    x = xp.asarray(np.ones((6, 2), "float32"))
-    plan = xpmlp.plan(NETWORK, x)
-    assert location_of(x).library in plan.title and (plan.free is None or plan.free > 0)
-    silent = replace(plan, free=None)
-    assert silent.fits is None and "does not say what is free" in str(silent)
-
-
-@pytest.mark.parametrize("labels", [2, 3, "multilabel", "text"])
-def test_an_estimators_plan_is_of_the_network_that_fit_makes(labels):
-    x = data()
-    y = {"multilabel": np.eye(3, dtype=int)[np.arange(40) % 3], "text": list("abcd") * 10}
-    y = y.get(labels, np.arange(40) % labels if isinstance(labels, int) else None)
-    clf = MLPClassifier((4,), max_iter=1, random_state=0)
-    before = set(vars(clf))
-    plan = clf.plan(x, y)
-    assert set(vars(clf)) == before
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        clf.fit(x, y)
-    assert plan.layers == clf.plan(x).layers
-    assert plan.layers[-1].output == (40, clf.n_outputs_)
-    assert sum(c.parameters for c in plan.layers) == sum(
-        a.size for a in (*clf.coefs_, *clf.intercepts_)
-    )
-
-
 def test_the_rule_says_what_its_state_takes():
     x, y = data(), data(40, 1)[:, 0]
     plans = {s: MLPRegressor(solver=s).plan(x, y).memory for s in ("sgd", "adam", "lbfgs")}
@@ -478,8 +338,6 @@ def fitted():
 X, Y = data(64), data(64)[:, 0]
 CODES = np.zeros(64, int)
 REG = lambda: MLPRegressor(hidden_layer_sizes=(3,))
-ONE = nn.Network([nn.Dense(1)])
-explained, planned = partial(xpmlp.explain, ONE), partial(xpmlp.plan, ONE)
 
 
 @each("method", ["plan", "explain"])
@@ -569,71 +427,3 @@ def test_what_can_be_trained_on_but_looks_wrong_is_noted():
 def test_bad_input_is_told_in_one_sentence(call, message):
     with pytest.raises(ValueError, match=message):
         call()
-
-
-# The command.
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as exit:
-            main([str(a) for a in arguments])
-        return exit.value.code, *capsys.readouterr()
-
-    return run
-
-
-def test_sizes_are_explained_without_model_or_data(run, tmp_path):
-    code, out, err = run(
-        "explain",
-        "--sizes",
-        "3,5,5,1",
-        "--orientation",
-        "columns",
-        "--batch",
-        25,
-        "--html",
-        "a.html",
-        "--latex",
-        "a.tex",
-    )
-    assert code == 0 and "Z2 = W2 @ A1 + b2" in out and "(5,5) (5,25) + (5,1) -> (5,25)" in out
-    assert (tmp_path / "a.html").read_text().startswith("<!DOCTYPE html>")
-    assert "\\begin{document}" in (tmp_path / "a.tex").read_text()
-    assert err.split() == ["Page:", "a.html", "LaTeX:", "a.tex"]
-    code, out, _ = run("explain", "--sizes", "784,30,10", "--loss", "log_loss", "--plan")
-    assert code == 0 and "23,860" in out and "fits" in out
-
-
-@pytest.mark.parametrize("data_set", ["iris", "diabetes"])
-def test_a_model_file_is_explained_on_data(run, data_set):
-    assert run("train", data_set, "--epochs", 1, "--hidden", 5, "--quiet", "--out", "m")[0] == 0
-    code, out, err = run("explain", "m", data_set, "--rows", 20)
-    assert (code, err) == (0, "") and "One step of Adam on 20 rows" in out
-    code, out, _ = run("explain", "m", data_set, "--plan")
-    assert code == 0 and "fits" in out
-    other = {"iris": "wine", "diabetes": "iris"}[data_set]
-    code, _, err = run("explain", "m", other)
-    assert code == 3 and "features" in err.splitlines()[-1]
-
-
-@each(
-    "arguments, message",
-    [
-        ("", "give MODEL and DATA, or --sizes"),
-        ("m", "give MODEL and DATA, or --sizes"),
-        ("m iris --batch 3", "--batch goes with --sizes only"),
-        ("--sizes 3", "features and outputs"),
-        ("--sizes 3,x", "is not a valid integer"),
-        ("--sizes 3,1 m iris", "goes without MODEL"),
-        ("--sizes 3,1 --rows 3", "goes without MODEL"),
-        ("--sizes 3,2,1 --activation no", "activation must be one of"),
-        ("--sizes 3,1 --plan --html a", "leave --html and --latex out"),
-    ],
-)
-def test_a_wrong_call_is_a_usage_error(run, arguments, message):
-    code, _, err = run("explain", *arguments.split())
-    assert code == 2 and message in err.splitlines()[-1]

@@ -2,53 +2,31 @@
 
 import csv as csv_module
 import errno
-import gzip
 import io
 import re
 import sys
 import tempfile
-import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
+from csv_files import (
+    MIXED,
+    SPACES,
+    csv_fixture,  # noqa: F401 - fixtures among them
+    opened,
+    refused,
+)
 from each import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpmlp.errors import DataError
 from xpmlp.tables import duckdb_frame, raw_table
-from xpmlp.tables.csv_repair import BadRow
 from xpmlp.tables.datasets import load_dataset, load_features
 from xpmlp.tables.duckdb_frame import DuckDBFrame
 from xpmlp.tables.frame import Frame
 from xpmlp.tables.open_table import array_of, open_table, read_features, read_table
 from xpmlp.tables.types import MISSING
-
-
-def refused(words, read, *args, **options):
-    """Demand a DataError of one sentence that holds all the words."""
-    with pytest.raises(DataError) as caught:
-        read(*args, **options)
-    message = str(caught.value)
-    assert all(word in message for word in words), message
-    assert "\n" not in message
-
-
-def opened(path, **options):
-    with open_table(path, **options) as table:
-        return table
-
-
-@pytest.fixture
-def csv(tmp_path):
-    def write(text, name="t.csv"):
-        data = text if isinstance(text, bytes) else text.encode()
-        path = tmp_path / name
-        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-        return path
-
-    return write
 
 
 @pytest.fixture
@@ -61,11 +39,6 @@ def parquet(tmp_path):
         return path
 
     return write
-
-
-def column(head, cells):
-    """A CSV of a column, beside a target of 0 and 1."""
-    return f"{head},y\n" + "".join(f"{cell},{i % 2}\n" for i, cell in enumerate(cells))
 
 
 # --- arrays of numbers, and features for models of arrays
@@ -152,313 +125,6 @@ def test_a_single_feature_counts_its_blank_lines_but_for_the_last(csv):
     path = csv("a\n1\n\n3\n\n\n")
     refused(["line 3", "empty"], read_features, path, 1, None)
     assert len(opened(path, known={"a": "number"}).features) == 3
-
-
-# --- what columns are
-
-
-TAKEN = {
-    "numbers": (["1", "-2.5", ".5", "1e3", "+4"], "number"),
-    "whole numbers": (["0", "10", "200"], "number"),
-    "numbers and holes": (["1", "", "?", "NA", "3"], "number"),
-    "true and false": (["true", "False", "TRUE", ""], "boolean"),
-    "text": (["a", "b", "1"], "category"),
-    "commas between thousands": (["1,234", "5,678.5"], "number:point"),
-    "decimal commas": (["1,25", "17.645,05", "1 000"], "number:comma"),
-    "commas anywhere": (["1,23,4", "5,,6"], "category"),
-    "telephone numbers": (["012 345 678", "112 345 678"], "category"),
-    "addresses": (["10.123.145.167", "192.168.100.101"], "category"),
-    "percent": (["12 %", "13 %"], "category"),
-    "infinite": (["inf", "1e400", "-inf"], "category"),
-    "hexadecimal": (["0x10", "0xff"], "category"),
-    "underscores": (["1_000", "2_000"], "category"),
-    "postal codes": (["00123", "12345", "99999"], "category"),
-    "leading zeros of different lengths": (["007", "12", "5"], "number"),
-    "only holes": (["", "NA", "?"], "category"),
-    "days": (["2024-12-31", "2024-01-05", ""], "date"),
-    "times": (["2024-12-31 23:59", "2024-12-31T23:59:01.5", "2024-12-31"], "date"),
-    "offsets": (["2024-12-31T12:00:00Z", "2024-12-31 12:00:00+02:00"], "date"),
-    "German": (["31.12.2024", "1.2.2024 10:30"], "date:%d.%m.%Y"),
-    "day first": (["31/12/2024", "01/02/2024"], "date:%d/%m/%Y"),
-    "month first": (["12/31/2024", "01/02/2024"], "date:%m/%d/%Y"),
-    "short years": (["31.12.24", "1.2.24"], "category"),
-    "years": (["2020", "2021"], "number"),
-    "words DuckDB takes for dates": (["epoch", "infinity"], "category"),
-    "no days": (["2024-02-30", "2024-13-01"], "category"),
-}
-
-
-@each("cells, kind", TAKEN.values(), ids=TAKEN, parts=5)
-def test_a_column_is_what_its_cells_are(csv, cells, kind):
-    cells = [f'"{cell}"' for cell in cells]
-    assert opened(csv(column("a", cells))).types == {"a": kind}
-
-
-def test_a_column_comes_back_as_its_kind(csv):
-    text = (
-        "n,b,d,g,t,c,y\n"
-        "1.5,true,2024-12-31,31.12.2024,2024-01-01 01:00:00+02:00,x,1\n"
-        "?,FALSE,NA,1.2.2024 10:30,2024-01-01T10:00:00.5Z, y ,2\n"
-        '-2,,2024-01-05,,,"null",3\n'
-    )
-    frame = opened(csv(text)).features
-    assert frame.kinds == ("number", "number", "date", "date", "date", "category")
-    n, b, d, g, t, c = frame.columns
-    np.testing.assert_array_equal(n, [1.5, np.nan, -2])
-    np.testing.assert_array_equal(b, [1, 0, np.nan])
-    assert d.astype(str).tolist() == [
-        "2024-12-31T00:00:00.000000",
-        "NaT",
-        "2024-01-05T00:00:00.000000",
-    ]
-    assert g.astype("M8[m]").astype(str).tolist() == ["2024-12-31T00:00", "2024-02-01T10:30", "NaT"]
-    assert t.astype("M8[ms]").astype(str).tolist() == [
-        "2023-12-31T23:00:00.000",
-        "2024-01-01T10:00:00.500",
-        "NaT",
-    ]
-    assert c.tolist() == ["x", "y", None]
-    assert all(
-        a.dtype == dtype for a, dtype in zip(frame.columns, "f8 f8 M8[us] M8[us] M8[us] O".split())
-    )
-
-
-@each("token", ["", *MISSING], parts=4)
-def test_a_token_is_a_missing_cell_of_every_kind_of_column(csv, token):
-    text = f"a,b,c,y\n1,x,2024-01-01,0\n{token},{token},{token},1\n2,x,2024-01-01,0\n"
-    table = opened(csv(text))
-    assert table.types == {"a": "number", "b": "category", "c": "date"}
-    a, b, c = table.features[[1]].columns
-    assert np.isnan(a[0]) and b[0] is None and np.isnat(c[0])
-
-
-def test_one_odd_cell_in_twenty_is_a_bad_row_and_more_make_text(csv):
-    refused(
-        ["line 5", "'odd'", "finite number"], opened, csv(column("a", [1, 2, 3, "odd", *range(16)]))
-    )
-    refused(["line 2", "'odd'", "a date"], opened, csv(column("a", ["odd"] + ["2024-01-01"] * 19)))
-    refused(["line 2", "'odd'", "true or false"], opened, csv(column("a", ["odd"] + ["true"] * 19)))
-    assert opened(csv(column("a", ["odd", *range(18)]))).types == {"a": "category"}
-
-
-def test_dates_that_may_be_read_in_two_ways_are_refused_until_the_user_says_which(csv):
-    path = csv(column("when", ["01/02/2024", "03/04/2024"]))
-    refused(["'when'", "day/month", "types={'when': 'date:%d/%m/%Y'}"], opened, path)
-    for kind, month in (("date:%d/%m/%Y", "2024-02"), ("date:%m/%d/%Y", "2024-01")):
-        table = opened(path, types={"when": kind})
-        assert str(table.features.column(0)[0]).startswith(month) and table.types == {"when": kind}
-
-
-def test_numbers_with_commas_that_may_mean_two_things_are_refused_until_the_user_says_which(csv):
-    path = csv(column("a", ['"1,234"', '"5,678"']))
-    refused(["'a'", "number:point", "number:comma"], opened, path)
-    for kind, first in (("number:point", 1234.0), ("number:comma", 1.234)):
-        assert opened(path, types={"a": kind}).features.column(0)[0] == first
-    path = csv('a,y\n1,"2,5"\n2,"3,5"\n3,"4,5"\n')
-    assert opened(path).y.tolist() == [2.5, 3.5, 4.5]
-
-
-def test_words_for_missing_are_labels_where_the_user_says_so(csv):
-    path = csv("a,y\n1,None\n2,Mild\n3,\n4,None\n5,Mild\n")
-    refused(["line 2", "target is missing", "--types y=category:all"], opened, path)
-    table = opened(path, types={"y": "category:all"}, on_bad_row="skip")
-    assert table.y.tolist() == ["None", "Mild", "None", "Mild"]
-    assert [row.line for row in table.bad_rows] == [4]
-    path = csv("a,y\nNone,1\nMild,2\n,3\n")
-    frame = opened(path, types={"a": "category:all"}).features
-    assert frame.column(0).tolist() == ["None", "Mild", None]
-
-
-def test_types_that_the_user_gives_are_the_types(csv):
-    text = "zip,when,age\n123,31-12-24 10h,1\n456,30-12-24 11h,2\n"
-    table = opened(csv(text), types={"zip": "category", "when": "date:%d-%m-%y %Hh"})
-    assert table.types == {"zip": "category", "when": "date:%d-%m-%y %Hh"}
-    assert table.features.column(0).tolist() == ["123", "456"]
-    assert str(table.features.column(1)[0]) == "2024-12-31T10:00:00.000000"
-    refused(["'zap'", "did you mean 'zip'"], opened, csv(text), types={"zap": "number"})
-    refused(["'zip'", "'digits'", "category"], opened, csv(text), types={"zip": "digits"})
-    refused(["line 2", "'when'", "'31-12"], opened, csv(text), types={"when": "number"})
-    refused(
-        ["line 2", "'when'", "such as %d.%m"], opened, csv(text), types={"when": "date:%d.%m.%Y"}
-    )
-
-
-def test_types_are_described_a_line_each(csv):
-    rows = ["3.5,?,a,2024-01-31,1", "-1,NA,b,2024-01-01,2", "2,true,a,,3", "1,false,c,,4"]
-    path = csv("size,flag,color,when,price\n" + "\n".join(rows) + "\n")
-    with open_table(path) as table:
-        lines = [line.split() for line in table.describe().splitlines()]
-    assert lines == [
-        ["column", "type", "missing", "values"],
-        ["size", "number", "-", "-1", "to", "3.5"],
-        ["flag", "boolean", "2", "(?,", "NA)", "0", "to", "1"],
-        ["color", "category", "-", "3", "different:", "a,", "b,", "c"],
-        ["when", "date", "2", "2024-01-01", "to", "2024-01-31"],
-        ["price", "(target)", "number", "-", "1", "to", "4"],
-    ]
-
-
-# --- bad rows
-
-
-FAULTS = [
-    ("a,b,c\n1,2,3\n4,5\n", ["line 3", "column 'c'", "'4,5'", "2 cells, expected 3"]),
-    ("a,b,c\n1,2,3\n\n1,2,3,4\n", ["line 4", "column 'c'", "'1,2,3,4'", "4 cells"]),
-    ("a,b,c\r\n1,2,3\r\n\r\n1,2\r\n", ["line 4", "'1,2'", "2 cells"]),
-    ('a,"b\nb",c\n1,2,"x\ny"\nz,2\n', ["line 5", "column 'c'", "'z,2'"]),
-    ('a,b,c\n1,2,3\n4,"5,6\n', ["line 3", "a quote is not closed"]),
-    ('a,b,c\n1,2,3\n4,"5"6,6\n', ["line 3", "a quote stands in the wrong place", "5"]),
-    ('a,b,c\n1,2,3\n"4\n4"4,5,6\n', ["line 3", "wrong place", "goes on to line 4"]),
-    (b"a,b,c\n1,2,3\n4,\xff,6\n", ["line 3", "column 'b'", "UTF-8"]),
-    ("a,b,c\n1,2,3\n4,5,\n7,8,9\n", ["line 3", "column 'c'", "empty", "target is missing"]),
-    ("a,b,c\n1,2,3\n4,5,nan\n7,8,9\n", ["line 3", "column 'c'", "'nan'", "target is missing"]),
-    ("a,b,c\n1,2,3\n4,5,ox\n7,8,9\n", ["line 3", "column 'c'", "'ox'", "finite number"]),
-    ("a,b,c\n1,2,3\n4,5,inf\n7,8,9\n", ["line 3", "column 'c'", "'inf'", "finite number"]),
-    ("a,b,c\n1,2,ox\n4,5,\n7,8,cow\n", ["line 3", "column 'c'", "empty"]),
-    ("a,b,c\n1,2,ox\n4,5,nan\n7,8,cow\n", ["line 3", "column 'c'", "'nan'"]),
-    ("a,b\n1,2\n3,4\n" + "5," + "x" * 2_100_000 + "\n", ["line 4", "longer than"]),
-]
-
-
-@each("ending", ["", ".gz"], parts=5)
-@each("text, words", FAULTS)
-def test_a_bad_row_is_told_with_its_line_column_and_text(csv, text, words, ending):
-    path = csv(text, "t.csv" + ending)
-    refused([str(path), "--on-bad-row skip", *words], load_dataset, path)
-
-
-@each(
-    "text, words",
-    [
-        ("a,b,a\n1,2,3\n", ["line 1", "'a'", "repeated"]),
-        (",b,c\n0,2,3\n", ["line 1", "''", "index=False"]),
-        ("", ["line 1", "empty"]),
-        ("\n\n", ["line 1", "empty"]),
-        ("a,b,c\n", ["no rows"]),
-        ("a\n1\n2\n", ["one column", "'a'"]),
-        ("a,b,\n1,2,\n", ["line 1 ends with a delimiter"]),
-        (f"a,b\n1,x\n2,{'z' * 300}\n", ["'b'", "text of 300 characters", "--target"]),
-        ("sep=;\na;b\n1;2\n", ["line 1", "Excel's 'sep='", "delete"]),
-        ("a,b\n1,x\n2,x\n", ["'b'", "every row holds x", "different"]),
-        ("a,b\n1,7\n2,7\n", ["'b'", "every row holds 7"]),
-        ("a,b\n1,2024-01-01\n2,2024-01-02\n", None),
-        ("a,b\n1\n2\n", ["no good row", "line 2", "1 cells"]),
-        ("a,b\n1,x\n2,y\n".encode("utf-16"), ["UTF-16", "save it again as UTF-8"]),
-        ("a,b\n1,x\n2,y\n".encode("utf-16-le"), ["NUL", "line 1"]),
-        (b"a,b\n1,2\n3,\0\n", ["line 3", "NUL"]),
-    ],
-)
-def test_a_file_that_is_no_table_is_told_in_a_sentence(csv, text, words):
-    path = csv(text)
-    if words is None:
-        path, words = csv(text), ["'b'", "dates"]
-        refused(words, opened, path, types={"b": "date"})
-    else:
-        refused([str(path), *words], opened, path, on_bad_row="skip")
-
-
-def test_folders_and_damaged_gzips_are_told_in_a_sentence(csv, tmp_path):
-    refused([str(tmp_path), "folder"], opened, tmp_path)
-    refused(["nowhere.csv"], opened, tmp_path / "nowhere.csv")
-    path = csv("", "t.csv.gz")
-    refused([str(path), "empty"], opened, path)
-    path.write_bytes(b"")
-    refused([str(path), "empty"], opened, path)
-    path = csv("a,b\n" + "1,2\n" * 1000, "t.csv.gz")
-    data = bytearray(path.read_bytes())
-    path.write_bytes(data[:-20])
-    refused([str(path), "cannot be read"], opened, path)
-    data[-5] ^= 1  # in the length of the text, which parses
-    path.write_bytes(data)
-    refused([str(path), "cannot be read"], opened, path)
-
-
-def test_mixed_line_ends_and_an_end_without_one_are_no_fault(csv):
-    table = opened(csv("a,b\r\n1,2\n3,4\r\n5,6"))
-    assert table.features.column(0).tolist() == [1, 3, 5] and table.lines().tolist() == [2, 3, 4]
-
-
-MANY = "a,b,y\n" + "".join(f"{i},x,{i % 2}\n" for i in range(60))
-
-
-def spoilt():
-    """Rows with eight faults in lines 4, 6, 9 (goes on to 10), 20, 30, 40, 50, 60."""
-    lines = MANY.splitlines()
-    for line, text in [(4, "1"), (6, "1,x,1,9"), (20, "odd,x,1"), (30, "1,x,"), (50, "1,x,?")]:
-        lines[line - 1] = text
-    lines[8], lines[39], lines[59] = '1,"x\ny"z,1', "1,", "odd,x,"
-    return "\n".join([*lines[:9], *lines[10:]]) + "\n"
-
-
-BAD = [4, 6, 9, 20, 30, 40, 50, 60]
-
-
-def test_all_bad_rows_are_counted_and_the_next_of_them_told(csv):
-    words = ["line 4,", "8 of 59 rows", "the next in line 6, 9, 20, 30, 40, ..."]
-    refused(words, opened, csv(spoilt()))
-
-
-def test_bad_rows_are_left_out_counted_and_listed(csv):
-    table = opened(csv(spoilt()), on_bad_row="skip")
-    assert [row.line for row in table.bad_rows] == BAD
-    assert table.bad_rows[0] == BadRow(4, "b", "the row has 1 cells, expected 3", "1")
-    assert table.bad_rows[3] == BadRow(20, "a", "expected a finite number", "odd")
-    assert table.bad_rows[4] == BadRow(30, "y", "the target is missing", "")
-    good = [line for line in range(2, 62) if line not in [*BAD, 10]]
-    assert table.lines().tolist() == good and len(table.y) == len(good)
-    assert table.lines([3, 0]).tolist() == [good[3], good[0]]
-    np.testing.assert_array_equal(table.features.column(0), [line - 2 for line in good])
-    lines = table.summary_of_bad_rows().splitlines()
-    assert len(lines) == 9 and lines[0] == "8 rows left out of t.csv:"
-    assert "line 20, column 'a': got 'odd', expected a finite number" in lines[4]
-    rows = column("a", ["odd"] * 12 + list(range(300)))
-    lines = opened(csv(rows), on_bad_row="skip").summary_of_bad_rows().splitlines()
-    assert len(lines) == 12 and lines[-1] == "  and 2 more"
-    assert opened(csv(MANY)).summary_of_bad_rows() == ""
-
-
-@pytest.mark.parametrize(
-    "most, fits", [(8, True), (7, False), (0, False), (0.14, True), (0.1, False)]
-)
-def test_more_bad_rows_than_allowed_are_an_error(csv, most, fits):
-    path = csv(spoilt())
-    if fits:
-        assert len(opened(path, on_bad_row="skip", max_bad_rows=most).bad_rows) == 8
-    else:
-        words = ["line 4", "8 of 59 rows", "--max-bad-rows"]
-        refused(words, opened, path, on_bad_row="skip", max_bad_rows=most)
-
-
-def test_bad_rows_go_into_quarantine_at_the_end_if_all_is_well(csv, tmp_path):
-    path = csv(spoilt())
-    kept = Path(f"{path}.bad.csv")
-    with open_table(path, on_bad_row="quarantine"):
-        assert not kept.exists()
-    with open(kept, newline="") as file:
-        rows = list(csv_module.reader(file))
-    assert rows[0] == ["line", "column", "reason", "text"]
-    assert [row[0] for row in rows[1:]] == [str(line) for line in BAD]
-    assert rows[3] == [
-        "9",
-        "",
-        "a quote stands in the wrong place (the row goes on to line 10)",
-        '1,"x\ny"z,1',
-    ]
-    kept.unlink()
-    with pytest.raises(KeyError), open_table(path, on_bad_row="quarantine"):
-        raise KeyError
-    assert not kept.exists()
-    opened(path, on_bad_row="quarantine", quarantine=tmp_path / "bad")
-    assert (tmp_path / "bad").exists() and not kept.exists()
-    opened(csv(MANY), on_bad_row="quarantine")
-    assert not kept.exists()
-    refused(["'ignore'", "skip"], opened, path, on_bad_row="ignore")
-
-
-def test_a_quote_too_many_costs_its_line_and_no_more(csv):
-    table = opened(csv('a,b\n1,x\n"2,x\n3,y\n4,x\n'), on_bad_row="skip")
-    assert [row.line for row in table.bad_rows] == [3] and table.lines().tolist() == [2, 4, 5]
-    assert table.features.column(0).tolist() == [1, 3, 4]
 
 
 # --- for a model
@@ -587,12 +253,6 @@ def scratch(tmp_path, monkeypatch):
     return folder
 
 
-MIXED = "n,c,d,y\n" + "".join(
-    f"{i if i % 7 else ''},{'abc'[i % 3] if i % 5 else ''},2024-01-{i % 28 + 1:02},{i % 2}\n"
-    for i in range(100)
-)
-
-
 @pytest.mark.parametrize(
     "rows",
     [slice(None), slice(5, 50, 3), [99, 0, 50], np.arange(100) % 3 == 0, np.arange(100)[::-1], []],
@@ -661,10 +321,6 @@ BREAK = re.compile("\r\n|\r|\n")
 CELL = st.text(
     st.characters(codec="utf-8", exclude_characters="\0\ufeff"), max_size=5
 ) | st.sampled_from(["a,b", '"', 'say "hi"', "two\nlines", "\r\n", " x ", "\r"])
-
-
-# What DuckDB trims: separators of Unicode, among them the space that does not break.
-SPACES = "".join(c for c in map(chr, range(0x3001)) if unicodedata.category(c) == "Zs")
 # The csv module leaves \r bare in lines that end with \n.
 WAYS = [("\n", csv_module.QUOTE_ALL), ("\r\n", csv_module.QUOTE_MINIMAL)]
 

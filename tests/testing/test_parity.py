@@ -1,33 +1,27 @@
 """The parity suite must find what is wrong with a library, and name it: faults are planted."""
 
-import io
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from parity_suites import STRICT, plant_kernel, rolled, then
 
-from xpmlp import MLPClassifier, MLPRegressor, nn
+from xpmlp import nn
 from xpmlp.arrays import location_of
-from xpmlp.cli import main
-from xpmlp.engines import engine_for
 from xpmlp.errors import DeviceError
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.initializers import INITIALIZERS
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.network import LAYERS
 from xpmlp.optim import RULES
-from xpmlp.testing import assert_same_trajectory, check_parity, plugin
+from xpmlp.testing import check_parity
 from xpmlp.testing.backends import choose, find
-from xpmlp.testing.parity import Report, Row, compare, run_operation, run_parity
+from xpmlp.testing.parity import run_operation, run_parity
 from xpmlp.testing.parity.compare import EQUAL, Operation, norm, ulp
 from xpmlp.testing.parity.operations import operations
 
 pytest_plugins = ["pytester"]
-STRICT = "array_api_strict:device1"
 OPERATIONS = list(operations())
 TOLD = "raised {} (on NumPy in longdouble, to compare with): "
 
@@ -85,11 +79,6 @@ def rounded(bits):
 
 def like(x, a):
     return type(x)._new(a, device=x.device)
-
-
-def then(change):
-    """What a function returns, changed."""
-    return lambda f: lambda *args, **options: change(f(*args, **options))
 
 
 def single(x):
@@ -185,23 +174,6 @@ def test_a_result_in_another_library_place_dtype_or_shape_is_told(said):
     )
     row = check_parity(own, STRICT).failures[-1]
     assert row[0] == "activation own: forward" and row.dtype == "float32" and row.problem == said
-
-
-def plant_kernel(monkeypatch, name, faulty):
-    """Replace one kernel of the strict library's engine only."""
-
-    def engine_of(x):
-        engine = engine_for(x)
-        if location_of(x).library != "array_api_strict":
-            return engine
-        kernel = getattr(engine.kernels, name)
-        return engine._replace(kernels=engine.kernels._replace(**{name: faulty(kernel)}))
-
-    monkeypatch.setattr(compare, "engine_for", engine_of)
-
-
-def rolled(kernel):
-    return lambda *args, xp: xp.roll(kernel(*args, xp=xp), 1, axis=-1)
 
 
 def test_a_wrong_sign_in_one_librarys_kernel_is_named(monkeypatch):
@@ -346,233 +318,3 @@ def test_what_is_no_layer_is_refused():
         check_parity("relu")
     with pytest.raises(TypeError, match="init must return .params, n_out., got a dict"):
         check_parity(Scale("init"))
-
-
-# ---- The same training everywhere
-
-
-@pytest.fixture(scope="module")
-def task():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(200, 10))
-    return X, np.argmax(X @ rng.normal(size=(10, 4)), axis=1)
-
-
-def estimator(kind=MLPClassifier, **changes):
-    options = {
-        "hidden_layer_sizes": (16,),
-        "dropout": 0.2,
-        "batch_size": 20,
-        "max_iter": 20,
-        "n_iter_no_change": np.inf,
-        "random_state": 0,
-    }
-    return kind(**options | changes)
-
-
-# JAX, which compiles for seconds, in one dtype.
-@pytest.mark.parametrize(
-    ("xp", "dtype"), [("numpy", "float32"), ("torch", None), ("jax", "float32")], indirect=["xp"]
-)
-def test_200_steps_with_dropout_take_one_course_on_every_library(xp, dtype, task):
-    made = assert_same_trajectory(estimator(dtype=dtype), *task, xp.name)
-    names = ("initial weights", "rows of the batches", "dropout masks", "loss curve", "weights")
-    assert [row.operation for row in made.rows[:5]] == [
-        f"MLPClassifier, 200 steps: {name}" for name in names
-    ]
-    assert [row.dtype for row in made.rows[::5]] == ([dtype] if dtype else [*xp.floats])
-    assert all(row.bound < 200 for row in made.rows)  # eps
-
-
-@pytest.mark.parametrize(
-    "est",
-    [
-        estimator(max_iter=2, batch_size=33),
-        estimator(max_iter=2, early_stopping=True),
-        estimator(MLPRegressor, max_iter=2, solver="sgd"),
-    ],
-    ids=["uneven batches", "early stopping", "regressor"],
-)
-def test_other_trainings_take_one_course_too(est, task):
-    assert assert_same_trajectory(est, *task, ["numpy", STRICT]).ok
-
-
-def test_text_for_labels_takes_the_same_course(task):
-    X, y = task
-    labels = np.asarray(["iris", "lily", "rose", "tulip"])[y]
-    assert assert_same_trajectory(estimator(max_iter=2), X, labels, STRICT).ok
-
-
-def test_another_course_other_masks_or_a_library_that_does_not_work_are_found(task, monkeypatch):
-    import array_api_strict as xs
-
-    est = estimator(max_iter=1, dtype="float32")
-    with monkeypatch.context() as patch, pytest.raises(AssertionError, match="loss curve: .*bound"):
-        patch.setattr(xs, "maximum", then(lambda x: x * 1.0001)(xs.maximum))
-        assert_same_trajectory(est, *task, STRICT)
-    with monkeypatch.context() as patch, pytest.raises(AssertionError, match="masks: .* differ"):
-        plant_kernel(patch, "random_bits", rolled)
-        assert_same_trajectory(est, *task, STRICT)
-    with pytest.raises(AssertionError, match="has no float64: use float32"):
-        assert_same_trajectory(estimator(dtype="float64"), *task, "array_api_strict:no_float64")
-    with pytest.raises(AssertionError, match="no_such_library does not work"):
-        assert_same_trajectory(est, *task, "no_such_library")
-
-
-@pytest.mark.parametrize(
-    ("est", "said"),
-    [
-        (estimator(random_state=None), "random_state=None: pass an integer"),
-        (estimator(solver="lbfgs"), "solver='lbfgs' draws neither batches nor masks"),
-        ("relu", "takes an estimator of xpmlp, got 'relu'"),
-    ],
-)
-def test_what_has_no_course_to_compare_is_refused(est, said, task):
-    with pytest.raises((TypeError, ValueError), match=said):
-        assert_same_trajectory(est, *task)
-
-
-@pytest.mark.parametrize("xp", ["jax"], indirect=True)
-def test_float32_on_jax_leaves_float64_as_the_user_has_set_it(xp):
-    with xp.computing_in("float64"), xp.computing_in("float32"):
-        assert str(xp.xp.ones(1).dtype) == "float64"
-    with xp.computing_in("float32"):
-        assert str(xp.xp.ones(1).dtype) == "float32"
-
-
-# ---- The report, the command, the plugin
-
-
-def test_the_command_writes_all_reports_and_its_exit_code_says_pass_or_fail(tmp_path, capsys):
-    paths = {kind: str(tmp_path / f"r.{kind}") for kind in ("html", "json", "junit")}
-    options = [part for kind, path in paths.items() for part in (f"--{kind}", path)]
-    with pytest.raises(SystemExit) as exit_:
-        main(["parity", "--xp", "numpy", "--xp", "no_such_library", *options])
-    assert exit_.value.code == 1
-    out, err = capsys.readouterr()
-    assert not err  # no terminal, no bar
-    assert "FAILED no_such_library - library works: no_such_library does not work" in out
-    assert "BLAS and threads:" in out and "products: full precision" in out
-    made = json.loads((tmp_path / "r.json").read_text())
-    assert made["ok"] is False and made["first_failure"][0] == "library works"
-    assert {"error", "bound", "unit", "problem"} <= set(made["rows"][0])
-    suite = ElementTree.parse(paths["junit"]).getroot()
-    assert suite.get("failures") == "1" and int(suite.get("tests")) == len(made["rows"])
-    html = (tmp_path / "r.html").read_text()
-    assert html.count("activation tanh: forward") == 1 and "no_such_library" in html
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_the_command_shows_on_a_terminal_how_far_it_is(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    with pytest.raises(SystemExit) as exit_:
-        main(["parity", "--xp", "numpy"])
-    assert exit_.value.code == 0
-    assert "op/s" in sys.stderr.getvalue()
-    assert "op/s" not in capsys.readouterr().out
-
-
-def test_the_command_refuses_a_path_before_it_runs(tmp_path, capsys):
-    with pytest.raises(SystemExit) as exit_:
-        main(["parity", "--html", str(tmp_path / "no" / "r.html")])
-    assert exit_.value.code == 2
-    out, err = capsys.readouterr()
-    assert not out and "there is no folder" in err
-
-
-def test_a_report_of_nothing_is_no_success():
-    assert not Report([]).ok and "nothing ran" in str(Report([])) and Report([]).html()
-
-
-@pytest.fixture
-def run(pytester, monkeypatch):
-    """Run pytest in an empty folder, with these options."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # loading others takes seconds
-    return lambda *options: pytester.runpytest_inprocess("-p", "xpmlp.testing.plugin", *options)
-
-
-@pytest.fixture
-def suite(run):
-    """Run the suite there, with these options."""
-    return lambda *options: run("--pyargs", "xpmlp.testing.parity", *options)
-
-
-def test_pytest_runs_the_suite_from_any_folder_and_reports(suite, pytester):
-    done = suite("--xp", "numpy", "--xp-require", STRICT, "--xp-report", "out.json", "-k", "sum")
-    assert done.ret == 0
-    done.stdout.fnmatch_lines(["*4 of 4 passed*", "*4 of 4 passed*", "report: out.json"])
-    made = json.loads((pytester.path / "out.json").read_text())
-    assert [lib["library"] for lib in made["libraries"]] == ["numpy", STRICT]
-    assert [row["dtype"] for row in made["rows"][:4]] == ["float64"] * 2 + ["float32"] * 2
-
-
-def test_rows_travel_from_workers_and_to_junit(suite, pytester):
-    done = suite("--xp", "numpy", "-k", "sum", "-p", "xdist", "-n", "1", "--junitxml", "out.xml")
-    assert done.ret == 0
-    done.stdout.fnmatch_lines(["*4 of 4 passed*"])
-    assert "sum of 300 terms: product" in (pytester.path / "out.xml").read_text()
-
-
-def test_rows_are_reported_in_the_order_of_the_tests_however_they_come_in(pytester):
-    gatherer = plugin._Gatherer(None)
-    for number in (2, 0, 1):
-        row = json.dumps([number, *Row(f"op {number}", "numpy", "float32", 0.0, 1.0, "ulp")])
-        gatherer.pytest_runtest_logreport(
-            type("Made", (), {"user_properties": [(plugin.ROW, row)]})
-        )
-    written = []
-    writer = type("Writer", (), {"section": written.append, "write_line": written.append})
-    gatherer.pytest_terminal_summary(writer)
-    assert sorted(gatherer.rows) == [(0, 0), (1, 0), (2, 0)] and "3 results" in written[1]
-
-
-@pytest.mark.parametrize("selected", ["sum", ""])
-def test_a_library_that_was_asked_for_and_does_not_work_fails_whatever_is_selected(suite, selected):
-    done = suite("--xp", "os", "--xp", "numpy", "-k", selected or "product", "-q")
-    assert done.ret == 1
-    done.stdout.fnmatch_lines(["FAILED os - library works: os does not work here*"])
-
-
-def test_names_that_are_none_fail_with_a_sentence(suite, monkeypatch):
-    monkeypatch.setenv("XPMLP_BACKENDS", "numpy:")
-    done = suite("-k", "sum", "-q")
-    assert done.ret == 1
-    done.stdout.fnmatch_lines(["*a library is named as numpy, or with a device*got 'numpy:'"])
-
-
-def test_the_plugin_refuses_a_path_before_it_runs(suite, tmp_path):
-    said = {
-        tmp_path / "no/out.json": "No such file or directory",
-        tmp_path / ".json": "must end in .json or .html",
-        tmp_path / "out.txt": "must end in .json or .html",
-        "": "must end in .json or .html",
-        tmp_path / "folder.json": "Is a directory",
-    }
-    (tmp_path / "folder.json").mkdir()
-    for path, text in said.items():
-        options = {"--xp-report": str(path), "--xp-against": None}
-        config = type("Config", (), {"getoption": options.get})
-        with pytest.raises(pytest.UsageError, match=f"--xp-report {path}: .*{text}"):
-            plugin.pytest_configure(config)
-    done = suite("--xp-report", "out.txt")
-    assert done.ret == 4
-    done.stderr.fnmatch_lines(["*--xp-report out.txt: its name must end in .json or .html"])
-
-
-def test_the_plugin_keeps_quiet_in_other_suites_and_says_if_there_is_nothing_to_report(
-    run, pytester
-):
-    pytester.makepyfile("def test_mine(): pass")
-    assert "parity" not in run().stdout.str()
-    run("--xp-report", "out.json").stdout.fnmatch_lines(["*out.json: no parity test has run"])
-
-
-def test_the_plugin_loads_no_library():
-    code = "import sys, xpmlp.testing.plugin; print(*sys.modules)"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy = {"array_api_compat", "sklearn", "scipy", "torch", "jax", "click", "tqdm"}
-    assert not heavy & set(out.stdout.split())
