@@ -3,17 +3,7 @@
 from importlib.util import find_spec
 
 from ..arrays import Array, Location, is_cupy, is_jax, is_numpy, is_torch, namespace
-from .base import (
-    DEFAULTS,
-    Batch,
-    Carry,
-    Engine,
-    Options,
-    Plan,
-    copy_carry,
-    copy_store,
-    gather,
-)
+from .base import DEFAULTS, Batch, Carry, Engine, Options, Plan, copy_carry, copy_store, gather
 from .chain import has_kernels
 from .generic import generic_engine
 from .jax import jax_engine

@@ -21,27 +21,7 @@ from .network import LAYERS, Network, Residual
 from .normalization import BatchNorm, LayerNorm, RMSNorm
 
 __all__ = [
-    "BUFFERS",
-    "LAYERS",
-    "OFFSETS",
-    "WEIGHTS",
-    "Activation",
-    "ActivationFunction",
-    "BatchNorm",
-    "Ctx",
-    "Dense",
-    "Dropout",
-    "Embedding",
-    "Group",
-    "Kernels",
-    "Layer",
-    "LayerNorm",
-    "Layout",
-    "Loss",
-    "Network",
-    "RMSNorm",
-    "Residual",
-    "activations",
-    "initializers",
-    "losses",
-]
+    "BUFFERS", "LAYERS", "OFFSETS", "WEIGHTS", "Activation", "ActivationFunction", "BatchNorm",
+    "Ctx", "Dense", "Dropout", "Embedding", "Group", "Kernels", "Layer", "LayerNorm", "Layout",
+    "Loss", "Network", "RMSNorm", "Residual", "activations", "initializers", "losses",
+]  # fmt: skip

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any, ClassVar, NamedTuple
 
-from ..arrays import Array, device
+from ..arrays import Array
 from ..errors import ShapeError
 from ..randomness import fold_in, random_bits, stream
 from .activations import ActivationFunction, get_activation
 from .initializers import Initializer, get_initializer
+from .losses import one_hot
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,7 @@ def embedding_forward(codes, E, *, xp):
     codes: (..., N), whole numbers as floats; E: (..., S, H).  Returns them (..., N, H), and the
     columns (..., N, S).
     """
-    known = xp.arange(E.shape[-2], dtype=codes.dtype, device=device(codes))
-    hot = xp.astype(xp.round(codes[..., None]) == known, codes.dtype)
+    hot = one_hot(xp.round(codes[..., None]), E.shape[-2], codes)
     return hot @ E, hot
 
 

@@ -136,11 +136,11 @@ def _program(step, tier, options, lead, carry):
 
 
 class Choice(NamedTuple):
-    """How a program's products are made: by what, with activations stored as, in graphs or not."""
+    """How a program's products are made: with activations stored as, by what, in graphs or not."""
 
-    products: Any  # (by_time) -> products
     stored: str
-    graphs: bool
+    products: Any = lambda by_time: CupyProducts()
+    graphs: bool = False
     lacks: str = ""  # what was asked for and is not there
 
 
@@ -187,13 +187,13 @@ def _choice(step, lead, tier, options):
     """Return how products are made, by what was asked for and what is installed."""
     short = step.dtype == "float32" and options.matmul_precision != "highest"
     if not (short or lead or tier == "graph"):
-        return Choice(_cupy_products, step.dtype, False)
+        return Choice(step.dtype)
     if lt_here() is None:
         return _plainly(step, tier, options, "cuBLASLt does not work here")
     stored, compute = _stored(step.dtype, options), step.dtype
     if short and stored == "float32":
         compute = "tf32"
-    return Choice(partial(LtProducts, compute), stored, tier == "graph")
+    return Choice(stored, partial(LtProducts, compute), tier == "graph")
 
 
 def _plainly(step, tier, options, reason):
@@ -202,15 +202,11 @@ def _plainly(step, tier, options, reason):
     lost = [f"products stay in {step.dtype}"] * short
     lost += ["kernels are launched one by one"] * (tier == "graph")
     if not lost:
-        return Choice(_cupy_products, step.dtype, False)
+        return Choice(step.dtype)
     text = f"{reason}, so {' and '.join(lost)}"
     if lt_here() is None:
         text += ': pip install "xpmlp[cuda13]" or "xpmlp[cuda12]", `xpmlp doctor` says which'
-    return Choice(_cupy_products, step.dtype, False, f"{text}.")
-
-
-def _cupy_products(by_time):
-    return CupyProducts()
+    return Choice(step.dtype, lacks=f"{text}.")
 
 
 class ProgramCache:

@@ -53,7 +53,7 @@ class Recommendation(ctypes.Structure):
     ]
 
 
-_new = POINTER(c_void_p)
+_new, _found = POINTER(c_void_p), POINTER(Recommendation)
 FUNCTIONS = {
     "cublasLtCreate": (_new,),
     "cublasLtMatmulDescCreate": (_new, c_int, c_int),
@@ -61,11 +61,9 @@ FUNCTIONS = {
     "cublasLtMatmulPreferenceCreate": (_new,),
     **{f"cublasLt{kind}Destroy": (c_void_p,) for kind in ATTRIBUTES},
     **{f"cublasLt{kind}SetAttribute": (c_void_p, c_int, c_void_p, c_size_t) for kind in ATTRIBUTES},
-    "cublasLtMatmulAlgoGetHeuristic": (
-        *(c_void_p,) * 7, c_int, POINTER(Recommendation), POINTER(c_int),
-    ),
+    "cublasLtMatmulAlgoGetHeuristic": (*(c_void_p,) * 7, c_int, _found, POINTER(c_int)),
     "cublasLtMatmul": (*(c_void_p,) * 12, POINTER(Algorithm), c_void_p, c_size_t, c_void_p),
-}  # fmt: skip
+}
 
 
 class CublasLtError(RuntimeError):

@@ -59,12 +59,8 @@ def _launcher(dtype, stored):
     code = SOURCE.read_text()
     module = cupy.RawModule(code=code, options=options(dtype, stored))
     module.compile()
-    numbers = {
-        "int": np.int32,
-        "unsigned": np.uint32,
-        "long long": np.int64,
-        "T": np.dtype(dtype).type,
-    }
+    numbers = {"int": np.int32, "unsigned": np.uint32, "long long": np.int64}
+    numbers["T"] = np.dtype(dtype).type
     declared = {
         name: [_kind(parameter, numbers) for parameter in parameters.split(",")]
         for name, parameters in DECLARED.findall(code)
