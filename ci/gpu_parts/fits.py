@@ -148,7 +148,7 @@ def _pinned(tier, X, y):
     many = np.zeros((n_bytes // 4 // net.n_in, net.n_in), np.float32)
     many[: net.rows] = made.data[0].get()
     gc.collect()
-    import_module("xpmlp.engines.cupy").SHELF.clear()
+    import_module("xpmlp.engines.cupy").PROGRAMS.clear()
     pool.free_all_blocks()  # CuPy would give them back to make room
     # cuBLASLt's workspaces want some of it.
     pool.set_limit(size=pool.total_bytes() + n_bytes - (1 << 20))

@@ -113,7 +113,7 @@ def _on(tier, net, dtype="float32", **options):
 
 def _strictly(check):
     """Run a check with warnings as errors, and without what earlier ones have left."""
-    shelf = import_module("xpmlp.engines.cupy").SHELF
+    shelf = import_module("xpmlp.engines.cupy").PROGRAMS
     shelf.clear()
     with warnings.catch_warnings(action="error", category=RuntimeWarning):
         return check()
@@ -192,7 +192,7 @@ def _short(tier):
 
     from .networks import Net, error, oracle
 
-    cupy, shelf = import_module("cupy"), import_module("xpmlp.engines.cupy").SHELF
+    cupy, shelf = import_module("cupy"), import_module("xpmlp.engines.cupy").PROGRAMS
     # Rows that take more than the parameters.
     net = Net((Dense(40, "relu"), Dense(30, "tanh"), Dense(2)), 5, rows=300, batch=256)
     made, pool = _on(tier, net, "float64"), cupy.get_default_memory_pool()
@@ -229,7 +229,7 @@ def _smoke(tier, net):
 
     from .networks import error, oracle
 
-    made, shelf = _on(tier, net), import_module("xpmlp.engines.cupy").SHELF
+    made, shelf = _on(tier, net), import_module("xpmlp.engines.cupy").PROGRAMS
     shelf.clear()
     with counting() as counts, warnings.catch_warnings(action="ignore", category=RuntimeWarning):
         got = made.run()
@@ -339,7 +339,7 @@ def _captures(standin):
         made = _graphed(net, False)
         del made
         gc.collect()
-        engine.SHELF.clear()
+        engine.PROGRAMS.clear()
         cupy.get_default_memory_pool().free_all_blocks()
         free.append(cupy.cuda.Device().mem_info[0])
     grown = free[1] - free[-1]  # the first loads what stays

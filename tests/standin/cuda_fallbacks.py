@@ -31,9 +31,9 @@ ARGS = {"hidden_layer_sizes": (8,), "batch_size": 20, "max_iter": 2, "tol": 0, "
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch):
     monkeypatch.setattr(products.LtProducts, "chosen", {})
-    engine_module.SHELF.clear()
+    engine_module.PROGRAMS.clear()
     yield
-    engine_module.SHELF.clear()
+    engine_module.PROGRAMS.clear()
 
 
 def run(made, *args):

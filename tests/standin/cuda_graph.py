@@ -51,7 +51,7 @@ class Always(dict):
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch):
     """Make programs anew, with epilogues wherever there is one."""
-    engine_module.SHELF.items.clear()
+    engine_module.PROGRAMS.items.clear()
     monkeypatch.setattr(products.LtProducts, "chosen", {})
     monkeypatch.setattr(program, "FASTEST", Always(1))
 
@@ -75,7 +75,7 @@ def one_by_one(monkeypatch, made, **options):
     launches = ["cublasLt"] if record is None else record.launches
     assert "graph" not in launches
     assert any("cublasLt" in name for name in launches)
-    engine_module.SHELF.items.clear()
+    engine_module.PROGRAMS.items.clear()
     return got
 
 
@@ -96,7 +96,7 @@ def test_replays_equal_launches_to_the_last_bit_and_the_plain_text(
     assert_close(want, oracle(made), TOLERANCE[dtype])
     same = REPEATED[dtype] if way else 0.0
     assert_close(outcome(engine("graph"), made), want, same)
-    engine_module.SHELF.items.clear()
+    engine_module.PROGRAMS.items.clear()
     with backwards():  # so do the branches of the graph
         assert_close(outcome(engine("graph"), made), want, same)
 
@@ -171,7 +171,7 @@ def test_ways_and_algorithms_are_chosen_by_time_once_for_each_shape(monkeypatch)
     assert asked
     assert set(program.FASTEST.values()) == {1}
     asked.clear()
-    engine_module.SHELF.items.clear()
+    engine_module.PROGRAMS.items.clear()
     assert_close(outcome(engine("graph"), made), want, 1e-12)
     assert asked == []
 
@@ -225,7 +225,7 @@ def test_nothing_but_parameters_and_state_lives_from_run_to_run(name, precision)
     for plan in plans:
         carry, more = run(carry, data, plan)
         losses.append(more.get())
-        (only,) = [item[1] for item in engine_module.SHELF.items if item[1].owns(carry)]
+        (only,) = [item[1] for item in engine_module.PROGRAMS.items if item[1].owns(carry)]
         kept, held = kept_by_contract(only), buffers(only)
         assert kept <= set(held)
         for ptr in set(held) - kept:
@@ -240,7 +240,7 @@ def test_what_is_made_after_the_capture_is_not_written_by_replays():
     made = training(THREE, n=40, loss="log_loss", epochs=3)
     run, (carry, data, plans) = engine("graph").run(made.step), started(made)
     carry, _ = run(carry, data, plans[0])
-    sizes = [b.nbytes for b in buffers(engine_module.SHELF.items[-1][1]).values()]
+    sizes = [b.nbytes for b in buffers(engine_module.PROGRAMS.items[-1][1]).values()]
     canaries = [cupy.ones(n, np.uint8) for n in sizes]
     for plan in plans[1:]:
         carry, _ = run(carry, data, plan)
@@ -251,7 +251,7 @@ def test_what_is_made_after_the_capture_is_not_written_by_replays():
 def test_ten_captures_take_no_more_memory_than_one():
     def captured(batch_size):
         outcome(engine("graph"), training(THREE, n=60, loss="log_loss", batch_size=batch_size))
-        engine_module.SHELF.clear()
+        engine_module.PROGRAMS.clear()
         gc.collect()
         return memory.Card.taken, len(cublaslt_standin._things)
 
@@ -299,7 +299,7 @@ def test_deterministic_fits_are_equal_to_the_last_bit_untimed_and_without_epilog
     with recording() as record:
         one = outcome(engine("graph", deterministic=True), made)
     assert {n for n in record.nodes if "cublasLt" in n} == {"cublasLt"}
-    engine_module.SHELF.items.clear()
+    engine_module.PROGRAMS.items.clear()
     products.LtProducts.chosen.clear()
     with backwards():
         assert_close(outcome(engine("graph", deterministic=True), made), one, 0.0)
@@ -338,7 +338,7 @@ def test_an_estimators_report_names_the_tier_and_counts_a_launch_for_8_steps():
 @pytest.mark.parametrize("step", ["begin_capture", "end_capture", "in between"])
 def test_a_capture_that_fails_leaves_launches_one_by_one_and_says_so_once(step, monkeypatch):
     want, _ = fitted()
-    engine_module.SHELF.items.clear()
+    engine_module.PROGRAMS.items.clear()
     refusal = RuntimeError("cudaErrorStreamCaptureInvalidated: something went wrong")
 
     def refuse(self, *args):

@@ -37,7 +37,7 @@ NETWORK = Network([Dropout(0.2), Dense(40, "relu"), Dropout(0.4), Dense(30, "gel
 def all_of_the_card(monkeypatch):
     """Begin and end with a card that holds nothing that is not in use."""
     monkeypatch.setattr(products, "WORKSPACE", 1 << 14)
-    engine_module.SHELF.items.clear()
+    engine_module.PROGRAMS.items.clear()
     gc.collect()
     POOL.free_all_blocks()
     yield
@@ -72,7 +72,7 @@ def peak(tier, made):
     before = memory.Card.taken
     outcome(engine(tier), made, fused=None)
     taken = memory.Card.taken - before
-    engine_module.SHELF.clear()
+    engine_module.PROGRAMS.clear()
     gc.collect()
     POOL.free_all_blocks()
     return taken
@@ -95,7 +95,7 @@ def test_a_batch_that_does_not_fit_is_computed_in_parts_with_the_same_result(tie
         seen.add(len(notes))
         rows = [f"batches are computed {1024 >> i + 1} rows at a time" for i in range(len(notes))]
         assert all(row in note for row, note in zip(rows, notes))
-        engine_module.SHELF.clear()
+        engine_module.PROGRAMS.clear()
         gc.collect()
     assert 0 in seen  # with enough memory nothing is halved
     assert len(seen) > 1
@@ -197,7 +197,7 @@ def test_an_estimator_is_as_it_was_after_the_error(tier, monkeypatch):
         warnings.simplefilter("ignore", ConvergenceWarning)
         for model in models:
             model.fit(x, y)
-        engine_module.SHELF.items.clear()
+        engine_module.PROGRAMS.items.clear()
         before = dict(vars(models[0]))
         weights = [a.get() for a in models[0].coefs_]
         with monkeypatch.context() as patched:

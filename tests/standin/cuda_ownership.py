@@ -30,7 +30,7 @@ def programs(monkeypatch):
     monkeypatch.setattr(
         engine_module, "Program", lambda *a, **o: made.append(a[2]) or plain(*a, **o)
     )
-    engine_module.SHELF.items.clear()
+    engine_module.PROGRAMS.items.clear()
     gc.collect()
     return made
 

@@ -31,7 +31,7 @@ NETWORKS = {
 @pytest.fixture(autouse=True)
 def nothing_kept():
     """Make programs anew."""
-    engine_module.SHELF.items.clear()
+    engine_module.PROGRAMS.items.clear()
 
 
 @pytest.fixture(params=["cut", "float32"])

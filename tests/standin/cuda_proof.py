@@ -34,7 +34,7 @@ ARGS = {"hidden_layer_sizes": (16, 8), "batch_size": 10, "max_iter": 2, "random_
 
 def nothing_known():
     """Forget programs and what was proven, as in a new process."""
-    engine_module.SHELF.items.clear()
+    engine_module.PROGRAMS.items.clear()
     proof.PROVEN.clear()
     proof.REFUSED.clear()
 

@@ -78,7 +78,7 @@ def of_product(handle, desc, alpha, a, A, b, B, beta, c, C, d, D, algo, workspac
 @pytest.fixture
 def captured(monkeypatch):
     """(training, engine) -> the nodes of a graph of two steps."""
-    engine_module.SHELF.items.clear()
+    engine_module.PROGRAMS.items.clear()
     sets, made = [], []
 
     def noting(f, access):

@@ -193,4 +193,4 @@ def host(tree, losses, dtype):
 
 def kept_programs():
     """Return the programs that the engine keeps."""
-    return [item[1] for item in engine_module.SHELF.items]
+    return [item[1] for item in engine_module.PROGRAMS.items]

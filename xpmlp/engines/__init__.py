@@ -58,7 +58,7 @@ def _n_layers(layer):
 def prepare(where: Location, dtype: str, options: Options = DEFAULTS) -> None:
     """Begin to compile what steps on a CUDA card launch, in a thread, while rows are copied to it.
 
-    where: the home that the rows go to; for any other than a card this does nothing.
+    where: the location that the rows go to; for any other than a card this does nothing.
     """
     if where.library == "cupy" and options.accelerate != "generic":
         from .cupy import prepare_card  # which imports CuPy

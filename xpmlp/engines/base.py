@@ -91,7 +91,7 @@ class Engine(NamedTuple):
     name: str
     xp: Any
     contiguous: bool  # one leaf per group (mutable arrays), else one per parameter
-    fixed_shapes: bool  # each new number of rows compiles anew, so predictions are padded
+    fixed_shapes: bool  # each new number of rows compiles again, so predictions are padded
     compile: Callable[..., Any]
     run: Callable[..., Any]
     kernels: Kernels = Kernels()

@@ -112,7 +112,7 @@ def walk(layer, params, path=()):
 
     The order is the layers', whatever that of the dicts: a rule's state is kept in it.
     """
-    parts = getattr(layer, "parts", {})  # once: it is made anew each time
+    parts = getattr(layer, "parts", {})  # once: it is made at each access
     own = sorted(params.keys() - parts.keys(), key=str)
     for name in (*own, *(k for k in parts if k in params)):
         p = params[name]

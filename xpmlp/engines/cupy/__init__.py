@@ -94,8 +94,8 @@ def _unheeded(step, tier, options, chain):
     notes = []
     if tier != "generic" and not chain:
         notes.append(
-            f"accelerate={tier!r} is for chains of Dense and Dropout with activations, losses and "
-            "rules of ours: this network runs as plain operations, some of them fused"
+            f"accelerate={tier!r} is for chains of Dense and Dropout with built-in activations, "
+            "losses and rules: this network runs as plain operations, some of them fused"
         )
     why = ""
     if step.dtype == "float64":
@@ -126,11 +126,11 @@ def _program(step, tier, options, lead, carry):
     # Another stream's work on an idle program may still be under way.
     place = cupy.cuda.Device().id, cupy.cuda.get_current_stream().ptr
     key = step, lead, tier, options, place
-    program, play = SHELF.take(key, carry, lambda: _make(step, lead, tier, options))
+    program, play = PROGRAMS.take(key, carry, lambda: _make(step, lead, tier, options))
     try:
         yield program, play
     except BaseException:
-        SHELF.drop(program)
+        PROGRAMS.drop(program)
         raise
     note(tier="graph" if play.graphs else "eager")
 
@@ -165,14 +165,14 @@ def _built(step, lead, options, choice):
         by_time = not options.deterministic and n == step.batch_size
         # What a fit takes beside its program: copies of what it trains.
         room = [cupy.empty(_size(step, lead), step.dtype) for _ in range(2 + len(step.rule.slots))]
-        pool = SHELF.pool()
+        pool = PROGRAMS.pool()
         with cupy.cuda.using_allocator(pool.malloc):
             products, fused = choice.products(by_time=by_time), choice.graphs and by_time
             program = Program(step, lead, n, products, choice.stored, fused=fused, pool=pool)
         del room
         return program
 
-    program, n = fitting(attempt, step.batch_size, free=SHELF.clear)
+    program, n = fitting(attempt, step.batch_size, free=PROGRAMS.clear)
     if n < step.batch_size:
         program.notes.append(in_parts(n))
     return program
@@ -263,7 +263,7 @@ class ProgramCache:
         free_pools()
 
 
-SHELF = ProgramCache()
+PROGRAMS = ProgramCache()
 
 
 class ExternalStream(NamedTuple):

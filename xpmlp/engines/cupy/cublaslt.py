@@ -1,6 +1,6 @@
 """cuBLASLt, NVIDIA's library of matrix products, by ctypes: what `products` needs of it.
 
-CuPy's own products refuse to be captured into a graph; these take a stream and a workspace of ours.
+CuPy's own products refuse to be captured into a graph; these take a stream and a workspace.
 cuda-pathfinder, which CuPy requires, finds the library. Names and numbers are those of cublasLt.h,
 without their prefixes; tests/engines/test_cublaslt.py compares them with NVIDIA's header.
 """

@@ -80,7 +80,7 @@ KERNELS = Kernels(dense_forward, dense_backward, random_bits)
 
 @dataclass(frozen=True)
 class FusedRule(Rule):
-    """A rule of ours, its whole update of a leaf in one launch."""
+    """A built-in rule, its whole update of a leaf in one launch."""
 
     rule: Any
 

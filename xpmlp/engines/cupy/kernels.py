@@ -45,7 +45,7 @@ def compile_ahead(dtype: str, stored: str, device: int) -> threading.Thread:
     """Compile the kernels of a pair of types for a card in a thread, as while rows are copied."""
 
     def compiled():
-        # What fails here fails again, and is told, where a step wants the kernels.
+        # What fails here fails again, and is reported, where a step wants the kernels.
         with suppress(Exception), cupy.cuda.Device(device):
             launcher(dtype, stored)
 

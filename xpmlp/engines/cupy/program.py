@@ -146,11 +146,14 @@ class Program:
 
     def owns(self, carry):
         """Tell whether a carry's arrays are these buffers: the next chunk of the same fit."""
-        mine = (self.params, *self.state.values())
-        theirs = (carry.params, *carry.state.values())
-        return all(
-            a.data.ptr == m[name].data.ptr for m, t in zip(mine, theirs) for name, a in t.items()
-        )
+        return all(a.data.ptr == mine.data.ptr for mine, a in self._beside(carry))
+
+    def _beside(self, carry):
+        """Yield the buffers of parameters and slots, each with the array of a carry."""
+        own = self.params, *self.state.values()
+        for mine, theirs in zip(own, (carry.params, *carry.state.values())):
+            for name, a in theirs.items():
+                yield mine[name], a
 
     def idle(self):
         """Tell whether nobody holds what the last run returned, and none is going on."""
@@ -193,11 +196,8 @@ class Program:
         return Carry(params, carry.buffers, state), losses
 
     def _copy_in(self, carry):
-        for mine, theirs in zip(
-            (self.params, *self.state.values()), (carry.params, *carry.state.values())
-        ):
-            for name, a in theirs.items():
-                mine[name][:] = a
+        for mine, a in self._beside(carry):
+            mine[:] = a
         if self.short is not None:
             P = self.theta.size
             self.bind("cast", blocks_of(P), self.short, self.theta, P)()
