@@ -56,7 +56,7 @@ class Numbers:
 
     def __init__(self, sizes, batch, stored):
         self.cupy, self.own = import_module("cupy"), import_module("xpmlp.engines.cupy.kernels")
-        self.kinds, self.batch = import_module("xpmlp.engines.cupy.program").ACTIVATIONS, batch
+        self.kinds, self.batch = import_module("xpmlp.engines.cupy.units").ACTIVATIONS, batch
         self.bind, self.stored = self.own.launcher("float32", stored), self.own.STORED[stored]
         weights, rows = list(zip(sizes, sizes[1:])), [(batch, size) for size in sizes]
         params = [*weights, *((1, H) for _, H in weights)]
