@@ -71,7 +71,7 @@ PLACES = {  # file -> what is written after a text that stands there once
     "estimators/regressor.py": SIGNATURE,
 }
 CODE = """
-import sys, warnings
+import warnings
 import numpy as np
 from click.testing import CliRunner
 from xpmlp import MLPClassifier, MLPRegressor, nn, train
