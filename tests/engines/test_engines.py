@@ -1,3 +1,5 @@
+""" """
+
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -5,22 +7,19 @@ import numpy as np
 import pytest
 from conftest import assert_close, assert_derivative, dtype_name, leaves, map_tree, relative_error
 from each import each
+from engine_problems import ALPHA, ROWS, C, D, N, host_plan
 
 from xpmlp import train
 from xpmlp.engines import Carry, Plan, engine_for, gather, generic_engine
-from xpmlp.nn import Activation, Dense, Dropout, Layer, Layout, Network
-from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn import Dense, Dropout, Layer, Layout, Network
 from xpmlp.nn.layers import BUFFERS, Kernels
 from xpmlp.nn.losses import LOSSES
 from xpmlp.optim import RULES, SGD, Adam, init_state
-from xpmlp.testing.parity.operations import EXAMPLES
 from xpmlp.training import Step
-from xpmlp.training.plan import epoch_order, make_plan, to_device
+from xpmlp.training.plan import make_plan
 from xpmlp.training.step import full_gradient
 
-N, D, C, ROWS = 22, 4, 3, 5  # rows of data, inputs, outputs, rows a batch: the last is padded
 NETWORK = Network([Dense(7, "tanh"), Dropout(0.25), Dense(6, "gelu"), Dense(C, use_bias=False)])
-ALPHA, DECAY = 0.5, 0.1
 TOLERANCE = {"float64": 1e-12, "float32": 3e-6}
 
 
@@ -39,12 +38,6 @@ def setting(seed=0, n=N):
     rng = np.random.default_rng(seed)
     x, y = rng.normal(size=(n, D)), rng.dirichlet(np.ones(C), n)
     return x, y, NETWORK.init(D, rng)[0]
-
-
-def host_plan(rule, epoch, seed=0, lr=0.02, n=N):
-    options = {"batch_size": ROWS, "lr": lr, "seed": seed, "first_step": 5 * epoch}
-    options |= {"rule_step": 5 * epoch, "alpha": ALPHA, "weight_decay": DECAY}
-    return make_plan(rule, epoch_order(n, seed=seed, epoch=epoch, shuffle=True), **options)
 
 
 def problem(
@@ -379,65 +372,3 @@ def test_a_buffer_takes_the_layers_next_value_and_neither_rule_nor_decay_touches
     for rows, weights in zip(plan.rows, plan.weights):
         mean = 0.5 * mean + 0.5 * (weights[:, None] * x[rows]).sum(0, keepdims=True)
     assert relative_error(made["params"][0]["mean"], mean) < 1e-6
-
-
-def meta_run(network, *, rule="adam", loss="log_loss"):
-    """A chunk of three steps on arrays that have shapes and no numbers."""
-    torch = pytest.importorskip("torch", reason="the device without numbers is torch's")
-    x = torch.empty((N, D), device="meta")
-    y = torch.empty((N, C), device="meta")
-    engine = engine_for(x)
-    xp = engine.xp
-    host, _ = network.init(D, np.random.default_rng(0))
-    params = map_tree(lambda a: torch.empty(a.shape, device="meta"), host)
-    layout = Layout.of(network, params, contiguous=True)
-    store = layout.pack(params, xp=xp)
-    buffers = {leaf.name: store.pop(leaf.name) for leaf in layout.leaves if not leaf.group.trained}
-    record = RULES[rule]()
-    step = Step(
-        network, LOSSES[loss], record, layout, ROWS, "float32", penalised=True, decoupled=True
-    )
-    plan = to_device(host_plan(record, 0), x, "float32")
-    carry = Carry(store, buffers, init_state(record, store, xp=xp))
-    carry, losses = engine.run(step)(carry, (x, y), plan)
-    made = [a for _, a in leaves([list(carry), losses])]
-    assert {a.device.type for a in made} == {"meta"} and losses.shape == (2, 5)
-
-
-EVERYTHING = Network(
-    [*(Dense(3, name) for name in ACTIVATIONS), Activation("relu"), Dropout(0.5), Dense(C)]
-)
-
-
-@each("rule", RULES)
-def test_no_rule_reads_a_number_in_a_step(rule):
-    meta_run(EVERYTHING, rule=rule)
-
-
-@each("loss", LOSSES)
-def test_no_loss_reads_a_number_in_a_step(loss):
-    meta_run(EVERYTHING, loss=loss)
-
-
-@each("name", EXAMPLES)
-def test_no_layer_reads_a_number_in_a_step(name):
-    meta_run(Network([Dense(2), Dense(4), EXAMPLES[name], Dense(C)]))
-
-
-@dataclass(frozen=True)
-class Peeking(Layer):
-    """Reads a number from the device in each step, as no layer may."""
-
-    def init(self, n_in, stream, x=None):
-        return {}, n_in
-
-    def forward(self, params, x, ctx):
-        return x * float(ctx.xp.max(x)), (x,)
-
-    def backward(self, params, dy, cache, ctx):
-        return dy, {}
-
-
-def test_a_layer_that_reads_a_number_in_a_step_is_caught():
-    with pytest.raises(RuntimeError, match="meta"):
-        meta_run(Network([Peeking(), Dense(C)]))
