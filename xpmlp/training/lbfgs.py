@@ -65,19 +65,21 @@ def run_lbfgs(
         parts = zip(params.items(), np.split(vector, sizes))
         return {k: from_host(v.reshape(tuple(p.shape)), p, step.dtype) for (k, p), v in parts}
 
+    def flat(store):
+        return np.concatenate([to_host(store[k]).ravel() for k in params]).astype(np.float64)
+
     def fun(vector):
         total, value, grads = _summed(objective, unpack(vector), buffers, batches())
         total, value = float(to_host(total)), float(to_host(value))
         reported[total] = total + extra * value
-        flat = np.concatenate([to_host(grads[k]).ravel() for k in params])
-        return total, flat.astype(np.float64)
+        return total, flat(grads)
 
-    start, state.n_iter, asked = time.perf_counter(), 0, False
+    start, state.n_iter, ended = time.perf_counter(), 0, ""
     show = Progress(options.verbose, options.max_iter, state.history, "iteration")
     with closing(show), interruptible() as interrupted:
 
         def after(intermediate_result):
-            nonlocal asked, start
+            nonlocal ended, start
             state.best_loss = reported[float(intermediate_result.fun)]
             append_epoch(state.history, loss=state.best_loss, seconds=time.perf_counter() - start)
             start = time.perf_counter()
@@ -87,26 +89,23 @@ def run_lbfgs(
             state.n_iter += 1
             show.epoch(state.n_iter, state.history, early_stopping=False)
             try:
-                asked = on_epoch is not None and on_epoch(state)
+                if on_epoch is not None and on_epoch(state):
+                    ended = "stopped"
             except StopIteration as error:  # which the solver would take for an end
                 raise RuntimeError("a callback raised StopIteration") from error
-            if asked or interrupted():
+            if ended or interrupted():
                 raise StopIteration
 
-        x0 = np.concatenate([to_host(p).ravel() for p in params.values()]).astype(np.float64)
         found = minimize(
             fun,
-            x0,
+            flat(params),
             method="L-BFGS-B",
             jac=True,
             callback=after,
             options={"maxfun": options.max_fun, "maxiter": options.max_iter, "gtol": options.tol},
         )
-        ended = None
-        if asked:
-            ended = "stopped"
-        elif interrupted():
-            ended = "interrupted"
+        if interrupted():
+            ended = ended or "interrupted"
     if not (np.isfinite(found.x).all() and np.isfinite(found.fun)):
         state.n_iter = 0
         where = f"It happened in iteration {found.nit} of L-BFGS"
