@@ -10,26 +10,6 @@ from .jax import jax_engine
 from .numpy import numpy_engine
 from .torch import torch_engine
 
-__all__ = [
-    "ACCELERATIONS",
-    "MATMUL_PRECISIONS",
-    "Batch",
-    "Carry",
-    "Engine",
-    "Options",
-    "Plan",
-    "copy_carry",
-    "copy_store",
-    "engine_for",
-    "gather",
-    "generic_engine",
-    "jax_engine",
-    "launches",
-    "numpy_engine",
-    "prepare",
-    "torch_engine",
-]
-
 MATMUL_PRECISIONS = ("highest", "high", "medium")
 ACCELERATIONS = ("auto", "generic", "eager", "graph")
 

@@ -8,23 +8,3 @@ from .report import fit_report
 from .rows import SparseRows, like_of
 from .step import STEP_OPTIONS, Step, StepOptions
 from .work import where_it_pays
-
-__all__ = [
-    "STEP_OPTIONS",
-    "LearningRates",
-    "SparseRows",
-    "State",
-    "Step",
-    "StepOptions",
-    "Sweep",
-    "TrainOptions",
-    "Trained",
-    "Validation",
-    "fit_network",
-    "fit_report",
-    "like_of",
-    "network_outputs",
-    "new_history",
-    "train",
-    "where_it_pays",
-]
