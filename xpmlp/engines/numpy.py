@@ -1,10 +1,8 @@
 """The NumPy engine: what `native` knows is one compiled call for a chunk of steps.
 
-Where that was not built: chains of Dense and Dropout in buffers that are made once, updates in
-blocks.
+Where that was not built: chains of Dense and Dropout in buffers that are made once.
 """
 
-import sys
 from functools import cache, lru_cache, partial
 from typing import Any
 
@@ -12,14 +10,12 @@ import numpy as np
 
 from ..nn import Ctx
 from ..nn.activations import ACTIVATIONS, get_activation
-from ..optim import RULES
 from .base import Plan
 from .chain import chain_of, check_rows, holds
 from .generic import generic_engine
 from .native import native_outputs, native_run
 
-BLOCK = 32768  # elements: an update's arrays and temporaries stay in the cache
-CHUNK = 256  # rows of a prediction at once, for the same reason
+CHUNK = 256  # rows of a prediction at once: the layers' outputs stay in the cache
 
 
 @cache
@@ -57,10 +53,6 @@ def _chain_run(step, links, otherwise):
         chain = Chain(links, carry.params, step.batch_size)
         grads = {name: np.empty_like(p) for name, p in carry.params.items()}
         dW, db = chain.views(grads)
-        size = sys.maxsize  # a rule of one's own may look at a whole leaf, as for its norm
-        if step.elementwise and type(step.rule) in RULES.values():
-            size = BLOCK
-        blocks = list(_blocks(carry, grads, size))
         losses = np.zeros((2, len(plan.rows)), step.dtype)
         taken = [np.empty((step.batch_size, a.shape[1]), a.dtype) for a in data]
         with np.errstate(over="ignore"):
@@ -70,7 +62,7 @@ def _chain_run(step, links, otherwise):
                 outputs = chain.forward(x, hyper.key)
                 losses[0, i], d = step.loss.value_and_grad(outputs, y, hyper.weights[:n, None], np)
                 chain.backward(d, dW, db)
-                losses[1, i] = sum([_descend(step, block, hyper) for block in blocks])
+                losses[1, i] = _descend(step, carry, grads, hyper)
         return carry, losses
 
     return run
@@ -107,25 +99,13 @@ def _gathered(data, rows, buffers):
     return [a.take(rows, axis=0, out=b[:n], mode="clip") for a, b in zip(data, buffers)]
 
 
-def _blocks(carry, grads, size):
-    """Cut all stores into blocks, as views: params, state and gradients of each."""
-    longest = max(g.shape[-1] for g in grads.values())
-    for start in range(0, longest, size):
-        cut = partial(_cut, slice(start, start + size))
-        yield cut(carry.params), {k: cut(store) for k, store in carry.state.items()}, cut(grads)
-
-
-def _cut(part, store):
-    return {name: a[..., part] for name, a in store.items() if a.shape[-1] > part.start}
-
-
-def _descend(step, block, hyper):
-    """Penalise and update a block, in the step's own text. Returns the penalty."""
-    (params, state, grads), penalty = block, 0.0
+def _descend(step, carry, grads, hyper):
+    """Penalise and update, in the step's own text and the carry's arrays. Returns the penalty."""
+    penalty = 0.0
     if step.penalised:
-        penalty, grads = step.penalise(dict(grads), params, hyper, xp=np)
-    made, kept = step.update(grads, state, params, hyper, xp=np)
-    stores = (params, made), *((state[slot], kept[slot]) for slot in state)
+        penalty, grads = step.penalise(dict(grads), carry.params, hyper, xp=np)
+    made, kept = step.update(grads, dict(carry.state), carry.params, hyper, xp=np)
+    stores = (carry.params, made), *((carry.state[slot], kept[slot]) for slot in carry.state)
     # A rule of one's own may return other arrays, or one of these in another's place.
     moved = [(a, new[k].copy()) for old, new in stores for k, a in old.items() if new[k] is not a]
     for a, new in moved:

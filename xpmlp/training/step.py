@@ -79,11 +79,6 @@ class Step:
         return (*self.rule.slots, "ema")
 
     @property
-    def elementwise(self):
-        """Whether parts of a leaf can be updated by themselves."""
-        return self.options.max_grad_norm is None and self.options.max_norm is None
-
-    @property
     def plain(self):
         """Whether the update is the rule's alone: what engines may have kernels for."""
         return not self.options.given
