@@ -451,7 +451,13 @@ double Worker::descend() {
 
 // Scale each column of weights, a unit's incoming ones, down to a norm of max_norm.
 void Worker::bound_columns() {
-    std::memset(sums(rank, 0), 0, net->n_sums * sizeof(T));
+    // Not the sums of normalizations, which slower threads may still be adding up.
+    for (i64 l = 0; l < net->n_layers; ++l) {
+        const Layer &layer = net->layers[l];
+        T *mine = sums(rank, layer.sums);
+        if (layer.kind == DENSE) std::fill_n(mine, layer.H, T(0));
+        if (layer.kind == EMBEDDING) std::fill_n(mine, layer.dim, T(0));
+    }
     each_piece([&](const Piece &piece) {
         if (!net->leaves[piece.leaf].decays) return;
         i64 H = piece.layer->kind == DENSE ? piece.layer->H : piece.layer->dim;
