@@ -2,6 +2,7 @@
 namespace f32 {
 typedef float T;
 typedef int32_t BITS;
+typedef uint32_t UBITS;
 #define WIDE 0
 #include "maths.h"
 #include "../kernels/elementwise.h"
@@ -13,6 +14,7 @@ typedef int32_t BITS;
 namespace f64 {
 typedef double T;
 typedef int64_t BITS;
+typedef uint64_t UBITS;
 #define WIDE 1
 #include "maths.h"
 #include "../kernels/elementwise.h"

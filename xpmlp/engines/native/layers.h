@@ -51,9 +51,10 @@ static void drop(const T *x, T *y, i64 size, i64 first, const int32_t *key, cons
 
 // ---- Embedding: x (n, D), the last columns are codes; E (S, dim)
 
+// Rounds halves to even, as NumPy does. start is added as an integer: float counts to 2^24 only.
 static inline i64 row_of(T code, i64 start, i64 stop) {
-    T row = T(start) + std::floor(code + T(0.5));
-    return row >= T(start) && row < T(stop) ? i64(row) : -1;
+    T row = std::nearbyint(code);
+    return row >= T(0) && row < T(stop - start) ? start + i64(row) : -1;
 }
 
 static void embed(const Layer &layer, const T *x, const T *E, T *out, i64 n) {

@@ -1,6 +1,7 @@
 // Elementary functions of one number, for vector code: a call of the C library's exp takes 5 ns and
 // stops vectorisation, these polynomials take 0.6. Included once for float, once for double, with
 //   T, BITS    the number and the integer of its size
+//   UBITS      that integer unsigned: its overflows and shifts are defined
 //   WIDE       1 for double
 // All pass NaN on; errors are within 2 ulp, of exp within 1.
 
@@ -48,7 +49,7 @@ INLINE T exp_(T x) {
     p = p * r + 5.0000001201e-1f;
 #endif
     p = p * (r * r) + r + T(1);
-    p = p * number_of((bits_of(t) + bias) << shift) * T(2);
+    p = p * number_of(BITS(UBITS(bits_of(t) + bias) << shift)) * T(2);
     p = x > high ? T(INFINITY) : p;
     return x < low ? T(0) : p;
 }
@@ -77,8 +78,9 @@ INLINE T log_(T v) {
     const T ln2_high = 6.9313812256e-01f, ln2_low = 9.0580006145e-06f;
     const T least = 1.17549435e-38f;
 #endif
-    BITS n = (bits_of(v) - root) >> shift;  // v = 2^n m, m in [sqrt(1/2), sqrt(2))
-    T m = number_of(bits_of(v) - n * (BITS(1) << shift)), k = T(n);
+    // v = 2^n m, m in [sqrt(1/2), sqrt(2))
+    BITS n = BITS(UBITS(bits_of(v)) - UBITS(root)) >> shift;
+    T m = number_of(BITS(UBITS(bits_of(v)) - (UBITS(n) << shift))), k = T(n);
     T made = k * ln2_high + (log_near_one(m - T(1)) + k * ln2_low);
     made = v < least ? (v < T(0) ? T(NAN) : T(-INFINITY)) : made;
     return v < T(INFINITY) ? made : v;  // infinity and NaN are themselves
