@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <new>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -19,9 +20,9 @@
 
 // Threads that work together and wait for each other.
 struct Team {
-    i64 size;
+    i64 size = 1;  // read once the team is complete: the system may give fewer threads than asked
+    std::atomic<bool> complete{false};
     std::atomic<i64> arrived{0};
-    explicit Team(i64 size) : size(size) {}
 
     void wait() {
         if (size == 1) return;
@@ -31,13 +32,32 @@ struct Team {
     }
 };
 
-// f(rank, size) on so many threads at once; begins and ends with the call, so that nothing is left
-// for a fork or the interpreter's end to break.
+// f(rank, team) on so many threads at once, or on as many as the system gives; begins and ends with
+// the call, so that nothing is left for a fork or the interpreter's end to break. An exception
+// would end the process where it leaves a thread, so it is thrown again when all have ended: f may
+// throw only where its threads do not wait for each other.
 template <class F> static void together(i64 size, F f) {
+    Team team;
+    std::atomic<bool> failed{false};
+    auto work = [&](i64 rank) {
+        while (!team.complete.load()) std::this_thread::yield();
+        try {
+            f(rank, team);
+        } catch (...) {
+            failed = true;
+        }
+    };
     std::vector<std::thread> others;
-    for (i64 rank = 1; rank < size; ++rank) others.emplace_back(f, rank, size);
-    f(0, size);
+    try {
+        others.reserve(size - 1);
+        for (i64 rank = 1; rank < size; ++rank) others.emplace_back(work, rank);
+    } catch (...) {  // no memory, or no thread: those that there are do it
+    }
+    team.size = i64(others.size()) + 1;
+    team.complete = true;
+    work(0);
     for (std::thread &other : others) other.join();
+    if (failed) throw std::bad_alloc();
 }
 
 // Or the compiler stops inlining somewhere in a large function, and with it making vector code.
@@ -104,21 +124,29 @@ EXPORT int xpmlp_generation(int most) {
 #define DISPATCH(type, call) baseline::type::call;
 #endif
 
-EXPORT void xpmlp_train(int wide, void *blas, const Network *net, const Training *t, i64 threads) {
+// These two return 0, or 1 where there was no memory: an exception would not get through Python's
+// frames.
+EXPORT int xpmlp_train(int wide, void *blas, const Network *net, const Training *t, i64 threads) try {
     if (wide) {
         DISPATCH(f64, train((Gemm)blas, *net, *t, threads))
     } else {
         DISPATCH(f32, train((Gemm)blas, *net, *t, threads))
     }
+    return 0;
+} catch (...) {
+    return 1;
 }
 
-EXPORT void xpmlp_predict(int wide, void *blas, const Network *net, const void *x, i64 x_stride,
-                          void *outputs, i64 n, i64 K, i64 N, i64 threads) {
+EXPORT int xpmlp_predict(int wide, void *blas, const Network *net, const void *x, i64 x_stride,
+                         void *outputs, i64 n, i64 K, i64 N, i64 threads) try {
     if (wide) {
         DISPATCH(f64, predict((Gemm)blas, *net, (const double *)x, x_stride, (double *)outputs, n, K, N, threads))
     } else {
         DISPATCH(f32, predict((Gemm)blas, *net, (const float *)x, x_stride, (float *)outputs, n, K, N, threads))
     }
+    return 0;
+} catch (...) {
+    return 1;
 }
 
 // For tests: see step.h.
@@ -131,8 +159,9 @@ EXPORT void xpmlp_elementwise(int wide, int what, int kind, i64 n, const void *a
     }
 }
 
-// So that a library of another version is noticed.
+// So that a library of another version is noticed: the last one counts the changes of what the
+// functions take and return, as library.py does.
 EXPORT void xpmlp_sizes(i64 *sizes) {
     sizes[0] = sizeof(Leaf), sizes[1] = sizeof(Layer);
-    sizes[2] = sizeof(Network), sizes[3] = sizeof(Training);
+    sizes[2] = sizeof(Network), sizes[3] = sizeof(Training), sizes[4] = 2;
 }

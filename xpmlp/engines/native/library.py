@@ -17,6 +17,7 @@ _KINDS: dict = {
     "d": ctypes.c_double,
     "p": ctypes.c_void_p,
 }
+VERSION = 2  # of what the functions take and return; engine.cpp has it too
 FUNCTIONS = {  # of engine.cpp, and the kinds of their arguments
     "xpmlp_train": "int p p p i",
     "xpmlp_predict": "int p p p i p i i i i",
@@ -69,15 +70,24 @@ def library():
         made = ctypes.CDLL(str(found[0]))
     except OSError as error:
         return f"{found[0].name} cannot be loaded: {error}"
-    sizes = (ctypes.c_int64 * 4)()
+    sizes = (ctypes.c_int64 * 5)()
     made.xpmlp_sizes(sizes)
-    if [*sizes] != [ctypes.sizeof(kind) for kind in (Leaf, Layer, Network, Training)]:
+    wanted = [ctypes.sizeof(kind) for kind in (Leaf, Layer, Network, Training)]
+    if [*sizes] != [*wanted, VERSION]:
         return f"{found[0].name} is of another version of xpmlp: install xpmlp again"
     for name, kinds in FUNCTIONS.items():
         function = getattr(made, name)
         function.argtypes, function.restype = [_KINDS[kind] for kind in kinds.split()], None
+    for function in (made.xpmlp_train, made.xpmlp_predict):
+        function.restype, function.errcheck = ctypes.c_int, _check
     made.xpmlp_generation(4)  # the best that this processor has
     return made
+
+
+def _check(failed, function, arguments):
+    """Raise what a function of the library could not."""
+    if failed:
+        raise MemoryError("The compiled engine could not allocate the buffers of its layers.")
 
 
 @cache

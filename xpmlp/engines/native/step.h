@@ -503,7 +503,7 @@ static void train_member(Worker &w, T *xs, T *ys, int32_t *codes) {
     for (i64 i = 0; i < t.B; ++i) {
         i64 at = i * K + w.member;
         T real = ((const T *)t.n_rows)[at];
-        w.n = std::min(i64(real), w.N);
+        w.n = real > T(0) ? i64(std::min(real, T(w.N))) : 0;
         w.share = real / T(w.N);
         w.start = w.n * w.rank / w.team->size, w.stop = w.n * (w.rank + 1) / w.team->size;
         w.weights = (const T *)t.weights + at * w.N;
@@ -583,18 +583,17 @@ struct Buffers {
 
 static void train(Gemm blas, const Network &net, const Training &t, i64 threads) {
     if (t.K > 1) {  // each thread trains some of the members, by itself
-        together(std::min(t.K, threads), [&](i64 rank, i64 size) {
+        together(std::min(t.K, threads), [&](i64 rank, Team &team) {
             Buffers own(net, &t, t.N, 1);
-            Team alone(1);
+            Team alone;
             Worker w = own.worker(blas, net, &t, &alone, 0, t.N);
-            for (w.member = rank; w.member < t.K; w.member += size)
+            for (w.member = rank; w.member < t.K; w.member += team.size)
                 train_member(w, own.xs.data(), own.ys.data(), own.codes.data());
         });
         return;
     }
-    Buffers shared(net, &t, t.N, threads);
-    Team team(threads);
-    together(threads, [&](i64 rank, i64) {
+    Buffers shared(net, &t, t.N, threads);  // here: nothing below may throw
+    together(threads, [&](i64 rank, Team &team) {
         Worker w = shared.worker(blas, net, &t, &team, rank, t.N);
         train_member(w, shared.xs.data(), shared.ys.data(), shared.codes.data());
     });
@@ -603,13 +602,13 @@ static void train(Gemm blas, const Network &net, const Training &t, i64 threads)
 // outputs (K, n, C) for x (n, D), or of each member its own (K, n, D).
 static void predict(Gemm blas, const Network &net, const T *x, i64 x_stride, T *outputs, i64 n,
                     i64 K, i64 N, i64 threads) {
-    together(threads, [&](i64 rank, i64 size) {
+    together(threads, [&](i64 rank, Team &team) {
         Buffers own(net, nullptr, N, 1);
-        Team alone(1);
+        Team alone;
         Worker w = own.worker(blas, net, nullptr, &alone, 0, N);
         const Layer &last = net.layers[net.n_layers - 1];
         for (w.member = 0; w.member < K; ++w.member)
-            for (i64 from = rank * N; from < n; from += size * N) {
+            for (i64 from = rank * N; from < n; from += team.size * N) {
                 w.n = w.stop = std::min(N, n - from);
                 w.x = x + w.member * x_stride + from * net.D;
                 w.forward(false);
