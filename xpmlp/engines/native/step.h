@@ -405,15 +405,27 @@ T *Worker::gradient_at(const Piece &piece) const {
     return whole_grads + at;
 }
 
+static const i64 ADDENDS = 1024;  // which a float adds up well; their sums are added as doubles
+
+// The sum of f(i) for i below size.
+template <class F> static inline double sum_of(i64 size, F f) {
+    double total = 0;
+    for (i64 at = 0; at < size; at += ADDENDS) {
+        T sum = 0;
+        i64 stop = std::min(at + ADDENDS, size);
+        SUM(sum) for (i64 i = at; i < stop; ++i) sum += f(i);
+        total += double(sum);
+    }
+    return total;
+}
+
 // g += decay p; returns half of decay times the squared p.
 static double penalise(const T *__restrict p, T *__restrict g, i64 size, T decay) {
-    T total = 0;
-    SUM(total) for (i64 i = 0; i < size; ++i) {
+    return 0.5 * sum_of(size, [=](i64 i) {
         T shrunk = decay * p[i];
-        total += shrunk * p[i];
         g[i] += shrunk;
-    }
-    return 0.5 * double(total);
+        return shrunk * p[i];
+    });
 }
 
 // Update this thread's parameters. Returns its share of the penalty.
@@ -428,9 +440,7 @@ double Worker::descend() {
             update(piece, g);
             return;
         }
-        T sum = 0;
-        SUM(sum) for (i64 i = 0; i < piece.size; ++i) sum += g[i] * g[i];
-        squares += double(sum);
+        squares += sum_of(piece.size, [=](i64 i) { return g[i] * g[i]; });
     });
     if (whole_grads) {
         parts[rank] = squares;
