@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from ...nn.losses import LOSSES
+from ...nn.losses import CLASS_LOG_LOSS, LOSSES
 from ...optim import SGD, Adagrad, Adam, AdamW, Lion, Nadam, RMSprop
 from ..base import Plan
 from ..chain import check_rows
@@ -20,6 +20,7 @@ LOSS_NAMES = (
     "squared_error log_loss binary_log_loss poisson gamma absolute_error log_cosh huber quantile "
     "focal binary_focal"
 ).split()
+FORMULAS = {name: LOSSES[name].value_and_grad for name in LOSS_NAMES}
 GAMMA = dict.fromkeys(("focal", "binary_focal"), "gamma")
 LOSS_PARAMETERS = {"huber": "delta", "quantile": "levels", **GAMMA}
 RULE_NAMES = "sgd momentum nesterov adam nadam lion rmsprop adagrad".split()
@@ -28,6 +29,8 @@ STEP_OPTIONS = {"max_grad_norm", "max_norm", "ema_decay"}
 WORK = 1_000_000  # multiplications a step for each thread: less does not pay for the waiting
 LIGHT = 250_000  # multiplications of a product: up to here OpenBLAS takes one thread by itself
 PAUSE = 5_000_000_000  # multiplications, about half a second, after which an interrupt is heeded
+# Multiplications in the time that a step takes for each column of a row, and by itself.
+COLUMN, STEP = 8, 3000
 CHUNK = 256  # rows of a prediction at once: the outputs of layers of 1000 units fit the cache
 ONE_TEAM = threading.Lock()  # who comes while a team works goes alone: two would fight for cores
 
@@ -40,16 +43,14 @@ def native_run(step, otherwise):
     built, fixed, table = library(), training_of(step), table_of(step.network, step.layout)
     if isinstance(built, str) or fixed is None or table is None or step.dtype not in DTYPES:
         return None
-    dtype = np.dtype(step.dtype)
-    of_targets = np.dtype("int32") if step.loss.codes else dtype
+    if table.C % max(1, fixed.n_levels):
+        return None  # quantiles that are not the same for each target
     train = partial(built.xpmlp_train, step.dtype == "float64", find_blas().gemm[step.dtype])
 
     def run(carry, data, plan):
-        (x, y), K = data, math.prod(plan.rows.shape[1:-1])
-        stores = carry.params, carry.buffers, *carry.state.values()
-        fits = x.shape[-1] == table.D and (x.dtype, y.dtype) == (dtype, of_targets)
-        if not fits or not table.holds(stores, K, dtype):
+        if not _fits(step, table, carry, data, plan):
             return otherwise(carry, data, plan)
+        (x, y), K = data, math.prod(plan.rows.shape[1:-1])
         t = Training.from_buffer_copy(fixed)
         t.N, t.K = plan.rows.shape[-1], K
         if not step.loss.codes:
@@ -57,13 +58,14 @@ def native_run(step, otherwise):
         x, y = (np.require(a, requirements=["C", "A"]) for a in (x, y))
         t.x, t.y = x.ctypes.data, y.ctypes.data
         plan = Plan(*(np.ascontiguousarray(a) for a in plan))
-        losses = np.zeros((2, *plan.n_rows.shape), dtype)
-        slots = [carry.state[slot] for slot in step.rule.slots]
-        net = table.network(carry.params, carry.buffers, slots, carry.state.get("ema"))
+        losses = np.zeros((2, *plan.n_rows.shape), step.dtype)
+        state = {slot: carry.state[slot] for slot in step.slots}
+        slots = [state[slot] for slot in step.rule.slots]
+        net = table.network(carry.params, carry.buffers, slots, state.get("ema"))
         work = t.N * table.multiplications
         wanted = min(t.N // 8, work // WORK) if K == 1 else K  # members have a thread each
         with team(wanted) as size:
-            pause = max(1, PAUSE // max(1, K * work))
+            pause = max(1, PAUSE // (K * (work + t.N * table.width * COLUMN + STEP)))
             for start in range(0, len(plan.rows), pause):
                 part = plan.part(start, start + pause)
                 made = losses[:, start : start + pause].copy()
@@ -77,6 +79,35 @@ def native_run(step, otherwise):
     return run
 
 
+def _fits(step, table, carry, data, plan):
+    """Tell whether arrays are as compiled code takes them: it reads and writes unchecked."""
+    (x, y), dtype = data, np.dtype(step.dtype)
+    codes, K = step.loss.codes, math.prod(plan.rows.shape[1:-1])
+    of_targets, columns = (np.dtype("int32"), 1) if codes else (dtype, table.C)
+    stores = carry.params, carry.buffers, *carry.state.values()
+    return (
+        (x.ndim, x.shape[-1], x.dtype) == (2, table.D, dtype)
+        and (y.ndim, y.shape[-1], y.dtype) == (2, columns, of_targets)
+        and table.holds(stores, K, dtype)
+        and all(a.flags.writeable for store in stores for a in store.values())
+        and _plan_fits(plan, dtype, min(len(x), len(y)))
+    )
+
+
+def _plan_fits(plan, dtype, n):
+    """Tell whether a plan's arrays are of the right form, and its rows among n."""
+    (*steps, N), B = plan.rows.shape, math.prod(plan.rows.shape[:-1])
+    sizes = Plan(rows=N, weights=N, n_rows=1, key=2, rate=1, decay=1, shrink=1)
+    dtypes = Plan(*[dtype] * len(sizes))._replace(rows=np.dtype("int32"), key=np.dtype("int32"))
+    return (
+        all((a.size, a.dtype) == (B * size, kind) for a, size, kind in zip(plan, sizes, dtypes))
+        and plan.n_rows.shape == (*steps,)
+        and plan.rows.min(initial=0) >= 0
+        and plan.rows.max(initial=0) < n
+        and N > 0
+    )
+
+
 @contextmanager
 def team(wanted):
     """Yield how many threads may work, with BLAS told to take one in each.
@@ -84,18 +115,17 @@ def team(wanted):
     There is one team at a time: two would fight for the cores, and wait for each other.
     """
     size = max(1, min(wanted, n_threads()))
-    if size > 1 and not ONE_TEAM.acquire(blocking=False):
-        size = 1
-    blas = find_blas()
+    leads, blas = False, find_blas()
     before = blas.threads()
-    if before > 1:
-        blas.set_threads(1)
     try:
-        yield size
+        leads = size > 1 and ONE_TEAM.acquire(blocking=False)
+        if before > 1:
+            blas.set_threads(1)
+        yield size if leads else 1
     finally:
         if before > 1:
             blas.set_threads(before)
-        if size > 1:
+        if leads:
             ONE_TEAM.release()
 
 
@@ -117,14 +147,16 @@ def loss_of(loss):
     """Return the number of a built-in loss and its parameters, or None of another."""
     if loss.name not in LOSS_NAMES:
         return None
-    made = loss.value_and_grad
+    code, made, formula = LOSS_NAMES.index(loss.name), loss.value_and_grad, FORMULAS[loss.name]
+    if loss.codes:
+        known = (loss.name, made) == (CLASS_LOG_LOSS.name, CLASS_LOG_LOSS.value_and_grad)
+        return (code, ()) if known else None
     field = LOSS_PARAMETERS.get(loss.name)
     if field is None:
-        known = loss.codes or made == LOSSES[loss.name].value_and_grad
-        return (LOSS_NAMES.index(loss.name), ()) if known else None
-    if type(made) is not type(LOSSES[loss.name].value_and_grad):
+        return (code, ()) if made == formula else None
+    if type(made) is not type(formula):
         return None
-    return LOSS_NAMES.index(loss.name), tuple(np.atleast_1d(getattr(made, field)))
+    return code, tuple(np.atleast_1d(getattr(made, field)))
 
 
 def rule_of(rule):
@@ -152,7 +184,7 @@ def native_outputs(network, layout, dtype):
 
     def prepared(store, n):
         # Whoever predicts holds these arrays, to whose addresses the structure points.
-        store = {name: np.ascontiguousarray(a) for name, a in store.items()}
+        store = {name: np.require(a, requirements=["C", "A"]) for name, a in store.items()}
         if not table.holds([store], 1, dtype):
             return None
         net = table.network(store, store)
@@ -164,7 +196,7 @@ def native_outputs(network, layout, dtype):
 
         def outputs(x):
             check_rows(x, n, table.D)
-            x = np.require(x, requirements=["C", "A"])
+            x = np.require(x, dtype, ["C", "A"])
             made = np.empty((n, table.C), x.dtype)
             addresses = x.ctypes.data, 0, made.ctypes.data
             if work <= LIGHT:  # products so small that no BLAS takes threads for them

@@ -38,6 +38,8 @@ class Table:
     def __init__(self, network, layout, n_in):
         self.sizes = {leaf.name: sum(slot.size for slot in leaf.slots) for leaf in layout.leaves}
         self.leaves = [leaf for leaf in layout.leaves if leaf.group.trained]
+        kept = [leaf for leaf in layout.leaves if not leaf.group.trained]
+        self.buffers = {slot.path: slot.shape for leaf in kept for slot in leaf.slots}
         self.places, self.shapes, self.kept = {}, {}, []
         self.rows: list[dict] = []
         self.width = self.n_sums = self.multiplications = 0
@@ -139,7 +141,10 @@ class Table:
             self._parameter(row, "b", path, "b", (1, D))
         if kind == BATCH_NORM:
             row["momentum"] = layer.momentum
-            row["mean"], row["var"] = (path_name((*path, name)) for name in ("mean", "var"))
+            for name in ("mean", "var"):
+                if self.buffers.get((*path, name)) != (1, D):
+                    raise Unknown
+                row[name] = path_name((*path, name))
         return row["out"], D
 
     def add_residual(self, layer, path, at, D):
@@ -179,7 +184,9 @@ class Table:
     def holds(self, stores, K, dtype):
         """Tell whether stores are as the layout says: users may put other arrays in."""
         return all(
-            a.dtype == dtype and a.flags.c_contiguous and a.size == K * self.sizes[name]
+            (a.dtype, a.size) == (dtype, K * self.sizes[name])
+            and a.flags.c_contiguous
+            and a.flags.aligned
             for store in stores
             for name, a in store.items()
         )
@@ -205,7 +212,9 @@ def width_before(layers, shapes, path=(), first=0):
         if own["W"] or own["g"]:
             return own["W"][0] if own["W"] else own["g"][1]
         if isinstance(layers[i], Residual):
-            return width_before(layers[i].layers, shapes, (*path, i))
+            width = width_before(layers[i].layers, shapes, (*path, i))
+            if width is not None:
+                return width
     return None
 
 
