@@ -34,6 +34,7 @@ SLOW = {  # files and tests
         test_a_fit_says_what_memory_it_took
         test_a_link_that_breaks_or_computes_wrongly_is_told_with_its_reason
         test_a_run_writes_json_that_is_shown_again
+        test_a_team_that_gets_no_threads_works_with_those_that_it_has
         test_ctrl_c_ends_the_training_after_the_epoch_and_the_model_is_saved
         test_each_link_is_tried_for_real
         test_each_tier_is_tried_on_the_stand_ins_and_tells_what_it_lacks
