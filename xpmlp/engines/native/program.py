@@ -32,6 +32,7 @@ PAUSE = 5_000_000_000  # multiplications, about half a second, after which an in
 # Multiplications in the time that a step takes for each column of a row, and by itself.
 COLUMN, STEP = 8, 3000
 CHUNK = 256  # rows of a prediction at once: the outputs of layers of 1000 units fit the cache
+INT32 = np.dtype("int32")
 ONE_TEAM = threading.Lock()  # who comes while a team works goes alone: two would fight for cores
 
 
@@ -83,7 +84,7 @@ def _fits(step, table, carry, data, plan):
     """Tell whether arrays are as compiled code takes them: it reads and writes unchecked."""
     (x, y), dtype = data, np.dtype(step.dtype)
     codes, K = step.loss.codes, math.prod(plan.rows.shape[1:-1])
-    of_targets, columns = (np.dtype("int32"), 1) if codes else (dtype, table.C)
+    of_targets, columns = (INT32, 1) if codes else (dtype, table.C)
     stores = carry.params, carry.buffers, *carry.state.values()
     return (
         (x.ndim, x.shape[-1], x.dtype) == (2, table.D, dtype)
@@ -96,15 +97,15 @@ def _fits(step, table, carry, data, plan):
 
 def _plan_fits(plan, dtype, n):
     """Tell whether a plan's arrays are of the right form, and its rows among n."""
-    (*steps, N), B = plan.rows.shape, math.prod(plan.rows.shape[:-1])
-    sizes = Plan(rows=N, weights=N, n_rows=1, key=2, rate=1, decay=1, shrink=1)
-    dtypes = Plan(*[dtype] * len(sizes))._replace(rows=np.dtype("int32"), key=np.dtype("int32"))
+    rows, weights, n_rows, key, *rates = plan
     return (
-        all((a.size, a.dtype) == (B * size, kind) for a, size, kind in zip(plan, sizes, dtypes))
-        and plan.n_rows.shape == (*steps,)
-        and plan.rows.min(initial=0) >= 0
-        and plan.rows.max(initial=0) < n
-        and N > 0
+        rows.shape == weights.shape == (*n_rows.shape, rows.shape[-1])
+        and key.size == 2 * n_rows.size
+        and all(a.size == n_rows.size for a in rates)
+        and rows.dtype == key.dtype == INT32
+        and all(a.dtype == dtype for a in (weights, n_rows, *rates))
+        and rows.shape[-1] > 0
+        and rows.view(np.uint32).max(initial=0) < n  # read so, a negative one is too large
     )
 
 
