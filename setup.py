@@ -21,6 +21,8 @@ setup(
             extra_compile_args=flags,
             language="c++",
             optional=True,  # without a compiler everything runs in NumPy's form
+            py_limited_api=True,  # it needs no Python at all: ctypes loads it
         )
-    ]
+    ],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},  # one wheel for all Pythons since
 )

@@ -1,0 +1,55 @@
+"""What an installation brings, with a compiler and without."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+pytest.importorskip("setuptools", "77", reason="pyproject.toml asks for setuptools 77")
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of what an installation reads, nothing built in it."""
+    folder = tmp_path / "checkout"
+    kept = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd", "*.dylib")
+    shutil.copytree(ROOT / "xpmlp", folder / "xpmlp", ignore=kept)
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+def run(*arguments, folder, **environment):
+    """What a process prints that must end well."""
+    left_out = {"CC", "CXX", "PYTHONPATH"}
+    kept = {name: value for name, value in os.environ.items() if name not in left_out}
+    command = [sys.executable, "-W", "ignore", *arguments]
+    options = {"capture_output": True, "text": True, "timeout": 300, "cwd": folder}
+    made = subprocess.run(command, env=kept | environment, check=False, **options)
+    assert made.returncode == 0, made.stderr
+    return made.stdout + made.stderr
+
+
+def test_without_a_compiler_all_but_the_compiled_engine_is_built(checkout, tmp_path):
+    built = tmp_path / "built"
+    told = run("setup.py", "build", "--build-lib", str(built), folder=checkout, PATH="/nowhere")
+    assert "failed" in told
+    assert not [*built.rglob("_native*")]
+    say = "from xpmlp.engines.native.library import library; print(library())"
+    assert "for want of a C++ compiler" in run("-c", say, folder=built)
+
+
+def test_the_source_archive_holds_all_that_the_compiled_engine_is_made_of(checkout, tmp_path):
+    build = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    run("-c", build, str(tmp_path), folder=checkout)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        names = {name.split("/", 1)[-1] for name in opened.getnames()}
+    sources = [path for kind in ("h", "cpp", "cu") for path in (ROOT / "xpmlp").rglob(f"*.{kind}")]
+    assert len(sources) > 8
+    assert {"setup.py", *(str(path.relative_to(ROOT)) for path in sources)} <= names
