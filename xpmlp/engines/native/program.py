@@ -90,7 +90,8 @@ def _fits(step, table, carry, data, plan):
         (x.ndim, x.shape[-1], x.dtype) == (2, table.D, dtype)
         and (y.ndim, y.shape[-1], y.dtype) == (2, columns, of_targets)
         and table.holds(stores, K, dtype)
-        and all(a.flags.writeable for store in stores for a in store.values())
+        # In C order, aligned, and not to read only.
+        and all(a.flags.carray for store in stores for a in store.values())
         and _plan_fits(plan, dtype, min(len(x), len(y)))
     )
 
