@@ -225,6 +225,17 @@ def test_what_does_not_fit_a_loaded_model_is_told(tmp_path):
         load(tmp_path / "no")
 
 
+def test_transform_counts_every_layer_of_the_network_and_takes_none_but_those():
+    model = fitted(MLPClassifier, X, NAMES, dropout=[0.2, 0.1]).model_
+    assert [type(layer).__name__ for layer in model.network.layers[::2]] == ["Dropout"] * 2
+    hidden = np.maximum(X @ model.coefs[0] + model.intercepts[0], 0.0)
+    for n, want in ((1, X), (np.int64(2), hidden), (4, model.decision_function(X))):
+        np.testing.assert_allclose(model.transform(X, n), want)
+    for bad in (0, -1, 5, 99, 1.5, 2.0, "1", None):
+        with pytest.raises(ValueError, match="n_layers must be a whole number from 1 to 4, got "):
+            model.transform(X, bad)
+
+
 @pytest.mark.parametrize("y", [*KINDS.values(), X[:, 0], X[:, :2]], ids=[*KINDS, "value", "values"])
 def test_a_model_saved_by_itself_is_the_same_model(tmp_path, y):
     make = regressor if np.asarray(y).dtype.kind == "f" else fitted

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -158,7 +159,14 @@ class Model:
         return getattr(self.targets, method)(self.outputs(self.rows(X)), X)
 
     def transform(self, X, n_layers: int):
-        """Return the outputs of the network's first layers for X."""
+        """Return the outputs of `network.layers[:n_layers]` for X; a classifier's last are logits.
+
+        It counts every layer of the network, Dropout and normalization too; the `layer` of an
+        estimator's `transform` counts those with units only.
+        """
+        n = len(self.network.layers)
+        if not (isinstance(n_layers, Integral) and 1 <= n_layers <= n):
+            raise ValueError(f"n_layers must be a whole number from 1 to {n}, got {n_layers!r}.")
         return as_library_of(self.outputs(self.rows(X), n_layers), X)
 
     def to(self, device) -> "Model":
