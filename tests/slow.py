@@ -23,7 +23,7 @@ test_a_moved_model_predicts_there_what_it_predicted_here
 SLOW = {  # files and tests
     "starts processes": """
         test_ci_gpu.py test_ci_gpu_bundle.py test_ci_gpu_failures.py test_ci_gpu_verdicts.py
-        test_packaging.py
+        test_packaging.py test_sanitize.py
         test_cupy_standin.py test_examples.py test_standins.py
         test_a_child_that_was_forked_off_after_a_fit_can_fit
         test_a_contender_that_cannot_start_or_fails_says_why
