@@ -48,7 +48,7 @@ def suite(found, standin):
     ignored = [f"--ignore={path}" for path in ("tests/engines/test_gpu.py", *left_out)]
     arguments = ["-m", "gpu", "--xp-require", "cupy", *ignored]
     if standin:
-        arguments = ["--noconftest", "tests/ci/test_ci_gpu.py", "-k", "cannot_be_collected"]
+        arguments = ["--noconftest", "tests/ci/test_ci_gpu_verdicts.py", "-k", "cannot_be"]
     found.check("the tests marked gpu pass", _pytest, found, arguments, 1 if standin else 8, {})
 
 
