@@ -177,10 +177,10 @@ def _plan(step, options, state, n, sample_weight, lr):
 
 
 def _epoch(step, engine, run, data, options, state, sample_weight, ahead):
-    """Run one epoch and append it to the history. Returns None.
+    """Run one epoch and append it to the history.
 
-    Where losses or weights are not finite the state is what it was, and it returns a function that
-    looks for the cause and returns the error. ahead: a list that may hold the epoch's plan.
+    Returns None; where losses or weights are not finite the state is what it was, and a function
+    that looks for the cause and returns the error. ahead: a list that may hold the epoch's plan.
     """
     start, n = time.perf_counter(), data[0].shape[0]
     B = -(-n // step.batch_size)
