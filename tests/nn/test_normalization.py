@@ -6,6 +6,7 @@ from conftest import assert_close, dtype_name, relative_error
 from each import each
 
 from xpmlp import MLPClassifier, nn
+from xpmlp.engines import generic_engine
 from xpmlp.nn import Ctx
 from xpmlp.nn.normalization import NORMALIZATIONS
 
@@ -152,7 +153,12 @@ ARGS = {"hidden_layer_sizes": (6,), "max_iter": 1, "random_state": 0, "normaliza
 
 
 @pytest.mark.filterwarnings("ignore:.*Maximum iterations", "ignore:Got `batch_size`")
-def test_running_statistics_of_a_fit_are_the_batches_own_with_a_short_last_one():
+@each("engine", ["generic", "numpy"])
+def test_running_statistics_of_a_fit_are_the_batches_own_with_a_short_last_one(
+    engine, plain, monkeypatch
+):
+    if engine == "generic":
+        monkeypatch.setattr("xpmlp.training.fit.engine_for", lambda *_: generic_engine(plain.xp))
     clf = MLPClassifier(**ARGS, batch_size=30, shuffle=False, learning_rate_init=1e-12).fit(X, Y)
     start = MLPClassifier(**ARGS, batch_size=30, shuffle=False, learning_rate_init=1e-12)
     W = start.partial_fit(X[:2], Y[:2], classes=[0, 1]).coefs_[0]
