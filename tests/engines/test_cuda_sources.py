@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[2] / "xpmlp" / "engines" / "cupy" / "kernels.cu"
-KERNELS = re.findall(
-    r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\)\s)?(\w+)\(', SOURCE.read_text()
-)
+ENGINES = Path(__file__).parents[2] / "xpmlp" / "engines"
+SOURCE = (ENGINES / "cupy" / "kernels.cu").read_text()
+INCLUDED = '#include "../kernels/elementwise.h"'
+SOURCE = SOURCE.replace(INCLUDED, (ENGINES / "kernels" / "elementwise.h").read_text())
+KERNELS = re.findall(r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\)\s)?(\w+)\(', SOURCE)
 TYPES = {
     "float32": ["-DMASTER=float", "-DSTORED=float"],
     "float64": ["-DMASTER=double", "-DSTORED=double"],
@@ -88,7 +89,7 @@ def test_every_kernel_compiles_without_spills_and_leaves_room_for_other_blocks(
     compiled, types, arch
 ):
     options = ["-std=c++17", f"-arch={arch}", *TYPES[types]]
-    cubin, report, _ = compiled(SOURCE.read_text(), options)
+    cubin, report, _ = compiled(SOURCE, options)
     assert len(KERNELS) > 7
     missing = [name for name in KERNELS if f".text.{name}".encode() not in cubin]
     assert not missing
@@ -113,7 +114,7 @@ PACKED = {
 
 @pytest.mark.parametrize("types", TYPES)
 def test_kernels_that_wait_for_memory_load_and_store_vectors(compiled, types):
-    _, _, ptx = compiled(SOURCE.read_text(), ["-std=c++17", "-arch=sm_90", *TYPES[types]])
+    _, _, ptx = compiled(SOURCE, ["-std=c++17", "-arch=sm_90", *TYPES[types]])
     bodies = dict(re.findall(r"\.entry (\w+)\((.*?)\n\}", ptx, re.S))
     width = "v2.f64" if types == "float64" else r"v4.(?:f32|u16|b16)"
     for name, (loads, stores) in PACKED.items():
@@ -125,6 +126,6 @@ def test_kernels_that_wait_for_memory_load_and_store_vectors(compiled, types):
 
 
 def test_a_mistake_in_the_source_is_seen(compiled):
-    broken = SOURCE.read_text().replace("return z;", "return z", 1)
+    broken = SOURCE.replace("return z;", "return z", 1)
     with pytest.raises(ValueError, match="expected a"):
         compiled(broken, ["-std=c++17", "-arch=sm_80", *TYPES["float32"]])

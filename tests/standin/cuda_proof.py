@@ -256,8 +256,8 @@ KERNELS = {
         "case TANH: return T(1) - v * v;", "case TANH: return T(1.01) - v * v;",
         {"activation": "tanh"},
     ),
-    "a moment": ("u = u * c + c1 * g;", "u = u * c + T(1.001) * c1 * g;", {}),
-    "epsilon in the root": ("rate * u / (sqrt(v) + epsilon)", "rate * u / sqrt(v + epsilon)", {}),
+    "a moment": ("*u = *u * c + c1 * g;", "*u = *u * c + T(1.001) * c1 * g;", {}),
+    "epsilon in the root": ("*u / (sqrt_(*v) + epsilon)", "*u / sqrt_(*v + epsilon)", {}),
     "no decoupled decay": ("if (weight && decoupled)", "if (false)", {"solver": "adamw"}),
     "a decay of offsets": ("if (weight && penalised)", "if (penalised)", {"alpha": 0.1}),
     "the rate of another step": ("rate = s->rate[t]", "rate = s->rate[k]", {}),
@@ -307,7 +307,7 @@ def source(monkeypatch, tmp_path):
     """Put a fault into kernels.cu."""
 
     def put(old, new):
-        text = kernels.SOURCE.read_text()
+        text = kernels.source()
         assert old in text
         changed = tmp_path / "kernels.cu"
         changed.write_text(text.replace(old, new))

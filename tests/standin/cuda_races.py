@@ -41,7 +41,7 @@ def elements(address, shape, strides):
 
 def of_kernel(kernel, grid, block, args, **options):
     """Return what a kernel reads and writes: it declares as const what it only reads."""
-    declared = dict(kernels.DECLARED.findall(kernels.SOURCE.read_text()))[kernel.name].split(",")
+    declared = dict(kernels.DECLARED.findall(kernels.source()))[kernel.name].split(",")
     given = {p.split()[-1]: (p, a) for p, a in zip(declared, args, strict=True)}
     reads, writes = set(), set()
     for name, (parameter, a) in given.items():

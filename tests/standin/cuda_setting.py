@@ -30,7 +30,7 @@ def seeded(*what):
 
 def launch(name, grid, kind, /, **args):
     """Launch a kernel of kernels.cu, its arguments by the names of its parameters."""
-    declared = dict(kernels.DECLARED.findall(kernels.SOURCE.read_text()))[name]
+    declared = dict(kernels.DECLARED.findall(kernels.source()))[name]
     names = [part.split()[-1].lstrip("*") for part in declared.split(",")]
     assert sorted(names) == sorted(args), set(names) ^ set(args)
     kernels.launcher(*KINDS[kind])(name, grid, *(args[n] for n in names))()

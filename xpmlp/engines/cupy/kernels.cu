@@ -83,94 +83,20 @@ template <class V> __device__ __forceinline__ void store_pack(V *p, const Pack<T
     }
 }
 
-// ---- Activations
+// ---- The mathematics of one number, in CUDA's functions
 
-// Comparisons that let NaN through, as the Array API's maximum does and fmax does not: of NaN each
-// is false, and v is what is returned.
-__device__ __forceinline__ T above(T v, T low) { return v <= low ? low : v; }
-__device__ __forceinline__ T below(T v, T high) { return v >= high ? high : v; }
-
-// 1 / (1 + exp(-z)) and log(1 + exp(z)), by exp of negative numbers only, which cannot overflow.
-__device__ __forceinline__ T sigmoid(T z) { return exp(below(z, T(0))) / (T(1) + exp(-fabs(z))); }
-__device__ __forceinline__ T softplus(T z) { return above(z, T(0)) + log1p(exp(-fabs(z))); }
-
-enum { IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, ELU, SELU, GELU, GELU_TANH, SILU, MISH,
-       SOFTPLUS, SOFTSIGN, HARD_TANH };
-
-// The numbers of nn/activations.py, which names the papers.
-#define LEAK T(0.01)
-#define SELU_SCALE T(1.0507009873554805)
-#define SELU_ALPHA T(1.6732632423543772)
-#define GELU_C T(0.79788456080286536)  // sqrt(2 / pi)
-#define ROOT_HALF T(0.70710678118654752)
-
-// Not inlined, nor is `slope`: W copies in each kernel would take a first fit long to compile.
-__device__ __noinline__ T activation(int kind, T z) {
-    switch (kind) {
-    case LOGISTIC: return sigmoid(z);
-    case TANH: return tanh(z);
-    case RELU: return above(z, T(0));
-    case LEAKY_RELU: return above(z, LEAK * z);
-    case ELU: return above(z, T(0)) + expm1(below(z, T(0)));
-    case SELU: return SELU_SCALE * (above(z, T(0)) + SELU_ALPHA * expm1(below(z, T(0))));
-    case GELU: return z * (T(0.5) * (T(1) + erf(z * ROOT_HALF)));
-    case GELU_TANH: return T(0.5) * z * (T(1) + tanh(GELU_C * (z + T(0.044715) * (z * z * z))));
-    case SILU: return z * sigmoid(z);
-    case MISH: return z * tanh(softplus(z));
-    case SOFTPLUS: return softplus(z);
-    case SOFTSIGN: return z / (T(1) + fabs(z));
-    case HARD_TANH: return below(above(z, T(-1)), T(1));
-    default: return z;
-    }
-}
-
-// The derivative, from the activation a up to SELU and for HARD_TANH, else from z.
-__device__ __noinline__ T slope(int kind, T v) {
-    switch (kind) {
-    case LOGISTIC: return v * (T(1) - v);
-    case TANH: return T(1) - v * v;
-    case RELU: return v > T(0) ? T(1) : T(0);
-    case LEAKY_RELU: return v > T(0) ? T(1) : LEAK;
-    case ELU: return below(v, T(0)) + T(1);
-    case SELU: return v > T(0) ? SELU_SCALE : below(v, T(0)) + SELU_SCALE * SELU_ALPHA;
-    case GELU:  // the normal distribution's function plus z times its density
-        return T(0.5) * (T(1) + erf(v * ROOT_HALF)) +
-               v * (exp(T(-0.5) * (v * v)) * T(0.39894228040143268));
-    case GELU_TANH: {
-        T t = tanh(GELU_C * (v + T(0.044715) * (v * v * v)));
-        return T(0.5) * (T(1) + t) +
-               T(0.5) * v * (T(1) - t * t) * (GELU_C * (T(1) + T(3 * 0.044715) * (v * v)));
-    }
-    case SILU: {
-        T s = sigmoid(v);
-        return s + v * s * (T(1) - s);
-    }
-    case MISH: {
-        T t = tanh(softplus(v));
-        return t + v * sigmoid(v) * (T(1) - t * t);
-    }
-    case SOFTPLUS: return sigmoid(v);
-    case SOFTSIGN: {
-        T s = T(1) / (T(1) + fabs(v));
-        return s * s;
-    }
-    case HARD_TANH: return fabs(v) < T(1) ? T(1) : T(0);
-    default: return T(1);
-    }
-}
-
-// 24 bits of a hash of element and key: the same as randomness.random_bits. The multipliers are a
-// Weyl sequence's (2^32 / golden ratio) and those of Wellons' lowbias32; the second word of the key
-// goes in midway, else masks of neighbouring keys would be alike.
-__device__ __forceinline__ int hashed(unsigned element, unsigned key, unsigned word) {
-    unsigned h = element * 0x9E3779B9u + key;
-    h ^= h >> 16;
-    h = h * 0x7FEB352Du + word;
-    h ^= h >> 15;
-    h *= 0x846CA68Bu;
-    h ^= h >> 16;
-    return (int)(h >> 8);
-}
+#define INLINE __device__ __forceinline__
+#define FUNCTION __device__ __noinline__
+#define exp_ exp
+#define log_ log
+#define log1p_ log1p
+#define expm1_ expm1
+#define tanh_ tanh
+#define erf_ erf
+#define sqrt_ sqrt
+#define abs_ fabs
+#define pow_ pow
+#include "../kernels/elementwise.h"
 
 // What dropout multiplies an element with: 0 or the scale.
 __device__ __forceinline__ T kept(const Dropout &drop, const int *key, unsigned element) {
@@ -286,23 +212,6 @@ extern "C" __global__ void bias_act(const Chunk *s, S *z, S *out, const T *b, lo
     }
 }
 
-enum { SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON, CLASS_LOG_LOSS };
-
-// The loss of an element (weight apart) and its derivative, for the losses without a row's sum.
-__device__ T element_loss(int kind, T a, T y, T *d) {
-    if (kind == SQUARED_ERROR) {
-        *d = a - y;
-        return T(0.5) * *d * *d;
-    }
-    if (kind == BINARY_LOG_LOSS) {
-        *d = sigmoid(a) - y;
-        return softplus(a) - a * y;
-    }
-    T rate = exp(a);
-    *d = rate - y;
-    return rate - y * a + (y * log(above(y, T(1e-30))) - y);
-}
-
 // z (K, n, C) becomes the gradient before the last activation, d = w dl/da slope; the step's data
 // loss, sum w l, is set, or added to (first > 0). The formulas are those of nn/losses.py:
 //   softmax: l = log(sum exp(v)) - sum y v of v = z - max z, d = w (exp(v) / sum exp(v) - y), in
@@ -346,8 +255,8 @@ extern "C" __global__ void loss_grad(Chunk *s, S *z, const T *b, long long strid
     } else {
         for (int j = threadIdx.x; j < last_column; j += 32) {
             T v = load(z[j]) + (b ? b[j] : T(0)), a = activation(act, v), d;
-            value += w * element_loss(kind, a, y[j], &d);
-            store(z + j, w * d * slope(act, keep_z ? v : a));
+            value += element_loss(kind, a, y[j], w, T(0), &d);
+            store(z + j, d * slope(act, keep_z ? v : a));
         }
     }
     value = block_sum(valid ? value : T(0));
@@ -422,34 +331,6 @@ enum { BLOCKS = sizeof(T) == 4 ? 5 : 3 };
 
 __device__ __forceinline__ long long packs_of(long long n) { return (n + W - 1) / W; }
 
-enum { SGD, MOMENTUM, NESTEROV, ADAM, RMSPROP, ADAGRAD };
-
-// One parameter after the rule, as optim/rules.py has it; u and v are its slots. c, d: the rule's
-// factors (momentum; beta_1 and beta_2; rho), c1, d1: one minus them, taken in float64 on the host.
-// Adam's bias correction is in the rate.
-__device__ __forceinline__ T descend(int rule, T p, T g, T rate, T &u, T &v, T c, T c1, T d, T d1,
-                                     T epsilon) {
-    switch (rule) {
-    case SGD: return p - g * rate;
-    case MOMENTUM:
-        u = u * c - g * rate;
-        return p + u;
-    case NESTEROV:
-        u = u * c - g * rate;
-        return p - g * rate + c * u;
-    case ADAM:
-        u = u * c + c1 * g;
-        v = v * d + g * g * d1;
-        return p - rate * u / (sqrt(v) + epsilon);
-    case RMSPROP:
-        u = u * c + c1 * (g * g);
-        return p - rate * g / (sqrt(u) + epsilon);
-    default:  // ADAGRAD
-        u = u + g * g;
-        return p - rate * g / (sqrt(u) + epsilon);
-    }
-}
-
 // The whole update, penalty included, of all parameters: K x Pw weights, then K x Pb offsets. Of
 // weights the gradient gets decay p first, and the penalty is decay / 2 sum p^2 of the p before the
 // update; decoupled decay (AdamW) takes shrink p off p before the rule.
@@ -479,8 +360,8 @@ update(Chunk *s, T *p, const T *__restrict__ g, T *u, T *v, S *shadow, T *partia
                 grad.at[e] += shrunk;
             }
             if (weight && decoupled) now.at[e] -= shrink * now.at[e];
-            now.at[e] = descend(rule, now.at[e], grad.at[e], rate, a.at[e], b.at[e], c, c1, d, d1,
-                                epsilon);
+            now.at[e] = rule_step(rule, now.at[e], grad.at[e], rate, a.at + e, b.at + e, c, c1, d,
+                                  d1, epsilon);
         }
         store_pack(p + at, now, n);
         if (u) store_pack(u + at, a, n);
@@ -515,8 +396,8 @@ apply_rule(T *p, const T *g, T *u, T *v, const T *rate, int rates, long long P, 
         if (u) a = load_pack(u + at, n);
         if (v) b = load_pack(v + at, n);
         for (int e = 0; e < W; ++e)
-            now.at[e] = descend(rule, now.at[e], grad.at[e], own, a.at[e], b.at[e], c, c1, d, d1,
-                                epsilon);
+            now.at[e] = rule_step(rule, now.at[e], grad.at[e], own, a.at + e, b.at + e, c, c1, d,
+                                  d1, epsilon);
         store_pack(p + at, now, n);
         if (u) store_pack(u + at, a, n);
         if (v) store_pack(v + at, b, n);

@@ -12,6 +12,7 @@ import cupy
 import numpy as np
 
 SOURCE = Path(__file__).with_name("kernels.cu")
+HEADER = Path(__file__).parents[1] / "kernels" / "elementwise.h"
 BLOCK = (32, 8, 1)  # threads: a warp a row
 # What arrays of a stored type are made of: bfloat16 needs no more than its 16 bits.
 STORED = {"bfloat16": "uint16", "float32": "float32", "float64": "float64"}
@@ -25,6 +26,11 @@ def options(dtype: str, stored: str) -> tuple[str, ...]:
     """Return the compiler's options for parameters of `dtype` and activations of `stored`."""
     types = f"-DMASTER={C_TYPES[dtype]}", f"-DSTORED={C_TYPES[stored]}"
     return ("-std=c++17", *types, *["-DBFLOAT16"] * (stored == "bfloat16"))
+
+
+def source() -> str:
+    """Return the text of the kernels, their header in it: CuPy keeps code by the text."""
+    return SOURCE.read_text().replace('#include "../kernels/elementwise.h"', HEADER.read_text())
 
 
 LOCK = threading.Lock()  # one thread compiles, others wait for it
@@ -56,7 +62,7 @@ def compile_ahead(dtype: str, stored: str, device: int) -> threading.Thread:
 
 @cache
 def _launcher(dtype, stored):
-    code = SOURCE.read_text()
+    code = source()
     module = cupy.RawModule(code=code, options=options(dtype, stored))
     module.compile()
     numbers = {"int": np.int32, "unsigned": np.uint32, "long long": np.int64}

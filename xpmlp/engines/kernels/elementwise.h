@@ -1,16 +1,20 @@
 // The mathematics of one number: activations, losses, update rules, the dropout hash. One text for
 // the C++ engine and the CUDA kernels, which include it with
 //   T          the type of the numbers, float or double
-//   INLINE     what stands before an inlined function
+//   INLINE     what stands before a small function
+//   FUNCTION   what stands before one with a switch: C++ inlines it, so that a loop knows its case;
+//              on a card W copies in each kernel would take a first fit long to compile
 //   exp_ log_ log1p_ expm1_ tanh_ erf_ sqrt_ abs_ pow_     of a T, which differ between targets
 // The formulas are those of nn/activations.py, nn/losses.py, optim/rules.py, randomness.py.
 
-// Comparisons that let NaN through, as the Array API's maximum does and fmax does not.
+// Comparisons that let NaN through, as the Array API's maximum does and fmax does not: of NaN each
+// is false, and v is what is returned.
 INLINE T above(T v, T low) { return v <= low ? low : v; }
 INLINE T below(T v, T high) { return v >= high ? high : v; }
 
+// 1 / (1 + exp(-z)) and log(1 + exp(z)), by exp of negative numbers only, which cannot overflow.
 INLINE T sigmoid(T z) {
-    T e = exp_(-abs_(z));  // one exp for both tails
+    T e = exp_(-abs_(z));
     return (z < T(0) ? e : T(1)) / (T(1) + e);
 }
 INLINE T softplus(T z) { return above(z, T(0)) + log1p_(exp_(-abs_(z))); }
@@ -20,13 +24,14 @@ INLINE T softplus(T z) { return above(z, T(0)) + log1p_(exp_(-abs_(z))); }
 enum { IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, ELU, SELU, GELU, GELU_TANH, SILU, MISH,
        SOFTPLUS, SOFTSIGN, HARD_TANH, N_ACTIVATIONS };
 
+// The numbers of nn/activations.py, which names the papers.
 #define LEAK T(0.01)
 #define SELU_SCALE T(1.0507009873554805)
 #define SELU_ALPHA T(1.6732632423543772)
-#define GELU_C T(0.79788456080286536)
+#define GELU_C T(0.79788456080286536)  // sqrt(2 / pi)
 #define ROOT_HALF T(0.70710678118654752)
 
-INLINE T activation(int kind, T z) {
+FUNCTION T activation(int kind, T z) {
     switch (kind) {
     case LOGISTIC: return sigmoid(z);
     case TANH: return tanh_(z);
@@ -49,7 +54,7 @@ INLINE T activation(int kind, T z) {
 INLINE bool slope_needs_z(int kind) { return kind >= GELU && kind <= SOFTSIGN; }
 
 // The derivative. v: z or a, as `slope_needs_z` says.
-INLINE T slope(int kind, T v) {
+FUNCTION T slope(int kind, T v) {
     switch (kind) {
     case LOGISTIC: return v * (T(1) - v);
     case TANH: return T(1) - v * v;
@@ -57,7 +62,7 @@ INLINE T slope(int kind, T v) {
     case LEAKY_RELU: return v > T(0) ? T(1) : LEAK;
     case ELU: return below(v, T(0)) + T(1);
     case SELU: return v > T(0) ? SELU_SCALE : below(v, T(0)) + SELU_SCALE * SELU_ALPHA;
-    case GELU:
+    case GELU:  // the normal distribution's function plus z times its density
         return T(0.5) * (T(1) + erf_(v * ROOT_HALF)) +
                v * (exp_(T(-0.5) * (v * v)) * T(0.39894228040143268));
     case GELU_TANH: {
@@ -85,13 +90,14 @@ INLINE T slope(int kind, T v) {
 
 // ---- Losses
 
-// LOG_LOSS and FOCAL look at a whole row: their sums are each target's own.
-enum { SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON, GAMMA, ABSOLUTE_ERROR, LOG_COSH, HUBER,
-       QUANTILE, FOCAL, BINARY_FOCAL, N_LOSSES };
+// LOG_LOSS, of rows or of class codes, and FOCAL look at a whole row: their sums are each target's
+// own.
+enum { SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON, CLASS_LOG_LOSS, GAMMA, ABSOLUTE_ERROR,
+       LOG_COSH, HUBER, QUANTILE, FOCAL, BINARY_FOCAL, N_LOSSES };
 
 // The loss of one output of a row of weight w, and its derivative in d. c: huber's delta, the
 // quantile's level, focal's gamma.
-INLINE T element_loss(int kind, T a, T y, T w, T c, T *d) {
+FUNCTION T element_loss(int kind, T a, T y, T w, T c, T *d) {
     switch (kind) {
     case SQUARED_ERROR: {
         T error = a - y;
@@ -142,10 +148,11 @@ INLINE T element_loss(int kind, T a, T y, T w, T c, T *d) {
 
 // ---- Update rules
 
-enum { SGD, MOMENTUM, NESTEROV, ADAM, NADAM, LION, RMSPROP, ADAGRAD, N_RULES };
+enum { SGD, MOMENTUM, NESTEROV, ADAM, RMSPROP, ADAGRAD, NADAM, LION, N_RULES };
 
-// One parameter after the rule; u and v are its slots. c, d: the rule's two factors, c1, d1: one
-// minus them.
+// One parameter after the rule; u and v are its slots. c, d: the rule's factors (momentum; beta_1
+// and beta_2; rho), c1, d1: one minus them, taken in float64 on the host. Adam's bias correction is
+// in the rate.
 INLINE T rule_step(int rule, T p, T g, T rate, T *u, T *v, T c, T c1, T d, T d1, T epsilon) {
     switch (rule) {
     case SGD: return p - g * rate;
@@ -179,7 +186,9 @@ INLINE T rule_step(int rule, T p, T g, T rate, T *u, T *v, T c, T c1, T d, T d1,
 
 // ---- Dropout
 
-// 24 bits of a hash of element and key: the same as randomness.random_bits.
+// 24 bits of a hash of element and key: the same as randomness.random_bits. The multipliers are a
+// Weyl sequence's (2^32 / golden ratio) and those of Wellons' lowbias32; the second word of the key
+// goes in midway, else masks of neighbouring keys would be alike.
 INLINE int hashed(unsigned element, unsigned key, unsigned word) {
     unsigned h = element * 0x9E3779B9u + key;
     h ^= h >> 16;

@@ -69,6 +69,8 @@ template <class F> static void together(i64 size, F f) {
 #define PRAGMA(text) _Pragma(#text)
 #define SUM(total) PRAGMA(omp simd reduction(+ : total))
 
+#define FUNCTION INLINE
+
 namespace baseline {
 #include "both_types.h"
 }

@@ -17,13 +17,13 @@ from .table import table_of
 
 # In the order of the enumerations in elementwise.h.
 LOSS_NAMES = (
-    "squared_error log_loss binary_log_loss poisson gamma absolute_error log_cosh huber quantile "
-    "focal binary_focal"
+    "squared_error log_loss binary_log_loss poisson class_log_loss gamma absolute_error log_cosh "
+    "huber quantile focal binary_focal"
 ).split()
-FORMULAS = {name: LOSSES[name].value_and_grad for name in LOSS_NAMES}
+FORMULAS = {name: LOSSES[name].value_and_grad for name in LOSS_NAMES if name in LOSSES}
 GAMMA = dict.fromkeys(("focal", "binary_focal"), "gamma")
 LOSS_PARAMETERS = {"huber": "delta", "quantile": "levels", **GAMMA}
-RULE_NAMES = "sgd momentum nesterov adam nadam lion rmsprop adagrad".split()
+RULE_NAMES = "sgd momentum nesterov adam rmsprop adagrad nadam lion".split()
 STEP_OPTIONS = {"max_grad_norm", "max_norm", "ema_decay"}
 
 WORK = 1_000_000  # multiplications a step for each thread: less does not pay for the waiting
@@ -147,7 +147,7 @@ def training_of(step):
 
 def loss_of(loss):
     """Return the number of a built-in loss and its parameters, or None of another."""
-    if loss.name not in LOSS_NAMES:
+    if loss.name not in FORMULAS:
         return None
     code, made, formula = LOSS_NAMES.index(loss.name), loss.value_and_grad, FORMULAS[loss.name]
     if loss.codes:
