@@ -17,7 +17,7 @@ def fit_report(x: Array, options: Options, why: str, counts: Counts, start: floa
     drawn = {"seed": seed, "versions": versions}
     engine, passed = engine_for(x, options).name, asdict(counts)
     if tier := passed.pop("tier"):  # what ran may be another than what was asked for
-        engine = f"{engine.rpartition(' ')[0]} {tier}"
+        engine = f"{engine.split()[0]} {tier}"
     where = {"device": location_of(x).device, "why": why, "engine": engine}
     dtype = dtype_name(x)
     precision = {"matmul_precision": options.matmul_precision, "dtype": dtype}

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...nn.losses import CLASS_LOG_LOSS, LOSSES
 from ...optim import SGD, Adagrad, Adam, AdamW, Lion, Nadam, RMSprop
+from ...transfers import note
 from ..base import Plan
 from ..chain import check_rows
 from .library import DTYPES, Training, find_blas, library, n_threads
@@ -51,6 +52,7 @@ def native_run(step, otherwise):
     def run(carry, data, plan):
         if not _fits(step, table, carry, data, plan):
             return otherwise(carry, data, plan)
+        note(tier="compiled")
         (x, y), K = data, math.prod(plan.rows.shape[1:-1])
         t = Training.from_buffer_copy(fixed)
         t.N, t.K = plan.rows.shape[-1], K
