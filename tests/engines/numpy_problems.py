@@ -9,7 +9,7 @@ from xpmlp.engines import Carry, generic_engine
 from xpmlp.engines import numpy as numpy_module
 from xpmlp.engines.native.library import library
 from xpmlp.nn import Dense, Dropout, Embedding, Layout, Loss, Network
-from xpmlp.nn.losses import LOSSES
+from xpmlp.nn.losses import LOSSES, quantile
 from xpmlp.optim import SGD, init_state
 from xpmlp.training import Step, StepOptions
 from xpmlp.training.plan import epoch_order, make_plan, to_device
@@ -161,6 +161,7 @@ def coded(n):
 
 ALONE = {
     **{name: {"loss": name} for name in LOSSES},
+    "quantiles": {"loss": quantile((0.1, 0.5, 0.9))},
     **{name: {"rule": optim.RULES[name]()} for name in ("nadam", "lion")},
     **{f"{name} {value}": {name: value} for name, value in BOUNDS.items()},
 }

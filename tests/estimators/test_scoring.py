@@ -128,3 +128,15 @@ def test_no_scorer_is_refused_in_a_sentence_and_nothing_is_left():
         with pytest.raises(ValueError, match=said):
             model.fit(X, CLASSES)
         assert not hasattr(model, "coefs_")
+
+
+@each("name", [name for name in KINDS if name.startswith("default")])
+@pytest.mark.filterwarnings("ignore:.*Maximum iterations")
+def test_validation_rows_count_by_their_weights_in_the_default_scores(name):
+    kind, _, y, yv, _ = KINDS[name]
+    w = np.random.default_rng(2).integers(0, 4, len(yv)) * 1.0
+    model = kind(**ARGS | {"max_iter": 1})
+    model.fit(X, y, X_val=XV, y_val=yv, sample_weight_val=w)
+    (score,) = model.validation_scores_
+    assert score == pytest.approx(model.score(XV, yv, w), rel=1e-12)
+    assert score != pytest.approx(model.score(XV, yv), rel=1e-3)

@@ -84,8 +84,17 @@ def test_smoothing_and_weights_of_classes_follow_their_formulas():
         three.encode([5, 9], X, "float64"), [[0.1, 0.8, 0.1], [0.1, 0.1, 0.8]]
     )
     np.testing.assert_allclose(three.row_weights([9, 3], np.array([0.5, 3.0])), [2.0, 3.0])
-    labels = LabelTargets(2, smoothing=0.2)
-    np.testing.assert_allclose(labels.encode(np.eye(2), X, "float64"), [[0.9, 0.1], [0.1, 0.9]])
+    labels = LabelTargets(3, smoothing=0.2)  # a label is there or not: two ways, however many
+    made = labels.encode(np.eye(3), X, "float64")
+    np.testing.assert_allclose(made, 0.1 + 0.8 * np.eye(3))
+
+
+def test_a_weight_of_two_is_two_rows_in_the_statistics_of_targets():
+    y, counts = 5.0 + 3.0 * X[:, :2], np.arange(len(X)) % 3
+    made = Scaling.of_targets(y, counts)
+    scaler = StandardScaler().fit(np.repeat(y, counts, axis=0))
+    np.testing.assert_allclose(made.y_mean[0], scaler.mean_)
+    np.testing.assert_allclose(made.y_scale[0], scaler.scale_)
 
 
 def test_numbers_are_standardised_and_quantiles_never_cross():

@@ -9,7 +9,7 @@ from xpmlp import nn
 from xpmlp.errors import ShapeError
 from xpmlp.nn import Activation, ActivationFunction, Ctx, Dense, Dropout, Layer, Layout, Network
 from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.nn.layers import WEIGHTS
+from xpmlp.nn.layers import OFFSETS, WEIGHTS, Group
 from xpmlp.nn.layout import put, walk
 from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.network import LAYERS
@@ -304,6 +304,20 @@ def test_packing_and_unpacking_a_store_gives_the_parameters_back(contiguous, mem
     }
     back = map_tree(xp.host, layout.unpack(store, xp=xp.xp))
     assert_close(back, map_tree(lambda a: a.astype(np.float32), host), 0.0)
+
+
+def test_groups_of_one_name_that_differ_have_a_leaf_each_with_a_number_behind_the_name():
+    groups = [Group("weights", decay=True), Group("weights", rate=0.1), Group("weights", rate=0.5)]
+    kinds = [type("Own", (Dense,), {"groups": {"W": group}}) for group in groups]
+    network = Network([kind(n) for kind, n in zip(kinds, (2, 4, 3))] + [kinds[1](5)])
+    params, _ = network.init(D, np.random.default_rng(0))
+    layout = Layout.of(network, params, contiguous=True)
+    leaves = {"weights": groups[0], "weights_1": groups[1], "weights_2": groups[2]}
+    assert layout.groups == leaves | {"offsets": OFFSETS}
+    store = layout.pack(params, xp=np)
+    sizes = {"weights": D * 2, "weights_1": 2 * 4 + 3 * 5, "weights_2": 4 * 3, "offsets": 14}
+    assert {name: a.shape for name, a in store.items()} == {k: (1, n) for k, n in sizes.items()}
+    assert_close(layout.unpack(store, xp=np), params, 0.0)
 
 
 @EVERY

@@ -291,6 +291,7 @@ def test_a_plateau_divides_the_adaptive_rate_until_it_is_tiny_as_scikit_learns()
         assert (lr is None) == stop
         assert lr is None or lr == pytest.approx(theirs.learning_rate, rel=1e-15)
     assert len(rates) == 9
+    assert Adaptive().after_divergence(0.3) is None  # scikit-learn's repeats no epoch
     assert Constant().on_plateau(0.3) is None and InvScaling().on_plateau(0.3) is None
 
 
