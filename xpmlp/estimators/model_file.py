@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from ..engines import Carry
+from ..errors import ModelFileError
 from ..model import Model
 from ..model.container import read_container, write_container
 from ..model.json_records import decode, encode
@@ -64,16 +65,16 @@ def _arguments(params):
 def read_model(path, kinds):
     """Return the estimator in a model file; kinds: name -> class of those that it may hold."""
     arrays, meta = read_container(path)
+    if "estimator" not in meta:
+        raise ModelFileError(
+            f"{path} holds a model alone, without an estimator's arguments and training: "
+            "xpmlp.load reads it."
+        )
     with as_model_file_error(path):
         return _rebuild(arrays, meta, kinds)
 
 
 def _rebuild(arrays, meta, kinds):
-    if "estimator" not in meta:
-        raise ValueError(
-            "it holds a model alone, without an estimator's arguments and training: xpmlp.load "
-            "reads it"
-        )
     params = {k: decode(v) for k, v in meta["params"].items()}
     if meta["estimator"] not in kinds:
         raise ValueError(f"{meta['estimator']!r} is none of {', '.join(kinds)}")
