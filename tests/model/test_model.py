@@ -229,6 +229,8 @@ def test_what_does_not_fit_a_loaded_model_is_told(tmp_path):
         model.predict(csr_matrix(X))
     with pytest.raises(DataError, match="X has 3 columns, fit had 4"):
         fitted(MLPClassifier, X, NAMES, feature_scale="robust").model_.predict(X[:, :3])
+    with pytest.raises(TypeError, match="a model of classes has no quantiles: take predict_proba"):
+        model.predict(X, quantiles=[0.1, 0.9])
     (tmp_path / "no").write_bytes(b"no model")
     with pytest.raises(ModelFileError):
         load(tmp_path / "no")

@@ -309,7 +309,7 @@ def test_make_rule_hands_over_what_a_rule_uses_and_refuses_unknown_names():
     with pytest.raises(TypeError, match="no rule has an argument 'rho'"):
         make_rule("rmsprop", rho=0.5)
     assert Adam() != AdamW()  # an engine compiles equal records once
-    with pytest.raises(ValueError, match="sgd, adam.*got 'newton'"):
+    with pytest.raises(ValueError, match="sgd, adam.*, lbfgs or a Rule, got 'newton'"):
         make_rule("newton")
     with pytest.raises(ValueError, match="constant, invscaling.*got 'linear'"):
         make_schedule("linear")

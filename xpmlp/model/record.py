@@ -137,9 +137,13 @@ class Model:
             )
         return inputs.brought(x, "Model.predict", X)
 
-    def predict(self, X, **quantiles):
-        """Return predictions for X, in its library; `quantiles=` as of `MLPRegressor.predict`."""
-        return self.targets.predict(self.outputs(self.rows(X)), X, **quantiles)
+    def predict(self, X, quantiles=None):
+        """Return predictions for X, in its library; quantiles: as of `MLPRegressor.predict`."""
+        if quantiles is None:
+            return self.targets.predict(self.outputs(self.rows(X)), X)
+        if not isinstance(self.targets, NumberTargets):
+            raise TypeError("a model of classes has no quantiles: take predict_proba.")
+        return self.targets.predict(self.outputs(self.rows(X)), X, quantiles)
 
     def predict_proba(self, X):
         """Return probabilities (n_samples, n_classes)."""

@@ -271,7 +271,7 @@ def make_rule(solver, **arguments):
     if solver == "lbfgs":
         return None
     if solver not in RULES:
-        raise ValueError(f"solver must be one of {', '.join(RULES)} or a Rule, got {solver!r}.")
+        raise ValueError(f"solver must be one of {', '.join(SOLVERS)} or a Rule, got {solver!r}.")
     kind = RULES[solver]
     given = [name for name in kind.arguments if name in arguments]
     return kind(**{name: type(getattr(kind, name))(arguments[name]) for name in given})
