@@ -90,10 +90,10 @@ class Engine(NamedTuple):
 
     name: str
     xp: Any
-    contiguous: bool  # one leaf per group (mutable arrays), else one per parameter
-    fixed_shapes: bool  # each new number of rows compiles again, so predictions are padded
-    compile: Callable[..., Any]
     run: Callable[..., Any]
+    contiguous: bool = True  # one leaf per group (mutable arrays), else one per parameter
+    fixed_shapes: bool = False  # each new number of rows compiles again: predictions are padded
+    compile: Callable[..., Any] = lambda f, donate=(): f
     kernels: Kernels = Kernels()
     resident: Callable[[Array], Array] = lambda a: a
     outputs: Callable[..., Any] = lambda network, layout, dtype: None

@@ -20,5 +20,5 @@ def generic_engine(xp, *, contiguous=True):
 
         return run
 
-    engine = Engine("generic", xp, contiguous, False, lambda f, donate=(): f, run_of)
+    engine = Engine(name="generic", xp=xp, run=run_of, contiguous=contiguous)
     return engine

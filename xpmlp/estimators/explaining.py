@@ -84,7 +84,7 @@ def _planned_inputs(estimator, X, inputs):
             n, like = estimator.n_features_in_, np.empty((0, 1))
             dtype = table_dtype(estimator, X)
         at = location_of(to_device(like, estimator.device))
-        inputs = Inputs(n, dtype, at, estimator.device, encoder)
+        inputs = Inputs(n, dtype, at, requested=estimator.device, encoder=encoder)
     if frame is not None:
         X = np.broadcast_to(np.zeros((), inputs.dtype), (len(frame), inputs.width))
     return inputs, X

@@ -80,7 +80,7 @@ def _rows_to_fit(estimator, X):
             begin = partial(prepare, dtype=dtype, options=engine_options(estimator))
             x = to_device(x, device, kept, prepare=begin)
     where = location_of(like_of(x))
-    return x, Inputs(estimator.n_features_in_, dtype, where, device, encoder)
+    return x, Inputs(estimator.n_features_in_, dtype, where, requested=device, encoder=encoder)
 
 
 def measured_scaling(kind, x, inputs) -> Scaling:

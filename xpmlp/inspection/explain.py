@@ -165,12 +165,12 @@ def explain_step(
     buffers = {leaf.name: store.pop(leaf.name) for leaf in layout.leaves if not leaf.group.trained}
     trace = Trace(xp)
     step = Step(
-        trace.network(network),
-        trace.loss(loss),
-        rule or make_rule("sgd"),
-        layout,
-        n,
-        dtype,
+        network=trace.network(network),
+        loss=trace.loss(loss),
+        rule=rule or make_rule("sgd"),
+        layout=layout,
+        batch_size=n,
+        dtype=dtype,
         penalised=alpha > 0,
         decoupled=weight_decay > 0,
     )

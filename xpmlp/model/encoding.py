@@ -176,7 +176,7 @@ class Encoder:
         fills = [fill for fill, _, _ in values]
         centers, scales = ([s[k] for s in (*values, *others)] for k in (1, 2))
         made = (np.asarray(a, np.float64).reshape(1, -1) for a in (fills, centers, scales))
-        return Encoder(tuple(columns), Scales(*made), tuple(edges), robust, named)
+        return Encoder(tuple(columns), Scales(*made), tuple(edges), robust=robust, named=named)
 
     @property
     def names(self):
@@ -301,8 +301,8 @@ def _measured(name, kind, values):
     if kind == "date":
         known = values[~np.isnat(values)]
         times = bool((known != known.astype("datetime64[D]")).any())
-        return Column(name, kind, len(known) < len(values), times=times)
-    return Column(name, kind, bool(np.isnan(values).any()))
+        return Column(name, kind, missing=len(known) < len(values), times=times)
+    return Column(name, kind, missing=bool(np.isnan(values).any()))
 
 
 def _statistics(name, a, robust):

@@ -7,8 +7,8 @@ from ..errors import ShapeError
 from ..nn.layout import get, path_name, put
 
 
-def params_to_lists(layout, params):
-    """Return coefs, flat intercepts and the others by path, of nested dicts of arrays."""
+def params_to_lists(layout, params) -> dict:
+    """Return coefs, flat intercepts and the others by path, as `Model` has them, by their names."""
     coefs, intercepts, others, xp = [], [], {}, None
     for leaf in layout.leaves:
         path = leaf.slots[0].path
@@ -20,7 +20,7 @@ def params_to_lists(layout, params):
             intercepts.append(xp.reshape(a, (-1,)))
         else:
             others[path_name(path)] = a
-    return coefs, intercepts, others
+    return {"coefs": coefs, "intercepts": intercepts, "others": others}
 
 
 def lists_to_params(layout, coefs, intercepts, others, *, like, dtype):

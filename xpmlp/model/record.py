@@ -57,12 +57,11 @@ class Model:
     def of(network, inputs, targets, params) -> "Model":
         """Return the model of nested dicts of parameters."""
         layout = Layout.of(network, params, contiguous=False)
-        return Model(network, layout, inputs, targets, *params_to_lists(layout, params))
+        return Model(network, layout, inputs, targets, **params_to_lists(layout, params))
 
     def with_params(self, params) -> "Model":
         """Return the model with other parameters, nested dicts."""
-        coefs, intercepts, others = params_to_lists(self.layout, params)
-        return replace(self, coefs=coefs, intercepts=intercepts, others=others)
+        return replace(self, **params_to_lists(self.layout, params))
 
     def mapped(self, f, requested="auto") -> "Model":
         """Return the model with f of every array, which moves it; requested: as of `Inputs`."""

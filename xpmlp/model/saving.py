@@ -154,7 +154,8 @@ def _encoder(arrays, n_features, network):
     if len(edges) != ends[-1]:
         raise ValueError(f"it has {len(edges)} edges of bins, expected {text['n_edges']}")
     parts = tuple(np.split(edges, ends)[1:-1])
-    encoder = Encoder(tuple(columns), scales, parts, bool(text["robust"]), bool(text["named"]))
+    how = {name: bool(text[name]) for name in ("robust", "named")}
+    encoder = Encoder(tuple(columns), scales, edges=parts, **how)
     if encoder.sizes and getattr(network.layers[0], "sizes", None) != encoder.sizes:
         raise ValueError(f"its first layer embeds no categories of {encoder.sizes}")
     return encoder

@@ -59,9 +59,9 @@ class Layout:
                 name, same = group.name, sum(leaf.group.name == group.name for leaf in leaves)
                 if same:  # another rate or decay
                     name = f"{name}_{same}"
-                leaves.append(Leaf(name, group, tuple(members), True))
+                leaves.append(Leaf(name, group, tuple(members), flat=True))
             else:
-                leaves += [Leaf(path_name(s.path), group, (s,), False) for s in members]
+                leaves += [Leaf(path_name(s.path), group, (s,), flat=False) for s in members]
         return Layout(tuple(leaves))
 
     @cached_property

@@ -29,6 +29,8 @@ LINKS: dict[str, Callable[..., Array]] = {
     "exp": lambda z, xp: xp.exp(z),
 }
 CLASSIFICATION, REGRESSION = ("classification",), ("regression",)
+# Fields that losses of activated outputs have in common.
+_OF_NUMBERS: dict[str, Any] = {"link": "identity", "mean_over_outputs": True, "tasks": REGRESSION}
 DOMAINS: dict[str, tuple[str, Callable]] = {  # of targets: in words, and as a test of an array
     "non-negative": ("y >= 0", lambda y: y >= 0),
     "positive": ("y > 0", lambda y: y > 0),
@@ -258,7 +260,7 @@ def huber(delta: float = 1.0) -> Loss:
     """
     if not delta > 0:
         raise ValueError(f"huber needs delta > 0, got {delta!r}.")
-    return Loss("huber", _Huber(float(delta)), "identity", True, REGRESSION)
+    return Loss("huber", _Huber(float(delta)), **_OF_NUMBERS)
 
 
 def quantile(levels=0.5) -> Loss:
@@ -282,7 +284,7 @@ def quantile(levels=0.5) -> Loss:
         raise ValueError(
             f"quantiles must be different numbers in rising order between 0 and 1, got {given}."
         )
-    return Loss("quantile", _Quantile(tuple(map(float, given))), "identity", True, REGRESSION)
+    return Loss("quantile", _Quantile(tuple(map(float, given))), **_OF_NUMBERS)
 
 
 def focal(gamma: float = 2.0, *, binary: bool = False) -> Loss:
@@ -302,8 +304,8 @@ def focal(gamma: float = 2.0, *, binary: bool = False) -> Loss:
         raise ValueError(f"focal needs gamma >= 1, got {gamma!r}; log_loss is gamma = 0.")
     if binary:
         # Without a task: named "focal", `match_loss` takes it where outputs are independent.
-        return Loss("binary_focal", _BinaryFocal(float(gamma)), "logistic", tasks=())
-    return Loss("focal", _Focal(float(gamma)), "softmax", tasks=CLASSIFICATION)
+        return Loss("binary_focal", _BinaryFocal(float(gamma)), link="logistic", tasks=())
+    return Loss("focal", _Focal(float(gamma)), link="softmax", tasks=CLASSIFICATION)
 
 
 def class_weighted(loss: Loss, weights) -> Loss:
@@ -326,24 +328,23 @@ LOSSES = {
     loss.name: loss
     for loss in (
         # Half the squared error, summed over outputs, on activated outputs.
-        Loss("squared_error", _squared_error, "identity", mean_over_outputs=True),
+        Loss("squared_error", _squared_error, link="identity", mean_over_outputs=True),
         # Cross-entropy of a softmax over the classes; the targets of a row sum to one.
-        Loss("log_loss", _softmax_log_loss, "softmax", tasks=CLASSIFICATION),
+        Loss("log_loss", _softmax_log_loss, link="softmax", tasks=CLASSIFICATION),
         # Cross-entropy of independent sigmoids, summed over outputs (Nielsen 2015, eq. 63).
-        Loss("binary_log_loss", _binary_log_loss, "logistic", tasks=CLASSIFICATION),
+        Loss("binary_log_loss", _binary_log_loss, link="logistic", tasks=CLASSIFICATION),
         # Half the Poisson deviance, of a rate exp(output).
-        Loss("poisson", _poisson, "exp", tasks=REGRESSION, domain="non-negative"),
+        Loss("poisson", _poisson, link="exp", tasks=REGRESSION, domain="non-negative"),
         # Half the gamma deviance, of a mean exp(output).
-        Loss("gamma", _gamma, "exp", tasks=REGRESSION, domain="positive"),
-        # The following on activated outputs too, summed over them.
-        Loss("absolute_error", _absolute_error, "identity", True, REGRESSION),
-        Loss("log_cosh", _log_cosh, "identity", True, REGRESSION),
+        Loss("gamma", _gamma, link="exp", tasks=REGRESSION, domain="positive"),
+        Loss("absolute_error", _absolute_error, **_OF_NUMBERS),
+        Loss("log_cosh", _log_cosh, **_OF_NUMBERS),
         *(make() for make in MAKERS.values()),
         focal(binary=True),
     )
 }
 # log_loss of class codes: only a batch has rows of 0 and 1, so 10,000 classes need no more memory.
-CLASS_LOG_LOSS = Loss("log_loss", _class_log_loss, "softmax", codes=True)
+CLASS_LOG_LOSS = Loss("log_loss", _class_log_loss, link="softmax", codes=True)
 
 
 def levels_of(loss: Loss) -> tuple[float, ...] | None:

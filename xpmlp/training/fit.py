@@ -69,12 +69,12 @@ def fit_network(
     note_precision(engine, options.engine, like)
     layout = Layout.of(network, params, contiguous=engine.contiguous)
     step = Step(
-        network,
-        loss,
-        rule or make_rule("sgd", momentum=0.0),  # L-BFGS asks a step for gradients only
-        layout,
-        options.rows_a_step(rule, x.shape[0]),
-        dtype_name(x),
+        network=network,
+        loss=loss,
+        rule=rule or make_rule("sgd", momentum=0.0),  # L-BFGS asks a step for gradients only
+        layout=layout,
+        batch_size=options.rows_a_step(rule, x.shape[0]),
+        dtype=dtype_name(x),
         penalised=options.alpha > 0,
         decoupled=options.weight_decay > 0,
         options=options.steps,
@@ -82,7 +82,7 @@ def fit_network(
     # The run may give its carry away, so it holds copies.
     store = copy_store(layout.pack(params, xp=xp), xp=xp)
     buffers = {leaf.name: store.pop(leaf.name) for leaf in layout.leaves if not leaf.group.trained}
-    state = state or State(Carry({}, {}, {}), options.learning_rate)
+    state = state or State(Carry({}, {}, {}), lr=options.learning_rate)
     state.carry = _continued(step, state, store, params, rule, options, xp=xp)._replace(
         buffers=buffers
     )
@@ -337,4 +337,4 @@ def train(
     if reason == "interrupted":
         warnings.warn("Training interrupted by user.")
     report = fit_report(x, engine, why, counts, start, random_state)
-    return Trained(network, trained, state.history, report, engine)
+    return Trained(network, params=trained, history=state.history, report=report, options=engine)
