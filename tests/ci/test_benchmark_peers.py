@@ -14,6 +14,8 @@ from ci.benchmarks import CONTENDERS, Case
 from ci.benchmarks.peers import jax_cuda, own, torch_cuda
 from xpmlp.errors import DeviceError
 
+pytestmark = pytest.mark.usefixtures("compiled_engine_back")
+
 
 def contenders(kind, device="cpu"):
     """The contenders that compute something, but for those that only hide a module."""

@@ -18,6 +18,8 @@ from ci.benchmarks.__main__ import main
 from ci.benchmarks.peers import Contender, own
 from xpmlp.errors import DataError, DeviceError
 
+pytestmark = pytest.mark.usefixtures("compiled_engine_back")
+
 ROOT = Path(__file__).parents[2]
 
 
