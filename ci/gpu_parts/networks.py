@@ -11,7 +11,7 @@ from xpmlp.nn import Dense, Dropout, Layout, Network
 from xpmlp.nn.layout import map_params
 from xpmlp.nn.losses import LOSSES
 from xpmlp.optim import init_state, make_rule
-from xpmlp.training.plan import epoch_order, make_plan, to_device
+from xpmlp.training.plan import copy_plan, epoch_order, make_plan
 from xpmlp.training.step import Step
 
 EPOCHS = 2
@@ -125,7 +125,7 @@ def training(net, like, dtype, options=DEFAULTS, engine=None):
         return Carry(store, {}, init_state(rule, store, xp=xp))
 
     data = tuple(engine.resident(from_host(a.astype(dtype), like)) for a in net.data())
-    plans = [to_device(_plan(net, rule, epoch), like, dtype) for epoch in range(EPOCHS)]
+    plans = [copy_plan(_plan(net, rule, epoch), like, dtype) for epoch in range(EPOCHS)]
     return Training(engine, step, start, data, plans)
 
 

@@ -10,7 +10,7 @@ from xpmlp.nn.losses import CLASS_LOG_LOSS, LOSSES
 from xpmlp.nn.normalization import NORMALIZATIONS
 from xpmlp.optim import SGD, init_state
 from xpmlp.training import Step, StepOptions
-from xpmlp.training.plan import make_plan, to_device
+from xpmlp.training.plan import copy_plan, make_plan
 
 # Lion's steps are signs: one that flips by rounding is no error.
 RULES = [
@@ -152,4 +152,4 @@ class Case:
 
     def _cut(self, plan):
         steps = sorted({*range(len(plan.rows))[:6], *range(len(plan.rows))[-6:]})
-        return to_device(Plan(*(a[steps] for a in plan)), self.x, self.dtype)
+        return copy_plan(Plan(*(a[steps] for a in plan)), self.x, self.dtype)

@@ -12,7 +12,7 @@ from xpmlp.nn import Dense, Dropout, Embedding, Layout, Loss, Network
 from xpmlp.nn.losses import LOSSES, quantile
 from xpmlp.optim import SGD, init_state
 from xpmlp.training import Step, StepOptions
-from xpmlp.training.plan import epoch_order, make_plan, to_device
+from xpmlp.training.plan import copy_plan, epoch_order, make_plan
 
 with_native = pytest.mark.skipif(
     isinstance(library(), str), reason="needs the compiled engine, which a C++ compiler makes"
@@ -114,7 +114,7 @@ def problem(
         if step.options.ema_decay:
             state["ema"] = {k: np.zeros_like(a) for k, a in store.items()}
         carry = Carry(store, {}, state)
-        return carry, (x, y), [to_device(plan, x, dtype) for plan in plans]
+        return carry, (x, y), [copy_plan(plan, x, dtype) for plan in plans]
 
     return step, start
 

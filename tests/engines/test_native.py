@@ -22,7 +22,7 @@ from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.losses import LOSSES
 from xpmlp.optim import SGD, init_state
 from xpmlp.training import Step
-from xpmlp.training.plan import make_plan, to_device
+from xpmlp.training.plan import copy_plan, make_plan
 
 DTYPES = ["float32", "float64"]
 LONG = np.longdouble
@@ -172,7 +172,7 @@ def test_losses_of_one_output_and_their_derivatives_equal_the_plain_ones(name, d
     elif record.name.startswith("binary"):
         y = np.minimum(y, 1.0)
     outputs, y = outputs.astype(dtype), y.astype(dtype)
-    code, levels = program.loss_of(record)
+    code, levels = program.loss_numbers(record)
     values, d = applied("loss", outputs, kind=code, y=y, c=levels[0] if levels else 0.0)
     one = np.ones((1, 1))
     rows = [record.value_and_grad(a * one, b * one, one, np) for a, b in
@@ -212,7 +212,7 @@ def test_codes_that_name_no_class_are_rows_of_zeros_as_in_the_plain_text():
     parts = network, losses.CLASS_LOG_LOSS, SGD(0.0), layout, 4, "float64"
     step = Step(*parts, penalised=False, decoupled=False)
     y = np.asarray([[-1], [3], [2**31 - 1], [0]], np.int32)
-    plan = to_device(make_plan(SGD(0.0), np.arange(4), batch_size=4, lr=0.1, seed=0), z, "float64")
+    plan = copy_plan(make_plan(SGD(0.0), np.arange(4), batch_size=4, lr=0.1, seed=0), z, "float64")
     made = [
         run(step)(Carry({"weights": np.eye(3).reshape(1, 9)}, {}, {}), (z, y), plan)
         for run in (lambda step: program.native_run(step, None), generic_engine(np).run)
@@ -283,7 +283,7 @@ def started(loss=LOSSES["squared_error"], C=3, network=CHAIN):
     store = layout.pack(store, xp=np)
     buffers = {leaf.name: store.pop(leaf.name) for leaf in layout.leaves if not leaf.group.trained}
     carry = Carry(store, buffers, init_state(rule, store, xp=np))
-    plan = to_device(make_plan(rule, np.arange(20), batch_size=5, lr=0.1, seed=0), x, "float64")
+    plan = copy_plan(make_plan(rule, np.arange(20), batch_size=5, lr=0.1, seed=0), x, "float64")
     return program.native_run(step, plain_run), carry, (x, x[:, :C]), plan
 
 
@@ -336,7 +336,7 @@ def test_losses_of_ones_own_with_a_built_in_name_are_left_to_the_plain_text():
         losses.Loss("focal", losses.focal().value_and_grad, "softmax", codes=True),
         losses.Loss("huber", formula, "identity"),
     ):
-        assert program.loss_of(loss) is None
+        assert program.loss_numbers(loss) is None
 
 
 def test_quantiles_that_are_not_the_same_for_each_target_are_left_to_the_plain_text():

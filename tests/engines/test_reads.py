@@ -15,7 +15,7 @@ from xpmlp.nn.losses import LOSSES
 from xpmlp.optim import RULES, init_state
 from xpmlp.testing.parity.operations import EXAMPLES
 from xpmlp.training import Step
-from xpmlp.training.plan import to_device
+from xpmlp.training.plan import copy_plan
 
 
 def meta_run(network, *, rule="adam", loss="log_loss"):
@@ -34,7 +34,7 @@ def meta_run(network, *, rule="adam", loss="log_loss"):
     step = Step(
         network, LOSSES[loss], record, layout, ROWS, "float32", penalised=True, decoupled=True
     )
-    plan = to_device(host_plan(record, 0), x, "float32")
+    plan = copy_plan(host_plan(record, 0), x, "float32")
     carry = Carry(store, buffers, init_state(record, store, xp=xp))
     carry, losses = engine.run(step)(carry, (x, y), plan)
     made = [a for _, a in leaves([list(carry), losses])]

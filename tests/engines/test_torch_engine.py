@@ -14,7 +14,7 @@ from xpmlp.nn.losses import LOSSES
 from xpmlp.optim import Adam, init_state
 from xpmlp.optim.rules import AdamW
 from xpmlp.training import Step
-from xpmlp.training.plan import make_plan, to_device
+from xpmlp.training.plan import copy_plan, make_plan
 
 torch = pytest.importorskip("torch", reason="the engine of torch tensors")
 EPS = {"float64": 1e-14, "float32": 4e-6}
@@ -100,7 +100,7 @@ def after_updates(engine, rule, dtype, *, members=(), column_order=False):
         )
     data = drawn(17, 5, dtype=dtype), drawn(17, 2, dtype=dtype)
     carry = Carry(store, {}, init_state(rule, store, xp=engine.xp))
-    carry, losses = engine.run(step)(carry, data, to_device(plan, data[0], dtype))
+    carry, losses = engine.run(step)(carry, data, copy_plan(plan, data[0], dtype))
     trained = layout.unpack(carry.params, xp=engine.xp)
     return [trained[i][k] for i in sizes for k in sizes[i]] + [losses]
 

@@ -20,7 +20,7 @@ from xpmlp.nn import Layout
 from xpmlp.nn.losses import LOSSES, Loss
 from xpmlp.optim import SGD, Adagrad, Adam, AdamW, RMSprop
 from xpmlp.training import Step, StepOptions
-from xpmlp.training.plan import epoch_order, make_plan, to_device
+from xpmlp.training.plan import copy_plan, epoch_order, make_plan
 
 engines.numpy_engine = engines.generic_engine  # what is compared with runs the plain text
 # Nothing is timed: of several ways and algorithms the last is taken, which are epilogues and what
@@ -146,7 +146,7 @@ def started(made, asarray=cupy.asarray):
         slot: {k: own(np.zeros(a.shape)) for k, a in store.items()} for slot in made.step.slots
     }
     like = own(0)
-    plans = [to_device(plan, like, dtype) for plan in made.plans]
+    plans = [copy_plan(plan, like, dtype) for plan in made.plans]
     x, y = made.data
     data = own(x), asarray(y) if made.step.loss.codes else own(y)
     return Carry(store, buffers, state), data, plans

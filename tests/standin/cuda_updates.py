@@ -22,7 +22,7 @@ from cuda_setting import (
 from cuda_training import RULES
 
 from xpmlp.engines.cupy.kernels import blocks_of
-from xpmlp.engines.cupy.program import rule_of
+from xpmlp.engines.cupy.program import rule_numbers
 from xpmlp.nn.layers import OFFSETS, WEIGHTS
 from xpmlp.optim import update as plain_update
 
@@ -88,7 +88,7 @@ def update(s, parameters, *, penalised=True, decoupled=True, shadow=None, grid=N
         Pb=own.Pb,
         penalised=penalised,
         decoupled=decoupled,
-        **dict(zip(FACTORS, rule_of(own.rule))),
+        **dict(zip(FACTORS, rule_numbers(own.rule))),
     )
     assert not counter.get().any()
     s.t = int(s.card.get()[-1])
@@ -173,7 +173,7 @@ def test_casts_round_to_the_nearest_ties_to_even_and_overflow_to_infinity():
 @pytest.mark.parametrize(("K", "rates"), [(1, 1), (3, 3), (3, 1)])
 @pytest.mark.parametrize("P", [1, 700])
 def test_a_rule_for_one_leaf_is_the_plain_texts_whatever_the_grid(kind, rule, K, rates, P):
-    factors = dict(zip(FACTORS, rule_of(rule)))
+    factors = dict(zip(FACTORS, rule_numbers(rule)))
     for grid in (blocks_of(P, K), (1, 1, K), (7, 1, K)):
         rng = seeded(kind, str(rule), P)
         p, g, *slots = (of_card(rng.random((K, 1, P)), kind) for _ in range(2 + len(rule.slots)))

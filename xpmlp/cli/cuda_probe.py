@@ -26,7 +26,7 @@ from .other_gpus import pci_kinds
 
 CODE = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
-    "from xpmlp.cli.cuda_probe import answer; answer(sys.argv[1])"
+    "from xpmlp.cli.cuda_probe import write_facts; write_facts(sys.argv[1])"
 )
 
 
@@ -75,7 +75,7 @@ def _fate(code, patience):
     return f"crashes (exit code {code})"
 
 
-def answer(path):
+def write_facts(path):
     """Write a line of JSON a link: (name, facts). Runs in the child."""
     warnings.simplefilter("ignore")
     Path(path).touch()

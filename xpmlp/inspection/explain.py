@@ -14,7 +14,7 @@ from ..optim import init_state, make_rule
 from ..randomness import stream
 from ..training import Step
 from ..training.inputs import checked_inputs, loss_and_targets, network_loss, starting_params
-from ..training.plan import make_plan, to_device
+from ..training.plan import copy_plan, make_plan
 from .equations import ESCAPES, Equation, number_of
 from .models import step_of
 from .page import fragment, page
@@ -176,7 +176,7 @@ def explain_step(
     )
     rates = {"lr": lr, "alpha": alpha, "weight_decay": weight_decay}
     plan = make_plan(step.rule, np.arange(n), batch_size=n, seed=seed, **rates)
-    batch = gather((x, y), to_device(plan, x, dtype).at(0), xp=xp)
+    batch = gather((x, y), copy_plan(plan, x, dtype).at(0), xp=xp)
 
     def run(store, buffers, state, batch):
         trace.name(batch.x, "X")

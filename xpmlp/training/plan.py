@@ -64,6 +64,6 @@ def at_rate(plan, rule, lr, *, rule_step=0, weight_decay=0.0) -> Plan:
     return plan._replace(rate=rates, shrink=np.full(B, weight_decay) * lr)
 
 
-def to_device(plan: Plan, like: Array, dtype: str) -> Plan:
+def copy_plan(plan: Plan, like: Array, dtype: str) -> Plan:
     """Copy a plan beside the data: numbers in the compute dtype, rows and keys as int32."""
     return Plan(*(from_host(a, like, "int32" if a.dtype == np.int32 else dtype) for a in plan))

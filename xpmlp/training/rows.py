@@ -7,7 +7,7 @@ import numpy as np
 from ..arrays import Array, from_host, is_numpy, location_of, namespace, to_host
 from ..engines import Batch, Plan, gather
 from ..placing import check_transfer
-from .plan import to_device
+from .plan import copy_plan
 
 CHUNK = 2**22  # elements that are dense at once, 32 MB of float64; at least one batch
 
@@ -61,14 +61,14 @@ def run_plan(run, carry, data, plan, dtype):
     """Run an epoch's host plan on data (X, y). Returns the carry and the losses.  Donates carry."""
     x, y = data
     if not isinstance(x, SparseRows):
-        return run(carry, data, to_device(plan, x, dtype))
+        return run(carry, data, copy_plan(plan, x, dtype))
     xp, losses, (B, N) = namespace(y), [], plan.rows.shape
     for cut in x.cuts(B, N):
         part = Plan(*(a[cut] for a in plan))
         rows = part.rows.ravel()
         in_order = np.arange(rows.size, dtype=np.int32).reshape(-1, N)
         block = x.dense(rows), xp.take(y, from_host(rows, y), axis=0)
-        carry, made = run(carry, block, to_device(part._replace(rows=in_order), y, dtype))
+        carry, made = run(carry, block, copy_plan(part._replace(rows=in_order), y, dtype))
         del block  # or two were held at once
         losses.append(xp.asarray(made, copy=True))  # the engine may overwrite it
     return carry, xp.concat(losses, axis=1)
@@ -77,7 +77,7 @@ def run_plan(run, carry, data, plan, dtype):
 def batch_of(data, plan, dtype, *, xp) -> Batch:
     """Return the batch of a host plan's one step."""
     x, y = data
-    hyper = to_device(plan, y, dtype).at(0)
+    hyper = copy_plan(plan, y, dtype).at(0)
     if not isinstance(x, SparseRows):
         return gather(data, hyper, xp=xp)
     return Batch(x.dense(plan.rows[0]), xp.take(y, hyper.rows, axis=0), hyper)
@@ -98,7 +98,7 @@ def batches_of(data, plan, dtype, *, xp) -> Callable[[], Iterable[Batch]]:
     """
     x, y = data
     if not isinstance(x, SparseRows):
-        whole = gather(data, to_device(plan, x, dtype).at(0), xp=xp)
+        whole = gather(data, copy_plan(plan, x, dtype).at(0), xp=xp)
         return lambda: (whole,)
 
     def chunks():
@@ -107,6 +107,6 @@ def batches_of(data, plan, dtype, *, xp) -> Callable[[], Iterable[Batch]]:
             hyper = plan._replace(weights=plan.weights[:, cut], n_rows=np.full(1, float(n)))
             if cut.start:
                 hyper = hyper._replace(decay=np.zeros(1))
-            yield Batch(x.dense(cut), y[cut, ...], to_device(hyper, y, dtype).at(0))
+            yield Batch(x.dense(cut), y[cut, ...], copy_plan(hyper, y, dtype).at(0))
 
     return chunks

@@ -12,13 +12,13 @@ from ..thresholds import Work
 from .rows import SparseRows
 
 
-def needs_of(network, loss_of: Callable, rule, options, x: Array | SparseRows) -> Needs:
+def needs_of(network, loss_for: Callable, rule, options, x: Array | SparseRows) -> Needs:
     """Return what a training of a network on rows x takes; it may end before its last epoch.
 
     A step multiplies each row of its batch by each parameter three times: forward, for the
     parameter's gradient, and for that of the layer's input. With their sums that is six FLOP.
 
-    loss_of: returns the loss for a number of outputs; rule: an update rule, or None for L-BFGS,
+    loss_for: returns the loss for a number of outputs; rule: an update rule, or None for L-BFGS,
     whose steps take all rows, by plain operations.
 
     Memory has to hold X and targets three times, as early stopping copies them (of a sparse X a
@@ -31,7 +31,7 @@ def needs_of(network, loss_of: Callable, rule, options, x: Array | SparseRows) -
     batch_size = options.rows_a_step(rule, n)
     step = 6.0 * n_params * batch_size
     work = Work(step, step * options.max_iter * math.ceil(n / batch_size))
-    loss = loss_of(n_out)
+    loss = loss_for(n_out)
     columns = loss.n_targets(n_out)
     if not isinstance(x, SparseRows):
         columns += d
@@ -43,12 +43,12 @@ def needs_of(network, loss_of: Callable, rule, options, x: Array | SparseRows) -
 
 
 def where_it_pays(
-    x: Array | SparseRows, network, loss_of: Callable, rule, options
+    x: Array | SparseRows, network, loss_for: Callable, rule, options
 ) -> tuple[Array | SparseRows, str]:
     """Return rows x of NumPy where ``device="auto"`` trains a network on them, and why there."""
     dtype = str(x.dtype)
     # Only where a card may be: a layer of one's own may have to draw its parameters for it.
-    card, why = chosen(lambda: needs_of(network, loss_of, rule, options, x), dtype)
+    card, why = chosen(lambda: needs_of(network, loss_for, rule, options, x), dtype)
     if card is None:
         return x, why
     like = array_at(card)

@@ -12,7 +12,7 @@ from xpmlp.nn import Dense, Layout, Network
 from xpmlp.nn.losses import LOSSES
 from xpmlp.optim import init_state, make_rule
 from xpmlp.training import Step
-from xpmlp.training.plan import make_plan, to_device
+from xpmlp.training.plan import copy_plan, make_plan
 from xpmlp.transfers import counting
 
 from .base import Contender, Ready, predicting, quietly, repeated, waited
@@ -43,7 +43,7 @@ def _stretches(case, data, order, options=DEFAULTS):
         network, loss, rule, layout, case.batch, "float32", penalised=False, decoupled=False
     )
     plan = make_plan(rule, order, batch_size=case.batch, lr=case.lr, seed=0)
-    plan, advance = to_device(plan, data[0], "float32"), engine.run(step)
+    plan, advance = copy_plan(plan, data[0], "float32"), engine.run(step)
     carry = [Carry(store, {}, init_state(rule, store, xp=engine.xp))]
 
     def call():

@@ -28,7 +28,7 @@ from .out_of_memory import OutOfMemoryError, careful_run, fitting, free_pools, i
 from .products import CupyProducts, LtProducts, NoAlgorithm, lt_here
 from .program import Program
 from .proof import proven_run
-from .units import rule_of, units_of
+from .units import rule_numbers, units_of
 
 IDLE_BYTES = 256 << 20  # of buffers that are kept for the next fit of the same step
 
@@ -42,7 +42,7 @@ def cupy_engine(xp, options=DEFAULTS) -> Engine:
 
     def run_of(step):
         own = step
-        if tier != "generic" and rule_of(step.rule):
+        if tier != "generic" and rule_numbers(step.rule):
             own = replace(step, rule=FusedRule(step.rule))
         careful = careful_run(own, xp=xp, kernels=kernels)
         chain = options.accelerate != "generic" and units_of(step)

@@ -14,7 +14,7 @@ from ...nn.activations import ACTIVATIONS as RECORDS
 from ...optim import Rule
 from ...randomness import random_bits as plain_bits
 from .kernels import blocks_of, grid_of, launcher, splits_of
-from .units import code_of, rule_of
+from .units import code_of, rule_numbers
 
 NONE = (0, 0, 1.0)  # no dropout
 
@@ -96,7 +96,7 @@ class FusedRule(Rule):
             a.flags.c_contiguous and a.dtype == p.dtype for a in arrays
         ):
             return self.rule.apply(p, g, rate, *slots, xp=xp)
-        kind, *factors = rule_of(self.rule)
+        kind, *factors = rule_numbers(self.rule)
         K = rate.size
         P = p.size // K
         u, v = (*slots, None, None)[:2]

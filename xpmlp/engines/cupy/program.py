@@ -20,7 +20,7 @@ from ..base import Carry
 from ..chain import LOSS_KINDS
 from .kernels import STORED, blocks_of, grid_of, launcher, splits_of
 from .products import Epilogue, Matrix, NoAlgorithm, seconds
-from .units import OF_Z, code_of, rule_of, units_of
+from .units import OF_Z, code_of, rule_numbers, units_of
 
 # An activation in cuBLASLt's epilogues: forward, backward, whether `aux` is a mask of bits, and
 # what a row of it is filled up to.
@@ -130,7 +130,7 @@ class Program:
         partial, counter = self.scratch("update", grid[0] * self.K, self.K + 1)
         u, v = (*self.slots, None, None)[:2]
         arrays = self.chunk, self.theta, self.grad, u, v, self.short, partial, counter
-        kind, *factors = rule_of(self.step.rule)
+        kind, *factors = rule_numbers(self.step.rule)
         flags = self.step.penalised, self.step.decoupled
         return Op(self.bind("update", grid, *arrays, Pw, Pb, kind, *flags, *factors), joins=True)
 

@@ -50,7 +50,7 @@ def units_of(step):
     return start, units
 
 
-def rule_of(rule):
+def rule_numbers(rule):
     """Return a rule's number in kernels.cu and its five factors, or None for one of a user's."""
     if type(rule) is SGD and not rule.momentum:
         return 0, 0.0, 0.0, 0.0, 0.0, 0.0

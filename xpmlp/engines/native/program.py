@@ -135,7 +135,7 @@ def team(wanted):
 
 def training_of(step):
     """Return what is fixed of a step as step.h reads it, or None where it is not known here."""
-    loss, rule = loss_of(step.loss), rule_of(step.rule)
+    loss, rule = loss_numbers(step.loss), rule_fields(step.rule)
     if loss is None or rule is None or {*step.options.given} - STEP_OPTIONS:
         return None
     (code, levels), own = loss, step.options
@@ -147,7 +147,7 @@ def training_of(step):
     return made
 
 
-def loss_of(loss):
+def loss_numbers(loss):
     """Return the number of a built-in loss and its parameters, or None of another."""
     if loss.name not in FORMULAS:
         return None
@@ -163,7 +163,7 @@ def loss_of(loss):
     return code, tuple(np.atleast_1d(getattr(made, field)))
 
 
-def rule_of(rule):
+def rule_fields(rule):
     """Return the number of a built-in rule and its factors, or None of another."""
     kind = type(rule)
     if kind is SGD:

@@ -13,7 +13,7 @@ from ...nn.losses import LOSSES
 from ...optim import make_rule
 from ...randomness import step_keys, stream
 from ...training.inputs import checked_inputs, loss_and_targets
-from ...training.plan import make_plan, to_device
+from ...training.plan import copy_plan, make_plan
 from ...training.step import Step, full_gradient
 from .code import host_array
 from .differences import Quotients
@@ -295,7 +295,7 @@ def _check_estimator(estimator, data, dtype):
     rule, penalised = make_rule("sgd"), alpha > 0
     step = Step(network, problem.loss, rule, layout, n, dtype, penalised=penalised, decoupled=False)
     plan = make_plan(rule, np.arange(n), batch_size=n, lr=0.0, seed=0, alpha=alpha)
-    hyper = to_device(plan, x, dtype).at(0)
+    hyper = copy_plan(plan, x, dtype).at(0)
     objective = engine.compile(full_gradient(step, xp=xp, kernels=engine.kernels))
 
     def run(arrays):

@@ -16,7 +16,7 @@ from ...estimators.validation import split
 from ...nn.layout import put, walk
 from ...randomness import stream
 from ...training import network_outputs
-from ...training.plan import epoch_order, make_plan, to_device
+from ...training.plan import copy_plan, epoch_order, make_plan
 from ..backends import FLOATS
 from .compare import EQUAL, Bound, Operation, in_floats, norm
 
@@ -131,7 +131,7 @@ def _draws(place, problem, n_epochs):
         order = epoch_order(n, seed=seed, epoch=epoch, shuffle=options.shuffle)
         at = {"seed": seed, "first_step": epoch * -(-n // size)}
         plan = make_plan(problem.rule, order, batch_size=size, lr=lr, **at)
-        plan = to_device(plan, place.like, place.dtype)
+        plan = copy_plan(plan, place.like, place.dtype)
         rows.append(plan.rows)
         masks += compiled(problem.params, data, plan)
     return {"rows of the batches": rows, "dropout masks": masks}
