@@ -231,7 +231,7 @@ def test_a_device_model_pickles_with_host_arrays_and_returns_home(library):
     x = xp.asarray(X.astype(np.float32))
     est = fast().fit(x, LABELS)
     state = est.__getstate__()
-    assert isinstance(state["_model"].coefs[0], np.ndarray)
+    assert isinstance(state["_result"].model.coefs[0], np.ndarray)
     twin = pickle.loads(pickle.dumps(est))
     assert array_api_compat.array_namespace(twin.coefs_[0]) == array_api_compat.array_namespace(x)
     np.testing.assert_array_equal(

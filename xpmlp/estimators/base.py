@@ -23,13 +23,12 @@ from ..optim.rules import SOLVERS
 from ..placing import fit_or_stay, why_there
 from ..training import STEP_OPTIONS, fit_report
 from ..transfers import counting
-from .arguments import engine_options
 from .callbacks import CallbackSupportMixin, observed, with_callbacks
 from .explaining import explained, planned, tested_rates
+from .fit_result import FitResult, copy_arrays_to
 from .fitted import Fitted
 from .inputs import STANDARDISED, on_its_card
 from .problem import check_trainable, problem_of
-from .states import copy_arrays_to, set_fitted
 from .tables import asks_for_table
 from .validation import split
 
@@ -122,10 +121,11 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         return _guarded(self, X, y, sample_weight, validation, resume=resume, classes=classes)
 
     @with_callbacks
-    def _fit(self, X, y, sample_weight, validation, resume, one_epoch, classes, stays):
+    def _fit(self, X, y, sample_weight, validation, resume, one_epoch, classes, report, stays):
         """Fit. Returns the error of a training that diverged after an epoch that ended well.
 
-        stays: why host arrays stay on the host, where they do not pay on a card in any case.
+        report: (array, options, why, seed=) -> `fit_report_`; stays: why host arrays stay on the
+        host, where they do not pay on a card in any case.
         """
         if one_epoch and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -137,50 +137,33 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
                 "computed from: pass the weights as a dict."
             )
         how = {"classes": classes, "one_epoch": one_epoch, "moves": not stays}
-        known = self.model_ if resume else None
-        problem = problem_of(self, X, y, sample_weight, known=known, **how)
+        known = self.result_ if resume else None
+        problem = problem_of(self, X, y, sample_weight, result=known, **how)
         problem = split(self, problem, validation)
         model, options = problem.model, problem.options
-        state = None
-        if resume:
-            state = self._resumed(one_epoch, problem.rows.targets)
-        else:
-            self._why, self.seed_ = problem.why or stays, options.seed
+        state, why = None, problem.why or stays
+        if known is not None:
+            state, why = _resumed(known.state, one_epoch, problem.rows.targets), known.why
+        reason = why or why_there(X, model.inputs.requested)
         if self.verbose and model.inputs.requested != "cpu" and not (one_epoch and resume):
-            print(f"Training on {model.location.device}: {self._reason(X, model.inputs)}")
+            print(f"Training on {model.location.device}: {reason}")
         check_trainable(self, problem)
+        begun = FitResult(model, state=state, seed=options.seed, why=why)
         with observed(
-            self, (X, y, sample_weight), state, model, options.max_iter, tasks=not one_epoch
+            self, (X, y, sample_weight), begun, options.max_iter, tasks=not one_epoch
         ) as on_epoch:
-            params, state, reason = problem.trained(state, on_epoch)
-            error = reason if isinstance(reason, DivergenceError) else None
+            params, state, ended = problem.trained(state, on_epoch)
+            error = ended if isinstance(ended, DivergenceError) else None
             if error and not state.n_iter:
                 raise error
-            set_fitted(self, model.with_params(params), replace(state, batch_losses=None))
-        self._warn(state, reason, one_epoch, options)
+            model, state = model.with_params(params), replace(state, batch_losses=None)
+            told = report(model.coefs[0], options.engine, reason, seed=options.seed)
+            self.result_ = FitResult.of(self, model, state, options.seed, why, told)
+        self._warn(state, ended, one_epoch, options)
         if error:
             error.n_finite = state.n_iter
             error.args = (f"{error} The estimator holds the weights after epoch {state.n_iter}.",)
         return error
-
-    def _reason(self, X, inputs):
-        """Say in a sentence why a model that was trained on X lives where it does."""
-        return self._why or why_there(X, inputs.requested)
-
-    def _resumed(self, one_epoch, x):
-        """Return a copy of the state of the call before; warm_start makes a new rule's state."""
-        history = {name: list(values) for name, values in self.state_.history.items()}
-        if one_epoch:
-            return replace(self.state_, carry=copy_arrays_to(self.state_.carry, x), history=history)
-        return replace(
-            self.state_,
-            carry=Carry({}, {}, {}),
-            rule=None,  # without a rule its state is a new one
-            history=history,
-            stale=0,
-            best_loss=np.inf,
-            best_score=-np.inf,
-        )
 
     def _warn(self, state, reason, one_epoch, options):
         """Print and warn of what the user should know of a fit."""
@@ -327,6 +310,22 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         return tested_rates(self, X, y, sample_weight, low=low, high=high, n_steps=n_steps)
 
 
+def _resumed(state, one_epoch, x):
+    """Return a copy of the state of the call before; warm_start makes a new rule's state."""
+    history = {name: list(values) for name, values in state.history.items()}
+    if one_epoch:
+        return replace(state, carry=copy_arrays_to(state.carry, x), history=history)
+    return replace(
+        state,
+        carry=Carry({}, {}, {}),
+        rule=None,  # without a rule its state is a new one
+        history=history,
+        stale=0,
+        best_loss=np.inf,
+        best_score=-np.inf,
+    )
+
+
 def fit_one_epoch(estimator, X, y, sample_weight, classes=None):
     """Do what `partial_fit` does; classes: (classes,) as a classifier's got them."""
     resume = hasattr(estimator, "model_")
@@ -344,19 +343,19 @@ def _guarded(estimator, X, y, sample_weight, validation, *, resume, one_epoch=Fa
         estimator._validate_params()
         if isinstance(estimator.scoring, str) and estimator.scoring != "loss":
             get_scorer(estimator.scoring)  # which says what names there are
-        args = X, y, sample_weight, validation, resume, one_epoch, classes
         with counting() as counts:
+            report = partial(fit_report, counts=counts, start=start)
+            args = X, y, sample_weight, validation, resume, one_epoch, classes, report
             auto = estimator.device == "auto" and not resume
             error = fit_or_stay(partial(estimator._fit, *args), auto)
-        at, why = estimator.model_.coefs[0], estimator._reason(X, estimator.model_.inputs)
-        options = engine_options(estimator)
-        estimator.fit_report_ = fit_report(at, options, why, counts, start, estimator.seed_)
         if estimator.verbose:
             for text in counts.notes:
                 print(f"Note: {text}")
     except BaseException:
-        estimator.__dict__.clear()
-        estimator.__dict__.update(before)
+        now = vars(estimator)
+        now.update(before)  # first: another thread may look at the arguments
+        for name in now.keys() - before.keys():
+            del now[name]
         raise
     if error:
         raise error

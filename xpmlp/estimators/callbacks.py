@@ -8,7 +8,7 @@ from functools import cache
 from ..callbacks import Epoch
 from ..engines import Carry
 from ..training.progress import latest, lengths
-from .states import set_fitted
+from .fit_result import FitResult
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -29,21 +29,21 @@ RUNNING = "_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_c
 
 
 @contextmanager
-def observed(estimator, data, state, model, max_iter, *, tasks):
+def observed(estimator, data, begun, max_iter, *, tasks):
     """Yield what the loop calls after each epoch: None if nobody looks.
 
-    data: X, y, sample_weight; state: what the fit continues, or None; model: whose parameters
-    change; tasks: whether scikit-learn's callbacks are called.
+    data: X, y, sample_weight; begun: a `FitResult` of the model whose parameters change, with the
+    state that the fit continues, or None; tasks: whether scikit-learn's callbacks are called.
     """
     functions = _functions(estimator.callbacks)
     before, fit = {}, None
-    if state:
-        before = lengths(state.history)
+    if begun.state:
+        before = lengths(begun.state.history)
     if tasks and hasattr(estimator, "_skl_callbacks"):
-        fit = _Fit(estimator, model, data, max_iter)
+        fit = _Fit(estimator, begun, data, max_iter)
 
     def on_epoch(state, weights):
-        view, finish = _while_it_lasts(lambda: _view(estimator, state, model, weights()))
+        view, finish = _while_it_lasts(lambda: _view(estimator, begun, state, weights()))
         numbers = latest(state.history, before)
         epoch = Epoch(state.n_iter, max_iter, len(state.history["loss"]), **numbers, _view=view)
         answers = [bool(function(epoch)) for function in functions]  # each is asked
@@ -61,30 +61,31 @@ def observed(estimator, data, state, model, max_iter, *, tasks):
         fit.end()
 
 
-def _view(estimator, state, model, params):
+def _view(estimator, begun, state, params):
     """Return a fitted copy that owns `params`, in the middle of a fit."""
     view = copy(estimator)
     for name in RUNNING:
         vars(view).pop(name, None)
     history = {name: list(values) for name, values in state.history.items()}
     state = replace(state, carry=Carry({}, {}, {}), rule=None, history=history)
-    set_fitted(view, model.with_params(params), state)
+    model = begun.model.with_params(params)
+    view.result_ = FitResult.of(estimator, model, state, begun.seed, begun.why)
     return view
 
 
 class _Fit:
     """A fit in scikit-learn's protocol: a task, with a subtask for each epoch."""
 
-    def __init__(self, estimator, model, data, max_iter):
+    def __init__(self, estimator, begun, data, max_iter):
         X, y, sample_weight = data
         self.data = {"estimator": estimator, "X": X, "y": y, "metadata": None}
         if sample_weight is not None:
             self.data["metadata"] = {"sample_weight": sample_weight}
         self.task = estimator._init_callback_context(max_subtasks=max_iter)
         self.task.call_on_fit_task_begin(**self.data)
-        begun = copy(estimator)
-        begun.model_ = model
-        self.begin_epoch(lambda: begun)
+        view = copy(estimator)
+        view.result_ = begun
+        self.begin_epoch(lambda: view)
 
     def begin_epoch(self, view):
         """Begin a subtask; view: returns an estimator at the weights that it starts from."""

@@ -159,8 +159,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         None), notes (of what was not as asked), seconds.
     n_iter_total_ : int
         Epochs (lbfgs: iterations) since the weights were initialised; `n_iter_`: of the last call.
+    result_ : FitResult
+        What the last fit made; the other fitted attributes are views of it. A fit replaces it as a
+        whole, so copies and files that another thread makes meanwhile are of one fit.
     model_, state_ : Model, State
-        The fitted model, and the training's state, which `partial_fit` goes on with.
+        The fitted model, and the training's state, which `partial_fit` goes on with. A model can be
+        set; unless its arrays have the shapes of the one before, its training begins there.
     network_ : Network
     device_ : str
         Where the model lives.

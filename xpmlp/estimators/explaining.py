@@ -41,7 +41,7 @@ def present_problem(estimator, X, y) -> Problem:
     """
     twin = copy(estimator)
     twin._validate_params()
-    return problem_of(twin, dense_to_look_into(X), y, known=getattr(twin, "model_", None))
+    return problem_of(twin, dense_to_look_into(X), y, result=getattr(twin, "result_", None))
 
 
 def planned(estimator, X, y):
@@ -75,13 +75,13 @@ def _planned_inputs(estimator, X, inputs):
     if inputs is None:
         frame, encoder = measured_table(estimator, X)
     elif inputs.encoder is not None:
-        frame = known_table(estimator, X, inputs.encoder)
+        frame = known_table(estimator, X, inputs)
     if inputs is None:
         if frame is None:
             n, like = shape_of(X)[1], _no_rows(X)
             dtype = float_dtype(like, estimator.dtype)
         else:
-            n, like = estimator.n_features_in_, np.empty((0, 1))
+            n, like = frame.shape[1], np.empty((0, 1))
             dtype = table_dtype(estimator, X)
         at = location_of(to_device(like, estimator.device))
         inputs = Inputs(n, dtype, at, requested=estimator.device, encoder=encoder)

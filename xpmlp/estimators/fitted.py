@@ -1,4 +1,4 @@
-"""A fitted estimator: its attributes are views of one `Model`, its predictions are made by it."""
+"""A fitted estimator: its attributes are views of one `FitResult`, whose `Model` predicts."""
 
 import warnings
 from copy import copy
@@ -12,15 +12,17 @@ from sklearn.utils._set_output import _get_container_adapter
 from sklearn.utils.validation import _generate_get_feature_names_out
 
 from ..arrays import array_at, copy_to, float_dtype, is_array, to_host
+from ..engines import Carry
 from ..errors import DeviceError
 from ..model import Model, Scaling
 from ..model.predictor import own_copy, predictor
 from ..placing import as_library_of
+from ..training import State
 from .arguments import engine_options
 from .building import end_of_layer
-from .inputs import checked_rows, on_its_card
+from .fit_result import FitResult, known, part, view
+from .inputs import checked_rows, on_its_card, seed_of
 from .model_file import save_model
-from .states import map_arrays
 
 
 class Fitted(  # type: ignore[call-arg]
@@ -28,63 +30,81 @@ class Fitted(  # type: ignore[call-arg]
     TransformerMixin,
     auto_wrap_output_keys=None,  # scikit-learn's wrapper does not know a `layer`'s columns
 ):
-    """What an estimator can do once it holds a `Model`."""
+    """What an estimator can do once it holds a `FitResult`."""
 
-    _model: Model | None = None
-    state_: Any = None  # of the training, which `partial_fit` goes on with
-    _why = ""  # in a sentence, where the device was chosen by the work of the fit
+    _result: FitResult | None = None
 
     @property
-    def model_(self) -> Model:
-        """The model, or an error that says that there is none."""
-        if self._model is None:
+    def result_(self) -> FitResult:
+        """What the last fit made, or an error that says that there was none."""
+        result = self._result
+        if result is None:
             raise NotFittedError(
                 f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with "
                 "appropriate arguments before using this estimator."
             )
-        return self._model
+        return result
 
-    @model_.setter
-    def model_(self, model):
-        self._model = model
+    @result_.setter
+    def result_(self, result):
+        self._result = result
 
     def __sklearn_is_fitted__(self):
-        return self._model is not None
+        return self._result is not None
+
+    # ---- Views of the training
+
+    state_ = view(lambda r: r.state, "The training's state, which `partial_fit` goes on with.")
+    seed_ = view(lambda r: r.seed, "The seed of all that was drawn.")
+    fit_report_ = view(lambda r: known(r.report, "report of a fit"), "Which a file does not hold.")
+    history_ = view(lambda r: r.state.history, "Lists by name, with an entry an epoch.")
+    loss_curve_ = view(lambda r: r.state.history["loss"], "The loss of each epoch.")
+    loss_ = view(lambda r: r.loss, "The last loss.")
+    best_loss_ = view(lambda r: r.best_loss, "The least loss, None with early_stopping.")
+    validation_scores_ = view(lambda r: r.validation_scores, "Of early_stopping, or None.")
+    best_validation_score_ = view(lambda r: r.best_validation_score, "Their best, or None.")
+    n_iter_ = view(lambda r: r.state.n_iter, "Epochs of the last call.")
+    n_iter_total_ = view(lambda r: r.state.epoch, "Epochs since the weights were initialised.")
+    t_ = view(lambda r: r.state.n_seen, "Samples seen since then.")
 
     # ---- Views of the model
 
     @property
-    def coefs_(self) -> list:
-        """Weights (n_in, n_out), layer by layer."""
-        return self.model_.coefs
+    def model_(self) -> Model:
+        """The fitted model. Of another's the training is a new one, unless its arrays fit it."""
+        return self.result_.model
 
-    @coefs_.setter
-    def coefs_(self, values):
-        self._model = replace(self.model_, coefs=values)
+    @model_.setter
+    def model_(self, model):
+        if not isinstance(model, Model):
+            raise TypeError(f"model_ takes a Model, got a {type(model).__name__}.")
+        result: Any = self._result
+        if result is None or result.model.layout != model.layout:
+            state = State(Carry({}, {}, {}), self.learning_rate_init)
+            result = FitResult.of(self, model, state, seed_of(self.random_state))
+        self._result = replace(result, model=model)
 
-    @property
-    def intercepts_(self) -> list:
-        """Biases (n_out,), layer by layer."""
-        return self.model_.intercepts
-
-    @intercepts_.setter
-    def intercepts_(self, values):
-        self._model = replace(self.model_, intercepts=values)
-
-    @property
-    def other_params_(self) -> dict:
-        """Parameters that are neither, by path."""
-        return self.model_.others
+    n_features_in_ = view(lambda r: r.model.inputs.n_features, "The number of columns of X.")
 
     @property
-    def network_(self):
-        """The network, as it was trained."""
-        return self.model_.network
+    def feature_names_in_(self) -> np.ndarray:
+        """The names of the columns of X, where they have some."""
+        return np.asarray(known(self.model_.inputs.names, "names of the columns of X"), object)
 
-    @property
-    def encoder_(self):
-        """The encoder of a table, None for arrays of numbers."""
-        return self.model_.inputs.encoder
+    @feature_names_in_.setter
+    def feature_names_in_(self, names):
+        inputs = replace(self.model_.inputs, columns=tuple(map(str, names)))
+        self._result = self.result_.changed(inputs=inputs)
+
+    coefs_ = part("coefs", "Weights (n_in, n_out), layer by layer.")
+    intercepts_ = part("intercepts", "Biases (n_out,), layer by layer.")
+    other_params_ = view(lambda r: r.model.others, "Parameters that are neither, by path.")
+    network_ = view(lambda r: r.model.network, "The network, as it was trained.")
+    encoder_ = view(lambda r: r.model.inputs.encoder, "Of a table, None for arrays of numbers.")
+    n_layers_ = view(lambda r: len(r.model.coefs) + 1, "Layers of weights, and the input.")
+    n_outputs_ = view(lambda r: r.model.targets.n_columns, "Columns of y, or last units.")
+    quantiles_ = view(lambda r: r.model.targets.quantiles or None, "Those learnt, or None.")
+    device_ = view(lambda r: r.model.location.device, "The device that the model is on.")
 
     @property
     def scaling_(self) -> Scaling | None:
@@ -101,33 +121,13 @@ class Fitted(  # type: ignore[call-arg]
         last: Any = model.network.layers[-1]
         return last.activation if model.targets.link == "identity" else model.targets.link
 
-    @property
-    def quantiles_(self) -> tuple[float, ...] | None:
-        """The quantiles that are learnt, or None."""
-        return self.model_.targets.quantiles or None
-
-    @property
-    def n_outputs_(self) -> int:
-        """Columns of y, or units of the last layer."""
-        return self.model_.targets.n_columns
-
-    @property
-    def n_layers_(self) -> int:
-        """Layers of weights, and the input."""
-        return len(self.model_.coefs) + 1
-
-    @property
-    def device_(self) -> str:
-        """The device that the model is on."""
-        return self.model_.location.device
-
     # ---- Predictions
 
     def _outputs(self, model, X, method, n_layers=None):
         """Return a model's outputs for X, checked; of its first layers only, if so asked."""
         if model.known is not None and X is model.known[0] and n_layers is None:
             return model.known[1]
-        x, _ = checked_rows(self, X, model.inputs, method)
+        x, _ = checked_rows(self, X, model, method)
         return model.outputs(x, n_layers, engine_options(self))
 
     def predictor(self, n_rows=1, *, method="predict"):
@@ -163,9 +163,9 @@ class Fitted(  # type: ignore[call-arg]
         >>> predict(np.asarray([[0.5]], np.float32)).round(1).tolist()
         [1.0]
         """
-        twin = copy(self)
-        twin._model, twin.state_ = own_copy(self.model_), None
-        return predictor(twin._model, n_rows, method, twin)
+        model, twin = own_copy(self.model_), copy(self)
+        twin.result_ = FitResult(model)
+        return predictor(model, n_rows, method, twin)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -264,7 +264,8 @@ class Fitted(  # type: ignore[call-arg]
         >>> clf.to("cpu").device_
         'cpu'
         """
-        model = self.model_
+        result = self.result_
+        model, at = result.model, result.model.location
         if not isinstance(device, str) and not is_array(device):
             raise TypeError(
                 "to() takes a device's name, 'cpu' or 'cuda:1', or an array that is there, got a "
@@ -274,24 +275,20 @@ class Fitted(  # type: ignore[call-arg]
             like, requested = model.at(device)
         except DeviceError as error:
             raise DeviceError(
-                f"to({device!r}) does not work, so the model stays on {self.device_}: {error}; "
+                f"to({device!r}) does not work, so the model stays on {at.device}: {error}; "
                 "`xpmlp doctor` says what to install."
             ) from error
         float_dtype(like, model.inputs.dtype)
-        self._move(lambda a: copy_to(a, like), requested)
+        self._result = result.mapped(lambda a: copy_to(a, like), requested)
         return self
-
-    def _move(self, f, requested):
-        """Take f of every array of the model and of the training's state."""
-        moved, state = self.model_.mapped(f, requested), map_arrays(self.state_, f)
-        self._model, self.state_, self._why = moved, state, ""
 
     def __sklearn_array_api_convert__(self, converter):
         """Return a copy whose arrays are `converter`'s, for scikit-learn's `move_estimator_to`."""
         twin = copy(self)
-        if self._model is not None:
+        if twin._result is not None:
             # A converter may lend the memory of what it is given.
-            twin._move(lambda a: copy_to(made := converter(a), made), "auto")
+            own = lambda a: copy_to(made := converter(a), made)
+            twin._result = twin._result.mapped(own, "auto")
         return twin
 
     def save(self, path):
@@ -356,10 +353,11 @@ class Fitted(  # type: ignore[call-arg]
         >>> label.tolist(), probabilities.shape
         ([0, 0], (2, 3))
         """
-        model = self.model_
-        about = {"estimator": type(self).__name__, "epochs": self.n_iter_total_}
-        if hasattr(self, "feature_names_in_"):
-            about["feature_names"] = [str(name) for name in self.feature_names_in_]
+        result = self.result_
+        model = result.model
+        about = {"estimator": type(self).__name__, "epochs": result.state.epoch}
+        if model.inputs.names is not None:
+            about["feature_names"] = [*model.inputs.names]
         if hasattr(self, "target_name_"):
             about["target"] = self.target_name_
         model.export(path, check=check, about=about)
@@ -372,12 +370,13 @@ class Fitted(  # type: ignore[call-arg]
 
     def __getstate__(self):
         """Return host arrays in place of the device's."""
-        model = self._model
-        if model is None or model.location.library == "numpy":
-            return super().__getstate__()
-        twin = copy(self)
-        twin._move(lambda a: copy_to(a, np.empty(0)), model.inputs.requested)
-        return super(Fitted, twin).__getstate__() | {"_location": model.location, "_why": self._why}
+        twin = copy(self)  # which no other thread's fit changes
+        state, result = super(Fitted, twin).__getstate__(), twin._result
+        if result is None or result.model.location.library == "numpy":
+            return state
+        at, requested = result.model.location, result.model.inputs.requested
+        moved = result.mapped(lambda a: copy_to(a, np.empty(0)), requested, result.why)
+        return state | {"_result": moved, "_location": at}
 
     def __setstate__(self, state):
         """Bring the arrays back to their device, or say that they stay on the host."""
@@ -385,14 +384,14 @@ class Fitted(  # type: ignore[call-arg]
         super().__setstate__(own)  # type: ignore[misc]
         if "_location" not in state:
             return
-        requested, why = self.model_.inputs.requested, self._why
+        result = self.result_
+        requested, why = result.model.inputs.requested, result.why
         try:
             like = array_at(state["_location"])
         except DeviceError as error:
             self.device, like, requested, why = "auto", np.empty(0), "auto", ""
             warnings.warn(f"The model stays in NumPy: {error}", stacklevel=2)
-        self._move(lambda a: copy_to(a, like), requested)
-        self._why = why
+        self._result = result.mapped(lambda a: copy_to(a, like), requested, why)
 
 
 def answer(estimator, method, X, **more):

@@ -1,12 +1,18 @@
 """Checks of X, y and weights of any library, in scikit-learn's words."""
 
+from copy import copy
 from functools import partial, wraps
 from numbers import Integral
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, _check_y, validate_data
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _check_y,
+    _get_feature_names,
+    validate_data,
+)
 
 from ..arrays import current_card, float_dtype, is_array, is_numpy, location_of, to_host
 from ..engines import prepare
@@ -16,6 +22,7 @@ from ..placing import rows_to_host, to_device
 from ..training import SparseRows, like_of
 from ..training.rows import at_once
 from .arguments import engine_options
+from .fit_result import FitResult
 from .tables import check_columns, check_some, known_table, measured_table, refuse_mask, table_dtype
 
 NO_SCORE = "compare predict(X) with y on the device, by the library's own operations"
@@ -42,18 +49,19 @@ def on_its_card(method):
     return call
 
 
-def checked_rows(estimator, X, inputs=None, method="fit"):
+def checked_rows(estimator, X, model=None, method="fit"):
     """Return checked rows of X, encoded, where they are computed, and the `Inputs` that say how.
 
-    inputs: of the model that the rows are for; None in a fit from the start, which makes them. The
-    rows, an array or SparseRows, are not yet standardised.
+    model: that the rows are for; None in a fit from the start, which makes its inputs. The rows, an
+    array or SparseRows, are not yet standardised.
     """
-    if inputs is None:
+    if model is None:
         return _rows_to_fit(estimator, X)
+    inputs = model.inputs
     if inputs.encoder is None:
-        x, _ = _checked_array(estimator, X, inputs)
+        x, _ = _checked_array(estimator, X, model)
     else:
-        x = inputs.encoder.encode(known_table(estimator, X, inputs.encoder), inputs.dtype)
+        x = inputs.encoder.encode(known_table(estimator, X, inputs), inputs.dtype)
     with np.errstate(over="ignore"):  # the check for finite numbers says it
         if not issparse(x):
             return inputs.brought(x, f"{type(estimator).__name__}.{method}", X), inputs
@@ -66,9 +74,13 @@ def _rows_to_fit(estimator, X):
     """Do what `checked_rows` does in a fit from the start."""
     frame, encoder = measured_table(estimator, X)
     if encoder is None:
-        x, dtype = _checked_array(estimator, X, None)
+        columns = _get_feature_names(X)
+        x, dtype = _checked_array(estimator, X)
+        n_features = x.shape[1]
+        if columns is not None:
+            columns = tuple(columns)
     else:
-        dtype = table_dtype(estimator, X)
+        dtype, n_features, columns = table_dtype(estimator, X), frame.shape[1], None
         x = encoder.encode(frame, dtype)
     kept, device = dtype, estimator.device
     if estimator.feature_scale in STANDARDISED:
@@ -80,7 +92,8 @@ def _rows_to_fit(estimator, X):
             begin = partial(prepare, dtype=dtype, options=engine_options(estimator))
             x = to_device(x, device, kept, prepare=begin)
     where = location_of(like_of(x))
-    return x, Inputs(estimator.n_features_in_, dtype, where, requested=device, encoder=encoder)
+    how = {"requested": device, "encoder": encoder, "columns": columns}
+    return x, Inputs(n_features, dtype, where, **how)
 
 
 def measured_scaling(kind, x, inputs) -> Scaling:
@@ -100,21 +113,20 @@ def measured_scaling(kind, x, inputs) -> Scaling:
     return scaling
 
 
-def _checked_array(estimator, X, inputs):
+def _checked_array(estimator, X, model=None):
     """Return X as an array or CSR matrix (n_samples, n_features), and the dtype to compute in.
 
     Device arrays are checked where they are; everything else becomes NumPy, and a SciPy sparse
     matrix CSR, by scikit-learn's rules.
     """
-    reset = inputs is None
     if is_array(X) and not is_numpy(X):
-        _check_shape(estimator, X, reset)
+        _check_shape(estimator, X, model)
         return X, float_dtype(X, estimator.dtype)
     kind = getattr(getattr(X, "dtype", None), "kind", "f")
-    named = hasattr(estimator, "feature_names_in_")
-    if not reset and not named and type(X) is np.ndarray and X.dtype in FLOATS:
-        _check_shape(estimator, X, reset)  # scikit-learn's checks take longer than a prediction
-        return X, inputs.dtype
+    nameless = model is not None and model.inputs.names is None
+    if nameless and type(X) is np.ndarray and X.dtype in FLOATS:
+        _check_shape(estimator, X, model)  # scikit-learn's checks take longer than a prediction
+        return X, model.inputs.dtype
     refuse_mask(X)
     if kind in "mM":
         raise ValueError(f"X holds dates or durations ({X.dtype}): turn them into numbers first.")
@@ -123,9 +135,13 @@ def _checked_array(estimator, X, inputs):
             f"X is a {type(X).__name__} of {type(X).__module__}, expected an array or a SciPy "
             "sparse matrix: pass X.get() where it lies on a card."
         )
-    x = validate_data(
-        estimator, X, accept_sparse="csr", dtype=FLOATS, reset=reset, ensure_all_finite=False
-    )
+    how = {"accept_sparse": "csr", "dtype": FLOATS, "ensure_all_finite": False}
+    if model is None:
+        x = check_array(X, **how, estimator=estimator, input_name="X")
+    else:
+        twin = copy(estimator)  # whose model no other thread's fit replaces
+        twin.result_ = FitResult(model)
+        x = validate_data(twin, X, reset=False, **how)
     if getattr(X, "dtype", None) == np.float16 and estimator.dtype is None:
         return x, "float32"
     return x, float_dtype(np.empty(0, x.dtype), estimator.dtype)
@@ -143,7 +159,7 @@ def dense_to_look_into(X):
     return X.toarray()
 
 
-def _check_shape(estimator, X, reset):
+def _check_shape(estimator, X, model):
     """Check a device array as scikit-learn checks a host array, without copying it."""
     if X.ndim != 2:
         raise ValueError(
@@ -151,7 +167,8 @@ def _check_shape(estimator, X, reset):
             "for one feature, X.reshape(1, -1) for one sample."
         )
     check_some(X.shape, type(estimator).__name__)
-    check_columns(estimator, X.shape[1], reset=reset)
+    if model is not None:
+        check_columns(X.shape[1], model.inputs, type(estimator).__name__)
 
 
 def on_host(a):

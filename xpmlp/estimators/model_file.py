@@ -1,6 +1,5 @@
 """A fitted estimator as a model file, and back: tensors and plain JSON, no code, no pickle."""
 
-import numpy as np
 from sklearn.base import is_classifier
 
 from ..engines import Carry
@@ -13,7 +12,7 @@ from ..nn.activations import get_activation
 from ..nn.losses import match_loss
 from ..training import State, new_history
 from .arguments import loss_of
-from .states import set_fitted
+from .fit_result import FitResult
 
 FITTED = {"best_loss": (float,), "best_score": (float,), "seed": (int,)}  # of the training
 FITTED |= dict.fromkeys(("n_iter", "n_seen", "step"), (int,))
@@ -22,29 +21,26 @@ ONLY_FIT_USES = ("callbacks", "scoring", "learning_rate")  # a file may lack the
 
 def save_model(estimator, path):
     """Write a fitted estimator to `path`."""
-    arrays, about = pack_model(estimator.model_)
+    result = estimator.result_
+    arrays, about = pack_model(result.model)
     params = estimator.get_params(deep=False)
     if isinstance(params["init"], tuple | list):
         params["init"] = "auto"  # the weights themselves are in the file
     params["callbacks"] = None
     if not isinstance(params["random_state"], int | None):
-        params["random_state"] = estimator.seed_
-    types, fitted = getattr(estimator, "table_types_", None), vars(estimator.state_)
-    fitted = fitted | {"seed": estimator.seed_}
-    known = _kinds(estimator.encoder_)  # which the arrays hold, of any number of columns
-    names = None
-    if not known and hasattr(estimator, "feature_names_in_"):
-        names = [str(name) for name in estimator.feature_names_in_]
+        params["random_state"] = result.seed
+    types, fitted = getattr(estimator, "table_types_", None), vars(result.state)
+    fitted = fitted | {"seed": result.seed}
+    known = _kinds(result.model.inputs.encoder)  # which the arrays hold, of any number of columns
     kind = type(estimator)
     meta = {
         "estimator": kind.__name__,
         "params": dict(_arguments(params)),
         **about,
         "fitted": {k: encode(fitted[k], k) for k in FITTED},
-        "history": {k: encode(v, k) for k, v in estimator.history_.items()},
+        "history": {k: encode(v, k) for k, v in result.state.history.items()},
         "target_name": getattr(estimator, "target_name_", None),
         "table_types": types and {k: v for k, v in types.items() if known.get(k) != v},
-        "feature_names": names,
     }
     if not kind.__module__.startswith(f"{__package__}."):
         raise TypeError(f"a model file holds no {kind.__name__}, a class of your own: pickle it.")
@@ -88,7 +84,7 @@ def _rebuild(arrays, meta, kinds):
         history[name] = [float(x) for x in decode(values)]
     if fitted["step"] < 0:
         raise ValueError(f"its step is {fitted['step']}")
-    estimator.seed_ = fitted.pop("seed")
+    seed = fitted.pop("seed")
     state = State(
         Carry({}, {}, {}),
         estimator.learning_rate_init,
@@ -96,26 +92,19 @@ def _rebuild(arrays, meta, kinds):
         history=history,
         **fitted,
     )
-    set_fitted(estimator, Model.of(*unpack_model(arrays, meta)), state)
-    model, task = estimator.model_, estimator.model_.targets.task
+    model = Model.of(*unpack_model(arrays, meta))
+    estimator.result_, task = FitResult.of(estimator, model, state, seed), model.targets.task
     if (task == "regression") == is_classifier(estimator):
         raise ValueError(f"its task is {task!r}")
     match_loss(loss_of(estimator), task, estimator.out_activation_)
-    estimator.n_features_in_ = model.inputs.n_features
     if meta["target_name"] is not None:
         estimator.target_name_ = str(meta["target_name"])
     known = _kinds(model.inputs.encoder)
-    if known:
-        estimator.feature_names_in_ = np.asarray([*known], object)
     if meta.get("table_types") is not None:
         own = {str(k): str(v) for k, v in meta["table_types"].items()}
         if known and not {*own} <= {*known}:
             raise ValueError("it has types of columns that its table lacks")
         estimator.table_types_ = known | own
-    if meta["feature_names"] is not None:
-        if len(meta["feature_names"]) != estimator.n_features_in_:
-            raise ValueError(f"it names {len(meta['feature_names'])} features")
-        estimator.feature_names_in_ = np.asarray(meta["feature_names"], object)
     return estimator
 
 

@@ -45,19 +45,16 @@ class Problem:
 
 
 def problem_of(
-    estimator, X, y, sample_weight=None, *, known=None, classes=None, one_epoch=False, moves=False
+    estimator, X, y, sample_weight=None, *, result=None, classes=None, one_epoch=False, moves=False
 ) -> Problem:
     """Return what a fit of an estimator to X and y starts from.
 
-    Of the estimator's attributes it sets what scikit-learn's check of X sets, `n_features_in_` and
-    `feature_names_in_`; call it on a copy where that must not be.
-
-    known: the `Model` that the fit goes on with, or None; classes: as of `checked_targets`; moves:
-    whether ``device="auto"`` may bring host rows to a card.
+    result: the `FitResult` that the fit goes on with, or None; classes: as of `checked_targets`;
+    moves: whether ``device="auto"`` may bring host rows to a card.
     """
-    rule, scale = rule_of(estimator), estimator.feature_scale
-    seed = seed_of(estimator.random_state) if known is None else estimator.seed_
-    x, inputs = checked_rows(estimator, X, known and known.inputs)
+    rule, scale, known = rule_of(estimator), estimator.feature_scale, result and result.model
+    seed = seed_of(estimator.random_state) if result is None else result.seed
+    x, inputs = checked_rows(estimator, X, known)
     if known is None and scale in STANDARDISED:
         inputs = replace(inputs, scaling=measured_scaling(scale, x, inputs))
     x = inputs.computed(x)

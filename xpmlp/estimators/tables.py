@@ -25,10 +25,7 @@ def table_dtype(estimator, X) -> str:
 
 
 def measured_table(estimator, X):
-    """Return X as a frame and the encoder that is measured on it, or (None, None) for numbers.
-
-    Sets `n_features_in_` and `feature_names_in_` where there is an encoder.
-    """
+    """Return X as a frame and the encoder that is measured on it, or (None, None) for numbers."""
     given, table, asked = estimator.categorical_features, is_table(X), asks_for_table(estimator)
     if not (table or asked) or (table and not (asked or is_frame(X)) and is_plain(X)):
         return None, None
@@ -42,23 +39,20 @@ def measured_table(estimator, X):
         return None, None
     robust = estimator.feature_scale is not None and not plain
     encoder = Encoder.of(frame, kinds=kinds, robust=robust, named=table, n_bins=estimator.n_bins)
-    check_columns(estimator, frame.shape[1], reset=True)
-    if table:
-        estimator.feature_names_in_ = np.asarray(frame.names, object)
     return frame, encoder
 
 
-def known_table(estimator, X, encoder):
-    """Return X as a frame that a fitted estimator's encoder takes."""
+def known_table(estimator, X, inputs):
+    """Return X as a frame that the encoder of a fitted model takes."""
+    encoder = inputs.encoder
     if encoder.named and not is_table(X):
-        known = estimator.feature_names_in_
         raise DataError(
             "X is an array without names, the model was fitted to a table: pass a data frame with "
-            f"the columns {first_of([*map(str, known)], 8)}."
+            f"the columns {first_of(inputs.names, 8)}."
         )
     frame = _frame(X, estimator)
     if not encoder.named:
-        check_columns(estimator, frame.shape[1])
+        check_columns(frame.shape[1], inputs, type(estimator).__name__)
     encoder.check(frame)
     return frame
 
@@ -125,15 +119,11 @@ def _kinds(frame, chosen):
     return tuple(named.get(i, kind) for i, kind in enumerate(frame.kinds))
 
 
-def check_columns(estimator, n, *, reset=False):
-    """Check the number of columns of X, or set it in a fit from the start."""
-    if reset:
-        estimator.n_features_in_ = n
-        vars(estimator).pop("feature_names_in_", None)
-    elif n != estimator.n_features_in_:
+def check_columns(n, inputs, name):
+    """Check the number of columns of X, in scikit-learn's words."""
+    if n != inputs.n_features:
         raise ValueError(
-            f"X has {n} features, but {type(estimator).__name__} is expecting "
-            f"{estimator.n_features_in_} features as input."
+            f"X has {n} features, but {name} is expecting {inputs.n_features} features as input."
         )
 
 

@@ -15,8 +15,8 @@ from ..errors import DeviceMemoryError
 from ..model import Scaling
 from ..placing import check_transfer
 from ..training import SparseRows, Validation, like_of
+from .fit_result import FitResult
 from .inputs import check_weights, checked_rows, on_host
-from .tables import check_columns
 from .targets import checked_targets
 
 
@@ -83,7 +83,7 @@ def _given(estimator, rows, model, validation):
         X_val = np.asarray(X_val)
         check_transfer(X_val, at, "X_val", "pass X_val from where X is")
         X_val = from_host(X_val, rows.targets)  # everything follows X
-    x, _ = checked_rows(estimator, X_val, model.inputs)
+    x, _ = checked_rows(estimator, X_val, model)
     x = model.inputs.computed(x)
     given = check_weights(sample_weight_val, x.shape[0])
     labels, _ = checked_targets(estimator, y_val, x.shape[0], model.targets)
@@ -155,7 +155,6 @@ def _scored(estimator, scorer, rows, model):
     twin, inputs, options = copy(estimator), model.inputs, {}
     if inputs.encoder is not None:  # these rows are encoded already
         inputs = replace(inputs, encoder=None, n_features=inputs.width)
-        check_columns(twin, inputs.width, reset=True)
     X, y = getattr(rows.x, "csr", rows.x), rows.labels
     if y.shape[1:] == (1,):  # as predictions are: y - predictions of (n, 1) and (n,) is (n, n)
         y = y[:, 0]
@@ -170,7 +169,7 @@ def _scored(estimator, scorer, rows, model):
         now = replace(model.with_params(params), inputs=replace(inputs, scaling=Scaling()))
         if now.predicting != now.network:
             outputs = to_host(now.outputs(rows.x))
-        twin.model_ = replace(now, known=(X, outputs))
+        twin.result_ = FitResult(replace(now, known=(X, outputs)))
         try:
             made = scorer(twin, X, y, **options)
         except ValueError as error:

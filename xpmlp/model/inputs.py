@@ -32,7 +32,8 @@ class Inputs:
 
     n_features: columns of X; dtype: to compute in; location: library and device of the model;
     requested: the name of the device that was asked for, to which rows are brought, or "auto" where
-    an array chose it, from where rows must then come; encoder: of a table; scaling: of columns.
+    an array chose it, from where rows must then come; encoder: of a table; scaling: of columns;
+    columns: names of those of X, where it had some and has no encoder that knows them.
     """
 
     n_features: int
@@ -41,6 +42,14 @@ class Inputs:
     requested: str = "auto"
     encoder: Encoder | None = None
     scaling: Scaling = Scaling()
+    columns: tuple[str, ...] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The names of X's columns, or None."""
+        if self.encoder is not None and self.encoder.named:
+            return tuple(c.name for c in self.encoder.columns)
+        return self.columns
 
     @property
     def width(self) -> int:

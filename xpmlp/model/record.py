@@ -72,6 +72,10 @@ class Model:
         inputs = replace(self.inputs, location=location_of(like), requested=requested, dtype=dtype)
         return replace(self, inputs=inputs, coefs=coefs, intercepts=intercepts, others=others)
 
+    def __getstate__(self):
+        """Return a copy of the attributes: another thread's prediction may add `predicting`."""
+        return dict(vars(self))
+
     @property
     def location(self) -> Location:
         """The library and device that the model is in."""

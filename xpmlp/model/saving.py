@@ -64,6 +64,7 @@ def pack_model(model):
         "layers": [encode(layer, "the network") for layer in model.network.layers],
         "model": {k: encode(v, k) for k, v in zip(VALUES, own)},
         "classes": classes,
+        "feature_names": inputs.columns and [*inputs.columns],
     }
 
 
@@ -98,7 +99,11 @@ def unpack_model(arrays, meta):
         raise ValueError(f"it has {last.n_out} outputs for quantiles {quantiles}")
     stats = Scaling(*(arrays.pop(k, None) for k in Scaling._fields))
     encoder = _encoder(arrays, n_features, network) if "encoder.text" in arrays else None
-    inputs = Inputs(n_features, dtype, HOST, encoder=encoder)
+    names = meta.get("feature_names")
+    if names is not None and len(names) != n_features:
+        raise ValueError(f"it names {len(names)} features")
+    columns = names and tuple(map(str, names))
+    inputs = Inputs(n_features, dtype, HOST, encoder=encoder, columns=columns)
     tree = _checked(network, arrays, inputs, stats, n_outputs)
     inputs = replace(inputs, scaling=Scaling(stats.x_mean, stats.x_scale))
     return network, inputs, _targets(meta, own, stats, n_outputs), tree

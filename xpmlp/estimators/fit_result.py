@@ -1,0 +1,89 @@
+"""What a fit made, as one value, and its arrays, copied to where others are."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from ..arrays import copy_to, is_array
+from ..model import Model
+from ..training import State
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """What a fit made: an estimator holds one, and its fitted attributes are views of it.
+
+    It is replaced as a whole, so that who reads it once has model and training of the same fit.
+    why: in a sentence, where the work of the fit chose its device; the rest: as the attributes.
+    """
+
+    model: Model
+    state: Any = None  # a State, which no later fit changes; None in copies that only predict
+    seed: int = 0
+    why: str = ""
+    report: dict | None = None
+    best_loss: float | None = None
+    validation_scores: list | None = None
+    best_validation_score: float | None = None
+
+    @staticmethod
+    def of(estimator, model, state, seed, why="", report=None) -> "FitResult":
+        """Return what a training with the estimator's arguments made."""
+        best: dict = {"best_loss": state.best_loss}
+        if estimator.early_stopping and estimator.solver != "lbfgs":
+            best = {"validation_scores": state.history["validation_score"]}
+            best["best_validation_score"] = state.best_score
+        return FitResult(model, state=state, seed=seed, why=why, report=report, **best)
+
+    def mapped(self, f, requested, why="") -> "FitResult":
+        """Return it with f of every array, which moves it; requested: as of `Inputs`."""
+        model, state = self.model.mapped(f, requested), map_arrays(self.state, f)
+        return replace(self, model=model, state=state, why=why)
+
+    def changed(self, **parts) -> "FitResult":
+        """Return it with other parts of its model."""
+        return replace(self, model=replace(self.model, **parts))
+
+    @property
+    def loss(self) -> float:
+        """The last loss."""
+        return (self.state.history["loss"] or [self.state.best_loss])[-1]
+
+
+def view(read, doc):
+    """Return a property: what a function reads in the estimator's `FitResult`."""
+    return property(lambda self: read(self.result_), doc=doc)
+
+
+def part(name, doc):
+    """Return a property: a part of the fitted model, which can be set."""
+
+    def write(self, value):
+        self.result_ = self.result_.changed(**{name: value})
+
+    return property(lambda self: getattr(self.model_, name), write, doc=doc)
+
+
+def known(value, what):
+    """Return a value, or raise the error of an attribute that is not there."""
+    if value is None:
+        raise AttributeError(f"there is no {what}.")
+    return value
+
+
+def copy_arrays_to(value, like):
+    """Copy every array in lists, tuples, dicts and a State to where `like` is."""
+    return map_arrays(value, lambda a: copy_to(a, like))
+
+
+def map_arrays(value, f):
+    """Return lists, tuples, dicts and a State with f of every array in them."""
+    if isinstance(value, dict):
+        return {k: map_arrays(v, f) for k, v in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(map_arrays(v, f) for v in value))
+    if isinstance(value, list | tuple):
+        return type(value)(map_arrays(v, f) for v in value)
+    if isinstance(value, State):
+        own = {k.name: map_arrays(getattr(value, k.name), f) for k in fields(value)}
+        return replace(value, **own)
+    return f(value) if is_array(value) else value
