@@ -65,9 +65,7 @@ def has_kernels(network, loss, rule, plain: bool) -> bool:
 def chain_of(network, layout) -> tuple[Link, ...] | None:
     """Return a network's links, the last a Dense; None where a layer is another or does not fit."""
     kinds = [type(layer) for layer in getattr(network, "layers", ())]
-    if type(network) is not Network or kinds[-1:] != [Dense]:
-        return None
-    if {*kinds} - {Dense, Dropout}:
+    if type(network) is not Network or kinds[-1:] != [Dense] or {*kinds} - {Dense, Dropout}:
         return None
     place, shape = {}, {}
     for leaf in layout.leaves:

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from ..arrays import from_host, location_of, namespace, to_host
+from ..arrays import dtype_name, from_host, location_of, namespace, to_host
 from ..engines import engine_for, gather
 from ..model import Model
 from ..nn import Layout
@@ -159,7 +159,7 @@ def explain_step(
     if weight_decay is None:
         weight_decay = getattr(rule, "weight_decay", 0.0)
     engine, xp, n = engine_for(x), namespace(x), x.shape[0]
-    dtype = str(x.dtype).rpartition(".")[2]
+    dtype = dtype_name(x)
     layout = Layout.of(network, params, contiguous=engine.contiguous)
     store = {k: xp.asarray(a, copy=True) for k, a in layout.pack(params, xp=xp).items()}
     buffers = {leaf.name: store.pop(leaf.name) for leaf in layout.leaves if not leaf.group.trained}
@@ -312,7 +312,7 @@ def _random_targets(loss, network, x, seed):
         "gamma": lambda: rng.exponential(1.0, size),
     }
     made = draw.get(loss.name, lambda: rng.normal(size=size))()
-    return from_host(made, x, str(x.dtype).rpartition(".")[2])
+    return from_host(made, x, dtype_name(x))
 
 
 def _norm(a):

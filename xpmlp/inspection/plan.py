@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..arrays import float_dtype, free_memory, is_array, location_of
+from ..arrays import dtype_name, float_dtype, free_memory, is_array, location_of
 from ..model import Model
 from ..nn import Dense, Dropout, Network
 from ..nn.layout import walk
@@ -113,7 +113,7 @@ def plan_training(network, X, *, dtype, rule, batch_size, like, notes=()):
         rows = min(most, n)
         state, name, batches = 8 * LBFGS_VECTORS, "L-BFGS on the host", "all in one batch"
     copied = d * min(n, max(rows, most))
-    if is_array(X) and location_of(X) == where and str(X.dtype).rpartition(".")[2] == dtype:
+    if is_array(X) and location_of(X) == where and dtype_name(X) == dtype:
         copied = 0
     layers: list[LayerCost] = []
     n_out = _costs(network, d, rows, size, "", layers)

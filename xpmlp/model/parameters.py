@@ -2,22 +2,21 @@
 
 import numpy as np
 
-from ..arrays import detached, from_host, is_array, location_of, namespace, to_host
+from ..arrays import detached, dtype_name, from_host, is_array, location_of, namespace, to_host
 from ..errors import ShapeError
 from ..nn.layout import get, path_name, put
 
 
 def params_to_lists(layout, params) -> dict:
     """Return coefs, flat intercepts and the others by path, as `Model` has them, by their names."""
-    coefs, intercepts, others, xp = [], [], {}, None
+    coefs, intercepts, others = [], [], {}
     for leaf in layout.leaves:
         path = leaf.slots[0].path
         a = get(params, path)
-        xp = xp or namespace(a)
         if path[-1] == "W":
             coefs.append(a)
         elif path[-1] == "b":
-            intercepts.append(xp.reshape(a, (-1,)))
+            intercepts.append(namespace(a).reshape(a, (-1,)))
         else:
             others[path_name(path)] = a
     return {"coefs": coefs, "intercepts": intercepts, "others": others}
@@ -64,10 +63,6 @@ def _beside(a, like, dtype):
     if type(a) is type(like) is np.ndarray and a.dtype == dtype:
         return a
     a = detached(a)
-    if (
-        is_array(a)
-        and location_of(a) == location_of(like)
-        and str(a.dtype).rpartition(".")[2] == dtype
-    ):
+    if is_array(a) and location_of(a) == location_of(like) and dtype_name(a) == dtype:
         return a
     return from_host(to_host(a) if is_array(a) else np.asarray(a), like, dtype)

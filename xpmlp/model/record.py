@@ -168,8 +168,7 @@ class Model:
     def transform(self, X, n_layers: int):
         """Return the outputs of `network.layers[:n_layers]` for X; a classifier's last are logits.
 
-        It counts every layer of the network, Dropout and normalization too; the `layer` of an
-        estimator's `transform` counts those with units only.
+        Dropout and normalization count too, which the `layer` of an estimator leaves out.
         """
         n = len(self.network.layers)
         if not (isinstance(n_layers, Integral) and 1 <= n_layers <= n):

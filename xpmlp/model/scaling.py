@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arrays import from_host
+from ..arrays import dtype_name, from_host
 
 
 class Scaling(NamedTuple):
@@ -65,4 +65,4 @@ class Scaling(NamedTuple):
 
 
 def _at(a, like):
-    return from_host(a, like, str(like.dtype).rpartition(".")[2])
+    return from_host(a, like, dtype_name(like))

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..arrays import from_host, namespace
+from ..arrays import dtype_name, from_host, namespace
 from ..nn.losses import CLASS_LOG_LOSS, LINKS, LOSSES, Loss, class_weighted, one_hot
 from ..placing import as_library_of, rows_to_host
 from .scaling import Scaling
@@ -299,7 +299,7 @@ def labels_of(values, codes):
     if values.dtype.kind == "u" and int(values.max()) < 2**63:
         values = values.astype(np.int64)  # torch does arithmetic on few unsigned types
     moved = from_host(values, codes)
-    name = str(moved.dtype).rpartition(".")[2]
+    name = dtype_name(moved)
     if not np.array_equal(values.astype(name), values):  # JAX without x64: 2**40 would become 0
         return values[_host_codes(codes)]
     xp = namespace(codes)

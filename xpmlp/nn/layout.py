@@ -79,13 +79,10 @@ class Layout:
         store = {}
         for leaf in self.leaves:
             arrays = [get(params, slot.path) for slot in leaf.slots]
+            store[leaf.name] = arrays[0]
             if leaf.flat:
-                flat = [
-                    xp.reshape(a, (*a.shape[:-2], 1, s.size)) for a, s in zip(arrays, leaf.slots)
-                ]
+                flat = [xp.reshape(a, (*a.shape[:-2], 1, -1)) for a in arrays]
                 store[leaf.name] = xp.concat(flat, axis=-1)
-            else:
-                store[leaf.name] = arrays[0]
         return store
 
     def unpack(self, store, *, xp):

@@ -83,9 +83,8 @@ def fit_network(
     store = copy_store(layout.pack(params, xp=xp), xp=xp)
     buffers = {leaf.name: store.pop(leaf.name) for leaf in layout.leaves if not leaf.group.trained}
     state = state or State(Carry({}, {}, {}), lr=options.learning_rate)
-    state.carry = _continued(step, state, store, params, rule, options, xp=xp)._replace(
-        buffers=buffers
-    )
+    carry = _continued(step, state, store, params, rule, options, xp=xp)
+    state.carry = carry._replace(buffers=buffers)
     del store  # an engine may copy it, so it would stand twice
 
     def nested(params, buffers):
@@ -95,9 +94,7 @@ def fit_network(
     def weights():
         return nested(*copy_weights(step, state, xp))
 
-    run = run_epochs
-    if rule is None:
-        run = run_lbfgs
+    run = run_lbfgs if rule is None else run_epochs
     look = on_epoch and (lambda state: on_epoch(state, weights))
     more = {"sample_weight": sample_weight, "validation": validation, "on_epoch": look}
     try:
@@ -324,8 +321,7 @@ def train(
             x, why = placed(stays)
             first, n_out = starting_params(network, x, params, random_state)
             record, targets = loss_and_targets(loss, y, x, n_out)
-            w = checked_weights(sample_weight, x.shape[0])
-            data = x, targets
+            data, w = (x, targets), checked_weights(sample_weight, x.shape[0])
             made = fit_network(network, record, rule, options, data, first, sample_weight=w)
             return x, why, made
 

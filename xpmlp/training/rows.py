@@ -36,9 +36,8 @@ class SparseRows:
         a = self.csr[rows].toarray()
         if is_numpy(self.like):
             return a
-        check_transfer(
-            a, location_of(self.like), "rows of the sparse X", "pass X dense, from there"
-        )
+        there = location_of(self.like)
+        check_transfer(a, there, "rows of the sparse X", "pass X dense, from there")
         return from_host(a, self.like)
 
     def cuts(self, n: int, size: int = 1) -> list[slice]:

@@ -85,15 +85,13 @@ class Step:
 
     def __call__(self, carry, batch, *, xp, kernels):
         """Return the carry after one step, and its data loss and penalty.  Donates carry."""
-        value, grads, buffers = self.gradient(
-            carry.params, carry.buffers, batch, xp=xp, kernels=kernels
-        )
-        penalty, grads = self.penalise(grads, carry.params, batch.hyper, xp=xp)
-        params, state = self.update(grads, carry.state, carry.params, batch.hyper, xp=xp)
-        return Carry(params, buffers, state), (
-            value,
-            xp.zeros_like(value) if penalty is None else penalty,
-        )
+        params, buffers, state = carry
+        value, grads, buffers = self.gradient(params, buffers, batch, xp=xp, kernels=kernels)
+        penalty, grads = self.penalise(grads, params, batch.hyper, xp=xp)
+        params, state = self.update(grads, state, params, batch.hyper, xp=xp)
+        if penalty is None:
+            penalty = xp.zeros_like(value)
+        return Carry(params, buffers, state), (value, penalty)
 
     def gradient(self, params, buffers, batch, *, xp, kernels):
         """Return the data loss, its gradient as a store, and the next buffers."""
