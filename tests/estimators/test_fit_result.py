@@ -144,6 +144,14 @@ def test_a_model_that_is_set_keeps_a_state_that_fits_it_and_drops_another():
     est.set_params(hidden_layer_sizes=(3,)).partial_fit(X, LABELS)
 
 
+def test_partial_fit_leaves_the_state_before_as_it_was():
+    est = fast().partial_fit(X, LABELS, classes=[0, 1])
+    state, before = est.state_, pickle.dumps(est.state_)
+    est.partial_fit(X, LABELS)
+    est.set_params(warm_start=True).fit(X, LABELS)
+    assert est.state_ is not state and pickle.dumps(state) == before
+
+
 def test_what_is_no_model_is_refused_as_one():
     est = fast().fit(X, LABELS)
     model = est.model_

@@ -21,7 +21,7 @@ from ..nn.normalization import NORMALIZATIONS
 from ..optim import SCHEDULES, Rule, Schedule
 from ..optim.rules import SOLVERS
 from ..placing import fit_or_stay, why_there
-from ..training import STEP_OPTIONS, fit_report
+from ..training import STEP_OPTIONS, State, fit_report
 from ..transfers import counting
 from .callbacks import CallbackSupportMixin, observed, with_callbacks
 from .explaining import explained, planned, tested_rates
@@ -315,15 +315,8 @@ def _resumed(state, one_epoch, x):
     history = {name: list(values) for name, values in state.history.items()}
     if one_epoch:
         return replace(state, carry=copy_arrays_to(state.carry, x), history=history)
-    return replace(
-        state,
-        carry=Carry({}, {}, {}),
-        rule=None,  # without a rule its state is a new one
-        history=history,
-        stale=0,
-        best_loss=np.inf,
-        best_score=-np.inf,
-    )
+    goes_on = {name: getattr(state, name) for name in ("lr", "epoch", "step", "n_seen")}
+    return State(Carry({}, {}, {}), history=history, **goes_on)
 
 
 def fit_one_epoch(estimator, X, y, sample_weight, classes=None):

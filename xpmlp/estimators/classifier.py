@@ -160,8 +160,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     n_iter_total_ : int
         Epochs (lbfgs: iterations) since the weights were initialised; `n_iter_`: of the last call.
     result_ : FitResult
-        What the last fit made; the other fitted attributes are views of it. A fit replaces it as a
-        whole, so copies and files that another thread makes meanwhile are of one fit.
+        What the last fit made, as one value; the other fitted attributes are views of it.
     model_, state_ : Model, State
         The fitted model, and the training's state, which `partial_fit` goes on with. A model can be
         set; unless its arrays have the shapes of the one before, its training begins there.

@@ -43,11 +43,6 @@ class FitResult:
         """Return it with other parts of its model."""
         return replace(self, model=replace(self.model, **parts))
 
-    @property
-    def loss(self) -> float:
-        """The last loss."""
-        return (self.state.history["loss"] or [self.state.best_loss])[-1]
-
 
 def view(read, doc):
     """Return a property: what a function reads in the estimator's `FitResult`."""

@@ -59,7 +59,7 @@ class Fitted(  # type: ignore[call-arg]
     fit_report_ = view(lambda r: known(r.report, "report of a fit"), "Which a file does not hold.")
     history_ = view(lambda r: r.state.history, "Lists by name, with an entry an epoch.")
     loss_curve_ = view(lambda r: r.state.history["loss"], "The loss of each epoch.")
-    loss_ = view(lambda r: r.loss, "The last loss.")
+    loss_ = view(lambda r: (r.state.history["loss"] or [r.best_loss])[-1], "The last loss.")
     best_loss_ = view(lambda r: r.best_loss, "The least loss, None with early_stopping.")
     validation_scores_ = view(lambda r: r.validation_scores, "Of early_stopping, or None.")
     best_validation_score_ = view(lambda r: r.best_validation_score, "Their best, or None.")
@@ -89,7 +89,7 @@ class Fitted(  # type: ignore[call-arg]
     @property
     def feature_names_in_(self) -> np.ndarray:
         """The names of the columns of X, where they have some."""
-        return np.asarray(known(self.model_.inputs.names, "names of the columns of X"), object)
+        return np.asarray(known(self.model_.inputs.names or None, "names of X's columns"), object)
 
     @feature_names_in_.setter
     def feature_names_in_(self, names):
@@ -109,7 +109,8 @@ class Fitted(  # type: ignore[call-arg]
     @property
     def scaling_(self) -> Scaling | None:
         """Means and scales by which inputs and targets are standardised, or None."""
-        x, y = self.model_.inputs.scaling, self.model_.targets.scaling
+        model = self.model_
+        x, y = model.inputs.scaling, model.targets.scaling
         if x.x_mean is None and y.y_mean is None:
             return None
         return Scaling(x.x_mean, x.x_scale, y.y_mean, y.y_scale)
@@ -356,7 +357,7 @@ class Fitted(  # type: ignore[call-arg]
         result = self.result_
         model = result.model
         about = {"estimator": type(self).__name__, "epochs": result.state.epoch}
-        if model.inputs.names is not None:
+        if model.inputs.names:
             about["feature_names"] = [*model.inputs.names]
         if hasattr(self, "target_name_"):
             about["target"] = self.target_name_

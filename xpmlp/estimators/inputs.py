@@ -1,6 +1,7 @@
 """Checks of X, y and weights of any library, in scikit-learn's words."""
 
 from copy import copy
+from dataclasses import replace
 from functools import partial, wraps
 from numbers import Integral
 
@@ -72,15 +73,13 @@ def checked_rows(estimator, X, model=None, method="fit"):
 
 def _rows_to_fit(estimator, X):
     """Do what `checked_rows` does in a fit from the start."""
-    frame, encoder = measured_table(estimator, X)
+    (frame, encoder), columns = measured_table(estimator, X), None
     if encoder is None:
         columns = _get_feature_names(X)
         x, dtype = _checked_array(estimator, X)
-        n_features = x.shape[1]
-        if columns is not None:
-            columns = tuple(columns)
+        frame = x
     else:
-        dtype, n_features, columns = table_dtype(estimator, X), frame.shape[1], None
+        dtype = table_dtype(estimator, X)
         x = encoder.encode(frame, dtype)
     kept, device = dtype, estimator.device
     if estimator.feature_scale in STANDARDISED:
@@ -92,8 +91,10 @@ def _rows_to_fit(estimator, X):
             begin = partial(prepare, dtype=dtype, options=engine_options(estimator))
             x = to_device(x, device, kept, prepare=begin)
     where = location_of(like_of(x))
-    how = {"requested": device, "encoder": encoder, "columns": columns}
-    return x, Inputs(n_features, dtype, where, **how)
+    inputs = Inputs(frame.shape[1], dtype, where, requested=device, encoder=encoder)
+    if columns is None:
+        return x, inputs
+    return x, replace(inputs, columns=tuple(columns))
 
 
 def measured_scaling(kind, x, inputs) -> Scaling:
@@ -123,7 +124,7 @@ def _checked_array(estimator, X, model=None):
         _check_shape(estimator, X, model)
         return X, float_dtype(X, estimator.dtype)
     kind = getattr(getattr(X, "dtype", None), "kind", "f")
-    nameless = model is not None and model.inputs.names is None
+    nameless = model is not None and not model.inputs.names
     if nameless and type(X) is np.ndarray and X.dtype in FLOATS:
         _check_shape(estimator, X, model)  # scikit-learn's checks take longer than a prediction
         return X, model.inputs.dtype

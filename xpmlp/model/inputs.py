@@ -42,11 +42,11 @@ class Inputs:
     requested: str = "auto"
     encoder: Encoder | None = None
     scaling: Scaling = Scaling()
-    columns: tuple[str, ...] | None = None
+    columns: tuple[str, ...] = ()
 
     @property
-    def names(self) -> tuple[str, ...] | None:
-        """The names of X's columns, or None."""
+    def names(self) -> tuple[str, ...]:
+        """The names of X's columns, if they have some."""
         if self.encoder is not None and self.encoder.named:
             return tuple(c.name for c in self.encoder.columns)
         return self.columns

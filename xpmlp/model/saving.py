@@ -64,7 +64,7 @@ def pack_model(model):
         "layers": [encode(layer, "the network") for layer in model.network.layers],
         "model": {k: encode(v, k) for k, v in zip(VALUES, own)},
         "classes": classes,
-        "feature_names": inputs.columns and [*inputs.columns],
+        "feature_names": [*inputs.columns] or None,
     }
 
 
@@ -99,10 +99,9 @@ def unpack_model(arrays, meta):
         raise ValueError(f"it has {last.n_out} outputs for quantiles {quantiles}")
     stats = Scaling(*(arrays.pop(k, None) for k in Scaling._fields))
     encoder = _encoder(arrays, n_features, network) if "encoder.text" in arrays else None
-    names = meta.get("feature_names")
-    if names is not None and len(names) != n_features:
-        raise ValueError(f"it names {len(names)} features")
-    columns = names and tuple(map(str, names))
+    columns = tuple(map(str, meta.get("feature_names") or ()))
+    if len(columns) not in (0, n_features):
+        raise ValueError(f"it names {len(columns)} features")
     inputs = Inputs(n_features, dtype, HOST, encoder=encoder, columns=columns)
     tree = _checked(network, arrays, inputs, stats, n_outputs)
     inputs = replace(inputs, scaling=Scaling(stats.x_mean, stats.x_scale))
