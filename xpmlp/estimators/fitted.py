@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils._set_output import _get_container_adapter
 from sklearn.utils.validation import _generate_get_feature_names_out
@@ -25,11 +25,8 @@ from .inputs import checked_rows, on_its_card, seed_of
 from .model_file import save_model
 
 
-class Fitted(  # type: ignore[call-arg]
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    auto_wrap_output_keys=None,  # scikit-learn's wrapper does not know a `layer`'s columns
-):
+# No wrapped output: scikit-learn's wrapper does not know a `layer`'s columns.
+class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """What an estimator can do once it holds a `FitResult`."""
 
     _result: FitResult | None = None
@@ -221,12 +218,12 @@ class Fitted(  # type: ignore[call-arg]
         names = _generate_get_feature_names_out(self, features.shape[1])
         return adapter.create_container(to_host(features), X, columns=names)
 
-    @property
-    def _n_features_out(self):
-        """The number of columns of `transform(X)`, for get_feature_names_out."""
+    def get_feature_names_out(self, input_features=None):
+        """Return names of the columns of `transform(X)`; input_features: must be those of X."""
         model = self.model_
         network, _ = model.up_to(end_of_layer(self, model, -2))
-        return network.shapes(model.inputs.width)[1]
+        n_units = network.shapes(model.inputs.width)[1]
+        return _generate_get_feature_names_out(self, n_units, input_features)
 
     # ---- Moving, saving
 
