@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
+from ..arrays import copy_to
 from ..engines import ACCELERATIONS, MATMUL_PRECISIONS, Carry
 from ..errors import DivergenceError
 from ..nn import Layer
@@ -25,7 +26,7 @@ from ..training import STEP_OPTIONS, State, fit_report
 from ..transfers import counting
 from .callbacks import CallbackSupportMixin, observed, with_callbacks
 from .explaining import explained, planned, tested_rates
-from .fit_result import FitResult, copy_arrays_to
+from .fit_result import FitResult, map_arrays
 from .fitted import Fitted
 from .inputs import STANDARDISED, on_its_card
 from .problem import check_trainable, problem_of
@@ -115,10 +116,10 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
             estimator then holds the weights after the epoch before; if that was the first, it is,
             as after any other error, what it was before the call.
         """
-        resume = self.warm_start and hasattr(self, "model_")
-        validation = X_val, y_val, sample_weight_val
-        classes = "same" if resume else None
-        return _guarded(self, X, y, sample_weight, validation, resume=resume, classes=classes)
+        how: dict = {"resume": self.warm_start and hasattr(self, "model_")}
+        if how["resume"]:
+            how["classes"] = "same"
+        return _guarded(self, X, y, sample_weight, (X_val, y_val, sample_weight_val), **how)
 
     @with_callbacks
     def _fit(self, X, y, sample_weight, validation, resume, one_epoch, classes, report, stays):
@@ -314,18 +315,16 @@ def _resumed(state, one_epoch, x):
     """Return a copy of the state of the call before; warm_start makes a new rule's state."""
     history = {name: list(values) for name, values in state.history.items()}
     if one_epoch:
-        return replace(state, carry=copy_arrays_to(state.carry, x), history=history)
+        carry = map_arrays(state.carry, lambda a: copy_to(a, x))
+        return replace(state, carry=carry, history=history)
     goes_on = {name: getattr(state, name) for name in ("lr", "epoch", "step", "n_seen")}
     return State(Carry({}, {}, {}), history=history, **goes_on)
 
 
 def fit_one_epoch(estimator, X, y, sample_weight, classes=None):
     """Do what `partial_fit` does; classes: (classes,) as a classifier's got them."""
-    resume = hasattr(estimator, "model_")
-    nothing = None, None, None
-    return _guarded(
-        estimator, X, y, sample_weight, nothing, resume=resume, one_epoch=True, classes=classes
-    )
+    how = {"resume": hasattr(estimator, "model_"), "one_epoch": True, "classes": classes}
+    return _guarded(estimator, X, y, sample_weight, (None, None, None), **how)
 
 
 @on_its_card

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from ..arrays import copy_to, is_array
+from ..arrays import is_array
 from ..model import Model
 from ..training import State
 
@@ -63,11 +63,6 @@ def known(value, what):
     if value is None:
         raise AttributeError(f"there is no {what}.")
     return value
-
-
-def copy_arrays_to(value, like):
-    """Copy every array in lists, tuples, dicts and a State to where `like` is."""
-    return map_arrays(value, lambda a: copy_to(a, like))
 
 
 def map_arrays(value, f):

@@ -29,8 +29,8 @@ def save_model(estimator, path):
     params["callbacks"] = None
     if not isinstance(params["random_state"], int | None):
         params["random_state"] = result.seed
-    types, fitted = getattr(estimator, "table_types_", None), vars(result.state)
-    fitted = fitted | {"seed": result.seed}
+    types = getattr(estimator, "table_types_", None)
+    fitted = vars(result.state) | {"seed": result.seed}
     known = _kinds(result.model.inputs.encoder)  # which the arrays hold, of any number of columns
     kind = type(estimator)
     meta = {
