@@ -13,9 +13,9 @@ from stored_models import BLOCK, SIGN, X, assert_same, classifier, regressor, sa
 
 from xpmlp import load_model
 from xpmlp.errors import ModelFileError
-from xpmlp.model import Scaling
 from xpmlp.model.container import read_container, write_container
 from xpmlp.model.json_records import MAX_DEPTH
+from xpmlp.model.scaling import Scalings
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Maximum iterations")
 
@@ -36,7 +36,7 @@ def arrays_with(**changes):
 
     def edit(meta, arrays):
         for name, a in changes.items():
-            name = name if name in Scaling._fields else name.replace("_", ".")
+            name = name if name in Scalings._fields else name.replace("_", ".")
             arrays.pop(name, None)
             if a is not None:
                 arrays[name] = a

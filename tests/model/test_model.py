@@ -93,14 +93,14 @@ def test_a_weight_of_two_is_two_rows_in_the_statistics_of_targets():
     y, counts = 5.0 + 3.0 * X[:, :2], np.arange(len(X)) % 3
     made = Scaling.of_targets(y, counts)
     scaler = StandardScaler().fit(np.repeat(y, counts, axis=0))
-    np.testing.assert_allclose(made.y_mean[0], scaler.mean_)
-    np.testing.assert_allclose(made.y_scale[0], scaler.scale_)
+    np.testing.assert_allclose(made.mean[0], scaler.mean_)
+    np.testing.assert_allclose(made.scale[0], scaler.scale_)
 
 
 def test_numbers_are_standardised_and_quantiles_never_cross():
     y = 5.0 + 3.0 * X[:, :2]
     scaler = StandardScaler().fit(y)
-    scaling = Scaling(y_mean=scaler.mean_[None], y_scale=scaler.scale_[None])
+    scaling = Scaling(scaler.mean_[None], scaler.scale_[None])
     targets = NumberTargets(2, quantiles=(0.1, 0.9), scaling=scaling)
     outputs = targets.encode(y, X, "float64")
     np.testing.assert_allclose(outputs[:, ::2], scaler.transform(y))

@@ -174,7 +174,7 @@ def check_array(model, X):
     """Refuse numbers of an array that a model does not draw in and its dtype cannot hold."""
     if model.encoder_ is None:
         inputs = model.model_.inputs
-        check_range(inputs.scaling.inputs(X), inputs.dtype)
+        check_range(inputs.scaling.apply(X), inputs.dtype)
 
 
 def check_predictable(place, y, classes):

@@ -168,7 +168,7 @@ def _in_memory(source, rows):
     if source.table is not None:
         return X.in_memory(), y
     # Of all rows, those that are held out too: it tells nothing of their targets.
-    return Scaling.of(X, shared=source.image).inputs(X).astype(np.float64, copy=False), y
+    return Scaling.of(X, shared=source.image).apply(X).astype(np.float64, copy=False), y
 
 
 def _searched(name, model, space, X, y, options):

@@ -14,8 +14,9 @@ from sklearn.utils.validation import _generate_get_feature_names_out
 from ..arrays import array_at, copy_to, float_dtype, is_array, to_host
 from ..engines import Carry
 from ..errors import DeviceError
-from ..model import Model, Scaling
+from ..model import Model
 from ..model.predictor import own_copy, predictor
+from ..model.scaling import Scalings
 from ..placing import as_library_of
 from ..training import State
 from .arguments import engine_options
@@ -104,13 +105,13 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
     device_ = view(lambda r: r.model.location.device, "The device that the model is on.")
 
     @property
-    def scaling_(self) -> Scaling | None:
+    def scaling_(self) -> Scalings | None:
         """Means and scales by which inputs and targets are standardised, or None."""
         model = self.model_
         x, y = model.inputs.scaling, model.targets.scaling
-        if x.x_mean is None and y.y_mean is None:
+        if x.mean is None and y.mean is None:
             return None
-        return Scaling(x.x_mean, x.x_scale, y.y_mean, y.y_scale)
+        return Scalings(*x, *y)
 
     @property
     def out_activation_(self) -> str:

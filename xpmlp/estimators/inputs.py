@@ -108,7 +108,7 @@ def measured_scaling(kind, x, inputs) -> Scaling:
         raise ValueError(CENTRING)
     host = rows_to_host(x, "X", "standardise X where it is, and leave feature_scale away")
     scaling = Scaling.of(host, shared=kind == "global")
-    largest = max(np.abs(scaling.x_mean).max(), scaling.x_scale.max())
+    largest = max(np.abs(scaling.mean).max(), scaling.scale.max())
     if np.finfo(inputs.dtype).max < largest < np.inf:
         raise DataError(f"X holds numbers too large to be standardised in {inputs.dtype}.")
     return scaling

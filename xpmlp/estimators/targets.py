@@ -65,7 +65,7 @@ def _measured_scaling(y, weights, dtype, link):
             "target_scale='auto' cannot be measured on one row: pass more in the first call."
         )
     scaling = Scaling.of_targets(y, weights, by_mean=link == "exp")
-    _, _, mean, scale = scaling
+    mean, scale = scaling
     known, largest = np.finfo(dtype), np.abs(y).max()
     finite = np.isfinite(mean + scale).all() and largest < known.max
     if not finite or (scale < known.tiny).any():

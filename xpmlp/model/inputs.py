@@ -64,7 +64,7 @@ class Inputs:
     @property
     def standardises(self) -> bool:
         """Whether columns are standardised."""
-        return self.scaling.x_mean is not None
+        return self.scaling.mean is not None
 
     def brought(self, x, caller: str, X):
         """Return rows x of a user's X where the model lives, or refuse them in words.
@@ -107,7 +107,7 @@ class Inputs:
         else:
             if self.standardises:
                 # In X's own floats: float32 would lose a column of 1.7e9 + t.
-                x = self.scaling.inputs(as_float(x, float_dtype(x)))
+                x = self.scaling.apply(as_float(x, float_dtype(x)))
             with np.errstate(over="ignore"):
                 numbers = x = as_float(x, self.dtype)
         if not all_finite(numbers):

@@ -93,7 +93,7 @@ def _inputs(inputs, graph):
     encoder = inputs.encoder
     if encoder is None:
         x = graph.input("X", _dtype_of_array(inputs), inputs.n_features)
-        return inputs.scaling.inputs(x)
+        return inputs.scaling.apply(x)
     if not _by_column(encoder):
         x = graph.input("X", "float64", inputs.n_features, DOCS["number"])
         return encoder.assemble([x[:, i] for i in range(inputs.n_features)])
@@ -117,7 +117,7 @@ def _sample(inputs):
     if encoder is None:
         X = rng.normal(size=(n, inputs.n_features))
         if inputs.standardises:
-            X = X * inputs.scaling.x_scale + inputs.scaling.x_mean
+            X = inputs.scaling.restore(X)
         X = X.astype(_dtype_of_array(inputs))
         return X, {"X": X}
     columns, feeds = [], {}

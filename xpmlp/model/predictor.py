@@ -40,7 +40,7 @@ def predictor(model, n_rows, method, whole):
             if got != shape:
                 raise ShapeError(f"x is {got}, the predictor was made for {shape}.")
         elif outputs and x.dtype == dtype and x.flags.c_contiguous:
-            x_in = model.inputs.scaling.inputs(x)
+            x_in = model.inputs.scaling.apply(x)
             # 0 times NaN or infinity is NaN; isfinite would take twice as long, dot would warn.
             if np.vdot(x_in, zeros) == 0.0:
                 with lock:

@@ -2,7 +2,7 @@
 
 import json
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from .container import MAX_ARRAYS
 from .encoding import Column, Encoder, Scales
 from .inputs import Inputs
 from .json_records import decode, encode
-from .scaling import Scaling
+from .scaling import Scaling, Scalings
 from .targets import ClassTargets, LabelTargets, NumberTargets
 
 VALUES = {  # what the model's records hold beside arrays and layers, and its types
@@ -50,9 +50,8 @@ def pack_model(model):
     """
     inputs, targets, encoder = model.inputs, model.targets, model.inputs.encoder
     arrays = model.layout.pack(model.params(np.empty(0)), xp=np)
-    y = targets.scaling
-    scaling = inputs.scaling._replace(y_mean=y.y_mean, y_scale=y.y_scale)
-    arrays |= {k: v for k, v in scaling._asdict().items() if v is not None}
+    scalings = Scalings(*inputs.scaling, *targets.scaling)
+    arrays |= {k: v for k, v in scalings._asdict().items() if v is not None}
     if encoder is not None:
         arrays |= _stored(encoder)
     own = inputs.n_features, targets.task, inputs.dtype, targets.link, targets.quantiles or None
@@ -97,24 +96,22 @@ def unpack_model(arrays, meta):
     n_outputs, rest = divmod(last.n_out, len(quantiles or (0.5,)))
     if rest:
         raise ValueError(f"it has {last.n_out} outputs for quantiles {quantiles}")
-    stats = Scaling(*(arrays.pop(k, None) for k in Scaling._fields))
+    x_scaling, y_scaling = _scaling(arrays, "x", n_features), _scaling(arrays, "y", n_outputs)
     encoder = _encoder(arrays, n_features, network) if "encoder.text" in arrays else None
     columns = tuple(map(str, meta.get("feature_names") or ()))
     if len(columns) not in (0, n_features):
         raise ValueError(f"it names {len(columns)} features")
-    inputs = Inputs(n_features, dtype, HOST, encoder=encoder, columns=columns)
-    tree = _checked(network, arrays, inputs, stats, n_outputs)
-    inputs = replace(inputs, scaling=Scaling(stats.x_mean, stats.x_scale))
-    return network, inputs, _targets(meta, own, stats, n_outputs), tree
+    inputs = Inputs(n_features, dtype, HOST, encoder=encoder, scaling=x_scaling, columns=columns)
+    tree = _checked(network, arrays, inputs)
+    return network, inputs, _targets(meta, own, y_scaling, n_outputs), tree
 
 
-def _targets(meta, own, stats, n_outputs):
+def _targets(meta, own, scaling, n_outputs):
     """Return what the outputs mean."""
     task, link = own["task"], own["link"]
     if task == "regression":
-        scaling = Scaling(y_mean=stats.y_mean, y_scale=stats.y_scale)
         return NumberTargets(n_outputs, link, own["quantiles"] or (), scaling)
-    if stats.y_mean is not None:
+    if scaling.mean is not None:
         raise ValueError("it has statistics of targets that are no numbers")
     classes = _classes(meta["classes"], n_outputs, task)
     if task == "multilabel":
@@ -165,7 +162,7 @@ def _encoder(arrays, n_features, network):
     return encoder
 
 
-def _checked(network, arrays, inputs, scaling, n_outputs):
+def _checked(network, arrays, inputs):
     """Return the parameters as nested dicts, each of the shape that the layers say."""
     tree: dict = {}
     if inputs.n_features < 1:
@@ -181,14 +178,17 @@ def _checked(network, arrays, inputs, scaling, n_outputs):
         put(tree, path, a)
     if arrays:
         raise ValueError(f"it holds arrays that no layer has: {sorted(arrays)}")
-    x_mean, x_scale, y_mean, y_scale = (a is None for a in scaling)
-    if x_mean != x_scale or y_mean != y_scale:
-        raise ValueError("a mean and its scale go together")
-    widths = inputs.n_features, inputs.n_features, n_outputs, n_outputs
-    for d, (name, a) in zip(widths, scaling._asdict().items()):
-        if a is not None and (a.shape != (1, d) or (name.endswith("scale") and not (a > 0).all())):
-            raise ValueError(f"the statistics {name} are not {d} positive numbers")
     return tree
+
+
+def _scaling(arrays, letter, n):
+    """Return the scaling of n columns of "x" or "y", whose arrays are taken out of `arrays`."""
+    mean, scale = (arrays.pop(f"{letter}_{name}", None) for name in Scaling._fields)
+    if (mean is None) != (scale is None):
+        raise ValueError("a mean and its scale go together")
+    if mean is not None and not (mean.shape == scale.shape == (1, n) and (scale > 0).all()):
+        raise ValueError(f"the means and scales of {letter} are not {n} each, the scales above 0")
+    return Scaling(mean, scale)
 
 
 def _classes(stored, n_outputs, task):

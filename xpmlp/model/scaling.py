@@ -1,5 +1,6 @@
 """Statistics by which inputs and regression targets are standardised, kept in the model."""
 
+from collections import namedtuple
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,19 +9,17 @@ from ..arrays import dtype_name, from_host
 
 
 class Scaling(NamedTuple):
-    """Means and scales, host arrays; None where targets stay as they are.
+    """Mean and scale of each column, host arrays (1, n); None where columns stay as they are.
 
     Examples
     --------
     >>> scaling = Scaling.of(np.asarray([[1.0, 5.0], [3.0, 5.0]]))
-    >>> scaling.inputs(np.asarray([[3.0, 6.0]]))
+    >>> scaling.apply(np.asarray([[3.0, 6.0]]))
     array([[1., 1.]])
     """
 
-    x_mean: np.ndarray | None = None  # (1, n_features)
-    x_scale: np.ndarray | None = None
-    y_mean: np.ndarray | None = None  # (1, n_outputs)
-    y_scale: np.ndarray | None = None
+    mean: np.ndarray | None = None
+    scale: np.ndarray | None = None
 
     @staticmethod
     def of(X, *, shared=False):
@@ -49,19 +48,19 @@ class Scaling(NamedTuple):
             center, scale = mean, size * np.sqrt(squares)
             least = 8 * np.finfo(np.float64).eps * np.abs(mean)  # as rounding makes of a constant
         scale = np.where(scale > least, scale, 1.0)
-        return Scaling(y_mean=center[None, :], y_scale=scale[None, :])
+        return Scaling(center[None, :], scale[None, :])
 
-    def inputs(self, x):
-        """Return x standardised, in its library."""
-        return x if self.x_mean is None else (x - _at(self.x_mean, x)) / _at(self.x_scale, x)
-
-    def targets(self, y):
-        """Return targets (n, n_outputs) standardised."""
-        return y if self.y_mean is None else (y - _at(self.y_mean, y)) / _at(self.y_scale, y)
+    def apply(self, x):
+        """Return inputs or targets (n, n_columns) standardised, in their library."""
+        return x if self.mean is None else (x - _at(self.mean, x)) / _at(self.scale, x)
 
     def restore(self, y) -> Any:
         """Return predictions (n, n_outputs) in the units of the targets."""
-        return y if self.y_mean is None else y * _at(self.y_scale, y) + _at(self.y_mean, y)
+        return y if self.mean is None else y * _at(self.scale, y) + _at(self.mean, y)
+
+
+# The scaling of inputs and that of targets, as `scaling_` of an estimator shows them.
+Scalings = namedtuple("Scalings", "x_mean x_scale y_mean y_scale")
 
 
 def _at(a, like):

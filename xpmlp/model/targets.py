@@ -228,7 +228,7 @@ class NumberTargets:
 
     def encode(self, y, like, dtype):
         """Return targets (N, C) beside `like`."""
-        y = self.scaling.targets(y)
+        y = self.scaling.apply(y)
         with np.errstate(over="ignore"):
             finite = np.isfinite(y.astype(dtype)).all()
         if not finite:
