@@ -287,3 +287,24 @@ def test_every_public_name_is_there():
 def test_every_name_that_a_package_exports_is_there(package):
     module = getattr(__import__(f"xpmlp.{package}"), package)
     assert [name for name in module.__all__ if not hasattr(module, name)] == []
+
+
+# ---- Reads easily
+
+
+def choices_in(node):
+    """The conditional expressions in a tree, itself left out."""
+    return [n for n in ast.walk(node) if isinstance(n, ast.IfExp) and n is not node]
+
+
+@EVERY_FILE
+def test_no_conditional_expression_stands_in_another_or_in_a_text(path):
+    outer = [n for n in ast.walk(tree_of(path)) if isinstance(n, ast.IfExp | ast.JoinedStr)]
+    assert [inner.lineno for n in outer for inner in choices_in(n)] == []
+
+
+def test_conditional_expressions_and_lines_kept_from_the_formatter_are_few():
+    texts = [path.read_text() for path in FILES]
+    n_choices = sum(len(choices_in(tree_of(path))) for path in FILES)
+    assert n_choices < 0.01 * sum(text.count("\n") for text in texts)
+    assert sum(len(re.findall("# fmt: (skip|off)", text)) for text in texts) <= 30
