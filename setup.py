@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from zlib import crc32
 
 from setuptools import Extension, setup
 
@@ -12,12 +13,19 @@ if sys.platform != "win32":
     flags = "-std=c++17 -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -pthread".split()
     flags += ["-fopenmp-simd", "-fvisibility=hidden", "-g0"]
 
+# By which library.py notices a library of other sources, as an old one in a checkout.
+engines = Path("xpmlp/engines")
+sources = sorted([*engines.glob("native/*.h"), *engines.glob("native/*.cpp")])
+sources += sorted(engines.glob("kernels/*.h"))
+version = crc32(b"".join(path.read_bytes() for path in sources))
+
 setup(
     ext_modules=[
         Extension(
             "xpmlp.engines.native._native",
             ["xpmlp/engines/native/engine.cpp"],
-            depends=[*map(str, Path("xpmlp/engines").glob("*/*.h"))],
+            depends=[*map(str, sources)],
+            define_macros=[("VERSION", str(version))],
             extra_compile_args=flags,
             language="c++",
             optional=True,  # without a compiler everything runs in NumPy's form

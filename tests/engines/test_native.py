@@ -377,7 +377,7 @@ def test_buffers_for_which_there_is_no_memory_are_a_memory_error(threads, monkey
 
 
 def test_a_library_of_another_version_is_refused(monkeypatch):
-    monkeypatch.setattr(library, "VERSION", 0)
+    monkeypatch.setattr(library, "version", lambda: 0)
     assert "another version" in library.library.__wrapped__()
 
 

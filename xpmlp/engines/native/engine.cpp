@@ -161,9 +161,8 @@ EXPORT void xpmlp_elementwise(int wide, int what, int kind, i64 n, const void *a
     }
 }
 
-// So that a library of another version is noticed: the last one counts the changes of what the
-// functions take and return, as library.py does.
+// So that a library of other sources is noticed: setup.py makes VERSION of them.
 EXPORT void xpmlp_sizes(i64 *sizes) {
     sizes[0] = sizeof(Leaf), sizes[1] = sizeof(Layer);
-    sizes[2] = sizeof(Network), sizes[3] = sizeof(Training), sizes[4] = 2;
+    sizes[2] = sizeof(Network), sizes[3] = sizeof(Training), sizes[4] = VERSION;
 }

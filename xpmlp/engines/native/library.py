@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
 from threadpoolctl import ThreadpoolController
 
@@ -17,7 +18,6 @@ _KINDS: dict = {
     "d": ctypes.c_double,
     "p": ctypes.c_void_p,
 }
-VERSION = 2  # of what the functions take and return; engine.cpp has it too
 FUNCTIONS = {  # of engine.cpp, and the kinds of their arguments
     "xpmlp_train": "int p p p i",
     "xpmlp_predict": "int p p p i p i i i i",
@@ -56,6 +56,14 @@ class Blas(NamedTuple):
     set_threads: Callable[[int], object]
 
 
+def version() -> int:
+    """Return a number of the sources, as setup.py puts it into the library."""
+    engines = Path(__file__).parents[1]
+    sources = sorted([*engines.glob("native/*.h"), *engines.glob("native/*.cpp")])
+    sources += sorted(engines.glob("kernels/*.h"))
+    return crc32(b"".join(path.read_bytes() for path in sources))
+
+
 @cache
 def library():
     """Return the compiled library, or a sentence that says why there is none."""
@@ -73,7 +81,7 @@ def library():
     sizes = (ctypes.c_int64 * 5)()
     made.xpmlp_sizes(sizes)
     wanted = [ctypes.sizeof(kind) for kind in (Leaf, Layer, Network, Training)]
-    if [*sizes] != [*wanted, VERSION]:
+    if [*sizes] != [*wanted, version()]:
         return f"{found[0].name} is of another version of xpmlp: install xpmlp again"
     for name, kinds in FUNCTIONS.items():
         function = getattr(made, name)
