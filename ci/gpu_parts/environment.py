@@ -126,7 +126,7 @@ def _compiled(dtype, stored):
     needs_xpmlp()
     cupy, own = import_module("cupy"), import_module("xpmlp.engines.cupy.kernels")
     start = time.perf_counter()
-    code = own.SOURCE.read_text()
+    code = own.source()
     module = cupy.RawModule(code=code, options=own.options(dtype, stored))
     made = {name: module.get_function(name) for name, _ in own.DECLARED.findall(code)}
     seconds, found = round(time.perf_counter() - start, 3), {}
