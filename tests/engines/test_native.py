@@ -404,3 +404,25 @@ np.testing.assert_allclose(fit().outputs(x), want)
 def test_a_team_that_gets_no_threads_works_with_those_that_it_has():
     command = [sys.executable, "-W", "ignore", "-c", NO_THREADS]
     assert subprocess.run(command, timeout=120, check=False).returncode == 0
+
+
+def test_a_plans_decay_acts_only_in_steps_that_are_said_to_have_one():
+    network = nn.Network([nn.Dense(1, use_bias=False)])
+    layout = nn.Layout.of(network, {0: {"W": np.ones((3, 1))}}, contiguous=True)
+    parts = network, LOSSES["squared_error"], SGD(0.0), layout, 4, "float64"
+    step = Step(*parts, penalised=False, decoupled=False)
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    plan = make_plan(
+        SGD(0.0), np.arange(4), batch_size=4, lr=0.1, seed=0, alpha=0.5, weight_decay=0.3
+    )
+    made = [
+        run(step)(
+            Carry({"weights": np.ones((1, 3))}, {}, {}),
+            (x, x[:, :1]),
+            copy_plan(plan, x, "float64"),
+        )
+        for run in (lambda step: program.native_run(step, None), generic_engine(np).run)
+    ]
+    np.testing.assert_allclose(made[0][1], made[1][1], rtol=1e-12)
+    weights = [carry.params["weights"] for carry, _ in made]
+    np.testing.assert_allclose(*weights, rtol=1e-12)
