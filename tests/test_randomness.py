@@ -3,7 +3,7 @@ import pytest
 from each import each
 from scipy import stats
 
-from xpmlp.randomness import PURPOSES, WEYL, fold_in, random_bits, step_keys, stream
+from xpmlp.randomness import PURPOSES, WEYL, fold_in, random_bits, step_keys, stream, streams
 from xpmlp.training.plan import make_plan
 
 KEYS = step_keys(3, np.arange(4))  # (4, 1, 2)
@@ -130,3 +130,10 @@ def test_streams_are_reproducible_and_distinct():
     draws = [tuple(stream(*place).integers(2**62, size=4)) for place in places]
     assert len(set(draws)) == len(places)
     assert draws == [tuple(stream(*place).integers(2**62, size=4)) for place in places]
+
+
+@each("seed", [0, 3, 2**31, 2**70 + 3, 2**200 + 7])
+def test_streams_are_the_streams_of_their_places(seed):
+    places = range(2**31 - 2, 2**31 + 2)
+    for place, generator in zip(places, streams(seed, "order", places), strict=True):
+        assert generator.bytes(40) == stream(seed, "order", place).bytes(40)

@@ -4,6 +4,7 @@ The same numbers on every library, and no generator state anywhere: what is draw
 seed, the purpose and the place only.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -21,6 +22,41 @@ def stream(seed: int, purpose: str, *path: int) -> np.random.Generator:
     """
     key = np.random.SeedSequence(seed, spawn_key=(PURPOSES[purpose], *path))
     return np.random.Generator(np.random.Philox(key))
+
+
+def streams(seed: int, purpose: str, places: range) -> Iterator[np.random.Generator]:
+    """Yield ``stream(seed, purpose, place)`` of each place below 2^32; it lasts until the next.
+
+    It is one generator, whose state is set, as making one takes longer than a small epoch.
+    """
+    bits = np.random.Philox(0)
+    generator, state = np.random.Generator(bits), bits.state
+    for key in _philox_keys(seed, PURPOSES[purpose], places):
+        state["state"]["key"] = key
+        bits.state = state
+        yield generator
+
+
+def _philox_keys(seed, purpose, places):
+    """Return the key (2,) that Philox takes of SeedSequence(seed, spawn_key=(purpose, place)).
+
+    An array of one a place: NumPy's hash of the last word, which the others' pool is mixed with.
+    """
+    pool = np.random.SeedSequence(seed, spawn_key=(purpose,)).pool
+    n_words = max(4, -(-int(seed).bit_length() // 32)) + 1  # that are in it, four hashes each
+    words = np.asarray(places, np.uint32)[:, None]
+    words = _seed_hash(words, 0x43B0D7E5, 0x931E8875, first=4 * n_words)
+    words = 0xCA01F9DD * pool - 0x4973F715 * words
+    words ^= words >> 16
+    return _seed_hash(words, 0x8B51F9DD, 0x58F38DED).astype("<u4").view("<u8")
+
+
+def _seed_hash(words, start, factor, first=0):
+    """Return four hashes of SeedSequence's, side by side, of words (n, 1) or (n, 4)."""
+    powers = [start * pow(factor, first + i, 2**32) % 2**32 for i in range(5)]
+    constants = np.asarray(powers, np.uint32)
+    words = (words ^ constants[:4]) * constants[1:]
+    return words ^ (words >> 16)
 
 
 def _mix(x, word=0):

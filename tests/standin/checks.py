@@ -24,7 +24,7 @@ from xpmlp.arrays import free_memory, location_of, namespace  # noqa: E402
 from xpmlp.errors import DeviceMemoryError  # noqa: E402
 from xpmlp.placing import to_device  # noqa: E402
 from xpmlp.randomness import step_keys  # noqa: E402
-from xpmlp.training.loop import _summary  # noqa: E402
+from xpmlp.training.chunk import _summary  # noqa: E402
 from xpmlp.transfers import counting  # noqa: E402
 
 # The stand-in's arrays run the plain text, so what they are compared with bit by bit does too.

@@ -11,7 +11,7 @@ from xpmlp import MLPClassifier, MLPRegressor, nn, plotting, train
 from xpmlp.arrays import to_host
 from xpmlp.engines import engine_for
 from xpmlp.errors import DivergenceError
-from xpmlp.training.loop import _stays_finite, _summary
+from xpmlp.training.chunk import _stays_finite, _summary
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Maximum iterations", "ignore:overflow")
 rng = np.random.default_rng(0)

@@ -33,11 +33,12 @@ def divergence(where, x_range, y_range, rate=None):
     )
 
 
-def diverged(step, engine, data, run, plan, lr, carry, epoch):
-    """Return the error for an epoch from `carry` that did not stay finite, by running it again.
+def diverged(step, engine, data, run, chunk, epoch):
+    """Return the error for a chunk of one epoch that did not stay finite, by running it again.
 
-    run: (carry, host plan) -> (carry, losses); lr: each step's learning rate.
+    run: (carry, host plan) -> (carry, losses); epoch: its number.
     """
+    carry, plan, (lr,) = chunk.before, chunk.plan, chunk.rates
     with np.errstate(all="ignore"):
         at, first = _first_step(run, carry, plan, engine.xp)
         batch = batch_of(data, plan.part(first, first + 1), step.dtype, xp=engine.xp)

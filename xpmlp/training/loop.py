@@ -1,6 +1,5 @@
-"""The loop over epochs: plan, run, one host read, validation, early stopping, history."""
+"""The loop over epochs: validation, early stopping, history, and when it ends."""
 
-import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -8,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, all_finite, is_numpy, namespace, to_host
-from ..engines import Carry, Options, copy_carry, copy_store
+from ..arrays import Array
+from ..engines import Carry, Options, copy_store
 from ..placing import rows_to_host
+from .chunk import Chunks
 from .divergence import diverged
 from .interrupts import interruptible
 from .outputs import network_outputs
-from .plan import at_rate, epoch_order, make_plan
 from .progress import Progress
-from .rows import SparseRows, run_plan
+from .rows import SparseRows
 from .step import StepOptions
 
 NO_VALIDATION = "leave X_val and early_stopping away, or fit outside of that block"
@@ -114,43 +113,51 @@ def run_epochs(
         state.best_score = float(np.fmax(score, -np.inf))  # a score of NaN is none
         state.best = copy_weights(step, state, engine.xp)
     schedule, show = options.schedule, Progress(options.verbose, options.max_iter, state.history)
-    reason: Any = "max_iter"
+    chunks = Chunks(step, engine, data, options, sample_weight)
+    looks = validation is not None or on_epoch is not None  # at the weights after each epoch
+    longest = at_once = 1 if looks else chunks.longest()
+    reason: Any = None
     state.n_iter = 0
-    ahead: list = []  # the next epoch's plan
-    steps = engine.run(step)
-    run = lambda carry, plan: run_plan(steps, carry, data, plan, step.dtype)
     with closing(show), interruptible() as interrupted:
-        while state.n_iter < options.max_iter:
-            find_cause = _epoch(step, engine, run, data, options, state, sample_weight, ahead)
-            if find_cause:
+        while reason is None and state.n_iter < options.max_iter:
+            n_epochs = min(at_once, options.max_iter - state.n_iter)
+            chunk = chunks.run(state, n_epochs)
+            if not chunk.finite:
+                state.carry = chunk.before
+                if n_epochs > 1:  # some of them may be
+                    at_once = n_epochs // 2
+                    continue
                 lr = schedule.after_divergence(state.lr)
                 if lr is not None:
                     show.say(f"Epoch {state.n_iter + 1} diverged, again at learning rate {lr:g}")
                     state.lr = lr
-                    ahead.clear()
                     continue
                 reason = "diverged"
                 if not (options.early_stopping and state.best):
-                    reason = find_cause()
+                    reason = diverged(step, engine, data, chunks.run_plan, chunk, state.n_iter + 1)
                 break
-            validate(step, engine, state, validation)
-            if _improved(options, state) and options.early_stopping:
-                state.best = copy_weights(step, state, engine.xp)
-            show.epoch(state.n_iter, state.history, early_stopping=options.early_stopping)
-            stop = on_epoch is not None and on_epoch(state)
-            state.lr = schedule.after_epoch(options.learning_rate, state.lr, state.n_seen)
-            if state.stale > options.n_iter_no_change and not _goes_on(options, state, show):
-                reason = "converged"
-                break
-            if stop:
-                reason = "stopped"
-                break
-            if interrupted():
+            at_once = min(2 * n_epochs, longest)
+            for i, lr in enumerate(chunk.next_rates):
+                _append(state, chunk, i, chunks)
+                validate(step, engine, state, validation)
+                if _improved(options, state) and options.early_stopping:
+                    state.best = copy_weights(step, state, engine.xp)
+                show.epoch(state.n_iter, state.history, early_stopping=options.early_stopping)
+                stop = on_epoch is not None and on_epoch(state)
+                state.lr = lr
+                if state.stale > options.n_iter_no_change and not _goes_on(options, state, show):
+                    reason = "converged"
+                elif stop:
+                    reason = "stopped"
+                if reason or state.lr != lr:
+                    break
+            if i + 1 < n_epochs:  # what came after is not what the training makes of it
+                state.carry = chunks.first(chunk, i + 1)
+            if reason is None and interrupted():
                 reason = "interrupted"
-                break
-    if reason == "max_iter" and schedule.has_end and state.cycle >= options.n_epochs:
+    if reason is None and schedule.has_end and state.cycle >= options.n_epochs:
         return "finished"
-    return reason
+    return reason or "max_iter"
 
 
 def copy_weights(step, state, xp):
@@ -159,85 +166,16 @@ def copy_weights(step, state, xp):
     return tuple(copy_store(store, xp=xp) for store in (params, state.carry.buffers))
 
 
-def _plan(step, options, state, n, sample_weight, lr):
-    """Return the host plan of the epoch that the state stands before; lr: one, or one a step."""
-    order = epoch_order(n, seed=options.seed, epoch=state.epoch, shuffle=options.shuffle)
-    return make_plan(
-        step.rule,
-        order,
-        batch_size=step.batch_size,
-        lr=lr,
-        seed=options.seed,
-        first_step=state.step,
-        rule_step=state.rule_step,
-        alpha=options.alpha,
-        weight_decay=options.weight_decay,
-        sample_weight=sample_weight,
-    )
-
-
-def _epoch(step, engine, run, data, options, state, sample_weight, ahead):
-    """Run one epoch and append it to the history.
-
-    Returns None; where losses or weights are not finite the state is what it was, and a function
-    that looks for the cause and returns the error. ahead: a list that may hold the epoch's plan.
-    """
-    start, n = time.perf_counter(), data[0].shape[0]
-    B = -(-n // step.batch_size)
-    lr = options.schedule.rates(state.lr, state.cycle, B, options.n_epochs)
-    if ahead:
-        rest = {"rule_step": state.rule_step, "weight_decay": options.weight_decay}
-        plan = at_rate(ahead.pop(), step.rule, lr, **rest)
-    else:
-        plan = _plan(step, options, state, n, sample_weight, lr)
-
-    before = copy_carry(state.carry, xp=engine.xp)  # the run may give its carry away
-    state.carry, losses = run(state.carry, plan)
-    _count(state, 1, B, n)
-    # A card still works on this epoch: the host makes the next plan, whose rates are set later.
-    if state.n_iter < options.max_iter and not is_numpy(losses):
-        ahead.append(_plan(step, options, state, n, sample_weight, state.lr))
-    # One host read an epoch: reading the loss in every batch stalls a GPU's queue.
-    leaves = *state.carry.params.values(), *state.carry.buffers.values()
-    with np.errstate(over="ignore", invalid="ignore"):
-        report = to_host(engine.compile(_summary)(losses, leaves)).astype(np.float64)
-    value, penalty = report[: 2 * B].reshape(2, -1)
-    state.batch_losses = value * step.loss.reported(data[1].shape[-1]) + penalty
-    if not _stays_finite(report[: 2 * B], report[2 * B :], leaves):
-        state.carry = before
-        _count(state, -1, -B, -n)
-        return lambda: diverged(step, engine, data, run, plan, lr, before, state.n_iter + 1)
-    loss = float((plan.n_rows * state.batch_losses).sum() / n)
-    seconds = time.perf_counter() - start
-    append_epoch(state.history, loss=loss, learning_rate=float(lr[-1]), seconds=seconds)
-    return None
-
-
-def _count(state, n_epochs, n_steps, n):
-    """Count epochs, steps and samples, or take them back."""
-    state.epoch += n_epochs
-    state.cycle += n_epochs
-    state.n_iter += n_epochs
-    state.step += n_steps
-    state.rule_step += n_steps
-    state.n_seen += n
-
-
-def _summary(losses, leaves):
-    """Return one array: the losses, then the sum of each leaf.
-
-    One pass over a leaf, and on a card no kernel to compile: CuPy has sums ready.
-    """
-    xp = namespace(losses)
-    sums = xp.stack([xp.astype(xp.sum(a), losses.dtype, copy=False) for a in leaves])
-    return xp.concat([xp.reshape(losses, (-1,)), sums], axis=0)
-
-
-def _stays_finite(losses, sums, leaves):
-    """Return whether losses and leaves are finite; a sum that is not may be an overflow."""
-    if not np.isfinite(losses).all():
-        return False
-    return all(np.isfinite(total) or all_finite(a) for total, a in zip(sums, leaves))
+def _append(state, chunk, i, chunks):
+    """Count epoch i of a chunk, and append it to the history."""
+    state.epoch += 1
+    state.cycle += 1
+    state.n_iter += 1
+    state.step += chunks.B
+    state.rule_step += chunks.B
+    state.n_seen += chunks.n
+    loss, rate = float(chunk.losses[i]), float(chunk.rates[i, -1])
+    append_epoch(state.history, loss=loss, learning_rate=rate, seconds=chunk.seconds)
 
 
 def validate(step, engine, state, validation):

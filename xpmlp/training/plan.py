@@ -1,17 +1,24 @@
-"""The plan of an epoch: made on the host in float64, copied to the device once."""
+"""The plan of one epoch or several: made on the host in float64, copied to the device once."""
 
 import numpy as np
 
 from ..arrays import Array, from_host
 from ..engines import Plan
-from ..randomness import step_keys, stream
+from ..randomness import step_keys, streams
+
+
+def epoch_orders(n: int, *, seed: int, epochs: range, shuffle: bool) -> np.ndarray:
+    """Return the rows in the order of each epoch (E, n); epochs count from the first weights on."""
+    orders = np.tile(np.arange(n), (len(epochs), 1))
+    if shuffle:
+        for order, generator in zip(orders, streams(seed, "order", epochs)):
+            generator.shuffle(order)
+    return orders
 
 
 def epoch_order(n: int, *, seed: int, epoch: int, shuffle: bool) -> np.ndarray:
-    """Return the rows in the order of an epoch, counted since the weights were initialised."""
-    if not shuffle:
-        return np.arange(n)
-    return stream(seed, "order", epoch).permutation(n)
+    """Return the rows in the order of one epoch."""
+    return epoch_orders(n, seed=seed, epochs=range(epoch, epoch + 1), shuffle=shuffle)[0]
 
 
 def make_plan(
@@ -27,28 +34,31 @@ def make_plan(
     weight_decay=0.0,
     sample_weight=None,
 ) -> Plan:
-    """Return the plan of one pass over `order` as host arrays.
+    """Return the plan of a pass over `order` (n,), or one after another (E, n), as host arrays.
 
-    Every batch has `batch_size` rows: the last is filled up with the order's first row at weight 0.
+    Every batch has `batch_size` rows: a pass's last is filled up with its first row at weight 0.
     `first_step` counts steps since the weights were made (the dropout keys), `rule_step` since the
     rule's state was (Adam's t).
     """
-    n = len(order)
+    order = np.atleast_2d(order)
+    E, n = order.shape
     B = -(-n // batch_size)
-    rows = np.full(B * batch_size, order[0], np.int32)
-    rows[:n] = order
-    weights = np.zeros(B * batch_size)
-    weights[:n] = 1.0
+    rows = np.empty((E, B * batch_size), np.int32)
+    rows[:, :n], rows[:, n:] = order, order[:, :1]
+    weights: np.ndarray = np.zeros(rows.shape)
+    weights[:, :n] = 1.0
     if sample_weight is not None:
         weights *= sample_weight[rows]
-    weights = weights.reshape(B, batch_size)
+    weights = weights.reshape(E * B, batch_size)
     total = weights.sum(axis=-1)
-    share = np.divide(1.0, total, out=np.zeros(B), where=total > 0)  # a batch that weighs nothing
-    steps = np.arange(B)
+    share = np.zeros(E * B)
+    np.divide(1.0, total, out=share, where=total > 0)  # a batch may weigh nothing
+    weights *= share[:, None]
+    steps = np.arange(E * B)
     plan = Plan(
-        rows=rows.reshape(B, batch_size),
-        weights=weights * share[:, None],
-        n_rows=np.minimum(batch_size, n - batch_size * steps).astype(np.float64),
+        rows=rows.reshape(E * B, batch_size),
+        weights=weights,
+        n_rows=np.minimum(batch_size, n - batch_size * (steps % B)).astype(np.float64),
         key=step_keys(seed, first_step + steps),
         rate=steps,
         decay=alpha * share,

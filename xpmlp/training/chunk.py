@@ -1,0 +1,134 @@
+"""Epochs that run at once: their plan, their rates, and what the host reads of them."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arrays import all_finite, is_numpy, namespace, to_host
+from ..engines import Carry, Plan, copy_carry
+from .plan import at_rate, epoch_orders, make_plan
+from .rows import run_plan
+
+CHUNK = 2e8  # FLOP, some 10 ms: progress and Ctrl-C wait no longer, and plans stay small
+STEP = 1e6  # FLOP in the time that a step takes beside, where it is not compiled
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chunk:
+    """What came of E epochs of B steps, that ran as one plan."""
+
+    before: Carry  # a copy
+    plan: Plan
+    rates: np.ndarray  # (E, B)
+    next_rates: list  # (E,): the state's rate after each epoch, where no plateau changes it
+    losses: np.ndarray  # (E,)
+    finite: bool
+    seconds: float  # an epoch
+
+
+class Chunks:
+    """Runs epochs: a step over data = (X, y), by an engine.
+
+    sample_weight: (n,) on the host, or None; n rows make B steps.
+    """
+
+    def __init__(self, step, engine, data, options, sample_weight):
+        self.step, self.engine, self.data, self.options = step, engine, data, options
+        self.sample_weight, self.n = sample_weight, data[0].shape[0]
+        self.B = -(-self.n // step.batch_size)
+        self.steps = engine.run(step)
+        self.ahead: dict = {}  # epoch -> its plan
+
+    def longest(self) -> int:
+        """Return how many epochs may run at once.
+
+        One on a card, where the host makes the next plan meanwhile, and where another number of
+        steps compiles again.
+        """
+        if not is_numpy(self.data[1]):
+            return 1
+        n_params = sum(slot.size for leaf in self.step.layout.leaves for slot in leaf.slots)
+        step = STEP + 6 * n_params * self.step.batch_size
+        return max(1, int(CHUNK / (self.B * step)))
+
+    def run(self, state, n_epochs: int) -> Chunk:
+        """Run epochs from where a state stands. It gets the carry and the last losses."""
+        start, xp, n_steps = time.perf_counter(), self.engine.xp, n_epochs * self.B
+        rates, next_rates = self._rates(state, n_epochs)
+        plan = self.ahead.pop(state.epoch, None) or self._plan(state.epoch, state.step, n_epochs)
+        decay = {"weight_decay": self.options.weight_decay}
+        rule = self.step.rule
+        plan = at_rate(plan, rule, rates.ravel(), rule_step=state.rule_step, **decay)
+        before = copy_carry(state.carry, xp=xp)  # the run may give its carry away
+        state.carry, losses = self.run_plan(state.carry, plan)
+        # A card still works on this epoch: the host makes the next plan, whose rates are set later.
+        if state.n_iter + n_epochs < self.options.max_iter and not is_numpy(losses):
+            then = state.epoch + n_epochs
+            self.ahead[then] = self._plan(then, state.step + n_steps, n_epochs)
+        # One host read a chunk: reading the loss in every batch stalls a GPU's queue.
+        leaves = *state.carry.params.values(), *state.carry.buffers.values()
+        with np.errstate(over="ignore", invalid="ignore"):
+            report = to_host(self.engine.compile(_summary)(losses, leaves)).astype(np.float64)
+        value, penalty = report[: 2 * n_steps].reshape(2, n_epochs, self.B)
+        made = value * self.step.loss.reported(self.data[1].shape[-1]) + penalty
+        state.batch_losses = made[-1]
+        return Chunk(
+            before=before,
+            plan=plan,
+            rates=rates,
+            next_rates=next_rates,
+            losses=(plan.n_rows.reshape(made.shape) * made).sum(axis=-1) / self.n,
+            finite=_stays_finite(report[: 2 * n_steps], report[2 * n_steps :], leaves),
+            seconds=(time.perf_counter() - start) / n_epochs,
+        )
+
+    def run_plan(self, carry, plan):
+        """Run a host plan. Returns the carry and the losses.  Donates carry."""
+        return run_plan(self.steps, carry, self.data, plan, self.step.dtype)
+
+    def first(self, chunk: Chunk, n_epochs: int) -> Carry:
+        """Return the carry after the first epochs of a chunk, which run again."""
+        return self.run_plan(chunk.before, chunk.plan.part(0, n_epochs * self.B))[0]
+
+    def _rates(self, state, n_epochs):
+        """Return each epoch's learning rates (E, B), and the state's rate after each epoch."""
+        options, lr, rates, after = self.options, state.lr, [], []
+        for i in range(n_epochs):
+            rates.append(options.schedule.rates(lr, state.cycle + i, self.B, options.n_epochs))
+            n_seen = state.n_seen + (i + 1) * self.n
+            lr = options.schedule.after_epoch(options.learning_rate, lr, n_seen)
+            after.append(lr)
+        return np.asarray(rates), after
+
+    def _plan(self, epoch, first_step, n_epochs):
+        """Return the host plan of epochs, whose rates are yet to be set."""
+        options = self.options
+        epochs = range(epoch, epoch + n_epochs)
+        return make_plan(
+            self.step.rule,
+            epoch_orders(self.n, seed=options.seed, epochs=epochs, shuffle=options.shuffle),
+            batch_size=self.step.batch_size,
+            lr=0.0,
+            seed=options.seed,
+            first_step=first_step,
+            alpha=options.alpha,
+            sample_weight=self.sample_weight,
+        )
+
+
+def _summary(losses, leaves):
+    """Return one array: the losses, then the sum of each leaf.
+
+    One pass over a leaf, and on a card no kernel to compile: CuPy has sums ready.
+    """
+    xp = namespace(losses)
+    sums = xp.stack([xp.astype(xp.sum(a), losses.dtype, copy=False) for a in leaves])
+    return xp.concat([xp.reshape(losses, (-1,)), sums], axis=0)
+
+
+def _stays_finite(losses, sums, leaves):
+    """Return whether losses and leaves are finite; a sum that is not may be an overflow."""
+    if not np.isfinite(losses).all():
+        return False
+    return all(np.isfinite(total) or all_finite(a) for total, a in zip(sums, leaves))
