@@ -79,7 +79,7 @@ def test_the_compiled_engine_is_reported_with_its_blas_and_threads(no_card):
         pytest.skip("needs the compiled engine, which a C++ compiler makes")
     text = " ".join(doctor.report().split())
     assert re.search(r"compiled engine (works|AVX2|AVX-512) steps and predictions", text), text
-    assert re.search(r"arrays; (MKL|Accelerate|OpenBLAS [\d.]+|SciPy's BLAS), \d+ thread", text), (
+    assert re.search(r"arrays; (MKL|Accelerate|OpenBLAS|SciPy's BLAS), [^;]+; \d+ thread", text), (
         text
     )
 

@@ -139,14 +139,15 @@ def _blas():
 
 def _compiled():
     """Generation of x86 that the compiled engine is made for, its BLAS and threads; or why not."""
-    from ..engines.native.library import find_blas, library, n_threads
+    from ..engines.blas import find_blas, n_threads
+    from ..engines.native.library import library
 
     built = library()
     if isinstance(built, str):
         return "-", f"{built}; until then NumPy computes what it would"
     generation = GENERATIONS[built.xpmlp_generation(4)]
-    threads = plural(n_threads(), "thread")
-    return generation, f"steps and predictions on NumPy arrays; {find_blas().name}, {threads}"
+    blas, threads = find_blas(), plural(n_threads(), "thread")
+    return generation, f"steps and predictions on NumPy arrays; {blas.name}, {blas.why}; {threads}"
 
 
 def _extra(name):

@@ -4,6 +4,7 @@ B steps, N rows a batch, n rows of data; with members a K axis stands before N.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -83,6 +84,8 @@ class Engine(NamedTuple):
     product(a, b) -> a @ b, or None
         Of float32 matrices as steps make it, to see what a precision does on this machine; None:
         runs note themselves what they do not heed.
+    threads(multiplications) -> context
+        In which a forward pass of so many, and its backward pass, take the threads that pay.
     outputs(network, layout, dtype) -> (store, n) -> x -> outputs, or None
         A network's outputs for n rows, in bounded memory that is made once and serves one call at
         a time; None: by the layers' own forward, in chunks.
@@ -98,6 +101,7 @@ class Engine(NamedTuple):
     resident: Callable[[Array], Array] = lambda a: a
     outputs: Callable[..., Any] = lambda network, layout, dtype: None
     product: Callable[[Array, Array], Array] | None = lambda a, b: a @ b
+    threads: Callable[[int], AbstractContextManager] = lambda multiplications: nullcontext()
 
 
 def gather(data: tuple[Array, Array], hyper: Plan, *, xp) -> Batch:

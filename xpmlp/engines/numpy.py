@@ -11,6 +11,7 @@ import numpy as np
 from ..nn import Ctx
 from ..nn.activations import ACTIVATIONS, get_activation
 from .base import Plan
+from .blas import threads_for
 from .chain import chain_of, check_rows, holds
 from .generic import generic_engine
 from .native import native_outputs, native_run
@@ -25,11 +26,12 @@ def numpy_engine(xp):
 
     @lru_cache(maxsize=128)
     def run_of(step):
-        run = generic.run(step)
+        held = threads_for(step.batch_size * step.layout.size)
+        run = held(generic.run(step))
         if found := native_run(step, run):
             return found
         if links := chain_of(step.network, step.layout):
-            return _chain_run(step, links, run)
+            return held(_chain_run(step, links, run))
         return run
 
     @lru_cache(maxsize=128)
@@ -37,11 +39,12 @@ def numpy_engine(xp):
         if made := native_outputs(network, layout, dtype):
             return made
         links = chain_of(network, layout)
-        return links and _chain_outputs(links, dtype)
+        return links and _chain_outputs(links, dtype, layout.size)
 
     # Else each epoch would copy the data: rows in C order, aligned.
     resident = partial(np.require, requirements="CA")
-    return generic._replace(name="numpy", run=run_of, resident=resident, outputs=outputs_of)
+    own = {"run": run_of, "resident": resident, "outputs": outputs_of, "threads": threads_for}
+    return generic._replace(name="numpy", **own)
 
 
 def _chain_run(step, links, otherwise):
@@ -68,8 +71,8 @@ def _chain_run(step, links, otherwise):
     return run
 
 
-def _chain_outputs(links, dtype):
-    """Return (store, n) -> x -> outputs, for a store that is as the links say."""
+def _chain_outputs(links, dtype, size):
+    """Return (store, n) -> x -> outputs, for a store of so many numbers, as the links say."""
     D, C = links[0].n_in, links[-1].n_out
 
     def prepared(store, n):
@@ -77,6 +80,7 @@ def _chain_outputs(links, dtype):
             return None
         chain = Chain(links, store, min(n, CHUNK))
 
+        @threads_for(min(n, CHUNK) * size)
         def outputs(x):
             check_rows(x, n, D)
             made = np.empty((n, C), x.dtype)

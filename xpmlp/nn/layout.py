@@ -74,6 +74,11 @@ class Layout:
         """The layout of the weights alone: no offsets, gains, statistics."""
         return Layout(tuple(leaf for leaf in self.leaves if leaf.group.decay))
 
+    @cached_property
+    def size(self):
+        """How many parameters there are: of Dense layers, a row's multiplications."""
+        return sum(slot.size for leaf in self.leaves for slot in leaf.slots)
+
     def pack(self, params, *, xp):
         """Nested dicts -> store. A leaf that is not flat is the parameter itself."""
         store = {}

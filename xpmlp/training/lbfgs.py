@@ -69,7 +69,8 @@ def run_lbfgs(
         return np.concatenate([to_host(store[k]).ravel() for k in params]).astype(np.float64)
 
     def fun(vector):
-        total, value, grads = _summed(objective, unpack(vector), buffers, batches())
+        with engine.threads(step.batch_size * step.layout.size):
+            total, value, grads = _summed(objective, unpack(vector), buffers, batches())
         total, value = float(to_host(total)), float(to_host(value))
         reported[total] = total + extra * value
         return total, flat(grads)

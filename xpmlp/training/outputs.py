@@ -35,18 +35,19 @@ def network_outputs(network, layout, store, x, engine: Engine) -> Array:
     forward, chunks = engine.compile(_forward(network, layout, xp, engine.kernels)), [x]
     if n > CHUNK:
         chunks = [x[start : min(start + CHUNK, n), ...] for start in range(0, n, CHUNK)]
-    parts = []
-    for chunk in chunks:
-        rows = wanted = chunk.shape[0]
-        if engine.fixed_shapes:
-            # Powers of two: a few compilations serve every number of rows.
-            wanted = min(CHUNK, 1 << max(rows - 1, 15).bit_length())
-        if wanted > rows:
-            padding = xp.zeros((wanted - rows, *x.shape[1:]), dtype=x.dtype)
-            parts.append(forward(store, xp.concat([chunk, padding], axis=0))[:rows, ...])
-        else:
-            parts.append(forward(store, chunk))
-    return _joined(parts, xp)
+    with engine.threads(min(n, CHUNK) * layout.size):
+        return _joined([_chunk_outputs(forward, store, chunk, engine) for chunk in chunks], xp)
+
+
+def _chunk_outputs(forward, store, x, engine):
+    rows = wanted = x.shape[0]
+    if engine.fixed_shapes:
+        # Powers of two: a few compilations serve every number of rows.
+        wanted = min(CHUNK, 1 << max(rows - 1, 15).bit_length())
+    if wanted == rows:
+        return forward(store, x)
+    padding = engine.xp.zeros((wanted - rows, *x.shape[1:]), dtype=x.dtype)
+    return forward(store, engine.xp.concat([x, padding], axis=0))[:rows, ...]
 
 
 def _joined(parts, xp):

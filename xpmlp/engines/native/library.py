@@ -1,17 +1,10 @@
-"""The compiled library: where it is, its structures, and the BLAS that it calls."""
+"""The compiled library: where it is, and its structures."""
 
 import ctypes
-import os
-import sys
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 from zlib import crc32
 
-from threadpoolctl import ThreadpoolController
-
-DTYPES = "float32", "float64"
 _KINDS: dict = {
     "int": ctypes.c_int,
     "i": ctypes.c_int64,
@@ -45,15 +38,6 @@ Training = _structure(
     "d:max_grad_norm d:max_norm d:ema_decay p:x p:y p:rows p:weights p:n_rows p:key p:rate p:decay "
     "p:shrink p:losses",
 )
-
-
-class Blas(NamedTuple):
-    """A BLAS library that compiled code can call."""
-
-    name: str
-    gemm: dict[str, int]  # dtype -> address of Fortran's sgemm or dgemm
-    threads: Callable[[], int]  # how many it takes
-    set_threads: Callable[[int], object]
 
 
 def version() -> int:
@@ -96,37 +80,3 @@ def _check(failed, function, arguments):
     """Raise what a function of the library could not."""
     if failed:
         raise MemoryError("The compiled engine could not allocate the buffers of its layers.")
-
-
-@cache
-def find_blas() -> Blas:
-    """Return NumPy's own OpenBLAS, or SciPy's where NumPy has another."""
-    for found in ThreadpoolController().lib_controllers:
-        handle = ctypes.CDLL(found.filepath)
-        if hasattr(handle, "scipy_sgemm_64_"):
-            addresses = _addresses(handle, "scipy_sgemm_64_", "scipy_dgemm_64_")
-            name = f"OpenBLAS {found.version}"
-            return Blas(name, addresses, found.get_num_threads, found.set_num_threads)
-    import scipy.linalg.cython_blas as blas  # type: ignore[import-untyped]
-
-    capsule = ctypes.pythonapi.PyCapsule_GetPointer
-    capsule.restype, capsule.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
-    name_of = ctypes.pythonapi.PyCapsule_GetName
-    name_of.restype, name_of.argtypes = ctypes.c_char_p, (ctypes.py_object,)
-    capsules = (blas.__pyx_capi__[f] for f in ("sgemm", "dgemm"))
-    addresses = {d: capsule(c, name_of(c)) for d, c in zip(DTYPES, capsules)}
-    return Blas("SciPy's BLAS", addresses, lambda: 1, lambda n: None)
-
-
-def _addresses(handle, *names):
-    found = (ctypes.cast(getattr(handle, name), ctypes.c_void_p).value for name in names)
-    return dict(zip(DTYPES, found))
-
-
-def n_threads() -> int:
-    """Return how many threads there may be: those of BLAS, at most the processors we may use."""
-    if sys.platform == "linux":
-        processors = len(os.sched_getaffinity(0))
-    else:
-        processors = os.cpu_count() or 1
-    return min(processors, find_blas().threads())

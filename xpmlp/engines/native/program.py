@@ -12,8 +12,9 @@ from ...nn.losses import CLASS_LOG_LOSS, LOSSES
 from ...optim import SGD, Adagrad, Adam, AdamW, Lion, Nadam, RMSprop
 from ...transfers import note
 from ..base import Plan
+from ..blas import DTYPES, find_blas, n_threads, one_thread
 from ..chain import check_rows
-from .library import DTYPES, Training, find_blas, library, n_threads
+from .library import Training, library
 from .table import table_of
 
 # In the order of the enumerations in elementwise.h.
@@ -121,16 +122,12 @@ def team(wanted):
     There is one team at a time: two would fight for the cores, and wait for each other.
     """
     size = max(1, min(wanted, n_threads()))
-    leads, blas = False, find_blas()
-    before = blas.threads()
+    leads = False
     try:
         leads = size > 1 and ONE_TEAM.acquire(blocking=False)
-        if before > 1:
-            blas.set_threads(1)
-        yield size if leads else 1
+        with one_thread(find_blas()):
+            yield size if leads else 1
     finally:
-        if before > 1:
-            blas.set_threads(before)
         if leads:
             ONE_TEAM.release()
 
