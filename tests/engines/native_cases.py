@@ -1,5 +1,7 @@
 """Random steps for the compiled engine: networks, losses, rules, bounds, members, plans."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from xpmlp import nn, optim
@@ -21,6 +23,15 @@ RULES = [
 ]
 WIDTHS = [1, 2, 3, 4, 7, 8, 9, 16, 17, 33]
 BOUNDS = {"max_grad_norm": 0.01, "max_norm": 0.5, "ema_decay": 0.9}
+
+
+def with_rates(layout):
+    """The layout with a rate of its own for each leaf: shares of the learning rate."""
+    leaves = [
+        leaf._replace(group=replace(leaf.group, rate=0.5 / (i + 1)))
+        for i, leaf in enumerate(layout.leaves)
+    ]
+    return nn.Layout(tuple(leaves))
 
 
 class Case:
@@ -108,6 +119,8 @@ class Case:
         rng, K = np.random.default_rng(0), self.K
         every = [self.network.init(self.D, rng)[0] for _ in range(K or 1)]
         layout = nn.Layout.of(self.network, every[0], contiguous=self.n % 2 == 0)
+        if self.batch_size % 2:
+            layout = with_rates(layout)
         stores = [layout.pack(params, xp=np) for params in every]
         store = {k: self._stacked([s[k] for s in stores]).astype(self.dtype) for k in stores[0]}
         buffers = {
@@ -128,7 +141,8 @@ class Case:
     def _plan(self):
         """Return a plan of up to twelve steps: more would let rounding grow.
 
-        Rows follow each other in the first ones, and the first weighs nothing.
+        Rows follow each other in the first ones, and the first weighs nothing. Members differ in
+        all numbers: rates, penalties, how many rows there are.
         """
         rng, made = np.random.default_rng(1), []
         for member in range(self.K or 1):
@@ -136,13 +150,15 @@ class Case:
             weights = rng.integers(0, 3, self.n).astype(float)
             weights[: self.batch_size] = 0.0
             weights = weights if self.n % 3 else None
-            options = {"alpha": self.alpha, "weight_decay": self.weight_decay}
-            made.append(
-                make_plan(
-                    self.rule, rows, batch_size=self.batch_size, lr=0.01, seed=member,
-                    sample_weight=weights, **options,
-                )
+            factor = 1.0 + member
+            plan = make_plan(
+                self.rule, rows, batch_size=self.batch_size, lr=0.01 * factor, seed=member,
+                sample_weight=weights, alpha=self.alpha * factor,
+                weight_decay=self.weight_decay / factor,
             )  # fmt: skip
+            n_rows = np.maximum(plan.n_rows - member, 1.0)
+            real = np.arange(self.batch_size) < n_rows[:, None]
+            made.append(plan._replace(n_rows=n_rows, weights=plan.weights * real))
         if self.K is None:
             return self._cut(made[0])
         plan = Plan(*(np.stack(parts, axis=1) for parts in zip(*made)))

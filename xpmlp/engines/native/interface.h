@@ -57,6 +57,10 @@ struct Training {
     const int32_t *key;    // (B, K, 2)
     const void *rate, *decay, *shrink;  // (B, K)
     void *losses;          // (2, B, K): data loss, penalty
+    // Where gradients are summed over processes: called by one thread in each step, before penalties,
+    // with the n gradients of a member, leaf after leaf. Null: nobody else has any.
+    void (*reduce)(void *gradients, i64 n, void *context);
+    void *context;
 };
 
 typedef void (*Gemm)(const char *, const char *, const i64 *, const i64 *, const i64 *,

@@ -36,7 +36,7 @@ Training = _structure(
     "Training",
     "i:loss i:rule i:N i:K i:B i:y_columns p:levels i:n_levels d:c d:c1 d:d d:d1 d:epsilon "
     "d:max_grad_norm d:max_norm d:ema_decay p:x p:y p:rows p:weights p:n_rows p:key p:rate p:decay "
-    "p:shrink p:losses",
+    "p:shrink p:losses p:reduce p:context",
 )
 
 

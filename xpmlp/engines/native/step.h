@@ -2,7 +2,7 @@
 // some of a batch's rows forward and backward; all wait; each then makes the gradients of some of
 // the parameters and updates them; all wait. So products need no threads of their own, no sum is
 // split in an order that depends on time, and no gradient of a weight matrix is ever whole, unless
-// max_grad_norm asks for the norm of all.
+// max_grad_norm asks for the norm of all, or a reduce for their sum over processes.
 // Included once for float, once for double.
 
 static const i64 TILE = 256;  // rows of weights whose gradient is made, and used up while in the cache
@@ -31,7 +31,8 @@ struct Worker {
     T *outs, *grads;       // (width, N) columns: outputs and what backward needs; gradients
     T *all_sums;           // (threads, n_sums)
     T *tile;
-    T *whole_grads;        // (all P): where max_grad_norm asks for the norm of all
+    T *whole_grads;        // (n_grads, all P): where max_grad_norm or a reduce takes all at once
+    i64 n_grads;
     double *parts;         // (threads): sums of one number
 
     T *param(i64 leaf, i64 at) const { return of_leaf(net->leaves[leaf].p, leaf, at); }
@@ -431,18 +432,22 @@ static double penalise(const T *__restrict p, T *__restrict g, i64 size, T decay
 // Update this thread's parameters. Returns its share of the penalty.
 double Worker::descend() {
     double penalty = 0, squares = 0;
+    bool bounded = plan->max_grad_norm > 0;
+    if (plan->reduce) {
+        each_piece([&](const Piece &piece) { make_gradient(piece, gradient_at(piece)); });
+        wait();
+        if (rank == 0) plan->reduce(whole_grads, n_grads, plan->context);
+        wait();
+    }
     each_piece([&](const Piece &piece) {
         T *g = gradient_at(piece);
-        make_gradient(piece, g);
+        if (!plan->reduce) make_gradient(piece, g);
         if (net->leaves[piece.leaf].decays && decay > T(0))
             penalty += penalise(param(piece.leaf, piece.at), g, piece.size, decay);
-        if (!whole_grads) {
-            update(piece, g);
-            return;
-        }
-        squares += sum_of(piece.size, [=](i64 i) { return g[i] * g[i]; });
+        if (bounded) squares += sum_of(piece.size, [=](i64 i) { return g[i] * g[i]; });
+        else update(piece, g);
     });
-    if (whole_grads) {
+    if (bounded) {
         parts[rank] = squares;
         wait();
         squares = 0;
@@ -574,7 +579,7 @@ struct Buffers {
         xs.resize(N * net.D);
         ys.resize(N * t->y_columns);
         codes.resize(t->y_columns ? 0 : N);
-        if (t->max_grad_norm > 0) {
+        if (t->max_grad_norm > 0 || t->reduce) {
             i64 total = 0;
             for (i64 i = 0; i < net.n_leaves; ++i) total += net.leaves[i].size;
             whole_grads.resize(total);
@@ -587,13 +592,15 @@ struct Buffers {
         w.outs = outs.data(), w.grads = grads.data(), w.all_sums = sums.data();
         w.tile = tiles.data() + rank * n_tile, w.parts = parts.data();
         w.whole_grads = whole_grads.empty() ? nullptr : whole_grads.data();
+        w.n_grads = i64(whole_grads.size());
         return w;
     }
 };
 
 static void train(Gemm blas, const Network &net, const Training &t, i64 threads) {
     if (t.K > 1) {  // each thread trains some of the members, by itself
-        together(std::min(t.K, threads), [&](i64 rank, Team &team) {
+        // A reduce must come to the members in the same order in every process.
+        together(t.reduce ? 1 : std::min(t.K, threads), [&](i64 rank, Team &team) {
             Buffers own(net, &t, t.N, 1);
             Team alone;
             Worker w = own.worker(blas, net, &t, &alone, 0, t.N);
