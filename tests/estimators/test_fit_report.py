@@ -270,9 +270,17 @@ def test_without_a_card_they_change_nothing(name):
     pytest.importorskip(name.partition(":")[0])
     x = find(name).asarray(X)
     plain = fitted(x)
-    for options in (*({"accelerate": a} for a in ACCELERATIONS), {"deterministic": True}):
+    others = [a for a in ACCELERATIONS if (name, a) != ("numpy", "generic")]
+    for options in (*({"accelerate": a} for a in others), {"deterministic": True}):
         est = fitted(x, **options)
         assert all(np.array_equal(to_host(a), to_host(b)) for a, b in zip(est.coefs_, plain.coefs_))
+
+
+def test_generic_on_numpy_arrays_is_the_plain_text():
+    est = fitted(X, accelerate="generic")
+    assert est.fit_report_["engine"] == "numpy"
+    for a, b in zip(est.coefs_, fitted(find("array_api_strict").asarray(X)).coefs_):
+        assert np.array_equal(a, to_host(b))
 
 
 def test_a_model_file_and_a_clone_keep_them(tmp_path):

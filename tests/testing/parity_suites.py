@@ -15,8 +15,8 @@ def then(change):
 def plant_kernel(monkeypatch, name, faulty):
     """Replace one kernel of the strict library's engine only."""
 
-    def engine_of(x):
-        engine = engine_for(x)
+    def engine_of(x, options):
+        engine = engine_for(x, options)
         if location_of(x).library != "array_api_strict":
             return engine
         kernel = getattr(engine.kernels, name)

@@ -5,9 +5,20 @@ import pytest
 from parity_suites import STRICT, plant_kernel, rolled, then
 
 from xpmlp import MLPClassifier, MLPRegressor
+from xpmlp.engines import numpy as numpy_module
+from xpmlp.engines.native import program
+from xpmlp.engines.native.library import library
+from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.testing import assert_same_trajectory
+from xpmlp.testing.backends import choose, find
+from xpmlp.testing.parity import run_parity
+from xpmlp.testing.parity.operations import activation
+from xpmlp.testing.parity.trainings import trainings
 
 pytest_plugins = ["pytester"]
+with_native = pytest.mark.skipif(
+    isinstance(library(), str), reason="needs the compiled engine, which a C++ compiler makes"
+)
 
 
 # ---- The same training everywhere
@@ -100,3 +111,57 @@ def test_float32_on_jax_leaves_float64_as_the_user_has_set_it(xp):
         assert str(xp.xp.ones(1).dtype) == "float64"
     with xp.computing_in("float32"):
         assert str(xp.xp.ones(1).dtype) == "float32"
+
+
+# ---- The plain text and the compiled engine on NumPy
+
+
+def engines_of(names, monkeypatch):
+    """The report on libraries, and which engine ran the fits of each."""
+    ran, fit = {}, MLPClassifier.fit
+
+    def noting(self, X, y):
+        made = fit(self, X, y)
+        ran.setdefault(self.accelerate, set()).add(made.fit_report_["engine"])
+        return made
+
+    monkeypatch.setattr(MLPClassifier, "fit", noting)
+    operations = [*trainings(), activation(ACTIVATIONS["tanh"])]
+    return run_parity(names, operations), ran
+
+
+@with_native
+def test_the_compiled_engine_is_a_library_beside_the_plain_text(monkeypatch):
+    made, ran = engines_of(["numpy", "numpy:compiled"], monkeypatch)
+    assert made.ok, str(made)
+    assert ran == {"generic": {"numpy"}, "auto": {"numpy compiled"}}
+    plain, compiled = (
+        {row.operation for row in made.rows if row.library == name}
+        for name in ("numpy", "numpy:compiled")
+    )
+    assert plain - compiled == {"activation tanh: forward", "activation tanh: backward"}
+
+
+@with_native
+def test_a_fault_of_the_compiled_engine_alone_is_found_there(monkeypatch):
+    fields = program.rule_fields
+    monkeypatch.setattr(program, "rule_fields", lambda rule: fields(rule) | {"c1": 0.11})
+    numpy_module.numpy_engine.cache_clear()  # of compiled runs
+    try:
+        made, _ = engines_of(["numpy", "numpy:compiled"], monkeypatch)
+    finally:
+        numpy_module.numpy_engine.cache_clear()
+    assert {row.library for row in made.failures} == {"numpy:compiled"}
+    assert made.failures[0].operation == "MLPClassifier, 8 steps: loss curve"
+
+
+def test_without_the_compiled_engine_the_report_says_why(monkeypatch):
+    monkeypatch.setattr("xpmlp.testing.backends.native_library", lambda: "no compiler was there")
+    find.cache_clear()
+    try:
+        monkeypatch.setattr("xpmlp.testing.backends.LIBRARIES", ("numpy", "numpy:compiled"))
+        assert choose()[2] == {"numpy:compiled": "no compiler was there"}
+        asked = run_parity("numpy:compiled", [activation(ACTIVATIONS["tanh"])])
+        assert asked.failures[0].problem == "no compiler was there"
+    finally:
+        find.cache_clear()

@@ -190,7 +190,8 @@ TABLE: dict[str, dict[str, tuple]] = {  # section -> argument -> type, help
         "matmul_precision": (Choice(MATMUL_PRECISIONS), "Products in: float32, TF32, bfloat16."),
         "accelerate": (
             Choice(ACCELERATIONS),
-            "Steps on a card: plain operations, fused kernels, CUDA graphs.",
+            "Steps on a card: plain operations, fused kernels, CUDA graphs; generic is plain on "
+            "NumPy, too.",
         ),
         "deterministic": (FLAG, "Equal to the last bit each time, on a card too."),
     },

@@ -6,8 +6,9 @@ from ..errors import DataError
 from .data import writable
 
 HELP = {
-    "--xp": "numpy, cupy, torch:cpu, torch:cuda, jax, array_api_strict, or any module of Array API "
-    "arrays; repeatable (default: XPMLP_BACKENDS, or what is installed and works).",
+    "--xp": "numpy, numpy:compiled (trainings in the compiled engine), cupy, torch:cpu, "
+    "torch:cuda, jax, array_api_strict, or any module of Array API arrays; repeatable (default: "
+    "XPMLP_BACKENDS, or what is installed and works).",
     "--save": "Keep all results, about 1.2 MB a library, to compare with on another machine.",
     "--against": "Compare with what --save kept on another machine, by the same bounds; the "
     "libraries there and here need not be the same.",

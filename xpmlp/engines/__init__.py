@@ -7,7 +7,7 @@ from .base import DEFAULTS, Batch, Carry, Engine, Options, Plan, copy_carry, cop
 from .chain import has_kernels
 from .generic import generic_engine
 from .jax import jax_engine
-from .numpy import numpy_engine
+from .numpy import numpy_engine, plain_numpy_engine
 from .torch import torch_engine
 
 MATMUL_PRECISIONS = ("highest", "high", "medium")
@@ -51,7 +51,7 @@ def engine_for(x: Array, options: Options = DEFAULTS) -> Engine:
 
     matmul_precision: what products of float32 may be computed in: "highest" float32, "high" TF32 or
     the like, "medium" also bfloat16; summed in float32, each where library and device have it.
-    accelerate, deterministic: see `train`; they change something on CUDA cards only.
+    accelerate, deterministic: see `train`; on CUDA cards, and "generic" on NumPy arrays.
     """
     precision, accelerate = options.matmul_precision, options.accelerate
     _check("matmul_precision", precision, MATMUL_PRECISIONS)
@@ -72,7 +72,7 @@ def engine_for(x: Array, options: Options = DEFAULTS) -> Engine:
     if is_jax(x):
         return jax_engine(xp, matmul_precision=precision)
     if is_numpy(x):
-        return numpy_engine(xp)
+        return plain_numpy_engine(xp) if accelerate == "generic" else numpy_engine(xp)
     return generic_engine(xp)
 
 

@@ -20,18 +20,30 @@ CHUNK = 256  # rows of a prediction at once: the layers' outputs stay in the cac
 
 
 @cache
+def plain_numpy_engine(xp):
+    """Return the engine of NumPy arrays that runs what all libraries run; see `numpy_engine`."""
+    generic = generic_engine(xp)
+
+    def run_of(step):
+        return threads_for(step.batch_size * step.layout.size)(generic.run(step))
+
+    # Else each epoch would copy the data: rows in C order, aligned.
+    resident = partial(np.require, requirements="CA")
+    return generic._replace(name="numpy", run=run_of, resident=resident, threads=threads_for)
+
+
+@cache
 def numpy_engine(xp):
     """Return the engine of NumPy arrays; `xp` is their Array API namespace."""
-    generic = generic_engine(xp)
+    plain = plain_numpy_engine(xp)
 
     @lru_cache(maxsize=128)
     def run_of(step):
-        held = threads_for(step.batch_size * step.layout.size)
-        run = held(generic.run(step))
+        run = plain.run(step)
         if found := native_run(step, run):
             return found
         if links := chain_of(step.network, step.layout):
-            return held(_chain_run(step, links, run))
+            return threads_for(step.batch_size * step.layout.size)(_chain_run(step, links, run))
         return run
 
     @lru_cache(maxsize=128)
@@ -41,10 +53,7 @@ def numpy_engine(xp):
         links = chain_of(network, layout)
         return links and _chain_outputs(links, dtype, layout.size)
 
-    # Else each epoch would copy the data: rows in C order, aligned.
-    resident = partial(np.require, requirements="CA")
-    own = {"run": run_of, "resident": resident, "outputs": outputs_of, "threads": threads_for}
-    return generic._replace(name="numpy", **own)
+    return plain._replace(run=run_of, outputs=outputs_of)
 
 
 def _chain_run(step, links, otherwise):

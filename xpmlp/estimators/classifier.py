@@ -131,7 +131,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         cuBLASLt ("graph"). "auto" on CuPy arrays: the graph, where its first steps, tried before
         the fit and once a process for each network, batch size, dtype and card, equal those of
         plain operations to rounding; else plain operations, and a note says why. On torch tensors
-        "auto" is torch's own engine. Elsewhere it changes nothing.
+        "auto" is torch's own engine. On NumPy arrays "generic" leaves out the compiled code, to
+        compare with. Elsewhere it changes nothing.
     deterministic : bool, default=False
         On a card choose algorithms by rule, not by time, and none that adds in a varying order, so
         that two fits are equal to the last bit; elsewhere, for one number of threads, they are.

@@ -1,7 +1,8 @@
 """Array libraries and devices by name, as ``LIBRARY[:DEVICE]``: what there is, and what works.
 
 numpy, cupy, torch:cuda, jax, array_api_strict:device1, or any module that makes arrays which
-array_api_compat knows or which are of an Array API namespace themselves.
+array_api_compat knows or which are of an Array API namespace themselves. On numpy steps run the
+plain text, on numpy:compiled the compiled engine.
 """
 
 import os
@@ -26,9 +27,12 @@ from ..arrays import (
     namespace,
     to_host,
 )
+from ..engines.native.library import library as native_library
 from ..errors import DeviceError
 
-LIBRARIES = ("numpy", "cupy", "torch", "jax", "array_api_strict")  # looked for when none is named
+COMPILED = "numpy:compiled"  # NumPy's arrays in the compiled engine
+# Looked for when none is named.
+LIBRARIES = ("numpy", COMPILED, "cupy", "torch", "jax", "array_api_strict")
 FLOATS = ("float64", "float32")
 
 
@@ -39,6 +43,7 @@ class Backend:
     name: str
     like: Array  # an empty array there
     floats: tuple[str, ...] = FLOATS  # its float dtypes, the widest first
+    accelerate: str | None = None  # how steps run; None: as an estimator's argument says
 
     @property
     def xp(self) -> Any:
@@ -91,9 +96,16 @@ def find(name: str) -> Backend:
     ('float64', 'float32')
     """
     library, colon, device = str(name).partition(":")
+    if name == COMPILED:
+        built, device = native_library(), "cpu"
+        if isinstance(built, str):
+            raise DeviceError(built)
     if not all(part.isidentifier() for part in library.split(".")) or (colon and not device):
         raise DeviceError(f"a library is named as numpy, or with a device torch:cuda, got {name!r}")
-    backend = Backend(name, array_at(Location(library, device)))
+    accelerate = None
+    if library == "numpy":
+        accelerate = "auto" if name == COMPILED else "generic"
+    backend = Backend(name, array_at(Location(library, device)), accelerate=accelerate)
     try:
         with backend.computing_in("float64"):
             known = float_dtypes(backend.like)
@@ -121,7 +133,8 @@ def choose(
     if isinstance(names, str):
         names = [names]
     asked = [*names] or said
-    installed = [library for library in LIBRARIES if not asked and find_spec(library)]
+    roots = {name: name.partition(":")[0] for name in LIBRARIES}
+    installed = [name for name, root in roots.items() if not asked and find_spec(root)]
     needed = {*asked, *required}
     working: list[Backend] = []
     broken: dict[str, str] = {}

@@ -30,10 +30,11 @@ def run_parity(
 ) -> Report:
     """Run every operation, or `subjects`, on the libraries of these names.
 
-    names: "numpy", "torch:cpu", "array_api_strict:device1", any module of Array API arrays; none
-    means XPMLP_BACKENDS, or what is installed. A named library that does not work fails. `there`:
-    what another machine's libraries gave (`saved.read_results`), compared too. A terminal shows
-    how far it is.
+    names: "numpy" (the plain text), "numpy:compiled" (trainings in the compiled engine, which has
+    no other operation of its own), "torch:cpu", "array_api_strict:device1", any module of Array
+    API arrays; none means XPMLP_BACKENDS, or what is installed. A named library that does not work
+    fails. `there`: what another machine's libraries gave (`saved.read_results`), compared too. A
+    terminal shows how far it is.
     """
     from tqdm import tqdm
 
@@ -57,7 +58,8 @@ def cases(
     found: list[tuple] = []
     for backend in backends:
         for dtype in FLOATS:
-            known = [op for op in subjects if dtype in (op.dtypes or backend.floats)]
+            known = [op for op in subjects if op.runs_on(backend.name)]
+            known = [op for op in known if dtype in (op.dtypes or backend.floats)]
             found += [(op, backend, dtype) for op in known]
     for library in saved_libraries(there):
         found += library.cases(subjects)

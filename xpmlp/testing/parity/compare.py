@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...arrays import Array, dtype_name, is_array, location_of, namespace, to_host
-from ...engines import Engine, engine_for, generic_engine
-from ..backends import Backend, one_line
+from ...engines import Engine, Options, engine_for, generic_engine
+from ..backends import COMPILED, Backend, one_line
 
 WIDER = {"float32": "float64", "float64": "longdouble"}
 PACKAGE = str(Path(__file__).parents[2])
@@ -81,6 +81,7 @@ class Place(NamedTuple):
     like: Array
     dtype: str
     engine: Engine
+    accelerate: str | None = None  # of estimators; None: their own
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,11 @@ class Operation:
     traced: bool = True  # a function of arrays alone, so JAX may compile it as a whole
     oracle: Callable[..., dict] | None = None  # another way to the same, on NumPy
     dtypes: tuple[str, ...] = ()  # to run in; empty: all that a library has
+    by_engine: bool = False  # steps and predictions of an engine, which may be compiled
+
+    def runs_on(self, library: str) -> bool:
+        """Tell whether it differs there from what another library shows."""
+        return self.by_engine or library != COMPILED
 
 
 class Row(NamedTuple):
@@ -129,7 +135,9 @@ def computed(op: Operation, backend: Backend, dtype: str) -> tuple[dict[str, Res
     """Run an operation. Returns by output the result, and what is right in a wider float."""
     want: dict = {}
     stage = f" (on NumPy in {WIDER[dtype]}, to compare with)"
-    place = Place(backend.xp, backend.like, dtype, engine_for(backend.like))
+    options = Options(accelerate=backend.accelerate or "auto")
+    engine = engine_for(backend.like, options)
+    place = Place(backend.xp, backend.like, dtype, engine, backend.accelerate)
     try:
         want, stage = wanted(op, dtype), ""
         with backend.computing_in(dtype):

@@ -63,7 +63,8 @@ class SavedLibrary:
         """
         saved = self.results.outputs[self.library]
         for dtype in dict.fromkeys(dtype for _, dtype in saved):
-            ours = {op.name: op for op in subjects if dtype in FLOATS}
+            known = (op for op in subjects if dtype in FLOATS and op.runs_on(self.library))
+            ours = {op.name: op for op in known}
             names = [name for name, its in saved if its == dtype and name not in ours]
             theirs = [Operation(name, (), dict, {}) for name in names]
             yield from ((op, self, dtype) for op in (*ours.values(), *theirs))

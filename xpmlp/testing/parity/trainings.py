@@ -67,7 +67,9 @@ def training(est, X, y, what: str = "", **predictions: Bound) -> Operation:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it has not converged
             where = "cpu" if is_numpy(X) else "auto"  # NumPy's arrays would go where it pays
-            fit = clone(est).set_params(device=where).fit(X, y)
+            own = clone(est).set_params(device=where)
+            own.set_params(accelerate=place.accelerate or est.accelerate)
+            fit = own.fit(X, y)
         model = fit.model_
         predict = lambda method: getattr(model, method)(X)
         return outputs(place, _problem(est, X, y), model.params(X), fit.loss_curve_, predict)
@@ -90,12 +92,14 @@ def training(est, X, y, what: str = "", **predictions: Bound) -> Operation:
     bounds = drawn | {"loss curve": bound, "weights": bound} | predictions
     name = f"{type(est).__name__}{' ' * bool(what)}{what}, {steps} steps"
     inputs = X, y, *arrays
-    return Operation(name, inputs, fitted, bounds, traced=False, oracle=core, dtypes=dtypes)
+    return Operation(
+        name, inputs, fitted, bounds, traced=False, oracle=core, dtypes=dtypes, by_engine=True
+    )
 
 
 def _problem(est, X, y) -> Problem:
-    """Return what a fit starts from, in the dtype of X, however wide."""
-    own, wide = clone(est), lambda a: in_floats(a, X.dtype)
+    """Return what a fit in the plain text starts from, in the dtype of X, however wide."""
+    own, wide = clone(est).set_params(accelerate="generic"), lambda a: in_floats(a, X.dtype)
     like = X if dtype_name(X) in FLOATS else X.astype(np.float64)
     problem = split(own, problem_of(own, like, y), (None, None, None))
     if like is X:
