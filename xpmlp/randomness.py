@@ -29,21 +29,22 @@ def streams(seed: int, purpose: str, places: range) -> Iterator[np.random.Genera
 
     It is one generator, whose state is set, as making one takes longer than a small epoch.
     """
-    bits = np.random.Philox(0)
+    seeds = np.random.SeedSequence(seed, spawn_key=(PURPOSES[purpose],))
+    bits = np.random.Philox(seeds)
     generator, state = np.random.Generator(bits), bits.state
-    for key in _philox_keys(seed, PURPOSES[purpose], places):
+    for key in _philox_keys(seeds, places):
         state["state"]["key"] = key
         bits.state = state
         yield generator
 
 
-def _philox_keys(seed, purpose, places):
-    """Return the key (2,) that Philox takes of SeedSequence(seed, spawn_key=(purpose, place)).
+def _philox_keys(seeds, places):
+    """Return the keys (places, 2) that Philox takes of a SeedSequence with one place more each.
 
-    An array of one a place: NumPy's hash of the last word, which the others' pool is mixed with.
+    It is NumPy's hash: of the last word, with which the pool of the words before is mixed.
     """
-    pool = np.random.SeedSequence(seed, spawn_key=(purpose,)).pool
-    n_words = max(4, -(-int(seed).bit_length() // 32)) + 1  # that are in it, four hashes each
+    pool, n_bits = seeds.pool, int(seeds.entropy).bit_length()
+    n_words = max(4, -(-n_bits // 32)) + 1  # the purpose is one; they took four hashes each
     words = np.asarray(places, np.uint32)[:, None]
     words = _seed_hash(words, 0x43B0D7E5, 0x931E8875, first=4 * n_words)
     words = 0xCA01F9DD * pool - 0x4973F715 * words

@@ -1,14 +1,18 @@
 """What stands at the edge of an argument: refused in words, or right all the same."""
 
+import re
 import warnings
 
 import numpy as np
 import pytest
 from each import each
 from sklearn.metrics import accuracy_score, log_loss
+from sklearn.utils import check_array
+from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils.class_weight import compute_sample_weight
 
 from xpmlp import MLPClassifier, MLPRegressor, load_model, nn, optim
+from xpmlp.estimators.classes import checked_labels
 from xpmlp.nn.losses import LOSSES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -246,3 +250,40 @@ def test_validation_rows_from_elsewhere_are_called_so():
 def test_one_row_says_nothing_of_the_targets_scale():
     with pytest.raises(ValueError, match="cannot be measured on one row"):
         made(MLPRegressor, target_scale="auto").partial_fit(X[:1], V[:1])
+
+
+@each("kind", [MLPClassifier, MLPRegressor])
+def test_arguments_that_are_not_looked_at_are_right(kind):
+    rows = kind._parameter_constraints
+    validate_parameter_constraints(rows, kind().get_params(), kind.__name__)
+    with pytest.raises(ValueError, match="The 'alpha' parameter of"):
+        kind(alpha=-1.0).fit(X, Y)
+
+
+@each(
+    "y",
+    [
+        np.full(9, np.nan),
+        np.asarray([1.0, np.inf]),
+        np.zeros(0),
+        np.zeros((9, 0)),
+        np.zeros((9, 1, 1)),
+    ],
+)
+def test_targets_are_refused_as_scikit_learn_refuses_them(y):
+    with pytest.raises(ValueError) as theirs:  # noqa: PT011
+        check_array(y, ensure_2d=False, input_name="y")
+    with pytest.raises(ValueError, match="^" + re.escape(str(theirs.value).partition("\n")[0])):
+        MLPRegressor().fit(np.ones((9, 1)), y)
+
+
+@each("n, told", [(10, 0), (11, 1)])
+@each("kind", [int, np.int8])
+def test_whole_numbers_are_looked_at_where_they_may_be_no_classes(n, told, kind):
+    y = np.zeros(21, kind)
+    y[:n] = np.arange(n)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        found = checked_labels(y, None, None)[1].classes
+    assert np.array_equal(found, np.unique(y))
+    assert len(warned) == told

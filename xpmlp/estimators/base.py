@@ -2,7 +2,8 @@
 
 import warnings
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
+from inspect import signature
 from numbers import Integral, Real
 from time import perf_counter
 from typing import Any, ClassVar
@@ -11,7 +12,12 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import (
+    Interval,
+    Options,
+    StrOptions,
+    validate_parameter_constraints,
+)
 
 from ..arrays import copy_to
 from ..engines import ACCELERATIONS, MATMUL_PRECISIONS, Carry
@@ -311,6 +317,21 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         return tested_rates(self, X, y, sample_weight, low=low, high=high, n_steps=n_steps)
 
 
+@cache
+def _defaults(kind: Any) -> dict:
+    """Return the arguments of a class and their defaults."""
+    arguments = signature(kind).parameters.values()
+    return {a.name: a.default for a in arguments if a.kind != a.VAR_KEYWORD}
+
+
+def _check_arguments(estimator):
+    """Do what `_validate_params` does, which looks at all the defaults, too."""
+    kind: Any = type(estimator)
+    given = {name: getattr(estimator, name) for name in _defaults(kind)}
+    given = {name: a for name, a in given.items() if a is not _defaults(kind)[name]}
+    validate_parameter_constraints(estimator._parameter_constraints, given, kind.__name__)
+
+
 def _resumed(state, one_epoch, x):
     """Return a copy of the state of the call before; warm_start makes a new rule's state."""
     history = {name: list(values) for name, values in state.history.items()}
@@ -332,7 +353,7 @@ def _guarded(estimator, X, y, sample_weight, validation, *, resume, one_epoch=Fa
     """Fit, and leave the estimator as it was if that fails."""
     before, start = dict(vars(estimator)), perf_counter()
     try:
-        estimator._validate_params()
+        _check_arguments(estimator)
         if isinstance(estimator.scoring, str) and estimator.scoring != "loss":
             get_scorer(estimator.scoring)  # which says what names there are
         with counting() as counts:

@@ -14,8 +14,10 @@ def checked_labels(y, known, classes):
         types = sorted({type(label).__name__ for label in y})
         if len(types) > 1:
             raise ValueError(f"y mixes labels of types {', '.join(types)}: use one type.")
-    check_classification_targets(y)
-    multilabel = type_of_target(y) == "multilabel-indicator"
+    # scikit-learn's looks take as long as a small fit, and say nothing of a few whole numbers.
+    if y.ndim == 2 or y.dtype.kind not in "bi" or len(np.unique(y)) > 10:
+        check_classification_targets(y)
+    multilabel = y.ndim == 2 and type_of_target(y) == "multilabel-indicator"
     if multilabel:
         found = np.arange(y.shape[1])
     elif y.ndim == 2:
@@ -61,6 +63,8 @@ def _check_classes(targets, found, multilabel, given):
             )
     if (targets.task == "multilabel") != multilabel:
         raise ValueError(f"y is not of the kind that the model was fitted to ({targets.task}).")
+    if np.array_equal(found, classes):
+        return
     unknown = np.setdiff1d(found, classes)
     if len(unknown):
         raise ValueError(

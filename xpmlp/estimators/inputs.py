@@ -7,7 +7,7 @@ from numbers import Integral
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import assert_all_finite, check_array, check_random_state
 from sklearn.utils.validation import (
     _check_sample_weight,
     _check_y,
@@ -75,7 +75,8 @@ def _rows_to_fit(estimator, X):
     """Do what `checked_rows` does in a fit from the start."""
     (frame, encoder), columns = measured_table(estimator, X), None
     if encoder is None:
-        columns = _get_feature_names(X)
+        if type(X) is not np.ndarray:
+            columns = _get_feature_names(X)
         x, dtype = _checked_array(estimator, X)
         frame = x
     else:
@@ -124,10 +125,11 @@ def _checked_array(estimator, X, model=None):
         _check_shape(estimator, X, model)
         return X, float_dtype(X, estimator.dtype)
     kind = getattr(getattr(X, "dtype", None), "kind", "f")
-    nameless = model is not None and not model.inputs.names
+    nameless = model is None or not model.inputs.names
+    # scikit-learn's checks take longer than a prediction or a small fit.
     if nameless and type(X) is np.ndarray and X.dtype in FLOATS:
-        _check_shape(estimator, X, model)  # scikit-learn's checks take longer than a prediction
-        return X, model.inputs.dtype
+        _check_shape(estimator, X, model)
+        return X, model.inputs.dtype if model else float_dtype(X, estimator.dtype)
     refuse_mask(X)
     if kind in "mM":
         raise ValueError(f"X holds dates or durations ({X.dtype}): turn them into numbers first.")
@@ -182,7 +184,11 @@ def host_targets(y, n, *, numeric, name):
     if y is None:
         raise ValueError(f"{name} requires y to be passed, but the target y is None")
     try:
-        y = _check_y(on_host(y), multi_output=True, y_numeric=numeric)
+        y = on_host(y)
+        if type(y) is np.ndarray and y.dtype.kind in "biuf" and y.size and y.ndim in (1, 2):
+            assert_all_finite(y, input_name="y")  # all that there is to check
+        else:
+            y = _check_y(y, multi_output=True, y_numeric=numeric)
     except TypeError as error:
         raise ValueError(f"y cannot be read as labels or numbers: {error}") from error
     if issparse(y):

@@ -101,7 +101,7 @@ def is_frame(X: Any) -> bool:
 
 def is_table(X: Any) -> bool:
     """Tell whether X is a Frame, or a data frame of pandas, polars or pyarrow."""
-    return is_frame(X) or nw.dependencies.is_into_dataframe(X)
+    return type(X) is not np.ndarray and (is_frame(X) or nw.dependencies.is_into_dataframe(X))
 
 
 def frame_of(X: Any) -> Any:

@@ -22,7 +22,7 @@ class Chunk:
     plan: Plan
     rates: np.ndarray  # (E, B)
     next_rates: list  # (E,): the state's rate after each epoch, where no plateau changes it
-    losses: np.ndarray  # (E,)
+    losses: list[float]  # (E,)
     finite: bool
     seconds: float  # an epoch
 
@@ -78,7 +78,7 @@ class Chunks:
             plan=plan,
             rates=rates,
             next_rates=next_rates,
-            losses=(plan.n_rows.reshape(made.shape) * made).sum(axis=-1) / self.n,
+            losses=((plan.n_rows.reshape(made.shape) * made).sum(axis=-1) / self.n).tolist(),
             finite=_stays_finite(report[: 2 * n_steps], report[2 * n_steps :], leaves),
             seconds=(time.perf_counter() - start) / n_epochs,
         )
@@ -99,7 +99,7 @@ class Chunks:
             n_seen = state.n_seen + (i + 1) * self.n
             lr = options.schedule.after_epoch(options.learning_rate, lr, n_seen)
             after.append(lr)
-        return np.asarray(rates), after
+        return np.concatenate(rates).reshape(n_epochs, -1), after
 
     def _plan(self, epoch, first_step, n_epochs):
         """Return the host plan of epochs, whose rates are yet to be set."""

@@ -174,8 +174,8 @@ def _append(state, chunk, i, chunks):
     state.step += chunks.B
     state.rule_step += chunks.B
     state.n_seen += chunks.n
-    loss, rate = float(chunk.losses[i]), float(chunk.rates[i, -1])
-    append_epoch(state.history, loss=loss, learning_rate=rate, seconds=chunk.seconds)
+    rate = float(chunk.rates[i, -1])
+    append_epoch(state.history, loss=chunk.losses[i], learning_rate=rate, seconds=chunk.seconds)
 
 
 def validate(step, engine, state, validation):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..arrays import Array, from_host
+from ..arrays import Array, from_host, is_numpy
 from ..engines import Plan
 from ..randomness import step_keys, streams
 
@@ -75,5 +75,11 @@ def at_rate(plan, rule, lr, *, rule_step=0, weight_decay=0.0) -> Plan:
 
 
 def copy_plan(plan: Plan, like: Array, dtype: str) -> Plan:
-    """Copy a plan beside the data: numbers in the compute dtype, rows and keys as int32."""
-    return Plan(*(from_host(a, like, "int32" if a.dtype == np.int32 else dtype) for a in plan))
+    """Copy a plan beside the data: numbers in the compute dtype, rows and keys as int32.
+
+    Beside NumPy's arrays what is right is not copied: engines only read it.
+    """
+    dtypes = ["int32" if a.dtype == np.int32 else dtype for a in plan]
+    if is_numpy(like):
+        return Plan(*(a.astype(dtype, copy=False) for a, dtype in zip(plan, dtypes)))
+    return Plan(*(from_host(a, like, dtype) for a, dtype in zip(plan, dtypes)))

@@ -31,6 +31,8 @@ class Progress:
 
     def epoch(self, n_iter: int, history: dict[str, list], *, early_stopping: bool) -> None:
         """Show the epoch that has ended, the last of `history`."""
+        if not self.verbose:
+            return
         last = latest(history, self.before)
         if self.bar is not None:
             shown = {k: f"{last[k]:.4g}" for k in ("loss", "validation_loss") if k in last}
@@ -44,7 +46,7 @@ class Progress:
             if "learning_rate" in last:
                 line += f"  learning rate {last['learning_rate']:.3g}"
             self.say(line)
-        elif self.verbose and self.bar is None:
+        elif self.bar is None:
             print(f"Iteration {n_iter}, loss = {last['loss']:.8f}")
             if early_stopping:
                 print(f"Validation score: {last['validation_score']:f}")

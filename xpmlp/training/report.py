@@ -1,6 +1,5 @@
 """What a training took: where it ran and why, what passed there, how long it was."""
 
-from dataclasses import asdict
 from importlib import import_module
 from time import perf_counter
 
@@ -15,7 +14,7 @@ def fit_report(x: Array, options: Options, why: str, counts: Counts, start: floa
     library = location_of(x).library
     versions = {"xpmlp": __version__, library: import_module(library).__version__}
     drawn = {"seed": seed, "versions": versions}
-    engine, passed = engine_for(x, options).name, asdict(counts)
+    engine, passed = engine_for(x, options).name, dict(vars(counts))
     if tier := passed.pop("tier"):  # what ran may be another than what was asked for
         engine = f"{engine.split()[0]} {tier}"
     where = {"device": location_of(x).device, "why": why, "engine": engine}
