@@ -1,4 +1,4 @@
-"""What is timed: networks with a batch (steps), with 60 000 images (fits), with rows (predict).
+"""What is timed: networks with a batch (steps), with rows and epochs (fits), with rows (predict).
 
 On a card a step gathers its batch out of resident rows; rows, permutation and labels lie there.
 """
@@ -140,6 +140,7 @@ GIANT = (1024, 4096, 4096, 1000), 4096, "log_loss"
 KINDS = {
     "steps": CELLS,
     "fits": (
+        replace(_cell("tiny", (4, 8, 3), 200, "relu", "log_loss", "adam"), epochs=100, lr=1e-3),
         replace(SEED_MNIST, rows=60_000, epochs=2, lr=0.1),
         replace(MEDIUM, rows=60_000, epochs=2, lr=1e-3),
     ),
@@ -173,11 +174,12 @@ def cases_of(kind: str, cells=(), *, device="cpu", quick=False, source=None) -> 
     """Return the cases of a kind whose networks are asked for; all if none is.
 
     quick: fits of one epoch, no more than 100 000 rows, on a card those marked so;
-    source: the data set of the fits.
+    source: the data set of the fits of images.
     """
     cases = [c for c in DEVICES[device][kind] if not cells or c.name.partition(" ")[0] in cells]
     if quick:
         cases = [replace(c, epochs=min(c.epochs, 1)) for c in cases if c.rows <= 100_000]
     if quick and device == "cuda" and not cells:
         cases = [c for c in cases if c.quick]
-    return [replace(c, source=source) if c.epochs else c for c in cases]
+    images = [c.epochs > 0 and c.sizes[0] == 784 for c in cases]
+    return [replace(c, source=source) if one else c for c, one in zip(cases, images)]

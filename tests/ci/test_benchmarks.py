@@ -37,6 +37,12 @@ def test_images_of_another_shape_are_refused():
         case.data()
 
 
+def test_images_are_for_the_fits_of_images():
+    found = benchmarks.cases_of("fits", source="mnist")
+    assert [(c.name, c.source) for c in found if c.name == "tiny"] == [("tiny", None)]
+    assert {c.source for c in found if c.name != "tiny"} == {"mnist"}
+
+
 @pytest.fixture(scope="module")
 def measured():
     """Two rounds of small cases with real workers, one of which hides a module that it needs."""
