@@ -66,6 +66,11 @@ template <class F> static void together(i64 size, F f) {
 #else
 #define INLINE static inline __attribute__((always_inline))
 #endif
+#ifdef __GNUC__
+#define PREFETCH(address) __builtin_prefetch(address)
+#else
+#define PREFETCH(address)
+#endif
 #define PRAGMA(text) _Pragma(#text)
 #define SUM(total) PRAGMA(omp simd reduction(+ : total))
 

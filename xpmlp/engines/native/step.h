@@ -504,6 +504,18 @@ static bool consecutive(const int32_t *rows, i64 n) {
     return true;
 }
 
+static const i64 LINE = 64 / sizeof(T);  // of the cache
+
+// Copy a row and fetch another meanwhile: rows that follow in any order come late by themselves.
+static inline void copy_row(T *to, const T *row, const T *next, i64 size) {
+    i64 j = 0;
+    for (; j + LINE <= size; j += LINE) {
+        PREFETCH(next + j);
+        std::memcpy(to + j, row + j, LINE * sizeof(T));
+    }
+    std::memcpy(to + j, row + j, (size - j) * sizeof(T));
+}
+
 static double total_of(const double *parts, i64 n) {
     double total = 0;
     for (i64 i = 0; i < n; ++i) total += parts[i];
@@ -535,7 +547,8 @@ static void train_member(Worker &w, T *xs, T *ys, int32_t *codes) {
             else code = (const int32_t *)t.y + rows[0] + w.start;
         } else {
             for (i64 r = w.start; r < w.stop; ++r) {
-                std::memcpy(xs + r * D, (const T *)t.x + i64(rows[r]) * D, D * sizeof(T));
+                const T *x = (const T *)t.x, *next = x + i64(rows[std::min(r + 2, w.stop - 1)]) * D;
+                copy_row(xs + r * D, x + i64(rows[r]) * D, next, D);
                 if (C) std::memcpy(ys + r * C, (const T *)t.y + i64(rows[r]) * C, C * sizeof(T));
                 else codes[r] = ((const int32_t *)t.y)[rows[r]];
             }
