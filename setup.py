@@ -5,6 +5,16 @@ from pathlib import Path
 from zlib import crc32
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+
+class Library(build_ext):
+    """An extension that ctypes loads: Windows' linker would miss a function to import it by."""
+
+    def get_export_symbols(self, ext):
+        """Return what is exported beside what the source says."""
+        return []
+
 
 # A wrong result of one thread would be another's right one: no -ffast-math. Sums that may be taken
 # in any order say so.
@@ -32,5 +42,6 @@ setup(
             py_limited_api=True,  # it needs no Python at all: ctypes loads it
         )
     ],
+    cmdclass={"build_ext": Library},
     options={"bdist_wheel": {"py_limited_api": "cp311"}},  # one wheel for all Pythons since
 )

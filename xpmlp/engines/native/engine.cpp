@@ -14,7 +14,6 @@
 #define EXPORT extern "C" __declspec(dllexport)
 #else
 #define EXPORT extern "C" __attribute__((visibility("default")))
-#include <sched.h>
 #endif
 #include "interface.h"
 
@@ -63,15 +62,13 @@ template <class F> static void together(i64 size, F f) {
 // Or the compiler stops inlining somewhere in a large function, and with it making vector code.
 #ifdef _MSC_VER
 #define INLINE static __forceinline
+#define PRAGMA(text) __pragma(text)
+#define PREFETCH(address)
 #else
 #define INLINE static inline __attribute__((always_inline))
-#endif
-#ifdef __GNUC__
-#define PREFETCH(address) __builtin_prefetch(address)
-#else
-#define PREFETCH(address)
-#endif
 #define PRAGMA(text) _Pragma(#text)
+#define PREFETCH(address) __builtin_prefetch(address)
+#endif
 #define SUM(total) PRAGMA(omp simd reduction(+ : total))
 
 #define FUNCTION INLINE
@@ -110,7 +107,7 @@ namespace v4 {
 
 static int generation = 0;  // 0: baseline; 3, 4: x86-64-v3, -v4
 
-EXPORT int xpmlp_generation(int most) {
+EXPORT int xpmlp_generation([[maybe_unused]] int most) {
 #ifdef GENERATIONS
     __builtin_cpu_init();
     bool has_v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&

@@ -8,8 +8,8 @@
 INLINE BITS bits_of(T v) { BITS i; std::memcpy(&i, &v, sizeof v); return i; }
 INLINE T number_of(BITS i) { T v; std::memcpy(&v, &i, sizeof v); return v; }
 
-INLINE T abs_(T v) { return WIDE ? T(__builtin_fabs(v)) : T(__builtin_fabsf(float(v))); }
-INLINE T sqrt_(T v) { return WIDE ? T(__builtin_sqrt(v)) : T(__builtin_sqrtf(float(v))); }
+INLINE T abs_(T v) { return std::fabs(v); }
+INLINE T sqrt_(T v) { return std::sqrt(v); }
 
 // exp(x) = 2^n exp(r), |r| <= log(2) / 2. Adding 1.5 * 2^(digits) rounds to n and leaves it in the
 // low bits, so that 2^n is a shift; halved, so that the largest n does not overflow on the way.
@@ -114,7 +114,7 @@ INLINE T expm1_(T x) {
     return (t + t) / (T(1) - t);
 }
 
-INLINE T erf_(T x) { return WIDE ? T(__builtin_erf(x)) : T(__builtin_erff(float(x))); }
+INLINE T erf_(T x) { return std::erf(x); }
 
 INLINE T pow_(T x, T c) {  // of x >= 0
     T made = exp_(c * log_(x));
