@@ -4,7 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -24,12 +26,12 @@ def checkout(tmp_path):
     return folder
 
 
-def run(*arguments, folder, **environment):
+def run(*arguments, folder, python=sys.executable, **environment):
     """What a process prints that must end well."""
     left_out = {"CC", "CXX", "PYTHONPATH"}
     kept = {name: value for name, value in os.environ.items() if name not in left_out}
-    command = [sys.executable, "-W", "ignore", *arguments]
-    options = {"capture_output": True, "text": True, "timeout": 300, "cwd": folder}
+    command = [str(python), "-W", "ignore", *arguments]
+    options = {"capture_output": True, "text": True, "timeout": 600, "cwd": folder}
     made = subprocess.run(command, env=kept | environment, check=False, **options)
     assert made.returncode == 0, made.stderr
     return made.stdout + made.stderr
@@ -53,3 +55,35 @@ def test_the_source_archive_holds_all_that_the_compiled_engine_is_made_of(checko
     sources = [path for kind in ("h", "cpp", "cu") for path in (ROOT / "xpmlp").rglob(f"*.{kind}")]
     assert len(sources) > 8
     assert {"setup.py", *(str(path.relative_to(ROOT)) for path in sources)} <= names
+
+
+FIT = """
+import numpy as np
+import xpmlp
+X = np.random.default_rng(0).normal(size=(200, 4))
+fit = xpmlp.MLPClassifier((8,), max_iter=3, random_state=0).fit(X, X[:, 0] > 0)
+print(xpmlp.__file__, fit.fit_report_["engine"], fit.predict(X[:1]).shape, sep="\\n")
+"""
+
+
+@pytest.mark.skipif(not shutil.which("c++"), reason="there is no C++ compiler")
+def test_a_wheel_trains_compiled_in_a_fresh_environment(checkout, tmp_path):
+    build = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+    run("-c", build, str(tmp_path), folder=checkout)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert "-cp311-abi3-" in wheel.name
+    fresh = tmp_path / "fresh"
+    run("-m", "venv", "--without-pip", str(fresh), folder=tmp_path)
+    (site,) = fresh.glob("[Ll]ib/**/site-packages")
+    with zipfile.ZipFile(wheel) as opened:
+        opened.extractall(site)
+        sizes = {info.filename.rpartition("/")[2]: info.file_size for info in opened.infolist()}
+    # What xpmlp requires is that of this environment, which a line in a file adds, but not what
+    # files add to that one, as its own xpmlp.
+    (site / "required.pth").write_text(sysconfig.get_path("purelib"))
+    python = next(path for path in fresh.glob("*/python*") if path.stem == "python")
+    file, engine, shape = run("-c", FIT, folder=tmp_path, python=python).split("\n")[:3]
+    assert Path(file).is_relative_to(fresh)
+    assert (engine, shape) == ("numpy compiled", "(1,)")
+    (library,) = (size for name, size in sizes.items() if name.startswith("_native"))
+    assert library < 3e6 and wheel.stat().st_size < 2e6
