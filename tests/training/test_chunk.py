@@ -92,5 +92,12 @@ def test_so_it_is_in_the_plain_text(name, x, monkeypatch):
     assert made[0] == made[1]
 
 
+def test_epochs_that_take_longer_than_they_should_run_one_by_one(monkeypatch):
+    run = Chunks.run
+    slow = lambda *args: replace(run(*args), seconds=0.06)
+    monkeypatch.setattr(Chunks, "run", slow)
+    assert outcome(monkeypatch, {"max_iter": 42})[1] == [39, 1, 1, 1, 1]  # and one of partial_fit
+
+
 def test_who_looks_after_each_epoch_gets_them_one_by_one(monkeypatch):
     assert {*outcome(monkeypatch, {"callbacks": lambda epoch: False})[1]} == {1}

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from sklearn.base import is_classifier
+from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import column_or_1d
 
 from ..model import NumberTargets, Scaling
@@ -18,7 +18,7 @@ def checked_targets(estimator, y, n, known=None, classes=None):
 
     classes: (classes,) as `partial_fit` got them, "same" where all of the known must be in y.
     """
-    labelled = is_classifier(estimator)
+    labelled = isinstance(estimator, ClassifierMixin)
     y = host_targets(y, n, numeric=not labelled, name=type(estimator).__name__)
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)

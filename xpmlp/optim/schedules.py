@@ -1,4 +1,4 @@
-"""Learning-rate schedules: small records of host arithmetic, asked once an epoch.
+"""Learning-rate schedules: small records of host arithmetic, asked ahead of the epochs.
 
 t, n_epochs: epochs since the schedule began, as a real number, and all that there will be.
 """
@@ -17,7 +17,7 @@ class Schedule:
 
     rates(lr, epoch, n_batches, n_epochs) -> host array (n_batches,)
         The learning rate of each step of an epoch, counted from 0; `lr` is what the following two
-        made of `learning_rate_init`.
+        made of `learning_rate_init`. Asked ahead of a chunk of epochs, whose last may never come.
     after_epoch(lr_init, lr, n_seen) -> lr
         Of the next epoch; `n_seen` counts samples so far.
     on_plateau(lr) -> lr, or None to stop

@@ -11,6 +11,7 @@ from .plan import at_rate, epoch_orders, make_plan
 from .rows import run_plan
 
 CHUNK = 2e8  # FLOP, some 10 ms: progress and Ctrl-C wait no longer, and plans stay small
+PROMPT = 0.1  # seconds that it may take, where a layer of one's own has more FLOP than it shows
 STEP = 1e6  # FLOP in the time that a step takes beside, where it is not compiled
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import Array
 from ..engines import Carry, Options, copy_store
 from ..placing import rows_to_host
-from .chunk import Chunks
+from .chunk import PROMPT, Chunks
 from .divergence import diverged
 from .interrupts import interruptible
 from .outputs import network_outputs
@@ -136,7 +136,7 @@ def run_epochs(
                 if not (options.early_stopping and state.best):
                     reason = diverged(step, engine, data, chunks.run_plan, chunk, state.n_iter + 1)
                 break
-            at_once = min(2 * n_epochs, longest)
+            at_once = min(2 * n_epochs, longest, max(1, int(PROMPT / chunk.seconds)))
             for i, lr in enumerate(chunk.next_rates):
                 _append(state, chunk, i, chunks)
                 validate(step, engine, state, validation)
