@@ -18,7 +18,7 @@ from xpmlp.optim import (
     Warmup,
     make_schedule,
 )
-from xpmlp.training import loop
+from xpmlp.training import chunk
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Maximum iterations")
 X = np.random.default_rng(0).normal(size=(40, 3))
@@ -111,8 +111,8 @@ def plans(monkeypatch):
         seen.append(plan)
         return real(run, carry, data, plan, dtype)
 
-    real = loop.run_plan
-    monkeypatch.setattr(loop, "run_plan", spy)
+    real = chunk.run_plan
+    monkeypatch.setattr(chunk, "run_plan", spy)
     return seen
 
 
@@ -128,7 +128,6 @@ def test_each_step_gets_its_rate_with_the_rules_correction_and_the_decay_follows
     ).fit(X, Y)
     lr = walk(Cosine(warmup=1), n_epochs=5)
     rule = rule_of(clf)
-    assert len(plans) == 5
     got = np.concatenate([plan.rate for plan in plans])
     assert np.abs(got / rule.rates(lr, np.arange(1, 21)) - 1).max() < 1e-14
     assert np.abs(np.concatenate([plan.shrink for plan in plans]) / (0.1 * lr) - 1).max() < 1e-14
