@@ -1,6 +1,7 @@
 // Matrix products: a BLAS called at its address, small ones in plain loops. All row-major.
 // Included once for float, once for double.
 
+static const i64 FEW = 4;      // rows: up to here BLAS takes longer to copy W than to multiply it
 static const i64 SMALL = 400;  // multiplications: below, plain loops are faster than the call
 
 static inline void gemm(Gemm blas, char ta, char tb, i64 m, i64 n, i64 k, const T *a, i64 lda,
@@ -77,6 +78,22 @@ template <class F> static inline void with_shape(i64 H, i64 D, F f) {
 
 static inline bool is_narrow(i64 D, i64 H) { return H <= NARROW && D <= NARROW_D; }
 
+// A few rows @ W (D, H): W is read once, four rows of it at a time. BLAS would copy it first.
+static void few_rows(const T *x, const T *W, T *__restrict out, i64 rows, i64 D, i64 H) {
+    std::fill_n(out, rows * H, T(0));
+    i64 k = 0;
+    for (; k + 4 <= D; k += 4)
+        for (i64 i = 0; i < rows; ++i) {
+            const T *a = x + i * D + k, *w = W + k * H;
+            T *__restrict z = out + i * H;
+            for (i64 j = 0; j < H; ++j)
+                z[j] += (a[0] * w[j] + a[1] * w[H + j]) + (a[2] * w[2 * H + j] + a[3] * w[3 * H + j]);
+        }
+    for (; k < D; ++k)
+        for (i64 i = 0; i < rows; ++i)
+            for (i64 j = 0; j < H; ++j) out[i * H + j] += x[i * D + k] * W[k * H + j];
+}
+
 // out (rows, H) = x (rows, D) @ W (D, H)
 static void product(Gemm blas, const T *x, const T *W, T *out, i64 rows, i64 D, i64 H) {
     if (is_narrow(D, H)) {
@@ -85,16 +102,8 @@ static void product(Gemm blas, const T *x, const T *W, T *out, i64 rows, i64 D, 
         });
         return;
     }
-    if (rows * D * H > SMALL) {
-        gemm(blas, 'N', 'N', H, rows, D, W, H, x, D, out, H);
-        return;
-    }
-    for (i64 i = 0; i < rows; ++i) {
-        T *__restrict z = out + i * H;
-        for (i64 j = 0; j < H; ++j) z[j] = 0;
-        for (i64 k = 0; k < D; ++k)
-            for (i64 j = 0; j < H; ++j) z[j] += x[i * D + k] * W[k * H + j];
-    }
+    if (rows > FEW && rows * D * H > SMALL) gemm(blas, 'N', 'N', H, rows, D, W, H, x, D, out, H);
+    else few_rows(x, W, out, rows, D, H);
 }
 
 // out (rows, D) = d (rows, H) @ W.T
