@@ -39,6 +39,25 @@ sys.modules.update(dict.fromkeys({without}))  # the modules that it must not fin
 from {package}.worker import main
 main()"""
 
+ESTIMATORS = {"xpmlp": "xpmlp", "sklearn": "sklearn.neural_network"}  # package -> where they are
+# What a fresh process runs, to say what it waits for.
+FRESH = """import json
+from time import perf_counter
+start = perf_counter()
+import {package}
+package = perf_counter()
+from {home} import MLPClassifier
+estimators = perf_counter()
+import numpy as np
+X = np.random.default_rng(0).normal(size=(150, 4))
+marks = [perf_counter()]
+for _ in range(2):
+    MLPClassifier((8,), max_iter=5).fit(X, X[:, 0] > 0)
+    marks.append(perf_counter())
+first, second = np.diff(marks)
+print(json.dumps(dict(package=package - start, estimators=estimators - start, fit=first - second)))
+"""
+
 
 class Worker:
     """A contender's process, asked by `ask`."""
@@ -183,13 +202,18 @@ def _rounds(case, workers, threads, rounds, seconds, least):
 
 
 def import_seconds(rounds=5):
-    """Return the median seconds of ``import xpmlp`` in fresh processes."""
-    code = "import time; t = time.perf_counter(); import xpmlp; print(time.perf_counter() - t)"
-    runs = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        for _ in range(rounds)
-    ]
-    return statistics.median(float(run.stdout) for run in runs)
+    """Return seconds in fresh processes, medians: {"xpmlp": {what: seconds}, "sklearn": ...}."""
+    found: dict = {}
+    for _ in range(rounds):
+        for package, home in ESTIMATORS.items():
+            command = [sys.executable, "-c", FRESH.format(package=package, home=home)]
+            run = subprocess.run(command, capture_output=True, text=True, check=True)
+            for what, seconds in json.loads(run.stdout).items():
+                found.setdefault(package, {}).setdefault(what, []).append(seconds)
+    return {
+        package: {what: statistics.median(runs) for what, runs in timed.items()}
+        for package, timed in found.items()
+    }
 
 
 def machine():

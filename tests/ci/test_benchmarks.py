@@ -253,9 +253,11 @@ def test_a_run_writes_json_that_is_shown_again(bench, tmp_path):
     file, picture = tmp_path / "a.json", tmp_path / "a.png"
     options = "--cells planar --threads 1 --peers bound --rounds 1 --quick".split()
     code, out, _ = bench("steps", "import", *options, "--json", file)
-    assert code == 0 and "import xpmlp: 0." in out
+    assert code == 0 and "import xpmlp: 0." in out and "a first fit, beyond a second: " in out
     found = json.loads(file.read_text())
     assert found["machine"]["versions"]["numpy"] == np.__version__
-    assert {r["case"] for r in found["results"]} == {"planar"} and found["import"] > 0
+    assert {r["case"] for r in found["results"]} == {"planar"} and found["import"]["xpmlp"][
+        "package"
+    ] > 0
     code, again, _ = bench("--redraw", file, "--picture", picture)
     assert code == 0 and again.strip() in out and picture.stat().st_size > 1000
