@@ -254,12 +254,13 @@ def test_a_file_has_one_idea_in_it_and_so_no_more_than_420_lines(path):
 
 
 def loaded_after(statement):
-    """The top-level modules that a fresh Python has loaded after a statement."""
+    """The modules that a fresh Python has loaded after a statement, and their top-level ones."""
     code = f"{statement}\nimport sys, json\nprint(json.dumps(sorted(sys.modules)))"
     out = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
     )
-    return {name.partition(".")[0] for name in json.loads(out.stdout.splitlines()[-1])}
+    names = json.loads(out.stdout.splitlines()[-1])
+    return {*names, *(name.partition(".")[0] for name in names)}
 
 
 HEAVY = {"sklearn", "scipy", "matplotlib", "pandas", "duckdb", "tqdm", "click", *LIBRARIES}
@@ -272,6 +273,11 @@ def test_importing_xpmlp_loads_nothing_heavier_than_numpy():
 def test_the_mathematics_and_the_training_load_no_library_that_is_not_asked_for():
     loaded = loaded_after("from xpmlp import nn, optim, train")
     assert not loaded & HEAVY and "array_api_compat" in loaded
+
+
+def test_estimators_load_scores_and_explanations_only_where_they_are_asked_for():
+    loaded = loaded_after("from xpmlp import MLPClassifier")
+    assert not loaded & {"sklearn.metrics", "sklearn.model_selection", "xpmlp.inspection"}
 
 
 def test_every_public_name_is_there():

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import get_scorer
 from sklearn.utils._param_validation import (
     Interval,
     Options,
@@ -31,7 +30,6 @@ from ..placing import fit_or_stay, why_there
 from ..training import STEP_OPTIONS, State, fit_report
 from ..transfers import counting
 from .callbacks import CallbackSupportMixin, observed, with_callbacks
-from .explaining import explained, planned, tested_rates
 from .fit_result import FitResult, map_arrays
 from .fitted import Fitted
 from .inputs import STANDARDISED, on_its_card
@@ -240,6 +238,8 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         dW1 = X^T @ dZ1    (150,4)^T (150,5) -> (4,5)
         db1 = sum(dZ1, axis=0)    (150,5) -> (1,5)
         """
+        from .explaining import explained
+
         return explained(self, X, y, orientation)
 
     @on_its_card
@@ -272,6 +272,8 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         >>> [layer.name for layer in plan.layers], plan.fits
         (['1 Dense 2 -> 30 relu', '2 Dense 30 -> 1'], True)
         """
+        from .explaining import planned
+
         return planned(self, X, y)
 
     @on_its_card
@@ -314,6 +316,8 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         >>> 1e-4 < found.suggestion < 1.0
         True
         """
+        from .explaining import tested_rates
+
         return tested_rates(self, X, y, sample_weight, low=low, high=high, n_steps=n_steps)
 
 
@@ -355,6 +359,8 @@ def _guarded(estimator, X, y, sample_weight, validation, *, resume, one_epoch=Fa
     try:
         _check_arguments(estimator)
         if isinstance(estimator.scoring, str) and estimator.scoring != "loss":
+            from sklearn.metrics import get_scorer
+
             get_scorer(estimator.scoring)  # which says what names there are
         with counting() as counts:
             report = partial(fit_report, counts=counts, start=start)

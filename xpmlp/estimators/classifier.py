@@ -4,7 +4,6 @@ from numbers import Real
 from typing import ClassVar
 
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
@@ -310,5 +309,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     @on_its_card
     def score(self, X, y, sample_weight=None):
         """Return the accuracy (multilabel: the share of rows with all labels right)."""
+        from sklearn.metrics import accuracy_score
+
         made = rows_to_host(self.predict(X), "the predictions", NO_SCORE)
         return float(accuracy_score(on_host(y), made, sample_weight=on_host(sample_weight)))

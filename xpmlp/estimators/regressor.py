@@ -4,7 +4,6 @@ from numbers import Real
 from typing import ClassVar
 
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
@@ -147,5 +146,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     @on_its_card
     def score(self, X, y, sample_weight=None):
         """Return R^2, the mean over outputs."""
+        from sklearn.metrics import r2_score
+
         made = rows_to_host(self.predict(X), "the predictions", NO_SCORE)
         return float(r2_score(on_host(y), made, sample_weight=on_host(sample_weight)))

@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.metrics import check_scoring, r2_score
-from sklearn.model_selection import train_test_split
 
 from ..arrays import Array, from_host, is_array, is_numpy, location_of, namespace, to_host
 from ..errors import DeviceMemoryError
@@ -92,6 +90,8 @@ def _given(estimator, rows, model, validation):
 
 def _split_off(estimator, rows, task, seed):
     """Return the rows to train on and those to look at, as scikit-learn splits them."""
+    from sklearn.model_selection import train_test_split
+
     numbers, share = np.arange(rows.x.shape[0]), estimator.validation_fraction
     labels = rows.labels if task in ("binary", "multiclass") else None
     try:
@@ -132,6 +132,8 @@ def _score(estimator, rows, targets, model):
     if estimator.scoring is None:
         metric = _r2 if model.targets.task == "regression" else _accuracy
         return lambda outputs, loss, params: metric(model, outputs, targets, rows.given)
+    from sklearn.metrics import check_scoring
+
     return _scored(estimator, check_scoring(estimator, estimator.scoring), rows, model)
 
 
@@ -147,6 +149,8 @@ def _r2(model, outputs, targets, weights):
     y, predictions = model.targets.compared(outputs, targets)
     if len(y) < 2 or not np.isfinite(predictions).all():
         return float("nan")  # R^2 is undefined
+    from sklearn.metrics import r2_score
+
     return float(r2_score(y, predictions, sample_weight=weights))
 
 
