@@ -255,6 +255,8 @@ def rows_to_host(x: Array, what: str, remedy: str) -> np.ndarray:
 
 def as_library_of(result, X):
     """Return a result in the library and on the device of the caller's X."""
+    if type(result) is type(X) is np.ndarray:
+        return result
     like = X if is_array(X) else np.empty(0)
     if location_of(result) == location_of(like):
         return result

@@ -258,7 +258,7 @@ def test_any_step_on_any_number_of_threads_is_that_of_the_plain_text(seed, monke
             store = carry.params | carry.buffers
             outputs = program.native_outputs(case.network, step.layout, case.dtype)
             plain, _ = case.network.forward(step.layout.unpack(store, xp=np), x, nn.Ctx(np))
-            assert_close(outputs(store, len(x))(x), plain, {"float32": 1e-5}.get(case.dtype, 1e-12))
+            assert_close(outputs(store)(x), plain, {"float32": 1e-5}.get(case.dtype, 1e-12))
     except AssertionError as error:
         error.add_note(words)
         raise
@@ -355,7 +355,7 @@ def test_rows_of_another_dtype_or_unaligned_are_predicted_as_they_are():
     params, _ = CHAIN.init(5, np.random.default_rng(0))
     layout = nn.Layout.of(CHAIN, params, contiguous=True)
     store, x = layout.pack(params, xp=np), np.random.default_rng(0).normal(size=(9, 5))
-    outputs = program.native_outputs(CHAIN, layout, "float64")(store, 9)
+    outputs = program.native_outputs(CHAIN, layout, "float64")(store)
     unaligned = np.zeros(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
     unaligned[...] = x
     np.testing.assert_array_equal(outputs(unaligned), outputs(x))
@@ -371,7 +371,7 @@ def test_buffers_for_which_there_is_no_memory_are_a_memory_error(threads, monkey
     monkeypatch.setattr(table.table_of(CHAIN, layout), "width", 2**50)
     monkeypatch.setattr(program, "LIGHT", 0)
     monkeypatch.setattr(program, "team", lambda wanted: nullcontext(threads))
-    outputs = program.native_outputs(CHAIN, layout, "float64")(layout.pack(params, xp=np), 600)
+    outputs = program.native_outputs(CHAIN, layout, "float64")(layout.pack(params, xp=np))
     with pytest.raises(MemoryError, match="buffers"):
         outputs(np.zeros((600, 5)))
 

@@ -86,9 +86,9 @@ class Engine(NamedTuple):
         runs note themselves what they do not heed.
     threads(multiplications) -> context
         In which a forward pass of so many, and its backward pass, take the threads that pay.
-    outputs(network, layout, dtype) -> (store, n) -> x -> outputs, or None
-        A network's outputs for n rows, in bounded memory that is made once and serves one call at
-        a time; None: by the layers' own forward, in chunks.
+    outputs(network, layout, dtype) -> store -> x -> outputs, or None
+        A network's outputs, prepared for many calls, also at once, in bounded memory; of x that is
+        not finite None. Where None stands for a function: by the layers' own forward, in chunks.
     """
 
     name: str

@@ -95,9 +95,9 @@ def holds(links, store, dtype):
     return right and sum(a.size for a in store.values()) == size
 
 
-def check_rows(x, n, D):
-    """Refuse rows that are not as many, or not as wide, as outputs were prepared for."""
-    if x.shape != (n, D):
+def check_rows(x, D):
+    """Refuse rows that are not as wide as outputs were prepared for."""
+    if x.shape[1:] != (D,):
         raise ShapeError(
-            f"X is {x.shape}, expected {(n, D)}: rows are samples, with {D} features each."
+            f"X is {x.shape}, expected (n_samples, {D}): rows are samples, with {D} features each."
         )

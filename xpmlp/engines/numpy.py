@@ -4,6 +4,7 @@ Where that was not built: chains of Dense and Dropout in buffers that are made o
 """
 
 from functools import cache, lru_cache, partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -81,20 +82,22 @@ def _chain_run(step, links, otherwise):
 
 
 def _chain_outputs(links, dtype, size):
-    """Return (store, n) -> x -> outputs, for a store of so many numbers, as the links say."""
+    """Return store -> x -> outputs, for a store of so many numbers, as the links say."""
     D, C = links[0].n_in, links[-1].n_out
 
-    def prepared(store, n):
+    def prepared(store):
         if not holds(links, store, dtype):
             return None
-        chain = Chain(links, store, min(n, CHUNK))
+        chain, lock = Chain(links, store, CHUNK), Lock()
 
-        @threads_for(min(n, CHUNK) * size)
         def outputs(x):
-            check_rows(x, n, D)
-            made = np.empty((n, C), x.dtype)
-            with np.errstate(over="ignore"):
-                for start in range(0, n, CHUNK):
+            check_rows(x, D)
+            made = np.empty((len(x), C), x.dtype)
+            threads = threads_for(min(len(x), CHUNK) * size)
+            with threads, lock, np.errstate(over="ignore", invalid="ignore"):
+                if not np.isfinite(x.sum()):
+                    return None
+                for start in range(0, len(x), CHUNK):
                     made[start : start + CHUNK] = chain.forward(x[start : start + CHUNK])
             return made
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import (
+    HOST,
     Array,
     Location,
     all_finite,
@@ -90,10 +91,28 @@ class Inputs:
         dtype = None if self.standardises else self.dtype  # None: in X's own floats, see `computed`
         return moved(x, self.like, dtype)
 
+    def is_plain(self, a) -> bool:
+        """Tell whether an array is one of NumPy that compiled code reads where it is."""
+        is_own = type(a) is np.ndarray and a.dtype == self.dtype
+        return is_own and a.flags.c_contiguous and a.flags.aligned
+
+    def quick(self, X):
+        """Return a user's rows as the network takes them, or None where they want more checks.
+
+        They may not be finite.
+        """
+        plain = self.location == HOST and self.encoder is None and not self.columns
+        if not plain or type(X) is not np.ndarray or X.shape[1:] != (self.n_features,):
+            return None
+        if X.size and self.is_plain(X) and not self.standardises:
+            return X
+        if 0 < X.size <= PART and X.dtype.char in "fd":
+            return self._converted(X)
+        return None
+
     def parts(self, x) -> Iterator[Array]:
         """Cut host rows that have to be converted, so that they are never copied as a whole."""
-        ready = is_numpy(x) and x.dtype == self.dtype and x.flags.c_contiguous
-        if not is_numpy(x) or (ready and not self.standardises):
+        if not is_numpy(x) or (self.is_plain(x) and not self.standardises):
             yield x
             return
         rows = max(1, PART // x.shape[1])
@@ -105,13 +124,17 @@ class Inputs:
         if isinstance(x, SparseRows):
             numbers = x.csr.data
         else:
-            if self.standardises:
-                # In X's own floats: float32 would lose a column of 1.7e9 + t.
-                x = self.scaling.apply(as_float(x, float_dtype(x)))
-            with np.errstate(over="ignore"):
-                numbers = x = as_float(x, self.dtype)
+            numbers = x = self._converted(x)
         if not all_finite(numbers):
             raise ValueError(
                 f"Input X contains NaN, infinity or a value too large for dtype('{self.dtype}')."
             )
         return x
+
+    def _converted(self, x):
+        """Return an array standardised, in the compute dtype."""
+        if self.standardises:
+            # In X's own floats: float32 would lose a column of 1.7e9 + t.
+            x = self.scaling.apply(as_float(x, float_dtype(x)))
+        with np.errstate(over="ignore"):
+            return as_float(x, self.dtype)

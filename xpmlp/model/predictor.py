@@ -2,12 +2,10 @@
 
 from dataclasses import replace
 from numbers import Integral
-from threading import Lock
 
 import numpy as np
 
 from ..arrays import copy_to
-from ..engines import engine_for
 from ..errors import ShapeError
 
 METHODS = "predict", "predict_proba", "predict_log_proba", "decision_function"
@@ -29,32 +27,13 @@ def predictor(model, n_rows, method, whole):
     known = METHODS[:1] if model.targets.task == "regression" else METHODS
     if method not in known:
         raise ValueError(f"method must be one of {', '.join(known)}, got {method!r}.")
-    shape, dtype = (int(n_rows), model.inputs.n_features), np.dtype(model.inputs.dtype)
-    outputs, lock = _prepared(model, shape[0]), Lock()
+    shape = int(n_rows), model.inputs.n_features
     finish, full = getattr(model.targets, method), getattr(whole, method)
-    zeros = np.zeros(shape[0] * shape[1], dtype)
 
     def predict(x):
-        if type(x) is not np.ndarray or x.shape != shape:
-            got = tuple(np.shape(x))
-            if got != shape:
-                raise ShapeError(f"x is {got}, the predictor was made for {shape}.")
-        elif outputs and x.dtype == dtype and x.flags.c_contiguous:
-            x_in = model.inputs.scaling.apply(x)
-            # 0 times NaN or infinity is NaN; isfinite would take twice as long, dot would warn.
-            if np.vdot(x_in, zeros) == 0.0:
-                with lock:
-                    made = outputs(x_in)
-                return finish(made, x)
-        return full(x)
+        if np.shape(x) != shape:
+            raise ShapeError(f"x is {np.shape(x)}, the predictor was made for {shape}.")
+        z = model.quick_outputs(x)
+        return full(x) if z is None else finish(z, x)
 
     return predict
-
-
-def _prepared(model, n_rows):
-    """Return x -> outputs with all that can be made ahead, or None where nothing can."""
-    if model.location.library != "numpy" or model.inputs.encoder is not None:
-        return None
-    like = np.empty(0)
-    own = engine_for(like).outputs(model.predicting, model.layout, model.inputs.dtype)
-    return own and own(model.layout.pack(model.params(like), xp=np), n_rows)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Integral
+from operator import is_not
 from typing import Any
 
 import numpy as np
@@ -73,8 +74,8 @@ class Model:
         return replace(self, inputs=inputs, coefs=coefs, intercepts=intercepts, others=others)
 
     def __getstate__(self):
-        """Return a copy of the attributes: another thread's prediction may add `predicting`."""
-        return dict(vars(self))
+        """Return a copy of the attributes, to which another thread's prediction may add some."""
+        return {name: value for name, value in dict(vars(self)).items() if name != "_prepared"}
 
     @property
     def location(self) -> Location:
@@ -95,8 +96,10 @@ class Model:
             return self.network
         return Network((*hidden, replace(last, activation="identity")))
 
-    def up_to(self, n_layers: int) -> tuple[Network, Layout]:
-        """Return the first layers of `predicting`, and the layout of their parameters."""
+    def up_to(self, n_layers: int | None) -> tuple[Network, Layout]:
+        """Return the first layers of `predicting`, or all, and the layout of their parameters."""
+        if n_layers is None:
+            return self.predicting, self.layout
         inside = (leaf for leaf in self.layout.leaves if leaf.slots[0].path[0] < n_layers)
         return Network(self.predicting.layers[:n_layers]), Layout(tuple(inside))
 
@@ -108,10 +111,7 @@ class Model:
         """
         if self.known is not None and x is self.known[0] and n_layers is None:
             return self.known[1]
-        network, layout = self.predicting, self.layout
-        if n_layers is not None:
-            network, layout = self.up_to(n_layers)
-        like = like_of(x)
+        (network, layout), like = self.up_to(n_layers), like_of(x)
         with current_card(like):
             engine = engine_for(like, options)
             store = layout.pack(self.params(like), xp=engine.xp)
@@ -120,6 +120,32 @@ class Model:
                 for part in self.inputs.parts(x)
             ]
             return engine.xp.concat(made) if len(made) > 1 else made[0]
+
+    def quick_outputs(self, X, n_layers: int | None = None) -> Array | None:
+        """Return `outputs` for a user's rows that are plain numbers, None where they want checks.
+
+        NumPy's engine has them prepared for as long as the parameters are the same arrays.
+        """
+        x = None if self.known else self.inputs.quick(X)
+        if x is None:
+            return None
+        arrays = [*self.coefs, *self.intercepts, *self.others.values()]
+        kept, prepared = vars(self).get("_prepared", ((), {}))
+        if len(kept) != len(arrays) or any(map(is_not, kept, arrays)):
+            prepared = {}
+            # Others would be copied, and what is written into them would not be seen.
+            if all(map(self.inputs.is_plain, arrays)):
+                vars(self)["_prepared"] = arrays, prepared
+        if n_layers not in prepared:
+            prepared[n_layers] = self._prepare(n_layers)
+        outputs = prepared[n_layers]
+        return outputs and outputs(x)
+
+    def _prepare(self, n_layers):
+        """Return x -> outputs as NumPy's engine makes it of the parameters, or None."""
+        (network, layout), like = self.up_to(n_layers), np.empty(0)
+        own = engine_for(like).outputs(network, layout, self.inputs.dtype)
+        return own and own(layout.pack(self.params(like), xp=np))
 
     # ---- On rows that scikit-learn has not checked
 
@@ -140,13 +166,18 @@ class Model:
             )
         return inputs.brought(x, "Model.predict", X)
 
+    def outputs_for(self, X, n_layers: int | None = None):
+        """Return `outputs` for what `rows` takes."""
+        made = self.quick_outputs(X, n_layers)
+        return self.outputs(self.rows(X), n_layers) if made is None else made
+
     def predict(self, X, quantiles=None):
         """Return predictions for X, in its library; quantiles: as of `MLPRegressor.predict`."""
         if quantiles is None:
-            return self.targets.predict(self.outputs(self.rows(X)), X)
+            return self.targets.predict(self.outputs_for(X), X)
         if not isinstance(self.targets, NumberTargets):
             raise TypeError("a model of classes has no quantiles: take predict_proba.")
-        return self.targets.predict(self.outputs(self.rows(X)), X, quantiles)
+        return self.targets.predict(self.outputs_for(X), X, quantiles)
 
     def predict_proba(self, X):
         """Return probabilities (n_samples, n_classes)."""
@@ -163,7 +194,7 @@ class Model:
     def _of_classes(self, method, X):
         if self.targets.task == "regression":
             raise AttributeError(f"a model of numbers has no {method}: take predict.")
-        return getattr(self.targets, method)(self.outputs(self.rows(X)), X)
+        return getattr(self.targets, method)(self.outputs_for(X), X)
 
     def transform(self, X, n_layers: int):
         """Return the outputs of `network.layers[:n_layers]` for X; a classifier's last are logits.
@@ -173,7 +204,7 @@ class Model:
         n = len(self.network.layers)
         if not (isinstance(n_layers, Integral) and 1 <= n_layers <= n):
             raise ValueError(f"n_layers must be a whole number from 1 to {n}, got {n_layers!r}.")
-        return as_library_of(self.outputs(self.rows(X), n_layers), X)
+        return as_library_of(self.outputs_for(X, n_layers), X)
 
     def to(self, device) -> "Model":
         """Return the model on another device or in another library; device: a name or an array."""

@@ -35,7 +35,7 @@ class _Probabilities(ABC):
     def predict_log_proba(self, z, X):
         """Return their logarithm beside X; that of 0 is -inf, without a warning."""
         p = self.probabilities(z)
-        xp = namespace(p)
+        xp = _namespace(p)
         tiny = float(xp.finfo(p.dtype).smallest_normal)
         return as_library_of(xp.where(p > 0, xp.log(xp.maximum(p, tiny)), -float("inf")), X)
 
@@ -114,7 +114,7 @@ class ClassTargets(_Probabilities):
 
     def probabilities(self, z):
         """Return probabilities (N, n_classes) for logits; sigmoids are divided by their sum."""
-        xp = namespace(z)
+        xp = _namespace(z)
         p = LINKS[self.link](z, xp)
         if len(self.classes) == 1:
             return xp.ones_like(p)
@@ -188,7 +188,7 @@ class LabelTargets(_Probabilities):
 
     def probabilities(self, z):
         """Return the probability (N, C) of each label."""
-        return LINKS[self.link](z, namespace(z))
+        return LINKS[self.link](z, _namespace(z))
 
     def hits(self, outputs, targets, threshold):
         """Return which rows of host outputs have all labels right."""

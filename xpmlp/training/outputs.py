@@ -29,9 +29,10 @@ def network_outputs(network, layout, store, x, engine: Engine) -> Array:
         return _joined(made, xp)
     own = engine.outputs(network, layout, dtype_name(x))
     if own and x.ndim == 2:
-        outputs = own(store, n)
-        if outputs:
-            return outputs(x)
+        outputs = own(store)
+        made = outputs and outputs(x)
+        if made is not None:
+            return made
     forward, chunks = engine.compile(_forward(network, layout, xp, engine.kernels)), [x]
     if n > CHUNK:
         chunks = [x[start : min(start + CHUNK, n), ...] for start in range(0, n, CHUNK)]

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <thread>
 #include <type_traits>
@@ -128,8 +129,8 @@ EXPORT int xpmlp_generation([[maybe_unused]] int most) {
 #define DISPATCH(type, call) baseline::type::call;
 #endif
 
-// These two return 0, or 1 where there was no memory: an exception would not get through Python's
-// frames.
+// These two return 1 where there was no memory (an exception would not get through Python's frames),
+// else 0; predict 2 where x holds a number that is not finite.
 EXPORT int xpmlp_train(int wide, void *blas, const Network *net, const Training *t, i64 threads) try {
     if (wide) {
         DISPATCH(f64, train((Gemm)blas, *net, *t, threads))
@@ -143,12 +144,13 @@ EXPORT int xpmlp_train(int wide, void *blas, const Network *net, const Training 
 
 EXPORT int xpmlp_predict(int wide, void *blas, const Network *net, const void *x, i64 x_stride,
                          void *outputs, i64 n, i64 K, i64 N, i64 threads) try {
+    std::atomic<bool> finite{true};
     if (wide) {
-        DISPATCH(f64, predict((Gemm)blas, *net, (const double *)x, x_stride, (double *)outputs, n, K, N, threads))
+        DISPATCH(f64, predict((Gemm)blas, *net, (const double *)x, x_stride, (double *)outputs, n, K, N, threads, finite))
     } else {
-        DISPATCH(f32, predict((Gemm)blas, *net, (const float *)x, x_stride, (float *)outputs, n, K, N, threads))
+        DISPATCH(f32, predict((Gemm)blas, *net, (const float *)x, x_stride, (float *)outputs, n, K, N, threads, finite))
     }
-    return 0;
+    return finite ? 0 : 2;
 } catch (...) {
     return 1;
 }

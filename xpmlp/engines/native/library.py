@@ -76,7 +76,8 @@ def library():
     return made
 
 
-def _check(failed, function, arguments):
-    """Raise what a function of the library could not."""
-    if failed:
+def _check(code, function, arguments):
+    """Return what a function of the library returned, or raise what it could not."""
+    if code == 1:
         raise MemoryError("The compiled engine could not allocate the buffers of its layers.")
+    return code

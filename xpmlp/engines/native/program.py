@@ -180,34 +180,33 @@ def rule_fields(rule):
 
 
 def native_outputs(network, layout, dtype):
-    """Return (store, n) -> x -> outputs as compiled code; None where a part is not known here."""
+    """Return store -> x -> outputs as compiled code; None where a part is not known here."""
     built, table = library(), table_of(network, layout)
     if isinstance(built, str) or table is None or dtype not in DTYPES:
         return None
+    form, D, C = np.dtype(dtype), table.D, table.C
+    predict = partial(built.xpmlp_predict, dtype == "float64", find_blas().gemm[dtype])
 
-    def prepared(store, n):
+    def prepared(store):
         # Whoever predicts holds these arrays, to whose addresses the structure points.
         store = {name: np.require(a, requirements=["C", "A"]) for name, a in store.items()}
         if not table.holds([store], 1, dtype):
             return None
-        net = table.network(store, store)
-        work, rows = n * table.multiplications, min(max(n, 1), CHUNK)
-        wanted = min(n // 64, work // WORK)
-        call = partial(
-            built.xpmlp_predict, dtype == "float64", find_blas().gemm[dtype], ctypes.byref(net)
-        )
+        call = partial(predict, ctypes.byref(table.network(store, store)))
 
         def outputs(x):
-            check_rows(x, n, table.D)
-            x = np.require(x, dtype, ["C", "A"])
-            made = np.empty((n, table.C), x.dtype)
-            addresses = x.ctypes.data, 0, made.ctypes.data
+            check_rows(x, D)
+            if x.dtype != form or not (x.flags.c_contiguous and x.flags.aligned):
+                x = np.require(x, form, ["C", "A"])
+            n, made = len(x), np.empty((len(x), C), form)
+            arguments = x.ctypes.data, 0, made.ctypes.data, n, 1, min(max(n, 1), CHUNK)
+            work = n * table.multiplications
             if work <= LIGHT:  # products so small that no BLAS takes threads for them
-                call(*addresses, n, 1, rows, 1)
+                code = call(*arguments, 1)
             else:
-                with team(wanted) as size:
-                    call(*addresses, n, 1, rows, size)
-            return made
+                with team(min(n // 64, work // WORK)) as size:
+                    code = call(*arguments, size)
+            return None if code else made
 
         return outputs
 

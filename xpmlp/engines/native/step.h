@@ -569,11 +569,14 @@ static void train_member(Worker &w, T *xs, T *ys, int32_t *codes) {
 
 // ---- What a call allocates: the buffers of one team
 
+// As memory comes: nothing is read before it was written.
+template <class A> static inline std::unique_ptr<A[]> raw(i64 n) { return std::unique_ptr<A[]>(new A[n]); }
+
 struct Buffers {
-    std::vector<T> outs, grads, sums, tiles, whole_grads, xs, ys;
-    std::vector<int32_t> codes;
-    std::vector<double> parts;
-    i64 n_tile;
+    std::unique_ptr<T[]> outs, grads, sums, tiles, whole_grads, xs, ys;
+    std::unique_ptr<int32_t[]> codes;
+    std::unique_ptr<double[]> parts;
+    i64 n_tile, n_grads = 0;
 
     Buffers(const Network &net, const Training *t, i64 N, i64 threads) {
         n_tile = 64;
@@ -581,31 +584,31 @@ struct Buffers {
             const Layer &layer = net.layers[l];
             i64 H = layer.kind == EMBEDDING ? layer.dim : layer.H;
             i64 rows = layer.kind == DENSE ? layer.D : layer.kind == EMBEDDING ? TILE : 2;
+            if (!t) rows = 2;  // no gradient of weights is made
             n_tile = std::max(n_tile, std::max<i64>(2, std::min(TILE, rows)) * H + 64);
         }
-        outs.resize(net.width * N);
-        sums.resize(threads * net.n_sums);
-        tiles.resize(threads * n_tile);
-        parts.resize(3 * threads);
+        outs = raw<T>(net.width * N);
+        sums = raw<T>(threads * net.n_sums);
+        tiles = raw<T>(threads * n_tile);
         if (!t) return;
-        grads.resize(net.width * N);
-        xs.resize(N * net.D);
-        ys.resize(N * t->y_columns);
-        codes.resize(t->y_columns ? 0 : N);
+        parts = raw<double>(3 * threads);
+        grads = raw<T>(net.width * N);
+        xs = raw<T>(N * net.D);
+        ys = raw<T>(N * t->y_columns);
+        codes = raw<int32_t>(t->y_columns ? 0 : N);
         if (t->max_grad_norm > 0 || t->reduce) {
-            i64 total = 0;
-            for (i64 i = 0; i < net.n_leaves; ++i) total += net.leaves[i].size;
-            whole_grads.resize(total);
+            for (i64 i = 0; i < net.n_leaves; ++i) n_grads += net.leaves[i].size;
+            whole_grads = raw<T>(n_grads);
         }
     }
 
     Worker worker(Gemm blas, const Network &net, const Training *t, Team *team, i64 rank, i64 N) {
         Worker w = {};
         w.blas = blas, w.net = &net, w.plan = t, w.team = team, w.rank = rank, w.N = N;
-        w.outs = outs.data(), w.grads = grads.data(), w.all_sums = sums.data();
-        w.tile = tiles.data() + rank * n_tile, w.parts = parts.data();
-        w.whole_grads = whole_grads.empty() ? nullptr : whole_grads.data();
-        w.n_grads = i64(whole_grads.size());
+        w.outs = outs.get(), w.grads = grads.get(), w.all_sums = sums.get();
+        w.tile = tiles.get() + rank * n_tile, w.parts = parts.get();
+        w.whole_grads = whole_grads.get();
+        w.n_grads = n_grads;
         return w;
     }
 };
@@ -618,20 +621,27 @@ static void train(Gemm blas, const Network &net, const Training &t, i64 threads)
             Team alone;
             Worker w = own.worker(blas, net, &t, &alone, 0, t.N);
             for (w.member = rank; w.member < t.K; w.member += team.size)
-                train_member(w, own.xs.data(), own.ys.data(), own.codes.data());
+                train_member(w, own.xs.get(), own.ys.get(), own.codes.get());
         });
         return;
     }
     Buffers shared(net, &t, t.N, threads);  // here: nothing below may throw
     together(threads, [&](i64 rank, Team &team) {
         Worker w = shared.worker(blas, net, &t, &team, rank, t.N);
-        train_member(w, shared.xs.data(), shared.ys.data(), shared.codes.data());
+        train_member(w, shared.xs.get(), shared.ys.get(), shared.codes.get());
     });
 }
 
-// outputs (K, n, C) for x (n, D), or of each member its own (K, n, D).
+// Whether all numbers are finite: 0 times another is NaN.
+static bool all_finite(const T *x, i64 size) {
+    T total = 0;
+    SUM(total) for (i64 i = 0; i < size; ++i) total += x[i] * T(0);
+    return total == T(0);
+}
+
+// outputs (K, n, C) for x (n, D), or of each member its own (K, n, D). finite: whether all of x is.
 static void predict(Gemm blas, const Network &net, const T *x, i64 x_stride, T *outputs, i64 n,
-                    i64 K, i64 N, i64 threads) {
+                    i64 K, i64 N, i64 threads, std::atomic<bool> &finite) {
     together(threads, [&](i64 rank, Team &team) {
         Buffers own(net, nullptr, N, 1);
         Team alone;
@@ -641,6 +651,7 @@ static void predict(Gemm blas, const Network &net, const T *x, i64 x_stride, T *
             for (i64 from = rank * N; from < n; from += team.size * N) {
                 w.n = w.stop = std::min(N, n - from);
                 w.x = x + w.member * x_stride + from * net.D;
+                if (!all_finite(w.x, w.n * net.D)) finite = false;
                 w.forward(false);
                 std::memcpy(outputs + (w.member * n + from) * net.C, w.whole(w.outs, last.out),
                             w.n * net.C * sizeof(T));
