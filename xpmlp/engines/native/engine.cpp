@@ -16,6 +16,9 @@
 #else
 #define EXPORT extern "C" __attribute__((visibility("default")))
 #endif
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#endif
 #include "interface.h"
 
 // Threads that work together and wait for each other.
@@ -60,13 +63,18 @@ template <class F> static void together(i64 size, F f) {
     if (failed) throw std::bad_alloc();
 }
 
+#define PRAGMA(text) _Pragma(#text)
 // Or the compiler stops inlining somewhere in a large function, and with it making vector code.
 #ifdef _MSC_VER
 #define INLINE static __forceinline
+#define APART static __declspec(noinline)
+#define UNROLL
 #define PRAGMA(text) __pragma(text)
 #define PREFETCH(address)
 #else
 #define INLINE static inline __attribute__((always_inline))
+#define APART static __attribute__((noinline))
+#define UNROLL PRAGMA(GCC unroll 16)
 #define PRAGMA(text) _Pragma(#text)
 #define PREFETCH(address) __builtin_prefetch(address)
 #endif
@@ -74,6 +82,7 @@ template <class F> static void together(i64 size, F f) {
 
 #define FUNCTION INLINE
 
+#define VECTOR_BYTES 16
 namespace baseline {
 #include "both_types.h"
 }
@@ -85,6 +94,8 @@ namespace baseline {
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v3")
 #endif
+#undef VECTOR_BYTES
+#define VECTOR_BYTES 32
 namespace v3 {
 #include "both_types.h"
 }
@@ -96,6 +107,8 @@ namespace v3 {
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v4,prefer-vector-width=512")
 #endif
+#undef VECTOR_BYTES
+#define VECTOR_BYTES 64
 namespace v4 {
 #include "both_types.h"
 }

@@ -1,8 +1,9 @@
-// Matrix products: a BLAS called at its address, small ones in plain loops. All row-major.
-// Included once for float, once for double.
+// Matrix products: large ones by a BLAS, called at its address, the others by our own loops, as a
+// BLAS gains its speed on large ones only. All row-major. Included once for float, once for double.
 
-static const i64 FEW = 4;      // rows: up to here BLAS takes longer to copy W than to multiply it
-static const i64 SMALL = 400;  // multiplications: below, plain loops are faster than the call
+// Multiplications up to which our own loops are as fast or faster, and numbers of dz; with vectors.
+static const i64 OWN = LANES > 1 ? 5'000'000 : 0, PANELS = LANES > 1 ? 65536 : 0;
+static const i64 FEW = 4;  // rows: up to here to copy W takes longer than to multiply it
 
 static inline void gemm(Gemm blas, char ta, char tb, i64 m, i64 n, i64 k, const T *a, i64 lda,
                         const T *b, i64 ldb, T *c, i64 ldc) {
@@ -94,39 +95,170 @@ static void few_rows(const T *x, const T *W, T *__restrict out, i64 rows, i64 D,
             for (i64 j = 0; j < H; ++j) out[i * H + j] += x[i * D + k] * W[k * H + j];
 }
 
+// ---- Others: blocks of ROWS_AT_ONCE rows and VECTORS vectors of columns, which stay in registers
+// while the sums run over k (Goto & van de Geijn 2008, Anatomy of high-performance matrix
+// multiplication). Each element is summed in the order of k wherever it stands, so threads, which
+// have some of the rows each, change no bit.
+
+static const int VECTORS = 2, PANEL = VECTORS * LANES;
+static const int ROWS_AT_ONCE = VECTOR_BYTES == 64 ? 8 : 6;
+static const i64 DEPTH = 16384 / sizeof(T) / PANEL;  // rows of B that fill half of a first cache
+
+// to (n) = from (n), n < MOST
+template <int MOST> INLINE void copy_few(T *__restrict to, const T *__restrict from, i64 n) {
+    if constexpr (MOST > 1) {
+        constexpr int half = MOST / 2;
+        if (n & half) {
+            std::memcpy(to, from, half * sizeof(T));
+            to += half, from += half;
+        }
+        copy_few<half>(to, from, n);
+    }
+}
+
+// C (R, columns) = or += A (R, k) @ B (k, N vectors), for columns up to N vectors
+// A[i][p] stands at a[i * row + p * step].
+template <int R, int N>
+APART void block(i64 k, const T *__restrict a, i64 row, i64 step, const T *__restrict b, i64 ldb,
+                  T *__restrict c, i64 ldc, bool add, i64 columns) {
+    Vector sums[R][N] = {};
+    for (i64 p = 0; p < k; ++p, a += step, b += ldb) {
+        Vector of_b[N];
+        UNROLL for (int v = 0; v < N; ++v) of_b[v] = *(const Elements *)(b + v * LANES);
+        UNROLL for (int r = 0; r < R; ++r)
+            UNROLL for (int v = 0; v < N; ++v) sums[r][v] += a[r * row] * of_b[v];
+    }
+    T edge[N * LANES] = {};
+    bool whole = columns == N * LANES;
+    UNROLL for (int r = 0; r < R; ++r) {
+        T *to = whole ? c + r * ldc : edge;
+        if (add && !whole) copy_few<N * LANES>(edge, c + r * ldc, columns);
+        UNROLL for (int v = 0; v < N; ++v) {
+            Elements *at = (Elements *)(to + v * LANES);
+            *at = add ? *at + sums[r][v] : sums[r][v];
+        }
+        if (!whole) copy_few<N * LANES>(c + r * ldc, edge, columns);
+    }
+}
+
+// block with as many rows as there are, at most R
+template <int R, int N, class... Others> static inline void block_of(i64 rows, Others... others) {
+    if (rows >= R) return block<R, N>(others...);
+    if constexpr (R > 1) block_of<R - 1, N>(rows, others...);
+}
+
+// How wide a panel of so many columns is.
+static inline i64 wide_for(i64 columns) { return columns > LANES ? PANEL : LANES; }
+
+// packed (k, wide) = columns of B (k, n) or, of_rows, of B.T, B (n, k)
+static void pack(const T *b, i64 ldb, bool of_rows, i64 k, i64 columns, T *__restrict packed) {
+    i64 wide = wide_for(columns);
+    for (i64 p = 0; p < k; ++p, packed += wide)
+        if (columns == PANEL && !of_rows) {
+            std::memcpy(packed, b + p * ldb, PANEL * sizeof(T));
+        } else {
+            *(Elements *)(packed + wide - LANES) = Vector{};  // where there are fewer columns
+            if (of_rows) for (i64 j = 0; j < columns; ++j) packed[j] = b[j * ldb + p];
+            else copy_few<PANEL>(packed, b + p * ldb, columns);
+        }
+}
+
+// C (m, columns) = or += A (m, k) @ B, a panel of B. before(i): called before the rows from i on.
+template <class F>
+static inline void panel(i64 m, i64 k, const T *a, i64 row, i64 step, const T *b, i64 ldb, T *c,
+                         i64 ldc, bool add, i64 columns, F before) {
+    for (i64 i = 0; i < m; i += ROWS_AT_ONCE) {
+        before(i);
+        auto all = [&](auto vectors) {
+            block_of<ROWS_AT_ONCE, vectors>(m - i, k, a + i * row, row, step, b, ldb, c + i * ldc,
+                                            ldc, add, columns);
+        };
+        if (columns > LANES) all(std::integral_constant<int, VECTORS>());
+        else all(std::integral_constant<int, 1>());
+    }
+}
+
+// C (m, n) = A (m, k) @ B. A: (m, k), or A.T: of_columns, (k, m); B: (k, n), or B.T: of_rows, (n, k)
+static void multiply(i64 m, i64 n, i64 k, const T *a, i64 lda, bool of_columns, const T *b, i64 ldb,
+                     bool of_rows, T *c, i64 ldc) {
+    alignas(64) T packed[DEPTH * PANEL];
+    i64 row = of_columns ? 1 : lda, step = of_columns ? lda : 1;
+    i64 from = 0;
+    do  // once at least: the sum of nothing is 0
+        for (i64 j = 0; j < n; j += PANEL) {
+            i64 depth = std::min(DEPTH, k - from), columns = std::min<i64>(PANEL, n - j);
+            i64 wide = wide_for(columns);
+            const T *some = of_rows ? b + j * ldb + from : b + from * ldb + j;
+            bool in_place = !of_rows && columns == wide && m <= 2 * ROWS_AT_ONCE;
+            if (!in_place) pack(some, ldb, of_rows, depth, columns, packed);
+            panel(m, depth, a + from * step, row, step, in_place ? some : packed,
+                  in_place ? ldb : wide, c + j, ldc, from > 0, columns, [](i64) {});
+        }
+    while ((from += DEPTH) < k);
+}
+
+// packed (rows, H rounded up) = d (rows, H) as panels
+static void pack_panels(const T *d, i64 rows, i64 H, T *packed) {
+    for (i64 j = 0; j < H; j += PANEL) {
+        i64 columns = std::min<i64>(PANEL, H - j);
+        pack(d + j, H, false, rows, columns, packed + j * rows);
+    }
+}
+
+// g (wide, H) = x[:, :wide].T @ d, of d its panels. x: (rows, D). Meanwhile what stands at the same
+// places of `next` is fetched, which the update reads.
+static void weights_of_panels(const T *x, const T *packed, T *g, i64 rows, i64 D, i64 H, i64 wide,
+                              const T *const (&next)[3]) {
+    for (i64 j = 0; j < H; j += PANEL) {
+        i64 columns = std::min<i64>(PANEL, H - j);
+        auto fetch = [&](i64 i) {
+            for (const T *a : next)
+                if (a)
+                    for (i64 r = i; r < std::min(i + ROWS_AT_ONCE, wide); ++r)
+                        PREFETCH(a + r * H + j);
+        };
+        panel(wide, rows, x, 1, D, packed + j * rows, wide_for(columns), g + j, H, false, columns,
+              fetch);
+    }
+}
+
+static inline bool in_panels(i64 rows, i64 D, i64 H) {
+    return H > 1 && !is_narrow(D, H) && rows * H <= PANELS;
+}
+
 // out (rows, H) = x (rows, D) @ W (D, H)
 static void product(Gemm blas, const T *x, const T *W, T *out, i64 rows, i64 D, i64 H) {
     if (is_narrow(D, H)) {
         with_shape(H, D, [&](auto width, auto fixed) {
             narrow_product<width, fixed>(x, W, out, rows, D);
         });
-        return;
+    } else if (H == 1) {
+        for (i64 i = 0; i < rows; ++i) {
+            T sum = 0;
+            SUM(sum) for (i64 k = 0; k < D; ++k) sum += x[i * D + k] * W[k];
+            out[i] = sum;
+        }
+    } else if (rows <= FEW) {
+        few_rows(x, W, out, rows, D, H);
+    } else if (rows * D * H <= OWN) {
+        multiply(rows, H, D, x, D, false, W, H, false, out, H);
+    } else {
+        gemm(blas, 'N', 'N', H, rows, D, W, H, x, D, out, H);
     }
-    if (rows > FEW && rows * D * H > SMALL) gemm(blas, 'N', 'N', H, rows, D, W, H, x, D, out, H);
-    else few_rows(x, W, out, rows, D, H);
 }
 
 // out (rows, D) = d (rows, H) @ W.T
 static void product_backward(Gemm blas, const T *d, const T *W, T *out, i64 rows, i64 D, i64 H) {
-    if (H == 1) {  // an outer product, of which BLAS makes a slow one
+    if (H == 1) {
         for (i64 i = 0; i < rows; ++i)
             for (i64 k = 0; k < D; ++k) out[i * D + k] = d[i] * W[k];
-        return;
-    }
-    if (is_narrow(D, H)) {
+    } else if (is_narrow(D, H)) {
         with_width(H, [&](auto width) { narrow_backward<width>(d, W, out, rows, D); });
-        return;
-    }
-    if (rows * D * H > SMALL) {
+    } else if (rows * D * H <= OWN) {
+        multiply(rows, D, H, d, H, false, W, H, true, out, D);
+    } else {
         gemm(blas, 'T', 'N', D, rows, H, W, H, d, H, out, D);
-        return;
     }
-    for (i64 i = 0; i < rows; ++i)
-        for (i64 k = 0; k < D; ++k) {
-            T total = 0;
-            for (i64 j = 0; j < H; ++j) total += d[i * H + j] * W[k * H + j];
-            out[i * D + k] = total;
-        }
 }
 
 // out (wide, H) = x[:, :wide].T @ d. x: (rows, D), d: (rows, H)
@@ -136,16 +268,15 @@ static void product_weights(Gemm blas, const T *x, const T *d, T *out, i64 rows,
         with_shape(H, D, [&](auto width, auto fixed) {
             narrow_weights<width, fixed>(x, d, out, rows, D, wide);
         });
-        return;
-    }
-    if (rows * wide * H > SMALL) {
+    } else if (H == 1) {
+        for (i64 k = 0; k < wide; ++k) out[k] = 0;
+        for (i64 i = 0; i < rows; ++i)
+            for (i64 k = 0; k < wide; ++k) out[k] += x[i * D + k] * d[i];
+    } else if (rows * wide * H <= OWN) {
+        multiply(wide, H, rows, x, D, true, d, H, false, out, H);
+    } else {
         gemm(blas, 'N', 'T', H, wide, rows, d, H, x, D, out, H);
-        return;
     }
-    for (i64 at = 0; at < wide * H; ++at) out[at] = 0;
-    for (i64 i = 0; i < rows; ++i)
-        for (i64 k = 0; k < wide; ++k)
-            for (i64 j = 0; j < H; ++j) out[k * H + j] += x[i * D + k] * d[i * H + j];
 }
 
 // out (wide) = the sums over the rows of wide columns of d (rows, H)
