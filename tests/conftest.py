@@ -129,12 +129,12 @@ def plain():
 # What the tests compare with. ULP fit elementwise operations only; products and sums cancel.
 
 
-def relative_error(got, want):
-    """Norm-wise: ||got - want|| / ||want||, of host arrays of one shape."""
+def relative_error(got, want, least=1e-300):
+    """Norm-wise: ||got - want|| / max(||want||, least), of host arrays of one shape."""
     got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
     assert got.shape == want.shape
     assert np.isfinite(want).all()
-    return np.linalg.norm(got - want) / max(np.linalg.norm(want), 1e-300)
+    return np.linalg.norm(got - want) / max(np.linalg.norm(want), least)
 
 
 def ulps(got, want, size=0.0):
@@ -166,11 +166,11 @@ def map_tree(f, tree):
     return None if tree is None else f(tree)
 
 
-def assert_close(got, want, tolerance):
-    """Equal norm-wise, array by array, over nested dicts of host arrays."""
+def assert_close(got, want, tolerance, least=1e-300):
+    """Equal norm-wise, array by array, over nested dicts of host arrays: see `relative_error`."""
     got, want = dict(leaves(got)), dict(leaves(want))
     assert got.keys() == want.keys()
-    errors = {path: relative_error(got[path], want[path]) for path in want}
+    errors = {path: relative_error(got[path], want[path], least) for path in want}
     assert all(error <= tolerance for error in errors.values()), errors
 
 

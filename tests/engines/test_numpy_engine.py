@@ -71,7 +71,8 @@ def test_a_training_equals_the_plain_one_whatever_the_network_and_the_plan(
         want = outcome(generic, step, start)
         got = outcome(engine, step, start, path=kind_of(request))
     if all(np.isfinite(a).all() for _, a in leaves(want)):
-        assert_close(got, want, TOLERANCE[dtype])
+        # Where large terms cancel, only their rounding is left.
+        assert_close(got, want, TOLERANCE[dtype], least=0.1)
 
 
 @each("dtype", TOLERANCE)
