@@ -1,8 +1,8 @@
 // Matrix products: large ones by a BLAS, called at its address, the others by our own loops, as a
 // BLAS gains its speed on large ones only. All row-major. Included once for float, once for double.
 
-// Multiplications up to which our own loops are as fast or faster, and numbers of dz; with vectors.
-static const i64 OWN = LANES > 1 ? 5'000'000 : 0, PANELS = LANES > 1 ? 65536 : 0;
+// Multiplications up to which our own loops are as fast or faster, where there are vectors.
+static const i64 OWN = LANES > 1 ? 5'000'000 : 0;
 static const i64 FEW = 4;  // rows: up to here to copy W takes longer than to multiply it
 
 static inline void gemm(Gemm blas, char ta, char tb, i64 m, i64 n, i64 k, const T *a, i64 lda,
@@ -163,21 +163,6 @@ static void pack(const T *b, i64 ldb, bool of_rows, i64 k, i64 columns, T *__res
         }
 }
 
-// C (m, columns) = or += A (m, k) @ B, a panel of B. before(i): called before the rows from i on.
-template <class F>
-static inline void panel(i64 m, i64 k, const T *a, i64 row, i64 step, const T *b, i64 ldb, T *c,
-                         i64 ldc, bool add, i64 columns, F before) {
-    for (i64 i = 0; i < m; i += ROWS_AT_ONCE) {
-        before(i);
-        auto all = [&](auto vectors) {
-            block_of<ROWS_AT_ONCE, vectors>(m - i, k, a + i * row, row, step, b, ldb, c + i * ldc,
-                                            ldc, add, columns);
-        };
-        if (columns > LANES) all(std::integral_constant<int, VECTORS>());
-        else all(std::integral_constant<int, 1>());
-    }
-}
-
 // C (m, n) = A (m, k) @ B. A: (m, k), or A.T: of_columns, (k, m); B: (k, n), or B.T: of_rows, (n, k)
 static void multiply(i64 m, i64 n, i64 k, const T *a, i64 lda, bool of_columns, const T *b, i64 ldb,
                      bool of_rows, T *c, i64 ldc) {
@@ -191,39 +176,17 @@ static void multiply(i64 m, i64 n, i64 k, const T *a, i64 lda, bool of_columns, 
             const T *some = of_rows ? b + j * ldb + from : b + from * ldb + j;
             bool in_place = !of_rows && columns == wide && m <= 2 * ROWS_AT_ONCE;
             if (!in_place) pack(some, ldb, of_rows, depth, columns, packed);
-            panel(m, depth, a + from * step, row, step, in_place ? some : packed,
-                  in_place ? ldb : wide, c + j, ldc, from > 0, columns, [](i64) {});
+            const T *here = in_place ? some : packed;
+            i64 ld = in_place ? ldb : wide;
+            auto blocks = [&](auto vectors) {
+                for (i64 i = 0; i < m; i += ROWS_AT_ONCE)
+                    block_of<ROWS_AT_ONCE, vectors>(m - i, depth, a + i * row + from * step, row, step,
+                                                    here, ld, c + i * ldc + j, ldc, from > 0, columns);
+            };
+            if (columns > LANES) blocks(std::integral_constant<int, VECTORS>());
+            else blocks(std::integral_constant<int, 1>());
         }
     while ((from += DEPTH) < k);
-}
-
-// packed (rows, H rounded up) = d (rows, H) as panels
-static void pack_panels(const T *d, i64 rows, i64 H, T *packed) {
-    for (i64 j = 0; j < H; j += PANEL) {
-        i64 columns = std::min<i64>(PANEL, H - j);
-        pack(d + j, H, false, rows, columns, packed + j * rows);
-    }
-}
-
-// g (wide, H) = x[:, :wide].T @ d, of d its panels. x: (rows, D). Meanwhile what stands at the same
-// places of `next` is fetched, which the update reads.
-static void weights_of_panels(const T *x, const T *packed, T *g, i64 rows, i64 D, i64 H, i64 wide,
-                              const T *const (&next)[3]) {
-    for (i64 j = 0; j < H; j += PANEL) {
-        i64 columns = std::min<i64>(PANEL, H - j);
-        auto fetch = [&](i64 i) {
-            for (const T *a : next)
-                if (a)
-                    for (i64 r = i; r < std::min(i + ROWS_AT_ONCE, wide); ++r)
-                        PREFETCH(a + r * H + j);
-        };
-        panel(wide, rows, x, 1, D, packed + j * rows, wide_for(columns), g + j, H, false, columns,
-              fetch);
-    }
-}
-
-static inline bool in_panels(i64 rows, i64 D, i64 H) {
-    return H > 1 && !is_narrow(D, H) && rows * H <= PANELS;
 }
 
 // out (rows, H) = x (rows, D) @ W (D, H)

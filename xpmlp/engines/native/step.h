@@ -5,8 +5,7 @@
 // max_grad_norm asks for the norm of all, or a reduce for their sum over processes.
 // Included once for float, once for double.
 
-// Rows of weights whose gradient is made, and used up while in the cache.
-static const i64 TILE = 256, SMALL_TILE = 48;
+static const i64 TILE = 256;  // rows of weights whose gradient is made, and used up while in the cache
 
 // Some neighbouring parameters of a layer, whose gradients are made and used at once.
 struct Piece {
@@ -32,8 +31,6 @@ struct Worker {
     T *outs, *grads;       // (width, N) columns: outputs and what backward needs; gradients
     T *all_sums;           // (threads, n_sums)
     T *tile;
-    T *packed;             // panels of a layer's dz, and which layer's
-    const Layer *packed_of;
     T *whole_grads;        // (n_grads, all P): where max_grad_norm or a reduce takes all at once
     i64 n_grads;
     double *parts;         // (threads): sums of one number
@@ -376,9 +373,8 @@ template <class F> void Worker::each_piece(F f) {
             bool dense = layer.kind == DENSE;
             i64 columns = dense ? layer.H : layer.dim;
             auto [from, to] = share(dense ? layer.D : layer.starts[layer.n_codes]);
-            i64 tile = dense && in_panels(N, layer.D, layer.H) ? SMALL_TILE : TILE;
-            for (i64 row = from; row < to; row += tile) {
-                i64 wide = std::min(tile, to - row);
+            for (i64 row = from; row < to; row += TILE) {
+                i64 wide = std::min(TILE, to - row);
                 f(Piece{Piece::WEIGHTS, &layer, layer.W_leaf, layer.W_at + row * columns,
                         wide * columns, row});
             }
@@ -405,14 +401,6 @@ void Worker::make_gradient(const Piece &piece, T *g) {
     const T *a = layer.source < 0 ? x : whole(outs, layer.source), *d = whole(grads, layer.out);
     if (piece.kind == Piece::OFFSETS) {
         column_sums(d + piece.from, g, n, layer.H, piece.size);
-    } else if (layer.kind == DENSE && in_panels(N, layer.D, layer.H)) {
-        if (packed_of != &layer) pack_panels(d, n, layer.H, packed);
-        packed_of = &layer;
-        const Leaf &of = net->leaves[piece.leaf];
-        const T *const next[] = {param(piece.leaf, piece.at), of_leaf(of.u, piece.leaf, piece.at),
-                                 of_leaf(of.v, piece.leaf, piece.at)};
-        weights_of_panels(a + piece.from, packed, g, n, layer.D, layer.H, piece.size / layer.H,
-                          next);
     } else if (layer.kind == DENSE) {
         product_weights(blas, a + piece.from, d, g, n, layer.D, layer.H, piece.size / layer.H);
     } else {
@@ -455,7 +443,6 @@ static double penalise(const T *__restrict p, T *__restrict g, i64 size, T decay
 // Update this thread's parameters. Returns its share of the penalty.
 double Worker::descend() {
     double penalty = 0, squares = 0;
-    packed_of = nullptr;
     bool bounded = plan->max_grad_norm > 0;
     if (plan->reduce) {
         each_piece([&](const Piece &piece) { make_gradient(piece, gradient_at(piece)); });
@@ -597,10 +584,10 @@ static void train_member(Worker &w, T *xs, T *ys, int32_t *codes) {
 template <class A> static inline std::unique_ptr<A[]> raw(i64 n) { return std::unique_ptr<A[]>(new A[n]); }
 
 struct Buffers {
-    std::unique_ptr<T[]> outs, grads, sums, tiles, packed, whole_grads, xs, ys;
+    std::unique_ptr<T[]> outs, grads, sums, tiles, whole_grads, xs, ys;
     std::unique_ptr<int32_t[]> codes;
     std::unique_ptr<double[]> parts;
-    i64 n_tile, n_packed = 0, n_grads = 0;
+    i64 n_tile, n_grads = 0;
 
     Buffers(const Network &net, const Training *t, i64 N, i64 threads) {
         n_tile = 64;
@@ -610,8 +597,6 @@ struct Buffers {
             i64 rows = layer.kind == DENSE ? layer.D : layer.kind == EMBEDDING ? TILE : 2;
             if (!t) rows = 2;  // no gradient of weights is made
             n_tile = std::max(n_tile, std::max<i64>(2, std::min(TILE, rows)) * H + 64);
-            if (layer.kind == DENSE && in_panels(N, layer.D, layer.H))
-                n_packed = std::max(n_packed, N * (layer.H + PANEL));
         }
         outs = raw<T>(net.width * N);
         sums = raw<T>(threads * net.n_sums);
@@ -619,7 +604,6 @@ struct Buffers {
         if (!t) return;
         parts = raw<double>(3 * threads);
         grads = raw<T>(net.width * N);
-        packed = raw<T>(threads * n_packed);
         xs = raw<T>(N * net.D);
         ys = raw<T>(N * t->y_columns);
         codes = raw<int32_t>(t->y_columns ? 0 : N);
@@ -634,7 +618,6 @@ struct Buffers {
         w.blas = blas, w.net = &net, w.plan = t, w.team = team, w.rank = rank, w.N = N;
         w.outs = outs.get(), w.grads = grads.get(), w.all_sums = sums.get();
         w.tile = tiles.get() + rank * n_tile, w.parts = parts.get();
-        w.packed = packed.get() + rank * n_packed;
         w.whole_grads = whole_grads.get();
         w.n_grads = n_grads;
         return w;
