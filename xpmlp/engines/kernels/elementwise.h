@@ -150,14 +150,10 @@ FUNCTION T element_loss(int kind, T a, T y, T w, T c, T *d) {
 
 enum { SGD, MOMENTUM, NESTEROV, ADAM, RMSPROP, ADAGRAD, NADAM, LION, N_RULES };
 
-// a / (sqrt(v) + epsilon), v >= 0
-template <class N> INLINE N over_root(N a, N v, T epsilon) { return a / (sqrt_(v) + epsilon); }
-
-// A parameter, or a vector of them, after the rule; u and v are its slots. c, d: the rule's factors (momentum; beta_1
+// One parameter after the rule; u and v are its slots. c, d: the rule's factors (momentum; beta_1
 // and beta_2; rho), c1, d1: one minus them, taken in float64 on the host. Adam's bias correction is
 // in the rate.
-template <class N>
-INLINE N rule_step(int rule, N p, N g, T rate, N *u, N *v, T c, T c1, T d, T d1, T epsilon) {
+INLINE T rule_step(int rule, T p, T g, T rate, T *u, T *v, T c, T c1, T d, T d1, T epsilon) {
     switch (rule) {
     case SGD: return p - g * rate;
     case MOMENTUM:
@@ -169,22 +165,22 @@ INLINE N rule_step(int rule, N p, N g, T rate, N *u, N *v, T c, T c1, T d, T d1,
     case ADAM:
         *u = *u * c + c1 * g;
         *v = *v * d + g * g * d1;
-        return p - rate * over_root(*u, *v, epsilon);
+        return p - rate * *u / (sqrt_(*v) + epsilon);
     case NADAM:
         *u = *u * c + c1 * g;
         *v = *v * d + g * g * d1;
-        return p - rate * over_root(c * *u + c1 * g, *v, epsilon);
+        return p - rate * (c * *u + c1 * g) / (sqrt_(*v) + epsilon);
     case LION: {
-        N ahead = c * *u + c1 * g;
+        T ahead = c * *u + c1 * g;
         *u = *u * d + d1 * g;
         return p - rate * (ahead > T(0) ? T(1) : ahead < T(0) ? T(-1) : ahead);
     }
     case RMSPROP:
         *u = *u * c + c1 * (g * g);
-        return p - rate * over_root(g, *u, epsilon);
+        return p - rate * g / (sqrt_(*u) + epsilon);
     default:  // ADAGRAD
         *u = *u + g * g;
-        return p - rate * over_root(g, *u, epsilon);
+        return p - rate * g / (sqrt_(*u) + epsilon);
     }
 }
 

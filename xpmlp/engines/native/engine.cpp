@@ -16,9 +16,6 @@
 #else
 #define EXPORT extern "C" __attribute__((visibility("default")))
 #endif
-#if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
-#endif
 #include "interface.h"
 
 // Threads that work together and wait for each other.

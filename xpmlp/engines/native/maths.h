@@ -3,52 +3,13 @@
 //   T, BITS    the number and the integer of its size
 //   UBITS      that integer unsigned: its overflows and shifts are defined
 //   WIDE       1 for double
-//   VECTOR_BYTES  of a vector register
 // All pass NaN on; errors are within 2 ulp, of exp within 1.
 
 INLINE BITS bits_of(T v) { BITS i; std::memcpy(&i, &v, sizeof v); return i; }
 INLINE T number_of(BITS i) { T v; std::memcpy(&v, &i, sizeof v); return v; }
 
-#ifdef __GNUC__  // several numbers, with operators of their own
-typedef T Vector __attribute__((vector_size(VECTOR_BYTES)));
-typedef T Elements __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(T)), may_alias));
-#else
-typedef T Vector;
-typedef T Elements;
-#endif
-static const int LANES = sizeof(Vector) / sizeof(T);
-
 INLINE T abs_(T v) { return std::fabs(v); }
 INLINE T sqrt_(T v) { return std::sqrt(v); }
-
-#ifdef __GNUC__
-INLINE Vector sqrt_(Vector v) {
-    for (int i = 0; i < LANES; ++i) v[i] = sqrt_(v[i]);
-    return v;
-}
-#if VECTOR_BYTES > 16 && !WIDE  // x86-64-v3 and -v4
-// a / (sqrt(v) + epsilon), v >= 0: estimates, which a step of Newton's makes right to 2 ulp, in half
-// of the time that root and division take.
-INLINE Vector over_root(Vector a, Vector v, T epsilon) {
-    v = v > T(1.17549435e-38) ? v : T(1.17549435e-38);  // whose estimates are finite
-    v = v < T(3.40282347e38) ? v : T(3.40282347e38);
-#if VECTOR_BYTES == 64
-    Vector y = Vector(_mm512_maskz_rsqrt14_ps(-1, __m512(v)));
-#else
-    Vector y = Vector(_mm256_rsqrt_ps(__m256(v)));
-#endif
-    Vector root = v * y;
-    root += root * (T(0.5) - T(0.5) * root * y) + epsilon;
-#if VECTOR_BYTES == 64
-    Vector z = Vector(_mm512_maskz_rcp14_ps(-1, __m512(root)));
-#else
-    Vector z = Vector(_mm256_rcp_ps(__m256(root)));
-#endif
-    Vector quotient = a * z;
-    return quotient + z * (a - quotient * root);
-}
-#endif
-#endif
 
 // exp(x) = 2^n exp(r), |r| <= log(2) / 2. Adding 1.5 * 2^(digits) rounds to n and leaves it in the
 // low bits, so that 2^n is a shift; halved, so that the largest n does not overflow on the way.

@@ -1,6 +1,15 @@
 // Matrix products: large ones by a BLAS, called at its address, the others by our own loops, as a
 // BLAS gains its speed on large ones only. All row-major. Included once for float, once for double.
 
+#ifdef __GNUC__  // several numbers, with operators of their own
+typedef T Vector __attribute__((vector_size(VECTOR_BYTES)));
+typedef T Elements __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(T)), may_alias));
+#else
+typedef T Vector;
+typedef T Elements;
+#endif
+static const int LANES = sizeof(Vector) / sizeof(T);
+
 // Multiplications up to which our own loops are as fast or faster, where there are vectors.
 static const i64 OWN = LANES > 1 ? 5'000'000 : 0;
 static const i64 FEW = 4;  // rows: up to here to copy W takes longer than to multiply it

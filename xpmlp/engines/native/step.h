@@ -314,27 +314,16 @@ double Worker::loss(const T *y, const int32_t *codes) {
 // ---- The update
 
 template <class K>
-static void apply_rule(K rule, T *p, const T *g, T *u, T *v, i64 size, T rate, const Training &t) {
+static void apply_rule(K rule, T *__restrict p, const T *__restrict g, T *__restrict u,
+                       T *__restrict v, i64 size, T rate, const Training &t) {
     T c = T(t.c), c1 = T(t.c1), d = T(t.d), d1 = T(t.d1), epsilon = T(t.epsilon);
     constexpr bool has_u = rule != SGD, has_v = rule == ADAM || rule == NADAM;
-    auto step = [&](T *p, const T *g, T *u, T *v) {
-        Vector old = *(Elements *)p, slope = *(const Elements *)g, a = {}, b = {};
-        if constexpr (has_u) a = *(Elements *)u;
-        if constexpr (has_v) b = *(Elements *)v;
-        *(Elements *)p = rule_step(rule, old, slope, rate, &a, &b, c, c1, d, d1, epsilon);
-        if constexpr (has_u) *(Elements *)u = a;
-        if constexpr (has_v) *(Elements *)v = b;
-    };
-    i64 i = 0;
-    for (; i + LANES <= size; i += LANES)
-        step(p + i, g + i, has_u ? u + i : u, has_v ? v + i : v);
-    if (i == size) return;
-    T few[4][LANES] = {}, *rows[] = {p, u, v};  // the last ones, as a vector too
-    i64 bytes = (size - i) * sizeof(T);
-    std::memcpy(few[3], g + i, bytes);
-    for (int k = 0; k < 1 + has_u + has_v; ++k) std::memcpy(few[k], rows[k] + i, bytes);
-    step(few[0], few[3], few[1], few[2]);
-    for (int k = 0; k < 1 + has_u + has_v; ++k) std::memcpy(rows[k] + i, few[k], bytes);
+    for (i64 i = 0; i < size; ++i) {
+        T a = has_u ? u[i] : T(0), b = has_v ? v[i] : T(0);
+        p[i] = rule_step(rule, p[i], g[i], rate, &a, &b, c, c1, d, d1, epsilon);
+        if (has_u) u[i] = a;
+        if (has_v) v[i] = b;
+    }
 }
 
 // A piece takes its step. g: its gradient, penalty included.
