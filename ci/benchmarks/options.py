@@ -28,6 +28,7 @@ OPTIONS: dict[str, tuple[dict, dict]] = {
     "dropout": ({"dropout": 0.2}, {"dropout": 0.2}),
     "batch normalization": ({"normalization": "batch"}, {"norm": torch.nn.BatchNorm1d}),
     "layer normalization": ({"normalization": "layer"}, {"norm": torch.nn.LayerNorm}),
+    "residual": ({"residual": True}, {"residual": True}),
     "max_grad_norm": ({"max_grad_norm": 1.0}, {"clip": 1.0}),
     "ema_decay": ({"ema_decay": 0.99}, {"ema": 0.99}),
     "label_smoothing": ({"label_smoothing": 0.1}, {"smoothing": 0.1}),
@@ -51,15 +52,31 @@ def ours(**options):
     return time.perf_counter() - start
 
 
+class Skip(torch.nn.Sequential):
+    """Layers whose input is added to their output."""
+
+    def forward(self, x):
+        """Return the sum."""
+        return x + super().forward(x)
+
+
 def theirs(
-    dropout=0.0, norm=None, clip=None, ema=None, smoothing=0.0, rule=torch.optim.Adam, cosine=False
+    dropout=0.0,
+    norm=None,
+    residual=False,
+    clip=None,
+    ema=None,
+    smoothing=0.0,
+    rule=torch.optim.Adam,
+    cosine=False,
 ):
     """Return the seconds of PyTorch's loop."""
     start = time.perf_counter()
     x, y, layers, n_in = torch.from_numpy(X), torch.from_numpy(Y), [], X.shape[1]
     for _ in range(2):
-        layers += [torch.nn.Linear(n_in, WIDTH), *([norm(WIDTH)] if norm else []), torch.nn.ReLU()]
-        layers += [torch.nn.Dropout(dropout)] if dropout else []
+        block = [torch.nn.Linear(n_in, WIDTH), *([norm(WIDTH)] if norm else []), torch.nn.ReLU()]
+        block += [torch.nn.Dropout(dropout)] if dropout else []
+        layers += [Skip(*block)] if residual and n_in == WIDTH else block
         n_in = WIDTH
     model = torch.nn.Sequential(*layers, torch.nn.Linear(WIDTH, 10))
     optimizer, loss = rule(model.parameters()), torch.nn.CrossEntropyLoss(label_smoothing=smoothing)
