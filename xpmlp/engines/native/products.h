@@ -221,7 +221,12 @@ static void product(Gemm blas, const T *x, const T *W, T *out, i64 rows, i64 D, 
 
 // out (rows, D) = d (rows, H) @ W.T
 static void product_backward(Gemm blas, const T *d, const T *W, T *out, i64 rows, i64 D, i64 H) {
-    if (H == 1) {
+    if (H == 1 && D <= NARROW) {
+        with_width(D, [&](auto width) {
+            for (i64 i = 0; i < rows; ++i)
+                for (int k = 0; k < width; ++k) out[i * width + k] = d[i] * W[k];
+        });
+    } else if (H == 1) {
         for (i64 i = 0; i < rows; ++i)
             for (i64 k = 0; k < D; ++k) out[i * D + k] = d[i] * W[k];
     } else if (is_narrow(D, H)) {
@@ -236,7 +241,9 @@ static void product_backward(Gemm blas, const T *d, const T *W, T *out, i64 rows
 // out (wide, H) = x[:, :wide].T @ d. x: (rows, D), d: (rows, H)
 static void product_weights(Gemm blas, const T *x, const T *d, T *out, i64 rows, i64 D, i64 H,
                             i64 wide) {
-    if (is_narrow(D, H)) {
+    if (H == 1 && D <= NARROW && wide == D) {  // the same numbers as d.T @ x
+        with_width(D, [&](auto width) { narrow_weights<width, 1>(d, x, out, rows, 1, 1); });
+    } else if (is_narrow(D, H)) {
         with_shape(H, D, [&](auto width, auto fixed) {
             narrow_weights<width, fixed>(x, d, out, rows, D, wide);
         });
