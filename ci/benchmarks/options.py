@@ -72,7 +72,8 @@ def theirs(
 ):
     """Return the seconds of PyTorch's loop."""
     start = time.perf_counter()
-    x, y, layers, n_in = torch.from_numpy(X), torch.from_numpy(Y), [], X.shape[1]
+    x, y, n_in = torch.from_numpy(X), torch.from_numpy(Y), X.shape[1]
+    layers: list = []
     for _ in range(2):
         block = [torch.nn.Linear(n_in, WIDTH), *([norm(WIDTH)] if norm else []), torch.nn.ReLU()]
         block += [torch.nn.Dropout(dropout)] if dropout else []
