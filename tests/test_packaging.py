@@ -1,15 +1,19 @@
 """What an installation brings, with a compiler and without."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+
+import xpmlp
 
 ROOT = Path(__file__).parents[1]
 pytest.importorskip("setuptools", "77", reason="pyproject.toml asks for setuptools 77")
@@ -17,12 +21,16 @@ pytest.importorskip("setuptools", "77", reason="pyproject.toml asks for setuptoo
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A copy of what an installation reads, nothing built in it."""
-    folder = tmp_path / "checkout"
-    kept = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd", "*.dylib")
-    shutil.copytree(ROOT / "xpmlp", folder / "xpmlp", ignore=kept)
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+    """A copy of all that belongs to the project, nothing built in it."""
+    folder = tmp_path / "xpmlp"
+    built = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd", "*.dylib")
+    folder.mkdir()
+    for name in (".ci", "ci", "docs", "examples", "tests", "xpmlp"):
+        shutil.copytree(ROOT / name, folder / name, ignore=built)
+    for name in ("setup.py", "pyproject.toml", "LICENSE", "MANIFEST.in", "CITATION.cff"):
         shutil.copy(ROOT / name, folder)
+    for path in ROOT.glob("*.md"):
+        shutil.copy(path, folder)
     return folder
 
 
@@ -46,15 +54,33 @@ def test_without_a_compiler_all_but_the_compiled_engine_is_built(checkout, tmp_p
     assert "for want of a C++ compiler" in run("-c", say, folder=built)
 
 
-def test_the_source_archive_holds_all_that_the_compiled_engine_is_made_of(checkout, tmp_path):
+def test_the_source_archive_holds_all_of_the_project_and_its_tests_run_there(checkout, tmp_path):
+    files = {path.relative_to(checkout) for path in checkout.rglob("*") if path.is_file()}
     build = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
     run("-c", build, str(tmp_path), folder=checkout)
     (archive,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
-        names = {name.split("/", 1)[-1] for name in opened.getnames()}
-    sources = [path for kind in ("h", "cpp", "cu") for path in (ROOT / "xpmlp").rglob(f"*.{kind}")]
-    assert len(sources) > 8
-    assert {"setup.py", *(str(path.relative_to(ROOT)) for path in sources)} <= names
+        opened.extractall(tmp_path / "unpacked", filter="data")
+    (folder,) = (tmp_path / "unpacked").iterdir()
+    assert [str(path) for path in sorted(files) if not (folder / path).is_file()] == []
+    assert archive.stat().st_size < 4e6
+    test = "tests/nn/test_activations.py"  # conftest.py's fixtures, helpers from beside it
+    assert " passed" in run("-m", "pytest", "-q", test, folder=folder)
+
+
+def test_the_version_is_the_same_wherever_it_stands():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (author,) = project["authors"]
+    citation = (ROOT / "CITATION.cff").read_text()
+    for name, value in {
+        "version": xpmlp.__version__,
+        "license": project["license"],
+        "  - name": author["name"],
+    }.items():
+        assert f"\n{name}: {value}\n" in citation
+    assert project["version"] == xpmlp.__version__
+    (newest, *_) = re.findall("^## ([0-9.]+)", (ROOT / "CHANGELOG.md").read_text(), flags=re.M)
+    assert newest == xpmlp.__version__
 
 
 FIT = """
