@@ -1,5 +1,8 @@
 """The NumPy engine, plain and compiled, against the generic engine on the same arrays."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import numpy as np
 import pytest
 from conftest import assert_close, leaves
@@ -23,7 +26,7 @@ from numpy_problems import (  # noqa: F401 - fixtures among them
 from xpmlp import train
 from xpmlp.errors import ShapeError
 from xpmlp.nn import Ctx, Dense, Dropout, Network
-from xpmlp.nn.activations import ACTIVATIONS
+from xpmlp.nn.activations import ACTIVATIONS, ActivationFunction
 from xpmlp.nn.losses import LOSSES
 from xpmlp.optim import SGD, Adagrad, Adam, AdamW, RMSprop
 from xpmlp.training.outputs import network_outputs
@@ -188,6 +191,19 @@ def test_predictions_equal_the_networks_own_forward(engine, n, contiguous, dtype
     want, _ = network.forward(step.layout.unpack(store, xp=np), x, Ctx(np))
     assert made.dtype == dtype and made.shape == (n, 2)
     assert_close(made, want, TOLERANCE[dtype])
+
+
+def test_threads_predict_at_once(engine):
+    both = Barrier(2, timeout=10)
+    meeting = ActivationFunction("meeting", lambda z, xp: both.wait() * 0 + z, None)
+    step, start = problem(Network([Dense(5, meeting), Dense(2)]))
+    store = start()[0].params
+    outputs = engine.outputs(step.network, step.layout, "float64")(store)
+    rows = [np.random.default_rng(i).normal(size=(3, 4)) for i in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(outputs, rows))
+    params, plain = step.layout.unpack(store, xp=np), Network([Dense(5), Dense(2)])
+    assert_close(made, [plain.forward(params, x, Ctx(np))[0] for x in rows], 1e-14)
 
 
 def test_parameters_that_were_changed_by_hand_predict_as_they_are(engine, plain, monkeypatch):

@@ -87,8 +87,9 @@ class Engine(NamedTuple):
     threads(multiplications) -> context
         In which a forward pass of so many, and its backward pass, take the threads that pay.
     outputs(network, layout, dtype) -> store -> x -> outputs, or None
-        A network's outputs, prepared for many calls, also at once, in bounded memory; of x that is
-        not finite None. Where None stands for a function: by the layers' own forward, in chunks.
+        A network's outputs, prepared for many calls, in bounded memory; threads may call at once,
+        also in a forked process. Of x that is not finite None. Where None stands for a function:
+        by the layers' own forward, in chunks.
     """
 
     name: str

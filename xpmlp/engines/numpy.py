@@ -1,10 +1,9 @@
 """The NumPy engine: what `native` knows is one compiled call for a chunk of steps.
 
-Where that was not built: chains of Dense and Dropout in buffers that are made once.
+Where that was not built: chains of Dense and Dropout, in buffers that each run makes once.
 """
 
 from functools import cache, lru_cache, partial
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -88,15 +87,16 @@ def _chain_outputs(links, dtype, size):
     def prepared(store):
         if not holds(links, store, dtype):
             return None
-        chain, lock = Chain(links, store, CHUNK), Lock()
+        store = dict(store)  # its owner may put other arrays in
 
         def outputs(x):
             check_rows(x, D)
-            made = np.empty((len(x), C), x.dtype)
-            threads = threads_for(min(len(x), CHUNK) * size)
-            with threads, lock, np.errstate(over="ignore", invalid="ignore"):
+            n, made = min(len(x), CHUNK), np.empty((len(x), C), x.dtype)
+            with threads_for(n * size), np.errstate(over="ignore", invalid="ignore"):
                 if not np.isfinite(x.sum()):
                     return None
+                # Buffers of each call's own: a lock could be held by a thread that no fork copies.
+                chain = Chain(links, store, n)
                 for start in range(0, len(x), CHUNK):
                     made[start : start + CHUNK] = chain.forward(x[start : start + CHUNK])
             return made
@@ -130,7 +130,7 @@ def _descend(step, carry, grads, hyper):
 
 
 class Chain:
-    """A chain's forward and backward pass, in buffers that are kept. N rows at most, n now."""
+    """A chain's forward and backward pass, in buffers of its own. N rows at most, n now."""
 
     def __init__(self, links, params, N):
         self.links = links

@@ -146,8 +146,8 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
         callable
             Takes x of shape (n_rows, n_features), returns what the method does. It is quick for
             C-contiguous NumPy arrays in the model's dtype; what else the method takes, it takes
-            too. A later fit or change of `coefs_` does not change it. Threads that share it take
-            turns; it is not pickled.
+            too. A later fit or change of `coefs_` does not change it. Threads may share it; it
+            is not pickled.
 
         Raises
         ------
