@@ -131,6 +131,15 @@ def test_a_predictor_of_a_layer_that_no_engine_knows():
     assert_same(est.predictor()(X[:1]), est.predict(X[:1]))
 
 
+def test_a_predictor_takes_plain_rows_of_named_columns_without_a_word(engine, monkeypatch):
+    est = fitted()
+    want = est.predict(X[:1])
+    est.feature_names_in_ = list("abcd")
+    predict = est.predictor()
+    monkeypatch.setattr(Model, "outputs", None)  # of rows that want more checks
+    np.testing.assert_array_equal(predict(X[:1]), want)
+
+
 # A snapshot -------------------------------------------------------------------------------------
 
 

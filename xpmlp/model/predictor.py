@@ -28,12 +28,14 @@ def predictor(model, n_rows, method, whole):
     if method not in known:
         raise ValueError(f"method must be one of {', '.join(known)}, got {method!r}.")
     shape = int(n_rows), model.inputs.n_features
+    # The columns of an array have no names that could be others.
+    quick = replace(model, inputs=replace(model.inputs, columns=()))
     finish, full = getattr(model.targets, method), getattr(whole, method)
 
     def predict(x):
         if np.shape(x) != shape:
             raise ShapeError(f"x is {np.shape(x)}, the predictor was made for {shape}.")
-        z = model.quick_outputs(x)
+        z = quick.quick_outputs(x)
         return full(x) if z is None else finish(z, x)
 
     return predict
