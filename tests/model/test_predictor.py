@@ -317,6 +317,26 @@ def test_weights_in_columns_first_are_read_again_in_each_call(engine):
     assert np.abs(est.decision_function(X) - before).max() > 1e-3
 
 
+@pytest.fixture
+def constant(monkeypatch):
+    """Compiled predictions that are one number."""
+    outputs = lambda x: np.full((len(x), 1), 7, x.dtype)
+    monkeypatch.setattr(numpy_engine, "native_outputs", lambda *known: lambda store: outputs)
+    numpy_engine.numpy_engine.cache_clear()
+    yield
+    numpy_engine.numpy_engine.cache_clear()
+
+
+@pytest.mark.usefixtures("constant")
+def test_each_prediction_heeds_accelerate_as_it_then_stands():
+    est = fitted(y="regression")
+    for accelerate, is_plain in (("auto", False), ("generic", True), ("auto", False)):
+        est.set_params(accelerate=accelerate)
+        assert (np.ptp(est.predict(X)) > 0) == is_plain
+        assert (np.ptp(est.transform(X, -1)) > 0) == is_plain
+        assert (np.ptp(est.predictor(60)(X)) > 0) == is_plain
+
+
 def test_threads_that_predict_at_once_get_their_own_rows(engine):
     est, wrong = fitted(y="outputs", hidden_layer_sizes=(64, 64)), []
     want = est.predict(X)

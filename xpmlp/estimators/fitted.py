@@ -126,11 +126,12 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
         """Return a model's outputs for X, checked; of its first layers only, if so asked."""
         if model.known is not None and X is model.known[0] and n_layers is None:
             return model.known[1]
-        made = model.quick_outputs(X, n_layers)
+        options = engine_options(self)
+        made = model.quick_outputs(X, n_layers, options)
         if made is not None:
             return made
         x, _ = checked_rows(self, X, model, method)
-        return model.outputs(x, n_layers, engine_options(self))
+        return model.outputs(x, n_layers, options)
 
     def predictor(self, n_rows=1, *, method="predict"):
         """Return a function that predicts so many rows a call, without what each call repeats.
@@ -167,7 +168,7 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
         """
         model, twin = own_copy(self.model_), copy(self)
         twin.result_ = FitResult(model)
-        return predictor(model, n_rows, method, twin)
+        return predictor(model, n_rows, method, twin, engine_options(twin))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

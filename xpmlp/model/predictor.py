@@ -6,6 +6,7 @@ from numbers import Integral
 import numpy as np
 
 from ..arrays import copy_to
+from ..engines import DEFAULTS
 from ..errors import ShapeError
 
 METHODS = "predict", "predict_proba", "predict_log_proba", "decision_function"
@@ -17,10 +18,11 @@ def own_copy(model):
     return replace(model.mapped(lambda a: copy_to(a, like)), inputs=model.inputs)
 
 
-def predictor(model, n_rows, method, whole):
+def predictor(model, n_rows, method, whole, options=DEFAULTS):
     """Return x (n_rows, n_features) -> what a method of the model's targets makes of its outputs.
 
-    model: nobody else's; whole: the model or estimator whose method takes any other x.
+    model: nobody else's; whole: the model or estimator whose method takes any other x;
+    options: how its outputs are computed.
     """
     if not isinstance(n_rows, Integral) or n_rows < 1:
         raise ValueError(f"n_rows must be a whole number > 0, got {n_rows!r}.")
@@ -35,7 +37,7 @@ def predictor(model, n_rows, method, whole):
     def predict(x):
         if np.shape(x) != shape:
             raise ShapeError(f"x is {np.shape(x)}, the predictor was made for {shape}.")
-        z = quick.quick_outputs(x)
+        z = quick.quick_outputs(x, options=options)
         return full(x) if z is None else finish(z, x)
 
     return predict

@@ -121,7 +121,9 @@ class Model:
             ]
             return engine.xp.concat(made) if len(made) > 1 else made[0]
 
-    def quick_outputs(self, X, n_layers: int | None = None) -> Array | None:
+    def quick_outputs(
+        self, X, n_layers: int | None = None, options: Options = DEFAULTS
+    ) -> Array | None:
         """Return `outputs` for a user's rows that are plain numbers, None where they want checks.
 
         NumPy's engine has them prepared for as long as the parameters are the same arrays.
@@ -136,15 +138,16 @@ class Model:
             # Others would be copied, and what is written into them would not be seen.
             if all(map(self.inputs.is_plain, arrays)):
                 vars(self)["_prepared"] = arrays, prepared
-        if n_layers not in prepared:
-            prepared[n_layers] = self._prepare(n_layers)
-        outputs = prepared[n_layers]
+        key = n_layers, options
+        if key not in prepared:
+            prepared[key] = self._prepare(*key)
+        outputs = prepared[key]
         return outputs and outputs(x)
 
-    def _prepare(self, n_layers):
+    def _prepare(self, n_layers, options):
         """Return x -> outputs as NumPy's engine makes it of the parameters, or None."""
         (network, layout), like = self.up_to(n_layers), np.empty(0)
-        own = engine_for(like).outputs(network, layout, self.inputs.dtype)
+        own = engine_for(like, options).outputs(network, layout, self.inputs.dtype)
         return own and own(layout.pack(self.params(like), xp=np))
 
     # ---- On rows that scikit-learn has not checked
