@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from each import each
 from parity_suites import STRICT, plant_kernel, rolled, then
 
 from xpmlp import MLPClassifier, MLPRegressor
@@ -142,17 +143,28 @@ def test_the_compiled_engine_is_a_library_beside_the_plain_text(monkeypatch):
     assert plain - compiled == {"activation tanh: forward", "activation tanh: backward"}
 
 
+FAULTS = {  # by what shows them
+    "loss curve": (program, "rule_fields", lambda fields: fields | {"c1": 0.11}),
+    "predict_proba": (
+        numpy_module,
+        "native_outputs",
+        lambda prepare: prepare and then(then(lambda outputs: 1.5 * outputs))(prepare),
+    ),
+}
+
+
 @with_native
-def test_a_fault_of_the_compiled_engine_alone_is_found_there(monkeypatch):
-    fields = program.rule_fields
-    monkeypatch.setattr(program, "rule_fields", lambda rule: fields(rule) | {"c1": 0.11})
+@each("result", FAULTS)
+def test_a_fault_of_the_compiled_engine_alone_is_found_there(result, monkeypatch):
+    module, name, change = FAULTS[result]
+    monkeypatch.setattr(module, name, then(change)(getattr(module, name)))
     numpy_module.numpy_engine.cache_clear()  # of compiled runs
     try:
         made, _ = engines_of(["numpy", "numpy:compiled"], monkeypatch)
     finally:
         numpy_module.numpy_engine.cache_clear()
     assert {row.library for row in made.failures} == {"numpy:compiled"}
-    assert made.failures[0].operation == "MLPClassifier, 8 steps: loss curve"
+    assert made.failures[0].operation == f"MLPClassifier, 8 steps: {result}"
 
 
 def test_without_the_compiled_engine_the_report_says_why(monkeypatch):
