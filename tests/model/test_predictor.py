@@ -337,6 +337,17 @@ def test_each_prediction_heeds_accelerate_as_it_then_stands():
         assert (np.ptp(est.predictor(60)(X)) > 0) == is_plain
 
 
+def test_a_weight_that_gets_another_shape_in_place_is_refused(engine):
+    est = fitted()
+    want = est.predict(X)
+    est.coefs_[0].resize((8, 4), refcheck=False)
+    for _ in range(2):
+        with pytest.raises(ShapeError, match=r"coefs_\[0\] has shape \(8, 4\), expected \(4, 8\)"):
+            est.predict(X)
+    est.coefs_[0].resize((4, 8), refcheck=False)
+    np.testing.assert_array_equal(est.predict(X), want)
+
+
 def test_threads_that_predict_at_once_get_their_own_rows(engine):
     est, wrong = fitted(y="outputs", hidden_layer_sizes=(64, 64)), []
     want = est.predict(X)

@@ -28,6 +28,9 @@ from .targets import ClassTargets, LabelTargets, NumberTargets
 class Model:
     """A fitted network with all that its predictions need; replaced as a whole, never changed.
 
+    Beside its attributes it keeps what an engine has prepared of its arrays for the predictions to
+    come (`_prepared`); that is neither copied nor saved.
+
     Attributes
     ----------
     network : Network
@@ -126,18 +129,20 @@ class Model:
     ) -> Array | None:
         """Return `outputs` for a user's rows that are plain numbers, None where they want checks.
 
-        NumPy's engine has them prepared for as long as the parameters are the same arrays.
+        NumPy's engine has them prepared for as long as the parameters are the same arrays, in the
+        same shapes.
         """
         x = None if self.known else self.inputs.quick(X)
         if x is None:
             return None
         arrays = [*self.coefs, *self.intercepts, *self.others.values()]
-        kept, prepared = vars(self).get("_prepared", ((), {}))
-        if len(kept) != len(arrays) or any(map(is_not, kept, arrays)):
+        kept, shapes, prepared = vars(self).get("_prepared", ((), [], {}))
+        same = len(kept) == len(arrays) and not any(map(is_not, kept, arrays))
+        if not same or [a.shape for a in arrays] != shapes:
             prepared = {}
             # Others would be copied, and what is written into them would not be seen.
             if all(map(self.inputs.is_plain, arrays)):
-                vars(self)["_prepared"] = arrays, prepared
+                vars(self)["_prepared"] = arrays, [a.shape for a in arrays], prepared
         key = n_layers, options
         if key not in prepared:
             prepared[key] = self._prepare(*key)
