@@ -34,13 +34,19 @@ make_venv() {
     fi
 }
 
-# install REQUIREMENT...: skipped when the last install here was of the same things, or began with them
+# install REQUIREMENT...: skipped when the last install here was of the same things, or began with
+# them, from the same sources: of an editable one those that are compiled, else all of them.
+# editable_mode: the clone stands on Python's path, where its package is found before a folder that
+# only has its name, as the clone itself beside a script.
 install() {
-    stamp="$PWD $(cksum <pyproject.toml) $*"
+    kinds=hcp
+    if [ "$1" = -e ]; then kinds=hc; fi
+    sources=$(find xpmlp -name "*.[$kinds]*" ! -name '*.pyc' | sort)
+    stamp="$PWD $(cat pyproject.toml setup.py $sources | cksum) $*"
     case "$(cat .venv/installed 2>/dev/null) " in "$stamp "*) return ;; esac
     echo "Installing $* into .venv (log: .venv/pip.log) ..."
-    "$VENV_PYTHON" -m pip install --disable-pip-version-check --progress-bar off "$@" >.venv/pip.log 2>&1 ||
-        explain_pip
+    "$VENV_PYTHON" -m pip install --disable-pip-version-check --progress-bar off \
+        --config-settings editable_mode=compat "$@" >.venv/pip.log 2>&1 || explain_pip
     echo "$stamp" >.venv/installed
 }
 

@@ -45,6 +45,18 @@ def run(*arguments, folder, python=sys.executable, **environment):
     return made.stdout + made.stderr
 
 
+def fresh_python(folder, wheel):
+    """The Python of an environment that a wheel is unpacked into."""
+    run("-m", "venv", "--without-pip", str(folder), folder=folder.parent)
+    (site,) = folder.glob("[Ll]ib/**/site-packages")
+    with zipfile.ZipFile(wheel) as opened:
+        opened.extractall(site)
+    # What xpmlp requires is that of this environment, which a line in a file adds, but not what
+    # files add to that one, as its own xpmlp.
+    (site / "required.pth").write_text(sysconfig.get_path("purelib"))
+    return next(path for path in folder.glob("*/python*") if path.stem == "python")
+
+
 def test_without_a_compiler_all_but_the_compiled_engine_is_built(checkout, tmp_path):
     built = tmp_path / "built"
     told = run("setup.py", "build", "--build-lib", str(built), folder=checkout, PATH="/nowhere")
@@ -83,6 +95,20 @@ def test_the_version_is_the_same_wherever_it_stands():
     assert newest == xpmlp.__version__
 
 
+def test_a_script_beside_the_clone_imports_the_package_that_ci_test_installs(checkout, tmp_path):
+    (checkout / "setup.py").unlink()  # nothing to compile
+    (setting,) = re.findall(r"--config-settings (\w+=\w+)", (ROOT / "ci/lib.sh").read_text())
+    build = (
+        "import sys; from setuptools import build_meta;"
+        "build_meta.build_editable(sys.argv[1], dict([sys.argv[2].split('=')]))"
+    )
+    run("-c", build, str(tmp_path), setting, folder=checkout)
+    (wheel,) = tmp_path.glob("*.whl")
+    python = fresh_python(tmp_path / "fresh", wheel)
+    (tmp_path / "beside.py").write_text("from xpmlp import MLPClassifier\nprint('imported')")
+    assert "imported" in run("beside.py", folder=tmp_path, python=python)
+
+
 FIT = """
 import numpy as np
 import xpmlp
@@ -98,18 +124,11 @@ def test_a_wheel_trains_compiled_in_a_fresh_environment(checkout, tmp_path):
     run("-c", build, str(tmp_path), folder=checkout)
     (wheel,) = tmp_path.glob("*.whl")
     assert "-cp311-abi3-" in wheel.name
-    fresh = tmp_path / "fresh"
-    run("-m", "venv", "--without-pip", str(fresh), folder=tmp_path)
-    (site,) = fresh.glob("[Ll]ib/**/site-packages")
     with zipfile.ZipFile(wheel) as opened:
-        opened.extractall(site)
         sizes = {info.filename.rpartition("/")[2]: info.file_size for info in opened.infolist()}
-    # What xpmlp requires is that of this environment, which a line in a file adds, but not what
-    # files add to that one, as its own xpmlp.
-    (site / "required.pth").write_text(sysconfig.get_path("purelib"))
-    python = next(path for path in fresh.glob("*/python*") if path.stem == "python")
+    python = fresh_python(tmp_path / "fresh", wheel)
     file, engine, shape = run("-c", FIT, folder=tmp_path, python=python).split("\n")[:3]
-    assert Path(file).is_relative_to(fresh)
+    assert Path(file).is_relative_to(tmp_path / "fresh")
     assert (engine, shape) == ("numpy compiled", "(1,)")
     (library,) = (size for name, size in sizes.items() if name.startswith("_native"))
     assert library < 3e6 and wheel.stat().st_size < 2e6
