@@ -60,7 +60,6 @@ template <class F> static void together(i64 size, F f) {
     if (failed) throw std::bad_alloc();
 }
 
-#define PRAGMA(text) _Pragma(#text)
 // Or the compiler stops inlining somewhere in a large function, and with it making vector code.
 #ifdef _MSC_VER
 #define INLINE static __forceinline
@@ -169,9 +168,11 @@ EXPORT int xpmlp_predict(int wide, void *blas, const Network *net, const void *x
 EXPORT void xpmlp_elementwise(int wide, int what, int kind, i64 n, const void *a, const void *y,
                               double c, void *out, void *d) {
     if (wide) {
-        DISPATCH(f64, elementwise(what, kind, n, (const double *)a, (const double *)y, c, (double *)out, (double *)d))
+        DISPATCH(f64, elementwise(what, kind, n, (const double *)a, (const double *)y, c,
+                                  (double *)out, (double *)d))
     } else {
-        DISPATCH(f32, elementwise(what, kind, n, (const float *)a, (const float *)y, c, (float *)out, (float *)d))
+        DISPATCH(f32, elementwise(what, kind, n, (const float *)a, (const float *)y, c,
+                                  (float *)out, (float *)d))
     }
 }
 

@@ -199,13 +199,13 @@ def native_outputs(network, layout, dtype):
             if x.dtype != form or not (x.flags.c_contiguous and x.flags.aligned):
                 x = np.require(x, form, ["C", "A"])
             n, made = len(x), np.empty((len(x), C), form)
-            arguments = x.ctypes.data, 0, made.ctypes.data, n, 1, min(max(n, 1), CHUNK)
+            arguments = x.ctypes.data, 0, made.ctypes.data, n, 1
             work = n * table.multiplications
             if work <= LIGHT:  # products so small that no BLAS takes threads for them
-                code = call(*arguments, 1)
+                code = call(*arguments, min(max(n, 1), CHUNK), 1)
             else:
                 with team(min(n // 64, work // WORK)) as size:
-                    code = call(*arguments, size)
+                    code = call(*arguments, min(-(-n // size), CHUNK), size)
             return None if code else made
 
         return outputs
