@@ -1,6 +1,8 @@
 """Tests of the words that messages are made of."""
 
-from xpmlp.words import first_of, listed, nearest, plural, shortened
+import pytest
+
+from xpmlp.words import check_word, did_you_mean, first_of, listed, nearest, plural, shortened
 
 
 def test_a_count_stands_with_its_noun():
@@ -22,3 +24,13 @@ def test_long_lists_and_texts_are_cut_short():
 def test_the_nearest_name_is_one_of_them_even_where_none_is_near():
     assert nearest("irsi", ("digits", "iris")) == "iris"
     assert nearest("zzz", ("digits",)) == "digits"
+
+
+def test_a_mistyped_word_is_told_with_the_nearest_and_all_there_are_in_their_order():
+    assert did_you_mean("Adam", ("sgd", "adam")) == ": did you mean 'adam'?"
+    assert did_you_mean("zzz", ("sgd", "adam")) == did_you_mean(3, ("sgd",)) == "."
+    check_word("rule", "sgd", ("sgd", "adam"))
+    for word, end in (("adm", "'adm': did you mean 'adam'?"), (["sgd"], "['sgd'].")):
+        with pytest.raises(ValueError) as told:
+            check_word("rule", word, ("sgd", "adam"), " or a Rule")
+        assert str(told.value) == f"rule must be one of sgd, adam or a Rule, got {end}"

@@ -29,6 +29,19 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return get_close_matches(name, list(names), 1, 0)[0]
 
 
+def did_you_mean(word: Any, words: Iterable[str]) -> str:
+    """Return the end of a message on a word that is none of these: ": did you mean 'a'?" or "."."""
+    near = get_close_matches(word.lower(), list(words), 1) if isinstance(word, str) else []
+    return "".join(f": did you mean {name!r}?" for name in near) or "."
+
+
+def check_word(what: str, word: Any, words: Iterable[str], others: str = "") -> None:
+    """Refuse what is none of these words, naming the nearest; others: what else may be given."""
+    if not (isinstance(word, str) and word in words):
+        known = f"{', '.join(words)}{others}"
+        raise ValueError(f"{what} must be one of {known}, got {word!r}{did_you_mean(word, words)}")
+
+
 def shortened(text: str, most: int, mark: str = "...") -> str:
     """Return a text, after its first `most` letters a mark where it is longer."""
     return text[:most] + mark * (len(text) > most)

@@ -5,7 +5,7 @@ import tomllib
 import click
 from click.core import ParameterSource
 
-from ..words import nearest
+from ..words import did_you_mean, nearest
 
 FILE = "file of options"  # where a context keeps its name
 OF_TRAIN = ("json", "out", "plot", "quiet", "test")  # what other commands skip in a file for train
@@ -17,6 +17,18 @@ class Option(click.Option):
     def __init__(self, *args, section="Options", **options):
         super().__init__(*args, **options)
         self.section = section
+
+
+class Choice(click.Choice):
+    """One of some words; the message on another names the nearest."""
+
+    def convert(self, value, param, ctx):
+        """Return the word."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            text = error.message.removesuffix(".") + did_you_mean(value, self.choices)
+            self.fail(text, param, ctx)
 
 
 def section(title):

@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from ..errors import DataError
-from .command import FILE, section
+from .command import FILE, Choice, section
 from .options import Pairs
 
 READING = ("on_bad_row", "max_bad_rows", "quarantine")  # what becomes of rows that cannot be read
@@ -41,7 +41,7 @@ def _several(*options):
 
 option = section("Data")
 reading_options = _several(  # what becomes of the bad rows of a table
-    option("--on-bad-row", type=click.Choice(["error", "skip", "quarantine"]), default="error",
+    option("--on-bad-row", type=Choice(["error", "skip", "quarantine"]), default="error",
            show_default=True, help="Rows of a CSV or Parquet file that cannot be read."),
     option("--max-bad-rows", type=Limit(), help="More of them are an error."),
     option("--quarantine", type=click.Path(dir_okay=False),
@@ -49,7 +49,7 @@ reading_options = _several(  # what becomes of the bad rows of a table
 )  # fmt: skip
 type_options = _several(  # what the columns of a table are
     option("--target", help="Column to predict, for CSV and Parquet (the last one)."),
-    option("--task", type=click.Choice(["classification", "regression"]), help="By the target."),
+    option("--task", type=Choice(["classification", "regression"]), help="By the target."),
     option("--categorical", metavar="COL,...", help="Columns of a table that are categories."),
     option("--drop", metavar="COL,...", help="Columns of a table to leave out."),
     option("--types", type=Pairs(click.STRING), multiple=True, help="Type of a column of a table, "

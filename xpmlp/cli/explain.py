@@ -6,12 +6,12 @@ import click
 import numpy as np
 from click.core import ParameterSource
 
-from .command import Command, section
+from .command import Choice, Command, section
 from .data import reading_options
 from .options import COUNT, LOSSES, SEED, Several
 
 option = partial(section("Options"), show_default=True)
-FILE, ORIENTATION = click.Path(dir_okay=False), click.Choice(["rows", "columns"])
+FILE, ORIENTATION = click.Path(dir_okay=False), Choice(["rows", "columns"])
 OF_SIZES = ("activation", "loss", "batch", "seed")
 
 
@@ -25,7 +25,7 @@ OF_SIZES = ("activation", "loss", "batch", "seed")
     help="Instead of MODEL: features, units of each layer; random data.",
 )
 @option("--activation", default="logistic", help="With --sizes: of the hidden layers.")
-@option("--loss", type=click.Choice(LOSSES), default="squared_error", help="With --sizes.")
+@option("--loss", type=Choice(LOSSES), default="squared_error", help="With --sizes.")
 @option("--batch", type=COUNT, default=32, help="With --sizes: rows of random data.")
 @option("--seed", type=SEED, default=0, help="With --sizes.")
 @option("--target", help="Column of the targets, for CSV and Parquet (the model's).")

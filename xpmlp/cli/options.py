@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import click
-from click import STRING, Choice, FloatRange, IntRange
+from click import STRING, FloatRange, IntRange
 
 from ..engines import ACCELERATIONS, MATMUL_PRECISIONS
 from ..nn.activations import ACTIVATIONS
@@ -14,7 +14,7 @@ from ..nn.normalization import NORMALIZATIONS
 from ..optim import RULES, SCHEDULES
 from ..optim.rules import SOLVERS
 from ..training import STEP_OPTIONS
-from .command import section
+from .command import Choice, section
 
 LOSSES = dict.fromkeys((*loss_names("classification"), *loss_names("regression")))
 

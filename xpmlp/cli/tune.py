@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from ..errors import DataError
 from ..training.interrupts import on_ctrl_c
-from .command import Command, config_option, key_of, section
+from .command import Choice, Command, config_option, key_of, section
 from .data import check_memory, reading_options, tell_quarantine, type_options, writable
 from .options import (
     ARGUMENTS,
@@ -55,7 +55,7 @@ tuning = partial(section("Tuning"), show_default=True)
 @tuning("--candidates", type=click.IntRange(2), default=27, help="Combinations to draw.")
 @tuning(
     "--resource",
-    type=click.Choice(["epochs", "rows"]),
+    type=Choice(["epochs", "rows"]),
     default="epochs",
     help="What the first rounds have less of.",
 )

@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 
 from ..arrays import Array, Location, is_cupy, is_jax, is_numpy, is_torch, namespace
+from ..words import check_word
 from .base import DEFAULTS, Batch, Carry, Engine, Options, Plan, copy_carry, copy_store, gather
 from .chain import has_kernels
 from .generic import generic_engine
@@ -23,7 +24,7 @@ def launches(network, loss, rule, *, plain: bool = True, options: Options = DEFA
 
     plain: whether the update is the rule's alone.
     """
-    _check("accelerate", options.accelerate, ACCELERATIONS)
+    check_word("accelerate", options.accelerate, ACCELERATIONS)
     tier = options.accelerate
     if not has_kernels(network, loss, rule, plain):
         tier = "generic"
@@ -54,8 +55,8 @@ def engine_for(x: Array, options: Options = DEFAULTS) -> Engine:
     accelerate, deterministic: see `train`; on CUDA cards, and "generic" on NumPy arrays.
     """
     precision, accelerate = options.matmul_precision, options.accelerate
-    _check("matmul_precision", precision, MATMUL_PRECISIONS)
-    _check("accelerate", accelerate, ACCELERATIONS)
+    check_word("matmul_precision", precision, MATMUL_PRECISIONS)
+    check_word("accelerate", accelerate, ACCELERATIONS)
     xp = namespace(x)
     if is_cupy(x):
         from .cupy import cupy_engine  # which imports CuPy
@@ -74,8 +75,3 @@ def engine_for(x: Array, options: Options = DEFAULTS) -> Engine:
     if is_numpy(x):
         return plain_numpy_engine(xp) if accelerate == "generic" else numpy_engine(xp)
     return generic_engine(xp)
-
-
-def _check(name, value, known):
-    if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}.")

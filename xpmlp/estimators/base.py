@@ -2,8 +2,7 @@
 
 import warnings
 from dataclasses import replace
-from functools import cache, partial
-from inspect import signature
+from functools import partial
 from numbers import Integral, Real
 from time import perf_counter
 from typing import Any, ClassVar
@@ -11,12 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import (
-    Interval,
-    Options,
-    StrOptions,
-    validate_parameter_constraints,
-)
+from sklearn.utils._param_validation import Interval, Options
 
 from ..arrays import copy_to
 from ..engines import ACCELERATIONS, MATMUL_PRECISIONS, Carry
@@ -30,6 +24,7 @@ from ..placing import fit_or_stay, why_there
 from ..training import STEP_OPTIONS, State, fit_report
 from ..transfers import counting
 from .callbacks import CallbackSupportMixin, observed, with_callbacks
+from .constraints import check_arguments, words
 from .fit_result import FitResult, map_arrays
 from .fitted import Fitted
 from .inputs import STANDARDISED, on_its_card
@@ -44,10 +39,10 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left"), Layer],
         "activation": [str, ActivationFunction, "array-like"],
-        "solver": [StrOptions({*SOLVERS}), Rule],
+        "solver": [words(*SOLVERS), Rule],
         "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions(set(SCHEDULES)), Schedule, callable],
+        "batch_size": [words("auto"), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [words(*SCHEDULES), Schedule, callable],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -69,20 +64,20 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         "out_activation": [str],
         "weight_decay": [Interval(Real, 0, None, closed="left"), None],
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
-        "normalization": [StrOptions(set(NORMALIZATIONS)), None],
+        "normalization": [words(*NORMALIZATIONS), None],
         "residual": ["boolean"],
         **{
             name: [Interval(Real, *row["range"], closed="neither"), None]
             for name, row in STEP_OPTIONS.items()
         },
         "scoring": [str, callable, None],
-        "categorical_features": ["array-like", StrOptions({"auto", "from_dtype"}), None],
-        "feature_scale": [StrOptions({"auto", "robust", *STANDARDISED}), None],
+        "categorical_features": ["array-like", words("auto", "from_dtype"), None],
+        "feature_scale": [words("auto", "robust", *STANDARDISED), None],
         "n_bins": [Interval(Integral, 2, None, closed="left"), None],
         "device": [str],
         "dtype": "no_validation",
-        "matmul_precision": [StrOptions(set(MATMUL_PRECISIONS))],
-        "accelerate": [StrOptions(set(ACCELERATIONS))],
+        "matmul_precision": [words(*MATMUL_PRECISIONS)],
+        "accelerate": [words(*ACCELERATIONS)],
         "deterministic": ["boolean"],
         "callbacks": [list, tuple, callable, None],
     }
@@ -321,21 +316,6 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         return tested_rates(self, X, y, sample_weight, low=low, high=high, n_steps=n_steps)
 
 
-@cache
-def _defaults(kind: Any) -> dict:
-    """Return the arguments of a class and their defaults."""
-    arguments = signature(kind).parameters.values()
-    return {a.name: a.default for a in arguments if a.kind != a.VAR_KEYWORD}
-
-
-def _check_arguments(estimator):
-    """Do what `_validate_params` does, which looks at all the defaults, too."""
-    kind: Any = type(estimator)
-    given = {name: getattr(estimator, name) for name in _defaults(kind)}
-    given = {name: a for name, a in given.items() if a is not _defaults(kind)[name]}
-    validate_parameter_constraints(estimator._parameter_constraints, given, kind.__name__)
-
-
 def _resumed(state, one_epoch, x):
     """Return a copy of the state of the call before; warm_start makes a new rule's state."""
     history = {name: list(values) for name, values in state.history.items()}
@@ -357,11 +337,7 @@ def _guarded(estimator, X, y, sample_weight, validation, *, resume, one_epoch=Fa
     """Fit, and leave the estimator as it was if that fails."""
     before, start = dict(vars(estimator)), perf_counter()
     try:
-        _check_arguments(estimator)
-        if isinstance(estimator.scoring, str) and estimator.scoring != "loss":
-            from sklearn.metrics import get_scorer
-
-            get_scorer(estimator.scoring)  # which says what names there are
+        check_arguments(estimator, estimator._parameter_constraints)
         with counting() as counts:
             report = partial(fit_report, counts=counts, start=start)
             args = X, y, sample_weight, validation, resume, one_epoch, classes, report

@@ -4,12 +4,13 @@ from numbers import Real
 from typing import ClassVar
 
 from sklearn.base import ClassifierMixin
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
 
 from ..nn.losses import Loss, loss_names
 from ..placing import rows_to_host
 from .base import BaseMLP, fit_one_epoch
+from .constraints import words
 from .fitted import answer
 from .inputs import NO_SCORE, on_host, on_its_card
 
@@ -182,8 +183,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     """
 
     _parameter_constraints: ClassVar[dict] = BaseMLP._parameter_constraints | {
-        "loss": [StrOptions({*loss_names("classification")}), Loss],
-        "class_weight": [StrOptions({"balanced"}), dict, list, None],
+        "loss": [words(*loss_names("classification")), Loss],
+        "class_weight": [words("balanced"), dict, list, None],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
 

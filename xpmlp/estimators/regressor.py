@@ -4,12 +4,13 @@ from numbers import Real
 from typing import ClassVar
 
 from sklearn.base import RegressorMixin
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
 
 from ..nn.losses import Loss, loss_names
 from ..placing import rows_to_host
 from .base import BaseMLP, fit_one_epoch
+from .constraints import words
 from .fitted import answer
 from .inputs import NO_SCORE, on_host, on_its_card
 
@@ -52,9 +53,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     """
 
     _parameter_constraints: ClassVar[dict] = BaseMLP._parameter_constraints | {
-        "loss": [StrOptions({*loss_names("regression")}), Loss],
+        "loss": [words(*loss_names("regression")), Loss],
         "quantiles": [Interval(Real, 0, 1, closed="neither"), "array-like", None],
-        "target_scale": [StrOptions({"auto"}), None],
+        "target_scale": [words("auto"), None],
     }
 
     def __init__(

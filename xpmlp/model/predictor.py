@@ -8,6 +8,7 @@ import numpy as np
 from ..arrays import copy_to
 from ..engines import DEFAULTS
 from ..errors import ShapeError
+from ..words import check_word
 
 METHODS = "predict", "predict_proba", "predict_log_proba", "decision_function"
 
@@ -27,8 +28,7 @@ def predictor(model, n_rows, method, whole, options=DEFAULTS):
     if not isinstance(n_rows, Integral) or n_rows < 1:
         raise ValueError(f"n_rows must be a whole number > 0, got {n_rows!r}.")
     known = METHODS[:1] if model.targets.task == "regression" else METHODS
-    if method not in known:
-        raise ValueError(f"method must be one of {', '.join(known)}, got {method!r}.")
+    check_word("method", method, known)
     shape = int(n_rows), model.inputs.n_features
     # The columns of an array have no names that could be others.
     quick = replace(model, inputs=replace(model.inputs, columns=()))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..arrays import Array, erf
+from ..words import check_word
 
 
 class ActivationFunction(NamedTuple):
@@ -155,9 +156,5 @@ def get_activation(activation: str | ActivationFunction) -> ActivationFunction:
     """
     if isinstance(activation, ActivationFunction):
         return activation
-    if activation not in ACTIVATIONS:
-        raise ValueError(
-            f"activation must be one of {', '.join(ACTIVATIONS)} or an ActivationFunction, "
-            f"got {activation!r}."
-        )
+    check_word("activation", activation, ACTIVATIONS, " or an ActivationFunction")
     return ACTIVATIONS[activation]

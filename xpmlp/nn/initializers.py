@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..words import check_word
+
 
 @dataclass(frozen=True)
 class VarianceScaling:
@@ -120,9 +122,5 @@ def get_initializer(init):
     """
     if hasattr(init, "draw"):
         return init
-    if not isinstance(init, str) or init not in INITIALIZERS:
-        raise ValueError(
-            f"init must be 'auto', one of {', '.join(INITIALIZERS)}, an initializer "
-            f"or (coefs, intercepts), got {init!r}."
-        )
+    check_word("init", init, INITIALIZERS, ", auto, an initializer or (coefs, intercepts)")
     return INITIALIZERS[init]

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..arrays import Array, constants, namespace, to_host
 from ..errors import ShapeError
+from ..words import check_word
 from .activations import sigmoid, softplus
 
 
@@ -363,8 +364,7 @@ def named_loss(loss: str | Loss) -> Loss:
     """Return the loss of a name, or the loss itself."""
     if isinstance(loss, Loss):
         return loss
-    if loss not in LOSSES:
-        raise ValueError(f"loss must be one of {', '.join(LOSSES)} or a Loss, got {loss!r}.")
+    check_word("loss", loss, LOSSES, " or a Loss")
     return LOSSES[loss]
 
 

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..words import check_word
+
 
 class Rule:
     """The contract of an update rule. A subclass is a frozen dataclass.
@@ -270,8 +272,7 @@ def make_rule(solver, **arguments):
         return solver
     if solver == "lbfgs":
         return None
-    if solver not in RULES:
-        raise ValueError(f"solver must be one of {', '.join(SOLVERS)} or a Rule, got {solver!r}.")
+    check_word("solver", solver, SOLVERS, " or a Rule")
     kind = RULES[solver]
     given = [name for name in kind.arguments if name in arguments]
     return kind(**{name: type(getattr(kind, name))(arguments[name]) for name in given})

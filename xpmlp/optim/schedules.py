@@ -11,6 +11,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..words import check_word
+
 
 class Schedule:
     """The contract of a schedule. A subclass is a frozen dataclass.
@@ -290,10 +292,7 @@ def make_schedule(schedule, **arguments) -> Schedule:
         return schedule
     if callable(schedule):
         return ByEpoch(schedule)
-    if schedule not in SCHEDULES:
-        raise ValueError(
-            f"learning_rate must be one of {', '.join(SCHEDULES)}, a schedule of optim or a "
-            f"function of the epoch, got {schedule!r}."
-        )
+    others = ", a schedule of optim or a function of the epoch"
+    check_word("learning_rate", schedule, SCHEDULES, others)
     kind = SCHEDULES[schedule]
     return kind(**{name: arguments[name] for name in kind.arguments if name in arguments})

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..atomic import StrPath, atomic_write
 from ..errors import DataError
-from ..words import first_of, listed, nearest, plural
+from ..words import did_you_mean, first_of, listed, nearest, plural
 from .common import Dataset, infer_task, require
 from .csv_repair import BadRow
 from .duckdb_frame import DuckDBFrame
@@ -135,8 +135,8 @@ def open_table(
     ...         print(table.types, table.features.column(0), table.y)
     {'age': 'number', 'city': 'category'} [30. nan 41.] ['no' 'yes' 'no']
     """
-    names = ", ".join(POLICIES)
-    require(on_bad_row in POLICIES, f"on_bad_row is {on_bad_row!r}, expected one of {names}.")
+    names, near = ", ".join(POLICIES), did_you_mean(on_bad_row, POLICIES)
+    require(on_bad_row in POLICIES, f"on_bad_row is {on_bad_row!r}, expected one of {names}{near}")
     with open_raw_table(path) as raw:
         require(raw.n_rows + len(raw.bad_rows) > 0, f"{path} has column names but no rows.")
         if target == "":

@@ -15,6 +15,7 @@ from ...randomness import step_keys, stream
 from ...training.inputs import checked_inputs, loss_and_targets
 from ...training.plan import copy_plan, make_plan
 from ...training.step import Step, full_gradient
+from ...words import check_word
 from .code import host_array
 from .differences import Quotients
 from .functions import check_functions
@@ -150,8 +151,7 @@ def _check_layer(layer, data, dtype, loss):
         cost = _random_cost(rng.normal(size=(x.shape[0], n_out)), x, dtype)
     else:
         loss = loss or "squared_error"
-        if loss not in LOSSES:
-            raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}.")
+        check_word("loss", loss, LOSSES)
         cost = _cost_of(*loss_and_targets(loss, y, x, n_out))
     report = _check_chain(layer, params, x, cost, dtype)
     where = "the initial parameters, each moved by 0.1 N(0, 1)" if params else "no parameters"
