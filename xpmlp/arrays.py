@@ -83,6 +83,8 @@ def array_at(where: Location) -> Array:
         return xp.empty(0, device=getattr(xp, "Device", str)(name))
     except Exception as error:  # whatever a driver raises becomes one sentence
         reason = str(error).partition("\n")[0]
+        if "InsufficientDriver" in reason and cuda_driver() is None:
+            reason = "there is no NVIDIA driver"  # which CUDA calls an old one
         place = f" on {name!r}" * bool(name)
         raise DeviceError(f"{library} does not work{place} here: {reason}") from error
 
@@ -181,10 +183,10 @@ CARDS = ("/proc/driver/nvidia/gpus/*", "/dev/nvidia[0-9]*", "/dev/dxg", "/dev/nv
 
 @cache
 def no_card() -> str | None:
-    """Say what is missing to compute on a card, or None; initialises no driver: forks break it."""
+    """Say why host arrays stay there, or None; initialises no driver: forks break it."""
     version = cuda_driver()
     if version is None:
-        return "and there is no NVIDIA driver here"
+        return "which this machine trains on its CPU"
     if os.name == "posix" and not any(map(glob, CARDS)):
         return "and there is no CUDA card here"
     if find_spec("cupy") is None:

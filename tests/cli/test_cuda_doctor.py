@@ -229,6 +229,15 @@ def test_without_a_card_a_cupy_that_is_installed_proves_little():
     assert cupy == ("CuPy", "14.2.0", "cupy-cuda13x imports; more shows on a card", True)
 
 
+def test_a_machine_without_a_card_hears_of_nothing_that_is_missing():
+    text = "everything runs on the CPU; device='cuda' is for NVIDIA cards, and none is seen"
+    for driver in (NONE, NONE | {"container": True}):
+        assert cuda.rows({"driver": driver, "card": {}, "cupy": {"wheels": []}}) == [
+            ("verdict", "-", text, None)
+        ]
+    assert len(cuda.rows({"driver": NONE, "card": {}, "cupy": GOOD["cupy"]})) > 1
+
+
 LIBCUDA = """
 #include <signal.h>
 #include <stddef.h>
@@ -352,7 +361,8 @@ def test_each_link_is_tried_for_real(ask_on_a_card):
     facts = ask_on_a_card()
     assert facts["cupy"]["version"] == "14.2.0"
     assert facts["compiler"] == {"works": True} and facts["products"]["works"]
-    assert facts["engine"] == {"eager": "", "graph": ""}
+    why = "changes nothing: its kernels do not run on numpy arrays on cpu"
+    assert facts["engine"] == {kind: f"accelerate={kind!r} {why}" for kind in ("eager", "graph")}
 
 
 @pytest.mark.parametrize("part", BROKEN)

@@ -10,7 +10,7 @@ from conftest import find, relative_error
 from xpmlp import MLPClassifier, MLPRegressor, load_model, nn, train
 from xpmlp.engines import MATMUL_PRECISIONS, Options, engine_for
 from xpmlp.model.container import read_container, write_container
-from xpmlp.training.precision import note_precision
+from xpmlp.training.precision import note_unheeded
 from xpmlp.transfers import counting
 
 RNG = np.random.default_rng(0)
@@ -118,7 +118,7 @@ def test_products_of_fewer_bits_are_found_and_those_of_float32_are_not(bits):
         (None, 0),
     ):
         with counting() as counts:
-            note_precision(engine._replace(product=product), Options(matmul_precision="high"), at)
+            note_unheeded(engine._replace(product=product), Options(matmul_precision="high"), at)
         assert len(counts.notes) == found
 
 

@@ -152,7 +152,7 @@ def test_train_reports_too(elsewhere):
 @pytest.mark.parametrize(
     ("driver", "card", "cupy", "words"),
     [
-        (None, True, True, "and there is no NVIDIA driver here."),
+        (None, True, True, "which this machine trains on its CPU."),
         ("13.0", False, True, "and there is no CUDA card here."),
         ("12.8", True, False, 'and CuPy is not installed (pip install "xpmlp[cuda12]").'),
         ("13.0", True, False, 'and CuPy is not installed (pip install "xpmlp[cuda13]").'),
@@ -277,6 +277,18 @@ def test_without_a_card_they_change_nothing(name):
         assert all(np.array_equal(to_host(a), to_host(b)) for a, b in zip(est.coefs_, plain.coefs_))
 
 
+def test_kernels_asked_for_without_a_card_stand_in_the_notes_and_so_do_products():
+    plain = fitted(X, accelerate="generic").fit_report_["notes"]
+    for solver in ("adam", "lbfgs"):
+        asked = {"accelerate": "graph", "matmul_precision": "medium", "solver": solver}
+        assert fitted(X.astype(float), **asked).fit_report_["notes"] == [
+            "accelerate='graph' changes nothing: its kernels do not run on numpy arrays on cpu",
+            "matmul_precision='medium' changes nothing: float64 is never shortened, pass "
+            "dtype='float32'",
+        ]
+    assert plain == fitted(X).fit_report_["notes"] == []
+
+
 def test_generic_on_numpy_arrays_is_the_plain_text():
     est = fitted(X, accelerate="generic")
     assert est.fit_report_["engine"] == "numpy"
@@ -322,3 +334,28 @@ def test_cupy_is_imported_with_precompiled_headers_unless_the_user_says_otherwis
         env=environment | {"PYTHONPATH": path},
     )
     assert done.stdout.strip() == found, done.stderr
+
+
+class NoDriver:
+    """What CuPy does without a driver."""
+
+    def __init__(self, index):
+        self.cuda = type("cuda", (), {"Device": NoDriver})
+
+    def __enter__(self):
+        raise RuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient")
+
+    def __exit__(self, *error):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("driver", "words"), [(None, "there is no NVIDIA driver;"), ("11.4", "cudaErrorInsuff")]
+)
+def test_cupy_without_a_driver_is_told_as_no_driver_and_not_in_cudas_words(
+    driver, words, monkeypatch
+):
+    monkeypatch.setattr(arrays, "imported", NoDriver)
+    monkeypatch.setattr(arrays, "cuda_driver", lambda: driver)
+    with pytest.raises(DeviceError, match=f"cupy does not work on 'cuda:0' here: {words}"):
+        MLPRegressor(device="cuda").fit(X, Y)

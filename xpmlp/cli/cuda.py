@@ -31,6 +31,7 @@ CODES = {
     999: "unknown error, as after a sleep: sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm",
 }
 DRIVERS = "https://www.nvidia.com/drivers"
+NONE_SEEN = "none, and no NVIDIA card is seen"
 _short = partial(shortened, most=80)
 ASLEEP = "type nvidia-smi; where that does not answer either, restart the machine"
 
@@ -40,6 +41,9 @@ def rows(facts):
     found: list[Row] = []
     for judge in JUDGES:
         found.append(_row(judge.__name__[1:], judge, facts, found))
+    if found[0].text == NONE_SEEN and not facts.get("cupy", {}).get("wheels"):
+        text = "everything runs on the CPU; device='cuda' is for NVIDIA cards, and none is seen"
+        return [Row("verdict", "-", text, None)]  # nobody waits for one
     return [*found, _verdict(found, facts.get("card", {}).get("n", 1))]
 
 
@@ -103,7 +107,7 @@ def _driver(mine, facts):
     elif mine["card"]:
         text = f"none, but an NVIDIA card: sudo ubuntu-drivers install, or {DRIVERS}"
     else:
-        text = "none, and no NVIDIA card is seen"
+        text = NONE_SEEN
     return "-", text, False
 
 

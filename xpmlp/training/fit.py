@@ -29,7 +29,7 @@ from .inputs import checked_inputs, checked_weights, loss_and_targets, network_l
 from .lbfgs import run_lbfgs
 from .loop import State, TrainOptions, copy_weights, run_epochs
 from .outputs import network_outputs
-from .precision import note_precision
+from .precision import note_unheeded
 from .report import fit_report
 from .rows import SparseRows, like_of
 from .step import STEP_OPTIONS, Step, StepOptions
@@ -66,7 +66,7 @@ def fit_network(
     if not isinstance(x, SparseRows):
         x = engine.resident(x)
     data = x, engine.resident(y)
-    note_precision(engine, options.engine, like)
+    note_unheeded(engine, options.engine, like)
     layout = Layout.of(network, params, contiguous=engine.contiguous)
     step = Step(
         network=network,

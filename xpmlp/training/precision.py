@@ -1,4 +1,4 @@
-"""Whether `matmul_precision` shortens anything where a training runs, asked by a product."""
+"""What was asked of a training and is not done there; of shorter products, by trying one."""
 
 from functools import lru_cache
 
@@ -11,12 +11,16 @@ from ..transfers import counting, note
 ROUNDING = 1e-5  # norm-wise: products of float32 stay below 1e-6, TF32 and bfloat16 above 1e-4
 
 
-def note_precision(engine: Engine, options: Options, like: Array) -> None:
-    """Note where products stay as they are although a shorter precision is allowed."""
-    precision = options.matmul_precision
-    if precision == "highest" or engine.product is None:
+def note_unheeded(engine: Engine, options: Options, like: Array) -> None:
+    """Note kernels asked for without a card, and products that stay exact all the same."""
+    precision, accelerate, at = options.matmul_precision, options.accelerate, location_of(like)
+    if engine.product is None:
         return
-    at = location_of(like)
+    if accelerate in ("eager", "graph"):
+        why = f"its kernels do not run on {at.library} arrays on {at.device}"
+        note(text=f"accelerate={accelerate!r} changes nothing: {why}")
+    if precision == "highest":
+        return
     if str(like.dtype).endswith("float64"):
         why = "float64 is never shortened, pass dtype='float32'"
     elif _shortens(engine.product, at):
