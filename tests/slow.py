@@ -38,6 +38,7 @@ SLOW = {  # files and tests
         test_a_team_that_gets_no_threads_works_with_those_that_it_has
         test_ctrl_c_ends_the_training_after_the_epoch_and_the_model_is_saved
         test_each_link_is_tried_for_real
+        test_mypy_sees_the_wrong_arguments_of_a_users_script
         test_estimators_load_scores_and_explanations_only_where_they_are_asked_for
         test_each_tier_is_tried_on_the_stand_ins_and_tells_what_it_lacks
         test_pytest_compares_with_a_file_in_workers_too

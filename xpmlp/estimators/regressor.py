@@ -9,6 +9,7 @@ from sklearn.utils.metaestimators import available_if
 
 from ..nn.losses import Loss, loss_names
 from ..placing import rows_to_host
+from . import types
 from .base import BaseMLP, fit_one_epoch
 from .constraints import words
 from .fitted import answer
@@ -59,17 +60,54 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     }
 
     def __init__(
-        self, loss="squared_error", hidden_layer_sizes=(100,), activation="relu", *, solver="adam",
-        alpha=1e-4, batch_size="auto", learning_rate="constant", learning_rate_init=1e-3,
-        power_t=0.5, max_iter=200, shuffle=True, random_state=None, tol=1e-4, verbose=False,
-        warm_start=False, momentum=0.9, nesterovs_momentum=True, early_stopping=False,
-        validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10,
-        max_fun=15000, init="auto", out_activation="auto", weight_decay=None, dropout=0.0,
-        normalization=None, residual=False, max_norm=None, max_grad_norm=None, ema_decay=None,
-        scoring=None, categorical_features="auto", feature_scale="auto", n_bins=None,
-        device="auto", dtype=None, matmul_precision="highest", accelerate="auto",
-        deterministic=False, callbacks=None, quantiles=None, target_scale=None,
-    ):  # fmt: skip
+        self,
+        loss: types.NumberLoss = "squared_error",
+        hidden_layer_sizes: types.Sizes = (100,),
+        activation: types.Activations = "relu",
+        *,
+        solver: types.Solver = "adam",
+        alpha: float = 1e-4,
+        batch_size: types.BatchSize = "auto",
+        learning_rate: types.LearningRate = "constant",
+        learning_rate_init: float = 1e-3,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: types.Seed = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        init: types.Init = "auto",
+        out_activation: types.OutActivation = "auto",
+        weight_decay: float | None = None,
+        dropout: types.Rates = 0.0,
+        normalization: types.Normalization = None,
+        residual: bool = False,
+        max_norm: float | None = None,
+        max_grad_norm: float | None = None,
+        ema_decay: float | None = None,
+        scoring: types.Scoring = None,
+        categorical_features: types.Columns = "auto",
+        feature_scale: types.FeatureScale = "auto",
+        n_bins: int | None = None,
+        device: str = "auto",
+        dtype: types.DType = None,
+        matmul_precision: types.MatmulPrecision = "highest",
+        accelerate: types.Accelerate = "auto",
+        deterministic: bool = False,
+        callbacks: types.Callbacks = None,
+        quantiles: types.Quantiles = None,
+        target_scale: types.TargetScale = None,
+    ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone, is_classifier
@@ -25,8 +26,8 @@ def trainings() -> Iterator[Operation]:
     """Yield a few steps of a classifier and a regressor, and what they then predict."""
     rng = stream(5, "data")
     X, W = rng.normal(size=(64, 6)), rng.normal(size=(6, 3))
-    options = {"hidden_layer_sizes": (12,), "activation": "tanh", "dropout": 0.1, "batch_size": 16}
-    options |= {"max_iter": 2, "n_iter_no_change": np.inf, "random_state": 0}
+    options: dict[str, Any] = {"hidden_layer_sizes": (12,), "activation": "tanh", "dropout": 0.1}
+    options |= {"batch_size": 16, "max_iter": 2, "n_iter_no_change": np.inf, "random_state": 0}
     labels, bound = np.argmax(X @ W, axis=1), norm(16, 32)
     yield training(MLPClassifier(**options), X, labels, predict_proba=bound, predict=EQUAL)
     yield training(MLPRegressor(**options), X, X @ W, predict=bound)
@@ -36,8 +37,8 @@ def trainings() -> Iterator[Operation]:
         **both, normalization="batch", label_smoothing=0.1, class_weight="balanced", solver="nadam"
     )
     yield training(everything, X, labels, "with every option", predict_proba=bound, predict=EQUAL)
-    quantiles = {"loss": "quantile", "quantiles": [0.1, 0.5, 0.9], "target_scale": "auto"}
-    bands = MLPRegressor(**both, normalization="layer", **quantiles)
+    both |= {"loss": "quantile", "quantiles": [0.1, 0.5, 0.9], "target_scale": "auto"}
+    bands = MLPRegressor(**both, normalization="layer")
     yield training(bands, X, 1e4 * (X @ W[:, 0]), "of quantiles", predict=bound)
 
 
@@ -70,8 +71,9 @@ def training(est, X, y, what: str = "", **predictions: Bound) -> Operation:
             own = clone(est).set_params(device=where)
             own.set_params(accelerate=place.accelerate or est.accelerate)
             fit = own.fit(X, y)
-        predict = lambda method: getattr(fit, method)(X)  # which heeds `accelerate`
-        return outputs(place, _problem(est, X, y), fit.model_.params(X), fit.loss_curve_, predict)
+        model = fit.model_
+        predict = lambda method: getattr(model, method)(X)
+        return outputs(place, _problem(est, X, y), model.params(X), fit.loss_curve_, predict)
 
     def core(place, X, y, *given):
         """The same by `fit_network`, as the estimators know float32 and float64 only."""
