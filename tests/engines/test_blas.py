@@ -2,7 +2,9 @@
 
 import ctypes
 import ctypes.util
-from pathlib import Path
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -80,7 +82,11 @@ def test_blas_is_chosen_by_processor_and_by_what_is_installed(name, machine):
 def test_numpys_own_openblas_is_taken_whichever_others_are_loaded():
     import scipy.linalg  # noqa: F401 - which brings another OpenBLAS
 
-    (path,) = (Path(np.__file__).parents[1] / "numpy.libs").glob("*openblas64_*")
+    (path,) = [
+        path
+        for folder in ("numpy.libs", "numpy/.dylibs")
+        for path in (blas.SITE_PACKAGES / folder).glob("*openblas64_*")
+    ]
     product = ctypes.CDLL(str(path)).scipy_sgemm_64_
     found = blas.numpy_openblas.__wrapped__()
     assert found.gemm["float32"] == ctypes.cast(product, ctypes.c_void_p).value
@@ -129,3 +135,55 @@ def test_numpys_blas_takes_threads_only_where_products_are_large(solver, more, m
             assert seen == {threads}
             trained.outputs(x)
             assert (seen, own.threads()) == ({threads}, 2)
+
+
+@pytest.fixture
+def counted():
+    """A BLAS that notes how many threads it takes: two at first."""
+    number = [2]
+    return blas.Blas("counted", "", {}, lambda: number[-1], number.append)
+
+
+def test_blas_has_its_threads_back_when_its_last_holder_ends(counted, monkeypatch):
+    monkeypatch.setattr(blas, "find_blas", lambda: counted)
+    monkeypatch.setattr(blas.os, "sched_getaffinity", lambda pid: range(8), raising=False)
+    monkeypatch.setattr(blas.os, "cpu_count", lambda: 8)
+    first, second = blas.one_thread(counted), blas.one_thread(counted)
+    for enter in (first.__enter__, second.__enter__):
+        enter()
+        assert (counted.threads(), blas.n_threads()) == (1, 2)
+    first.__exit__(None, None, None)
+    assert (counted.threads(), blas.n_threads()) == (1, 2)
+    second.__exit__(None, None, None)
+    assert (counted.threads(), blas.n_threads()) == (2, 2)
+
+
+FORKED = """
+import os, sys, threading
+from xpmlp.engines import blas
+number = [2]
+own = blas.Blas("counted", "", {}, lambda: number[-1], number.append)
+held, end = threading.Event(), threading.Event()
+def hold():
+    with blas.one_thread(own):
+        held.set()
+        end.wait()
+other = threading.Thread(target=hold)
+other.start()
+held.wait()
+with blas.one_thread(own):
+    child = os.fork()
+    inside = own.threads()
+if not child:
+    os._exit(0 if (inside, own.threads()) == (1, 2) else 3)
+end.set()
+other.join()
+_, status = os.waitpid(child, 0)
+sys.exit(os.waitstatus_to_exitcode(status) or own.threads() != 2)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_does_not_wait_for_holders_that_it_does_not_have():
+    command = [sys.executable, "-W", "ignore", "-c", FORKED]
+    assert subprocess.run(command, timeout=60, check=False).returncode == 0

@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import cache
@@ -113,20 +114,61 @@ def n_threads() -> int:
         processors = len(os.sched_getaffinity(0))
     else:
         processors = os.cpu_count() or 1
-    return min(processors, find_blas().threads())
+    return min(processors, _threads_of(find_blas()))
+
+
+class Holder(NamedTuple):
+    """Who holds a BLAS to one thread."""
+
+    blas: Blas
+    thread: int  # of Python, by its identity
+    before: int  # threads of the BLAS, which it has again in the end
+
+
+HOLDERS: list[Holder] = []
+LOCK = threading.Lock()  # of the holders, for a moment when one comes or goes
+
+
+def _threads_of(blas):
+    """Return how many threads a BLAS takes where nobody holds it to one."""
+    return max((h.before for h in tuple(HOLDERS) if h.blas is blas), default=0) or blas.threads()
 
 
 @contextmanager
 def one_thread(blas: Blas):
-    """Hold a BLAS to one thread; it has its threads back at the end, also after an error."""
-    before = blas.threads()
+    """Hold a BLAS to one thread; it has its threads back when its last holder ends or fails."""
+    with LOCK:
+        holder = Holder(blas, threading.get_ident(), _threads_of(blas))
+        HOLDERS.append(holder)
     try:
-        if before > 1:
+        if blas.threads() > 1:
             blas.set_threads(1)
         yield
     finally:
-        if before > 1:
-            blas.set_threads(before)
+        with LOCK:
+            _let_go(holder)
+
+
+def _let_go(holder):
+    if holder.before > 1 and sum(other.blas is holder.blas for other in HOLDERS) == 1:
+        holder.blas.set_threads(holder.before)
+    HOLDERS.remove(holder)
+
+
+def _after_fork_in_child():
+    """Let go for the other threads, which a child does not have."""
+    for holder in tuple(HOLDERS):
+        if holder.thread != threading.get_ident():
+            _let_go(holder)
+    LOCK.release()
+
+
+if hasattr(os, "register_at_fork"):  # a lock that another thread has would stay locked in a child
+    os.register_at_fork(
+        before=LOCK.acquire,
+        after_in_parent=LOCK.release,
+        after_in_child=_after_fork_in_child,
+    )
 
 
 @contextmanager
