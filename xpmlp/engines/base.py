@@ -79,6 +79,9 @@ class Engine(NamedTuple):
     run(step) -> (carry, data, plan) -> (carry, losses)
         Asked for once a fit. Any chunk of batches in one go; data: (X, y). Donates the carry.
         losses: (2, B[, K]), each step's data loss and penalty.
+    compiled(step) -> bool
+        Whether its run is one call of compiled code, without a function of the user's: then its
+        FLOP tell about how long it takes.
     resident(a) -> a
         Data as steps read them best; called once a fit.
     product(a, b) -> a @ b, or None
@@ -99,6 +102,7 @@ class Engine(NamedTuple):
     fixed_shapes: bool = False  # each new number of rows compiles again: predictions are padded
     compile: Callable[..., Any] = lambda f, donate=(): f
     kernels: Kernels = Kernels()
+    compiled: Callable[..., bool] = lambda step: False
     resident: Callable[[Array], Array] = lambda a: a
     outputs: Callable[..., Any] = lambda network, layout, dtype: None
     product: Callable[[Array, Array], Array] | None = lambda a, b: a @ b

@@ -38,10 +38,14 @@ def numpy_engine(xp):
     plain = plain_numpy_engine(xp)
 
     @lru_cache(maxsize=128)
+    def native(step):
+        return native_run(step, plain.run(step))
+
+    @lru_cache(maxsize=128)
     def run_of(step):
-        run = plain.run(step)
-        if found := native_run(step, run):
+        if found := native(step):
             return found
+        run = plain.run(step)
         if links := chain_of(step.network, step.layout):
             return threads_for(step.batch_size * step.layout.size)(_chain_run(step, links, run))
         return run
@@ -53,7 +57,8 @@ def numpy_engine(xp):
         links = chain_of(network, layout)
         return links and _chain_outputs(links, dtype, layout.size)
 
-    return plain._replace(run=run_of, outputs=outputs_of)
+    compiled = lambda step: native(step) is not None
+    return plain._replace(run=run_of, compiled=compiled, outputs=outputs_of)
 
 
 def _chain_run(step, links, otherwise):

@@ -45,12 +45,11 @@ class Chunks:
         """Return how many epochs may run at once.
 
         One on a card, where the host makes the next plan meanwhile, and where another number of
-        steps compiles again.
+        steps compiles again; one of a schedule that is not asked ahead.
         """
-        if not is_numpy(self.data[1]):
+        if not (is_numpy(self.data[1]) and self.options.schedule.asked_ahead):
             return 1
-        n_params = sum(slot.size for leaf in self.step.layout.leaves for slot in leaf.slots)
-        step = STEP + 6 * n_params * self.step.batch_size
+        step = STEP + 6 * self.step.layout.size * self.step.batch_size
         return max(1, int(CHUNK / (self.B * step)))
 
     def run(self, state, n_epochs: int) -> Chunk:

@@ -112,52 +112,66 @@ def run_epochs(
         _, score = loss_and_score(step, engine, state, validation)
         state.best_score = float(np.fmax(score, -np.inf))  # a score of NaN is none
         state.best = copy_weights(step, state, engine.xp)
-    schedule, show = options.schedule, Progress(options.verbose, options.max_iter, state.history)
+    show = Progress(options.verbose, options.max_iter, state.history)
     chunks = Chunks(step, engine, data, options, sample_weight)
     looks = validation is not None or on_epoch is not None  # at the weights after each epoch
-    longest = at_once = 1 if looks else chunks.longest()
-    reason: Any = None
-    state.n_iter = 0
+    longest = 1 if looks else chunks.longest()
+    at_once = longest if engine.compiled(step) else 1  # which shows how long an epoch takes
+    reason, state.n_iter = None, 0
     with closing(show), interruptible() as interrupted:
         while reason is None and state.n_iter < options.max_iter:
-            n_epochs = min(at_once, options.max_iter - state.n_iter)
-            chunk = chunks.run(state, n_epochs)
-            if not chunk.finite:
-                state.carry = chunk.before
-                if n_epochs > 1:  # some of them may be
-                    at_once = n_epochs // 2
-                    continue
-                lr = schedule.after_divergence(state.lr)
-                if lr is not None:
-                    show.say(f"Epoch {state.n_iter + 1} diverged, again at learning rate {lr:g}")
-                    state.lr = lr
-                    continue
-                reason = "diverged"
-                if not (options.early_stopping and state.best):
-                    reason = diverged(step, engine, data, chunks.run_plan, chunk, state.n_iter + 1)
-                break
-            at_once = min(2 * n_epochs, longest, max(1, int(PROMPT / chunk.seconds)))
-            for i, lr in enumerate(chunk.next_rates):
-                _append(state, chunk, i, chunks)
-                validate(step, engine, state, validation)
-                if _improved(options, state) and options.early_stopping:
-                    state.best = copy_weights(step, state, engine.xp)
-                show.epoch(state.n_iter, state.history, early_stopping=options.early_stopping)
-                stop = on_epoch is not None and on_epoch(state)
-                state.lr = lr
-                if state.stale > options.n_iter_no_change and not _goes_on(options, state, show):
-                    reason = "converged"
-                elif stop:
-                    reason = "stopped"
-                if reason or state.lr != lr:
-                    break
-            if i + 1 < n_epochs:  # what came after is not what the training makes of it
-                state.carry = chunks.first(chunk, i + 1)
-            if reason is None and interrupted():
+            n_epochs = min(at_once, longest, options.max_iter - state.n_iter)
+            at_once, reason = _run_chunk(chunks, state, n_epochs, show, validation, on_epoch)
+            if reason is None and state.n_iter and interrupted():
                 reason = "interrupted"
-    if reason is None and schedule.has_end and state.cycle >= options.n_epochs:
+    if reason is None and options.schedule.has_end and state.cycle >= options.n_epochs:
         return "finished"
     return reason or "max_iter"
+
+
+def _run_chunk(chunks, state, n_epochs, show, validation, on_epoch):
+    """Run a chunk of epochs. Returns how many may run next, and why the training ends, or None.
+
+    A function, so that the copies of the carry in the chunk are gone before the next are made.
+    """
+    step, engine, options = chunks.step, chunks.engine, chunks.options
+    chunk = chunks.run(state, n_epochs)
+    if not chunk.finite:
+        state.carry = chunk.before
+        if n_epochs > 1:  # some of them may be
+            return n_epochs // 2, None
+        return 1, _after_divergence(chunks, chunk, state, show)
+    reason: Any = None
+    for i, lr in enumerate(chunk.next_rates):
+        _append(state, chunk, i, chunks)
+        validate(step, engine, state, validation)
+        if _improved(options, state) and options.early_stopping:
+            state.best = copy_weights(step, state, engine.xp)
+        show.epoch(state.n_iter, state.history, early_stopping=options.early_stopping)
+        stop = on_epoch is not None and on_epoch(state)
+        state.lr = lr
+        if state.stale > options.n_iter_no_change and not _goes_on(options, state, show):
+            reason = "converged"
+        elif stop:
+            reason = "stopped"
+        if reason or state.lr != lr:
+            break
+    if i + 1 < n_epochs:  # what came after is not what the training makes of it
+        state.carry = chunks.first(chunk, i + 1)
+    return max(1, int(PROMPT / chunk.seconds)), reason
+
+
+def _after_divergence(chunks, chunk, state, show):
+    """Set the rate to repeat an epoch with that diverged. Returns None, or why training ends."""
+    options, epoch = chunks.options, state.n_iter + 1
+    lr = options.schedule.after_divergence(state.lr)
+    if lr is not None:
+        show.say(f"Epoch {epoch} diverged, again at learning rate {lr:g}")
+        state.lr = lr
+        return None
+    if options.early_stopping and state.best:
+        return "diverged"
+    return diverged(chunks.step, chunks.engine, chunks.data, chunks.run_plan, chunk, epoch)
 
 
 def copy_weights(step, state, xp):
