@@ -52,7 +52,7 @@ OPTION = """
     max_change: float | None = _option("Bound of a change.", below=3)
 """
 SIGNATURE = [
-    ("ema_decay=None,", "max_change=None,"),
+    ("        ema_decay: float | None = None,\n", "        max_change: float | None = None,\n"),
     ("        self.ema_decay = ema_decay", "\n        self.max_change = max_change"),
 ]
 PLACES = {  # file -> what is written after a text that stands there once

@@ -71,9 +71,8 @@ def training(est, X, y, what: str = "", **predictions: Bound) -> Operation:
             own = clone(est).set_params(device=where)
             own.set_params(accelerate=place.accelerate or est.accelerate)
             fit = own.fit(X, y)
-        model = fit.model_
-        predict = lambda method: getattr(model, method)(X)
-        return outputs(place, _problem(est, X, y), model.params(X), fit.loss_curve_, predict)
+        predict = lambda method: getattr(fit, method)(X)  # which heeds `accelerate`
+        return outputs(place, _problem(est, X, y), fit.model_.params(X), fit.loss_curve_, predict)
 
     def core(place, X, y, *given):
         """The same by `fit_network`, as the estimators know float32 and float64 only."""
