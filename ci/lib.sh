@@ -1,4 +1,4 @@
-# Sourced by ci/demo and ci/test, from the repository's root: makes .venv and installs into it.
+# Sourced by ci/demo, ci/docs and ci/test, from the root of the repository: makes .venv and installs into it.
 
 PYTHON=${PYTHON:-python3}
 VENV_PYTHON=.venv/bin/python
