@@ -114,6 +114,8 @@ HOSTILE = {
     "loss a list": put([1], "fitted", "best_loss"),
     "count text": put("many", "fitted", "n_iter"),
     "steps below 0": put(-1, "fitted", "step"),
+    "epoch below 0": put(-1, "fitted", "best_epoch"),
+    "epoch that was not": put(10**9, "fitted", "best_epoch"),
     "unknown task": put("regression", "model", "task"),
     "a task of its own": put("ranking", "model", "task"),
     "unknown dtype": put("float16", "model", "dtype"),

@@ -322,7 +322,8 @@ def _resumed(state, one_epoch, x):
     if one_epoch:
         carry = map_arrays(state.carry, lambda a: copy_to(a, x))
         return replace(state, carry=carry, history=history)
-    goes_on = {name: getattr(state, name) for name in ("lr", "epoch", "step", "n_seen")}
+    names = "lr", "epoch", "step", "n_seen", "best_epoch"
+    goes_on = {name: getattr(state, name) for name in names}
     return State(Carry({}, {}, {}), history=history, **goes_on)
 
 

@@ -67,7 +67,8 @@ def _view(estimator, begun, state, params):
     for name in RUNNING:
         vars(view).pop(name, None)
     history = {name: list(values) for name, values in state.history.items()}
-    state = replace(state, carry=Carry({}, {}, {}), rule=None, history=history)
+    now = {"history": history, "best_epoch": len(history["loss"])}
+    state = replace(state, carry=Carry({}, {}, {}), rule=None, **now)
     model = begun.model.with_params(params)
     view.result_ = FitResult.of(estimator, model, state, begun.seed, begun.why)
     return view

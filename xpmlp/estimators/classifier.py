@@ -159,6 +159,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         device's numbers), launches (of kernels; None where not counted), proof (what
         ``accelerate="auto"`` concluded on a card, and the seconds that it took in this call; else
         None), notes (of what was not as asked), seconds.
+    best_epoch_ : int
+        The epoch whose weights the model has, counted as `n_iter_total_`, so that its entries are
+        ``history_["loss"][best_epoch_ - 1]`` and so on. With early_stopping it is the first of the
+        best validation score; without, the last; 0 where the first weights are still there.
     n_iter_total_ : int
         Epochs (lbfgs: iterations) since the weights were initialised; `n_iter_`: of the last call.
     result_ : FitResult

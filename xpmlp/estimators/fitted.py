@@ -61,6 +61,7 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
     best_loss_ = view(lambda r: r.best_loss, "The least loss, None with early_stopping.")
     validation_scores_ = view(lambda r: r.validation_scores, "Of early_stopping, or None.")
     best_validation_score_ = view(lambda r: r.best_validation_score, "Their best, or None.")
+    best_epoch_ = view(lambda r: r.state.best_epoch, "Whose weights the model has, from 1.")
     n_iter_ = view(lambda r: r.state.n_iter, "Epochs of the last call.")
     n_iter_total_ = view(lambda r: r.state.epoch, "Epochs since the weights were initialised.")
     t_ = view(lambda r: r.state.n_seen, "Samples seen since then.")

@@ -15,7 +15,7 @@ from .arguments import loss_of
 from .fit_result import FitResult
 
 FITTED = {"best_loss": (float,), "best_score": (float,), "seed": (int,)}  # of the training
-FITTED |= dict.fromkeys(("n_iter", "n_seen", "step"), (int,))
+FITTED |= dict.fromkeys(("n_iter", "n_seen", "step", "best_epoch"), (int,))
 ONLY_FIT_USES = ("callbacks", "scoring", "learning_rate")  # a file may lack them
 
 
@@ -84,6 +84,8 @@ def _rebuild(arrays, meta, kinds):
         history[name] = [float(x) for x in decode(values)]
     if fitted["step"] < 0:
         raise ValueError(f"its step is {fitted['step']}")
+    if not 0 <= fitted["best_epoch"] <= len(history["loss"]):
+        raise ValueError(f"it has no epoch {fitted['best_epoch']}")
     seed = fitted.pop("seed")
     state = State(
         Carry({}, {}, {}),

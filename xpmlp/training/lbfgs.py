@@ -114,6 +114,7 @@ def run_lbfgs(
     state.carry = state.carry._replace(params=unpack(found.x))
     state.n_iter, state.best_loss = found.nit, reported[float(found.fun)]
     state.epoch += found.nit
+    state.best_epoch = state.epoch
     if not in_host(location_of(data[1])):
         note(
             text=f"L-BFGS keeps its vectors on the host: each of its {found.nfev} evaluations "

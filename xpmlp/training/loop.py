@@ -66,6 +66,7 @@ class State:
     stale: int = 0  # epochs without improvement
     best_loss: float = np.inf
     best_score: float = -np.inf
+    best_epoch: int = 0  # whose weights training ends with, as `epoch` counts; 0: the first ones
     history: dict[str, list] = field(default_factory=lambda: new_history())
     best: Any = None  # while training: the parameters and buffers to end with
     batch_losses: Any = None  # while training: of the last epoch, with the penalty
@@ -146,7 +147,9 @@ def _run_chunk(chunks, state, n_epochs, show, validation, on_epoch):
         _append(state, chunk, i, chunks)
         validate(step, engine, state, validation)
         if _improved(options, state) and options.early_stopping:
-            state.best = copy_weights(step, state, engine.xp)
+            state.best, state.best_epoch = copy_weights(step, state, engine.xp), state.epoch
+        if not state.best:  # it ends with the last
+            state.best_epoch = state.epoch
         show.epoch(state.n_iter, state.history, early_stopping=options.early_stopping)
         stop = on_epoch is not None and on_epoch(state)
         state.lr = lr
@@ -219,7 +222,7 @@ def _improved(options, state):
     if options.early_stopping:
         score = state.history["validation_score"][-1]
         enough = score >= state.best_score + options.tol  # NaN is not
-        best = score > state.best_score
+        best = score > state.best_score  # of equal ones the earliest stays
         if best:
             state.best_score = score
     else:
