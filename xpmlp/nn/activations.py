@@ -1,6 +1,25 @@
-"""Activations: each a forward and a backward, written once for every array library.
+"""Activations: each a forward and a backward pass, written once for every array library.
 
 z: pre-activations, a = forward(z), da: gradient of the loss with respect to a; all (..., N, H).
+
+==========  =========================================  ===================================
+name        a                                          source
+==========  =========================================  ===================================
+identity    z
+logistic    1 / (1 + exp(-z))                          the sigmoid
+tanh        tanh(z)
+relu        max(z, 0)                                  Nair & Hinton 2010
+leaky_relu  max(z, 0.01 z)                             Maas et al. 2013
+elu         z; exp(z) - 1 below 0                      Clevert et al. 2016, alpha = 1
+selu        1.0507 z; 1.7581 (exp(z) - 1) below 0      Klambauer et al. 2017, eq. 14
+gelu        z (1 + erf(z / sqrt 2)) / 2                Hendrycks & Gimpel 2016
+gelu_tanh   z (1 + tanh(c (z + 0.044715 z^3))) / 2     the same; c = sqrt(2 / pi)
+silu        z logistic(z)                              Elfwing et al. 2018; also called swish
+mish        z tanh(softplus(z))                        Misra 2019
+softplus    log(1 + exp(z))                            Dugas et al. 2001
+softsign    z / (1 + abs(z))                           Bergstra et al. 2009
+hard_tanh   min(max(z, -1), 1)                         Collobert 2004
+==========  =========================================  ===================================
 """
 
 import math
@@ -12,10 +31,18 @@ from ..words import check_word
 
 
 class ActivationFunction(NamedTuple):
-    """One activation. Make your own by giving these fields, and pass it where a name may stand.
+    """Name, forward and backward pass of an activation; pass your own where a name may stand.
 
-    forward(z, xp) -> a and backward(da, z, a, xp) -> dz write into no argument; `init` names the
-    initializer that ``init="auto"`` takes for layers with this activation.
+    Parameters
+    ----------
+    name : str
+    forward : callable
+        ``forward(z, xp) -> a``, both arrays (..., N, H); xp is their namespace. It writes into no
+        argument.
+    backward : callable
+        ``backward(da, z, a, xp) -> dz``, alike.
+    init : str, default="glorot_uniform"
+        The initializer that ``init="auto"`` takes for layers with this activation.
 
     Examples
     --------
@@ -33,14 +60,14 @@ class ActivationFunction(NamedTuple):
 
 
 def sigmoid(z: Array, xp: Any) -> Array:
-    """Return 1 / (1 + exp(-z)) without overflow, exact in both tails."""
+    """Return 1 / (1 + exp(-z)) for an array z, without overflow and exact in both tails."""
     # exp(min(z, 0)) / (1 + exp(-|z|)): `where` costs ten times an exp on the CPU.
     s = xp.exp(xp.minimum(z, 0.0))
     return s / (1.0 + xp.exp(-xp.abs(z)))
 
 
 def softplus(z: Array, xp: Any) -> Array:
-    """Return log(1 + exp(z)) without overflow."""
+    """Return log(1 + exp(z)) for an array z, without overflow."""
     return xp.maximum(z, 0.0) + xp.log1p(xp.exp(-xp.abs(z)))
 
 
@@ -147,12 +174,25 @@ ACTIVATIONS = {row.name: row for row in _ROWS}
 
 
 def get_activation(activation: str | ActivationFunction) -> ActivationFunction:
-    """Return the record of a name, or the record itself.
+    """Return the activation of a name, or the given ActivationFunction itself.
+
+    Parameters
+    ----------
+    activation : str or ActivationFunction
+
+    Returns
+    -------
+    ActivationFunction
 
     Raises
     ------
     ValueError
         For an unknown name; the message lists the known ones.
+
+    Examples
+    --------
+    >>> get_activation("leaky_relu").init
+    'he_normal'
     """
     if isinstance(activation, ActivationFunction):
         return activation

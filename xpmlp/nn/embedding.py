@@ -1,4 +1,4 @@
-"""Embedding: learnt vectors in the place of categories."""
+"""Embedding: trained vectors in place of categories."""
 
 from dataclasses import dataclass
 from itertools import accumulate
@@ -11,11 +11,13 @@ from .layers import WEIGHTS, Group, Layer
 
 @dataclass(frozen=True)
 class Embedding(Layer):
-    """Replace the last columns, which hold codes of categories, by a learnt vector each.
+    """Replace the last columns, which hold the codes of categories, by a trained vector each.
 
-    The columns before them pass through. A code counts from 0; what is no code (such as -1 or one
-    too large) becomes zeros. The Array API adds nowhere by index, so both directions are products
-    with 0/1 columns.
+    The columns before them pass through. Codes count from 0; any other value (-1, or one too large)
+    becomes a vector of zeros. The Array API cannot add at given indices, so both directions are
+    products with columns of 0 and 1.
+
+    x (..., N, D) with k columns of codes becomes y (..., N, D - k + k n_dim).
 
     Parameters
     ----------
@@ -24,10 +26,15 @@ class Embedding(Layer):
     n_dim : int, default=8
         Length of the vectors.
 
+    Raises
+    ------
+    ValueError
+        When a number is less than 1.
+
     References
     ----------
-    Guo & Berkhahn 2016. Vectors start from N(0, 1), those of code 0, which stands for values
-    missing or unknown, from 0.
+    Guo & Berkhahn 2016. Vectors start from N(0, 1), those of code 0, which stands for missing or
+    unknown values, from 0.
 
     Examples
     --------
@@ -52,7 +59,7 @@ class Embedding(Layer):
             )
 
     def init(self, n_in, stream, x=None):
-        """Draw E (sum of sizes, n_dim), a row a category."""
+        """Draw E (sum of sizes, n_dim), which has a row for each category."""
         shapes, n_out = self.shapes(n_in)
         E = stream.normal(size=shapes["E"])
         E[[start for start, _ in self._rows()]] = 0.0
@@ -71,7 +78,7 @@ class Embedding(Layer):
         return list(zip([0, *stops], stops))
 
     def forward(self, params, x, ctx):
-        """x: (..., N, D).  Returns y (..., N, D - k + k n_dim), k: columns of codes."""
+        """Return y (..., N, D - k + k n_dim) for x (..., N, D) with k columns of codes."""
         xp, E, n = ctx.xp, params["E"], x.shape[-1] - len(self.sizes)
         each = (
             ctx.kernels.embedding_forward(x[..., n + k], E[..., i:j, :], xp=xp)
@@ -81,7 +88,7 @@ class Embedding(Layer):
         return xp.concat([x[..., :n], *vectors], axis=-1), hots
 
     def backward(self, params, dy, cache, ctx):
-        """dy: (..., N, D - k + k n_dim).  Returns dx (0 for the codes) and dE."""
+        """Return dx (0 for the codes) and dE for dy (..., N, D - k + k n_dim)."""
         xp, k = ctx.xp, len(self.sizes)
         n = dy.shape[-1] - k * self.n_dim
         parts = [dy[..., n + i * self.n_dim : n + (i + 1) * self.n_dim] for i in range(k)]

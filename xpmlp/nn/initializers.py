@@ -1,4 +1,24 @@
-"""Initial weights, drawn on the host in float64: the same numbers on every library for one seed."""
+"""Initial weights, drawn on the host in float64: the same numbers on every library for one seed.
+
+===============  =====================================  ===================================
+name             weights                                source
+===============  =====================================  ===================================
+glorot_uniform   U(-r, r), r^2 = 6 / (n_in + n_out)     Glorot & Bengio 2010, eq. 16
+glorot_logistic  U(-r, r), r^2 = 2 / (n_in + n_out)     scikit-learn's for logistic
+glorot_normal    N(0, 2 / (n_in + n_out))               Glorot & Bengio 2010, eq. 12
+he_uniform       U(-r, r), r^2 = 6 / n_in               He et al. 2015, eq. 10
+he_normal        N(0, 2 / n_in)                         He et al. 2015, eq. 10
+lecun_uniform    U(-r, r), r^2 = 3 / n_in               LeCun et al. 1998
+lecun_normal     N(0, 1 / n_in)                         LeCun et al. 1998
+normal           N(0, 1)
+uniform          U(-0.05, 0.05)
+zeros            0
+orthogonal       orthonormal rows or columns            Saxe et al. 2014
+===============  =====================================  ===================================
+
+N takes mean and variance. Biases are 0; those of glorot_uniform, glorot_logistic (as in
+scikit-learn), normal and uniform are drawn like the weights.
+"""
 
 import math
 from dataclasses import dataclass
@@ -10,9 +30,17 @@ from ..words import check_word
 
 @dataclass(frozen=True)
 class VarianceScaling:
-    """Weights whose variance is ``gain / fan``; biases zero, or drawn alike.
+    """Draw weights whose variance is ``gain / fan``.
 
-    `fan` is "in", or "mean" of inputs and outputs. "uniform" draws from +-sqrt(3 gain / fan).
+    Parameters
+    ----------
+    gain : float, default=1.0
+    fan : {"mean", "in"}, default="mean"
+        The number of inputs, or the mean of the numbers of inputs and outputs.
+    distribution : {"normal", "uniform"}, default="normal"
+        "uniform" draws from -sqrt(3 gain / fan) to sqrt(3 gain / fan).
+    biases : bool, default=False
+        Draw biases like the weights, instead of zeros.
 
     References
     ----------
@@ -32,7 +60,19 @@ class VarianceScaling:
     biases: bool = False
 
     def draw(self, n_in, n_out, rng):
-        """Return W (n_in, n_out) and b (1, n_out), host arrays."""
+        """Draw the weights and biases of a layer.
+
+        Parameters
+        ----------
+        n_in, n_out : int
+            Numbers of inputs and of units.
+        rng : numpy Generator or RandomState
+
+        Returns
+        -------
+        W : ndarray (n_in, n_out)
+        b : ndarray (1, n_out)
+        """
         fan = {"in": n_in, "mean": (n_in + n_out) / 2}[self.fan]
         std = math.sqrt(self.gain / max(fan, 1))
         if self.distribution == "uniform":
@@ -43,7 +83,20 @@ class VarianceScaling:
 
 @dataclass(frozen=True)
 class Normal:
-    """N(0, std^2) for weights, and for biases too unless `biases` is False."""
+    """Draw from a normal distribution of mean 0.
+
+    Parameters
+    ----------
+    std : float, default=1.0
+        Standard deviation.
+    biases : bool, default=True
+        Draw biases alike, instead of zeros.
+
+    Examples
+    --------
+    >>> Normal(0.1).draw(2, 3, np.random.default_rng(0))[0].shape
+    (2, 3)
+    """
 
     std: float = 1.0
     biases: bool = True
@@ -58,7 +111,20 @@ class Normal:
 
 @dataclass(frozen=True)
 class Uniform:
-    """U(low, high) for weights, and for biases too unless `biases` is False."""
+    """Draw from a uniform distribution.
+
+    Parameters
+    ----------
+    low, high : float, default=-0.05 and 0.05
+    biases : bool, default=True
+        Draw biases alike, instead of zeros.
+
+    Examples
+    --------
+    >>> W, b = Uniform(0.0, 1.0).draw(2, 3, np.random.default_rng(0))
+    >>> bool(W.min() >= 0.0 and b.max() < 1.0)
+    True
+    """
 
     low: float = -0.05
     high: float = 0.05
@@ -74,7 +140,13 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Zeros:
-    """All zero: for an output layer, or to show what symmetry does to hidden ones."""
+    """Start from zeros: for an output layer, or to show what symmetry does to hidden layers.
+
+    Examples
+    --------
+    >>> Zeros().draw(1, 2, np.random.default_rng(0))[0]
+    array([[0., 0.]])
+    """
 
     def draw(self, n_in, n_out, rng):
         """Return W (n_in, n_out) and b (1, n_out), host arrays."""
@@ -83,7 +155,22 @@ class Zeros:
 
 @dataclass(frozen=True)
 class Orthogonal:
-    """Orthonormal rows or columns times `gain` (Saxe et al. 2014); biases zero."""
+    """Draw orthonormal rows or columns, times `gain`; biases are 0.
+
+    Parameters
+    ----------
+    gain : float, default=1.0
+
+    References
+    ----------
+    Saxe et al. 2014; Mezzadri 2007 for a uniform draw by a QR decomposition.
+
+    Examples
+    --------
+    >>> W, b = Orthogonal().draw(3, 2, np.random.default_rng(0))
+    >>> bool(np.allclose(W.T @ W, np.eye(2)))
+    True
+    """
 
     gain: float = 1.0
 
@@ -113,12 +200,26 @@ INITIALIZERS: dict[str, Initializer] = {
 
 
 def get_initializer(init):
-    """Return the initializer of a name, or the object itself when it can `draw`.
+    """Return the initializer of a name, or the given object itself where it can `draw`.
+
+    Parameters
+    ----------
+    init : str or initializer
+        An initializer is any object with ``draw(n_in, n_out, rng) -> (W, b)``.
+
+    Returns
+    -------
+    initializer
 
     Raises
     ------
     ValueError
         For an unknown name; the message lists the known ones.
+
+    Examples
+    --------
+    >>> get_initializer("he_normal")
+    VarianceScaling(gain=2.0, fan='in', distribution='normal', biases=False)
     """
     if hasattr(init, "draw"):
         return init

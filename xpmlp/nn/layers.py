@@ -20,7 +20,18 @@ from .losses import one_hot
 
 @dataclass(frozen=True)
 class Group:
-    """What the update does with a parameter: L2 and weight decay or not, its share of the rate."""
+    """What the update does with a parameter: train it or not, decay it or not, at which rate.
+
+    Parameters
+    ----------
+    name : str
+    decay : bool, default=False
+        Whether L2 penalty and weight decay count it.
+    rate : float, default=1.0
+        Its learning rate, as a multiple of that of the training.
+    trained : bool, default=True
+        Whether the update rule changes it; a running statistic is set by its layer.
+    """
 
     name: str
     decay: bool = False
@@ -40,7 +51,7 @@ def dense_forward(x, W, b, activation, *, xp):
     """
     z = x @ W
     if b is not None:
-        z += b  # z is ours: made on the line above
+        z += b  # z was made on the line above
     a = activation.forward(z, xp)
     return a, (x, z, a)
 
@@ -69,7 +80,13 @@ def embedding_forward(codes, E, *, xp):
 
 
 class Kernels(NamedTuple):
-    """The functions an engine may replace; a replacement has the signature of what it replaces."""
+    """Functions that an engine may replace; a replacement has the signature of what it replaces.
+
+    Parameters
+    ----------
+    dense_forward, dense_backward, random_bits, embedding_forward : callable
+        By default those of the Array API, which run on every library.
+    """
 
     dense_forward: Any = dense_forward
     dense_backward: Any = dense_backward
@@ -78,7 +95,26 @@ class Kernels(NamedTuple):
 
 
 class Ctx(NamedTuple):
-    """What a layer may know beside its arguments."""
+    """What a layer may use beside its arguments: the array namespace, and facts of the batch.
+
+    Parameters
+    ----------
+    xp : namespace
+        The array library, as of the Array API.
+    training : bool, default=False
+        Whether a training step runs, and not a prediction: dropout and batch statistics ask it.
+    kernels : Kernels
+    weights : array (..., N), optional
+        Weights of the batch's rows: they sum to one, and are 0 in rows of padding.
+    n_rows : array (...,), optional
+        Number of rows that are not padding.
+    key : int32 array (..., 1, 2), optional
+        Key of this step's random bits.
+    need_dx : bool, default=True
+        Whether the gradient of the input is read; that of a first layer is not.
+    place : tuple of int
+        Number of the layer in the network, from 0; of a layer in a layer, the number of each.
+    """
 
     xp: Any
     training: bool = False
@@ -90,23 +126,16 @@ class Ctx(NamedTuple):
     place: tuple = ()  # of the layer in the network
 
     def part(self, i, need_dx=True):
-        """Return the context of a layer's i-th part."""
+        """Return the context of a layer's i-th part; need_dx: whether its dx is read."""
         return self._replace(place=(*self.place, i), need_dx=need_dx)
 
 
 class Layer:
-    """The contract of a layer. A subclass is a frozen dataclass without arrays in it.
+    """Base class of layers. A subclass is a frozen dataclass without arrays in it.
 
-    init(n_in, stream, x=None) -> (params, n_out)
-        Host arrays by name, each of two axes (a dict of dicts for a layer made of `parts`); `x` is
-        the layer's input on sample rows, for starts that depend on the data.
-    forward(params, x, ctx) -> (y, cache)
-        `cache`, a tuple of arrays, is handed to the backward pass.
-    backward(params, dy, cache, ctx) -> (dx, updates)
-        `updates` has the keys of params: for a parameter its gradient, a fresh array; for a buffer
-        its next value. Where ``ctx.need_dx`` is False dx may be None.
-    shapes(n_in) -> (shapes, n_out)
-        As `init`, with a shape in each array's place. Unless a layer says it, an `init` tells.
+    It has the four methods below; `shapes` may be left out. The class attribute `groups` maps the
+    names of parameters to their `Group`: "W" is a weight; a name that is not in it is an offset,
+    which does not decay. A layer made of layers has them in `parts`.
 
     Examples
     --------
@@ -133,24 +162,84 @@ class Layer:
 
     @property
     def parts(self) -> Mapping:
-        """Of a layer made of layers: name -> layer."""
+        """Layers by name, of a layer that is made of layers; else empty."""
         return {}
 
     def init(self, n_in, stream, x=None):
-        """Return the initial parameters and the number of outputs."""
+        """Return the initial parameters and the number of outputs.
+
+        Parameters
+        ----------
+        n_in : int
+            Number of inputs.
+        stream : numpy Generator or RandomState
+            Source of random numbers; a chain of layers spawns one for each.
+        x : array (N, n_in), optional
+            The layer's input on sample rows, for starts that depend on the data.
+
+        Returns
+        -------
+        params : dict
+            Host arrays of two axes by name; a dict of dicts for a layer made of `parts`.
+        n_out : int
+        """
         raise NotImplementedError(f"{type(self).__name__} has no method init(n_in, stream, x=None)")
 
     def shapes(self, n_in):
-        """Return the shapes of the parameters and the number of outputs."""
+        """Return the shapes of the parameters and the number of outputs.
+
+        Parameters
+        ----------
+        n_in : int
+            Number of inputs.
+
+        Returns
+        -------
+        shapes : dict
+            As of `init`, with a shape in each array's place; by default `init` is called for them.
+        n_out : int
+        """
         params, n_out = self.init(n_in, stream(0, "init"))
         return _shapes(params), n_out
 
     def forward(self, params, x, ctx):
-        """Return the output and the cache for `backward`."""
+        """Return the output of a batch, and what the backward pass needs of it.
+
+        Parameters
+        ----------
+        params : dict
+            As `init` makes them, on the batch's library and device.
+        x : array (..., N, D)
+            Rows are samples.
+        ctx : Ctx
+
+        Returns
+        -------
+        y : array (..., N, H)
+        cache : tuple of arrays
+        """
         raise NotImplementedError(f"{type(self).__name__} has no method forward(params, x, ctx)")
 
     def backward(self, params, dy, cache, ctx):
-        """Return dx and the updates."""
+        """Return the gradient of the input, and those of the parameters.
+
+        Parameters
+        ----------
+        params : dict
+            As in `forward`.
+        dy : array (..., N, H)
+            Gradient of the loss with respect to the output.
+        cache : tuple of arrays
+            As `forward` returned it.
+        ctx : Ctx
+
+        Returns
+        -------
+        dx : array (..., N, D) or None
+            None only where ``ctx.need_dx`` is False.
+        updates : dict
+            By name: a parameter's gradient, a fresh array; a running statistic's next value.
+        """
         raise NotImplementedError(
             f"{type(self).__name__} has no method backward(params, dy, cache, ctx)"
         )
@@ -166,14 +255,22 @@ def _shapes(params):
 class Dense(Layer):
     """Fully connected layer: ``activation(x @ W + b)``.
 
+    x (..., N, D), W (..., D, H), b (..., 1, H) give y (..., N, H). With z = x W + b and f the
+    activation: dz = dy * f'(z), dW = x^T dz, db = sum of dz over the rows, dx = dz W^T.
+
     Parameters
     ----------
     n_out : int
-        Number of units.
+        Number H of units.
     activation : str or ActivationFunction, default="identity"
     use_bias : bool, default=True
     initializer : str or initializer, default="auto"
         "auto" is the initializer that belongs to the activation.
+
+    Raises
+    ------
+    ValueError
+        For a number of units below 1, or a name that is not known.
 
     Examples
     --------
@@ -213,7 +310,7 @@ class Dense(Layer):
         return self._named((n_in, self.n_out), (1, self.n_out)), self.n_out
 
     def forward(self, params, x, ctx):
-        """x: (..., N, D).  Returns a (..., N, H)."""
+        """Return a (..., N, H) for x (..., N, D)."""
         W = params["W"]
         if x.ndim < 2 or x.shape[-1] != W.shape[-2]:
             raise ShapeError(
@@ -225,7 +322,7 @@ class Dense(Layer):
         return ctx.kernels.dense_forward(x, W, params.get("b"), activation, xp=ctx.xp)
 
     def backward(self, params, dy, cache, ctx):
-        """dy: (..., N, H).  Returns dx (..., N, D) and dW, db."""
+        """Return dx (..., N, D), dW and db for dy (..., N, H)."""
         needs = {"need_dx": ctx.need_dx, "need_db": self.use_bias, "xp": ctx.xp}
         activation = get_activation(self.activation)
         dx, dW, db = ctx.kernels.dense_backward(dy, cache, params["W"], activation, **needs)
@@ -234,7 +331,11 @@ class Dense(Layer):
 
 @dataclass(frozen=True)
 class Activation(Layer):
-    """An activation as a layer of its own.
+    """An activation as a layer by itself: y = f(x), dx = dy * f'(x), all (..., N, D).
+
+    Parameters
+    ----------
+    activation : str or ActivationFunction
 
     Examples
     --------
@@ -249,16 +350,16 @@ class Activation(Layer):
         get_activation(self.activation)
 
     def init(self, n_in, stream, x=None):
-        """Return no parameters."""
+        """Return no parameters, and as many outputs as inputs."""
         return {}, n_in
 
     def forward(self, params, x, ctx):
-        """x: (..., N, D).  Returns a, of that shape."""
+        """Return the activation of x, of the shape of x."""
         a = get_activation(self.activation).forward(x, ctx.xp)
         return a, (x, a)
 
     def backward(self, params, dy, cache, ctx):
-        """dy: (..., N, D).  Returns dx, of that shape."""
+        """Return dx, of the shape of dy."""
         x, a = cache
         return get_activation(self.activation).backward(dy, x, a, ctx.xp), {}
 
@@ -267,7 +368,18 @@ class Activation(Layer):
 class Dropout(Layer):
     """Drop each input with probability `rate` while training, and scale the others up.
 
-    The mask is a hash of (seed, step, layer, row, column): the same bits on every library.
+    y = x m / (1 - rate), dx = dy m / (1 - rate), all (..., N, D); m is 0 where an input is dropped,
+    else 1: a hash of (seed, step, layer, row, column), with the same bits on every library.
+
+    Parameters
+    ----------
+    rate : float
+        From 0 to below 1.
+
+    Raises
+    ------
+    ValueError
+        For another rate.
 
     References
     ----------
@@ -287,11 +399,11 @@ class Dropout(Layer):
             raise ValueError(f"Dropout needs 0 <= rate < 1, got {self.rate!r}.")
 
     def init(self, n_in, stream, x=None):
-        """Return no parameters."""
+        """Return no parameters, and as many outputs as inputs."""
         return {}, n_in
 
     def forward(self, params, x, ctx):
-        """x: (..., N, D).  Returns y, of that shape."""
+        """Return y, of the shape of x."""
         if not ctx.training or self.rate == 0.0:
             return x, ()
         bits = ctx.kernels.random_bits(fold_in(ctx.key, ctx.place), x.shape, xp=ctx.xp)
@@ -301,7 +413,7 @@ class Dropout(Layer):
         return x * kept, (kept,)
 
     def backward(self, params, dy, cache, ctx):
-        """dy: (..., N, D).  Returns dx, of that shape."""
+        """Return dx, of the shape of dy."""
         if not cache:
             return dy, {}
         return dy * cache[0], {}

@@ -1,7 +1,7 @@
-"""The parameters as a store, a dict of few leaves, and back as nested dicts of views.
+"""Layout of parameters in a store, a dict of few arrays, and back as nested dicts of views.
 
-Where arrays are mutable a store has one leaf (..., 1, P) per group, so that an update, or a sum
-over processes, is one call; else (JAX) one leaf per parameter.
+Where arrays are mutable, a store has one array (..., 1, P) for each group of parameters, so that
+an update is one call; else (JAX) one for each parameter.
 """
 
 import math
@@ -31,7 +31,12 @@ class Leaf(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """The leaves of a store.
+    """Which parameters stand in which arrays ("leaves") of a store.
+
+    Parameters
+    ----------
+    leaves : tuple of Leaf
+        Name, group, parameters and form of each array; `Layout.of` makes them.
 
     Examples
     --------
@@ -48,7 +53,20 @@ class Layout:
 
     @staticmethod
     def of(layer, params, *, contiguous):
-        """Lay out the parameters of a layer or network."""
+        """Return the layout of the parameters of a layer or network.
+
+        Parameters
+        ----------
+        layer : Layer
+        params : dict
+            As `init` makes them.
+        contiguous : bool
+            Whether a group of parameters becomes one array, or each parameter its own.
+
+        Returns
+        -------
+        Layout
+        """
         slots: dict[Group, list[Slot]] = {}
         for path, group, a in walk(layer, params):
             shape = tuple(a.shape[-2:])
@@ -66,21 +84,33 @@ class Layout:
 
     @cached_property
     def groups(self):
-        """The group of each leaf that the update rule trains."""
+        """Group of each leaf that the update rule trains, by the leaf's name."""
         return {leaf.name: leaf.group for leaf in self.leaves if leaf.group.trained}
 
     @cached_property
     def decayed(self):
-        """The layout of the weights alone: no offsets, gains, statistics."""
+        """Layout of the weights alone: no offsets, gains or statistics."""
         return Layout(tuple(leaf for leaf in self.leaves if leaf.group.decay))
 
     @cached_property
     def size(self):
-        """How many parameters there are: of Dense layers, a row's multiplications."""
+        """Number of parameters; of Dense layers also a row's multiplications."""
         return sum(slot.size for leaf in self.leaves for slot in leaf.slots)
 
     def pack(self, params, *, xp):
-        """Nested dicts -> store. A leaf that is not flat is the parameter itself."""
+        """Return nested dicts of parameters as a store.
+
+        Parameters
+        ----------
+        params : dict
+            Nested as `init` makes them.
+        xp : namespace
+
+        Returns
+        -------
+        dict
+            Name of a leaf to its array; one that holds a single parameter is that very array.
+        """
         store = {}
         for leaf in self.leaves:
             arrays = [get(params, slot.path) for slot in leaf.slots]
@@ -91,7 +121,18 @@ class Layout:
         return store
 
     def unpack(self, store, *, xp):
-        """Store -> nested dicts of views: derived in each step, never written through."""
+        """Return a store as nested dicts of views, made in each step and never written through.
+
+        Parameters
+        ----------
+        store : dict
+            As `pack` returns it.
+        xp : namespace
+
+        Returns
+        -------
+        dict
+        """
         params: dict = {}
         for leaf in self.leaves:
             view = a = store[leaf.name]

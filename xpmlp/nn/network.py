@@ -1,4 +1,4 @@
-"""A chain of layers, which is a layer too."""
+"""Network: a chain of layers, which is a layer too."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,18 @@ from .normalization import NORMALIZATIONS
 
 @dataclass(frozen=True)
 class Network(Layer):
-    """Layers one after the other. `params` maps a layer's number to its parameters.
+    """Layers one after the other: x (..., N, D) becomes outputs (..., N, C).
+
+    Parameters map a layer's number, from 0, to the parameters of that layer.
+
+    Parameters
+    ----------
+    layers : sequence of layers
+
+    Raises
+    ------
+    TypeError
+        When one has not the methods of a `Layer`, or cannot be hashed.
 
     Examples
     --------
@@ -53,11 +64,11 @@ class Network(Layer):
 
     @property
     def parts(self):
-        """The layers by number."""
+        """Layers by number, from 0."""
         return dict(enumerate(self.layers))
 
     def init(self, n_in, stream, x=None):
-        """Draw every layer's parameters, each from a stream of its own."""
+        """Draw the parameters of every layer, each from a random stream of its own."""
         params = {}
         for i, (layer, child) in enumerate(zip(self.layers, stream.spawn(len(self.layers)))):
             params[i], n_out = layer.init(n_in, child, x)
@@ -74,7 +85,7 @@ class Network(Layer):
         return shapes, n_in
 
     def forward(self, params, x, ctx):
-        """x: (..., N, D).  Returns the outputs (..., N, C) and the layers' caches."""
+        """Return the outputs (..., N, C) for x (..., N, D), and the caches of the layers."""
         caches = []
         for i, layer in enumerate(self.layers):
             x, cache = layer.forward(params.get(i, {}), x, ctx.part(i))
@@ -82,7 +93,7 @@ class Network(Layer):
         return x, caches
 
     def backward(self, params, dy, caches, ctx):
-        """dy: (..., N, C).  Returns dx (None unless needed) and each layer's updates."""
+        """Return dx (None unless needed) and the updates of each layer for dy (..., N, C)."""
         # dx is read by whoever asked for it, or by a layer further down that has parameters.
         first = 0
         if not ctx.need_dx:
@@ -94,7 +105,17 @@ class Network(Layer):
         return dy if ctx.need_dx else None, updates
 
     def summary(self, n_features):
-        """Return a table of layers, output shapes and numbers of parameters."""
+        """Return a table of layers, output shapes and numbers of parameters.
+
+        Parameters
+        ----------
+        n_features : int
+            Number of columns of X.
+
+        Returns
+        -------
+        str
+        """
         rows, total, n_in = [], 0, n_features
         for i, layer in enumerate(self.layers):
             shapes, n_out = shapes_of(layer, n_in)
@@ -110,7 +131,12 @@ class Network(Layer):
 
 @dataclass(frozen=True)
 class Residual(Layer):
-    """A chain of layers around which its input passes: ``x + layers(x)``.
+    """A chain of layers around which its input passes: ``y = x + layers(x)``, all (..., N, D).
+
+    Parameters
+    ----------
+    layers : sequence of layers
+        The last has as many outputs as the first has inputs, else `init` raises a ShapeError.
 
     References
     ----------
@@ -132,16 +158,16 @@ class Residual(Layer):
 
     @cached_property
     def chain(self):
-        """The layers as a network."""
+        """Network of the layers."""
         return Network(self.layers)
 
     @property
     def parts(self):
-        """The layers by number."""
+        """Layers by number, from 0."""
         return self.chain.parts
 
     def init(self, n_in, stream, x=None):
-        """Draw the layers' parameters."""
+        """Draw the parameters of the layers."""
         params, n_out = self.chain.init(n_in, stream, x)
         return params, self._checked(n_in, n_out)
 
@@ -159,12 +185,12 @@ class Residual(Layer):
         return n_out
 
     def forward(self, params, x, ctx):
-        """x: (..., N, D).  Returns y, of that shape, and the layers' caches."""
+        """Return y, of the shape of x, and the caches of the layers."""
         y, caches = self.chain.forward(params, x, ctx)
         return x + y, caches
 
     def backward(self, params, dy, cache, ctx):
-        """dy: (..., N, D).  Returns dx (None unless needed) and the layers' updates."""
+        """Return dx (None unless needed) and the updates of the layers for dy (..., N, D)."""
         dx, updates = self.chain.backward(params, dy, cache, ctx)
         return dy + dx if ctx.need_dx else None, updates
 
@@ -176,12 +202,12 @@ LAYERS = {
 
 
 def shapes_of(layer, n_in):
-    """Return what ``layer.shapes(n_in)`` does; a layer of one's own may lack it."""
+    """Return ``layer.shapes(n_in)``; for a user's layer without that method, ask its `init`."""
     return getattr(layer, "shapes", lambda n_in: Layer.shapes(layer, n_in))(n_in)
 
 
 def describe(layer, n_in):
-    """Say a layer in a few words."""
+    """Describe a layer of n_in inputs in a few words, as "Dense 2 -> 3 tanh"."""
     if type(layer) in NORMALIZATIONS.values():
         return type(layer).__name__
     if not isinstance(layer, Dense):

@@ -1,6 +1,6 @@
 """Normalization: batch, layer and root mean square, each a layer with a gain g and an offset b.
 
-x: (..., N, D), h: x normalised, s: what it was multiplied by; g, b: (..., 1, D).
+x, y: (..., N, D); h: x normalised; s: what it was multiplied by; g, b: (..., 1, D).
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ def _gradients(dy, h, xp):
 
 
 class Normalization(Layer):
-    """What the three share: the parameters, one row of each name."""
+    """Parameters that the three normalizations share: for each name a row (1, D)."""
 
     names: ClassVar[tuple[str, ...]]
     epsilon: float
@@ -29,7 +29,7 @@ class Normalization(Layer):
             raise ValueError(f"{type(self).__name__} needs epsilon >= 0, got {self.epsilon!r}.")
 
     def init(self, n_in, stream, x=None):
-        """Return gains and variances of 1, offsets and means of 0."""
+        """Return gains and variances of 1, offsets and means of 0; as many outputs as inputs."""
         return {k: np.full((1, n_in), 1.0 * (k in ("g", "var"))) for k in self.names}, n_in
 
     def shapes(self, n_in):
@@ -39,11 +39,12 @@ class Normalization(Layer):
 
 @dataclass(frozen=True)
 class BatchNorm(Normalization):
-    """Normalise each column over the batch's rows; in predictions by running statistics.
+    """Normalise each column over the rows of the batch; in predictions by running statistics.
 
-    Rows count by their weights: one of weight 0, such as padding, changes nothing, and one of
-    weight 2 is two rows. The variance is that of the batch, divided by the weights' sum; a batch
-    that was padded has less of a share in the running statistics.
+    y = g h + b with h = (x - mean) / sqrt(var + epsilon), all (..., N, D). Rows count by their
+    weights: one of weight 0, such as padding, changes nothing, and one of weight 2 is two rows. The
+    variance is divided by the sum of the weights. A running statistic moves to that of the batch by
+    `momentum`, times the share of its rows that are not padding.
 
     Parameters
     ----------
@@ -51,6 +52,11 @@ class BatchNorm(Normalization):
         Share of a batch in the running statistics.
     epsilon : float, default=1e-5
         Added to the variance.
+
+    Raises
+    ------
+    ValueError
+        For a momentum that is not above 0 and at most 1, or an epsilon below 0.
 
     References
     ----------
@@ -78,7 +84,7 @@ class BatchNorm(Normalization):
             raise ValueError(f"BatchNorm needs 0 < momentum <= 1, got {self.momentum!r}.")
 
     def forward(self, params, x, ctx):
-        """x: (..., N, D).  Returns y, of that shape."""
+        """Return y, of the shape of x."""
         xp, w = ctx.xp, None
         seen: list = []
         mean, var = (params[name] for name in STATISTICS)
@@ -104,7 +110,7 @@ class BatchNorm(Normalization):
         return params["g"] * h + params["b"], (h, s, w, *seen)
 
     def backward(self, params, dy, cache, ctx):
-        """dy: (..., N, D).  Returns dx, of that shape; dg, db and the next statistics."""
+        """Return dx, of the shape of dy; dg, db and the next running statistics."""
         h, s, w, *seen = cache
         dg, db = _gradients(dy, h, ctx.xp)
         dx = dy
@@ -117,6 +123,13 @@ class BatchNorm(Normalization):
 @dataclass(frozen=True)
 class LayerNorm(Normalization):
     """Normalise each row over its columns, alike in training and in predictions.
+
+    y = g h + b with h = (x - mean) / sqrt(var + epsilon), all (..., N, D).
+
+    Parameters
+    ----------
+    epsilon : float, default=1e-5
+        Added to the variance, 0 or more.
 
     References
     ----------
@@ -136,7 +149,7 @@ class LayerNorm(Normalization):
     names = "g", "b"
 
     def forward(self, params, x, ctx):
-        """x: (..., N, D).  Returns y, of that shape."""
+        """Return y, of the shape of x."""
         xp = ctx.xp
         c = x - xp.mean(x, axis=-1, keepdims=True)
         s = 1.0 / xp.sqrt(xp.mean(c * c, axis=-1, keepdims=True) + self.epsilon)
@@ -144,7 +157,7 @@ class LayerNorm(Normalization):
         return params["g"] * h + params["b"], (h, s)
 
     def backward(self, params, dy, cache, ctx):
-        """dy: (..., N, D).  Returns dx, of that shape, and dg, db."""
+        """Return dx, of the shape of dy, and dg, db."""
         xp, (h, s) = ctx.xp, cache
         dg, db = _gradients(dy, h, xp)
         dh = params["g"] * dy
@@ -155,6 +168,13 @@ class LayerNorm(Normalization):
 @dataclass(frozen=True)
 class RMSNorm(Normalization):
     """Divide each row by the root of its mean square: a `LayerNorm` that centres nothing.
+
+    y = g x / sqrt(mean of x^2 + epsilon), all (..., N, D).
+
+    Parameters
+    ----------
+    epsilon : float, default=1e-5
+        Added to the mean square, 0 or more.
 
     References
     ----------
@@ -174,14 +194,14 @@ class RMSNorm(Normalization):
     names = ("g",)
 
     def forward(self, params, x, ctx):
-        """x: (..., N, D).  Returns y, of that shape."""
+        """Return y, of the shape of x."""
         xp = ctx.xp
         s = 1.0 / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + self.epsilon)
         h = x * s
         return params["g"] * h, (h, s)
 
     def backward(self, params, dy, cache, ctx):
-        """dy: (..., N, D).  Returns dx, of that shape, and dg."""
+        """Return dx, of the shape of dy, and dg."""
         xp, (h, s) = ctx.xp, cache
         dh = params["g"] * dy
         slope = xp.mean(dh * h, axis=-1, keepdims=True)
