@@ -26,7 +26,8 @@ import xpmlp
 from xpmlp import MLPClassifier, MLPRegressor, nn
 from xpmlp.arrays import location_of
 from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.nn.losses import LINKS, LOSSES
+from xpmlp.nn.loss import LINKS
+from xpmlp.nn.losses import LOSSES
 from xpmlp.optim import RULES
 
 UNWRITTEN = {"huber", "quantile", "focal", "binary_focal"}

@@ -29,7 +29,8 @@ from xpmlp.model.onnx_graph import FUNCTIONS, Graph
 from xpmlp.nn import Ctx
 from xpmlp.nn.activations import ACTIVATIONS
 from xpmlp.nn.layout import map_params
-from xpmlp.nn.losses import LINKS, LOSSES
+from xpmlp.nn.loss import LINKS
+from xpmlp.nn.losses import LOSSES
 from xpmlp.nn.network import LAYERS
 from xpmlp.testing.parity.operations import EXAMPLES
 

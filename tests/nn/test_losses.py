@@ -10,18 +10,15 @@ from sklearn.metrics import mean_gamma_deviance, mean_pinball_loss, mean_poisson
 
 from xpmlp import MLPRegressor, nn, train
 from xpmlp.errors import ShapeError
+from xpmlp.nn.loss import LINKS, check_domain, one_hot, softmax
 from xpmlp.nn.losses import (
     CLASS_LOG_LOSS,
-    LINKS,
     LOSSES,
-    check_domain,
     class_weighted,
     focal,
     huber,
     match_loss,
-    one_hot,
     quantile,
-    softmax,
 )
 
 N, C = 6, 4

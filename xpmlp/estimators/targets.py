@@ -7,7 +7,8 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import column_or_1d
 
 from ..model import NumberTargets, Scaling
-from ..nn.losses import check_domain, levels_of, named_loss
+from ..nn.loss import check_domain
+from ..nn.losses import levels_of, named_loss
 from .arguments import loss_of
 from .classes import checked_labels, class_weights
 from .inputs import host_targets

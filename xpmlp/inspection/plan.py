@@ -12,7 +12,7 @@ from ..arrays import dtype_name, float_dtype, free_memory, is_array, location_of
 from ..model import Model
 from ..nn import Dense, Dropout, Network
 from ..nn.layout import walk
-from ..nn.losses import check_targets
+from ..nn.loss import check_targets
 from ..nn.network import describe
 from ..optim import make_rule
 from ..thresholds import scaled

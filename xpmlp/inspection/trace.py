@@ -10,7 +10,8 @@ from typing import Any
 from ..nn import Activation, Dense, Dropout, Layer, Network
 from ..nn.activations import get_activation
 from ..nn.layout import get, walk
-from ..nn.losses import CLASS_LOG_LOSS, LINKS, LOSSES, one_hot
+from ..nn.loss import LINKS, one_hot
+from ..nn.losses import CLASS_LOG_LOSS, LOSSES
 from ..nn.network import describe
 from .equations import EQUATIONS, Equation, Term, number_of
 

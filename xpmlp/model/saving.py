@@ -11,7 +11,8 @@ from ..arrays import HOST
 from ..errors import ModelFileError
 from ..nn import Dense, Network
 from ..nn.layout import path_name, put, walk
-from ..nn.losses import LINKS, quantile
+from ..nn.loss import LINKS
+from ..nn.losses import quantile
 from .container import MAX_ARRAYS
 from .encoding import Column, Encoder, Scales
 from .inputs import Inputs

@@ -13,7 +13,8 @@ from typing import ClassVar
 import numpy as np
 
 from ..arrays import dtype_name, from_host, namespace
-from ..nn.losses import CLASS_LOG_LOSS, LINKS, LOSSES, Loss, class_weighted, one_hot
+from ..nn.loss import LINKS, one_hot
+from ..nn.losses import CLASS_LOG_LOSS, LOSSES, Loss, class_weighted
 from ..placing import as_library_of, rows_to_host
 from .scaling import Scaling
 

@@ -16,7 +16,7 @@ from .layers import (
     Layer,
 )
 from .layout import Layout
-from .losses import Loss
+from .loss import Loss
 from .network import LAYERS, Network, Residual
 from .normalization import BatchNorm, LayerNorm, RMSNorm
 

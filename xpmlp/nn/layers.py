@@ -15,7 +15,7 @@ from ..errors import ShapeError
 from ..randomness import fold_in, random_bits, stream
 from .activations import ActivationFunction, get_activation
 from .initializers import Initializer, get_initializer
-from .losses import one_hot
+from .loss import one_hot
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,25 @@
 """Losses: each returns its value and its gradient with respect to the network's outputs.
 
-outputs, y: (..., N, C), or y (..., N, 1) of class codes; weights: (..., N), summing to one over the
-batch, so nothing here divides: value (...,) = sum_i w_i l_i. Outputs are logits where a probability
-or a rate is meant: the link (softmax, logistic, exp) is inside the loss, which needs no clipping.
+o, y: outputs and targets (..., N, C), or y (..., N, 1) of class codes; weights: (..., N), which
+sum to one over the batch, so nothing here divides. The value is (...,) = sum_i w_i l_i, l_i the
+sum of the table's terms over the C outputs. Where a probability or a rate is meant, outputs are
+logits: the link (softmax, logistic, exp) is inside the loss, which needs no clipping.
+
+===============  ==============================================  ==============================
+name             term of one output                              source
+===============  ==============================================  ==============================
+squared_error    (o - y)^2 / 2
+log_loss         -y log p, p = softmax(o)                        cross-entropy
+binary_log_loss  log(1 + exp(o)) - y o                           Nielsen 2015, eq. 63
+focal            -y (1 - p)^2 log p, p = softmax(o)              Lin et al. 2017, eq. 4
+binary_focal     the same of logistic(o), for y = 0 of 1 - p     the same
+poisson          exp(o) - y o + y log y - y                      half the Poisson deviance
+gamma            o + y exp(-o) - 1 - log y                       half the gamma deviance
+absolute_error   abs(o - y)
+log_cosh         log cosh(o - y)
+huber            (o - y)^2 / 2; abs(o - y) - 1/2 beyond 1        Huber 1964
+quantile         (1/2 - [y < o]) (y - o)                         Koenker & Bassett 1978
+===============  ==============================================  ==============================
 """
 
 import math
@@ -11,127 +28,13 @@ from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
-from ..arrays import Array, constants, namespace, to_host
-from ..errors import ShapeError
+from ..arrays import Array, constants
 from ..words import check_word
 from .activations import sigmoid, softplus
+from .loss import CLASSIFICATION, REGRESSION, Loss, one_hot
 
-
-def softmax(z: Array, xp: Any) -> Array:
-    """Return exp(z) / sum(exp(z)) over the last axis, without overflow."""
-    e = xp.exp(z - xp.max(z, axis=-1, keepdims=True))
-    return e / xp.sum(e, axis=-1, keepdims=True)
-
-
-LINKS: dict[str, Callable[..., Array]] = {
-    "identity": lambda z, xp: z,
-    "logistic": sigmoid,
-    "softmax": softmax,
-    "exp": lambda z, xp: xp.exp(z),
-}
-CLASSIFICATION, REGRESSION = ("classification",), ("regression",)
 # Fields that losses of activated outputs have in common.
 _OF_NUMBERS: dict[str, Any] = {"link": "identity", "mean_over_outputs": True, "tasks": REGRESSION}
-DOMAINS: dict[str, tuple[str, Callable]] = {  # of targets: in words, and as a test of an array
-    "non-negative": ("y >= 0", lambda y: y >= 0),
-    "positive": ("y > 0", lambda y: y > 0),
-}
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A loss: ``loss(outputs, y, weights) -> (value, d_outputs)``.
-
-    Parameters
-    ----------
-    name : str
-    value_and_grad : callable
-        ``(outputs, y, w, xp) -> (value, d_outputs)`` with w of shape (..., N, 1).
-    link : {"identity", "logistic", "softmax", "exp"}
-        From the network's outputs to predictions.
-    mean_over_outputs : bool
-        Whether scikit-learn reports this loss divided by the number of outputs.
-    tasks : sequence of {"classification", "regression"}
-        Whose estimators take a built-in loss by its name.
-    domain : {"any", "non-negative", "positive"}
-        Targets that the loss is defined for; a fit refuses others.
-    codes : bool
-        Whether y holds class codes, integers (..., N, 1), in place of rows (..., N, C).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> value, d = LOSSES["squared_error"](np.asarray([[1.0], [3.0]]), np.asarray([[0.0], [3.0]]))
-    >>> float(value), d.tolist()
-    (0.25, [[0.5], [0.0]])
-    """
-
-    name: str
-    value_and_grad: Callable[..., tuple[Array, Array]]
-    link: str
-    mean_over_outputs: bool = False
-    tasks: tuple[str, ...] = CLASSIFICATION + REGRESSION
-    domain: str = "any"
-    codes: bool = False
-
-    def __call__(self, outputs, y, weights=None, *, xp=None):
-        """Return the value (...,) and its gradient (..., N, C); ``weights=None`` means 1/N each."""
-        xp = xp or namespace(outputs)
-        check_targets((*outputs.shape[:-1], self.n_targets(outputs.shape[-1])), y.shape)
-        if weights is None:
-            weights = xp.ones_like(outputs[..., 0]) * (1.0 / outputs.shape[-2])
-        return self.value_and_grad(outputs, y, weights[..., None], xp)
-
-    def n_targets(self, n_outputs):
-        """Return how many columns y has."""
-        return 1 if self.codes else n_outputs
-
-    def reported(self, n_outputs):
-        """Return the factor from the value to what scikit-learn calls `loss_`."""
-        if self.mean_over_outputs:
-            return 1.0 / n_outputs
-        return 1.0
-
-
-def one_hot(codes: Array, n_classes: int, like: Array) -> Array:
-    """Return class codes (..., N, 1) as 0/1 columns (..., N, n_classes) in the dtype of `like`."""
-    columns = constants(range(n_classes), codes)  # kept: a kernel less in each step
-    return namespace(codes).astype(codes == columns, like.dtype)
-
-
-def check_targets(outputs_shape, y_shape):
-    """Refuse targets of another shape than the outputs: broadcasting would hide it."""
-    # Members may share the targets: (N, C) for (K, N, C) outputs.
-    if len(y_shape) >= 2 and tuple(outputs_shape[-len(y_shape) :]) == tuple(y_shape):
-        return
-    n, c = outputs_shape[-2:]
-    y = tuple(y_shape)
-    meant = "."
-    if y == (n,) and c == 1:
-        meant = "; did you mean y[:, None]?"
-    elif y == (n,):
-        meant = f": pass a 0/1 column for each of the {c}, or integer labels with loss='log_loss'."
-    elif y == (n, 1):
-        meant = "; if y holds the labels of log_loss, did you mean y[:, 0]?"
-    elif math.prod(y) == n * c:
-        meant = f"; did you mean y.reshape({n}, {c})?"
-    elif len(y) == 2 and y[0] == n:
-        meant = f": the last layer needs {y[1]} units, or y {c} columns."
-    raise ShapeError(f"y is {y}, the outputs are {tuple(outputs_shape)}{meant}")
-
-
-def check_domain(loss, y):
-    """Refuse targets (N, C) that the loss is not defined for."""
-    if loss.domain == "any":
-        return
-    words, holds = DOMAINS[loss.domain]
-    good = to_host(holds(y))
-    if not good.all():
-        row, column = divmod(int(good.argmin()), good.shape[1])
-        raise ValueError(
-            f"loss={loss.name!r} needs {words}, got {float(y[row, column]):g} in row {row}: use "
-            "'squared_error'."
-        )
 
 
 def _squared_error(outputs, y, w, xp):
@@ -248,9 +151,26 @@ class _ClassWeighted:
 
 
 def huber(delta: float = 1.0) -> Loss:
-    """Return half the squared error up to `delta`, linear beyond (Huber 1964).
+    """Return half the squared error up to `delta`, linear beyond.
 
-    `delta` is in the units of the targets as the network sees them.
+    Parameters
+    ----------
+    delta : float, default=1.0
+        In the units of the targets as the network sees them (standardised, where an estimator
+        standardises them).
+
+    Returns
+    -------
+    Loss
+
+    Raises
+    ------
+    ValueError
+        When delta is not above 0.
+
+    References
+    ----------
+    Huber 1964.
 
     Examples
     --------
@@ -265,10 +185,28 @@ def huber(delta: float = 1.0) -> Loss:
 
 
 def quantile(levels=0.5) -> Loss:
-    """Return the pinball loss of one level or several (Koenker & Bassett 1978).
+    """Return the pinball loss of one quantile or several.
 
-    A network has an output for each level of each target: those of the first target, then those
-    of the second; the targets are repeated alike.
+    A network has an output for each level of each target: those of the first target, then those of
+    the second; the targets are repeated alike.
+
+    Parameters
+    ----------
+    levels : float or sequence of float, default=0.5
+        Between 0 and 1, in rising order.
+
+    Returns
+    -------
+    Loss
+
+    Raises
+    ------
+    ValueError
+        For other levels.
+
+    References
+    ----------
+    Koenker & Bassett 1978.
 
     Examples
     --------
@@ -289,10 +227,29 @@ def quantile(levels=0.5) -> Loss:
 
 
 def focal(gamma: float = 2.0, *, binary: bool = False) -> Loss:
-    """Return log-loss times (1 - p)^gamma, p the probability of the true class (Lin et al. 2017).
+    """Return log-loss times (1 - p)^gamma, p the probability of the true class.
 
-    What is classified well counts less. `binary`: of independent logistic outputs, as for two
-    classes or several labels; else of a softmax.
+    Rows that are classified well count less.
+
+    Parameters
+    ----------
+    gamma : float, default=2.0
+        1 or more.
+    binary : bool, default=False
+        For independent logistic outputs, as of two classes or several labels, instead of a softmax.
+
+    Returns
+    -------
+    Loss
+
+    Raises
+    ------
+    ValueError
+        When gamma is below 1.
+
+    References
+    ----------
+    Lin et al. 2017, eq. 4.
 
     Examples
     --------
@@ -310,7 +267,17 @@ def focal(gamma: float = 2.0, *, binary: bool = False) -> Loss:
 
 
 def class_weighted(loss: Loss, weights) -> Loss:
-    """Return a loss of logistic outputs with a weight for each output's 0 and 1: ((w0, w1), ...).
+    """Return a loss of logistic outputs with a weight for each output's 0 and 1.
+
+    Parameters
+    ----------
+    loss : Loss
+    weights : sequence of pairs of float
+        For each output the weights of 0 and of 1.
+
+    Returns
+    -------
+    Loss
 
     Examples
     --------
@@ -349,7 +316,7 @@ CLASS_LOG_LOSS = Loss("log_loss", _class_log_loss, link="softmax", codes=True)
 
 
 def levels_of(loss: Loss) -> tuple[float, ...] | None:
-    """Return the quantiles that a loss is of, or None."""
+    """Return the levels (between 0 and 1) of a loss of quantiles, None for other losses."""
     if isinstance(loss.value_and_grad, _Quantile):
         return loss.value_and_grad.levels
     return None
@@ -361,7 +328,7 @@ def loss_names(task: str) -> list[str]:
 
 
 def named_loss(loss: str | Loss) -> Loss:
-    """Return the loss of a name, or the loss itself."""
+    """Return the loss of a name, or the given Loss itself."""
     if isinstance(loss, Loss):
         return loss
     check_word("loss", loss, LOSSES, " or a Loss")
@@ -369,10 +336,9 @@ def named_loss(loss: str | Loss) -> Loss:
 
 
 def match_loss(loss: str | Loss, task: str, out_activation: str = "auto") -> tuple[Loss, str]:
-    """Return the loss for a task and the output activation, or refuse the pair in words.
+    """Return the loss for a task and the output activation, or refuse a pair that does not fit.
 
-    loss: a name, or a Loss of one's own; task: "binary", "multiclass", "multilabel" or
-    "regression".
+    loss: a name or a `Loss`; task: "binary", "multiclass", "multilabel" or "regression".
 
     Examples
     --------

@@ -17,7 +17,8 @@ from ..arrays import (
 )
 from ..errors import ShapeError
 from ..nn.layout import get, map_params, path_name, walk
-from ..nn.losses import CLASS_LOG_LOSS, LOSSES, Loss, check_domain, check_targets, named_loss
+from ..nn.loss import check_domain, check_targets
+from ..nn.losses import CLASS_LOG_LOSS, LOSSES, Loss, named_loss
 from ..randomness import stream
 
 

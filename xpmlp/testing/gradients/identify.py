@@ -12,7 +12,7 @@ import numpy as np
 
 from ...arrays import from_host, is_array, is_numpy
 from ...nn.activations import ACTIVATIONS, ActivationFunction
-from ...nn.losses import softmax
+from ...nn.loss import softmax
 from .candidates import our_errors
 from .code import host_array
 from .notation import Notation

@@ -12,7 +12,8 @@ from ...arrays import from_host
 from ...nn.activations import ACTIVATIONS
 from ...nn.initializers import INITIALIZERS, Orthogonal
 from ...nn.layout import path_name
-from ...nn.losses import LOSSES, one_hot, softmax
+from ...nn.loss import one_hot, softmax
+from ...nn.losses import LOSSES
 from ...nn.network import LAYERS
 from ...nn.normalization import NORMALIZATIONS
 from ...randomness import step_keys, stream
