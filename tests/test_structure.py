@@ -24,6 +24,8 @@ FLOORS = {
     "errors": 0,
     "atomic": 0,
     "words": 0,
+    "figure": 0,
+    "page": 0,
     "nn": 1,
     "optim": 1,
     "engines": 2,

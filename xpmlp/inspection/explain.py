@@ -11,13 +11,13 @@ from ..model import Model
 from ..nn import Layout
 from ..nn.layout import get, map_params, walk
 from ..optim import init_state, make_rule
+from ..page import fragment, page
 from ..randomness import stream
 from ..training import Step
 from ..training.inputs import checked_inputs, loss_and_targets, network_loss, starting_params
 from ..training.plan import copy_plan, make_plan
 from .equations import ESCAPES, Equation, number_of
 from .models import step_of
-from .page import fragment, page
 from .pictures import html_parts
 from .shapes import check_shapes
 from .text import explanation_text

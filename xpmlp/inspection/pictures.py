@@ -5,7 +5,7 @@ from itertools import groupby
 
 import numpy as np
 
-from .page import Html, bar, table, tag
+from ..page import Html, bar, table, tag
 
 CELLS = 32  # of a heat map, at most, along each side
 LEVELS = 8  # of strength a sign: one path each keeps a large map small

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ...inspection.page import Html, fragment, table, tag
+from ...page import Html, fragment, table, tag
 from ...words import plural
 
 HEAD = ("gradient", "", "error", "bound", "looked at")

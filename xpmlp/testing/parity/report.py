@@ -13,7 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from ... import __version__
-from ...inspection.page import Html, fragment, page, table, tag
+from ...page import Html, fragment, page, table, tag
 from ..backends import facts
 from .compare import Row
 from .saved import Results, saved_libraries
