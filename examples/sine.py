@@ -73,7 +73,7 @@ def main(folder=".", seeds=range(10)):
         print(f"{name}: RMSE < 0.02 for {good} of {len(seeds)} seeds;", *errors.round(3))
         curves[f"{name}, seed 0"] = fits[0]
     print("trained twice, the same bits:", np.array_equal(fits[0], fit(8, 0, **LBFGS)))
-    plot_curves(x, curves, xlabel="x", path=f"{folder}/sine.png")
+    plot_curves(x, curves, xlabel="x", ylabel="y", path=f"{folder}/sine.png")
 
     curves = {"sin x": np.sin(x)}
     for loss, out, y in (("log_loss", "identity", LABELS), ("squared_error", "logistic", one_hot)):
@@ -83,7 +83,7 @@ def main(folder=".", seeds=range(10)):
         right, never = np.mean(chosen == LABELS), 21 - len(np.unique(chosen))
         steps = curves[loss] = (chosen[:, None] - 10) / 10
         print(f"21 classes, {loss}: {right:.0%} right, {never} never used, RMSE {rmse(steps):.3f}")
-    plot_curves(x, curves, xlabel="x", path=f"{folder}/sine-classes.png")
+    plot_curves(x, curves, xlabel="x", ylabel="y", path=f"{folder}/sine-classes.png")
     print("asked twice, the same bits:", np.array_equal(trained.outputs(x), trained.outputs(x)))
     try:
         train(network, x, LABELS, loss="squared_error")

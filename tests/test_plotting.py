@@ -1,10 +1,12 @@
+import pickle
 import sys
 
 import numpy as np
 import pytest
-from sklearn.metrics import confusion_matrix
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import confusion_matrix, make_scorer, zero_one_loss
 
-from xpmlp import plotting
+from xpmlp import MLPClassifier, MLPRegressor, plotting
 
 pytest.importorskip("matplotlib", reason="pictures need matplotlib")
 
@@ -62,6 +64,130 @@ def test_history_shows_a_learning_rate_that_changes(rate):
 def test_history_of_lbfgs_is_counted_in_iterations():
     figure = plotting.plot_history(HISTORY | {"learning_rate": []})
     assert {axes.get_xlabel() for axes in figure.axes} == {"iteration"}
+
+
+def panels(history, **names):
+    """The axes of a history, by what stands beside them."""
+    axes = plotting.plot_history({"loss": [1.0]} | history, **names).axes
+    return {panel.get_ylabel(): panel for panel in axes}
+
+
+def test_a_kept_epoch_is_marked_in_every_panel():
+    figure = plotting.plot_history(HISTORY, score="roc_auc", best_epoch=4)
+    assert figure.axes[1].get_ylabel() == "validation roc_auc"
+    assert figure.axes[0].get_title(loc="left") == "epoch 4 of 5 kept"
+    assert [list(axes.lines[-1].get_xdata()) for axes in figure.axes] == [[4, 4], [4, 4]]
+    first = plotting.plot_history(HISTORY, best_epoch=0).axes[0]
+    assert first.get_title(loc="left") == "the first weights kept" and len(first.lines) == 2
+
+
+def test_the_last_epoch_of_a_training_without_validation_gets_no_mark():
+    (axes,) = plotting.plot_history({"loss": [2.0, 1.0]}, best_epoch=2).axes
+    assert (len(axes.lines), axes.get_title(loc="left")) == (1, "")
+    (axes,) = plotting.plot_history({"loss": [2.0, 1.0]}, best_epoch=1).axes
+    assert axes.get_title(loc="left") == "epoch 1 of 2 kept"
+
+
+def f2(estimator, X, y):
+    return 0.5
+
+
+@pytest.mark.parametrize(
+    "kind, more, label",
+    [
+        (MLPClassifier, {}, "validation accuracy"),
+        (MLPRegressor, {}, "validation R²"),
+        (MLPClassifier, {"scoring": "roc_auc"}, "validation roc_auc"),
+        (MLPClassifier, {"scoring": f2}, "validation f2"),
+        (MLPClassifier, {"scoring": make_scorer(zero_one_loss)}, "validation zero_one_loss"),
+        (MLPClassifier, {"scoring": "loss"}, None),  # the other panel shows it
+        (MLPRegressor, {"loss": "quantile", "quantiles": (0.5,)}, None),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*Maximum iterations")
+def test_an_estimator_knows_its_score_and_the_kept_epoch(kind, more, label):
+    X, y = np.random.default_rng(0).normal(size=(60, 2)), np.arange(60) % 2
+    model = kind(hidden_layer_sizes=(2,), early_stopping=True, max_iter=2, random_state=0, **more)
+    figure = plotting.plot_history(model.fit(X, y))
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", *[label] * bool(label)]
+    title = f"epoch {model.best_epoch_} of 2 kept"
+    assert figure.axes[0].get_title(loc="left") == title
+
+
+def test_a_history_of_something_else_is_refused_in_words():
+    with pytest.raises(TypeError, match=r"a fitted estimator or its history_, got a list"):
+        plotting.plot_history([1.0, 0.5])
+    with pytest.raises(NotFittedError):
+        plotting.plot_history(MLPClassifier())
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 40])
+def test_epochs_are_counted_in_whole_numbers(n):
+    axes = panels({"loss": [0.5] * n})["loss"]
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    assert ticks and all(tick == int(tick) and 1 <= tick <= n for tick in ticks)
+
+
+@pytest.mark.parametrize(
+    "losses, low, high, scale",
+    [
+        ([0.301, 0.300], 0.0, 0.316, "linear"),  # hardly fell, and looks it
+        ([1000.0, 5.0], 5 / 1.3, 1300.0, "log"),
+        ([1000.0, 0.0], 0.0, 1050.0, "linear"),
+        ([-105.2, -105.1], -110.41, -99.89, "linear"),  # 0 means nothing there
+        ([0.0], 0.0, 1.0, "linear"),
+        ([2.0, np.inf, np.nan], 0.0, 2.1, "linear"),
+        ([np.nan], 0.0, 1.0, "linear"),
+    ],
+)
+def test_the_range_of_a_loss_does_not_flatter(losses, low, high, scale):
+    (axes,) = plotting.plot_history({"loss": losses}).axes
+    assert axes.get_ylim() == pytest.approx((low, high), rel=1e-3)
+    assert axes.get_yscale() == scale and ("log scale" in axes.get_ylabel()) == (scale == "log")
+
+
+@pytest.mark.parametrize(
+    "scores, name, low, high",
+    [
+        ([0.50, 0.51], "accuracy", 0.0, 1.02),
+        ([0.95, 0.98], "accuracy", 0.9, 1.002),
+        ([0.9901, 0.995], "accuracy", 0.99, 1.0002),
+        ([1.0, 1.0], None, 0.99, 1.0002),
+        ([-5.60, -5.59], "r2", -6.16, 1.1),  # far below 0, however it grows
+        ([-0.5, 0.8], None, -0.55, 1.1),
+        ([-0.60, -0.59], "neg_log_loss", -0.63, 0.0),
+        ([-0.60, -0.59], "loss", -0.63, 0.0),
+        ([30.0, 31.0], "profit", 28.95, 32.05),
+        ([np.nan, np.nan], "r2", 0.0, 1.02),
+    ],
+)
+def test_the_range_of_a_score_shows_how_far_the_best_is(scores, name, low, high):
+    given = {"loss": [1.0, 1.0], "validation_score": scores}
+    axes = plotting.plot_history(given, score=name).axes[1]
+    assert axes.get_ylim() == pytest.approx((low, high), rel=1e-3)
+
+
+def test_a_score_from_far_below_zero_shows_its_end_too():
+    given = {"loss": [1.0] * 3, "validation_score": [-1e6, -3.0, 0.9]}
+    axes = plotting.plot_history(given, score="r2").axes[1]
+    places = axes.transAxes.inverted().transform(axes.transData.transform([[1, 0], [1, 1]]))[:, 1]
+    assert 0.05 < places[1] - places[0] < 0.3 and {0.0, 1.0} <= {*axes.get_yticks()}
+    assert axes.get_title(loc="left") == "log scale below -1"
+
+
+def test_what_is_not_finite_gets_a_cross_and_what_was_not_looked_at_a_gap():
+    losses = {"loss": [1.0, np.inf, np.nan], "validation_loss": [np.nan, np.inf, 2.0]}
+    axes = panels(losses)["loss"]
+    crosses = {line.get_label(): line for line in axes.lines if line.get_marker() == "x"}
+    assert {label: line.get_xdata().tolist() for label, line in crosses.items()} == {
+        "training, not finite": [2, 3],
+        "validation, not finite": [2],
+    }
+    assert all((line.get_ydata() == 1).all() for line in crosses.values())  # the upper edge
+    score = panels({"loss": [1.0] * 3, "validation_score": [np.nan, -np.inf, 0.5]})
+    below = score["validation score"].lines[1]
+    assert (below.get_xdata().tolist(), below.get_ydata().tolist()) == ([2], [0])
 
 
 @pytest.mark.parametrize("n_classes", [2, 10, 30])
@@ -141,6 +267,12 @@ def test_the_boundary_colours_the_plane_by_prediction_and_the_samples_by_label(l
     assert all(points.shape[1] == 2 for points in seen)
 
 
+def test_the_axes_of_a_boundary_carry_the_features_names():
+    X, names = np.asarray([[0.0, 1.0], [1.0, 0.0]]), ["length", "width"]
+    figure = plotting.plot_boundary(lambda X: X[:, 0] > 0.5, X, [False, True], feature_names=names)
+    assert [figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()] == names
+
+
 @pytest.mark.parametrize("shape", [(4, 3), (3, 2), (4,)])
 def test_the_boundary_of_other_than_two_features_is_refused_in_words(shape):
     with pytest.raises(ValueError, match=r"expected \(4, 2\): two features"):
@@ -190,7 +322,8 @@ def test_an_unknown_format_is_refused_before_a_file_is_made(tmp_path):
 
 
 def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "xpmlp.figure", raising=False)
     with pytest.raises(ImportError, match=r"pip install xpmlp\[plot\]"):
         plotting.plot_history(HISTORY)
 
@@ -199,3 +332,28 @@ def test_drawing_leaves_no_pyplot_state():
     plotting.plot_history(HISTORY)
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or pyplot.get_fignums() == []
+
+
+def test_a_notebook_shows_a_figure_without_pyplot():
+    data, about = plotting.plot_history(HISTORY)._repr_png_()
+    assert data.startswith(PNG) and about == {"width": 960}
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_ipython_shows_a_figure_once(inline):
+    formatters = pytest.importorskip("IPython.core.formatters", reason="it is IPython that asks")
+    from IPython.core.pylabtools import print_figure
+
+    formatter = formatters.DisplayFormatter()
+    if inline:  # what pyplot's inline backend registers
+        from matplotlib.figure import Figure
+
+        png = formatter.formatters["image/png"]
+        png.for_type(Figure, lambda figure: print_figure(figure, "png", base64=True))
+    data, _ = formatter.format(plotting.plot_history(HISTORY))
+    assert sorted(data) == ["image/png", "text/plain"]
+
+
+def test_a_figure_is_pickled_with_what_it_shows():
+    figure = pickle.loads(pickle.dumps(plotting.plot_history(HISTORY)))
+    assert figure._repr_png_()[0].startswith(PNG) and len(figure.axes) == 2

@@ -1,12 +1,14 @@
 """Pictures of a training run and of what a model predicts, drawn with matplotlib.
 
 Every function takes host arrays, returns the Figure and, given a path, saves it there in the format
-of the suffix (PNG without one). No pyplot: nothing stays open and no display is needed.
+of the suffix (PNG without one). No pyplot: nothing stays open and no display is needed; a notebook
+shows the Figure that ends a cell, whether pyplot was imported or not.
 
 scikit-learn's Displays were tried: they import pyplot, shade counts or write shares, but not both,
 draw several outputs in one colour, and want an estimator where `plot_boundary` takes a function.
 """
 
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
@@ -15,39 +17,69 @@ import numpy as np
 from .atomic import atomic_write
 
 BLUE, ORANGE, GREY = "#2f6db3", "#e0762b", "#8a8a8a"
+WRITTEN = {"r2": "R²", "loss": "score, minus the loss"}  # names of scores on an axis
 
 
-def plot_history(history, *, path=None):
+def plot_history(history, *, score=None, best_epoch=None, path=None):
     """Draw the loss after each epoch; beside it the validation score and a rate that changes.
 
-    history: dict of lists, one number per epoch, such as `history_`: "loss" and, optionally,
-    "validation_loss", "validation_score" and "learning_rate" (empty under lbfgs, whose entries are
-    iterations).  Returns the Figure.
+    A dashed line marks the epoch whose weights were kept.  Ranges do not flatter: a loss begins at
+    0, or is drawn on a log scale where it falls by more than a factor of 100; a score of at most 1
+    is shown from 0 to 1 (from 0.9 or 0.99 where it never is lower), with all below 0 that there is.
+
+    Parameters
+    ----------
+    history : fitted estimator, or dict of lists
+        A dict, such as `history_`, has one number per epoch: "loss" and, optionally,
+        "validation_loss", "validation_score" and "learning_rate" (empty under lbfgs, whose entries
+        are iterations).  NaN leaves a gap, infinity and a loss of NaN a cross at the edge.
+    score : str, optional
+        What the validation score is: "accuracy". An estimator knows it.
+    best_epoch : int, optional
+        The epoch that was kept, counted from 1; 0 for the first weights. An estimator knows it.
+    path : str or path, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Examples
     --------
-    >>> figure = plot_history({"loss": [2.3, 0.9, 0.4], "validation_score": [0.3, 0.7, 0.9]})
-    >>> [axes.get_ylabel() for axes in figure.axes]
-    ['loss', 'validation score']
+    >>> history = {"loss": [2.3, 0.9, 0.4], "validation_score": [0.3, 0.9, 0.7]}
+    >>> figure = plot_history(history, score="accuracy", best_epoch=2)
+    >>> [axes.get_ylabel() for axes in figure.axes], figure.axes[0].get_title(loc="left")
+    (['loss', 'validation accuracy'], 'epoch 2 of 3 kept')
     """
-    validation, score = history.get("validation_loss"), history.get("validation_score")
-    rate = history.get("learning_rate")
-    unit = "iteration" if rate is not None and not len(rate) else "epoch"
-    changes = bool(rate) and min(rate) < max(rate)
-    n_panels = 1 + bool(score) + changes
+    if not isinstance(history, Mapping):
+        model, history = history, _history_of(history)
+        score = score or _score_of(model)
+        best_epoch = model.best_epoch_ if best_epoch is None else best_epoch
+    losses, scores = [history["loss"]], history.get("validation_score")
+    if history.get("validation_loss"):
+        losses.append(history["validation_loss"])
+        if score == "loss":  # minus which it would be, once more
+            scores = None
+    rates, n = history.get("learning_rate"), len(history["loss"])
+    unit = "iteration" if rates is not None and not len(rates) else "epoch"
+    changes = bool(rates) and min(rates) < max(rates)
+    n_panels = 1 + bool(scores) + changes
     figure = _figure(4.8 * n_panels, 3.6)
     axes = figure.subplots(1, n_panels, squeeze=False)[0]
-    _curve(axes[0], history["loss"], BLUE, "training", unit)
-    if validation:
-        _curve(axes[0], validation, ORANGE, "validation", unit)
-        axes[0].legend(frameon=False)
-    axes[0].set_ylabel("loss")
-    if score:
-        _curve(axes[1], score, ORANGE, "validation", unit)
-        axes[1].set_ylabel("validation score")
+    _limit_loss(axes[0], losses)
+    for values, color, label in zip(losses, (BLUE, ORANGE), ("training", "validation")):
+        _curve(axes[0], values, color, label)
+    if scores:
+        _limit_score(axes[1], scores, score)
+        _curve(axes[1], scores, ORANGE, "validation")
+        axes[1].set_ylabel(f"validation {WRITTEN.get(score, score) or 'score'}")
     if changes:
-        _curve(axes[-1], rate, GREY, "learning rate", unit)
+        _curve(axes[-1], rates, GREY, "learning rate")
         axes[-1].set(ylabel="learning rate", ylim=(0, None))
+    if best_epoch == n and len(losses) == 1 and not scores:
+        best_epoch = None  # the last is kept where none is looked at: that needs no mark
+    _count_epochs(axes, n, unit, best_epoch)
+    if len(axes[0].get_legend_handles_labels()[0]) > 1:
+        axes[0].legend(frameon=False)
     return _finish(figure, path)
 
 
@@ -125,11 +157,11 @@ def plot_predictions(y_true, y_pred, *, path=None):
     return _finish(figure, path)
 
 
-def plot_boundary(predict, X, y, *, path=None):
+def plot_boundary(predict, X, y, *, feature_names=("feature 1", "feature 2"), path=None):
     """Draw which class is predicted where in the plane, and the samples on top.
 
     predict: function from (n, 2) points to n labels, such as ``clf.predict``; X: (n_samples, 2);
-    y: (n_samples,) labels.  Returns the Figure.
+    y: (n_samples,) labels; feature_names: of the two axes.  Returns the Figure.
 
     Examples
     --------
@@ -143,6 +175,7 @@ def plot_boundary(predict, X, y, *, path=None):
     if X.ndim != 2 or X.shape != (len(y), 2):
         msg = f"X is {X.shape}, expected ({len(y)}, 2): two features, and a row for each label."
         raise ValueError(msg)
+    across, up = map(str, feature_names)
     margin = 0.08 * np.ptp(X, axis=0).max()
     (x0, y0), (x1, y1) = X.min(axis=0) - margin, X.max(axis=0) + margin
     grid = np.meshgrid(np.linspace(x0, x1, 400), np.linspace(y0, y1, 400))
@@ -159,7 +192,7 @@ def plot_boundary(predict, X, y, *, path=None):
         look = {"color": color, "s": 14, "linewidths": 0.4, "edgecolors": "white"}
         axes.scatter(*X[y == name].T, label=str(name), **look)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, title="class")
-    axes.set(xlabel="feature 1", ylabel="feature 2")
+    axes.set(xlabel=across, ylabel=up)
     axes.set_title(f"{right} of {len(y)} correct ({right / len(y):.1%})", loc="left", fontsize=11)
     return _finish(figure, path)
 
@@ -205,32 +238,115 @@ def plot_learning_rates(found, *, path=None):
     axes.plot(found.rates, found.losses, color=GREY, lw=0.8, alpha=0.6, label="a batch")
     axes.plot(found.rates, found.smoothed, color=BLUE, lw=1.8, label="smoothed")
     axes.axvline(found.suggestion, color=ORANGE, lw=1.4, ls="--")
-    low, high = np.min(found.smoothed), np.max(found.smoothed)
-    axes.set_ylim(low - 0.15 * (high - low) - 1e-12, high + 0.15 * (high - low) + 1e-12)
-    axes.set_xscale("log")
+    _limit_loss(axes, [found.smoothed])
+    axes.set(xlabel="learning rate", xscale="log")
     axes.legend(frameon=False)
-    axes.set(xlabel="learning rate", ylabel="loss")
     axes.set_title(f"suggested learning rate {found.suggestion:.2g}", loc="left", fontsize=11)
     return _finish(figure, path)
 
 
 def _figure(width, height):
-    """Make an empty Figure, width and height in inches; the one importer of matplotlib."""
+    """Return an empty Figure, width and height in inches; the one importer of matplotlib."""
     try:
-        from matplotlib.figure import Figure
+        from .figure import Figure
     except ImportError as error:
         msg = "pictures need matplotlib, which is not installed: pip install xpmlp[plot]"
         raise ImportError(msg) from error
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _curve(axes, values, color, label, unit):
-    """One curve against epochs 1, 2, ...; few epochs get dots, so that a single one shows."""
-    epochs = range(1, len(values) + 1)
+def _history_of(model):
+    """Return a fitted estimator's history, or raise what tells that it has none."""
+    if not hasattr(type(model), "history_"):
+        raise TypeError(
+            f"plot_history takes a fitted estimator or its history_, got a {type(model).__name__}."
+        )
+    return model.history_
+
+
+def _score_of(model):
+    """Return the name of an estimator's validation score, None where it has none."""
+    scoring = model.scoring
+    if scoring is None and model.quantiles_:
+        return "loss"
+    if scoring is None:
+        return "accuracy" if hasattr(model, "classes_") else "r2"
+    function = getattr(scoring, "_score_func", scoring)  # of make_scorer
+    return scoring if isinstance(scoring, str) else getattr(function, "__name__", None)
+
+
+def _limit_loss(axes, curves):
+    """Set the range of losses: from 0, or a log scale where they span more than a factor of 100."""
+    low, high = _ends(curves)
+    axes.set_ylabel("loss")
+    if 0 < 100 * low < high:
+        axes.set(yscale="log", ylim=(low / 1.3, high * 1.3), ylabel="loss (log scale)")
+    elif low >= 0:
+        axes.set_ylim(0, 1.05 * high or 1)
+    else:
+        axes.set_ylim(*_wide(low, high))
+
+
+def _limit_score(axes, values, name):
+    """Set the range of a score, so that one sees how far it is from the best that there is."""
+    low, high = _ends([values])
+    best = 0 if (name or "").startswith("neg_") or name == "loss" else 1
+    if high > best:
+        axes.set_ylim(*_wide(low, high))
+    elif best == 0:
+        axes.set_ylim(1.05 * low or -1, 0)
+    elif low >= 0:
+        bottom = 0.9 * (low > 0.9) + 0.09 * (low > 0.99)
+        axes.set_ylim(bottom, 1 + 0.02 * (1 - bottom))
+    else:
+        axes.set_ylim(1.1 * low, 1.1)
+        if low < -10:
+            axes.set_yscale("symlog", linthresh=1)
+            powers = np.arange(1, np.log10(-low) + 1e-9, max(1, np.log10(-low) // 4))
+            axes.set_yticks([*-(10.0**powers), 0, 1])
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.set_title("log scale below -1", loc="left", fontsize=11)
+        axes.axhline(0, color=GREY, lw=0.8, ls=":")
+
+
+def _ends(curves):
+    """Return the least and the greatest finite value; 0 and 0 where there is none."""
+    values = np.concatenate([np.asarray(values, float) for values in curves])
+    values = values[np.isfinite(values)]
+    return (values.min(), values.max()) if values.size else (0.0, 0.0)
+
+
+def _wide(low, high):
+    """Return limits around values, a tenth of their size apart or more."""
+    size = max(abs(low), abs(high), 1e-12)
+    middle, half = (low + high) / 2, max(0.55 * (high - low), 0.05 * size)
+    return middle - half, middle + half
+
+
+def _curve(axes, values, color, label):
+    """Draw a curve against epochs 1, 2, ...; few epochs get dots, so that a single one shows."""
+    values, epochs = np.asarray(values, float), np.arange(1, len(values) + 1)
     dots = "o" * (len(values) < 4)
-    axes.plot(epochs, values, color=color, lw=1.8, marker=dots, label=label)
-    axes.set_xlabel(unit)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.plot(epochs, np.where(np.isinf(values), np.nan, values), dots + "-", color=color, lw=1.8)
+    axes.lines[-1].set_label(label)
+    lost = np.isinf(values) | (np.isnan(values) & (label == "training"))
+    if lost.any():
+        edge = axes.get_xaxis_transform(), values[lost] != -np.inf
+        axes.plot(epochs[lost], edge[1], "x", color=color, transform=edge[0], clip_on=False)
+        axes.lines[-1].set_label(f"{label}, not finite")
+
+
+def _count_epochs(panels, n, unit, kept):
+    """Number the axes of epochs 1 to n in whole numbers, and mark the kept one."""
+    room = max(0.5, 0.02 * n)
+    for axes in panels:
+        axes.set(xlabel=unit, xlim=(1 - room, max(n, 1) + room))
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        if kept in range(1, n + 1):
+            axes.axvline(kept, color=GREY, lw=1.2, ls="--", zorder=1)
+    if kept is not None:
+        which = f"{unit} {kept} of {n}" if kept else "the first weights"
+        panels[0].set_title(f"{which} kept", loc="left", fontsize=11)
 
 
 def _finish(figure, path):

@@ -18,4 +18,4 @@ scores = clf.history_["validation_score"]
 best = scores.index(max(scores)) + 1  # the weights kept are of this epoch
 print(f"{clf.n_iter_} epochs; F1 was best after epoch {best}: {max(scores):.4f}")
 print(f"F1 of rows never seen: {f1_score(y_test, clf.predict(X_test), average='macro'):.4f}")
-plot_history(clf.history_, path="stop.png")
+plot_history(clf, path="stop.png")

@@ -169,7 +169,7 @@ def _draw(model, test_part, out):
 
     X, y = test_part
     stem = str(out).removesuffix(".safetensors")
-    plot_history(model.history_, path=f"{stem}-history.png")
+    plot_history(model, path=f"{stem}-history.png")
     kind, draw = "predictions", plot_predictions
     if hasattr(model, "classes_"):
         kind, draw = "confusion", plot_confusion
