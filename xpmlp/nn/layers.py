@@ -101,16 +101,16 @@ class Ctx(NamedTuple):
     ----------
     xp : namespace
         The array library, as of the Array API.
-    training : bool, default=False
-        Whether a training step runs, and not a prediction: dropout and batch statistics ask it.
+    training : bool
+        Whether a training step runs, not a prediction: dropout and batch statistics ask it.
     kernels : Kernels
-    weights : array (..., N), optional
+    weights : array (..., N) or None
         Weights of the batch's rows: they sum to one, and are 0 in rows of padding.
-    n_rows : array (...,), optional
+    n_rows : array (...,) or None
         Number of rows that are not padding.
-    key : int32 array (..., 1, 2), optional
+    key : int32 array (..., 1, 2) or None
         Key of this step's random bits.
-    need_dx : bool, default=True
+    need_dx : bool
         Whether the gradient of the input is read; that of a first layer is not.
     place : tuple of int
         Number of the layer in the network, from 0; of a layer in a layer, the number of each.
@@ -119,11 +119,11 @@ class Ctx(NamedTuple):
     xp: Any
     training: bool = False
     kernels: Kernels = Kernels()
-    weights: Array = None  # (..., N) of the batch's rows: they sum to one, 0 in padding rows
-    n_rows: Array = None  # (...,) rows that are not padding
-    key: Array = None  # (..., 1, 2) int32, of this step
-    need_dx: bool = True  # False where nobody reads dx: the first layer
-    place: tuple = ()  # of the layer in the network
+    weights: Array = None
+    n_rows: Array = None
+    key: Array = None
+    need_dx: bool = True
+    place: tuple = ()
 
     def part(self, i, need_dx=True):
         """Return the context of a layer's i-th part; need_dx: whether its dx is read."""
@@ -166,79 +166,30 @@ class Layer:
         return {}
 
     def init(self, n_in, stream, x=None):
-        """Return the initial parameters and the number of outputs.
+        """Return the initial parameters, host arrays of two axes by name, and the number of units.
 
-        Parameters
-        ----------
-        n_in : int
-            Number of inputs.
-        stream : numpy Generator or RandomState
-            Source of random numbers; a chain of layers spawns one for each.
-        x : array (N, n_in), optional
-            The layer's input on sample rows, for starts that depend on the data.
-
-        Returns
-        -------
-        params : dict
-            Host arrays of two axes by name; a dict of dicts for a layer made of `parts`.
-        n_out : int
+        n_in: number of inputs; stream: a NumPy Generator; x (N, n_in): the layer's input on sample
+        rows, for starts that depend on the data. A layer made of `parts` returns a dict of dicts.
         """
         raise NotImplementedError(f"{type(self).__name__} has no method init(n_in, stream, x=None)")
 
     def shapes(self, n_in):
-        """Return the shapes of the parameters and the number of outputs.
-
-        Parameters
-        ----------
-        n_in : int
-            Number of inputs.
-
-        Returns
-        -------
-        shapes : dict
-            As of `init`, with a shape in each array's place; by default `init` is called for them.
-        n_out : int
-        """
+        """Return the shapes of the parameters and the number of outputs, for n_in inputs."""
         params, n_out = self.init(n_in, stream(0, "init"))
         return _shapes(params), n_out
 
     def forward(self, params, x, ctx):
-        """Return the output of a batch, and what the backward pass needs of it.
+        """Return y (..., N, H) for a batch x (..., N, D), and a tuple of arrays for `backward`.
 
-        Parameters
-        ----------
-        params : dict
-            As `init` makes them, on the batch's library and device.
-        x : array (..., N, D)
-            Rows are samples.
-        ctx : Ctx
-
-        Returns
-        -------
-        y : array (..., N, H)
-        cache : tuple of arrays
+        params: as of `init`, on the library and device of x; ctx: a `Ctx`.
         """
         raise NotImplementedError(f"{type(self).__name__} has no method forward(params, x, ctx)")
 
     def backward(self, params, dy, cache, ctx):
-        """Return the gradient of the input, and those of the parameters.
+        """Return dx (..., N, D) and the updates for dy (..., N, H), the gradient of the output.
 
-        Parameters
-        ----------
-        params : dict
-            As in `forward`.
-        dy : array (..., N, H)
-            Gradient of the loss with respect to the output.
-        cache : tuple of arrays
-            As `forward` returned it.
-        ctx : Ctx
-
-        Returns
-        -------
-        dx : array (..., N, D) or None
-            None only where ``ctx.need_dx`` is False.
-        updates : dict
-            By name: a parameter's gradient, a fresh array; a running statistic's next value.
+        cache: the tuple of `forward`. The updates have the keys of params: a parameter's gradient,
+        a fresh array; a running statistic's next value. dx is None where ``ctx.need_dx`` is False.
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no method backward(params, dy, cache, ctx)"

@@ -53,19 +53,9 @@ class Layout:
 
     @staticmethod
     def of(layer, params, *, contiguous):
-        """Return the layout of the parameters of a layer or network.
+        """Return the layout of the parameters (nested dicts, as of `init`) of a layer or network.
 
-        Parameters
-        ----------
-        layer : Layer
-        params : dict
-            As `init` makes them.
-        contiguous : bool
-            Whether a group of parameters becomes one array, or each parameter its own.
-
-        Returns
-        -------
-        Layout
+        contiguous: whether a group of parameters becomes one array, or each parameter its own.
         """
         slots: dict[Group, list[Slot]] = {}
         for path, group, a in walk(layer, params):
@@ -98,18 +88,9 @@ class Layout:
         return sum(slot.size for leaf in self.leaves for slot in leaf.slots)
 
     def pack(self, params, *, xp):
-        """Return nested dicts of parameters as a store.
+        """Return nested dicts of parameters as a store, a dict of arrays by the leaves' names.
 
-        Parameters
-        ----------
-        params : dict
-            Nested as `init` makes them.
-        xp : namespace
-
-        Returns
-        -------
-        dict
-            Name of a leaf to its array; one that holds a single parameter is that very array.
+        A leaf of a single parameter is that very array.
         """
         store = {}
         for leaf in self.leaves:
@@ -121,18 +102,7 @@ class Layout:
         return store
 
     def unpack(self, store, *, xp):
-        """Return a store as nested dicts of views, made in each step and never written through.
-
-        Parameters
-        ----------
-        store : dict
-            As `pack` returns it.
-        xp : namespace
-
-        Returns
-        -------
-        dict
-        """
+        """Return a store as nested dicts of views, made in each step and never written through."""
         params: dict = {}
         for leaf in self.leaves:
             view = a = store[leaf.name]

@@ -105,17 +105,7 @@ class Network(Layer):
         return dy if ctx.need_dx else None, updates
 
     def summary(self, n_features):
-        """Return a table of layers, output shapes and numbers of parameters.
-
-        Parameters
-        ----------
-        n_features : int
-            Number of columns of X.
-
-        Returns
-        -------
-        str
-        """
+        """Return a table of layers, shapes and numbers of parameters, for n_features columns."""
         rows, total, n_in = [], 0, n_features
         for i, layer in enumerate(self.layers):
             shapes, n_out = shapes_of(layer, n_in)

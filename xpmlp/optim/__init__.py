@@ -1,4 +1,4 @@
-"""Update rules, schedules and bounds: pure functions over a store of parameters."""
+"""Update rules, learning-rate schedules and bounds: pure functions over a store of parameters."""
 
 from .clipping import bound_weights, clip_gradients
 from .rules import (

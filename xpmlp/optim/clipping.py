@@ -2,7 +2,19 @@
 
 
 def clip_gradients(grads, limit, *, xp):
-    """Scale a store of gradients down to a global L2 norm of `limit`, each member's by itself.
+    """Scale gradients down to a norm of `limit`, all arrays together, each member's by itself.
+
+    Parameters
+    ----------
+    grads : dict of arrays (..., 1, P)
+    limit : float or array
+        Bound of the global L2 norm, above 0.
+    xp : namespace
+
+    Returns
+    -------
+    dict of arrays
+        Fresh arrays, alike.
 
     References
     ----------
@@ -21,7 +33,18 @@ def clip_gradients(grads, limit, *, xp):
 
 
 def bound_weights(W, limit, *, xp):
-    """Scale each column of W (..., D, H), a unit's incoming weights, down to a norm of `limit`.
+    """Scale each column of W, the incoming weights of a unit, down to a norm of `limit`.
+
+    Parameters
+    ----------
+    W : array (..., D, H)
+    limit : float
+        Bound of the L2 norm of a column, above 0.
+    xp : namespace
+
+    Returns
+    -------
+    array (..., D, H)
 
     References
     ----------

@@ -15,16 +15,29 @@ from ..words import check_word
 
 
 class Rule:
-    """The contract of an update rule. A subclass is a frozen dataclass.
+    """Base class of update rules. A subclass is a frozen dataclass with a method `apply`.
 
-    slots
-        Names of the arrays kept per leaf, zero at the start.
-    arguments
-        Its fields that the estimators' arguments of those names set where it is given by name.
-    rates(lr, steps) -> host array
-        The rate of each step; `steps` counts from 1, `lr` is one number or one a step.
-    apply(p, g, rate, *slots, xp) -> (p, *slots)
-        One leaf's update.  Donates p, g and the slots.
+    ``apply(p, g, rate, *slots, xp) -> (p, *slots)`` updates one array p by its gradient g, alike in
+    shape; it donates p, g and the slots: they may be written into. Class attributes say the rest.
+
+    Attributes
+    ----------
+    slots : tuple of str
+        Names of the arrays kept for each parameter array, zero at the start.
+    arguments : tuple of str
+        Fields that the estimators' arguments of those names set, where the rule is given by name.
+    weight_decay : float
+        What ``weight_decay=None`` means.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class SignSGD(Rule):
+    ...     def apply(self, p, g, rate, *, xp):
+    ...         return (p - rate * xp.sign(g),)
+    >>> SignSGD().apply(np.ones((1, 2)), np.asarray([[3.0, -3.0]]), 0.1, xp=np)[0].tolist()
+    [[0.9, 1.1]]
     """
 
     slots: Any = ()
@@ -32,24 +45,75 @@ class Rule:
     weight_decay: ClassVar[float] = 0.0  # what ``weight_decay=None`` means
 
     def rates(self, lr, steps):
-        """Return each step's rate: `lr` itself, where the rule has no correction."""
+        """Return the rate of each step as a host array: `lr` itself, where there is no correction.
+
+        Parameters
+        ----------
+        lr : float or ndarray (n_steps,)
+        steps : sequence of int
+            Numbers of the steps since the weights were drawn, from 1.
+        """
         return np.broadcast_to(np.asarray(lr, np.float64), (len(steps),)).copy()
 
     apply: ClassVar[Callable[..., tuple]]
 
 
 def init_state(rule, params, *, xp):
-    """Return the rule's state for a store: slot -> store of zeros."""
+    """Return the state of a rule before the first step: zeros.
+
+    Parameters
+    ----------
+    rule : Rule
+    params : dict of arrays
+    xp : namespace
+
+    Returns
+    -------
+    dict of dicts
+        Name of a slot to a store of zeros, shaped like params.
+
+    Examples
+    --------
+    >>> init_state(SGD(), {"weights": np.ones((1, 2))}, xp=np)
+    {'v': {'weights': array([[0., 0.]])}}
+    """
     return {slot: {name: xp.zeros_like(p) for name, p in params.items()} for slot in rule.slots}
 
 
 def update(rule, grads, state, params, rate, shrink, groups, *, xp):
-    """Update every leaf of a store by a rule.
+    """Update every array of a store by a rule.
 
-    shrink: learning rate times decoupled weight decay, or None for none.
-    groups: name -> group of each leaf, which says its share of the rate and whether it decays.
+    It donates grads, state and params: their arrays may be written into.
 
-    Donates grads, state and params. Returns params and state.
+    Parameters
+    ----------
+    rule : Rule
+    grads, params : dict of arrays
+    state : dict of dicts
+        As `init_state` returns it.
+    rate : float or array () or (K, 1, 1)
+        Of this step, of ``rule.rates``.
+    shrink : array or None
+        Learning rate times decoupled weight decay; None for none.
+    groups : dict of Group
+        For each array, which says its share of the rate and whether it decays.
+    xp : namespace
+
+    Returns
+    -------
+    params : dict of arrays
+    state : dict of dicts
+
+    References
+    ----------
+    Loshchilov & Hutter 2019, algorithm 2, for the decay.
+
+    Examples
+    --------
+    >>> from xpmlp.nn import WEIGHTS
+    >>> params, grads = {"weights": np.ones((1, 2))}, {"weights": np.full((1, 2), 5.0)}
+    >>> update(SGD(0.0), grads, {}, params, 0.1, None, {"weights": WEIGHTS}, xp=np)[0]
+    {'weights': array([[0.5, 0.5]])}
     """
     new_params: dict = {}
     new_state: dict = {slot: {} for slot in rule.slots}
@@ -69,7 +133,13 @@ def update(rule, grads, state, params, rate, shrink, groups, *, xp):
 
 @dataclass(frozen=True)
 class SGD(Rule):
-    """Gradient descent, with momentum: v = mu v - lr g, p += v; with Nesterov p += mu v - lr g.
+    """Gradient descent with momentum: v = mu v - lr g, p += v; with Nesterov p += mu v - lr g.
+
+    Parameters
+    ----------
+    momentum : float, default=0.9
+        mu; at 0 there is no v.
+    nesterovs_momentum : bool, default=True
 
     References
     ----------
@@ -83,13 +153,13 @@ class SGD(Rule):
 
     @property
     def slots(self):
-        """The velocity, if there is momentum."""
+        """The velocity v, where there is momentum."""
         if not self.momentum:
             return ()
         return ("v",)
 
     def apply(self, p, g, rate, *slots, xp):
-        """Return p and v."""
+        """Return p, and v where there is momentum, after a step."""
         g *= rate
         if not slots:
             p -= g
@@ -109,6 +179,10 @@ class SGD(Rule):
 class Adam(Rule):
     """m = b1 m + (1-b1) g, v = b2 v + (1-b2) g^2, p -= lr sqrt(1-b2^t)/(1-b1^t) m/(sqrt(v)+eps).
 
+    Parameters
+    ----------
+    beta_1, beta_2, epsilon : float, default=0.9, 0.999 and 1e-8
+
     References
     ----------
     Kingma & Ba 2015, in the order of section 2's last paragraph, as scikit-learn: epsilon is added
@@ -127,7 +201,7 @@ class Adam(Rule):
         return lr * np.sqrt(1.0 - self.beta_2**steps) / (1.0 - self.beta_1**steps)
 
     def apply(self, p, g, rate, m, v, *, xp):
-        """Return p, m and v."""
+        """Return p, m and v after a step."""
         m *= self.beta_1
         m += (1.0 - self.beta_1) * g
         g *= g
@@ -142,7 +216,11 @@ class Adam(Rule):
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with decoupled weight decay: p -= lr weight_decay p, weights only, 0.01 if not said.
+    """Adam with decoupled weight decay: p -= lr weight_decay p, for weights only, by default 0.01.
+
+    Parameters
+    ----------
+    beta_1, beta_2, epsilon : float, default=0.9, 0.999 and 1e-8
 
     References
     ----------
@@ -156,6 +234,10 @@ class AdamW(Adam):
 class RMSprop(Rule):
     """v = rho v + (1-rho) g^2, p -= lr g / (sqrt(v) + eps).
 
+    Parameters
+    ----------
+    rho, epsilon : float, default=0.9 and 1e-8
+
     References
     ----------
     Tieleman & Hinton 2012 (lecture 6.5): rho = 0.9. Epsilon stands outside the root, as in PyTorch;
@@ -168,7 +250,7 @@ class RMSprop(Rule):
     slots = ("v",)
 
     def apply(self, p, g, rate, v, *, xp):
-        """Return p and v."""
+        """Return p and v after a step."""
         v *= self.rho
         v += (1.0 - self.rho) * (g * g)
         root = xp.sqrt(v)
@@ -181,6 +263,10 @@ class RMSprop(Rule):
 class Adagrad(Rule):
     """v += g^2, p -= lr g / (sqrt(v) + eps).
 
+    Parameters
+    ----------
+    epsilon : float, default=1e-8
+
     References
     ----------
     Duchi et al. 2011, with v starting at 0 and epsilon outside the root, as PyTorch; Keras starts
@@ -192,7 +278,7 @@ class Adagrad(Rule):
     slots = ("v",)
 
     def apply(self, p, g, rate, v, *, xp):
-        """Return p and v."""
+        """Return p and v after a step."""
         v += g * g
         root = xp.sqrt(v)
         root += self.epsilon
@@ -203,6 +289,10 @@ class Adagrad(Rule):
 @dataclass(frozen=True)
 class Nadam(Adam):
     """Adam with Nesterov's look-ahead: b1 m + (1-b1) g in place of m, divided by 1 - b1^(t+1).
+
+    Parameters
+    ----------
+    beta_1, beta_2, epsilon : float, default=0.9, 0.999 and 1e-8
 
     References
     ----------
@@ -217,7 +307,7 @@ class Nadam(Adam):
         return lr * np.sqrt(1.0 - self.beta_2**steps) / (1.0 - self.beta_1 ** (steps + 1.0))
 
     def apply(self, p, g, rate, m, v, *, xp):
-        """Return p, m and v."""
+        """Return p, m and v after a step."""
         m *= self.beta_1
         m += (1.0 - self.beta_1) * g
         ahead = self.beta_1 * m + (1.0 - self.beta_1) * g
@@ -232,11 +322,16 @@ class Nadam(Adam):
 class Lion(Rule):
     """p -= lr sign(b1 m + (1-b1) g), m = b2 m + (1-b2) g: every step is of size lr.
 
-    It wants about a tenth of Adam's learning rate.
+    It needs about a tenth of Adam's learning rate.
+
+    Parameters
+    ----------
+    beta_1, beta_2 : float, default=0.9 and 0.99
+        As in the paper; the estimators' arguments of these names do not change them.
 
     References
     ----------
-    Chen et al. 2023, algorithm 2, with its b1 = 0.9 and b2 = 0.99, whatever beta_1 and beta_2 are.
+    Chen et al. 2023, algorithm 2.
     """
 
     beta_1: float = 0.9
@@ -244,7 +339,7 @@ class Lion(Rule):
     slots = ("m",)
 
     def apply(self, p, g, rate, m, *, xp):
-        """Return p and m."""
+        """Return p and m after a step."""
         p -= rate * xp.sign(self.beta_1 * m + (1.0 - self.beta_1) * g)
         m *= self.beta_2
         m += (1.0 - self.beta_2) * g
@@ -257,9 +352,26 @@ RULE_ARGUMENTS = {name for kind in RULES.values() for name in kind.arguments}
 
 
 def make_rule(solver, **arguments):
-    """Return the rule of a name with those of `RULE_ARGUMENTS` that it uses, or the rule itself.
+    """Return the update rule of a name, or the given Rule itself.
 
-    For "lbfgs" it returns None: L-BFGS makes no such steps.
+    Parameters
+    ----------
+    solver : str or Rule
+        "sgd", "adam", "adamw", "nadam", "lion", "rmsprop", "adagrad", or "lbfgs".
+    **arguments : float or bool
+        Any of `RULE_ARGUMENTS` (momentum, beta_1, ...), of which the named rule takes its own.
+
+    Returns
+    -------
+    Rule or None
+        None for "lbfgs", which takes no such steps.
+
+    Raises
+    ------
+    TypeError
+        For an argument that no rule has.
+    ValueError
+        For an unknown name; the message lists the known ones.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """Learning-rate schedules: small records of host arithmetic.
 
-t, n_epochs: epochs since the schedule began, as a real number, and all that there will be.
+t, n_epochs: epochs since the schedule began, as a real number, and the number of all epochs.
 """
 
 import math
@@ -15,25 +15,32 @@ from ..words import check_word
 
 
 class Schedule:
-    """The contract of a schedule. A subclass is a frozen dataclass.
+    """Base class of learning-rate schedules. A subclass is a frozen dataclass.
 
-    rates(lr, epoch, n_batches, n_epochs) -> host array (n_batches,)
-        The learning rate of each step of an epoch, counted from 0; `lr` is what the following two
-        made of `learning_rate_init`. Asked just before each epoch, once but where it is repeated.
-    after_epoch(lr_init, lr, n_seen) -> lr
-        Of the next epoch; `n_seen` counts samples so far.
-    on_plateau(lr) -> lr, or None to stop
-    after_divergence(lr) -> lr to repeat the epoch with, or None to end with an error
-    asked_ahead
-        Whether it may be asked before several epochs for all of them, of which the last may never
-        come: ours, and yours where you say so. It makes small epochs faster.
-    has_end
+    Its methods follow; each has a default, which keeps the rate. Class attributes say the rest.
+
+    Attributes
+    ----------
+    asked_ahead : bool
+        Whether several epochs may be asked for at once, of which the last may never come: true for
+        built-in schedules, and for yours where you say so. It makes small epochs faster.
+    has_end : bool
         Whether the schedule is to be followed to its end: then a plateau of the training loss does
         not end the training; one of the validation score does.
-    only_sgd
+    only_sgd : bool
         Whether estimators follow it for sgd only, where it is given by name, as scikit-learn does.
-    arguments
-        Its fields that the estimators' arguments of those names set where it is given by name.
+    arguments : tuple of str
+        Fields that the estimators' arguments of those names set, where it is given by name.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Halved(Schedule):
+    ...     def after_epoch(self, lr_init, lr, n_seen):
+    ...         return lr / 2
+    >>> Halved().after_epoch(0.1, 0.1, n_seen=100)
+    0.05
     """
 
     has_end: ClassVar[bool] = False
@@ -42,29 +49,56 @@ class Schedule:
 
     @property
     def asked_ahead(self):
-        """Tell whether it is one of ours, whose answers follow from the arguments alone."""
+        """Whether it is built in, so that its answers follow from the arguments alone."""
         return type(self) in SCHEDULES.values()
 
     def rates(self, lr, epoch, n_batches, n_epochs):
-        """Return the rate of each step of an epoch."""
+        """Return the learning rate of each step of an epoch; asked just before it.
+
+        Parameters
+        ----------
+        lr : float
+            What `after_epoch` and `on_plateau` made of `learning_rate_init`.
+        epoch : int
+            From 0.
+        n_batches : int
+            Steps of an epoch.
+        n_epochs : int
+            All epochs that there will be.
+
+        Returns
+        -------
+        ndarray (n_batches,)
+        """
         return np.full(n_batches, lr, np.float64)
 
     def after_epoch(self, lr_init, lr, n_seen):
-        """Return the rate of the next epoch."""
+        """Return the learning rate of the next epoch.
+
+        Parameters
+        ----------
+        lr_init, lr : float
+            Learning rates of the first epoch and of the last one.
+        n_seen : int
+            Samples so far, repeated ones too.
+        """
         return lr
 
     def on_plateau(self, lr):
-        """Return the rate to go on with, or None to stop."""
+        """Return the rate to go on with, at rate `lr`, when nothing improves, or None to stop."""
         return
 
     def after_divergence(self, lr):
-        """Return the rate to repeat an epoch with that left the finite numbers, or None."""
+        """Return the rate to repeat an epoch with that diverged at rate `lr`, or None to stop.
+
+        None ends the training with an error.
+        """
         return
 
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """Keep the rate; a plateau ends the training.
+    """Keep the learning rate; a plateau ends the training.
 
     Examples
     --------
@@ -77,6 +111,10 @@ class Constant(Schedule):
 class InvScaling(Schedule):
     """lr_init in the first epoch, then lr_init / (n_seen + 1)^power_t, as scikit-learn's.
 
+    Parameters
+    ----------
+    power_t : float, default=0.5
+
     Examples
     --------
     >>> InvScaling(0.5).after_epoch(0.1, 0.1, n_seen=99)
@@ -88,7 +126,7 @@ class InvScaling(Schedule):
     arguments = ("power_t",)
 
     def after_epoch(self, lr_init, lr, n_seen):
-        """Return the rate of the next epoch."""
+        """Return the learning rate of the next epoch."""
         return lr_init / (n_seen + 1) ** self.power_t
 
 
@@ -100,6 +138,10 @@ class Plateau(Schedule):
     with early stopping, of the validation score. An epoch that diverges is taken back and repeated
     with the lower rate.
 
+    Parameters
+    ----------
+    factor, lowest : float, default=0.5 and 1e-6
+
     Examples
     --------
     >>> Plateau().on_plateau(0.5), Plateau().on_plateau(1e-7)
@@ -110,7 +152,7 @@ class Plateau(Schedule):
     lowest: float = 1e-6
 
     def on_plateau(self, lr):
-        """Return the rate to go on with, or None to stop."""
+        """Return the learning rate to go on with, or None to stop."""
         if lr <= self.lowest:
             return None
         return lr * self.factor
@@ -121,6 +163,10 @@ class Plateau(Schedule):
 @dataclass(frozen=True)
 class Adaptive(Plateau):
     """Divide the rate by 5 on each plateau, and stop on one at 1e-6 or below, as scikit-learn's.
+
+    Parameters
+    ----------
+    factor, lowest : float, default=0.2 and 1e-6
 
     Examples
     --------
@@ -137,7 +183,10 @@ class Adaptive(Plateau):
 class Warmup(Schedule):
     """Raise the rate in equal steps over the first `warmup` epochs, then keep it.
 
-    The schedules below have the same argument, 0 if not said.
+    Parameters
+    ----------
+    warmup : float, default=5.0
+        In epochs, as in all schedules that have it.
 
     References
     ----------
@@ -152,7 +201,7 @@ class Warmup(Schedule):
     warmup: float = 5.0
 
     def rates(self, lr, epoch, n_batches, n_epochs):
-        """Return the rate of each step of an epoch, that of the step's middle."""
+        """Return the learning rate of each step of an epoch, at the middle of the step."""
         t = epoch + (np.arange(n_batches) + 0.5) / n_batches
         rise = np.minimum(t / (self.warmup or 1e-9), 1.0)  # 1 without a warm-up
         left = max(n_epochs - self.warmup, 1e-9)
@@ -160,13 +209,20 @@ class Warmup(Schedule):
         return _checked(lr * rise * np.asarray([self.factor(x, left) for x in after]), epoch)
 
     def factor(self, t, n_epochs):
-        """Return the rate's factor, both counted after the warm-up."""
+        """Return the factor of the rate, t of n_epochs epochs (real numbers) after the warm-up."""
         return 1.0
 
 
 @dataclass(frozen=True)
 class Cosine(Warmup):
-    """Let the rate fall to `lowest` of itself along half a cosine.
+    """Let the rate fall along half a cosine, to `lowest` times its first value.
+
+    Parameters
+    ----------
+    warmup : float, default=0.0
+        Epochs in which the rate rises before.
+    lowest : float, default=0.0
+        As a share of the rate.
 
     References
     ----------
@@ -183,13 +239,26 @@ class Cosine(Warmup):
     has_end = True
 
     def factor(self, t, n_epochs):
-        """Return the rate's factor."""
+        """Return the factor of the rate after the warm-up."""
         return self.lowest + (1.0 - self.lowest) * 0.5 * (1.0 + math.cos(math.pi * t / n_epochs))
 
 
 @dataclass(frozen=True)
 class StepDecay(Warmup):
     """Multiply the rate by `decay` after every `every` epochs.
+
+    Parameters
+    ----------
+    warmup : float, default=0.0
+        Epochs in which the rate rises before.
+    every : float, default=30.0
+        In epochs, above 0.
+    decay : float, default=0.1
+
+    Raises
+    ------
+    ValueError
+        When `every` is not above 0.
 
     Examples
     --------
@@ -206,15 +275,22 @@ class StepDecay(Warmup):
             raise ValueError(f"StepDecay needs every > 0 (epochs), got {self.every!r}.")
 
     def factor(self, t, n_epochs):
-        """Return the rate's factor."""
+        """Return the factor of the rate after the warm-up."""
         return self.decay ** int(t / self.every)
 
 
 @dataclass(frozen=True)
 class OneCycle(Warmup):
-    """Rise from lr / 25 to lr in the first `rise` of all epochs, then fall to lr / 250 000.
+    """Raise the rate from lr / 25 to lr along half a cosine, then lower it to lr / 250 000 alike.
 
-    Both along half a cosine; momentum stays as it is.
+    Momentum stays as it is.
+
+    Parameters
+    ----------
+    warmup : float, default=0.0
+        Epochs in which the rate rises before.
+    rise : float, default=0.3
+        Share of all epochs.
 
     References
     ----------
@@ -231,7 +307,7 @@ class OneCycle(Warmup):
     has_end = True
 
     def factor(self, t, n_epochs):
-        """Return the rate's factor."""
+        """Return the factor of the rate after the warm-up."""
         x = t / n_epochs
         if x < self.rise:
             return _between(0.04, 1.0, x / self.rise)
@@ -240,7 +316,12 @@ class OneCycle(Warmup):
 
 @dataclass(frozen=True)
 class ByEpoch(Schedule):
-    """Multiply the rate by ``function(epoch)``; epochs count from 0.
+    """Multiply the rate by ``function(epoch)``.
+
+    Parameters
+    ----------
+    function : callable
+        From the number of an epoch, from 0, to a number of 0 or more.
 
     Examples
     --------
@@ -251,7 +332,7 @@ class ByEpoch(Schedule):
     function: Callable[[int], float]
 
     def rates(self, lr, epoch, n_batches, n_epochs):
-        """Return the rate of each step of an epoch."""
+        """Return the learning rate of each step of an epoch."""
         factor = self.function(epoch)
         if not isinstance(factor, Real):
             raise TypeError(
@@ -287,9 +368,24 @@ SCHEDULES: dict[str, type[Schedule]] = {
 
 
 def make_schedule(schedule, **arguments) -> Schedule:
-    """Return the schedule of a name or of a function of the epoch, or the schedule itself.
+    """Return the schedule of a name or of a function of the epoch, or the given Schedule itself.
 
-    arguments: fields of schedules by name (power_t), of which it takes those that it uses.
+    Parameters
+    ----------
+    schedule : str, callable or Schedule
+        "constant", "invscaling", "adaptive", "plateau", "warmup", "cosine", "one_cycle", "step", or
+        a function as of `ByEpoch`.
+    **arguments : float
+        Fields of schedules by name (power_t), of which the named schedule takes its own.
+
+    Returns
+    -------
+    Schedule
+
+    Raises
+    ------
+    ValueError
+        For an unknown name; the message lists the known ones.
 
     Examples
     --------
