@@ -22,6 +22,7 @@ from numpy_problems import (  # noqa: F401 - fixtures among them
     with_native,
 )
 
+from xpmlp import MLPClassifier
 from xpmlp.engines import numpy as numpy_module
 from xpmlp.engines.native import program
 from xpmlp.engines.native.library import library
@@ -69,6 +70,21 @@ def test_a_team_of_any_size_trains_the_same_and_twice_bit_by_bit(network, dtype,
         assert_close(outcome(engine, *make()), made[-1], 0.0)
     for other in made[1:]:
         assert_close(other, made[0], 50 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.filterwarnings("ignore:.*Maximum iterations")
+def test_a_team_of_any_size_fits_the_same_weights_to_the_last_bit(seed, crew):
+    """Also where the last batch of an epoch leaves a thread only one row or two."""
+    X = np.random.default_rng(seed).normal(size=(3 * 32 + 5, 40)).astype(np.float32)
+    kw = {"dropout": 0.1, "batch_size": 32, "max_iter": 3, "random_state": seed}
+    made = []
+    for size in (1, 2, 3, 4):
+        crew(size)
+        made.append(MLPClassifier((64, 64), activation="selu", **kw).fit(X, X[:, 0] > 0))
+    for other in made[1:]:
+        for a, b in zip(other.coefs_, made[0].coefs_, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 @each("n", [1, 2, 511, 512, 513, 2000])
