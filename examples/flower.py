@@ -1,8 +1,10 @@
-"""2-4-1 on the planar flower, samples in columns: four mistakes in one backward pass.
+"""
+2-4-1 on the planar flower: four mistakes in one backward pass
+==============================================================
 
-The network of a well-known course: X (2, m), Y (1, m), W1 (4, 2), b1 (4, 1), W2 (1, 4), b2 (1, 1),
-a sigmoid twice; the cost is the mean of (A2 - Y)^2 over the m = 400 samples. By the chain rule,
-with s'(Z) = A * (1 - A) elementwise:
+The network of a well-known course, samples in columns: X (2, m), Y (1, m), W1 (4, 2), b1 (4, 1), W2
+(1, 4), b2 (1, 1), a sigmoid twice; the cost is the mean of (A2 - Y)^2 over the m = 400 samples. By
+the chain rule, with s'(Z) = A * (1 - A) elementwise::
 
     dZ2 = 2/m (A2 - Y) * s'(Z2)          (1, m)
     dW2 = dZ2 @ A1.T                     (1, m) (m, 4) -> (1, 4)       db2 = row sums    (1, 1)
@@ -12,7 +14,7 @@ with s'(Z) = A * (1 - A) elementwise:
 A gradient has the shape of its parameter: that alone tells the order of the factors. The 1/m enters
 once, in dZ2; everything behind it inherits it.
 
-    python examples/flower.py [FOLDER]
+Run it by ``python examples/flower.py [FOLDER]``.
 """
 
 import sys

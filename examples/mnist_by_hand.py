@@ -1,8 +1,10 @@
-"""784-30-10 on MNIST: "how do I get past the output layer when the layers differ in size?"
+"""
+784-30-10 on MNIST: "how do I get past the output layer?"
+=========================================================
 
 The question's backward pass ends at the output: the error there is (n, 10), the hidden layer has
 30 units, and nothing elementwise brings one to the other. The missing step is a product with the
-weights in between. Hidden unit j reached each output k through W2[j, k], so its error sums over k:
+weights in between. Hidden unit j reached each output k through W2[j, k], so its error sums over k::
 
     output error   d2 = 2 (a2 - y) * s'(z2)                                  (n, 10)
     hidden error   d1 = (d2 @ W2.T) * s'(z1)      (n, 10) (10, 30)        -> (n, 30)
@@ -10,9 +12,8 @@ weights in between. Hidden unit j reached each output k through W2[j, k], so its
                    dW1 = X.T @ d1                 (784, n) (n, 30)        -> (784, 30)
                    db2, db1 = d2, d1 summed over the samples                 (10,), (30,)
 
-    python examples/mnist_by_hand.py DATA [FOLDER] [EPOCHS]
-
-DATA is a folder of MNIST's four IDX files, or mnist.pkl.gz, of which only arrays are read.
+Run it by ``python examples/mnist_by_hand.py DATA [FOLDER] [EPOCHS]``. DATA is a folder of MNIST's
+four IDX files, or mnist.pkl.gz, of which only arrays are read.
 """
 
 import sys

@@ -1,13 +1,15 @@
-"""1-3-1 for the sign of x: "sometimes the error goes to 0, sometimes to 10".
+"""
+1-3-1 for the sign of x: "sometimes the error goes to 0, sometimes to 10"
+=========================================================================
 
 x is a whole number from -3 to 3, the target 1 above zero; no biases, weights ~ N(0, 1), rate 0.1,
 one sample at a time. The mistakes: sums that are never reset, so that a forward pass remembers the
-one before; `*` for a matrix product; one sign in s'. Right, for N samples in rows:
+one before; `*` for a matrix product; one sign in s'. Right, for N samples in rows::
 
     d2 = (a2 - y) * a2 * (1 - a2)       (N, 1)                   dW2 = a1.T @ d2      (3, 1)
     d1 = (d2 @ W2.T) * a1 * (1 - a1)    (N, 1) (1, 3) -> (N, 3)  dW1 = X.T @ d1       (1, 3)
 
-    python examples/sign.py [FOLDER]
+Run it by ``python examples/sign.py [FOLDER]``.
 """
 
 import sys

@@ -1,9 +1,13 @@
-"""1-3-1 and 1-8-1 for sin(x), once as regression, once as 21 classes from -1.0 to 1.0.
+"""
+sin(x) as regression, and as 21 classes
+=======================================
 
-Regression: an output without a squashing function. With 3 hidden units gradient descent ends on a
-plateau about every second time; L-BFGS, which follows the curvature too, hardly ever does.
+Regression, by 1-3-1 and 1-8-1: an output without a squashing function. With 3 hidden units gradient
+descent ends on a plateau about every second time; L-BFGS, which follows the curvature too, hardly
+ever does.
 
-Classes: an output for each, and the loss decides what they learn. With N one-hot rows y (N, 21):
+21 classes, from -1.0 to 1.0: an output for each, and the loss decides what they learn. With N
+one-hot rows y (N, 21)::
 
     cross-entropy   C = -sum y log p / N,  p = softmax(z)     dC/dz = (p - y) / N
     squared error   C = sum (a - y)^2 / 2N,  a = s(z)         dC/dz = (a - y) * a * (1 - a) / N
@@ -11,7 +15,7 @@ Classes: an output for each, and the loss decides what they learn. With N one-ho
 The mistake is to mix them. The squared error by itself loses classes: 20 zeros for each 1 push all
 outputs down, and where a is near 0, so is a * (1 - a), and nothing brings it back.
 
-    python examples/sine.py [FOLDER]
+Run it by ``python examples/sine.py [FOLDER]``.
 """
 
 import sys

@@ -1,7 +1,9 @@
-"""3-5-5-1, one sample at a time: "shapes (1,5) and (1,1) not aligned".
+"""
+3-5-5-1: "shapes (1,5) and (1,1) not aligned"
+=============================================
 
 W.T @ delta and delta @ a.T are the formulas of books that keep samples in columns. Here each sample
-is a row. For N rows, a cost of half the sum of squared errors and s'(z) = a * (1 - a):
+is a row. For N rows, a cost of half the sum of squared errors and s'(z) = a * (1 - a)::
 
     forward    a = s(a_before @ W + b)                      (N, 5) (5, 1) -> (N, 1)
     output     delta = (a - y) * s'(z)                                       (N, 1)
@@ -9,7 +11,7 @@ is a row. For N rows, a cost of half the sum of squared errors and s'(z) = a * (
     gradients  dW = a_before.T @ delta                      (5, N) (N, 1) -> (5, 1)
                db = sum of delta over the samples                            (1, 1)
 
-    python examples/three_five_five_one.py [FOLDER]
+Run it by ``python examples/three_five_five_one.py [FOLDER]``.
 """
 
 import sys

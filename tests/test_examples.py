@@ -207,7 +207,7 @@ def test_a_model_moves_and_a_hidden_copy_is_named(recipe):
     pytest.importorskip("torch")
     out, _ = recipe("moving")
     assert out.startswith("cpu tensor([") and "\ndevice1 [" in out
-    assert "moving.py:20 makes a hidden copy of X (4800 bytes) from numpy on cpu to " in out
+    assert "moving.py:26 makes a hidden copy of X (4800 bytes) from numpy on cpu to " in out
 
 
 def test_a_divergence_says_where_and_what_helps_and_that_helps(recipe):

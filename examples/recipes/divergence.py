@@ -1,4 +1,10 @@
-"""What is said of a training that leaves the finite numbers."""
+"""
+A training that diverges: where it began, and what to try
+=========================================================
+
+A `DivergenceError` names the step, the layer and what helps. The estimator keeps the last finite
+weights.
+"""
 
 import numpy as np
 

@@ -1,4 +1,10 @@
-"""Squeeze digits through two units, and look at what these say."""
+"""
+Hidden features: digits in the plane of two units
+=================================================
+
+`transform` returns what a hidden layer puts out, here that of two units, as a step of a pipeline or
+to look at.
+"""
 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split

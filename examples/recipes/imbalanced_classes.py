@@ -1,4 +1,10 @@
-"""One row of twenty is of the class that matters."""
+"""
+Imbalanced classes: weights, and the focal loss
+===============================================
+
+One row of twenty is of the class that matters. Class weights find more of it, and are wrong more
+often; the focal loss does a little of both.
+"""
 
 from sklearn.datasets import make_classification
 from sklearn.metrics import balanced_accuracy_score, precision_score, recall_score

@@ -1,4 +1,9 @@
-"""Which learning rate? Let it rise from step to step, and see where the loss falls fastest."""
+"""
+Which learning rate? A range test
+=================================
+
+Let it rise from step to step, and see where the loss falls fastest.
+"""
 
 from sklearn.datasets import load_digits
 

@@ -1,4 +1,10 @@
-"""Noise that grows: a model that says how far off it may be."""
+"""
+Quantile bands: a model that says how far off it may be
+=======================================================
+
+The noise grows with x. Several quantiles are learnt at once and never cross; targets may have any
+scale.
+"""
 
 import numpy as np
 

@@ -1,4 +1,9 @@
-"""Which module is a line of documentation from? Words by the ten thousand, in sparse rows."""
+"""
+Sparse text: tens of thousands of words
+=======================================
+
+Which module is a line of documentation from? A few batches are dense at a time, never the whole.
+"""
 
 from sklearn import cluster, linear_model, metrics
 from sklearn.feature_extraction.text import HashingVectorizer

@@ -1,4 +1,10 @@
-"""Stop when the F1 score of rows held out no longer rises, and keep the best weights."""
+"""
+Early stopping on a metric
+==========================
+
+Stop when the F1 score of rows held out no longer rises, and keep the best weights. Any scorer of
+scikit-learn will do, or the loss.
+"""
 
 from sklearn.datasets import load_digits
 from sklearn.metrics import f1_score
