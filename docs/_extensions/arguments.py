@@ -1,34 +1,62 @@
-"""The directive `arguments`: the estimators' arguments, as their docstrings describe them."""
+"""The directive `arguments`: what the estimators' docstrings say of each argument.
+
+A description there ends with "Source: where it comes from. Why: the reason of its default."
+"""
 
 import inspect
+import re
+from typing import NamedTuple
 
 from docutils import nodes
 from numpydoc.docscrape import NumpyDocString
 from sphinx.util.docutils import SphinxDirective
 
-from xpmlp import MLPClassifier, MLPRegressor
+import xpmlp
 
 
-def arguments(kind):
-    """Return what a class's docstring says of its parameters: (name, type, description) each."""
-    found = NumpyDocString(inspect.getdoc(kind))["Parameters"]
-    return [(one.name, one.type, "\n".join(one.desc)) for one in found]
+class Argument(NamedTuple):
+    """One argument, in the words of a docstring."""
+
+    name: str
+    kind: str
+    default: str
+    what: str
+    source: str
+    why: str
+
+
+def arguments_of(estimator):
+    """Return the arguments that the docstring of a class describes."""
+    found = []
+    for name, kind, lines in NumpyDocString(inspect.getdoc(estimator))["Parameters"]:
+        kind, default = re.fullmatch(r"(.*), default=(.*)", kind).groups()
+        text = re.fullmatch(r"(.*) Source: (.*)\. Why: (.*)\.", " ".join(lines))
+        found.append(Argument(name, kind, default, *text.groups()))
+    return found
 
 
 class Arguments(SphinxDirective):
-    """A definition list of the arguments of MLPClassifier, or of those that the regressor adds."""
+    """A definition list of the arguments in the docstring of an estimator."""
 
     required_arguments = 1
 
     def run(self):
-        """Return the list."""
-        kind = {"MLPClassifier": MLPClassifier, "MLPRegressor": MLPRegressor}[self.arguments[0]]
+        """Return the list, with an anchor for each argument."""
         found = nodes.definition_list()
-        for name, type_, description in arguments(kind):
-            definition = nodes.definition("", *self.parse_text_to_nodes(description))
-            term = nodes.term("", "", nodes.literal("", name), nodes.Text(f" : {type_}"))
-            found += nodes.definition_list_item("", term, definition)
+        for argument in arguments_of(getattr(xpmlp, self.arguments[0])):
+            found += self.item(argument)
         return [found]
+
+    def item(self, argument):
+        """Return one argument with its kinds and its default; what it is, source and reason."""
+        term = nodes.term("", "", nodes.strong("", "", nodes.literal("", argument.name)))
+        term["ids"].append(f"{self.arguments[0]}-{argument.name}".lower())
+        text = (
+            f"{argument.kind}; default ``{argument.default}``\n\n{argument.what}\n\n"
+            f"*Source:* {argument.source}. *Why this default:* {argument.why}."
+        )
+        body = nodes.definition("", *self.parse_text_to_nodes(text))
+        return nodes.definition_list_item("", term, body)
 
 
 def setup(app):

@@ -20,129 +20,191 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multilayer perceptron classifier on arrays of any library.
 
     Arguments, defaults and fitted attributes are scikit-learn's where it has them; they may take
-    more here. The README says where each comes from, and why its default is what it is.
+    more here. Each says its source, and why its default is what it is.
 
     Parameters
     ----------
     hidden_layer_sizes : int, or sequence of int and layers, default=(100,)
         Units of each hidden layer, or layers such as ``nn.Dense(30, "tanh")``; the output layer is
-        added.
+        added. Source: scikit-learn; layers in it: xpmlp. Why: one layer is enough for many tables.
     activation : str, ActivationFunction, or list with one for each hidden layer, default="relu"
         identity, logistic, tanh, relu, leaky_relu, elu, selu, gelu, gelu_tanh, silu, mish,
-        softplus, softsign, hard_tanh, or your own.
+        softplus, softsign, hard_tanh, or your own. Source: scikit-learn; more of them, and lists:
+        PyTorch, Keras. Why: cheap, and does not saturate.
     solver : str or an update rule of `optim`, default="adam"
-        adam, sgd, adamw, nadam, lion, rmsprop, adagrad, or lbfgs: batches of all rows.
+        adam, sgd, adamw, nadam, lion, rmsprop, adagrad, or lbfgs: batches of all rows. Source:
+        scikit-learn; adamw, nadam, lion, rmsprop, adagrad: PyTorch, Keras. Why: works with the
+        default rate on most data.
     alpha : float, default=1e-4
         L2 penalty: half of alpha times the sum of the squared weights, over the batch's rows.
+        Source: scikit-learn. Why: nearly nothing, since the right penalty has to be searched.
     batch_size : int or "auto", default="auto"
-        Rows of a step; "auto" is min(200, n_samples).
+        Rows of a step; "auto" is min(200, n_samples). Source: scikit-learn. Why: steps of a useful
+        size, and many an epoch.
     learning_rate : str, schedule of `optim`, or function, default="constant"
         constant, invscaling, adaptive (these two for sgd); plateau, cosine, one_cycle, step,
         warmup; or the function of the epoch, from 0, that learning_rate_init is multiplied by.
+        Source: scikit-learn; cosine, one_cycle, step, plateau, warmup: PyTorch, Keras. Why: adam
+        adapts by itself; a schedule needs a known end.
     learning_rate_init : float, default=1e-3
+        Learning rate at the start; sgd often wants 0.1, lion 1e-4. Source: scikit-learn; Kingma &
+        Ba 2015. Why: the paper's, for adam.
     power_t : float, default=0.5
-        For invscaling: the rate is divided by the count of samples to this power.
+        For invscaling: the rate is divided by the count of samples to this power. Source:
+        scikit-learn. Why: used by invscaling alone.
     max_iter : int, default=200
         Epochs of one call at most (lbfgs: iterations); schedules with an end reach it there.
+        Source: scikit-learn. Why: enough for small data; a warning says when it was not.
     shuffle : bool, default=True
-        Whether each epoch has an order of rows of its own.
+        Whether each epoch has an order of rows of its own. Source: scikit-learn. Why: sorted rows
+        make one-sided batches.
     random_state : int, RandomState or None, default=None
-        The seed of weights, order, masks and split; None draws one (`fit_report_`).
-    tol, n_iter_no_change : float, default=1e-4; int or inf, default=10
+        The seed of weights, order, masks and split; None draws one. Source: scikit-learn. Why: each
+        fit draws a seed, and `fit_report_` tells it.
+    tol : float, default=1e-4
         Training ends after more than n_iter_no_change epochs in a row in which the loss (with
-        early_stopping: the validation score) did not improve by tol.
+        early_stopping: the validation score) did not improve by tol. Source: scikit-learn. Why:
+        small in units of most losses; 0 trains on.
     verbose : bool or {0, 1, 2}, default=False
         1 shows a bar with losses and the time left on a terminal, else scikit-learn's lines; 2 adds
-        a line an epoch: losses, validation score, learning rate.
+        a line an epoch: losses, validation score, learning rate. Source: scikit-learn. Why: a
+        library is silent unless asked.
     warm_start : bool, default=False
-        Whether `fit` starts from the weights of the last one.
-    momentum, nesterovs_momentum : float, default=0.9; bool, default=True
-        Of sgd.
+        Whether `fit` starts from the weights of the last one. Source: scikit-learn. Why: each `fit`
+        starts again.
+    momentum : float, default=0.9
+        Share of the last update that is added to the next, for sgd. Source: scikit-learn. Why: used
+        by sgd alone.
+    nesterovs_momentum : bool, default=True
+        Whether sgd takes the gradient where the momentum leads. Source: scikit-learn; Sutskever et
+        al. 2013. Why: used by sgd alone; no worse than without.
     early_stopping : bool, default=False
-        Whether the validation score ends the training, and the best weights are restored.
+        Whether the validation score ends the training, and the best weights are restored. Source:
+        scikit-learn. Why: holding rows out leaves fewer to train on.
     validation_fraction : float, default=0.1
-        Share of the rows held out for early_stopping where no X_val is given.
-    beta_1, beta_2, epsilon : float, default=0.9, 0.999, 1e-8
-        Decay of the two averages of adam, adamw and nadam; what these, rmsprop and adagrad add to
-        the root.
+        Share of the rows held out for early_stopping where no X_val is given. Source: scikit-learn.
+        Why: a tenth of the rows is missed little.
+    beta_1 : float, default=0.9
+        Decay of the average of gradients, for adam, adamw, nadam. Source: scikit-learn; Kingma & Ba
+        2015. Why: the paper's.
+    beta_2 : float, default=0.999
+        Decay of the average of their squares, for adam, adamw, nadam. Source: scikit-learn; Kingma
+        & Ba 2015. Why: the paper's.
+    epsilon : float, default=1e-8
+        What these, rmsprop and adagrad add to the root. Source: scikit-learn; Kingma & Ba 2015.
+        Why: the paper's.
+    n_iter_no_change : int or inf, default=10
+        Epochs without an improvement that end the training: see tol. Source: scikit-learn. Why:
+        outlasts the noise of a few epochs.
     max_fun : int, default=15000
-        Evaluations of the loss at most, for lbfgs.
+        Evaluations of the loss at most, for lbfgs. Source: scikit-learn, from SciPy. Why: used by
+        lbfgs alone; max_iter ends it first.
     loss : {"log_loss", "binary_log_loss", "squared_error", "focal"} or Loss, default="log_loss"
-        Softmax cross-entropy (logistic for two classes and multilabel); independent sigmoids; half
-        the squared error of logistic outputs; cross-entropy times (1 - p)^2; or your own record.
+        "log_loss": softmax cross-entropy (logistic for two classes and multilabel);
+        "binary_log_loss": independent sigmoids; "squared_error": half the squared error of logistic
+        outputs; "focal": cross-entropy times (1 - p)^2; or your own record. Source: scikit-learn
+        (fixed there); Nielsen 2015, Lin et al. 2017 (focal). Why: probabilities that mean what they
+        say.
     class_weight : dict, "balanced", or list with one for each label, default=None
         Weights of classes, times the rows'; "balanced" is n_samples / (n_classes n_in_the_class).
+        Source: scikit-learn's other classifiers. Why: weights shift probabilities: only when asked
+        for.
     label_smoothing : float, default=0.0
-        Share of each target that is spread evenly over all classes.
+        Share of each target that is spread evenly over all classes. Source: PyTorch, Keras; Szegedy
+        et al. 2016. Why: it biases probabilities.
     init : str, initializer or (coefs, intercepts), default="auto"
-        "auto" belongs to the activation (scikit-learn's rule for its four); "normal" is N(0, 1),
-        weights and biases.
+        "auto" belongs to the activation; glorot_uniform, glorot_normal, he_uniform, he_normal,
+        lecun_uniform, lecun_normal, glorot_logistic, orthogonal, uniform, zeros; "normal" is N(0,
+        1), weights and biases. Source: xpmlp; Glorot & Bengio 2010, He et al. 2015, LeCun et al.
+        1998. Why: what suits the activation; for scikit-learn's four its own rule.
     out_activation : str, default="auto"
-        Output activation; only what the loss goes with.
+        Activation of the outputs; each loss takes only those that it goes with. Source: xpmlp. Why:
+        the one that the loss is made for.
     weight_decay : float, default=None
         Decoupled decay of the weights, times the learning rate; None is 0.01 for adamw, else 0.
+        Source: PyTorch; Loshchilov & Hutter 2019. Why: adamw gets the rate that PyTorch gives it.
     dropout : float, or list with one for each hidden layer (and the input, first), default=0.0
-        Share of the outputs of hidden layers given by size that is dropped while training.
+        Share of the outputs of hidden layers given by size that is dropped while training. Source:
+        PyTorch, Keras; Srivastava et al. 2014. Why: scikit-learn has none; small data often want
+        0.1 to 0.5.
     normalization : {"batch", "layer", "rms"}, default=None
-        Between the units and the activation of hidden layers given by size.
+        Normalize between the units and the activation of hidden layers given by size. Source:
+        PyTorch, Keras; Ioffe & Szegedy 2015, Ba et al. 2016, Zhang & Sennrich 2019. Why: two or
+        three layers train well without.
     residual : bool, default=False
         Whether a hidden layer given by size adds its input to its output where widths agree.
+        Source: He et al. 2016. Why: it helps deep networks only.
     max_norm : float, default=None
-        Bound of the norm of each unit's incoming weights, after each step.
+        Bound of the norm of each unit's incoming weights, after each step. Source: Keras;
+        Srivastava et al. 2014. Why: it goes with dropout; 3 or 4 where used.
     max_grad_norm : float, default=None
-        Bound of the norm of all gradients together, which are scaled down to it.
+        Bound of the norm of all gradients together, which are scaled down to it. Source: PyTorch,
+        Keras; Pascanu et al. 2013. Why: it hides what diverges; 1 where used.
     ema_decay : float, default=None
-        Predict with a moving average of the parameters; the share that stays in each step.
+        Predict with a moving average of the parameters; the share that stays in each step. Source:
+        Keras; Polyak & Juditsky 1992. Why: it costs a copy of the weights; 0.99 to 0.999 where
+        used.
     scoring : str or callable, default=None
         Validation score: "loss", a scorer's name in scikit-learn, ``f(estimator, X, y)``, or None:
-        accuracy (regressor: R^2, for quantiles the loss).
+        accuracy (regressor: R^2, for quantiles the loss). Source: scikit-learn's
+        HistGradientBoosting. Why: accuracy or R^2, as scikit-learn stops.
     categorical_features : {"auto", "from_dtype"}, list or None, default="auto"
         Columns of categories, by names, indices or a mask; "auto" (the same as "from_dtype"): those
         of a data frame (pandas, polars, pyarrow) that hold text or a categorical type. Up to 64
-        values become 0/1 columns, more a learnt vector each; what is missing or unknown has a place
-        of its own. A data frame with text, dates or missing values is encoded by the model
-        (`encoder_`, measured on all rows of X), and `predict` takes the same columns in order.
+        values become 0/1 columns, more a learnt vector each; missing and unknown values have a code
+        of their own. A data frame with text, dates or missing values is encoded by the model
+        (`encoder_`, measured on all rows of X); `predict` takes the same columns in order. Source:
+        scikit-learn's HistGradientBoosting. Why: the types of a data frame say which.
     feature_scale : {"auto", "robust", "standard", "global"} or None, default="auto"
         How numbers are scaled: "robust" by median and quartiles, then clipped smoothly to (-3, 3),
         missing ones to the median, with an indicator; "auto" does that to tables that have to be
         encoded, and leaves numbers alone as they are; None never does. Of arrays of numbers:
         "standard" to mean 0 and deviation 1 by column, "global" by one mean and deviation of all
-        columns, as for pixels; `partial_fit` measures them on its first rows.
+        columns, as for pixels; `partial_fit` measures them on its first rows. Source: Holzmueller
+        et al. 2024. Why: tables need it; numbers alone stay as scikit-learn takes them.
     n_bins : int, default=None
         Encode each number also by its place among at most so many bins: half of their edges are
         quantiles of its values, half of its different values, which coincide where none repeats.
-        That lets a network follow steps and bends that it hardly finds in one number.
+        That lets a network follow steps and bends that it hardly finds in one number. Source:
+        Gorishniy et al. 2022. Why: it makes many more columns; 32 to 64 help tables of numbers
+        most.
     device : {"auto", "cpu", "cuda", "cuda:1", ...}, default="auto"
-        "auto" trains where X is, host arrays on a card (CuPy) where that pays: where it halves the
-        time of a step at least, and spares a fit of max_iter epochs more than it takes to start, as
-        timed on that card once a process; `fit_report_` says why. So equal scripts may end on
+        "auto" trains where X is. Host arrays go to a GPU (CuPy) where that pays: where a step takes
+        half the time at most, and a fit of max_iter epochs saves more than the start costs, as
+        timed on that GPU once a process; `fit_report_` says why. So equal scripts may end on
         different devices, with other last bits: name the device for results that repeat. "cuda"
-        always moves host arrays, once. Results come back as NumPy arrays. Rows that do not fit the
-        card then stay in pinned host memory, where it reads them. A fitted model stays where it is
-        until `to` moves it; the first `partial_fit` decides, by its one epoch.
+        always moves host arrays, once; results come back as NumPy arrays. Rows that do not fit the
+        GPU's memory stay in pinned host memory, where it reads them. A fitted model stays where it
+        is until `to` moves it; the first `partial_fit` decides, by its one epoch. Source: PyTorch;
+        the rule of "auto": xpmlp. Why: no copy is made that does not pay.
     dtype : {"float32", "float64"}, default=None
-        Compute dtype; None is that of X. float32 is about twice as fast.
+        Compute dtype; None is that of X. Source: NumPy, PyTorch. Why: results as exact as X;
+        "float32" is about twice as fast.
     matmul_precision : {"highest", "high", "medium"}, default="highest"
         A permission: matrix products of float32 may be computed in TF32 ("high") or in bfloat16
-        with float32 sums ("medium"), where library and device have such: PyTorch on CPUs with
-        bfloat16 units, PyTorch, JAX and CuPy on cards. Weights, gradients, updates stay float32.
+        with float32 sums ("medium"), where library and device can: PyTorch on CPUs with bfloat16
+        units; PyTorch, JAX and CuPy on GPUs. Weights, gradients and updates stay float32. Source:
+        PyTorch, JAX. Why: shorter numbers change results.
     accelerate : {"auto", "generic", "eager", "graph"}, default="auto"
-        How steps run on a CUDA card (CuPy arrays; torch tensors where CuPy is installed): plain
-        array operations ("generic"), fused kernels ("eager"), CUDA graphs with products by
-        cuBLASLt ("graph"). "auto" on CuPy arrays: the graph, where its first steps, tried before
-        the fit and once a process for each network, batch size, dtype and card, equal those of
-        plain operations to rounding; else plain operations, and a note says why. On torch tensors
-        "auto" is torch's own engine. On NumPy arrays "generic" leaves out the compiled code, to
-        compare with. Elsewhere it changes nothing.
+        How steps run on a CUDA GPU (CuPy arrays; torch tensors where CuPy is installed): plain
+        array operations ("generic"), fused kernels ("eager"), CUDA graphs with products by cuBLASLt
+        ("graph"). "auto" on CuPy arrays is the graph where its first steps equal those of plain
+        operations to rounding; they are tried before the fit, once a process for each network,
+        batch size, dtype and GPU. Else it is plain operations, and a note says why. On torch
+        tensors "auto" is torch's own engine; on NumPy arrays "generic" leaves out the compiled
+        code, to compare with. Source: xpmlp. Why: the fastest way that has proven itself equal to
+        plain operations.
     deterministic : bool, default=False
-        On a card choose algorithms by rule, not by time, and none that adds in a varying order, so
-        that two fits are equal to the last bit; elsewhere, for one number of threads, they are.
+        On a GPU, choose algorithms by rule, not by time, and none that adds in a varying order: two
+        fits are equal to the last bit. Elsewhere they are so anyway, for one number of threads.
+        Source: PyTorch. Why: matters on a GPU alone, and costs speed there.
     callbacks : function or list of functions, default=None
         Each is called with an `xpmlp.callbacks.Epoch` after every epoch, and stops the training by
         returning something true; an error in one ends the fit and leaves the estimator as it was.
-        Logs: `CSVLogger`, `JSONLLogger`, `TensorBoard` of `xpmlp.callbacks`. A clone has copies of
-        objects and the same functions; model files leave callbacks out. scikit-learn's callbacks,
-        such as its ProgressBar, go to ``set_callbacks``, and are told of each epoch of a `fit`.
+        `xpmlp.callbacks` has logs. A clone has copies of objects and the same functions; model
+        files leave callbacks out. scikit-learn's callbacks, such as its ProgressBar, go to
+        ``set_callbacks``, and are told of each epoch of a `fit`. Source: Keras. Why: nothing is
+        called.
 
     Attributes
     ----------
@@ -160,9 +222,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ``accelerate="auto"`` concluded on a card, and the seconds that it took in this call; else
         None), notes (of what was not as asked), seconds.
     best_epoch_ : int
-        The epoch whose weights the model has, counted as `n_iter_total_`, so that its entries are
-        ``history_["loss"][best_epoch_ - 1]`` and so on. With early_stopping it is the first of the
-        best validation score; without, the last; 0 where the first weights are still there.
+        The epoch whose weights the model has, counted as `n_iter_total_`: its loss is
+        ``history_["loss"][best_epoch_ - 1]``. With early_stopping it is the first of the best
+        validation score; without, the last; 0 where the first weights are still there.
     n_iter_total_ : int
         Epochs (lbfgs: iterations) since the weights were initialised; `n_iter_`: of the last call.
     result_ : FitResult

@@ -27,15 +27,18 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     loss : str or Loss, default="squared_error"
         squared_error (half of it), absolute_error, huber (``nn.losses.huber(delta)``, delta 1),
         log_cosh; quantile; poisson (y >= 0) and gamma (y > 0): half the deviance with an
-        exponential output; or your own record.
+        exponential output; or your own record. Source: scikit-learn; Huber 1964, Koenker & Bassett
+        1978 (quantile), PyTorch, Keras. Why: it learns the mean of y.
     quantiles : float or list of floats, default=None
-        Which ones loss="quantile" learns at once, in rising order; None is the median.
+        Which ones loss="quantile" learns at once, in rising order; None is the median. Source:
+        scikit-learn's QuantileRegressor. Why: the median needs no choice.
     target_scale : {"auto"}, default=None
         "auto" trains on targets of mean 0 and standard deviation 1 (poisson, gamma: of mean 1), by
         sample_weight, of the first call's rows in `partial_fit`; predictions and `score` are in y's
-        units, `loss_` is not.
+        units, `loss_` is not. Source: xpmlp. Why: scikit-learn's loss is in units of y.
     out_activation : str, default="auto"
         Identity, logistic, tanh or relu, but for poisson and gamma, whose is the exponential.
+        Source: xpmlp. Why: the one that the loss is made for.
 
     Attributes
     ----------
