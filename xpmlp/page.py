@@ -1,5 +1,8 @@
-"""Reports as HTML: one file without scripts, links or fonts, light and dark, or a notebook's cell.
+"""HTML of reports: a page in one file without scripts, links or fonts, or a notebook's cell.
 
+Colours follow the page around them, light or dark: text is the page's, and all else is mixed with
+it or shows on both. So no theme is asked for: not the notebook's, and not the system's. A class
+that stands twice, as .xpmlp.xpmlp, weighs more than a notebook's own rules for tables.
 Text is escaped wherever it enters; what is HTML already carries the type `Html`.
 """
 
@@ -12,25 +15,32 @@ class Html(str):
 
 
 STYLE = """
-.xpmlp { --ink: #1d2430; --soft: #667085; --line: #e2e5ea; --fill: #2f6db3; --good: #1a7f4b;
-  --bad: #c0342b; --card: #f6f7f9; --paper: #fff; color: var(--ink);
-  background: var(--paper); max-width: 72rem; margin: 0 auto;
-  font: 15px/1.5 system-ui, sans-serif; }
-.xpmlp h1 { font-size: 1.6rem; margin: 1.2rem 0 .4rem; } .xpmlp h2 { font-size: 1.15rem; }
-.xpmlp table { border-collapse: collapse; margin: .6rem 0 1.4rem; font-size: .9rem; }
-.xpmlp th { text-align: left; color: var(--soft); font-weight: 600; }
-.xpmlp th, .xpmlp td { padding: .28rem .8rem .28rem 0; border-bottom: 1px solid var(--line);
-  vertical-align: top; text-align: left; }
-.xpmlp td.n, .xpmlp th.n { text-align: right; font-variant-numeric: tabular-nums; }
-.xpmlp code, .xpmlp pre { font: .88em/1.5 ui-monospace, Menlo, Consolas, monospace; }
-.xpmlp pre { background: var(--card); padding: .7rem 1rem; border-radius: 6px; overflow-x: auto; }
+.xpmlp { --soft: color-mix(in srgb, currentColor 70%, transparent);
+  --line: color-mix(in srgb, currentColor 20%, transparent);
+  --card: color-mix(in srgb, currentColor 6%, transparent);
+  --good: color-mix(in srgb, currentColor 45%, #1a9d5a);
+  --bad: color-mix(in srgb, currentColor 35%, #e5383b);
+  --up: #3d7cc4; --down: #c9453d; line-height: 1.5; }
+.xpmlp h2 { font-size: 1.15em; margin: 1em 0 .4em; } .xpmlp p { margin: .4em 0; }
+.xpmlp table { border-collapse: collapse; margin: .6em 0 1em; font-size: .9em; }
+.xpmlp.xpmlp th { color: var(--soft); font-weight: 600; }
+.xpmlp.xpmlp th, .xpmlp.xpmlp td { padding: .28em .8em .28em 0; border: 0; max-width: none;
+  border-bottom: 1px solid var(--line); vertical-align: top; text-align: left; }
+.xpmlp td.n.n, .xpmlp th.n.n { text-align: right; font-variant-numeric: tabular-nums; }
+.xpmlp td.n, .xpmlp td:first-child, .xpmlp code, .xpmlp .bars { white-space: nowrap; }
+.xpmlp.xpmlp code, .xpmlp.xpmlp pre { color: inherit; background: none; padding: 0;
+  font: .92em/1.5 ui-monospace, Menlo, Consolas, monospace; }
+.xpmlp.xpmlp pre { background: var(--card); padding: .7em 1em; border-radius: 6px;
+  overflow-x: auto; }
 .xpmlp .good { color: var(--good); } .xpmlp .bad { color: var(--bad); font-weight: 600; }
 .xpmlp .soft { color: var(--soft); } .xpmlp .wide { overflow-x: auto; }
-.xpmlp .bar { display: inline-block; height: .6em; background: var(--fill); border-radius: 2px;
+.xpmlp .bar { display: inline-block; height: .6em; background: var(--up); border-radius: 2px;
   min-width: 1px; margin-right: .5em; }
-@media (prefers-color-scheme: dark) { body.xpmlp-page { background: #14181f; }
-  .xpmlp { --ink: #e6e9ee; --soft: #97a1b3; --line: #2c3440; --fill: #6aa5e3; --good: #58c58b;
-    --bad: #ff7d72; --card: #1c222c; --paper: #14181f; } }
+"""
+PAGE_STYLE = """
+:root { color-scheme: light dark; font: 15px system-ui, sans-serif; }
+body { max-width: 72rem; margin: 0 auto; padding: 0 1rem 3rem; }
+h1 { font-size: 1.6rem; margin: 1.2rem 0 .4rem; }
 """
 
 
@@ -39,9 +49,8 @@ def page(title: str, *parts: str) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title></head>\n"
-        '<body class="xpmlp-page" style="margin: 0; padding: 0 1rem 3rem">\n'
-        f"{fragment(tag('h1', title), *parts)}\n</body></html>\n"
+        f"<title>{escape(title)}</title><style>{PAGE_STYLE}</style></head>\n"
+        f"<body>\n{fragment(tag('h1', title), *parts)}\n</body></html>\n"
     )
 
 
@@ -79,4 +88,15 @@ def table(head: Iterable[str], rows: Iterable[Iterable], *, numbers: Iterable[in
 def bar(share: float, text: str = "") -> Html:
     """Return a bar of a share between 0 and 1, with text behind it."""
     width = 8 * min(max(share, 0.0), 1.0)
-    return Html(f"<span class='bar' style='width: {width:.2f}em'></span>{escape(text)}")
+    span = f"<span class='bar' style='width: {width:.2f}em'></span>"
+    return Html(f"<span class='bars'>{span}{escape(text)}</span>")
+
+
+def curve(x: Iterable[float], y: Iterable[float], mark: float) -> Html:
+    """Return a curve over a dashed line at x = mark; x, y, mark: between 0 and 1."""
+    points = " ".join(f"{400 * a:.1f},{120 - 118 * b:.1f}" for a, b in zip(x, y))
+    line = f"<polyline points='{points}' fill='none' stroke='var(--up)' stroke-width='2'/>"
+    dashes = "stroke='currentColor' stroke-dasharray='4 4' opacity='.6'"
+    at = f"<path d='M{400 * mark:.1f} 0v120M0 120h400' {dashes}/>"
+    look = "style='max-width: 100%; background: var(--card)'"
+    return Html(f"<svg viewBox='0 0 400 120' width='400' role='img' {look}>{at}{line}</svg>")

@@ -11,7 +11,7 @@ from ..model import Model
 from ..nn import Layout
 from ..nn.layout import get, map_params, walk
 from ..optim import init_state, make_rule
-from ..page import fragment, page
+from ..page import fragment, page, tag
 from ..randomness import stream
 from ..training import Step
 from ..training.inputs import checked_inputs, loss_and_targets, network_loss, starting_params
@@ -41,7 +41,7 @@ class ParameterNotes:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
-    """What a training step does to a batch. Print it, or see it as HTML or LaTeX.
+    """What a training step does to a batch: prints as text, shows as HTML, writes LaTeX.
 
     Attributes
     ----------
@@ -114,7 +114,7 @@ class Explanation:
         return explanation_text(self)
 
     def _repr_html_(self):
-        return fragment(*html_parts(self))
+        return str(fragment(tag("h2", self.title), *html_parts(self)))
 
     def to_html(self):
         """Return one HTML page: the equations, and the numbers as pictures."""

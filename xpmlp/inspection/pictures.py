@@ -9,12 +9,14 @@ from ..page import Html, bar, table, tag
 
 CELLS = 32  # of a heat map, at most, along each side
 LEVELS = 8  # of strength a sign: one path each keeps a large map small
+STRONGEST = 0.5  # opacity of the largest cell, whose number can be read on light and on dark
 STYLE = """<style>
-.xpmlp .maps { display: flex; flex-wrap: wrap; gap: 1.2rem; margin: .3rem 0 1.4rem; }
-.xpmlp figure { margin: 0; } .xpmlp figcaption { font-size: .85rem; color: var(--soft); }
-.xpmlp svg { background: var(--card); border-radius: 3px; display: block; margin-top: .2rem; }
-.xpmlp svg .up { fill: var(--fill); } .xpmlp svg .down { fill: var(--bad); }
-.xpmlp svg text { fill: var(--ink); font: 11px ui-monospace, Menlo, Consolas, monospace;
+.xpmlp .maps { display: flex; flex-wrap: wrap; gap: 1.2em; margin: .3em 0 1.4em; }
+.xpmlp figure { margin: 0; max-width: 100%; overflow-x: auto; }
+.xpmlp figcaption { font-size: .85em; color: var(--soft); }
+.xpmlp svg { background: var(--card); border-radius: 3px; display: block; margin-top: .2em; }
+.xpmlp svg .up { fill: var(--up); } .xpmlp svg .down { fill: var(--down); }
+.xpmlp svg text { fill: currentColor; font: 11px ui-monospace, Menlo, Consolas, monospace;
   text-anchor: middle; dominant-baseline: central; }
 </style>"""
 BARS = "Bars show rms: those of values on one scale, those of gradients on another."
@@ -72,7 +74,7 @@ def _map(name, a):
     shapes = []
     for level in sorted({*levels.ravel().tolist()} - {0}):
         at = "".join(f"M{w * j} {h * i}h{w}v{h}h-{w}z" for i, j in np.argwhere(levels == level))
-        kind, strength = ("down", "up")[level > 0], 0.75 * abs(level) / LEVELS
+        kind, strength = ("down", "up")[level > 0], STRONGEST * abs(level) / LEVELS
         shapes.append(f"<path class='{kind}' fill-opacity='{strength:.3g}' d='{at}'/>")
     if numbers:
         for (i, j), cell in np.ndenumerate(cells):

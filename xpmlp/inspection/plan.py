@@ -15,6 +15,7 @@ from ..nn.layout import walk
 from ..nn.loss import check_targets
 from ..nn.network import describe
 from ..optim import make_rule
+from ..page import bar, fragment, table, tag
 from ..thresholds import scaled
 from ..training.inputs import network_loss
 from ..training.rows import at_once
@@ -42,7 +43,7 @@ class LayerCost(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class TrainingPlan:
-    """What a training will take. Print it.
+    """What a training will take: prints as text, shows as HTML in a notebook.
 
     Attributes
     ----------
@@ -81,21 +82,38 @@ class TrainingPlan:
         """Whether that is less than what is free."""
         return None if self.free is None else self.total <= self.free
 
-    def __repr__(self):
-        rows: list = [("layer", "output", "parameters", "forward", "with backward", "activations")]
+    def _rows(self):
+        """Return the table of layers, its head first, the sums last."""
+        rows = [("layer", "output", "parameters", "forward", "with backward", "activations")]
         sums = (sum(column) for column in zip(*(c[2:] for c in self.layers)))
         for c in (*self.layers, LayerCost("a batch", (), *sums)):
             output = f"({', '.join(map(str, c.output))})" * bool(c.output)
             flops = (f"{scaled(c.forward)}FLOP", f"{scaled(c.total)}FLOP")
             rows.append((c.name, output, f"{c.parameters:,}", *flops, f"{scaled(c.activations)}B"))
+        return rows
+
+    def _sum(self):
+        """Return the memory of everything, and whether it is free, in a sentence."""
+        total = f"Total: {scaled(self.total)}B"
+        if self.free is None:
+            return f"{total}; the device does not say what is free."
+        fits = "fits" if self.fits else f"does not fit by {scaled(self.total - self.free)}B"
+        return f"{total} of {scaled(self.free)}B free: {fits}."
+
+    def __repr__(self):
         memory = ", ".join(f"{name} {scaled(n)}B" for name, n in self.memory.items())
-        verdict = "; the device does not say what is free."
-        if self.free is not None:
-            gap = f"does not fit by {scaled(self.total - self.free)}B"
-            fits = "fits" if self.fits else gap
-            verdict = f" of {scaled(self.free)}B free: {fits}."
-        rows += ["", f"Memory: {memory}.", f"Total: {scaled(self.total)}B{verdict}", READING]
+        rows = [*self._rows(), "", f"Memory: {memory}.", self._sum(), READING]
         return "\n".join(aligned([self.title, "", *rows, *(f"Note: {a}" for a in self.notes)]))
+
+    def _repr_html_(self):
+        head, *rows = self._rows()
+        rows[-1] = tuple(tag("strong", cell) for cell in rows[-1])
+        memory = ((name, bar(n / self.total, f"{scaled(n)}B")) for name, n in self.memory.items())
+        found = {None: "", True: "good", False: "bad"}[self.fits]
+        parts = [tag("h2", self.title), table(head, rows, numbers=range(1, 6))]
+        parts += [table(("memory", ""), memory), tag("p", self._sum(), found)]
+        parts += [tag("p", f"Note: {note}") for note in self.notes]
+        return str(fragment(*parts, tag("p", READING, "soft")))
 
 
 def plan_training(network, X, *, dtype, rule, batch_size, like, notes=()):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..optim import Schedule
+from ..page import curve, fragment, tag
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,28 @@ class LearningRates(NamedTuple):
     losses: np.ndarray
     smoothed: np.ndarray
     suggestion: float
+
+    def __repr__(self):
+        at = int(np.argmin(self.smoothed))
+        n, low, high = len(self.rates), self.rates[0], self.rates[-1]
+        losses = f"{self.smoothed[0]:.4g} to {self.smoothed[at]:.4g}"
+        return (
+            f"Suggested learning rate: {self.suggestion:.2g}.\n"
+            f"{n} rates from {low:.2g} to {high:.2g}; the smoothed loss falls from {losses}, at a "
+            f"rate of {self.rates[at]:.2g}.\nxpmlp.plotting.plot_learning_rates draws them."
+        )
+
+    def _repr_html_(self):
+        first, *others = repr(self).split("\n")
+        logs = np.log(self.rates)
+        x = (logs - logs[0]) / (logs[-1] - logs[0])
+        y = self.smoothed / self.smoothed.max()
+        chosen = (np.log(self.suggestion) - logs[0]) / (logs[-1] - logs[0])
+        axes = (
+            "The smoothed loss, from 0, against the rate, on a log scale; dashed: the suggestion."
+        )
+        parts = [tag("strong", first), tag("p", axes, "soft"), curve(x, y, chosen), *others]
+        return str(fragment(*parts))
 
     @staticmethod
     def of(rates, losses, beta=0.9):

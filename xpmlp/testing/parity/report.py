@@ -159,7 +159,7 @@ class Report:
         return "\n".join([*lines, *[f"... and {more} more"] * bool(more), *ends, self._verdict])
 
     def _repr_html_(self):
-        return fragment(*self._parts())
+        return str(fragment(tag("h2", TITLE), *self._parts()))
 
     def html(self) -> str:
         """Return the report as a page."""
@@ -267,5 +267,6 @@ def _cell(row: Row | None) -> str:
     text = "failed" if row.error is None else f"{row.error:.2g}"
     if row.problem:
         return tag("span", text, "bad")
-    shade = f"background: rgba(47, 109, 179, {0.6 * min(row.ratio, 1.0):.2f})"
+    share = f"{50 * min(row.ratio, 1.0):.0f}%"
+    shade = f"background: color-mix(in srgb, var(--up) {share}, transparent)"
     return Html(f"<span style='{shade}; padding: .1em .4em'>{escape(text)}</span>")
