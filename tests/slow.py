@@ -46,6 +46,7 @@ SLOW = {  # files and tests
         test_scikit_learns_move_estimator_to_moves_all_of_a_model
         test_the_benchmark_of_a_card_runs_on_the_standin
         test_the_command_itself_prints_its_error_and_no_traceback
+        test_the_command_line_logs_to_standard_error_as_it_is_asked_to
         test_the_cupy_engine_passes_its_checks_on_the_standins
         test_who_holds_the_memory_of_a_full_card_is_asked_for
         test_with_dispatch_on_torch_arrays_stay_torch_through_pipelines_and_searches

@@ -24,6 +24,7 @@ FLOORS = {
     "errors": 0,
     "atomic": 0,
     "words": 0,
+    "logs": 0,
     "figure": 0,
     "page": 0,
     "nn": 1,

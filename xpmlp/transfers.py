@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from .logs import logger
+
 
 @dataclass
 class Counts:
@@ -47,6 +49,7 @@ def note(*, launches: int = 0, text: str = "", tier: str = "", proof: dict | Non
         counts.launches = (counts.launches or 0) + launches
     if text and text not in counts.notes:
         counts.notes.append(text)
+        logger.info(text)
     counts.tier = tier or counts.tier
     if proof:
         before = counts.proof["seconds"] if counts.proof else 0.0

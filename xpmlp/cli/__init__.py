@@ -1,5 +1,6 @@
 """The command line: a module a command; `EXIT_CODES` are below."""
 
+import logging
 import sys
 import warnings
 
@@ -7,6 +8,7 @@ import click
 
 from .. import __version__
 from ..errors import DataError, DeviceError, DivergenceError, ModelFileError
+from ..logs import logger
 from . import doctor, evaluate, explain, export, parity, predict, train, tune
 
 EXIT_CODES = {
@@ -23,12 +25,20 @@ EXIT_CODES = {
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="xpmlp")
-def cli():
+@click.option(
+    "--log-level",
+    type=click.Choice(["info", "debug"]),
+    help="Log what is done to standard error, each line with its time; debug: each epoch, too.",
+)
+def cli(log_level):
     """Train multilayer perceptrons on whatever array library is there, and predict with them.
 
     Exit codes: 0 ok, 2 usage, 3 bad data, 4 model file, 5 training diverged, 6 memory, 7 disk,
     130 interrupted.
     """
+    if log_level:
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+        logger.setLevel(log_level.upper())
 
 
 @cli.command("doctor")

@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, Options
 from ..arrays import copy_to
 from ..engines import ACCELERATIONS, MATMUL_PRECISIONS, Carry
 from ..errors import DivergenceError
+from ..logs import logger
 from ..nn import Layer
 from ..nn.activations import ActivationFunction
 from ..nn.normalization import NORMALIZATIONS
@@ -145,8 +146,10 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         if known is not None:
             state, why = _resumed(known.state, one_epoch, problem.rows.targets), known.why
         reason = why or why_there(X, model.inputs.requested)
-        if self.verbose and model.inputs.requested != "cpu" and not (one_epoch and resume):
-            print(f"Training on {model.location.device}: {reason}")
+        if not (one_epoch and resume):
+            logger.info("Training on %s: %s", model.location.device, reason)
+            if self.verbose and model.inputs.requested != "cpu":
+                print(f"Training on {model.location.device}: {reason}")
         check_trainable(self, problem)
         begun = FitResult(model, state=state, seed=options.seed, why=why)
         with observed(

@@ -15,6 +15,7 @@ import safetensors.numpy
 
 from ..atomic import StrPath, atomic_write
 from ..errors import ModelFileError
+from ..logs import logger
 
 FORMAT_VERSION = 1
 DTYPES = {"F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64"}
@@ -50,6 +51,7 @@ def write_container(path: StrPath, arrays: dict[str, np.ndarray], metadata: dict
     data = safetensors.numpy.save(fresh, metadata=strings)
     _require(int.from_bytes(data[:8], "little") <= MAX_HEADER, path, "its metadata exceed 1 MiB")
     atomic_write(path, data)
+    logger.info("Model file written: %s", path)
 
 
 def read_container(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -83,6 +85,7 @@ def read_container(path: StrPath) -> tuple[dict[str, np.ndarray], dict[str, Any]
     intact = strings.get("sha256") == _digest(strings["xpmlp"], arrays)
     _require(intact, path, "its SHA-256 does not match: it is damaged, take another copy")
     _check_arrays(path, arrays)
+    logger.info("Model file read: %s", path)
     return arrays, metadata
 
 

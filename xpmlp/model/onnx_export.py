@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..atomic import atomic_write
+from ..logs import logger
 from ..nn import Ctx, Kernels
 from ..nn.layout import map_params
 from ..tables.frame import Frame
@@ -32,6 +33,7 @@ def export_model(model, path, *, check, about):
     if check and find_spec("onnxruntime"):
         _compare(model, data)
     atomic_write(path, data)
+    logger.info("ONNX file written: %s", path)
 
 
 def _graph(model, about):

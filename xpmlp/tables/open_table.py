@@ -11,6 +11,7 @@ import numpy as np
 
 from ..atomic import StrPath, atomic_write
 from ..errors import DataError
+from ..logs import logger
 from ..words import did_you_mean, first_of, listed, nearest, plural
 from .common import Dataset, infer_task, require
 from .csv_repair import BadRow
@@ -150,6 +151,8 @@ def open_table(
             first = bad_rows[0].sentence(raw.unit)
             raise DataError(f"{path} has no good row, the first: {first}.")
         frame = _loaded(raw, columns, cells.sql)
+        read = "Table read: %s, %d rows of %d columns, %d bad rows."
+        logger.info(read, path, len(frame), len(columns), len(bad_rows))
         y, task = _targets(raw, frame, target)
         if y is not None and known is None:
             got = f"{path}, column {target!r}: every row holds {y[0]!s}"

@@ -20,6 +20,7 @@ from ..arrays import (
 )
 from ..engines import Carry, Options, copy_store, engine_for, prepare
 from ..errors import DeviceMemoryError, DivergenceError
+from ..logs import logger
 from ..nn import Layout, Loss, Network
 from ..nn.layout import map_params, walk
 from ..optim import init_state, make_rule, make_schedule
@@ -30,7 +31,7 @@ from .lbfgs import run_lbfgs
 from .loop import State, TrainOptions, copy_weights, run_epochs
 from .outputs import network_outputs
 from .precision import note_unheeded
-from .report import fit_report
+from .report import fit_report, log_begin, log_end
 from .rows import SparseRows, like_of
 from .step import STEP_OPTIONS, Step, StepOptions
 from .work import where_it_pays
@@ -97,12 +98,14 @@ def fit_network(
     run = run_lbfgs if rule is None else run_epochs
     look = on_epoch and (lambda state: on_epoch(state, weights))
     more = {"sample_weight": sample_weight, "validation": validation, "on_epoch": look}
+    log_begin(step, engine, x, options)
     try:
         with explain_out_of_memory():
             reason = run(step, engine, data, options, state, **more)
     except DeviceMemoryError as error:
         error.late = state.n_iter > 0
         raise
+    log_end(state, reason, options)
     trained = nested(*(state.best or copy_weights(step, state, xp)))
     raw = {}
     if options.steps.ema_decay is not None and not state.best:
@@ -319,6 +322,7 @@ def train(
 
         def fitted(stays):
             x, why = placed(stays)
+            logger.info("Training on %s: %s", location_of(x).device, why)
             first, n_out = starting_params(network, x, params, random_state)
             record, targets = loss_and_targets(loss, y, x, n_out)
             data, w = (x, targets), checked_weights(sample_weight, x.shape[0])

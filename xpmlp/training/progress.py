@@ -1,6 +1,9 @@
 """What a user sees while training: a bar on a terminal, else a line an epoch."""
 
 import sys
+from logging import DEBUG
+
+from ..logs import logger
 
 
 def lengths(history: dict[str, list]) -> dict[str, int]:
@@ -30,7 +33,11 @@ class Progress:
             self.bar = tqdm(total=max_iter, unit=unit, file=sys.stderr, dynamic_ncols=True)
 
     def epoch(self, n_iter: int, history: dict[str, list], *, early_stopping: bool) -> None:
-        """Show the epoch that has ended, the last of `history`."""
+        """Show the epoch that has ended, the last of `history`, and log it."""
+        if logger.isEnabledFor(DEBUG):
+            numbers = latest(history, self.before).items()
+            text = ", ".join(f"{name} {value:.6g}" for name, value in numbers)
+            logger.debug("%s %d: %s", self.unit.capitalize(), n_iter, text)
         if not self.verbose:
             return
         last = latest(history, self.before)
@@ -45,14 +52,18 @@ class Progress:
                 line += f"  score {last['validation_score']:.4f}"
             if "learning_rate" in last:
                 line += f"  learning rate {last['learning_rate']:.3g}"
-            self.say(line)
+            self._print(line)
         elif self.bar is None:
             print(f"Iteration {n_iter}, loss = {last['loss']:.8f}")
             if early_stopping:
                 print(f"Validation score: {last['validation_score']:f}")
 
     def say(self, text: str) -> None:
-        """Print a line, above the bar if there is one."""
+        """Print a line, above the bar if there is one, and log it."""
+        logger.info(text)
+        self._print(text)
+
+    def _print(self, text):
         if self.bar is not None:
             self.bar.write(text, file=sys.stdout)
         elif self.verbose:
