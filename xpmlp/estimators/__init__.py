@@ -8,11 +8,11 @@ __all__ = ["MLPClassifier", "MLPRegressor", "load_model"]
 
 
 def load_model(path):
-    """Read a model file; needs NumPy only, wherever the model was trained.
+    """Read an estimator from a model file; needs NumPy only, wherever it was trained.
 
     Parameters
     ----------
-    path : str or path
+    path : str or Path
 
     Returns
     -------

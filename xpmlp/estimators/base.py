@@ -1,4 +1,4 @@
-"""What the classifier and the regressor share: arguments, fit, state across calls, predict."""
+"""Base class of the classifier and the regressor: arguments, fit, state across calls."""
 
 import warnings
 from dataclasses import replace
@@ -35,7 +35,7 @@ from .validation import split
 
 
 class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
-    """The estimators' common part; `MLPClassifier` and `MLPRegressor` are what to use."""
+    """Base class of `MLPClassifier` and `MLPRegressor`, which are what to use."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left"), Layer],
@@ -99,11 +99,11 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
             Training runs in its library and on its device (see `device`). Of a sparse matrix only
             a few batches at a time are made dense, with the same result.
         y : array or list of shape (n_samples,) or (n_samples, n_outputs)
-            Class labels, a 0/1 column a label, or numbers.
+            Class labels, a 0/1 column for each label, or numbers.
         sample_weight : array of shape (n_samples,), optional
         X_val, y_val, sample_weight_val : like X, y and sample_weight, optional
-            Looked at after each epoch: `history_` gets their loss and score, and early_stopping
-            uses them instead of splitting a part off X.
+            Rows that are predicted after each epoch: `history_` gets their loss and score, and
+            early_stopping uses them instead of splitting a part off X.
 
         Returns
         -------
@@ -113,8 +113,8 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         ------
         DivergenceError
             When the loss or a weight is not finite after an epoch; it says where that began. The
-            estimator then holds the weights after the epoch before; if that was the first, it is,
-            as after any other error, what it was before the call.
+            estimator then holds the weights after the epoch before. If that was the first epoch,
+            it is what it was before the call, as after any other error.
         """
         how: dict = {"resume": self.warm_start and hasattr(self, "model_")}
         if how["resume"]:
@@ -204,14 +204,14 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
 
     @on_its_card
     def explain(self, X, y, *, orientation="rows"):
-        """Run one training step on X and y, on a copy, and tell what happens in it.
+        """Run one training step on X and y, on a copy, and show its equations and numbers.
 
         Parameters
         ----------
-        X, y
+        X, y : arrays
             As in `fit`; all rows are one batch. A fitted estimator is explained as it stands,
             another one at its initial weights.
-        orientation : {"rows", "columns"}
+        orientation : {"rows", "columns"}, default="rows"
             How samples stand in the equations; in X they stand in rows.
 
         Returns
@@ -242,15 +242,15 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
 
     @on_its_card
     def plan(self, X, y=None):
-        """Tell what `fit` will take, before anything of its size is allocated.
+        """Return the shapes, FLOPs and bytes that `fit` will take, without training.
 
         Parameters
         ----------
-        X : as in `fit`
-            Only its shape, dtype and device are looked at; with device="auto", of host arrays, the
-            host is.
-        y : as in `fit`
-            Its labels are counted; a fitted estimator needs none.
+        X : array or table
+            As in `fit`; only its shape, dtype and device count. With device="auto" host arrays are
+            planned on the host.
+        y : array, optional
+            As in `fit`; its labels are counted. A fitted estimator needs none.
 
         Returns
         -------
@@ -276,18 +276,17 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
 
     @on_its_card
     def find_learning_rate(self, X, y, sample_weight=None, *, low=1e-6, high=10.0, n_steps=100):
-        """Test a range of learning rates: train from new weights while the rate rises.
+        """Test a range of learning rates: train a copy from new weights while the rate rises.
 
-        The estimator stays as it is, whatever the range does to its copy. With device="auto" host
-        arrays stay on the CPU for so few steps.
+        With device="auto" host arrays stay on the CPU for so few steps.
 
         Parameters
         ----------
-        X, y, sample_weight
+        X, y, sample_weight : arrays
             As in `fit`.
-        low, high : float
-            The first and the last rate.
-        n_steps : int
+        low, high : float, default=1e-6 and 10.0
+            The first and the last learning rate.
+        n_steps : int, default=100
             Least number of steps; whole epochs are made.
 
         Returns
@@ -331,14 +330,14 @@ def _resumed(state, one_epoch, x):
 
 
 def fit_one_epoch(estimator, X, y, sample_weight, classes=None):
-    """Do what `partial_fit` does; classes: (classes,) as a classifier's got them."""
+    """Train for one epoch, as `partial_fit`; classes: (classes,) as a classifier's got them."""
     how = {"resume": hasattr(estimator, "model_"), "one_epoch": True, "classes": classes}
     return _guarded(estimator, X, y, sample_weight, (None, None, None), **how)
 
 
 @on_its_card
 def _guarded(estimator, X, y, sample_weight, validation, *, resume, one_epoch=False, classes=None):
-    """Fit, and leave the estimator as it was if that fails."""
+    """Fit; after an error restore the estimator as it was before."""
     before, start = dict(vars(estimator)), perf_counter()
     try:
         check_arguments(estimator, estimator._parameter_constraints)

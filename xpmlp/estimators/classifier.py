@@ -357,16 +357,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @property
     def classes_(self):
-        """The classes, sorted; of several labels their numbers."""
+        """Class labels, sorted; of a multilabel y the numbers of its columns."""
         return self.model_.targets.classes
 
     @available_if(lambda self: self.solver != "lbfgs")
     def partial_fit(self, X, y, sample_weight=None, classes=None):
-        """Train for one epoch over the given data, from where the last call ended.
+        """Train for one epoch over the given rows, from where the last call ended.
 
         Parameters
         ----------
-        X, y, sample_weight
+        X, y, sample_weight : arrays
             As in `fit`.
         classes : array of shape (n_classes,), optional
             All classes that will ever come; needed in the first call, except for multilabel y.
@@ -394,26 +394,63 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @on_its_card
     def predict_proba(self, X):
-        """Return probabilities of shape (n_samples, n_classes), columns as in `classes_`.
+        """Return the probability of each class.
 
         Independent outputs (binary_log_loss or squared_error over several classes) are divided by
-        their row's sum; multilabel ones are not.
+        the sum of their row; multilabel ones are not.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_classes)
+            Columns as in `classes_`; in X's library, on its device.
         """
         return answer(self, "predict_proba", X)
 
     @on_its_card
     def predict_log_proba(self, X):
-        """Return the logarithm of `predict_proba`; 0 becomes -inf."""
+        """Return the logarithm of `predict_proba`; that of 0 is -inf.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples, n_classes)
+        """
         return answer(self, "predict_log_proba", X)
 
     @on_its_card
     def decision_function(self, X):
-        """Return logits: (n_samples,) for two classes, else (n_samples, n_outputs)."""
+        """Return logits, the outputs before softmax or sigmoid.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+
+        Returns
+        -------
+        array of shape (n_samples,) for two classes, else (n_samples, n_outputs)
+        """
         return answer(self, "decision_function", X)
 
     @on_its_card
     def score(self, X, y, sample_weight=None):
-        """Return the accuracy (multilabel: the share of rows with all labels right)."""
+        """Return the accuracy; of a multilabel y the share of rows with all labels right.
+
+        Parameters
+        ----------
+        X, y, sample_weight : arrays
+            As in `fit`.
+
+        Returns
+        -------
+        float
+        """
         from sklearn.metrics import accuracy_score
 
         made = rows_to_host(self.predict(X), "the predictions", NO_SCORE)

@@ -1,4 +1,4 @@
-"""A fitted estimator: its attributes are views of one `FitResult`, whose `Model` predicts."""
+"""Fitted estimator: its attributes are views of one `FitResult`, whose `Model` predicts."""
 
 import warnings
 from copy import copy
@@ -28,13 +28,13 @@ from .model_file import save_model
 
 # No wrapped output: scikit-learn's wrapper does not know a `layer`'s columns.
 class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call-arg]
-    """What an estimator can do once it holds a `FitResult`."""
+    """Methods and attributes of an estimator that holds a `FitResult`."""
 
     _result: FitResult | None = None
 
     @property
     def result_(self) -> FitResult:
-        """What the last fit made, or an error that says that there was none."""
+        """Result of the last fit; without one, NotFittedError is raised."""
         result = self._result
         if result is None:
             raise NotFittedError(
@@ -52,25 +52,25 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
 
     # ---- Views of the training
 
-    state_ = view(lambda r: r.state, "The training's state, which `partial_fit` goes on with.")
-    seed_ = view(lambda r: r.seed, "The seed of all that was drawn.")
-    fit_report_ = view(lambda r: known(r.report, "report of a fit"), "Which a file does not hold.")
-    history_ = view(lambda r: r.state.history, "Lists by name, with an entry an epoch.")
+    state_ = view(lambda r: r.state, "State of the training, which `partial_fit` continues.")
+    seed_ = view(lambda r: r.seed, "Seed of all random numbers.")
+    fit_report_ = view(lambda r: known(r.report, "report of a fit"), "Device, engine, time.")
+    history_ = view(lambda r: r.state.history, "Lists by name, an entry for each epoch.")
     loss_curve_ = view(lambda r: r.state.history["loss"], "The loss of each epoch.")
     loss_ = view(lambda r: (r.state.history["loss"] or [r.best_loss])[-1], "The last loss.")
     best_loss_ = view(lambda r: r.best_loss, "The least loss, None with early_stopping.")
-    validation_scores_ = view(lambda r: r.validation_scores, "Of early_stopping, or None.")
-    best_validation_score_ = view(lambda r: r.best_validation_score, "Their best, or None.")
-    best_epoch_ = view(lambda r: r.state.best_epoch, "Whose weights the model has, from 1.")
+    validation_scores_ = view(lambda r: r.validation_scores, "Scores of early_stopping.")
+    best_validation_score_ = view(lambda r: r.best_validation_score, "The best of these.")
+    best_epoch_ = view(lambda r: r.state.best_epoch, "Epoch that was kept, from 1.")
     n_iter_ = view(lambda r: r.state.n_iter, "Epochs of the last call.")
-    n_iter_total_ = view(lambda r: r.state.epoch, "Epochs since the weights were initialised.")
-    t_ = view(lambda r: r.state.n_seen, "Samples seen since then.")
+    n_iter_total_ = view(lambda r: r.state.epoch, "Epochs since the weights were drawn.")
+    t_ = view(lambda r: r.state.n_seen, "Samples seen since the weights were drawn.")
 
     # ---- Views of the model
 
     @property
     def model_(self) -> Model:
-        """The fitted model. Of another's the training is a new one, unless its arrays fit it."""
+        """The fitted model. Another one begins a new training, unless it has the same shapes."""
         return self.result_.model
 
     @model_.setter
@@ -83,11 +83,11 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
             result = FitResult.of(self, model, state, seed_of(self.random_state))
         self._result = replace(result, model=model)
 
-    n_features_in_ = view(lambda r: r.model.inputs.n_features, "The number of columns of X.")
+    n_features_in_ = view(lambda r: r.model.inputs.n_features, "Number of columns of X.")
 
     @property
     def feature_names_in_(self) -> np.ndarray:
-        """The names of the columns of X, where they have some."""
+        """Names of the columns of X, where they have names."""
         return np.asarray(known(self.model_.inputs.names or None, "names of X's columns"), object)
 
     @feature_names_in_.setter
@@ -97,13 +97,13 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
 
     coefs_ = part("coefs", "Weights (n_in, n_out), layer by layer.")
     intercepts_ = part("intercepts", "Biases (n_out,), layer by layer.")
-    other_params_ = view(lambda r: r.model.others, "Parameters that are neither, by path.")
+    other_params_ = view(lambda r: r.model.others, "Further parameters, by path.")
     network_ = view(lambda r: r.model.network, "The network, as it was trained.")
-    encoder_ = view(lambda r: r.model.inputs.encoder, "Of a table, None for arrays of numbers.")
-    n_layers_ = view(lambda r: len(r.model.coefs) + 1, "Layers of weights, and the input.")
-    n_outputs_ = view(lambda r: r.model.targets.n_columns, "Columns of y, or last units.")
-    quantiles_ = view(lambda r: r.model.targets.quantiles or None, "Those learnt, or None.")
-    device_ = view(lambda r: r.model.location.device, "The device that the model is on.")
+    encoder_ = view(lambda r: r.model.inputs.encoder, "Encoder of a table, or None.")
+    n_layers_ = view(lambda r: len(r.model.coefs) + 1, "Layers of weights, plus 1.")
+    n_outputs_ = view(lambda r: r.model.targets.n_columns, "Number of outputs.")
+    quantiles_ = view(lambda r: r.model.targets.quantiles or None, "Learnt quantiles.")
+    device_ = view(lambda r: r.model.location.device, "Device of the model.")
 
     @property
     def scaling_(self) -> Scalings | None:
@@ -116,7 +116,7 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
 
     @property
     def out_activation_(self) -> str:
-        """What turns outputs into predictions."""
+        """Name of the function from outputs to predictions."""
         model = self.model_
         last: Any = model.network.layers[-1]
         return last.activation if model.targets.link == "identity" else model.targets.link
@@ -135,7 +135,7 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
         return model.outputs(x, n_layers, options)
 
     def predictor(self, n_rows=1, *, method="predict"):
-        """Return a function that predicts so many rows a call, without what each call repeats.
+        """Return a fast function that predicts a fixed number of rows a call.
 
         Parameters
         ----------
@@ -146,16 +146,16 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
         Returns
         -------
         callable
-            Takes x of shape (n_rows, n_features), returns what the method does. It is quick for
-            C-contiguous NumPy arrays in the model's dtype; what else the method takes, it takes
-            too. A later fit or change of `coefs_` does not change it. Threads may share it; it
+            From x of shape (n_rows, n_features) to what the method returns. It is fast for
+            C-contiguous NumPy arrays in the model's dtype, and takes all else that the method
+            takes. A later fit or change of `coefs_` does not change it. Threads may share it; it
             is not pickled.
 
         Raises
         ------
         ValueError
             When an argument is none of these; later when x has another shape (ShapeError), holds
-            NaN or infinity, or lives elsewhere than the model.
+            NaN or infinity, or is elsewhere than the model.
 
         Examples
         --------
@@ -225,7 +225,7 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
         return adapter.create_container(to_host(features), X, columns=names)
 
     def get_feature_names_out(self, input_features=None):
-        """Return names of the columns of `transform(X)`; input_features: must be those of X."""
+        """Return names for the columns of `transform(X)`; input_features: if given, those of X."""
         model = self.model_
         network, _ = model.up_to(end_of_layer(self, model, -2))
         n_units = network.shapes(model.inputs.width)[1]
@@ -300,6 +300,10 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
 
         Functions and objects in `callbacks`, `scoring` and `learning_rate`, which predictions do
         not need, stay out of the file: the loaded model has these arguments' defaults.
+
+        Parameters
+        ----------
+        path : str or Path
 
         Raises
         ------

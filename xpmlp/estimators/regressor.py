@@ -159,19 +159,29 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     @available_if(lambda self: self.solver != "lbfgs")
     def partial_fit(self, X, y, sample_weight=None):
-        """Train for one epoch over the given data, from where the last call ended."""
+        """Train for one epoch over the given rows, from where the last call ended.
+
+        Parameters
+        ----------
+        X, y, sample_weight : arrays
+            As in `fit`.
+
+        Returns
+        -------
+        self
+        """
         return fit_one_epoch(self, X, y, sample_weight)
 
     @on_its_card
     def predict(self, X, quantiles=None):
-        """Predict values.
+        """Predict numbers.
 
         Parameters
         ----------
         X : array of shape (n_samples, n_features)
         quantiles : float or list of floats, optional
-            With loss="quantile": those wanted of the learnt ones. Without it the prediction is the
-            learnt quantile next to 0.5.
+            With loss="quantile": which of the learnt quantiles to return; by default the one
+            nearest to 0.5.
 
         Returns
         -------
@@ -187,7 +197,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     @on_its_card
     def score(self, X, y, sample_weight=None):
-        """Return R^2, the mean over outputs."""
+        """Return R^2, the mean over outputs.
+
+        Parameters
+        ----------
+        X, y, sample_weight : arrays
+            As in `fit`.
+
+        Returns
+        -------
+        float
+        """
         from sklearn.metrics import r2_score
 
         made = rows_to_host(self.predict(X), "the predictions", NO_SCORE)

@@ -1,4 +1,4 @@
-"""The fitted model as a value, without scikit-learn: how its rows and its outputs are meant."""
+"""Fitted models as values, without scikit-learn: network, parameters, meaning of rows, outputs."""
 
 from .inputs import Inputs
 from .record import Model, load

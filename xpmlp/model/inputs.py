@@ -1,4 +1,4 @@
-"""From rows of X to what a network takes: encoded, where the model lives, scaled, in its dtype."""
+"""Inputs: how rows of X become what a network takes: encoded, moved, scaled, in its dtype."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,10 +31,23 @@ CARD_AND_HOST = {"cupy", "numpy"}
 class Inputs:
     """How rows of X become the network's inputs.
 
-    n_features: columns of X; dtype: to compute in; location: library and device of the model;
-    requested: the name of the device that was asked for, to which rows are brought, or "auto" where
-    an array chose it, from where rows must then come; encoder: of a table; scaling: of columns;
-    columns: names of those of X, where it had some and has no encoder that knows them.
+    Parameters
+    ----------
+    n_features : int
+        Columns of X.
+    dtype : str
+        Of the network's inputs and parameters.
+    location : Location
+        Library and device of the model.
+    requested : str, default="auto"
+        Name of the device that was asked for, to which rows are brought; "auto" where an array
+        chose it, so that rows have to come from there.
+    encoder : Encoder, optional
+        Of a table.
+    scaling : Scaling
+        Of columns.
+    columns : tuple of str
+        Names of the columns of X, where it had names and has no encoder, which knows them.
     """
 
     n_features: int
@@ -47,19 +60,19 @@ class Inputs:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of X's columns, if they have some."""
+        """Names of the columns of X, empty where it has none."""
         if self.encoder is not None and self.encoder.named:
             return tuple(c.name for c in self.encoder.columns)
         return self.columns
 
     @property
     def width(self) -> int:
-        """The number of columns that the network takes."""
+        """Number of columns that the network takes."""
         return self.n_features if self.encoder is None else self.encoder.width
 
     @property
     def like(self) -> Array:
-        """An empty array where the model lives."""
+        """An empty array in the model's library and on its device."""
         return array_at(self.location)
 
     @property
@@ -68,7 +81,7 @@ class Inputs:
         return self.scaling.mean is not None
 
     def brought(self, x, caller: str, X):
-        """Return rows x of a user's X where the model lives, or refuse them in words.
+        """Return rows x of a user's X on the model's device, or raise an error that says why not.
 
         caller: "Class.method", to name in an error.
         """
@@ -92,12 +105,12 @@ class Inputs:
         return moved(x, self.like, dtype)
 
     def is_plain(self, a) -> bool:
-        """Tell whether an array is one of NumPy that compiled code reads where it is."""
+        """Tell whether compiled code can read an array as it is: NumPy, contiguous, right dtype."""
         is_own = type(a) is np.ndarray and a.dtype == self.dtype
         return is_own and a.flags.c_contiguous and a.flags.aligned
 
     def quick(self, X):
-        """Return a user's rows as the network takes them, or None where they want more checks.
+        """Return a user's rows as the network takes them, None where they need more checks.
 
         They may not be finite.
         """
@@ -111,7 +124,7 @@ class Inputs:
         return None
 
     def parts(self, x) -> Iterator[Array]:
-        """Cut host rows that have to be converted, so that they are never copied as a whole."""
+        """Cut host rows that have to be converted into blocks, which saves a copy of all rows."""
         if not is_numpy(x) or (self.is_plain(x) and not self.standardises):
             yield x
             return
@@ -120,7 +133,13 @@ class Inputs:
             yield np.ascontiguousarray(x[start : start + rows])
 
     def computed(self, x):
-        """Return rows standardised, in the compute dtype, and finite; x: an array or SparseRows."""
+        """Return rows (an array or SparseRows) standardised and in the compute dtype.
+
+        Raises
+        ------
+        ValueError
+            When a number is not finite.
+        """
         if isinstance(x, SparseRows):
             numbers = x.csr.data
         else:

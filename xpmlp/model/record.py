@@ -1,4 +1,4 @@
-"""The fitted model as one value: a network, its parameters, and what its rows and outputs mean."""
+"""Model: a network, its parameters, and what its rows and outputs mean."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -28,24 +28,30 @@ from .targets import ClassTargets, LabelTargets, NumberTargets
 class Model:
     """A fitted network with all that its predictions need; replaced as a whole, never changed.
 
-    Beside its attributes it keeps what an engine has prepared of its arrays for the predictions to
-    come (`_prepared`); that is neither copied nor saved.
-
     Attributes
     ----------
     network : Network
         As it was trained.
+    layout : Layout
+        Order of its parameters.
     inputs : Inputs
-        How rows of X become its inputs, and where it lives.
+        How rows of X become its inputs, and the library and device of the model.
     targets : ClassTargets, LabelTargets or NumberTargets
         What its outputs mean.
     coefs, intercepts : list of arrays (n_in, n_out), (n_out,)
         The parameters. What is assigned to their items or written into their arrays holds from the
         next call on.
-    others : dict
+    others : dict of arrays
         By path, what is neither weight nor bias: of normalization, of layers of your own.
     known : (rows, outputs), optional
         Rows whose outputs are given, and not computed again.
+
+    Examples
+    --------
+    >>> from xpmlp import MLPRegressor
+    >>> model = MLPRegressor(solver="lbfgs", random_state=0).fit([[0.0], [1.0]], [1.0, 3.0]).model_
+    >>> model.predict([[1.0]]).round(2).tolist()
+    [3.0]
     """
 
     network: Network
@@ -59,16 +65,19 @@ class Model:
 
     @staticmethod
     def of(network, inputs, targets, params) -> "Model":
-        """Return the model of nested dicts of parameters."""
+        """Return the model of a network and its parameters, nested dicts of arrays."""
         layout = Layout.of(network, params, contiguous=False)
         return Model(network, layout, inputs, targets, **params_to_lists(layout, params))
 
     def with_params(self, params) -> "Model":
-        """Return the model with other parameters, nested dicts."""
+        """Return the model with other parameters, nested dicts of arrays."""
         return replace(self, **params_to_lists(self.layout, params))
 
     def mapped(self, f, requested="auto") -> "Model":
-        """Return the model with f of every array, which moves it; requested: as of `Inputs`."""
+        """Return the model with function f of every array, which moves it.
+
+        requested: name of the device that rows are then brought to, as of `Inputs`.
+        """
         coefs, intercepts = ([f(a) for a in values] for values in (self.coefs, self.intercepts))
         others = {name: f(a) for name, a in self.others.items()}
         like = (*coefs, *intercepts, *others.values())[0]
@@ -82,17 +91,17 @@ class Model:
 
     @property
     def location(self) -> Location:
-        """The library and device that the model is in."""
+        """Library and device of the model."""
         return self.inputs.location
 
     def params(self, like) -> dict:
-        """Return the parameters as nested dicts beside `like`."""
+        """Return the parameters as nested dicts in the library and on the device of `like`."""
         lists = self.coefs, self.intercepts, self.others
         return lists_to_params(self.layout, *lists, like=like, dtype=self.inputs.dtype)
 
     @cached_property
     def predicting(self) -> Network:
-        """The network whose outputs predictions are made of: a classifier's gives logits."""
+        """Network that predictions are made with: a classifier's gives logits."""
         last: Any
         *hidden, last = self.network.layers
         if self.targets.task == "regression" or last.activation == "identity":
@@ -107,10 +116,10 @@ class Model:
         return Network(self.predicting.layers[:n_layers]), Layout(tuple(inside))
 
     def outputs(self, x, n_layers: int | None = None, options: Options = DEFAULTS) -> Array:
-        """Return the outputs (n, C) of `predicting`, or of its first layers, for rows x.
+        """Return the outputs (n, C) of `predicting`, or of its first n_layers, for rows x.
 
-        x: (n, width), an array or SparseRows where the model lives, not yet standardised; options:
-        how steps run.
+        x: (n, width), an array or SparseRows in the model's library and on its device, not yet
+        standardised; options: how steps run.
         """
         if self.known is not None and x is self.known[0] and n_layers is None:
             return self.known[1]
@@ -158,7 +167,7 @@ class Model:
     # ---- On rows that scikit-learn has not checked
 
     def rows(self, X):
-        """Return rows of X, an array, a list or a table that the model takes, where it lives."""
+        """Return rows of X (an array, a list or a table) as the model takes them, on its device."""
         inputs, x = self.inputs, X
         if hasattr(X, "toarray"):
             raise TypeError(f"X is a {type(X).__name__}, a model takes arrays: pass X.toarray().")
@@ -180,7 +189,26 @@ class Model:
         return self.outputs(self.rows(X), n_layers) if made is None else made
 
     def predict(self, X, quantiles=None):
-        """Return predictions for X, in its library; quantiles: as of `MLPRegressor.predict`."""
+        """Return labels or numbers for the rows of X.
+
+        Parameters
+        ----------
+        X : array, list or table (n_samples, n_features)
+        quantiles : float or list of floats, optional
+            As in `MLPRegressor.predict`.
+
+        Returns
+        -------
+        array (n_samples,) or (n_samples, n_outputs)
+            In X's library, on its device; text labels come as a NumPy array.
+
+        Raises
+        ------
+        ShapeError
+            When X has another number of columns.
+        TypeError
+            When a model of classes is asked for quantiles.
+        """
         if quantiles is None:
             return self.targets.predict(self.outputs_for(X), X)
         if not isinstance(self.targets, NumberTargets):
@@ -188,15 +216,15 @@ class Model:
         return self.targets.predict(self.outputs_for(X), X, quantiles)
 
     def predict_proba(self, X):
-        """Return probabilities (n_samples, n_classes)."""
+        """Return probabilities (n_samples, n_classes) for the rows of X, as `predict` takes it."""
         return self._of_classes("predict_proba", X)
 
     def predict_log_proba(self, X):
-        """Return the logarithm of `predict_proba`; 0 becomes -inf."""
+        """Return the logarithm of `predict_proba` for X; that of 0 is -inf."""
         return self._of_classes("predict_log_proba", X)
 
     def decision_function(self, X):
-        """Return logits: (n_samples,) for two classes, else (n_samples, n_outputs)."""
+        """Return logits for X: (n_samples,) for two classes, else (n_samples, n_outputs)."""
         return self._of_classes("decision_function", X)
 
     def _of_classes(self, method, X):
@@ -205,9 +233,23 @@ class Model:
         return getattr(self.targets, method)(self.outputs_for(X), X)
 
     def transform(self, X, n_layers: int):
-        """Return the outputs of `network.layers[:n_layers]` for X; a classifier's last are logits.
+        """Return the outputs of the network's first layers for the rows of X.
 
-        Dropout and normalization count too, which the `layer` of an estimator leaves out.
+        Parameters
+        ----------
+        X : array, list or table (n_samples, n_features)
+        n_layers : int
+            From 1 to the number of layers, of which a classifier's last gives logits. Dropout and
+            normalization count too, which the `layer` of an estimator leaves out.
+
+        Returns
+        -------
+        array (n_samples, n_units)
+
+        Raises
+        ------
+        ValueError
+            When there is no such layer.
         """
         n = len(self.network.layers)
         if not (isinstance(n_layers, Integral) and 1 <= n_layers <= n):
@@ -215,23 +257,37 @@ class Model:
         return as_library_of(self.outputs_for(X, n_layers), X)
 
     def to(self, device) -> "Model":
-        """Return the model on another device or in another library; device: a name or an array."""
+        """Return the model on another device or in another library.
+
+        Parameters
+        ----------
+        device : str or array
+            As in `MLPClassifier.to`.
+
+        Returns
+        -------
+        Model
+        """
         like, requested = self.at(device)
         return self.mapped(lambda a: copy_to(a, like), requested)
 
     def at(self, device) -> tuple[Array, str]:
-        """Return an array that is on a device, and what `Inputs.requested` then says."""
+        """Return an array on a device, and what `Inputs.requested` of a model there is."""
         if isinstance(device, str):
             return array_at(destination(self.location, device)), device
         return device, "auto"
 
     def predictor(self, n_rows=1, *, method="predict"):
-        """Return a function that predicts so many rows a call, as an estimator's `predictor`."""
+        """Return a fast function that predicts n_rows a call, as `MLPClassifier.predictor`."""
         own = own_copy(self)
         return predictor(own, n_rows, method, own)
 
     def save(self, path):
         """Write the model to one safetensors file, atomically; `xpmlp.load` reads it.
+
+        Parameters
+        ----------
+        path : str or Path
 
         Raises
         ------
@@ -243,9 +299,15 @@ class Model:
         write_container(path, arrays, meta)
 
     def export(self, path, *, check=True, about=None):
-        """Write the model to one ONNX file, atomically, as `MLPClassifier.export` says it.
+        """Write the model to one ONNX file, atomically, as `MLPClassifier.export` describes it.
 
-        about: name -> value, more metadata of the file.
+        Parameters
+        ----------
+        path : str or Path
+        check : bool, default=True
+            Whether onnxruntime, if it is installed, predicts some rows for comparison first.
+        about : dict, optional
+            Names and values, more metadata of the file.
         """
         export_model(self, path, check=check, about=about or {})
 
@@ -258,7 +320,7 @@ def load(path):
 
     Parameters
     ----------
-    path : str or path
+    path : str or Path
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Statistics by which inputs and regression targets are standardised, kept in the model."""
+"""Scaling: statistics by which inputs and regression targets are standardised."""
 
 from collections import namedtuple
 from typing import Any, NamedTuple
@@ -9,7 +9,12 @@ from ..arrays import dtype_name, from_host
 
 
 class Scaling(NamedTuple):
-    """Mean and scale of each column, host arrays (1, n); None where columns stay as they are.
+    """Mean and scale of each column.
+
+    Parameters
+    ----------
+    mean, scale : ndarray (1, n) or None
+        None where columns stay as they are.
 
     Examples
     --------
@@ -23,7 +28,7 @@ class Scaling(NamedTuple):
 
     @staticmethod
     def of(X, *, shared=False):
-        """Measure X (n, d); `shared`: one mean and scale for all columns, as for pixels."""
+        """Return mean and scale of X (n, d); shared: the same for all columns, as for pixels."""
         a = np.asarray(X, np.float64)
         axis = (0, None)[shared]
         mean, scale = a.mean(axis=axis), a.std(axis=axis)
@@ -32,7 +37,7 @@ class Scaling(NamedTuple):
 
     @staticmethod
     def of_targets(y, weights=None, *, by_mean=False):
-        """Measure targets (n, n_outputs), rows by their weights.
+        """Return mean and scale of targets (n, n_outputs), rows by their weights (n,).
 
         by_mean: the scale is the mean, and nothing is centred: for targets that are never negative.
         """

@@ -1,8 +1,8 @@
-"""What y means: from y to the network's targets, and from the network's outputs to predictions.
+"""Targets: from y to what a network learns, and from its outputs to predictions.
 
 A record for each kind of task. N rows, C outputs; y on the host: (N,) or (N, n_columns); outputs
 and targets in any library: (N, C), or targets (N, 1) of class codes. Outputs of classifiers are
-logits z.
+logits z. "Beside X" means in the library and on the device of X.
 """
 
 from abc import ABC, abstractmethod
@@ -20,7 +20,7 @@ from .scaling import Scaling
 
 
 class _Probabilities(ABC):
-    """What targets of classes and of labels share."""
+    """Probabilities of classes and of labels, from logits."""
 
     quantiles: ClassVar[tuple[float, ...]] = ()
     scaling: ClassVar[Scaling] = Scaling()
@@ -30,11 +30,11 @@ class _Probabilities(ABC):
         """Return probabilities (N, n_classes or n_labels) for logits."""
 
     def predict_proba(self, z, X):
-        """Return `probabilities` beside X."""
+        """Return `probabilities` for logits z, beside X."""
         return as_library_of(self.probabilities(z), X)
 
     def predict_log_proba(self, z, X):
-        """Return their logarithm beside X; that of 0 is -inf, without a warning."""
+        """Return the logarithm of `probabilities` beside X; -inf for 0, without a warning."""
         p = self.probabilities(z)
         xp = _namespace(p)
         tiny = float(xp.finfo(p.dtype).smallest_normal)
@@ -43,11 +43,19 @@ class _Probabilities(ABC):
 
 @dataclass(frozen=True, eq=False)
 class ClassTargets(_Probabilities):
-    """One class a row.
+    """Targets of a classifier with one class a row.
 
-    classes: (n_classes,), sorted; link: from logits to probabilities; smoothing: the share of a
-    target that is spread over all classes; weights: (n_classes,), or None; coded: whether targets
-    are class codes (N, 1), for the loss that takes them, instead of rows (N, C).
+    Parameters
+    ----------
+    classes : ndarray (n_classes,)
+        Sorted.
+    link : {"softmax", "logistic", "identity"}, default="softmax"
+        From logits to probabilities.
+    smoothing : float, default=0.0
+        Share of a target that is spread over all classes.
+    weights : ndarray (n_classes,), optional
+    coded : bool, default=False
+        Whether targets are class codes (N, 1), for the loss that takes them, not rows (N, C).
     """
 
     classes: np.ndarray
@@ -58,17 +66,17 @@ class ClassTargets(_Probabilities):
 
     @property
     def task(self):
-        """Two classes share one logistic output."""
+        """Name of the task: two classes share one logistic output."""
         return "binary" if len(self.classes) <= 2 else "multiclass"
 
     @property
     def n_outputs(self):
-        """The number C of the network's outputs."""
+        """Number C of the network's outputs."""
         return 1 if self.task == "binary" else len(self.classes)
 
     @property
     def n_columns(self):
-        """As many as outputs."""
+        """Number of outputs, too."""
         return self.n_outputs
 
     def encode(self, y, like, dtype):
@@ -93,7 +101,7 @@ class ClassTargets(_Probabilities):
         return own if weights is None else own * weights
 
     def paired(self, loss: Loss) -> tuple["ClassTargets", Loss]:
-        """Return targets and loss for each other; the classes' weights are in those of the rows."""
+        """Return targets and loss made for each other; row weights hold those of the classes."""
         if self.task == "multiclass" and not self.smoothing and loss == LOSSES["log_loss"]:
             return replace(self, coded=True), CLASS_LOG_LOSS
         return replace(self, coded=False), loss
@@ -139,9 +147,20 @@ class ClassTargets(_Probabilities):
 
 @dataclass(frozen=True, eq=False)
 class LabelTargets(_Probabilities):
-    """Several labels a row, each there or not: y is (N, n_outputs) of 0 and 1.
+    """Targets of a classifier with several labels a row, each there or not.
 
-    smoothing: the share of a target that is spread over both; weights: (n_outputs, 2), or None.
+    y is (N, n_outputs) of 0 and 1.
+
+    Parameters
+    ----------
+    n_outputs : int
+        Number of labels.
+    link : {"logistic", "identity"}, default="logistic"
+        From outputs to probabilities.
+    smoothing : float, default=0.0
+        Share of a target that is spread over 0 and 1.
+    weights : sequence of pairs of float, optional
+        For each label the weights of 0 and of 1.
     """
 
     n_outputs: int
@@ -152,12 +171,12 @@ class LabelTargets(_Probabilities):
 
     @property
     def classes(self):
-        """The labels' numbers."""
+        """Numbers of the labels."""
         return np.arange(self.n_outputs)
 
     @property
     def n_columns(self):
-        """The number of labels."""
+        """Number of labels."""
         return self.n_outputs
 
     def encode(self, y, like, dtype):
@@ -175,7 +194,7 @@ class LabelTargets(_Probabilities):
         return self, loss
 
     def codes(self, z):
-        """Return 0 or 1 for logits (N, C)."""
+        """Return 0 or 1 for each of the logits (N, C)."""
         xp = _namespace(z)
         return xp.astype(z > 0, xp.int32)
 
@@ -198,10 +217,18 @@ class LabelTargets(_Probabilities):
 
 @dataclass(frozen=True, eq=False)
 class NumberTargets:
-    """Numbers, standardised if there are statistics of them, with an output for each quantile.
+    """Targets of a regressor: numbers, standardised or not, with an output for each quantile.
 
-    n_columns: of y; link: from outputs to values, "identity" where the network ends with it;
-    quantiles: that are learnt, an output of each column for each; scaling: of y.
+    Parameters
+    ----------
+    n_columns : int
+        Of y.
+    link : {"identity", "exp"}, default="identity"
+        From outputs to values; "identity" where the network ends with it.
+    quantiles : tuple of float, optional
+        Levels that are learnt; each column of y has an output for each.
+    scaling : Scaling
+        Of y.
     """
 
     n_columns: int
@@ -213,17 +240,17 @@ class NumberTargets:
 
     @property
     def n_levels(self):
-        """The number of outputs that a column of y has."""
+        """Number of outputs for each column of y."""
         return len(self.quantiles) or 1
 
     @property
     def n_outputs(self):
-        """The number C of the network's outputs; a column's quantiles stand side by side."""
+        """Number C of the network's outputs; the quantiles of a column stand side by side."""
         return self.n_columns * self.n_levels
 
     @property
     def middle(self):
-        """The place of the learnt quantile next to 0.5."""
+        """Index of the learnt quantile nearest to 0.5."""
         levels = self.quantiles or (0.5,)
         return min(range(len(levels)), key=lambda i: abs(levels[i] - 0.5))
 
@@ -248,14 +275,14 @@ class NumberTargets:
         return self, loss
 
     def predict(self, outputs, X, quantiles=None):
-        """Return predictions beside X; quantiles: those wanted of the learnt, or None."""
+        """Return predictions beside X; quantiles: which of the learnt ones, or None."""
         if quantiles is None:
             return as_library_of(self.values(outputs), X)
         values = self.at_quantiles(outputs, self.places_of(quantiles))
         return as_library_of(values if np.ndim(quantiles) else values[..., 0], X)
 
     def places_of(self, quantiles):
-        """Return the places of quantiles among the learnt, or refuse those that are not there."""
+        """Return the indices of quantiles among the learnt; an error for one that is not there."""
         at = [[i for i, q in enumerate(self.quantiles) if _same(q, w)] for w in np.ravel(quantiles)]
         if not at or not all(at):
             raise ValueError(
