@@ -1,6 +1,7 @@
-"""Callbacks of the estimators: what one gets after each epoch, and logs to files and TensorBoard.
+"""Callbacks of the estimators: their argument, and logs to files and TensorBoard.
 
-A callback is any function of one argument, an `Epoch`; what it returns stops the training if true.
+A callback is any function of one argument, an `Epoch`; if it returns something true, the training
+stops.
 """
 
 import csv
@@ -24,21 +25,21 @@ COLUMNS = tuple(
 
 @dataclass(frozen=True)
 class Epoch:
-    """What a callback gets after each epoch (lbfgs: iteration); all of it is to be read only.
+    """Argument of a callback: one epoch (lbfgs: iteration) of a training, read-only.
 
     Attributes
     ----------
     epoch : int
-        Of this call of `fit`, from 1.
+        Number in this call of `fit`, from 1.
     max_iter : int
-        How many there are at most.
+        Most epochs of this call.
     n_iter_total : int
         Epochs since the weights were drawn: warm starts and `partial_fit` count on.
     loss, validation_loss, validation_score, learning_rate, seconds : float or None
-        The newest entries of `history_`; None where there are none.
+        Newest entries of `history_`; None where there are none.
     estimator : estimator
-        A fitted copy that stands at the weights after this epoch, made when first asked for, inside
-        of the callback; it can predict, be saved, and be kept.
+        A fitted copy with the weights after this epoch, made when first asked for, inside of the
+        callback; it can predict, be saved, and be kept.
 
     Examples
     --------
@@ -64,7 +65,7 @@ class Epoch:
 
     @cached_property
     def estimator(self) -> Any:
-        """Return the fitted copy."""
+        """Fitted copy with the weights after this epoch."""
         return self._view()
 
 
@@ -75,9 +76,9 @@ def _values(epoch, names=COLUMNS):
 
 
 class _File:
-    """A file that gets text at its end, opened for each: nothing is held, so copies may share it.
+    """A text file that is opened for each line: no open file is kept, so copies may share it.
 
-    Opening it when it is made tells of a path that cannot be written before a training begins.
+    It is opened once when it is made: a path that cannot be written is an error before a training.
     """
 
     def __init__(self, path):
@@ -99,8 +100,8 @@ class CSVLogger(_File):
     """Write a row to a CSV file after each epoch.
 
     Columns: epoch, n_iter_total, loss, validation_loss, validation_score, learning_rate, seconds,
-    as in `Epoch`; what there is not, and NaN, is left empty. Rows go to the end of the file, so
-    warm starts, `partial_fit` and further fits continue it (n_iter_total begins again where a
+    as in `Epoch`; a cell is empty where there is no number, or NaN. Rows go to the end of the file,
+    so warm starts, `partial_fit` and further fits continue it (n_iter_total begins again where a
     fit does); the header is written once.
 
     Parameters
@@ -145,8 +146,8 @@ class CSVLogger(_File):
 class JSONLLogger(_File):
     """Write a JSON object, on a line of its own, to a file after each epoch.
 
-    Its keys are the columns of `CSVLogger`; what there is not, and what is not finite, is null.
-    Lines go to the end of the file.
+    Its keys are the columns of `CSVLogger`; null stands where there is no finite number. Lines go
+    to the end of the file.
 
     Parameters
     ----------
@@ -156,6 +157,13 @@ class JSONLLogger(_File):
     ------
     OSError
         When the file cannot be written.
+
+    Examples
+    --------
+    >>> from xpmlp.callbacks import Epoch, JSONLLogger
+    >>> JSONLLogger("log.jsonl")(Epoch(epoch=1, max_iter=9, n_iter_total=1, loss=0.5))
+    >>> Path("log.jsonl").read_text()[:46]
+    '{"epoch": 1, "n_iter_total": 1, "loss": 0.5, "'
     """
 
     def __call__(self, epoch):
@@ -181,6 +189,12 @@ class TensorBoard:
         When tensorboardX is not installed.
     OSError
         When the folder cannot be made.
+
+    Examples
+    --------
+    >>> from xpmlp import MLPRegressor
+    >>> from xpmlp.callbacks import TensorBoard
+    >>> reg = MLPRegressor(callbacks=TensorBoard("logs"))  # doctest: +SKIP
     """
 
     def __init__(self, folder):

@@ -1,4 +1,4 @@
-"""The exceptions of the package: each is what a caller may want to catch by itself.
+"""Exceptions of the package: each is what a caller may want to catch by itself.
 
 Every message is one sentence: what, got, expected, remedy.
 """
@@ -11,8 +11,11 @@ class ShapeError(ValueError):
 class DivergenceError(ValueError):
     """Training produced a loss or a parameter that is not finite.
 
-    n_finite: epochs of the call that ended well; the estimator holds the weights after the last of
-    them, and where there was none it is as it was before the call.
+    Attributes
+    ----------
+    n_finite : int
+        Epochs of the call that ended well. The estimator holds the weights after the last of them;
+        if there was none it is as it was before the call.
     """
 
     n_finite = 0
@@ -31,7 +34,7 @@ class DeviceError(RuntimeError):
 
 
 class DeviceMemoryError(DeviceError, MemoryError):
-    """A card's memory that is too small, even for one row at a time."""
+    """A device whose memory is too small, even for one row at a time."""
 
     late = False  # whether an epoch had ended by then
 

@@ -1,4 +1,4 @@
-"""What passes between the host and devices: counted, noted, or forbidden."""
+"""Copies between the host and devices: counted, noted, or forbidden."""
 
 import sys
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from .logs import logger
 
 @dataclass
 class Counts:
-    """What passed between NumPy and a device, and what an engine tells of its work."""
+    """Copies between NumPy and a device in a fit, and an engine's notes on its work."""
 
     bytes_to_device: int = 0
     bytes_to_host: int = 0
@@ -28,7 +28,7 @@ _forbidden: ContextVar[bool] = ContextVar("forbidden", default=False)
 
 @contextmanager
 def counting() -> Iterator[Counts]:
-    """Count what passes in this block and this thread; a block in it counts by itself."""
+    """Count the copies in this block and this thread; a block inside it counts by itself."""
     counts = Counts()
     token = _counts.set(counts)
     try:
@@ -38,9 +38,9 @@ def counting() -> Iterator[Counts]:
 
 
 def note(*, launches: int = 0, text: str = "", tier: str = "", proof: dict | None = None) -> None:
-    """Add launches to what is being counted, a sentence that is not there yet, a proof's seconds.
+    """Add to what is counted: launches, a sentence (once), a tier, the result of a proof.
 
-    Of several proofs the last result stays.
+    Of several proofs the last result stays, with the seconds of all.
     """
     counts = _counts.get()
     if counts is None:
@@ -67,18 +67,22 @@ def passed(*, to_device: int = 0, to_host: int = 0) -> None:
 
 @contextmanager
 def forbid_transfers() -> Iterator[None]:
-    """Make an error of every hidden copy of rows between the host and a device.
+    """Return a context in which a hidden copy of rows to or from a device is an error.
 
-    In this block and this thread, estimators copy neither the rows of X and X_val nor predictions
-    from one device or library to another; what lies in the host's memory (NumPy, torch's CPU
-    tensors) may change its library there. Always allowed is what training itself exchanges: the
-    initial weights, y and sample weights, the plan of an epoch, and one read of its losses.
+    In its block and in this thread, estimators copy neither the rows of X and X_val nor predictions
+    from one device or library to another. Within the host's memory (NumPy, torch's CPU tensors)
+    they may change their library. A training still exchanges what it must: the initial weights, y
+    and sample weights, the plan of an epoch, and one read of its losses.
+
+    Returns
+    -------
+    context manager
 
     Raises
     ------
     TransferError
-        Where such a copy would begin: what, how many bytes, from where to where, which line of
-        yours asks for it, and what to write instead.
+        Where such a copy would begin; the message says what, how many bytes, from where to where,
+        which line of yours asks for it, and what to write instead.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Looking into a network with the code that trains: equations with live shapes, the plan."""
+"""Looking into a network: one step in equations with live shapes, and the plan of a training."""
 
 from .explain import Explanation, explain, explain_step
 from .plan import TrainingPlan, plan, plan_training

@@ -1,4 +1,4 @@
-"""One training step looked into: equations with live shapes, norms, dead units, updates."""
+"""Explanation of one training step: equations with live shapes, norms, dead units, updates."""
 
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -28,8 +28,8 @@ from .trace import LayerNotes, Trace
 class ParameterNotes:
     """A trained parameter: its name, its value and gradient on the host, its first update.
 
-    `gradient` includes the L2 penalty's; `ratio` is the norm of the update over that of the
-    parameter, None where there is none (a parameter of zeros, lbfgs).
+    `gradient` includes that of the L2 penalty; `ratio` is the norm of the update over that of the
+    parameter, None where it cannot be said (a parameter of zeros, lbfgs).
     """
 
     layer: str
@@ -41,10 +41,11 @@ class ParameterNotes:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
-    """What a training step does to a batch: prints as text, shows as HTML, writes LaTeX.
+    """One training step of a batch in equations: prints as text, shows as HTML, writes LaTeX.
 
     Attributes
     ----------
+    title : str
     layers : tuple of LayerNotes
         Equations with shapes, norm and rms; units and dead units.
     loss_lines : tuple of Equation
@@ -53,6 +54,8 @@ class Explanation:
         The data loss of the batch, and 0.5 alpha / n ||W||^2.
     orientation : {"rows", "columns"}
         How samples stand in the equations and the parameters.
+    notes : tuple of str
+        What to know of the data beside that.
 
     Examples
     --------
@@ -76,7 +79,7 @@ class Explanation:
 
     @property
     def sections(self):
-        """The lines in the order of the computation: (heading, lines, notes of a forward pass)."""
+        """Lines in the order of the computation: (heading, lines, notes of a forward pass)."""
         ahead = [(notes.title, notes.forward, notes) for notes in self.layers]
         back = [(f"{notes.title}, backward", notes.backward, None) for notes in self.layers[::-1]]
         return [part for part in (*ahead, ("loss", self.loss_lines, None), *back) if part[1]]
@@ -99,7 +102,7 @@ class Explanation:
 
     @property
     def parameter_rows(self):
-        """The table of parameters, its head first."""
+        """Rows of the table of parameters, its head first."""
         head = ("parameter", "shape", "norm", "rms", "gradient", "rms", "update / value")
         rows: list[tuple] = [head]
         for p in self.parameters:
@@ -117,11 +120,17 @@ class Explanation:
         return str(fragment(tag("h2", self.title), *html_parts(self)))
 
     def to_html(self):
-        """Return one HTML page: the equations, and the numbers as pictures."""
+        """Return an HTML page (str): the equations, and the numbers as pictures."""
         return page(self.title, *html_parts(self))
 
     def to_latex(self, *, document=False):
-        """Return align* environments, which need amsmath, or a whole document."""
+        """Return the equations as LaTeX (str).
+
+        Parameters
+        ----------
+        document : bool, default=False
+            Return a whole document, not only the align* environments, which need amsmath.
+        """
         latex = ""
         for heading, lines, _ in self.sections:
             heading = heading.translate(ESCAPES).replace("->", r"$\to$")
@@ -239,7 +248,7 @@ def explain(
     random_state=0,
     orientation="rows",
 ):
-    """Run one training step of a network on X and y, and explain it.
+    """Run one training step of a network on X and y, and show its equations and numbers.
 
     Parameters
     ----------
@@ -253,9 +262,12 @@ def explain(
         Layer number -> name -> array; else the layers' initializers draw. A model has its own.
     loss : str or Loss, optional
         By default "squared_error"; of a model one that fits its targets.
-    solver, learning_rate_init, alpha, random_state
-        As in `xpmlp.train`: they say what the first update and the penalty are.
-    orientation : {"rows", "columns"}
+    solver : str or Rule, default="adam"
+    learning_rate_init, alpha : float, default=0.001 and 0.0
+        As `solver`, they say what the first update and the penalty are.
+    random_state : int, default=0
+        Seed of initial weights, dropout and random targets.
+    orientation : {"rows", "columns"}, default="rows"
         How samples stand in the equations; in X and y they stand in rows.
 
     Returns
@@ -267,6 +279,8 @@ def explain(
     ------
     ShapeError
         When X, y and the network do not fit; the message says what was probably meant.
+    ValueError
+        When a number is negative, or a word none of those above.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What `explain` and `plan` take of a fitted model: its rows, its targets, a loss that fits."""
+"""What `explain` and `plan` need of a fitted model: its rows, its targets, a loss that fits."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What a training will take, before anything runs: shapes, FLOPs, bytes."""
+"""Plan of a training, before anything runs: shapes, FLOPs, bytes."""
 
 import math
 from dataclasses import dataclass
@@ -43,16 +43,18 @@ class LayerCost(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class TrainingPlan:
-    """What a training will take: prints as text, shows as HTML in a notebook.
+    """Shapes, FLOPs and bytes of a training: prints as text, shows as HTML in a notebook.
 
     Attributes
     ----------
+    title : str
     layers : tuple of LayerCost
     memory : dict
         What takes memory -> bytes: data, parameters, gradients, rule, activations.
     total, free : int
         Bytes: the sum of `memory`, and what is free on the device (None where it does not say).
     fits : bool or None
+        Whether the total is no more than what is free.
     notes : tuple of str
         What looks wrong, though it can be trained on.
 
@@ -74,12 +76,12 @@ class TrainingPlan:
 
     @property
     def total(self):
-        """The bytes of everything."""
+        """Bytes of everything."""
         return sum(self.memory.values())
 
     @property
     def fits(self):
-        """Whether that is less than what is free."""
+        """Whether the total is no more than what is free."""
         return None if self.free is None else self.total <= self.free
 
     def _rows(self):
@@ -153,17 +155,24 @@ def plan_training(network, X, *, dtype, rule, batch_size, like, notes=()):
 
 
 def plan(network_or_model, X, y=None, *, loss=None, solver="adam", batch_size=None, dtype=None):
-    """Plan the training of a network, before anything of its size is allocated.
+    """Return the shapes, FLOPs and bytes that the training of a network will take.
+
+    Nothing of that size is allocated.
 
     Parameters
     ----------
     network_or_model : Network or Model
-        A fitted model (of `xpmlp.load`, or an estimator's `model_`) is trained on where it lives.
+        A fitted model (of `xpmlp.load`, or an estimator's `model_`) is trained on its device.
     X : array (n_samples, n_features)
-        Only its shape, dtype and device are looked at, as of y. Of a model: what `predict` takes.
+        Only its shape, dtype and device count, as of y. Of a model: what `predict` takes.
     y : array, optional
-    loss, solver, batch_size, dtype
-        As in `xpmlp.train`; a model has a loss that fits its targets, and a dtype.
+    loss : str or Loss, optional
+        As in `xpmlp.train`; a model has one that fits its targets.
+    solver : str or Rule, default="adam"
+    batch_size : int, optional
+        Rows of a step, by default 200.
+    dtype : str, optional
+        "float32" or "float64"; by default that of X, or of the model.
 
     Returns
     -------
@@ -174,6 +183,8 @@ def plan(network_or_model, X, y=None, *, loss=None, solver="adam", batch_size=No
     ------
     ShapeError
         When X, y and the network do not fit; the message says what was probably meant.
+    ValueError
+        When `batch_size` is no whole number of 1 or more, or the network has no parameters.
 
     Examples
     --------

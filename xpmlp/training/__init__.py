@@ -1,4 +1,4 @@
-"""The step, the plan of an epoch, the loop, and `train` for a bare network."""
+"""Training: one step, the plan of an epoch, the loop, and `train` for a bare network."""
 
 from .fit import Trained, fit_network, train
 from .loop import State, TrainOptions, Validation, new_history

@@ -1,4 +1,4 @@
-"""From a network and data to trained parameters: what the estimators and `train` share."""
+"""Fitting a network to data: `train`, and the function that the estimators share with it."""
 
 import warnings
 from dataclasses import dataclass
@@ -155,7 +155,7 @@ def _laid_out(kept, *, store, network, params, xp):
 
 @dataclass
 class Trained:
-    """What `train` returns.
+    """Result of `train`: the network, its parameters, and the course of the training.
 
     Attributes
     ----------
@@ -163,9 +163,9 @@ class Trained:
     params : dict
         Layer number -> name -> array, in the library and on the device of X.
     history : dict of lists
-        "loss", "learning_rate", "seconds", an entry an epoch.
+        "loss", "learning_rate", "seconds", an entry for each epoch.
     report : dict
-        Device, engine, bytes moved and so on: as `fit_report_` of `MLPClassifier`.
+        Device, engine, bytes copied and so on: as `fit_report_` of `MLPClassifier`.
     options : Options
         matmul_precision, accelerate and deterministic, as in `train`; those of the outputs too.
     """
@@ -177,7 +177,17 @@ class Trained:
     options: Options = Options()
 
     def outputs(self, X: Array) -> Array:
-        """Return the network's outputs (n_samples, n_outputs) for X, in X's library."""
+        """Return the network's outputs for X.
+
+        Parameters
+        ----------
+        X : array (n_samples, n_features)
+
+        Returns
+        -------
+        array (n_samples, n_outputs)
+            In X's library, on its device.
+        """
         engine = engine_for(X, self.options)
         layout = Layout.of(self.network, self.params, contiguous=False)
         first = next(a for _, _, a in walk(self.network, self.params))
@@ -230,22 +240,35 @@ def train(
     X : array (n_samples, n_features)
     y : array (n_samples, n_outputs)
         Targets in the shape of the outputs; for log_loss also integer labels (n_samples,).
-    loss : str or Loss
+    loss : str or Loss, default="squared_error"
         A name of `nn.losses.LOSSES`, or your own record.
-    solver : {"sgd", "adam", "adamw", "nadam", "lion", "rmsprop", "adagrad", "lbfgs"} or a rule
-    batch_size : int, default=min(200, n_samples)
+    solver : str or Rule, default="adam"
+        "sgd", "adam", "adamw", "nadam", "lion", "rmsprop", "adagrad" or "lbfgs".
+    learning_rate : str, Schedule or function, default="constant"
+        A name of `optim.SCHEDULES`, a schedule of `optim`, or a function of the epoch.
+    batch_size : int, optional
+        Rows of a step; by default 200, or all where there are fewer.
+    max_iter : int, default=200
+        Most epochs (lbfgs: iterations).
+    alpha : float, default=0.0
+        Strength of the L2 penalty ``alpha / 2n ||W||^2``.
+    learning_rate_init, power_t, weight_decay, momentum, beta_1, beta_2, epsilon : float, optional
+        As in `MLPClassifier`.
+    nesterovs_momentum, shuffle, tol, n_iter_no_change, max_fun, verbose : optional
+        As in `MLPClassifier`.
+    random_state : int, default=0
+        Seed of weights, order of rows and dropout.
     sample_weight : array (n_samples,), optional
     params : dict, optional
         Layer number -> name -> array to start from; else the layers' initializers draw.
-    learning_rate : str, schedule of `optim` or function, default="constant"
-    device : {"auto", "cpu", "cuda", "cuda:1", ...}, default="auto"
-        Where to train. "auto" is where X is, for NumPy arrays a card if that pays, by the rule of
-        `MLPClassifier`, which is timed: name the device for results that repeat. What is trained
-        returns to X.
-    max_norm, max_grad_norm, ema_decay, matmul_precision, accelerate, deterministic
+    device : str, default="auto"
+        Where to train: "cpu", "cuda", "cuda:1". "auto" is where X is; NumPy arrays go to a GPU if
+        that pays, by the rule of `MLPClassifier`, which is timed: name the device for results that
+        repeat. What is trained returns to X.
+    dtype, matmul_precision, accelerate, deterministic : optional
         As in `MLPClassifier`.
-
-    The others are scikit-learn's, units included: `max_iter` counts epochs.
+    **steps : float
+        max_norm, max_grad_norm and ema_decay, as in `MLPClassifier`.
 
     Returns
     -------
@@ -258,6 +281,8 @@ def train(
         When X or y does not fit the network; the message says which reshape does.
     DivergenceError
         When the loss or a weight is not finite after an epoch.
+    TypeError, ValueError
+        For an argument that is none, or has another type or value than expected.
 
     Examples
     --------

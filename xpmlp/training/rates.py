@@ -1,4 +1,4 @@
-"""The learning-rate range test: one training whose rate rises from step to step."""
+"""Learning-rate range test: one training whose rate rises from step to step."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,11 +23,17 @@ class Sweep(Schedule):
 
 
 class LearningRates(NamedTuple):
-    """What a range test found: `rates`, the batches' `losses`, these `smoothed`, a `suggestion`.
+    """Losses over a range of learning rates, and the rate that they suggest.
 
-    All end where the smoothed loss has grown to four times its least value. The suggestion is the
-    middle of the decade of rates over which the loss falls most steeply: by the least-squares line
-    through the losses against the logarithm of the rate, as single batches are too noisy to tell.
+    All arrays end where the smoothed loss has grown to four times its least value. The suggestion
+    is the middle of the decade of rates over which the loss falls most steeply: by the line of
+    least squares through the losses against the logarithm of the rate, as batches are noisy.
+
+    Parameters
+    ----------
+    rates, losses, smoothed : ndarray (n_steps,)
+        Rate and loss of each step, and a moving average of the losses.
+    suggestion : float
     """
 
     rates: np.ndarray
@@ -59,7 +65,7 @@ class LearningRates(NamedTuple):
 
     @staticmethod
     def of(rates, losses, beta=0.9):
-        """Smooth the losses by a moving average, cut where they explode, and choose."""
+        """Return the suggestion for rates and losses (n_steps,); beta: of the moving average."""
         smoothed, average = [], 0.0
         for t, loss in enumerate(losses, start=1):
             average = beta * average + (1.0 - beta) * loss

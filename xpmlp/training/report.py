@@ -1,4 +1,4 @@
-"""What a training took: where it ran and why, what passed there, how long it was."""
+"""Report of a fit: where it ran and why, what was copied, how long it took."""
 
 from importlib import import_module
 from logging import DEBUG, INFO
