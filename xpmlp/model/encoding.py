@@ -1,4 +1,4 @@
-"""What turns a raw table into numbers for the network, measured by `fit` and kept in the model."""
+"""Encoder: from a raw table to numbers, measured by `fit` and kept in the model."""
 
 import os
 import tempfile
@@ -28,11 +28,11 @@ EPOCH, ONE_DAY = np.datetime64(0, "us"), np.timedelta64(1, "D") / np.timedelta64
 
 @dataclass(frozen=True)
 class Column:
-    """How one column of a table is encoded.
+    """How a column of a table is encoded.
 
     missing: whether values were missing when it was measured, which then have an indicator.
-    categories: in order of their slots, from 1; slot 0 is for what is missing or unknown.
-    times: whether dates have times of day. embedded: whether a learnt vector stands for each
+    categories: in order of their slots, from 1; slot 0 is for missing and unknown ones.
+    times: whether dates have times of day. embedded: whether a trained vector stands for each
     category, as a model file says it too, whatever SMALL will be when it is read.
     """
 

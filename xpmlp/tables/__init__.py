@@ -1,1 +1,1 @@
-"""From files and data frames to typed columns: tables, images, built-in data sets."""
+"""Tables: from files and data frames to typed columns; images; built-in data sets."""

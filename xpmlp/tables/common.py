@@ -1,4 +1,4 @@
-"""What every reader of data shares: the record it returns, opening, checks, inferring the task."""
+"""Data sets as a record, and what all readers share: opening, checks, inferring the task."""
 
 import csv
 import gzip
@@ -18,12 +18,24 @@ MAX_BYTES = 8 << 30  # what a small file may unpack to
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set.
+    """A data set: features and targets, names, task, and a test part if there is one.
 
-    X: (n, d) float32 or float64, finite, or a frame where it is a table of more than numbers; y:
-    (n,) numbers or text labels; X_test, y_test likewise, or None where the set has no test part.
-    task: "classification" or "regression". image: the features are pixels, which share one scale.
-    table: the open table that X is read from; None where all of it is in memory.
+    Attributes
+    ----------
+    name : str
+    X : array (n, d) or Frame
+        Finite float32 or float64; a frame where it is a table of more than numbers.
+    y : array (n,)
+        Numbers or text labels.
+    feature_names : tuple of str or None
+    target_name : str or None
+    task : {"classification", "regression"}
+    X_test, y_test : arrays or None
+        The test part, alike.
+    image : bool
+        Whether the features are pixels, which share one scale.
+    table : OpenTable or None
+        The open table that X is read from; None where all of it is in memory.
     """
 
     name: str
@@ -39,12 +51,12 @@ class Dataset:
 
     @property
     def n_left_out(self) -> int:
-        """How many rows of the table could not be read."""
+        """Number of rows of the table that could not be read."""
         return len(getattr(self.table, "bad_rows", ()))
 
     @property
     def types(self) -> dict[str, str]:
-        """The types of the features, by name, as `open_table(known=)` takes them."""
+        """Types of the features, by name, as ``open_table(known=)`` takes them."""
         types = getattr(self.table, "types", {})
         return {name: types.get(name, "number") for name in self.feature_names or ()}
 

@@ -1,4 +1,4 @@
-"""Data sets by name or path: the one entry point, and the small sets that need no file."""
+"""Data sets by name or path: `load_dataset`, and the small sets that need no file."""
 
 import os
 from collections.abc import Callable
@@ -24,13 +24,21 @@ FROM_SKLEARN = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 def load_dataset(source: StrPath, target: str | None = None) -> Dataset:
     """Load a built-in set by its name, or a file: CSV, Parquet, .npz, mnist.pkl.gz, IDX folder.
 
-    A file named like a built-in set is ``./name``. target: the target's column, for CSV and
-    Parquet only; the last one if None.
+    Parameters
+    ----------
+    source : str or Path
+        A name of `BUILT_IN`, or a file or folder; ``./name`` where a file has such a name.
+    target : str, optional
+        Column to predict, for CSV and Parquet only; by default the last one.
+
+    Returns
+    -------
+    Dataset
 
     Raises
     ------
     DataError
-        Neither a name nor a file, or the file cannot be read as it stands.
+        When it is neither a name nor a file, or the file cannot be read as it stands.
 
     Examples
     --------
@@ -59,7 +67,7 @@ def load_dataset(source: StrPath, target: str | None = None) -> Dataset:
 
 
 def load_features(source: StrPath, n_features: int, target: str | None) -> np.ndarray:
-    """Load what a model predicts from, (n, n_features): a table need not hold the target."""
+    """Load rows to predict (n, n_features); a table need not hold the target."""
     tabular = source not in BUILT_IN and str(source).lower().endswith(TABULAR)
     if tabular and os.path.isfile(source):
         return read_features(source, n_features, target)

@@ -25,10 +25,20 @@ MISSING = ("NoneType", "NAType", "NaTType")  # the last two are pandas', which m
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Columns of one length, each (n,).
+    """A table in memory: columns of one length, each (n,).
 
-    kinds: "number" (float64, NaN where a value is missing), "category" (text, None where missing)
-    or "date" (datetime64[us], NaT where missing).
+    Parameters
+    ----------
+    names : tuple of str
+    kinds : tuple of {"number", "category", "date"}
+        Numbers are float64, NaN where missing; categories text, None where missing; dates
+        datetime64[us], NaT where missing.
+    columns : tuple of ndarray (n,)
+
+    Raises
+    ------
+    DataError
+        When these do not fit together.
 
     Examples
     --------

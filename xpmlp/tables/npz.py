@@ -1,4 +1,4 @@
-"""Arrays saved with numpy.savez."""
+"""NumPy's .npz files: arrays saved with numpy.savez."""
 
 import zipfile
 from pathlib import Path

@@ -29,12 +29,23 @@ BYTES = {"number": 8, "date": 8, "category": 64}  # a cell, about
 
 @dataclass(frozen=True, eq=False)
 class OpenTable:
-    """A table file that is open: its features and targets, without its bad rows.
+    """An open table file: its features and targets, without its bad rows.
 
-    raw: the file's rows in DuckDB; columns: what its columns were taken for; features: a Frame, or
-    where that would be large a DuckDBFrame, which can be read as long as the table is open. y: (n,)
-    float64, int64 or text, or None; task: "classification", "regression" or "". bad_rows: what was
-    left out; left_out: (m,) their numbers in `raw`, ascending, without those that never got there.
+    Attributes
+    ----------
+    raw : RawTable
+        The file's rows in DuckDB.
+    columns : list of TableColumn
+        Types of the columns.
+    features : Frame or DuckDBFrame
+        The latter where they are large; it can be read as long as the table is open.
+    y : array (n,) or None
+        float64, int64 or text.
+    task : {"classification", "regression", ""}
+    target_name : str or None
+    bad_rows : list of BadRow
+    left_out : ndarray (m,)
+        Their numbers in `raw`, ascending, without those that never got there.
     """
 
     raw: RawTable
@@ -48,12 +59,12 @@ class OpenTable:
 
     @property
     def name(self) -> str:
-        """The file's name."""
+        """Name of the file."""
         return self.raw.path.name
 
     @property
     def types(self) -> dict[str, str]:
-        """The types of the features, by name, as `open_table(known=)` takes them."""
+        """Types of the features, by name, as ``open_table(known=)`` takes them."""
         types = {column.name: column.kind for column in self.columns}
         return {name: types[name] for name in self.features.names}
 
@@ -93,32 +104,39 @@ def open_table(
 
     A CSV's delimiter is the most frequent of ``, ; tab |`` in its first line, which holds the
     column names, unless it is all numbers: then the columns are called x0, x1, ...
-    What a column holds is decided once, over all its rows. Where 95 % of the cells that are not
-    missing are finite numbers, it is "number" - unless all are as long and some begin with 0, as
-    postal codes do -, likewise "number:point" (1,234.5), "number:comma" (1.234,5), "boolean" (true,
-    false in any case), "date" (2024-12-31, also with a time) or "date:%d.%m.%Y", "date:%d/%m/%Y",
-    "date:%m/%d/%Y" (also with a time); else it is "category", which is text. A Parquet file's
-    columns hold what it says. A cell is missing where it is empty or one of `MISSING` (of a
-    "category:all", only where it is empty). Rows with too few or too many cells, broken quotes or
-    text that is not UTF-8, with a cell that is not what its column holds, or no target, are bad.
+
+    The type of a column is decided once, over all its rows. It is "number" where 95 % of the cells
+    that are not missing are finite numbers, unless all are as long and some begin with 0, as postal
+    codes do. Likewise it is "number:point" (1,234.5), "number:comma" (1.234,5), "boolean" (true,
+    false in any case), "date" (2024-12-31), "date:%d.%m.%Y", "date:%d/%m/%Y" or "date:%m/%d/%Y"
+    (dates also with a time); else "category", which is text. Parquet columns have the file's types.
+
+    A cell is missing where it is empty or one of `MISSING` (of a "category:all", only where it is
+    empty). A row is bad that has too few or too many cells, broken quotes, text that is not UTF-8,
+    a cell that does not fit its column, or no target.
 
     Parameters
     ----------
-    target
-        The column to predict, None if there is none; "": the last one, or none if `known` is given.
+    path : str or Path
+    target : str, optional
+        Column to predict, None if there is none; "": the last one, or none if `known` is given.
         It is text unless more than half of its cells are numbers.
-    types
-        What columns hold, by name, instead of what they would be taken for.
-    known
+    types : dict of str, optional
+        Types of columns by name, instead of those that would be decided.
+    known : dict of str, optional
         The features' types as a model has them: exactly these columns are read, by their names
         (by position where the file has no header); others are ignored.
-    on_bad_row
-        "error"; "skip": leave bad rows out; "quarantine": also write them to a CSV file with the
-        columns line, column, reason, text, once the ``with`` ends without an error.
-    max_bad_rows
-        More of them are an error: a number, or below 1 a share of the rows.
-    quarantine
-        That file (the table's path and ``.bad.csv``).
+    on_bad_row : {"error", "skip", "quarantine"}, default="error"
+        "skip" leaves bad rows out; "quarantine" also writes them to a CSV file with the columns
+        line, column, reason, text, once the ``with`` ends without an error.
+    max_bad_rows : float, optional
+        More bad rows are an error: a number, or below 1 a share of the rows.
+    quarantine : str or Path, optional
+        That file; by default the table's path and ``.bad.csv``.
+
+    Returns
+    -------
+    context manager of an OpenTable
 
     Raises
     ------

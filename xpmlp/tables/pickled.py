@@ -1,4 +1,4 @@
-"""mnist.pkl.gz, read by an unpickler that knows NumPy arrays and nothing else."""
+"""Pickled MNIST, mnist.pkl.gz: read by an unpickler that knows NumPy arrays and nothing else."""
 
 import pickle
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the columns of a raw table hold: numbers, dates or text, decided once over all rows."""
+"""Types of the columns of a raw table: numbers, dates or text, decided once over all rows."""
 
 import re
 from collections.abc import Mapping
@@ -78,7 +78,7 @@ class TableColumn:
 
     @property
     def expected(self) -> str:
-        """Say what a cell should have been."""
+        """What a cell should have been, in words."""
         if self.kind.startswith("date:"):
             return f"a date such as {self.kind[5:]}"
         return EXPECTED[self.kind.removesuffix(":all")]
@@ -172,7 +172,7 @@ def check_types(raw: RawTable, types: Mapping[str, str]) -> None:
 def typed_columns(
     raw: RawTable, names: list[str], types: Mapping[str, str], target: str | None = None
 ) -> list[TableColumn]:
-    """Decide what columns hold, unless `types` says it; the target may hold labels."""
+    """Decide the types of columns, unless `types` names them; the target may hold labels."""
     check_types(raw, types)
     for name in names:
         stored = raw.stored(name)
@@ -215,7 +215,7 @@ def _read_as(stored: str, kind: str | None) -> str:
 
 
 def _kind(raw: RawTable, name: str, count: Mapping[str, Any], is_target: bool) -> str:
-    """Return what the cells of a text column are, by how many fit."""
+    """Return the type of a text column, by how many of its cells fit."""
     if _enough(count, "number") or (is_target and 2 * count["number"] > count["present"]):
         if count["zero"] and count["shortest"] == count["longest"]:  # 01234: a code
             return "category"
@@ -276,7 +276,7 @@ def _answers(raw: RawTable, asked: list[dict[str, str]]) -> list[dict[str, Any]]
 
 
 def described(connection: Any, columns: list[TableColumn], target: str | None) -> str:
-    """Return what columns of DuckDB's table `data` were taken for and hold, a line each."""
+    """Return the type and the content of columns of DuckDB's table `data`, a line each."""
     lines = [("column", "type", "missing", "values")]
     for column in columns[:DESCRIBED]:
         name = column.name + " (target)" * (column.name == target)

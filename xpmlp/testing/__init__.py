@@ -1,4 +1,4 @@
-"""Proofs: gradient checks that explain mistakes, and parity between array libraries."""
+"""Tests for your code: gradient checks that explain mistakes, parity between array libraries."""
 
 from importlib import import_module
 

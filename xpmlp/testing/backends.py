@@ -1,8 +1,8 @@
-"""Array libraries and devices by name, as ``LIBRARY[:DEVICE]``: what there is, and what works.
+"""Array libraries and devices by name, as ``LIBRARY[:DEVICE]``: which there are, which work.
 
 numpy, cupy, torch:cuda, jax, array_api_strict:device1, or any module that makes arrays which
-array_api_compat knows or which are of an Array API namespace themselves. On numpy steps run the
-plain text, on numpy:compiled the compiled engine.
+array_api_compat knows or which are of an Array API namespace themselves. On numpy steps run as
+plain operations, on numpy:compiled in the compiled engine.
 """
 
 import os

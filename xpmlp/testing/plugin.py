@@ -1,7 +1,7 @@
-"""The pytest plugin: options that name array libraries, and the report of the parity suite.
+"""Plugin for pytest: options that name array libraries, and the report of the parity suite.
 
-It stands in every pytest run of whoever has xpmlp installed, so it imports nothing of weight, and
-does nothing where no parity test has run.
+Every pytest run loads it where xpmlp is installed, so it imports nothing large, and does nothing
+where no parity test has run.
 """
 
 import json

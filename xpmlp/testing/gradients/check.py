@@ -26,11 +26,11 @@ LIMIT = 400  # arrays up to this size are checked at every coordinate
 
 
 def check_gradients(subject: Any, *args, dtype="float64", loss: str | None = None, **data):
-    """Check a backward pass against differences of its forward pass, and say what is wrong.
+    """Check a backward pass against differences of its forward pass, and explain what is wrong.
 
     ``check_gradients(subject, X, y=None)`` takes a layer, an activation, a network, a loss (X are
     then outputs) or an estimator (fitted, or as it would start). ``check_gradients(forward,
-    backward, params, X, y=None)`` takes anybody's own functions, plain NumPy included.
+    backward, params, X, y=None)`` takes your own functions, plain NumPy included.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def check_gradients(subject: Any, *args, dtype="float64", loss: str | None = Non
         Samples may stand in rows or in columns.
     X, y : arrays
         Of any library; what is checked runs there. A few samples are enough.
-    dtype : {"float64", "float32"}
+    dtype : {"float64", "float32"}, default="float64"
         To compute in. float32 gets wider bounds, which the report states.
     loss : str, default="squared_error"
         For a network with y.
@@ -53,6 +53,11 @@ def check_gradients(subject: Any, *args, dtype="float64", loss: str | None = Non
     -------
     GradientReport
         ``report.ok``, ``report.mistakes``; ``print(report)`` explains.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When the arguments are none of these.
 
     References
     ----------
@@ -111,7 +116,17 @@ def check_gradients(subject: Any, *args, dtype="float64", loss: str | None = Non
 
 
 def assert_gradients(subject: Any, *args, **options) -> None:
-    """Raise AssertionError with the report of `check_gradients` unless the gradients are right.
+    """Raise an AssertionError that explains what is wrong, unless the gradients are right.
+
+    Parameters
+    ----------
+    subject, *args, **options
+        As in `check_gradients`.
+
+    Raises
+    ------
+    AssertionError
+        Its message is the report of `check_gradients`.
 
     Examples
     --------

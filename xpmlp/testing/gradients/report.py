@@ -1,4 +1,4 @@
-"""What a gradient check found: a line an array, the mistakes in words, as text and as HTML."""
+"""Report of a gradient check: a line for each array, and the mistakes, as text and as HTML."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -11,7 +11,7 @@ CLASSES = {"ok": "good", "WRONG": "bad"}  # of HTML
 
 
 class Mistake(NamedTuple):
-    """One thing that is wrong.
+    """A mistake in a backward pass.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class Mistake(NamedTuple):
         The layer, counted from 1, whose line of the backward pass is wrong; the error at the output
         belongs to the last one.
     text : str
-        A sentence that says it in the terms of the code that was checked.
+        A sentence that explains it in the terms of the code that was checked.
     """
 
     kind: str
@@ -45,16 +45,18 @@ class ArrayCheck(NamedTuple):
 
 @dataclass
 class GradientReport:
-    """The outcome of `check_gradients`: prints as text, shows as HTML in a notebook.
+    """Result of `check_gradients`: prints as text, shows as HTML in a notebook.
 
     Attributes
     ----------
+    subject : str
+        What was checked.
     ok : bool
         Whether every gradient agrees, and nothing else is wrong.
     mistakes : list of Mistake
     checks : list of ArrayCheck
     notes : list of str
-        What was checked and how.
+        How it was checked.
     """
 
     subject: str
@@ -68,14 +70,14 @@ class GradientReport:
         return not self.mistakes and all(check.ok for check in self.checks)
 
     def add(self, kind, layer, text):
-        """Note a mistake once."""
+        """Add a mistake to the report, if it is not in it yet."""
         text = text.rstrip(".")
         if Mistake(kind, layer, text) not in self.mistakes:
             self.mistakes.append(Mistake(kind, layer, text))
 
     @property
     def verdict(self):
-        """One line."""
+        """First line of the report."""
         if self.ok:
             return f"{self.subject}: the gradients agree with the differences of the forward pass."
         return f"{self.subject}: {plural(len(self.mistakes), 'mistake')} in the gradients."

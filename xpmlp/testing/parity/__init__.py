@@ -30,11 +30,22 @@ def run_parity(
 ) -> Report:
     """Run every operation, or `subjects`, on the libraries of these names.
 
-    names: "numpy" (the plain text), "numpy:compiled" (trainings in the compiled engine, which has
-    no other operation of its own), "torch:cpu", "array_api_strict:device1", any module of Array
-    API arrays; none means XPMLP_BACKENDS, or what is installed. A named library that does not work
-    fails. `there`: what another machine's libraries gave (`saved.read_results`), compared too. A
-    terminal shows how far it is.
+    Progress shows in a terminal.
+
+    Parameters
+    ----------
+    names : str or list of str, optional
+        "numpy" (plain operations), "numpy:compiled" (trainings in the compiled engine, which has
+        no other operation), "torch:cpu", "array_api_strict:device1", or any module of Array API
+        arrays; none means XPMLP_BACKENDS, or what is installed. A named library that does not work
+        fails.
+    subjects : list of Operation, optional
+    there : Results, optional
+        Those of another machine (`saved.read_results`), which are compared, too.
+
+    Returns
+    -------
+    Report
     """
     from tqdm import tqdm
 
@@ -54,7 +65,7 @@ def run_parity(
 def cases(
     backends: Iterable[Backend], subjects: list[Operation], there: Results | None = None
 ) -> list[tuple]:
-    """Return what is to run, then what another machine ran, in order: (op, library, dtype)."""
+    """Return the cases of this machine, then those of another one: (operation, library, dtype)."""
     found: list[tuple] = []
     for backend in backends:
         for dtype in FLOATS:
@@ -69,7 +80,7 @@ def cases(
 def run_operation(
     op: Operation, library: Backend | SavedLibrary, dtype: str, keep: Results | None = None
 ) -> list[Row]:
-    """Return a row an output; what a library of this machine gives is added to `keep`."""
+    """Return a row for each output; results of a library of this machine are added to `keep`."""
     if isinstance(library, SavedLibrary):
         return library.compared(op, dtype)
     got, want = computed(op, library, dtype)
@@ -98,6 +109,11 @@ def check_parity(subject: Layer | ActivationFunction | Loss, backends=()) -> Rep
     Report
         With `ok`, `failures` and `rows`; printable.
 
+    Raises
+    ------
+    TypeError
+        When the subject is none of these.
+
     Examples
     --------
     >>> from xpmlp.nn import ActivationFunction
@@ -121,12 +137,12 @@ def check_parity(subject: Layer | ActivationFunction | Loss, backends=()) -> Rep
 
 
 def assert_same_trajectory(est, X, y, backends=()) -> Report:
-    """Fit a clone of an estimator on each library, and compare the courses of the trainings.
+    """Fit a clone of an estimator on each library, and raise an error where the trainings differ.
 
-    Equal bit by bit: the initial weights, the rows of every batch, every dropout mask. Loss curve
-    and final weights are norm-wise within eps * sqrt(p) * (2 + sqrt(n)) of the same training in a
-    wider float, n the longest sum, p the products and sums in a row (2 a layer and step). A
-    training that amplifies small differences, as one with a large learning rate does, fails.
+    Equal bit by bit are the initial weights, the rows of every batch, every dropout mask. Loss
+    curve and final weights may be norm-wise eps * sqrt(p) * (2 + sqrt(n)) off the same training in
+    a wider float: n is the longest sum, p the products and sums in a row (2 for a layer and step).
+    A training that amplifies small differences, as one with a large learning rate does, fails.
 
     Parameters
     ----------
@@ -145,7 +161,11 @@ def assert_same_trajectory(est, X, y, backends=()) -> Report:
     Raises
     ------
     AssertionError
-        When something differs; the message is the report, which names the first thing.
+        When something differs; the message is the report, which names the first difference.
+    TypeError
+        When `est` is no estimator of this package.
+    ValueError
+        When its random_state is no integer.
 
     Examples
     --------

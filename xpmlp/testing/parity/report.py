@@ -1,4 +1,4 @@
-"""The report of a parity run: text, HTML, JSON, JUnit."""
+"""Report of a parity run: text, HTML, JSON, JUnit."""
 
 import json
 import platform
@@ -48,7 +48,7 @@ def about() -> dict[str, str]:
 
 @dataclass
 class Report:
-    """What ran, with its error and bound. Printable; HTML in a notebook.
+    """Result of a parity run: each operation with its error and bound. Prints; HTML in a notebook.
 
     Attributes
     ----------
@@ -57,9 +57,9 @@ class Report:
     left_out : dict
         Library -> why it was not run although it is installed.
     here : Results or None
-        What the libraries of this machine gave, for a file.
+        Results of the libraries of this machine, for a file.
     there : Results or None
-        What those of another machine gave, where its file was compared.
+        Those of another machine, where its file was compared.
     about : dict
         The versions, and what computes products on the host with how many threads.
     """
@@ -72,7 +72,7 @@ class Report:
 
     @property
     def failures(self) -> list[Row]:
-        """The rows with a problem, the first first."""
+        """Rows with a problem, in the order of the run."""
         return [row for row in self.rows if row.problem]
 
     @property
