@@ -394,63 +394,26 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @on_its_card
     def predict_proba(self, X):
-        """Return the probability of each class.
+        """Return probabilities of shape (n_samples, n_classes) for X, columns as in `classes_`.
 
         Independent outputs (binary_log_loss or squared_error over several classes) are divided by
         the sum of their row; multilabel ones are not.
-
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_features)
-
-        Returns
-        -------
-        array of shape (n_samples, n_classes)
-            Columns as in `classes_`; in X's library, on its device.
         """
         return answer(self, "predict_proba", X)
 
     @on_its_card
     def predict_log_proba(self, X):
-        """Return the logarithm of `predict_proba`; that of 0 is -inf.
-
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_features)
-
-        Returns
-        -------
-        array of shape (n_samples, n_classes)
-        """
+        """Return the logarithm of `predict_proba`; that of 0 is -inf."""
         return answer(self, "predict_log_proba", X)
 
     @on_its_card
     def decision_function(self, X):
-        """Return logits, the outputs before softmax or sigmoid.
-
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_features)
-
-        Returns
-        -------
-        array of shape (n_samples,) for two classes, else (n_samples, n_outputs)
-        """
+        """Return logits for X: (n_samples,) for two classes, else (n_samples, n_outputs)."""
         return answer(self, "decision_function", X)
 
     @on_its_card
     def score(self, X, y, sample_weight=None):
-        """Return the accuracy; of a multilabel y the share of rows with all labels right.
-
-        Parameters
-        ----------
-        X, y, sample_weight : arrays
-            As in `fit`.
-
-        Returns
-        -------
-        float
-        """
+        """Return the accuracy for X and y; multilabel: the share of rows with all labels right."""
         from sklearn.metrics import accuracy_score
 
         made = rows_to_host(self.predict(X), "the predictions", NO_SCORE)

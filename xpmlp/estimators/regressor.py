@@ -159,17 +159,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     @available_if(lambda self: self.solver != "lbfgs")
     def partial_fit(self, X, y, sample_weight=None):
-        """Train for one epoch over the given rows, from where the last call ended.
-
-        Parameters
-        ----------
-        X, y, sample_weight : arrays
-            As in `fit`.
-
-        Returns
-        -------
-        self
-        """
+        """Train for one epoch over the given rows, from where the last call ended."""
         return fit_one_epoch(self, X, y, sample_weight)
 
     @on_its_card
@@ -197,17 +187,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     @on_its_card
     def score(self, X, y, sample_weight=None):
-        """Return R^2, the mean over outputs.
-
-        Parameters
-        ----------
-        X, y, sample_weight : arrays
-            As in `fit`.
-
-        Returns
-        -------
-        float
-        """
+        """Return R^2 for X and y, the mean over outputs."""
         from sklearn.metrics import r2_score
 
         made = rows_to_host(self.predict(X), "the predictions", NO_SCORE)

@@ -233,23 +233,10 @@ class Model:
         return getattr(self.targets, method)(self.outputs_for(X), X)
 
     def transform(self, X, n_layers: int):
-        """Return the outputs of the network's first layers for the rows of X.
+        """Return the outputs (n, n_units) of the network's first n_layers, from 1, for rows of X.
 
-        Parameters
-        ----------
-        X : array, list or table (n_samples, n_features)
-        n_layers : int
-            From 1 to the number of layers, of which a classifier's last gives logits. Dropout and
-            normalization count too, which the `layer` of an estimator leaves out.
-
-        Returns
-        -------
-        array (n_samples, n_units)
-
-        Raises
-        ------
-        ValueError
-            When there is no such layer.
+        A classifier's last layer gives logits. Dropout and normalization count as layers, which the
+        `layer` of an estimator leaves out.
         """
         n = len(self.network.layers)
         if not (isinstance(n_layers, Integral) and 1 <= n_layers <= n):
@@ -257,17 +244,7 @@ class Model:
         return as_library_of(self.outputs_for(X, n_layers), X)
 
     def to(self, device) -> "Model":
-        """Return the model on another device or in another library.
-
-        Parameters
-        ----------
-        device : str or array
-            As in `MLPClassifier.to`.
-
-        Returns
-        -------
-        Model
-        """
+        """Return the model on another device, named or that of an array, as `MLPClassifier.to`."""
         like, requested = self.at(device)
         return self.mapped(lambda a: copy_to(a, like), requested)
 
@@ -301,13 +278,7 @@ class Model:
     def export(self, path, *, check=True, about=None):
         """Write the model to one ONNX file, atomically, as `MLPClassifier.export` describes it.
 
-        Parameters
-        ----------
-        path : str or Path
-        check : bool, default=True
-            Whether onnxruntime, if it is installed, predicts some rows for comparison first.
-        about : dict, optional
-            Names and values, more metadata of the file.
+        about: dict of names and values, more metadata of the file.
         """
         export_model(self, path, check=check, about=about or {})
 

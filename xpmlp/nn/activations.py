@@ -180,10 +180,6 @@ def get_activation(activation: str | ActivationFunction) -> ActivationFunction:
     ----------
     activation : str or ActivationFunction
 
-    Returns
-    -------
-    ActivationFunction
-
     Raises
     ------
     ValueError

@@ -172,10 +172,6 @@ def get_initializer(init):
     init : str or initializer
         An initializer is any object with ``draw(n_in, n_out, rng) -> (W, b)``.
 
-    Returns
-    -------
-    initializer
-
     Raises
     ------
     ValueError

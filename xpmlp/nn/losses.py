@@ -3,7 +3,8 @@
 o, y: outputs and targets (..., N, C), or y (..., N, 1) of class codes; weights: (..., N), which
 sum to one over the batch, so nothing here divides. The value is (...,) = sum_i w_i l_i, l_i the
 sum of the table's terms over the C outputs. Where a probability or a rate is meant, outputs are
-logits: the link (softmax, logistic, exp) is inside the loss, which needs no clipping.
+logits: the link (softmax, logistic, exp) is inside the loss, which needs no clipping. Targets of
+log_loss sum to one in a row.
 
 ===============  ==============================================  ==============================
 name             term of one output                              source
@@ -159,10 +160,6 @@ def huber(delta: float = 1.0) -> Loss:
         In the units of the targets as the network sees them (standardised, where an estimator
         standardises them).
 
-    Returns
-    -------
-    Loss
-
     Raises
     ------
     ValueError
@@ -194,10 +191,6 @@ def quantile(levels=0.5) -> Loss:
     ----------
     levels : float or sequence of float, default=0.5
         Between 0 and 1, in rising order.
-
-    Returns
-    -------
-    Loss
 
     Raises
     ------
@@ -238,10 +231,6 @@ def focal(gamma: float = 2.0, *, binary: bool = False) -> Loss:
     binary : bool, default=False
         For independent logistic outputs, as of two classes or several labels, instead of a softmax.
 
-    Returns
-    -------
-    Loss
-
     Raises
     ------
     ValueError
@@ -275,10 +264,6 @@ def class_weighted(loss: Loss, weights) -> Loss:
     weights : sequence of pairs of float
         For each output the weights of 0 and of 1.
 
-    Returns
-    -------
-    Loss
-
     Examples
     --------
     >>> import numpy as np
@@ -295,15 +280,11 @@ MAKERS = {"huber": huber, "quantile": quantile, "focal": focal}
 LOSSES = {
     loss.name: loss
     for loss in (
-        # Half the squared error, summed over outputs, on activated outputs.
         Loss("squared_error", _squared_error, link="identity", mean_over_outputs=True),
-        # Cross-entropy of a softmax over the classes; the targets of a row sum to one.
         Loss("log_loss", _softmax_log_loss, link="softmax", tasks=CLASSIFICATION),
-        # Cross-entropy of independent sigmoids, summed over outputs (Nielsen 2015, eq. 63).
         Loss("binary_log_loss", _binary_log_loss, link="logistic", tasks=CLASSIFICATION),
         # Half the Poisson deviance, of a rate exp(output).
         Loss("poisson", _poisson, link="exp", tasks=REGRESSION, domain="non-negative"),
-        # Half the gamma deviance, of a mean exp(output).
         Loss("gamma", _gamma, link="exp", tasks=REGRESSION, domain="positive"),
         Loss("absolute_error", _absolute_error, **_OF_NUMBERS),
         Loss("log_cosh", _log_cosh, **_OF_NUMBERS),

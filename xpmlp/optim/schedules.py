@@ -378,10 +378,6 @@ def make_schedule(schedule, **arguments) -> Schedule:
     **arguments : float
         Fields of schedules by name (power_t), of which the named schedule takes its own.
 
-    Returns
-    -------
-    Schedule
-
     Raises
     ------
     ValueError
