@@ -70,7 +70,7 @@ SLOW = {  # files and tests
         test_the_readmes_python_runs_in_order
     """,
     "draws many cases, or a large one": """
-        test_a_bar_ends_at_the_median_ratio
+        test_a_cell_says_the_median_ratio_and_is_blue_where_xpmlp_is_faster
         test_a_flipped_bit_is_refused_or_changes_nothing
         test_a_model_of_an_array_takes_tables_of_its_names
         test_a_training_equals_the_plain_one_whatever_the_network_and_the_plan

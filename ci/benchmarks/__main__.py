@@ -101,7 +101,7 @@ def bench(kinds, json_file, picture, redraw, **options):
     if picture and record["results"]:
         about = record["machine"]
         where = f"{about.get('card', about['cpu'])}, {about['cores']} cores, {about['date']}"
-        benchmarks.picture(record["results"], picture, f"{where}; below 1: faster than xpmlp")
+        benchmarks.picture(record["results"], picture, f"time as a multiple of xpmlp's: {where}")
 
 
 def _write(path, record):

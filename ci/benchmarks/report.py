@@ -2,6 +2,8 @@
 
 from statistics import median, quantiles
 
+import numpy as np
+
 UNITS = {"steps": "a step", "fits": "an epoch", "predict": "a call"}
 PRODUCTS = {"highest": "float32", "high": "TF32", "medium": "bfloat16"}  # on a card
 GOALS_FOR = "H100"  # the card that the cells' floors and goals are for
@@ -10,15 +12,6 @@ COMPARISONS = {
     "best peer / xpmlp": ("peer", "own"),
     "scikit-learn / not compiled": ("scikit-learn", "xpmlp, not compiled"),
     "xpmlp / products alone": ("own", "bound"),
-}
-# Okabe & Ito's colours, which the colour-blind tell apart: a family for each library.
-COLOURS = {
-    "xpmlp": ("#bbbbbb", "#777777"),
-    "scikit": ("#e69f00", "#f0e442"),
-    "torch": ("#d55e00", "#cc79a7", "#882255", "#ddcc77"),
-    "JAX": ("#0072b2", "#56b4e9"),
-    "onnx": ("#009e73",),
-    "matrix": ("#000000",),
 }
 
 
@@ -168,56 +161,52 @@ def duration(seconds):
 
 
 def picture(results, path, title=""):
-    """Draw each contender's time as a multiple of xpmlp's: bars over cases, on a log axis.
-
-    A panel a kind and setting; a whisker spans the quartiles.
-    """
+    """Draw each contender's time as a multiple of xpmlp's: a panel of cells a kind and setting."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     blocks = grouped(results)
     kinds, places = (list(dict.fromkeys(key[i] for key in blocks)) for i in (0, 1))
     kinds.sort(key=list(UNITS).index)
-    figure = Figure(figsize=(6.5 * len(places) + 1.7, 3.4 * len(kinds)), layout="constrained")
+    names = [
+        list(dict.fromkeys(n for (k, _), c in blocks.items() if k == kind for n in _names(c)))
+        for kind in kinds
+    ]
+    heights = [1.5 + len(rows) for rows in names]
+    figure = Figure(figsize=(2.2 + 4.6 * len(places), 0.3 * sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=9)
-    axes = figure.subplots(len(kinds), len(places), squeeze=False, sharey="row")
+    axes = figure.subplots(len(kinds), len(places), squeeze=False, height_ratios=heights)
     for i, kind in enumerate(kinds):
         for j, where in enumerate(places):
-            if (kind, where) in blocks:
-                draw(axes[i, j], blocks[kind, where])
-                axes[i, j].set_title(f"{kind}, {where}")
-            else:
-                axes[i, j].set_axis_off()
-        axes[i, 0].set_ylabel("time / xpmlp's (log)")
-        shown = next(axes[i, j] for j, where in enumerate(places) if (kind, where) in blocks)
-        handles, labels = shown.get_legend_handles_labels()
-        axes[i, -1].legend(
-            handles, labels, loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False
-        )
+            axes[i, j].set_axis_off()
+            if cases := blocks.get((kind, where)):
+                draw(axes[i, j], cases, names[i])
+                axes[i, j].set_title(f"{kind}, {where}", fontsize=10, loc="left")
+                axes[i, j].set_axis_on()
     figure.savefig(path, dpi=110)
 
 
-def draw(axes, cases):
-    """Draw one panel: a bar stands on 1, and hangs from it where a contender is faster."""
-    found = {
-        name: [ratio(rows.get(name), fastest(rows, "own")) for rows in cases.values()]
-        for name in _names(cases)
-        if any(rows.get(name) is not fastest(rows, "own") for rows in cases.values())
-    }
-    found = {name: ratios for name, ratios in found.items() if any(ratios)}
-    width, colours = 0.84 / max(1, len(found)), {k: list(v) for k, v in COLOURS.items()}
-    for i, (name, ratios) in enumerate(found.items()):
-        places = [k + (i - (len(found) - 1) / 2) * width for k, q in enumerate(ratios) if q]
-        low, mid, high = zip(*filter(None, ratios))
-        family = next((left for start, left in colours.items() if name.startswith(start)), [])
-        colour = family.pop(0) if family else None
-        axes.bar(places, [m - 1 for m in mid], width, bottom=1, label=name, color=colour)
-        axes.vlines(places, low, high, color="0.25", linewidth=0.8)
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.axhline(1, color="black", linewidth=1)
-    axes.set_xticks(range(len(cases)), list(cases))
-    axes.grid(axis="y", color="0.9")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+def draw(axes, cases, names):
+    """Draw one panel: a row a contender, a column a case; blue where xpmlp takes less time.
+
+    In xpmlp's own row stands its time.
+    """
+    shades = np.full((len(names), len(cases)), np.nan)
+    for j, rows in enumerate(cases.values()):
+        own = fastest(rows, "own")
+        for i, name in enumerate(names):
+            record, times = rows.get(name), ratio(rows.get(name), own)
+            if record is not None and record is own:
+                text = duration(median(own["seconds"]))
+            elif times:
+                shades[i, j], text = np.log10(times[1]), _factor(times[1])
+            else:
+                continue
+            ink = "white" if abs(shades[i, j]) > 1.4 else "black"
+            axes.text(j, i, text, ha="center", va="center", fontsize=8.5, color=ink)
+    axes.imshow(shades, cmap="RdBu", vmin=-2.5, vmax=2.5, aspect="auto")
+    axes.set_xticks(range(len(cases)), list(cases), fontsize=8.5)
+    axes.set_yticks(range(len(names)), names, fontsize=8.5)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)

@@ -90,13 +90,21 @@ def test_a_duration_has_three_digits_and_a_unit(seconds, text):
 
 
 @MATPLOTLIB
-def test_a_bar_ends_at_the_median_ratio(tmp_path):
+def test_a_cell_says_the_median_ratio_and_is_blue_where_xpmlp_is_faster(tmp_path):
     from matplotlib.figure import Figure
 
-    axes = Figure().subplots()
-    report.draw(axes, report.grouped(GIVEN)["steps", "1 thread"])
-    tops = {b.get_label(): b[0].get_y() + b[0].get_height() for b in axes.containers}
-    assert tops == pytest.approx({"slow": 4.0, "quick": 1.0, "matrix products alone": 0.5})
+    axes, names = Figure().subplots(), ["xpmlp", *(r["name"] for r in GIVEN[1:])]
+    report.draw(axes, report.grouped(GIVEN)["steps", "1 thread"], names)
+    written = {names[int(t.get_position()[1])]: t.get_text() for t in axes.texts}
+    assert written == {
+        "xpmlp": "2.00 us",
+        "slow": "4.00",
+        "quick": "1.00",
+        "matrix products alone": "0.50",
+    }
+    colours = axes.images[0].to_rgba(axes.images[0].get_array())[:, 0]
+    (red, _, blue, _), (more_red, _, less_blue, _) = colours[1], colours[4]
+    assert blue > red and more_red > less_blue
     path = tmp_path / "a.png"
     report.picture([*GIVEN, record("xpmlp", "own", [1.0], threads=2), *ON_H100], path)
     assert path.read_bytes().startswith(b"\x89PNG")
