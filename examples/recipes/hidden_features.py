@@ -30,4 +30,5 @@ def output_layer(Z):
     return (Z @ clf.coefs_[-1] + clf.intercepts_[-1]).argmax(axis=1)
 
 
-plot_boundary(output_layer, Z_test, y_test, path="hidden.png")
+names = ["hidden unit 1", "hidden unit 2"]
+plot_boundary(output_layer, Z_test, y_test, feature_names=names, path="hidden.png")

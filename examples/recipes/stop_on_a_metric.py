@@ -20,8 +20,7 @@ clf = MLPClassifier(
     (64,), scoring="f1_macro", early_stopping=True, n_iter_no_change=15, max_iter=500,
     learning_rate_init=0.003, batch_size=32, dropout=0.3, random_state=0,
 ).fit(X, y)  # fmt: skip
-scores = clf.history_["validation_score"]
-best = scores.index(max(scores)) + 1  # the weights kept are of this epoch
-print(f"{clf.n_iter_} epochs; F1 was best after epoch {best}: {max(scores):.4f}")
+best, epoch = clf.best_validation_score_, clf.best_epoch_  # whose weights are kept
+print(f"{clf.n_iter_} epochs; F1 was best after epoch {epoch}: {best:.4f}")
 print(f"F1 of rows never seen: {f1_score(y_test, clf.predict(X_test), average='macro'):.4f}")
 plot_history(clf, path="stop.png")
