@@ -22,7 +22,8 @@ STYLE = """
   --bad: color-mix(in srgb, currentColor 35%, #e5383b);
   --up: #3d7cc4; --down: #c9453d; line-height: 1.5; }
 .xpmlp h2 { font-size: 1.15em; margin: 1em 0 .4em; } .xpmlp p { margin: .4em 0; }
-.xpmlp table { border-collapse: collapse; margin: .6em 0 1em; font-size: .9em; }
+.xpmlp table { border-collapse: collapse; margin: .6em 0 1em; font-size: .9em;
+  width: max-content; max-width: max(100%, 50em); }
 .xpmlp.xpmlp th { color: var(--soft); font-weight: 600; }
 .xpmlp.xpmlp th, .xpmlp.xpmlp td { padding: .28em .8em .28em 0; border: 0; max-width: none;
   border-bottom: 1px solid var(--line); vertical-align: top; text-align: left; }
@@ -39,7 +40,7 @@ STYLE = """
 """
 PAGE_STYLE = """
 :root { color-scheme: light dark; font: 15px system-ui, sans-serif; }
-body { max-width: 72rem; margin: 0 auto; padding: 0 1rem 3rem; }
+body { max-width: 82rem; margin: 0 auto; padding: 0 1rem 3rem; }
 h1 { font-size: 1.6rem; margin: 1.2rem 0 .4rem; }
 """
 
