@@ -1,6 +1,8 @@
-"""The compiled CPU engine; what else there is to say stands in pyproject.toml."""
+"""The compiled CPU engine, and the README of an archive; all else stands in pyproject.toml."""
 
+import re
 import sys
+import tomllib
 from pathlib import Path
 from zlib import crc32
 
@@ -14,6 +16,26 @@ class Library(build_ext):
     def get_export_symbols(self, ext):
         """Return what is exported beside what the source says."""
         return []
+
+
+def readme():
+    """Return README.md, its links and images leading to [project.urls]'s Source, if that is there.
+
+    On the page of an index a link such as docs/versions.md leads nowhere.
+    """
+    project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
+    text, source = Path("README.md").read_text("utf-8"), project.get("urls", {}).get("Source")
+    if source is None:
+        return text
+
+    def absolute(found):
+        before, path = found.groups()
+        if not Path(path.partition("#")[0]).exists():  # an address, or code that looks like a link
+            return found[0]
+        kind = "raw" if path.endswith((".png", ".svg")) else "blob"
+        return f"{before}{source}/{kind}/v{project['version']}/{path}"
+
+    return re.sub(r'(\]\(|src="|href="|^\[.+\]: )([^\s#)"][^\s)"]*)', absolute, text, flags=re.M)
 
 
 # A wrong result of one thread would be another's right one: no -ffast-math. Sums that may be taken
@@ -30,6 +52,8 @@ sources += sorted(engines.glob("kernels/*.h"))
 version = crc32(b"".join(path.read_bytes() for path in sources))
 
 setup(
+    long_description=readme(),
+    long_description_content_type="text/markdown",
     ext_modules=[
         Extension(
             "xpmlp.engines.native._native",

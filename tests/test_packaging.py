@@ -80,6 +80,38 @@ def test_the_source_archive_holds_all_of_the_project_and_its_tests_run_there(che
     assert " passed" in run("-m", "pytest", "-q", test, folder=folder)
 
 
+def description(checkout, folder):
+    """The text that an index shows of the project."""
+    folder.mkdir()
+    make = "from setuptools import build_meta; build_meta.prepare_metadata_for_build_wheel('{}')"
+    run("-c", make.format(folder), folder=checkout)
+    (metadata,) = folder.glob("*.dist-info/METADATA")
+    return metadata.read_text("utf-8").partition("\n\n")[2]
+
+
+def test_links_of_the_readme_lead_to_the_address_of_a_project_that_has_one(checkout, tmp_path):
+    readme, pyproject = checkout / "README.md", checkout / "pyproject.toml"
+    own = readme.read_text("utf-8")
+    assert description(checkout, tmp_path / "without") == own
+    # Kinds of links that today's README may lack, and what must stay as it is.
+    more = '<img src="examples/sine.png">\n\n[x]: SECURITY.md\n'
+    stays = "[y](https://example.org/docs/versions.md) [z](#sec) `a[0](docs_of)` docs/versions.md\n"
+    readme.write_text(f"{own}\n{more}{stays}", "utf-8")
+    section = '[project.urls]\nSource = "https://example.org/fork"\n\n[project.optional'
+    pyproject.write_text(pyproject.read_text("utf-8").replace("[project.optional", section, 1))
+    text = description(checkout, tmp_path / "with")
+    file = f"https://example.org/fork/{{}}/v{xpmlp.__version__}/{{}}"
+    image = file.format("raw", "examples/sine.png")
+    assert f'<img src="{image}">\n\n[x]: {file.format("blob", "SECURITY.md")}\n' in text
+    assert text.endswith(stays)
+    targets = [t for t in re.findall(r"\]\(([^\s)]+)\)", own) if re.match(r"(?!\w+:|#)", t)]
+    found = [(checkout / t.partition("#")[0]).exists() and file.format("{}", t) for t in targets]
+    assert len(found) > 5 and all(found)
+    for path in found:
+        assert path.format("blob") in text or path.format("raw") in text
+    assert re.search(r"!\[[^\]]*\]\((?!https://example.org/fork/raw/)", text) is None
+
+
 def test_the_version_is_the_same_wherever_it_stands():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (author,) = project["authors"]
