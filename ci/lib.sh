@@ -1,7 +1,10 @@
-# Sourced by ci/demo, ci/docs and ci/test, from the root of the repository: makes .venv and installs into it.
+# Sourced by the scripts in ci/, from the root of the repository: makes $VENV and installs into it.
 
 PYTHON=${PYTHON:-python3}
-VENV_PYTHON=.venv/bin/python
+VENV=${VENV:-.venv}
+VENV_BIN=$VENV/bin
+if [ "$OSTYPE" = msys ]; then VENV_BIN=$VENV/Scripts; fi  # Git Bash on Windows
+VENV_PYTHON=$VENV_BIN/python
 
 die() {
     printf '%s\n' "$@" >&2
@@ -21,7 +24,7 @@ check_python() {
 check_disk() {
     free=$(df -Pk . | awk 'NR == 2 { print $4 }')
     taken=0
-    if [ -d .venv ]; then taken=$(du -sk .venv | cut -f1); fi
+    if [ -d "$VENV" ]; then taken=$(du -sk "$VENV" | cut -f1); fi
     [ $((free + taken)) -ge $(($1 * 1000000)) ] ||
         die "The disk of $PWD has $((free / 1000)) MB free, this needs about $1 GB: free some space and try again."
 }
@@ -30,7 +33,7 @@ check_disk() {
 make_venv() {
     version='import sys, pip; print(sys.version)'
     if [ "$("$VENV_PYTHON" -c "$version" 2>/dev/null)" != "$("$PYTHON" -c 'import sys; print(sys.version)')" ]; then
-        "$PYTHON" -m venv --clear .venv || die "Could not make $PWD/.venv: the lines above say why."
+        "$PYTHON" -m venv --clear "$VENV" || die "Could not make $PWD/$VENV: the lines above say why."
     fi
 }
 
@@ -43,19 +46,19 @@ install() {
     if [ "$1" = -e ]; then kinds=hc; fi
     sources=$(find xpmlp -name "*.[$kinds]*" ! -name '*.pyc' | sort)
     stamp="$PWD $(cat pyproject.toml setup.py $sources | cksum) $*"
-    case "$(cat .venv/installed 2>/dev/null) " in "$stamp "*) return ;; esac
-    echo "Installing $* into .venv (log: .venv/pip.log) ..."
+    case "$(cat $VENV/installed 2>/dev/null) " in "$stamp "*) return ;; esac
+    echo "Installing $* into $VENV (log: $VENV/pip.log) ..."
     "$VENV_PYTHON" -m pip install --disable-pip-version-check --progress-bar off \
-        --config-settings editable_mode=compat "$@" >.venv/pip.log 2>&1 || explain_pip
-    echo "$stamp" >.venv/installed
+        --config-settings editable_mode=compat "$@" >$VENV/pip.log 2>&1 || explain_pip
+    echo "$stamp" >$VENV/installed
 }
 
 explain_pip() {
-    tail -n 15 .venv/pip.log >&2
-    if grep -q 'No space left' .venv/pip.log; then
+    tail -n 15 $VENV/pip.log >&2
+    if grep -q 'No space left' $VENV/pip.log; then
         die "The disk filled up while pip was installing: free some space and try again."
-    elif grep -qE 'NewConnection|ConnectTimeout|ReadTimeout|NameResolution|ProxyError|SSLError' .venv/pip.log; then
+    elif grep -qE 'NewConnection|ConnectTimeout|ReadTimeout|NameResolution|ProxyError|SSLError' $VENV/pip.log; then
         die "pip could not reach the package index: check the network, the proxy or PIP_INDEX_URL, and try again."
     fi
-    die "pip could not install the requirements: the lines above are the end of .venv/pip.log."
+    die "pip could not install the requirements: the lines above are the end of $VENV/pip.log."
 }

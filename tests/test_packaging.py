@@ -25,7 +25,7 @@ def checkout(tmp_path):
     folder = tmp_path / "xpmlp"
     built = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd", "*.dylib")
     folder.mkdir()
-    for name in (".ci", "ci", "docs", "examples", "tests", "xpmlp"):
+    for name in (".ci", ".github", "ci", "docs", "examples", "tests", "xpmlp"):
         shutil.copytree(ROOT / name, folder / name, ignore=built)
     for name in ("setup.py", "pyproject.toml", "LICENSE", "MANIFEST.in", "CITATION.cff"):
         shutil.copy(ROOT / name, folder)
