@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from each import each
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from xpmlp import nn
@@ -339,6 +339,7 @@ def tables(draw):
 
 @settings(deadline=None, max_examples=150)
 @given(tables(), st.sampled_from([None, 2, 5]), st.booleans())
+@example(Frame(("a",), ("number",), (np.asarray([-0.0, -0.0]),)), None, True)
 def test_any_table_is_encoded_in_finite_bounded_numbers_or_refused_in_a_sentence(
     frame, n_bins, robust
 ):

@@ -316,7 +316,8 @@ def _statistics(name, a, robust):
         return 2.0 * median, 0.0, 1.0
     with np.errstate(over="ignore", divide="ignore"):
         scales = 0.5 / (high - low), 1.0 / (a.max() / 2.0 - a.min() / 2.0)
-    scale = next((scale for scale in scales if scale < np.inf), 0.0)
+    # Above 0: of -0.0 alone, quartiles differ by -0.0, and 1 / -0.0 is -inf.
+    scale = next((scale for scale in scales if 0.0 < scale < np.inf), 0.0)
     if not scale and a.min() < a.max():
         raise DataError(f"column {name!r} holds numbers too near each other: change its unit.")
     center = 2.0 * median * (scale > 0)  # a column of one value becomes 0 by its scale alone
