@@ -56,11 +56,11 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
     seed_ = view(lambda r: r.seed, "Seed of all random numbers.")
     fit_report_ = view(lambda r: known(r.report, "report of a fit"), "Device, engine, time.")
     history_ = view(lambda r: r.state.history, "Lists by name, an entry for each epoch.")
-    loss_curve_ = view(lambda r: r.state.history["loss"], "The loss of each epoch.")
-    loss_ = view(lambda r: (r.state.history["loss"] or [r.best_loss])[-1], "The last loss.")
-    best_loss_ = view(lambda r: r.best_loss, "The least loss, None with early_stopping.")
+    loss_curve_ = view(lambda r: r.state.history["loss"], "Loss of each epoch.")
+    loss_ = view(lambda r: (r.state.history["loss"] or [r.best_loss])[-1], "Last loss.")
+    best_loss_ = view(lambda r: r.best_loss, "Least loss, None with early_stopping.")
     validation_scores_ = view(lambda r: r.validation_scores, "Scores of early_stopping.")
-    best_validation_score_ = view(lambda r: r.best_validation_score, "The best of these.")
+    best_validation_score_ = view(lambda r: r.best_validation_score, "Best of these.")
     best_epoch_ = view(lambda r: r.state.best_epoch, "Epoch that was kept, from 1.")
     n_iter_ = view(lambda r: r.state.n_iter, "Epochs of the last call.")
     n_iter_total_ = view(lambda r: r.state.epoch, "Epochs since the weights were drawn.")
@@ -70,7 +70,7 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
 
     @property
     def model_(self) -> Model:
-        """The fitted model. Another one begins a new training, unless it has the same shapes."""
+        """Fitted model. Another one begins a new training, unless it has the same shapes."""
         return self.result_.model
 
     @model_.setter
@@ -98,7 +98,7 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
     coefs_ = part("coefs", "Weights (n_in, n_out), layer by layer.")
     intercepts_ = part("intercepts", "Biases (n_out,), layer by layer.")
     other_params_ = view(lambda r: r.model.others, "Further parameters, by path.")
-    network_ = view(lambda r: r.model.network, "The network, as it was trained.")
+    network_ = view(lambda r: r.model.network, "Network, as it was trained.")
     encoder_ = view(lambda r: r.model.inputs.encoder, "Encoder of a table, or None.")
     n_layers_ = view(lambda r: len(r.model.coefs) + 1, "Layers of weights, plus 1.")
     n_outputs_ = view(lambda r: r.model.targets.n_columns, "Number of outputs.")

@@ -124,7 +124,7 @@ class Inputs:
         return None
 
     def parts(self, x) -> Iterator[Array]:
-        """Cut host rows that have to be converted into blocks, which saves a copy of all rows."""
+        """Cut host rows x that have to be converted into blocks, which saves a copy of them all."""
         if not is_numpy(x) or (self.is_plain(x) and not self.standardises):
             yield x
             return
@@ -133,7 +133,7 @@ class Inputs:
             yield np.ascontiguousarray(x[start : start + rows])
 
     def computed(self, x):
-        """Return rows (an array or SparseRows) standardised and in the compute dtype.
+        """Return rows x (an array or SparseRows) standardised and in the compute dtype.
 
         Raises
         ------

@@ -65,7 +65,7 @@ class Model:
 
     @staticmethod
     def of(network, inputs, targets, params) -> "Model":
-        """Return the model of a network and its parameters, nested dicts of arrays."""
+        """Return the model of a network and its params, nested dicts of arrays."""
         layout = Layout.of(network, params, contiguous=False)
         return Model(network, layout, inputs, targets, **params_to_lists(layout, params))
 
@@ -184,7 +184,7 @@ class Model:
         return inputs.brought(x, "Model.predict", X)
 
     def outputs_for(self, X, n_layers: int | None = None):
-        """Return `outputs` for what `rows` takes."""
+        """Return `outputs`, of the first n_layers, for what `rows` takes."""
         made = self.quick_outputs(X, n_layers)
         return self.outputs(self.rows(X), n_layers) if made is None else made
 
@@ -278,7 +278,7 @@ class Model:
     def export(self, path, *, check=True, about=None):
         """Write the model to one ONNX file, atomically, as `MLPClassifier.export` describes it.
 
-        about: dict of names and values, more metadata of the file.
+        check: whether onnxruntime tries the file; about: dict of more metadata of the file.
         """
         export_model(self, path, check=check, about=about or {})
 

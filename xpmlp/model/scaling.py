@@ -56,11 +56,11 @@ class Scaling(NamedTuple):
         return Scaling(center[None, :], scale[None, :])
 
     def apply(self, x):
-        """Return inputs or targets (n, n_columns) standardised, in their library."""
+        """Return inputs or targets x (n, n_columns) standardised, in their library."""
         return x if self.mean is None else (x - _at(self.mean, x)) / _at(self.scale, x)
 
     def restore(self, y) -> Any:
-        """Return predictions (n, n_outputs) in the units of the targets."""
+        """Return predictions y (n, n_outputs) in the units of the targets."""
         return y if self.mean is None else y * _at(self.scale, y) + _at(self.mean, y)
 
 

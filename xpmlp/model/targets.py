@@ -80,7 +80,7 @@ class ClassTargets(_Probabilities):
         return self.n_outputs
 
     def encode(self, y, like, dtype):
-        """Return targets (N, C), or class codes (N, 1), beside `like`."""
+        """Return targets (N, C), or class codes (N, 1), for y in a dtype, beside `like`."""
         codes = np.searchsorted(self.classes, y)[:, None]
         if self.coded:
             return from_host(codes, like, "int32")
@@ -107,7 +107,7 @@ class ClassTargets(_Probabilities):
         return replace(self, coded=False), loss
 
     def codes(self, z):
-        """Return class numbers (N,) for logits."""
+        """Return class numbers (N,) for logits z."""
         xp = _namespace(z)
         if self.task == "multiclass":
             return xp.argmax(z, axis=-1)
@@ -118,7 +118,7 @@ class ClassTargets(_Probabilities):
         return labels_of(self.classes, as_library_of(self.codes(z), X))
 
     def decision_function(self, z, X):
-        """Return logits beside X: (N,) of two classes, else (N, C)."""
+        """Return logits z beside X: (N,) of two classes, else (N, C)."""
         return as_library_of(z[:, 0] if self.task == "binary" else z, X)
 
     def probabilities(self, z):
@@ -180,7 +180,7 @@ class LabelTargets(_Probabilities):
         return self.n_outputs
 
     def encode(self, y, like, dtype):
-        """Return targets (N, C) beside `like`."""
+        """Return targets (N, C) for y in a dtype, beside `like`."""
         return _smoothed(from_host(y, like, dtype), self.smoothing, 2)
 
     def row_weights(self, y, weights):
@@ -194,7 +194,7 @@ class LabelTargets(_Probabilities):
         return self, loss
 
     def codes(self, z):
-        """Return 0 or 1 for each of the logits (N, C)."""
+        """Return 0 or 1 for each of the logits z (N, C)."""
         xp = _namespace(z)
         return xp.astype(z > 0, xp.int32)
 
@@ -203,7 +203,7 @@ class LabelTargets(_Probabilities):
         return labels_of(np.arange(2), as_library_of(self.codes(z), X))
 
     def decision_function(self, z, X):
-        """Return logits (N, C) beside X."""
+        """Return logits z (N, C) beside X."""
         return as_library_of(z, X)
 
     def probabilities(self, z):
@@ -211,7 +211,7 @@ class LabelTargets(_Probabilities):
         return LINKS[self.link](z, _namespace(z))
 
     def hits(self, outputs, targets, threshold):
-        """Return which rows of host outputs have all labels right."""
+        """Return which rows have all labels right; outputs, targets: on the host; see above."""
         return ((outputs > threshold) == (targets > 0.5)).all(axis=1)
 
 
@@ -255,7 +255,7 @@ class NumberTargets:
         return min(range(len(levels)), key=lambda i: abs(levels[i] - 0.5))
 
     def encode(self, y, like, dtype):
-        """Return targets (N, C) beside `like`."""
+        """Return targets (N, C) for y in a dtype, beside `like`."""
         y = self.scaling.apply(y)
         with np.errstate(over="ignore"):
             finite = np.isfinite(y.astype(dtype)).all()

@@ -89,11 +89,11 @@ class Loss:
         return self.value_and_grad(outputs, y, weights[..., None], xp)
 
     def n_targets(self, n_outputs):
-        """Return the number of columns that y has for so many outputs."""
+        """Return the number of columns of y for n_outputs outputs."""
         return 1 if self.codes else n_outputs
 
     def reported(self, n_outputs):
-        """Return the factor from the value to scikit-learn's `loss_`, for so many outputs."""
+        """Return the factor from the value to scikit-learn's `loss_`, for n_outputs outputs."""
         if self.mean_over_outputs:
             return 1.0 / n_outputs
         return 1.0

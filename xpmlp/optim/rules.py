@@ -153,7 +153,7 @@ class SGD(Rule):
 
     @property
     def slots(self):
-        """The velocity v, where there is momentum."""
+        """Velocity v, where there is momentum."""
         if not self.momentum:
             return ()
         return ("v",)

@@ -78,7 +78,7 @@ class Frame:
         return Frame(self.names, self.kinds, tuple(c[rows] for c in self.columns))
 
     def column(self, i: int) -> np.ndarray:
-        """Return the values of a column."""
+        """Return the values (n,) of column i."""
         return self.columns[i]
 
     def in_memory(self) -> "Frame":

@@ -120,7 +120,7 @@ def assert_gradients(subject: Any, *args, **options) -> None:
 
     Parameters
     ----------
-    subject, *args, **options
+    subject, *args, **options : any
         As in `check_gradients`.
 
     Raises

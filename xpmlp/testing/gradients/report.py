@@ -70,7 +70,7 @@ class GradientReport:
         return not self.mistakes and all(check.ok for check in self.checks)
 
     def add(self, kind, layer, text):
-        """Add a mistake to the report, if it is not in it yet."""
+        """Add a mistake (kind, layer, text) to the report, if it is not in it yet."""
         text = text.rstrip(".")
         if Mistake(kind, layer, text) not in self.mistakes:
             self.mistakes.append(Mistake(kind, layer, text))

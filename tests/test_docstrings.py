@@ -1,0 +1,241 @@
+"""Docstrings keep the rules of a reference page, and words that a stranger knows."""
+
+import ast
+import inspect
+import io
+import re
+import textwrap
+import tokenize
+from dataclasses import is_dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from each import each
+
+import xpmlp
+from xpmlp.inspection import Explanation, TrainingPlan
+from xpmlp.nn.activations import ACTIVATIONS, get_activation
+from xpmlp.nn.initializers import INITIALIZERS, get_initializer
+from xpmlp.nn.losses import LOSSES, class_weighted, focal, huber, quantile
+from xpmlp.tables.common import Dataset
+from xpmlp.tables.datasets import load_dataset
+from xpmlp.tables.frame import Frame
+from xpmlp.tables.open_table import OpenTable, open_table
+from xpmlp.testing.gradients.report import GradientReport, Mistake
+from xpmlp.testing.parity import Report
+from xpmlp.training import LearningRates, Trained
+
+ROOT = Path(xpmlp.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+PACKAGES = "xpmlp nn optim callbacks plotting model testing".split()
+RETURNED = [Dataset, Explanation, Frame, GradientReport, LearningRates, Mistake, OpenTable, Report]
+RETURNED += [Trained, TrainingPlan]
+FUNCTIONS = [get_activation, get_initializer, huber, quantile, focal, class_weighted]
+FUNCTIONS += [load_dataset, open_table]
+SECTIONS = "Parameters Attributes Returns Raises References Examples".split()
+AS_IN_FIT = {"X", "y", "sample_weight"}  # a method need not say again what they are
+STARRED = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+VERBS = set(
+    """
+    Add Bound Check Compute Count Cut Decide Draw Export Fit Lay Load Make Measure Move Open Predict
+    Print Raise Read Refuse Return Run Scale Show Tell Test Train Update Write Yield
+    """.split()
+)
+
+
+def members(name):
+    """The public functions and classes of a module."""
+    module = import_module("xpmlp" if name == "xpmlp" else f"xpmlp.{name}")
+    names = getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")])
+    values = (getattr(module, name) for name in names)
+    values = [value for value in values if inspect.isclass(value) or inspect.isfunction(value)]
+    return [v for v in values if hasattr(module, "__all__") or v.__module__ == module.__name__]
+
+
+def public():
+    """Every public function and class once, by its full name."""
+    found = sum(map(members, PACKAGES), [*FUNCTIONS, *RETURNED])
+    return {f"{value.__module__}.{value.__qualname__}": value for value in found}
+
+
+PUBLIC = public()
+CLASSES = [name for name, value in PUBLIC.items() if inspect.isclass(value)]
+# Records that an engine makes, or whose attributes are documented instead of arguments.
+NO_EXAMPLE = {"Kernels", "Ctx", "Group", "Layer", "LearningRates", "Trained", "Loss", *(
+    "Dataset GradientReport Inputs ClassTargets LabelTargets NumberTargets Mistake OpenTable Report"
+    " Normal Uniform Zeros Orthogonal".split()
+)}  # fmt: skip
+
+
+def own(value):
+    """Tell whether a method or property is written in this package."""
+    value = getattr(value, "fget", None) or getattr(value, "func", None) or value
+    return getattr(inspect.unwrap(value), "__module__", "").startswith("xpmlp")
+
+
+def methods(kind):
+    """The public methods and properties of a class that this package defines, by name."""
+    for name in dir(kind):
+        value = inspect.getattr_static(kind, name)
+        value = getattr(value, "__func__", value)
+        described = inspect.isfunction(value) or isinstance(value, property | cached_property)
+        if described and not name.startswith("_") and own(value):
+            yield name, value
+
+
+def sections(text):
+    """The sections of a docstring: their titles and lines; the first is the summary's."""
+    lines, found, title = text.splitlines(), {"": []}, ""
+    for line, below in zip(lines, [*lines[1:], ""]):
+        if re.fullmatch("-+", below) and len(below) == len(line):
+            title = line
+            assert title not in found, f"{title} twice"
+            found[title] = []
+        elif not (title and re.fullmatch("-+", line)):
+            found[title].append(line)
+    return found
+
+
+def documented(parts, title):
+    """The names of a section's entries, each with its type."""
+    for line in parts.get(title, ()):
+        if line[:1].strip() and not line.startswith(">>>"):
+            names, colon, kind = line.partition(" : ")
+            for name in names.split(", "):
+                yield name.strip("*"), kind.strip() if colon else ""
+
+
+def parameters(f):
+    """The names of a function's or a constructor's parameters."""
+    found = [p for p in inspect.signature(f).parameters.values() if p.kind not in STARRED]
+    return [p.name for p in found if p.name != "self" and not p.name.startswith("_")]
+
+
+def docs():
+    """Every public docstring: functions, classes, methods, properties."""
+    for name, value in PUBLIC.items():
+        yield name, value
+        if inspect.isclass(value):
+            yield from ((f"{name}.{method}", f) for method, f in methods(value))
+
+
+DOCS = dict(docs())
+EVERY_DOC = each("name", [*DOCS])
+EVERY_PUBLIC = each("name", [*PUBLIC])
+
+
+def raised(f):
+    """The names of the exceptions that a function raises itself."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(f)))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            yield node.exc.func.id
+
+
+@EVERY_DOC
+def test_a_docstring_begins_with_one_sentence_on_a_line_of_its_own(name):
+    first, *more = inspect.getdoc(DOCS[name]).splitlines()
+    assert first.endswith((".", ".\"")) and not (more and more[0])
+    assert not first.startswith(("This ", "The ", "A function", "It "))
+
+
+@EVERY_DOC
+def test_the_summary_of_a_function_is_an_order(name):
+    value = inspect.unwrap(DOCS[name])
+    if inspect.isfunction(value):
+        verb = re.match(r"\w*", inspect.getdoc(value)).group()
+        assert verb in VERBS, verb
+
+
+@EVERY_DOC
+def test_sections_have_the_names_and_the_order_of_numpydoc(name):
+    titles = [*sections(inspect.getdoc(DOCS[name]))][1:]
+    assert titles == [title for title in SECTIONS if title in titles]
+    rules = [line for line in inspect.getdoc(DOCS[name]).splitlines() if re.fullmatch("-+", line)]
+    assert len(rules) == len(titles), "an underline is not as long as its title"
+
+
+@EVERY_PUBLIC
+def test_every_parameter_has_a_type_and_is_one(name):
+    value = PUBLIC[name]
+    parts = sections(inspect.getdoc(value))
+    told = dict(documented(parts, "Parameters"))
+    assert [p for p, kind in told.items() if not kind] == []
+    every = {*told, *dict(documented(parts, "Attributes"))}
+    if value is xpmlp.MLPRegressor:  # which refers to it for what they share
+        every |= {*parameters(xpmlp.MLPClassifier)}
+    takes = parameters(value)
+    assert [p for p in takes if p not in every] == []
+    starred = len(takes) < len(inspect.signature(value).parameters)
+    assert starred or [p for p in told if p not in takes] == []
+
+
+@each("name", CLASSES)
+def test_a_method_tells_of_its_parameters_in_its_class_or_in_the_base_class(name):
+    kind = PUBLIC[name]
+    for method, f in methods(kind):
+        if inspect.isfunction(f):
+            bases = [base for base in kind.__mro__ if base.__module__.startswith("xpmlp")]
+            texts = [base.__doc__ for base in bases]
+            texts += [getattr(base, method).__doc__ for base in bases if hasattr(base, method)]
+            text = " ".join(filter(None, texts))
+            missing = [p for p in parameters(f) if not re.search(rf"\b{p}\b", text)]
+            assert {*missing} <= AS_IN_FIT, f"{method}: {missing}"
+
+
+@EVERY_PUBLIC
+def test_an_error_that_a_function_raises_is_documented(name):
+    value = PUBLIC[name]
+    parts = sections(inspect.getdoc(value))
+    text = " ".join(parts.get("Raises", ()))
+    makers = [value]
+    if inspect.isclass(value):
+        names = ("__post_init__",) if is_dataclass(value) else ("__init__",)
+        makers = [vars(value)[name] for name in names if name in vars(value)]
+    for maker in makers:
+        assert [error for error in raised(maker) if error not in text] == []
+
+
+@EVERY_PUBLIC
+def test_a_function_says_what_it_returns(name):
+    value = inspect.unwrap(PUBLIC[name])
+    if inspect.isfunction(value):
+        tree = ast.parse(textwrap.dedent(inspect.getsource(value)))
+        returns = any(isinstance(n, ast.Return) and n.value for n in ast.walk(tree))
+        text = inspect.getdoc(value)
+        assert not returns or "Returns" in sections(text) or text.startswith("Return ")
+
+
+@EVERY_PUBLIC
+def test_functions_and_classes_have_an_example_unless_a_formula_says_it(name):
+    value = PUBLIC[name]
+    text = inspect.getdoc(value)
+    formula = re.search("[=^]|exp", text.splitlines()[0])
+    assert ">>>" in text or formula or value.__name__ in NO_EXAMPLE
+
+
+@pytest.mark.parametrize("registry, module", [
+    (ACTIVATIONS, "activations"), (INITIALIZERS, "initializers"), (LOSSES, "losses")
+])  # fmt: skip
+def test_a_files_table_has_the_formula_of_each_row_of_its_registry(registry, module):
+    text = import_module(f"xpmlp.nn.{module}").__doc__
+    assert [name for name in registry if not re.search(rf"^{name} +\S", text, re.M)] == [
+        name for name in registry if name not in text
+    ] == []
+
+
+JARGON = """
+holes? stretch(es)? anew drawn.in say.in.a.sentence goes?.along at.hand what.is.kept of.ours
+on.a.card team.of.threads
+""".split()
+
+
+def said(path):
+    """The docstrings, comments and other texts of a file, with their lines."""
+    with tokenize.open(path) as file:
+        text = file.read()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type in (tokenize.COMMENT, tokenize.STRING):
+            yield token.start[0], token.string
