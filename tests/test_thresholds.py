@@ -83,7 +83,7 @@ def test_a_card_that_is_not_twice_as_fast_in_products_pays_for_no_step(card):
 def test_both_the_step_and_the_fit_must_reach_their_thresholds(work, pays):
     found, why = choose(Work(*work), Thresholds(2e6, 3e9), "cuda:0")
     assert found is pays
-    assert why.startswith("moved to the card: " if pays else "which stays on the CPU: ")
+    assert why.startswith("moved to the GPU: " if pays else "which stays on the CPU: ")
     assert why.endswith("and cuda:0 pays from 2 MFLOP a step and 3 GFLOP in all on")
 
 
@@ -201,7 +201,7 @@ def test_a_small_fit_asks_no_card(card):
     # 37 parameters, 10 rows a step, 4 steps, 2 epochs.
     assert report["why"] == (
         "X is a host array, which stays on the CPU: the fit takes 2.22 kFLOP a step and 17.8 kFLOP "
-        "in all at most, and the best card pays from 1 MFLOP a step and 100 GFLOP in all on."
+        "in all at most, and the best GPU pays from 1 MFLOP a step and 100 GFLOP in all on."
     )
 
 

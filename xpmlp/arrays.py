@@ -157,9 +157,9 @@ def copy_to(x: Array, like: Array) -> Array:
 
 
 def current_card(x: Any, where: str = "auto"):
-    """Return a context in which the card of `x`, or that of ``device=where``, is CuPy's current.
+    """Return a context in which the GPU of `x`, or that of ``device=where``, is CuPy's current.
 
-    CuPy computes on the current card only, and refuses arrays of another.
+    CuPy computes on the current GPU only, and refuses arrays of another.
     """
     if type(x) is not np.ndarray and is_cupy(x):
         return device(x)
@@ -169,7 +169,7 @@ def current_card(x: Any, where: str = "auto"):
         cuda = imported("cupy").cuda
         if cuda.is_available() and int(index) < cuda.runtime.getDeviceCount():
             return cuda.Device(int(index))
-    return nullcontext()  # "auto" takes the current card; else `to_device` says what is wrong
+    return nullcontext()  # "auto" takes the current GPU; else `to_device` says what is wrong
 
 
 def detached(x: Array) -> Array:
@@ -177,7 +177,7 @@ def detached(x: Array) -> Array:
     return x.detach() if is_torch(x) else x
 
 
-# What shows on Linux that there is a card; the last two in Windows' subsystem and on Jetson.
+# What shows on Linux that there is a GPU; the last two in Windows' subsystem and on Jetson.
 CARDS = ("/proc/driver/nvidia/gpus/*", "/dev/nvidia[0-9]*", "/dev/dxg", "/dev/nvhost-*")
 
 
@@ -188,7 +188,7 @@ def no_card() -> str | None:
     if version is None:
         return "which this machine trains on its CPU"
     if os.name == "posix" and not any(map(glob, CARDS)):
-        return "and there is no CUDA card here"
+        return "and there is no CUDA GPU here"
     if find_spec("cupy") is None:
         extra = "cuda12" if version.startswith("12.") else "cuda13"
         return f'and CuPy is not installed (pip install "xpmlp[{extra}]")'

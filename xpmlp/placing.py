@@ -44,8 +44,8 @@ def to_device(
 ) -> Array:
     """Return `x` where ``device=`` says: "auto" (where it is), or as in `destination`.
 
-    NumPy rows go to a card in one copy, in `dtype` if given; what its memory cannot hold goes to
-    pinned memory of the host, where the card reads it. prepare: called with the new location ahead
+    NumPy rows go to a GPU in one copy, in `dtype` if given; what its memory cannot hold goes to
+    pinned memory of the host, where the GPU reads it. prepare: called with the new location ahead
     of the copy, to begin what may go on beside it.
 
     Raises
@@ -55,7 +55,7 @@ def to_device(
     DeviceError
         When the device does not work; the message says what to install.
     DeviceMemoryError
-        When neither the card nor the host has the memory.
+        When neither the GPU nor the host has the memory.
     TransferError
         When `forbid_transfers` forbids the copy.
     """
@@ -70,7 +70,7 @@ def to_device(
     except DeviceError as error:
         raise DeviceError(
             f"device={where!r} does not work: {error}; `xpmlp doctor` says what to install, "
-            "device='cpu' runs without a card."
+            "device='cpu' runs without a GPU."
         ) from error
     there = f"pass an array of {to.library} on {to.device}"
     check_transfer(x, location_of(like), "X", f"{there}, or leave device={where!r} away")
@@ -81,7 +81,7 @@ def to_device(
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What a training takes on a card."""
+    """What a training takes on a GPU."""
 
     work: Work
     launches: float  # of a step beside products
@@ -89,23 +89,23 @@ class Needs:
 
 
 def chosen(needs_of: Callable[[], Needs], dtype: str) -> tuple[Location | None, str]:
-    """Return the card that ``device="auto"`` brings a host array X to, or None, and why.
+    """Return the GPU that ``device="auto"`` brings a host array X to, or None, and why.
 
-    What a training needs is asked only where a card may be, which starts only if that might pay.
+    What a training needs is asked only where a GPU may be, which starts only if that might pay.
     """
     card, why = _card(needs_of, dtype)
     return card, f"X is a host array, {why}."
 
 
 def _card(needs_of, dtype):
-    """Return the card on which a training pays, or None, and why."""
+    """Return the GPU on which a training pays, or None, and why."""
     missing = no_card()
     if missing is not None:
         return None, missing
     if forbidden():
         return None, "which stays on the CPU: forbid_transfers forbids to move it"
     needs = needs_of()
-    pays, why = choose(needs.work, LEAST, "the best card")
+    pays, why = choose(needs.work, LEAST, "the best GPU")
     if not pays:
         return None, why
     card, cupy = CARD, sys.modules.get("cupy")
@@ -139,14 +139,14 @@ def explain_out_of_memory():
         raise DeviceMemoryError(
             f"The memory of {location_of(like).device} is too small for this training: {error} "
             f"{free_memory(like) or 0:,} bytes are free. Take fewer units, a smaller "
-            "batch_size or dtype='float32', end what else uses the card, or use device='cpu'."
+            "batch_size or dtype='float32', end what else uses the GPU, or use device='cpu'."
         ) from error
 
 
 def fit_or_stay(fit: Callable[[str], Any], auto: bool) -> Any:
-    """Return ``fit("")``; if a card's memory ends before an epoch does, what fit does on the host.
+    """Return ``fit("")``; if a GPU's memory ends before an epoch does, what fit does on the host.
 
-    auto: whether the fit itself chose the card. It is then told why it stays on the host.
+    auto: whether the fit itself chose the GPU. It is then told why it stays on the host.
     """
     try:
         with explain_out_of_memory():
@@ -154,7 +154,7 @@ def fit_or_stay(fit: Callable[[str], Any], auto: bool) -> Any:
     except DeviceMemoryError as error:
         if error.late or not auto or "cupy" not in sys.modules:  # then it is the host's
             raise
-    why = "which stays on the CPU: the card's memory is too small for this training"
+    why = "which stays on the CPU: the GPU's memory is too small for this training"
     return fit(f"X is a host array, {why}.")
 
 
@@ -196,14 +196,14 @@ def destination(now: Location, where: str) -> Location:
 
 
 def moved(x: Array, like: Array, dtype: str | None = None) -> Array:
-    """Copy rows to where `like` is; NumPy's go to a card in `dtype`, as `to_device` says."""
+    """Copy rows to where `like` is; NumPy's go to a GPU in `dtype`, as `to_device` says."""
     if is_numpy(x) and is_cupy(like):
         return _on_card(np.asarray(x, dtype), like)
     return to_host(x) if is_numpy(like) else from_host(to_host(x), like)
 
 
 def _on_card(a, like):
-    """Copy a host array to the card of `like`, or to pinned memory that the card reads."""
+    """Copy a host array to the GPU of `like`, or to pinned memory that the GPU reads."""
     cupy = import_module("cupy")
     with device(like):
         for _ in range(2):
@@ -218,11 +218,11 @@ def _on_card(a, like):
 
 
 def _pinned(a, like, cupy):
-    """Copy a host array to pinned memory, which has one address for host and card."""
+    """Copy a host array to pinned memory, which has one address for host and GPU."""
     free, cuda = free_memory(like) or 0, cupy.cuda
-    trouble = f"X ({a.nbytes / 1e9:.1f} GB) does not fit the card ({free / 1e9:.1f} GB free)"
+    trouble = f"X ({a.nbytes / 1e9:.1f} GB) does not fit the GPU ({free / 1e9:.1f} GB free)"
     try:
-        # Not from CuPy's pool, which would keep it, and lend it while the card still reads.
+        # Not from CuPy's pool, which would keep it, and lend it while the GPU still reads.
         memory = cuda.PinnedMemoryPointer(cuda.PinnedMemory(a.nbytes), 0)
     except (MemoryError, RuntimeError) as error:
         raise DeviceMemoryError(
@@ -230,7 +230,7 @@ def _pinned(a, like, cupy):
             "parts of X by partial_fit, or use device='cpu'."
         ) from error
     np.frombuffer(memory, a.dtype, a.size).reshape(a.shape)[...] = a
-    note(text=f"{trouble}: it stays in pinned host memory, which the card reads batch by batch.")
+    note(text=f"{trouble}: it stays in pinned host memory, which the GPU reads batch by batch.")
     owned = cuda.UnownedMemory(memory.ptr, a.nbytes, memory, device(like).id)
     return cupy.ndarray(a.shape, dtype=a.dtype, memptr=cuda.MemoryPointer(owned, 0))
 

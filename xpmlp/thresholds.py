@@ -1,4 +1,4 @@
-"""From which work on a card pays: the rule of ``device="auto"``, and the seconds it is made of."""
+"""From which work on a GPU pays: the rule of ``device="auto"``, and the seconds it is made of."""
 
 import os
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class Work(NamedTuple):
 
 
 class Pace(NamedTuple):
-    """How fast host and card are, and what the card takes beside."""
+    """How fast host and GPU are, and what the GPU takes beside."""
 
     host: float  # FLOP a second, in products of matrices
     card: float
@@ -31,14 +31,14 @@ class Pace(NamedTuple):
 
 
 class Thresholds(NamedTuple):
-    """The FLOP from which on a card pays: of a step (infinite where it is no faster), of a fit."""
+    """The FLOP from which on a GPU pays: of a step (infinite where it is no faster), of a fit."""
 
     step: float
     fit: float
 
     @staticmethod
     def of(pace: Pace, launches: float) -> "Thresholds":
-        """Return what makes the card twice as fast as the host, when a step takes so many launches.
+        """Return what makes the GPU twice as fast as the host, when a step takes so many launches.
 
         A step pays from where ``launches * launch + step / card = step / host / 2``. Such steps
         spare at least half of the host's time, which pays from ``fit / host / 2 = start``.
@@ -48,18 +48,18 @@ class Thresholds(NamedTuple):
         return Thresholds(step, 2.0 * pace.host * pace.start)
 
 
-# Of the best card beside a modest host: for less, a second's work there, no card is started.
+# Of the best GPU beside a modest host: for less, a second's work there, no GPU is started.
 LEAST = Thresholds.of(Pace(host=1e11, card=inf, launch=5e-6, start=0.5), launches=1)
 
 
 def choose(work: Work, thresholds: Thresholds, card: str) -> tuple[bool, str]:
-    """Tell whether a training pays on a card, and why, as the rest of a sentence on its X."""
+    """Tell whether a training pays on a GPU, and why, as the rest of a sentence on its X."""
     takes = f"{scaled(work.step)}FLOP a step and {scaled(work.fit)}FLOP in all at most"
     if thresholds.step == inf:
         return False, f"which stays on the CPU: in products of matrices {card} is hardly faster"
     pays = work.step >= thresholds.step and work.fit >= thresholds.fit
     least = f"{scaled(thresholds.step)}FLOP a step and {scaled(thresholds.fit)}FLOP in all"
-    verdict = "moved to the card" if pays else "which stays on the CPU"
+    verdict = "moved to the GPU" if pays else "which stays on the CPU"
     return pays, f"{verdict}: the fit takes {takes}, and {card} pays from {least} on"
 
 
@@ -67,7 +67,7 @@ _LOCK = Lock()  # one thread times, undisturbed by others that ask the same
 
 
 def pace_of(card: Location, dtype: str) -> Pace | str:
-    """Return the pace of the host and a card, or what fails there; tried once a process."""
+    """Return the pace of the host and a GPU, or what fails there; tried once a process."""
     with _LOCK, counting():  # what passes here is none of the fit's
         return _tried(card, dtype, os.getpid())  # in a forked child CUDA may work no more
 
@@ -81,7 +81,7 @@ def _tried(card, dtype, process):
 
 
 def _timed(card, dtype):
-    """Time host and card, in some tenths of a second at most beside the card's start."""
+    """Time host and GPU, in some tenths of a second at most beside the GPU's start."""
     begin = perf_counter()
     host = np.full((SIZE, SIZE), 1.0 / SIZE, dtype)
     there = from_host(host, array_at(card))

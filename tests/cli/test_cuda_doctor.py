@@ -41,10 +41,10 @@ CUDA12 = 'pip uninstall -y cupy-cuda13x && pip install "xpmlp[cuda12]"'
 
 # What is found of links, and what the row of the first of them then says.
 CAUSES = {
-    "no driver": ({"driver": NONE}, "none, and no NVIDIA card is seen"),
+    "no driver": ({"driver": NONE}, "none, and no NVIDIA GPU is seen"),
     "a card without a driver": (
         {"driver": NONE | {"card": True}},
-        "none, but an NVIDIA card: sudo ubuntu-drivers install",
+        "none, but an NVIDIA GPU: sudo ubuntu-drivers install",
     ),
     "WSL": ({"driver": NONE | {"wsl": True}}, "install NVIDIA's driver in Windows, then"),
     "a container": (
@@ -72,7 +72,7 @@ CAUSES = {
     "a stub": ({"card": {"visible": "", "code": 34}}, "take its folder out of LD_LIBRARY_PATH"),
     "an updated driver": ({"card": {"visible": None, "code": 803}}, "update: sudo reboot"),
     "an unknown code": ({"card": {"visible": None, "code": 719}}, "CUDA error 719: type nvidia-"),
-    "a card that another program has": ({"card": CARD | {"code": 46}}, "has the card for itself"),
+    "a card that another program has": ({"card": CARD | {"code": 46}}, "has the GPU for itself"),
     "a card of 2014": ({"card": CARD | {"capability": [3, 5]}}, "too old for CUDA 12"),
     "no room for a context": (
         {"card": FULL | {"code": 2, "free": 0}},
@@ -98,7 +98,7 @@ CAUSES = {
     ),
     "a wheel for 13, a card before Turing": (
         {"cupy": GOOD["cupy"], "card": CARD | {"capability": [7, 0]}},
-        f"cupy-cuda13x needs compute capability 7.5, the card has 7.0: {CUDA12}",
+        f"cupy-cuda13x needs compute capability 7.5, the GPU has 7.0: {CUDA12}",
     ),
     "an old CuPy": (
         {"cupy": {"wheels": ["cupy-cuda12x"], "version": "13.6.0"}},
@@ -126,7 +126,7 @@ CAUSES = {
     ),
     "no memory for a kernel": (
         {"compiler": {"error": "OutOfMemoryError: Out of memory allocating 512 bytes"}},
-        "free the card's memory: nvidia-smi shows who holds it",
+        "free the GPU's memory: nvidia-smi shows who holds it",
     ),
     "no cuBLAS": (
         {"products": {"error": NO_CUBLAS}},
@@ -172,7 +172,7 @@ def test_where_all_works_each_row_says_so_and_the_verdict_what_each_device_means
     assert "accelerate='eager' and 'graph' train like plain operations" in text
     assert found[-1].text.startswith("device='cuda' uses cuda:0, and so does device='auto'")
     assert "cuda:1" not in found[-1].text
-    assert "a fit takes one card, device='cuda:1' another" in (
+    assert "a fit takes one GPU, device='cuda:1' another" in (
         row(GOOD | {"card": CARD | {"n": 2}}, "verdict").text
     )
 
@@ -226,11 +226,11 @@ def test_a_link_that_waits_for_another_says_for_which():
 
 def test_without_a_card_a_cupy_that_is_installed_proves_little():
     cupy = row({"driver": NONE, "card": {}, "cupy": GOOD["cupy"]}, "CuPy")
-    assert cupy == ("CuPy", "14.2.0", "cupy-cuda13x imports; more shows on a card", True)
+    assert cupy == ("CuPy", "14.2.0", "cupy-cuda13x imports; more shows on a GPU", True)
 
 
 def test_a_machine_without_a_card_hears_of_nothing_that_is_missing():
-    text = "everything runs on the CPU; device='cuda' is for NVIDIA cards, and none is seen"
+    text = "everything runs on the CPU; device='cuda' is for NVIDIA GPUs, and none is seen"
     for driver in (NONE, NONE | {"container": True}):
         assert cuda.rows({"driver": driver, "card": {}, "cupy": {"wheels": []}}) == [
             ("verdict", "-", text, None)

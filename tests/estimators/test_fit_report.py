@@ -153,7 +153,7 @@ def test_train_reports_too(elsewhere):
     ("driver", "card", "cupy", "words"),
     [
         (None, True, True, "which this machine trains on its CPU."),
-        ("13.0", False, True, "and there is no CUDA card here."),
+        ("13.0", False, True, "and there is no CUDA GPU here."),
         ("12.8", True, False, 'and CuPy is not installed (pip install "xpmlp[cuda12]").'),
         ("13.0", True, False, 'and CuPy is not installed (pip install "xpmlp[cuda13]").'),
         ("13.0", True, True, "which stays on the CPU: the fit takes 2.22 kFLOP a step and"),

@@ -376,8 +376,8 @@ def test_rows_that_do_not_fit_the_card_stay_in_pinned_memory_and_train_alike(lit
         card = fitted(MLPClassifier, MANY, LABELS, batch_size=320, device="cuda")
     assert max(record.to_device) < MANY.nbytes
     (told,) = card.fit_report_["notes"]
-    assert "X (0.0 GB) does not fit the card" in told
-    assert "pinned host memory, which the card reads batch by batch" in told
+    assert "X (0.0 GB) does not fit the GPU" in told
+    assert "pinned host memory, which the GPU reads batch by batch" in told
     assert_same_fit(card, host)
     np.testing.assert_array_equal(card.predict_proba(MANY), want)
 
@@ -390,7 +390,7 @@ def test_where_the_host_cannot_pin_either_the_error_names_need_and_advice(
 
     little_memory()
     monkeypatch.setattr(cupy.cuda, "PinnedMemory", refuse)
-    words = r"does not fit the card .*cannot pin as much \(cudaErrorMem.*partial_fit.*device='cpu'"
+    words = r"does not fit the GPU .*cannot pin as much \(cudaErrorMem.*partial_fit.*device='cpu'"
     with pytest.raises(DeviceMemoryError, match=words):
         fitted(MLPClassifier, MANY, LABELS, batch_size=320, device="cuda")
 

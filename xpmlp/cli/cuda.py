@@ -1,4 +1,4 @@
-"""The links between a host array and a CUDA card: each works, or here is why not and what to type.
+"""The links between a host array and a CUDA GPU: each works, or here is why not and what to type.
 
 The texts alone: `cuda_probe` finds the facts that they are of.
 """
@@ -19,19 +19,19 @@ class Row(NamedTuple):
     works: bool | None
 
 
-# What CUDA answers (cuda.h) when it is asked for its cards, in words.
+# What CUDA answers (cuda.h) when it is asked for its GPUs, in words.
 CODES = {
     2: "its memory is full: nvidia-smi shows who holds it",  # seldom: `_card` knows more of that
     34: "libcuda.so.1 is the stub for linkers: take its folder out of LD_LIBRARY_PATH",
-    46: "another program has the card for itself: nvidia-smi shows who",
+    46: "another program has the GPU for itself: nvidia-smi shows who",
     100: "the driver finds none: type nvidia-smi; start a container with docker run --gpus all",
-    802: "the switch between the cards is not ready: sudo systemctl start nvidia-fabricmanager",
+    802: "the switch between the GPUs is not ready: sudo systemctl start nvidia-fabricmanager",
     803: "the driver's library and kernel module differ, as after an update: sudo reboot",
-    804: "the cuda-compat libraries do not fit this card: take them out of LD_LIBRARY_PATH",
+    804: "the cuda-compat libraries do not fit this GPU: take them out of LD_LIBRARY_PATH",
     999: "unknown error, as after a sleep: sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm",
 }
 DRIVERS = "https://www.nvidia.com/drivers"
-NONE_SEEN = "none, and no NVIDIA card is seen"
+NONE_SEEN = "none, and no NVIDIA GPU is seen"
 _short = partial(shortened, most=80)
 ASLEEP = "type nvidia-smi; where that does not answer either, restart the machine"
 
@@ -42,7 +42,7 @@ def rows(facts):
     for judge in JUDGES:
         found.append(_row(judge.__name__[1:], judge, facts, found))
     if found[0].text == NONE_SEEN and not facts.get("cupy", {}).get("wheels"):
-        text = "everything runs on the CPU; device='cuda' is for NVIDIA cards, and none is seen"
+        text = "everything runs on the CPU; device='cuda' is for NVIDIA GPUs, and none is seen"
         return [Row("verdict", "-", text, None)]  # nobody waits for one
     return [*found, _verdict(found, facts.get("card", {}).get("n", 1))]
 
@@ -60,7 +60,7 @@ def _row(link, judge, facts, before):
 
 
 def extra(facts):
-    """Name the extra that fits driver and card: CUDA 13 needs a driver for it, and 7.5 or more."""
+    """Name the extra that fits driver and GPU: CUDA 13 needs a driver for it, and 7.5 or more."""
     cuda = facts.get("driver", {}).get("cuda") or (13, 0)
     capability = facts.get("card", {}).get("capability") or (7, 5)
     return "cuda12" if cuda[0] < 13 or tuple(capability) < (7, 5) else "cuda13"
@@ -81,7 +81,7 @@ def _instead(wheels, facts):
 def _remedy(error, facts):
     """What to type against an error of CuPy's or cuBLASLt's."""
     if "memory" in error.lower():
-        return "free the card's memory: nvidia-smi shows who holds it"
+        return "free the GPU's memory: nvidia-smi shows who holds it"
     if re.search("InsufficientDriver|NewerDriver|UnsupportedPtx", error):
         return f"too old a driver for this CuPy: update it, or {_install(facts)}"
     if "CUBLAS_STATUS" not in error and re.search(
@@ -105,7 +105,7 @@ def _driver(mine, facts):
     elif mine["module"]:
         text = f"loaded, but its library libcuda.so.1 is not found: install it again, {DRIVERS}"
     elif mine["card"]:
-        text = f"none, but an NVIDIA card: sudo ubuntu-drivers install, or {DRIVERS}"
+        text = f"none, but an NVIDIA GPU: sudo ubuntu-drivers install, or {DRIVERS}"
     else:
         text = NONE_SEEN
     return "-", text, False
@@ -151,7 +151,7 @@ def _cupy(mine, facts):
     if "version" not in mine:
         if facts["driver"].get("cuda"):
             return "-", f"not installed: {_install(facts)}", False
-        text = f"not installed; where there is a card: {_install(facts)}"
+        text = f"not installed; where there is a GPU: {_install(facts)}"
         return "-", f"{text} (cuda12 for a driver below 580)", False
     if int(version.partition(".")[0]) < 14:
         return version, f"too old: {_install(facts)}", False
@@ -159,12 +159,10 @@ def _cupy(mine, facts):
     if wheel == "cupy-cuda13x" and extra(facts) == "cuda12":
         lacks = "a driver for CUDA 13, this one is for {}.{}".format(*driver)
         if driver[0] >= 13:
-            lacks = "compute capability 7.5, the card has {}.{}".format(
-                *facts["card"]["capability"]
-            )
+            lacks = "compute capability 7.5, the GPU has {}.{}".format(*facts["card"]["capability"])
         return version, f"{wheel} needs {lacks}: {_instead(wheels, facts)}", False
     if facts.get("card", {}).get("code") != 0:
-        return version, f"{wheel} imports; more shows on a card", True
+        return version, f"{wheel} imports; more shows on a GPU", True
     return version, f"{wheel} imports", True
 
 
@@ -209,7 +207,7 @@ def _verdict(found, n_cards):
             return Row("verdict", "-", f"everything runs on the CPU; {fails}", False)
     text = "device='cuda' uses cuda:0, and so does device='auto' for host arrays where it pays"
     if n_cards > 1:
-        text += "; a fit takes one card, device='cuda:1' another: train several side by side"
+        text += "; a fit takes one GPU, device='cuda:1' another: train several side by side"
     return Row("verdict", "-", text, True)
 
 

@@ -1,4 +1,4 @@
-"""What each link between a host array and a CUDA card says of itself, asked for real.
+"""What each link between a host array and a CUDA GPU says of itself, asked for real.
 
 `ask` does so in a process of its own, under a time limit: a driver may hang or crash.
 """
@@ -98,7 +98,7 @@ def reason(error):
 
 
 def _driver(facts):
-    """Version of CUDA that the driver runs; without one, what else shows a card or a driver."""
+    """Version of CUDA that the driver runs; without one, what else shows a GPU or a driver."""
     if version := cuda_driver():
         numbers = [int(part) for part in version.split(".")]
         return {"cuda": numbers, "version": _smi("--query-gpu=driver_version")}
@@ -123,7 +123,7 @@ def _smi(*query):
 
 
 def _card(facts):
-    """Name, capability and memory of the first card, how many there are; or CUDA's error."""
+    """Name, capability and memory of the first GPU, how many there are; or CUDA's error."""
     if not facts["driver"].get("cuda"):
         return {}
     cuda = ctypes.CDLL({"nt": "nvcuda.dll"}.get(os.name, "libcuda.so.1"))
@@ -158,7 +158,7 @@ def _card(facts):
 
 
 def scarce(card):
-    """Tell whether a card's memory is nearly full: CUDA's own context found no room, or so."""
+    """Tell whether a GPU's memory is nearly full: CUDA's own context found no room, or so."""
     return card["code"] == 2 or (card["code"] == 0 and card["free"] < max(card["total"] / 10, 1e9))
 
 

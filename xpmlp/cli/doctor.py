@@ -1,7 +1,7 @@
 """What works on this machine: array libraries, BLAS, compiled code, optional extras.
 
 A library works when it has made an array, run an operation and handed the number back. CuPy, with
-all that stands between it and a card, is asked in a process of its own (`cuda_probe`).
+all that stands between it and a GPU, is asked in a process of its own (`cuda_probe`).
 """
 
 import logging
@@ -117,7 +117,7 @@ def _probe(name, place):
     try:
         ones = xp.ones(2, dtype=xp.float32, **place)
         total = float(xp.sum(ones + 1))
-    except Exception as error:  # one bad card does not hide the others
+    except Exception as error:  # one bad GPU does not hide the others
         return f"fails ({cuda_probe.reason(error)}) on"
     if total != 4:
         return f"gives 2 + 2 = {total} on"
@@ -160,7 +160,7 @@ def _extra(name):
 
 @contextmanager
 def _quiet():
-    """Silence warnings and logs, and keep JAX from reserving most of a card for one small probe."""
+    """Silence warnings and logs, and keep JAX from reserving most of a GPU for one small probe."""
     key, level = "XLA_PYTHON_CLIENT_PREALLOCATE", logging.root.manager.disable
     unset = key not in os.environ
     os.environ.setdefault(key, "false")

@@ -185,15 +185,15 @@ TABLE: dict[str, dict[str, tuple]] = {  # section -> argument -> type, help
         "random_state": (SEED, "Of weights, order, dropout and splits."),
     },
     "Computation": {
-        "device": (STRING, "auto (a card where it pays), cpu, cuda, cuda:1."),
+        "device": (STRING, "auto (a GPU where it pays), cpu, cuda, cuda:1."),
         "dtype": (Choice(["float32", "float64"]), ""),
         "matmul_precision": (Choice(MATMUL_PRECISIONS), "Products in: float32, TF32, bfloat16."),
         "accelerate": (
             Choice(ACCELERATIONS),
-            "Steps on a card: plain operations, fused kernels, CUDA graphs; generic is plain on "
+            "Steps on a GPU: plain operations, fused kernels, CUDA graphs; generic is plain on "
             "NumPy, too.",
         ),
-        "deterministic": (FLAG, "Equal to the last bit each time, on a card too."),
+        "deterministic": (FLAG, "Equal to the last bit each time, on a GPU too."),
     },
 }
 NAMES = {  # of options that are not called as their argument

@@ -6,7 +6,7 @@ from pathlib import Path
 from .cuda import Row
 
 PCI = Path("/sys/bus/pci/devices")
-# Vendor and class of PCI devices: displays, and AMD's cards without one.
+# Vendor and class of PCI devices: displays, and AMD's GPUs without one.
 GPUS = {(0x1002, 0x03): "AMD", (0x1002, 0x12): "AMD", (0x8086, 0x03): "Intel"}
 WAYS = {
     "AMD": 'device="cuda", accelerate="generic" with CuPy for ROCm 7 (pip install cupy-rocm-7-0, '

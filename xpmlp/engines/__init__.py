@@ -14,13 +14,13 @@ from .torch import torch_engine
 MATMUL_PRECISIONS = ("highest", "high", "medium")
 ACCELERATIONS = ("auto", "generic", "eager", "graph")
 
-# What a step of three layers under Adam costs on a card beside its products, in launches of a
-# kernel: counted on a stand-in for a card, those of a graph by the time that its nodes should take.
+# What a step of three layers under Adam costs on a GPU beside its products, in launches of a
+# kernel: counted on a stand-in for a GPU, those of a graph by the time that its nodes should take.
 LAUNCHES = {"generic": 72, "eager": 16, "graph": 4}
 
 
 def launches(network, loss, rule, *, plain: bool = True, options: Options = DEFAULTS) -> float:
-    """Return about what a step of a network costs on a CUDA card beside products, in launches.
+    """Return about what a step of a network costs on a CUDA GPU beside products, in launches.
 
     plain: whether the update is the rule's alone.
     """
@@ -37,9 +37,9 @@ def _n_layers(layer):
 
 
 def prepare(where: Location, dtype: str, options: Options = DEFAULTS) -> None:
-    """Begin to compile what steps on a CUDA card launch, in a thread, while rows are copied to it.
+    """Begin to compile what steps on a CUDA GPU launch, in a thread, while rows are copied to it.
 
-    where: the location that the rows go to; for any other than a card this does nothing.
+    where: the location that the rows go to; for any other than a GPU this does nothing.
     """
     if where.library == "cupy" and options.accelerate != "generic":
         from .cupy import prepare_card  # which imports CuPy
@@ -52,7 +52,7 @@ def engine_for(x: Array, options: Options = DEFAULTS) -> Engine:
 
     matmul_precision: what products of float32 may be computed in: "highest" float32, "high" TF32 or
     the like, "medium" also bfloat16; summed in float32, each where library and device have it.
-    accelerate, deterministic: see `train`; on CUDA cards, and "generic" on NumPy arrays.
+    accelerate, deterministic: see `train`; on CUDA GPUs, and "generic" on NumPy arrays.
     """
     precision, accelerate = options.matmul_precision, options.accelerate
     check_word("matmul_precision", precision, MATMUL_PRECISIONS)

@@ -40,7 +40,7 @@ class Link(NamedTuple):
 
 
 def has_kernels(network, loss, rule, plain: bool) -> bool:
-    """Tell whether cards have kernels for a network's steps, if its parameters lie as usual.
+    """Tell whether GPUs have kernels for a network's steps, if its parameters lie as usual.
 
     plain: whether the update is the rule's alone.
     """

@@ -23,7 +23,7 @@ PRODUCTS = {"highest": ("ieee", "ieee"), "high": ("tf32", "tf32"), "medium": ("b
 @cache
 def torch_engine(xp, *, contiguous=False, matmul_precision="highest"):
     """Return the engine of torch tensors; `xp` is their Array API namespace."""
-    # One leaf a parameter saves a copy of all gradients; on a card, one a group saves launches.
+    # One leaf a parameter saves a copy of all gradients; on a GPU, one a group saves launches.
     generic = generic_engine(xp, contiguous=contiguous)
     kernels = _kernels()
 

@@ -126,7 +126,7 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         """Fit. Returns the error of a training that diverged after an epoch that ended well.
 
         report: (array, options, why, seed=) -> `fit_report_`; stays: why host arrays stay on the
-        host, where they do not pay on a card in any case.
+        host, where they do not pay on a GPU in any case.
         """
         if one_epoch and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")

@@ -219,7 +219,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Of the last `fit` or `partial_fit`: device, why (it was chosen), engine, matmul_precision,
         dtype, seed, versions; bytes_to_device, bytes_to_host, host_reads (the host waited for a
         device's numbers), launches (of kernels; None where not counted), proof (what
-        ``accelerate="auto"`` concluded on a card, and the seconds that it took in this call; else
+        ``accelerate="auto"`` concluded on a GPU, and the seconds that it took in this call; else
         None), notes (of what was not as asked), seconds.
     best_epoch_ : int
         The epoch whose weights the model has, counted as `n_iter_total_`: its loss is

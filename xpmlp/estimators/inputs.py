@@ -36,7 +36,7 @@ FLOATS = [np.dtype(np.float64), np.dtype(np.float32)]
 
 
 def on_its_card(method):
-    """Run a method(self, X, ...) with the card of X, or of the model, as CuPy's current one."""
+    """Run a method(self, X, ...) with the GPU of X, or of the model, as CuPy's current one."""
 
     @wraps(method)
     def call(self, X, *args, **kwargs):
@@ -136,7 +136,7 @@ def _checked_array(estimator, X, model=None):
     if hasattr(X, "tocsr") and not issparse(X):
         raise TypeError(
             f"X is a {type(X).__name__} of {type(X).__module__}, expected an array or a SciPy "
-            "sparse matrix: pass X.get() where it lies on a card."
+            "sparse matrix: pass X.get() where it lies on a GPU."
         )
     how = {"accept_sparse": "csr", "dtype": FLOATS, "ensure_all_finite": False}
     if model is None:

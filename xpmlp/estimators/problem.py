@@ -50,7 +50,7 @@ def problem_of(
     """Return what a fit of an estimator to X and y starts from.
 
     result: the `FitResult` that the fit goes on with, or None; classes: as of `checked_targets`;
-    moves: whether ``device="auto"`` may bring host rows to a card.
+    moves: whether ``device="auto"`` may bring host rows to a GPU.
     """
     rule, scale, known = rule_of(estimator), estimator.feature_scale, result and result.model
     seed = seed_of(estimator.random_state) if result is None else result.seed

@@ -67,7 +67,7 @@ def _frame(X, estimator):
         raise ValueError(
             "a table is encoded on the host, so categorical_features, feature_scale and n_bins "
             "want a data frame or a NumPy array, whose encoded rows device='cuda' brings to a "
-            f"card, got {type(X).__name__}."
+            f"GPU, got {type(X).__name__}."
         )
     refuse_mask(X)
     if isinstance(X, list | tuple) and np.asarray(X).dtype.kind in "US":  # of numbers and text

@@ -70,7 +70,7 @@ class Model:
         return Model(network, layout, inputs, targets, **params_to_lists(layout, params))
 
     def with_params(self, params) -> "Model":
-        """Return the model with other parameters, nested dicts of arrays."""
+        """Return the model with other params, nested dicts of arrays."""
         return replace(self, **params_to_lists(self.layout, params))
 
     def mapped(self, f, requested="auto") -> "Model":
@@ -109,7 +109,7 @@ class Model:
         return Network((*hidden, replace(last, activation="identity")))
 
     def up_to(self, n_layers: int | None) -> tuple[Network, Layout]:
-        """Return the first layers of `predicting`, or all, and the layout of their parameters."""
+        """Return the first n_layers of `predicting`, or all, and the layout of their parameters."""
         if n_layers is None:
             return self.predicting, self.layout
         inside = (leaf for leaf in self.layout.leaves if leaf.slots[0].path[0] < n_layers)
@@ -136,10 +136,10 @@ class Model:
     def quick_outputs(
         self, X, n_layers: int | None = None, options: Options = DEFAULTS
     ) -> Array | None:
-        """Return `outputs` for a user's rows that are plain numbers, None where they want checks.
+        """Return `outputs` for plain numbers of a user, None where X needs checks.
 
-        NumPy's engine has them prepared for as long as the parameters are the same arrays, in the
-        same shapes.
+        n_layers, options: as of `outputs`. NumPy's engine prepares them once for as long as the
+        parameters are the same arrays, in the same shapes.
         """
         x = None if self.known else self.inputs.quick(X)
         if x is None:
@@ -255,7 +255,7 @@ class Model:
         return device, "auto"
 
     def predictor(self, n_rows=1, *, method="predict"):
-        """Return a fast function that predicts n_rows a call, as `MLPClassifier.predictor`."""
+        """Return a fast function that calls a method for n_rows, as `MLPClassifier.predictor`."""
         own = own_copy(self)
         return predictor(own, n_rows, method, own)
 

@@ -211,7 +211,7 @@ class LabelTargets(_Probabilities):
         return LINKS[self.link](z, _namespace(z))
 
     def hits(self, outputs, targets, threshold):
-        """Return which rows have all labels right; outputs, targets: on the host; see above."""
+        """Return which rows have all labels of host targets right, by a threshold of outputs."""
         return ((outputs > threshold) == (targets > 0.5)).all(axis=1)
 
 

@@ -83,7 +83,7 @@ class Backend:
 def find(name: str) -> Backend:
     """Return the backend of a name, after it has made arrays, run a kernel and handed them back.
 
-    An import proves nothing: CuPy imports without a card, without a driver, and without a compiler.
+    An import proves nothing: CuPy imports without a GPU, without a driver, and without a compiler.
 
     Raises
     ------

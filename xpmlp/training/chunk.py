@@ -44,7 +44,7 @@ class Chunks:
     def longest(self) -> int:
         """Return how many epochs may run at once.
 
-        One on a card, where the host makes the next plan meanwhile, and where another number of
+        One on a GPU, where the host makes the next plan meanwhile, and where another number of
         steps compiles again; one of a schedule that is not asked ahead.
         """
         if not (is_numpy(self.data[1]) and self.options.schedule.asked_ahead):
@@ -62,7 +62,7 @@ class Chunks:
         plan = at_rate(plan, rule, rates.ravel(), rule_step=state.rule_step, **decay)
         before = copy_carry(state.carry, xp=xp)  # the run may give its carry away
         state.carry, losses = self.run_plan(state.carry, plan)
-        # A card still works on this epoch: the host makes the next plan, whose rates are set later.
+        # A GPU still works on this epoch: the host makes the next plan, whose rates are set later.
         if state.n_iter + n_epochs < self.options.max_iter and not is_numpy(losses):
             then = state.epoch + n_epochs
             self.ahead[then] = self._plan(then, state.step + n_steps, n_epochs)
@@ -120,7 +120,7 @@ class Chunks:
 def _summary(losses, leaves):
     """Return one array: the losses, then the sum of each leaf.
 
-    One pass over a leaf, and on a card no kernel to compile: CuPy has sums ready.
+    One pass over a leaf, and on a GPU no kernel to compile: CuPy has sums ready.
     """
     xp = namespace(losses)
     sums = xp.stack([xp.astype(xp.sum(a), losses.dtype, copy=False) for a in leaves])

@@ -12,7 +12,7 @@ ROUNDING = 1e-5  # norm-wise: products of float32 stay below 1e-6, TF32 and bflo
 
 
 def note_unheeded(engine: Engine, options: Options, like: Array) -> None:
-    """Note kernels asked for without a card, and products that stay exact all the same."""
+    """Note kernels asked for without a GPU, and products that stay exact all the same."""
     precision, accelerate, at = options.matmul_precision, options.accelerate, location_of(like)
     if engine.product is None:
         return

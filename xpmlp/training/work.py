@@ -1,4 +1,4 @@
-"""How much work a training is, and whether host arrays are brought to a card for it."""
+"""How much work a training is, and whether host arrays are brought to a GPU for it."""
 
 import math
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def where_it_pays(
 ) -> tuple[Array | SparseRows, str]:
     """Return rows x of NumPy where ``device="auto"`` trains a network on them, and why there."""
     dtype = str(x.dtype)
-    # Only where a card may be: a layer of one's own may have to draw its parameters for it.
+    # Only where a GPU may be: a layer of one's own may have to draw its parameters for it.
     card, why = chosen(lambda: needs_of(network, loss_for, rule, options, x), dtype)
     if card is None:
         return x, why

@@ -70,7 +70,7 @@ def cupy_engine(xp, options=DEFAULTS) -> Engine:
 
 
 def prepare_card(device: int, dtype: str, options) -> None:
-    """Begin to compile the kernels that steps in a dtype launch on a card."""
+    """Begin to compile the kernels that steps in a dtype launch on a GPU."""
     compile_ahead(dtype, _stored(dtype, options), device)
 
 
@@ -150,7 +150,7 @@ def _make(step, lead, tier, options):
     try:
         program = _built(step, lead, options, choice)
     except NoAlgorithm as error:
-        short = f"cuBLASLt has no {choice.stored} product of such shapes on this card ({error})"
+        short = f"cuBLASLt has no {choice.stored} product of such shapes on this GPU ({error})"
         choice = _plainly(step, tier, options, short)
         program = _built(step, lead, options, choice)
     program.warns = options.accelerate != "auto"

@@ -17,7 +17,7 @@ RELU = {"RELU_AUX_BIAS": 134, "DRELU": 136, "DRELU_BGRAD": 152}
 GELU = {"GELU_AUX_BIAS": 164, "DGELU": 192, "DGELU_BGRAD": 208}
 EPILOGUES = RELU | GELU | {"BGRADA": 256}  # cublasLtEpilogue_t
 REDUCTION_SCHEME_COMPUTE_TYPE = 2  # parts of a sum are kept in the compute type
-EXECUTION_FAILED = 13  # cublasStatus_t: the card failed
+EXECUTION_FAILED = 13  # cublasStatus_t: the GPU failed
 
 # Of each kind of description: its attributes, their numbers and types.
 ATTRIBUTES: dict[str, dict[str, tuple[int, Any]]] = {
@@ -120,7 +120,7 @@ class Description:
 
 
 class CublasLt:
-    """cuBLASLt on the card that is current when this is made."""
+    """cuBLASLt on the GPU that is current when this is made."""
 
     def __init__(self):
         self.handle = c_void_p()

@@ -48,7 +48,7 @@ def launcher(dtype: str, stored: str) -> Callable[..., Callable[[], None]]:
 
 @cache
 def compile_ahead(dtype: str, stored: str, device: int) -> threading.Thread:
-    """Compile the kernels of a pair of types for a card in a thread, as while rows are copied."""
+    """Compile the kernels of a pair of types for a GPU in a thread, as while rows are copied."""
 
     def compiled():
         # What fails here fails again, and is reported, where a step wants the kernels.
@@ -114,7 +114,7 @@ def splits_of(rows: int, others: int) -> int:
 
 
 def most_blocks() -> int:
-    """Return how many blocks the current card runs at once; each loops over what is left."""
+    """Return how many blocks the current GPU runs at once; each loops over what is left."""
     return 5 * _multiprocessors(cupy.cuda.Device().id)
 
 

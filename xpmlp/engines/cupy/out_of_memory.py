@@ -1,4 +1,4 @@
-"""What is done and said where a card's memory falls short."""
+"""What is done and said where a GPU's memory falls short."""
 
 from functools import partial
 
@@ -13,7 +13,7 @@ OutOfMemoryError = cupy.cuda.memory.OutOfMemoryError
 
 
 def free_pools():
-    """Give the card what CuPy holds without using it."""
+    """Give the GPU what CuPy holds without using it."""
     cupy.get_default_memory_pool().free_all_blocks()
 
 
@@ -45,7 +45,7 @@ def fitting(attempt, n: int, *, free=free_pools, divisible=True):
 
 def in_parts(n: int) -> str:
     """Say that a batch is computed in parts of n rows."""
-    return f"the card's memory is short, so batches are computed {n} rows at a time"
+    return f"the GPU's memory is short, so batches are computed {n} rows at a time"
 
 
 def _too_small(reason, divisible):
@@ -53,9 +53,9 @@ def _too_small(reason, divisible):
     if not divisible:
         why = "and a layer's running statistics (batch normalisation) need all rows of a batch"
     return (
-        f"The card's memory is too small for this network, {why}: {reason}; "
+        f"The GPU's memory is too small for this network, {why}: {reason}; "
         f"{free_memory(cupy.empty(0)):,} bytes are free. Take fewer units, a smaller batch_size or "
-        "dtype='float32', end what else uses the card (nvidia-smi), or train with device='cpu'."
+        "dtype='float32', end what else uses the GPU (nvidia-smi), or train with device='cpu'."
     )
 
 

@@ -71,7 +71,7 @@ class NoAlgorithm(Exception):
 
 
 def lt_here():
-    """Return cuBLASLt on the current card, or None where it does not work."""
+    """Return cuBLASLt on the current GPU, or None where it does not work."""
     return _lt_of(cupy.cuda.Device().id)
 
 
@@ -200,7 +200,7 @@ def _works(run, algorithm):
     try:
         run(algorithm)
     except lt.CublasLtError as error:
-        if error.status == lt.EXECUTION_FAILED:  # the card's failure, not the algorithm's
+        if error.status == lt.EXECUTION_FAILED:  # the GPU's failure, not the algorithm's
             raise
         return False
     return True
@@ -226,7 +226,7 @@ def _alignment(array):
 
 
 def seconds(run, *args, repeats=20, rounds=5):
-    """Return the seconds on the card of a launch: the median of replays of a graph of many.
+    """Return the seconds on the GPU of a launch: the median of replays of a graph of many.
 
     One by one, small kernels would wait for the host, and all would seem to take as long.
     """

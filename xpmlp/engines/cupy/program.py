@@ -1,6 +1,6 @@
 """A training step of a chain as a fixed list of launches, on buffers that are made once.
 
-No launch has an argument that changes: what differs between steps lies on the card, so that the
+No launch has an argument that changes: what differs between steps lies on the GPU, so that the
 same list is a step of the eager tier, and, captured into a CUDA graph, one of the graph tier.
 
 K members, N rows a batch, n of them computed at once (fewer than N where memory is short).

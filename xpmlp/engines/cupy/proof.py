@@ -1,10 +1,10 @@
 """The proof that a program computes what plain operations do, before a fit relies on it.
 
-No card, driver or library is taken at its word. Steps run plainly and as the program, one at a
+No GPU, driver or library is taken at its word. Steps run plainly and as the program, one at a
 time, from one state: a first, then the last step of the long graph from where replays of the short
 one end. The gradients are compared, and the updates by one and the same gradient.
 
-The step, its shapes and the card are the fit's; parameters, rows, targets and the numbers of the
+The step, its shapes and the GPU are the fit's; parameters, rows, targets and the numbers of the
 plan are drawn by chance, always the same. So what is concluded cannot depend on a user's numbers
 (which may overflow), nor on which fit of a process comes first, and no fit's state is touched.
 
@@ -93,7 +93,7 @@ def proven_run(step, options, plain, lend, *, xp):
                     made = program.run(carry, data, plan, play)
                 note(proof={"result": EQUAL, "seconds": took})
                 return made
-            except Exception as error:  # whatever a card, a driver or a library does
+            except Exception as error:  # whatever a GPU, a driver or a library does
                 if touched:
                     raise
                 why, took = _why(error), perf_counter() - start
@@ -133,7 +133,7 @@ def _why(error):
     if isinstance(error, Refused):
         return f"in first steps as a CUDA graph {reason}: {REPORT}"
     if isinstance(error, MemoryError):
-        return f"the card's memory is too small for a CUDA graph and its proof ({reason})"
+        return f"the GPU's memory is too small for a CUDA graph and its proof ({reason})"
     return f"the CUDA graph failed ({type(error).__name__}: {reason}): {REPORT}"
 
 

@@ -79,7 +79,7 @@ def _settled(code, report, gradients, eps):
 
 
 def _equal(a, b, eps):
-    """Tell whether two gradients are equal to rounding, which threads and cards do not repeat."""
+    """Tell whether two gradients are equal to rounding, which threads and GPUs do not repeat."""
     if a is None or b is None or a.shape != b.shape:
         return a is b
     size = float(np.abs(a).max(initial=0.0))
