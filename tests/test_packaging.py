@@ -23,7 +23,9 @@ pytest.importorskip("setuptools", "77", reason="pyproject.toml asks for setuptoo
 def checkout(tmp_path):
     """A copy of all that belongs to the project, nothing built in it."""
     folder = tmp_path / "xpmlp"
-    built = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd", "*.dylib")
+    built = shutil.ignore_patterns(
+        "__pycache__", "*.so", "*.pyd", "*.dylib", "_build", "generated", "gallery"
+    )
     folder.mkdir()
     for name in (".ci", ".github", "ci", "docs", "examples", "tests", "xpmlp"):
         shutil.copytree(ROOT / name, folder / name, ignore=built)
