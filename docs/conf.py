@@ -37,6 +37,8 @@ sphinx_gallery_conf = gallery.configuration()
 
 html_theme = "furo"
 html_title = f"xpmlp {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 
 
 def is_left_out(app, what, name, obj, skip, options):

@@ -16,6 +16,7 @@ Run it by ``python examples/mnist_by_hand.py DATA [FOLDER] [EPOCHS]``. DATA is a
 four IDX files, or mnist.pkl.gz, of which only arrays are read.
 """
 
+# sphinx_gallery_thumbnail_path = "../examples/mnist_by_hand.png"
 import sys
 
 import numpy as np
@@ -51,6 +52,11 @@ def backward(params, X, y):
     d2 = 2 * (a2 - y) * a2 * (1 - a2)
     d1 = (d2 @ params["W2"].T) * a1 * (1 - a1)
     return {"W1": X.T @ d1, "b1": d1.sum(axis=0), "W2": a1.T @ d2, "b2": d2.sum(axis=0)}
+
+
+# %%
+# The question's recipe, with its backward pass mended: its 5000 "epochs" are batches of 20, updated
+# image by image. Then Nielsen's recipes, by xpmlp.
 
 
 def main(path, folder=".", epochs=2, batches=5000, n_train=50_000):
@@ -94,3 +100,17 @@ def main(path, folder=".", epochs=2, batches=5000, n_train=50_000):
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+
+# %%
+# MNIST is not in the package, so this page does not run the script. With two epochs it printed, in
+# the end::
+#
+#     The recipe: mean cost 0.98 at first, 0.13 in the end, 92.79% right
+#     784-30-10 squared_error: best of 2 epochs 92.42% (the book, of 30: 95.42 %)
+#     784-30-10 binary_log_loss: best of 2 epochs 92.59% (the book, of 30: 96.49 %)
+#     784-100-10 binary_log_loss: best of 2 epochs 95.36% (the book, of 30: 97.92 %)
+#
+# With 30 epochs the best are 94.90, 95.95 and 97.83 %, one seed each. The recipe's cost:
+#
+# .. image:: /_build/examples/mnist_by_hand.png
+#    :alt: mean cost of 5000 batches of 20, falling

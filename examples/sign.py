@@ -73,6 +73,11 @@ def learn(use_bias, points):
     return np.array(outputs)  # (points / 100, 12, 7)
 
 
+# %%
+# The checker names each mistake. Then twelve networks are trained at once, each from its own seed,
+# with biases and without.
+
+
 def main(folder=".", long=100_000):
     params = {"W1": np.array([[0.5, -1.0, 2.0]]), "W2": np.array([[1.0], [0.3], [-0.7]])}
     wanted = GRID > 0

@@ -61,6 +61,11 @@ def start(sizes):
     return params
 
 
+# %%
+# The checker looks at the wrong backward pass for one sample, and at the right one for one sample
+# and for many. Then the network is trained, on labels that are coin tosses.
+
+
 def main(folder="."):
     rng = np.random.default_rng(0)
     X, y = rng.integers(1, 5, (500, 3)).astype(float), rng.integers(0, 2, (500, 1))
@@ -95,3 +100,7 @@ def main(folder="."):
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+
+# %%
+# A network with room learns the 400 training rows as far as they can be learned: of rows with equal
+# inputs and different labels, some must stay wrong. Its loss on the other rows grows.

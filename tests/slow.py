@@ -48,6 +48,7 @@ SLOW = {  # files and tests
         test_the_command_itself_prints_its_error_and_no_traceback
         test_the_command_line_logs_to_standard_error_as_it_is_asked_to
         test_the_cupy_engine_passes_its_checks_on_the_standins
+        test_the_site_is_built_without_a_warning_and_its_pages_fit_a_phone
         test_who_holds_the_memory_of_a_full_card_is_asked_for
         test_with_dispatch_on_torch_arrays_stay_torch_through_pipelines_and_searches
         test_without_scikit_learns_callbacks_the_estimators_work

@@ -6,9 +6,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import sklearn
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from sphinx_gallery.scrapers import figure_rst
 
 DOCS = Path(__file__).parents[1]
+EXAMPLES = DOCS.parent / "examples"
 WORK = DOCS / "_build" / "examples"  # a copy to run: the scripts draw beside themselves
 LEFT_OUT = shutil.ignore_patterns("*.md", "*.png", "*.html", "people.*")
 NOT_RUN = {"mnist_by_hand"}  # wants MNIST, which is not in the package
@@ -44,11 +47,22 @@ def forget_settings(gallery_conf, script):
     sklearn.set_config(array_api_dispatch=False)
 
 
+def _draw_text(path):
+    """Draw the thumbnail of what prints and draws nothing: lines on a terminal."""
+    figure = Figure((4, 2.8), facecolor="#f2f2f2")
+    for y, width in ((0.75, 0.5), (0.58, 0.65), (0.41, 0.4), (0.24, 0.55)):
+        figure.add_artist(Rectangle((0.2, y), width, 0.06, color="#c4c4c4"))
+    figure.text(0.07, 0.74, ">", family="monospace", size=22, color="#2f6db3")
+    figure.savefig(path, dpi=100)
+
+
 def configuration():
     """Copy the scripts, and return sphinx-gallery's configuration."""
     os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before SciPy is imported: of search_on_tensors
     shutil.rmtree(WORK, ignore_errors=True)
-    shutil.copytree(DOCS.parent / "examples", WORK, ignore=LEFT_OUT)
+    shutil.copytree(EXAMPLES, WORK, ignore=LEFT_OUT)
+    shutil.copy(EXAMPLES / "mnist_by_hand.png", WORK)  # shown, not drawn again
+    _draw_text(WORK / "text.png")
     run = "|".join(sorted(p.stem for p in WORK.rglob("*.py") if p.stem not in NOT_RUN))
     return {
         "examples_dirs": [str(WORK)],
@@ -57,8 +71,14 @@ def configuration():
         "within_subsection_order": "gallery.position",
         "image_scrapers": ("gallery.pictures",),
         "reset_modules": ("gallery.forget_settings",),
+        "default_thumb_file": str(WORK / "text.png"),
         "capture_repr": (),  # what is printed is shown
+        "notebook_extensions": set(),  # scripts with arguments are no notebooks
         "download_all_examples": False,
-        "show_memory": False,
-        "min_reported_time": 1e9,
+        "write_computation_times": False,
+        "show_signature": False,
+        "remove_config_comments": True,
+        "doc_module": ("xpmlp",),
+        "reference_url": {"xpmlp": None},  # names in the code are links to the reference
+        "parallel": True,
     }
