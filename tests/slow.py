@@ -33,6 +33,7 @@ SLOW = {  # files and tests
         test_a_driver_without_a_card_is_no_card_and_hidden_ones_are_told
         test_a_file_from_another_cpu_passes
         test_a_fit_says_what_memory_it_took
+        test_a_notebook_shows_figures_once_reports_and_a_bar
         test_a_link_that_breaks_or_computes_wrongly_is_told_with_its_reason
         test_a_run_writes_json_that_is_shown_again
         test_a_team_that_gets_no_threads_works_with_those_that_it_has

@@ -1,6 +1,8 @@
-"""What is printed while training: lines without a terminal, a bar on one."""
+"""What is printed while training: lines without a terminal, a bar on one and in a notebook."""
 
 import re
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -78,6 +80,37 @@ def test_on_a_terminal_there_is_a_bar_with_losses_and_the_time_left(
     assert re.search(r"3/3 \[\d\d:\d\d<\d\d:\d\d", last), last
     assert re.search(rf"loss={NUMBER}, validation_loss={NUMBER}", last), last
     assert out.count("train loss") == (3 if verbose == 2 else 0) and "Iteration" not in out
+
+
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_in_a_notebook_without_ipywidgets_the_bar_is_text_and_nothing_warns(
+    capsys, monkeypatch, verbose
+):
+    shell = SimpleNamespace(kernel=None, config={"IPKernelApp": {}})
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    for name in ("auto", "autonotebook", "notebook"):
+        monkeypatch.delitem(sys.modules, f"tqdm.{name}", raising=False)
+    fast(verbose=verbose).fit(X, LABELS)
+    out, err = capsys.readouterr()
+    assert err == ""  # a notebook shows it in red
+    assert re.search(rf"3/3 \[.*loss={NUMBER}", out.split("\r")[-1])
+    assert out.count("train loss") == (3 if verbose == 2 else 0) and "Iteration" not in out
+
+
+def test_in_a_terminals_ipython_lines_are_those_of_python(capsys, monkeypatch):
+    shell = SimpleNamespace(config={})
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    assert len(printed(capsys, fast(verbose=1))) == 3
+
+
+def test_a_notebooks_bar_is_whole_where_training_ends_early(monkeypatch):
+    drawn, closed = SimpleNamespace(max=200), []
+    bar = SimpleNamespace(n=12, total=200, container=SimpleNamespace(children=[None, drawn, None]))
+    bar.close = lambda: closed.append((bar.n, bar.total, drawn.max))
+    monkeypatch.setattr(progress, "progress_bar", lambda total, unit: bar)
+    progress.Progress(1, 200, {}).close()
+    assert closed == [(12, 12, 12)]  # tqdm draws one that is not in red
 
 
 def test_the_latest_entries_are_those_of_this_call():

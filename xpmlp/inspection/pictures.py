@@ -51,7 +51,8 @@ def _equations(explanation):
             if line.shapes:
                 norm = f"{line.norm:.3g}"
                 size = bar(line.rms / (most[line.left.gradient] or 1.0), f"{line.rms:.3g}")
-            rows.append((tag("code", line.formula), tag("code", line.shapes), norm, size))
+            shapes = tag("code", line.shapes) if line.shapes else ""
+            rows.append((tag("code", line.formula), shapes, norm, size))
         if notes and notes.units:
             dead = bar(notes.dead / notes.units, f"{notes.dead:,} of {notes.units:,}")
             rows.append(("dead units", "", "", dead))

@@ -1,7 +1,9 @@
-"""What a user sees while training: a bar on a terminal, else a line an epoch."""
+"""What a user sees while training: a bar on a terminal or in a notebook, else a line an epoch."""
 
 import sys
+import warnings
 from logging import DEBUG
+from typing import Any
 
 from ..logs import logger
 
@@ -17,20 +19,31 @@ def latest(history: dict[str, list], before: dict[str, int]) -> dict:
     return {k: value for k, value in new.items() if value == value or k == "loss"}
 
 
+def progress_bar(total: int, unit: str) -> Any:
+    """Return a bar on a terminal or in a notebook, of text where ipywidgets lacks; else None."""
+    find: Any = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    if find is None or not hasattr(find(), "kernel"):
+        if not sys.stderr.isatty():
+            return None
+        from tqdm import tqdm
+
+        return tqdm(total=total, unit=unit, file=sys.stderr, dynamic_ncols=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it wants ipywidgets
+        from tqdm.auto import tqdm as notebook_tqdm
+    return notebook_tqdm(total=total, unit=unit, file=sys.stdout, dynamic_ncols=True)
+
+
 class Progress:
     """Show epochs as they end.
 
-    verbose: 0 nothing; 1 a bar on a terminal, else scikit-learn's lines; 2 a bar and a line with
-    the validation loss and score, and the learning rate.
+    verbose: 0 nothing; 1 a bar on a terminal or in a notebook, else scikit-learn's lines; 2 a bar
+    and a line with the validation loss and score, and the learning rate.
     """
 
     def __init__(self, verbose: int, max_iter: int, history: dict[str, list], unit="epoch"):
-        self.verbose, self.bar, self.before = int(verbose), None, lengths(history)
-        self.unit = unit
-        if self.verbose and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self.bar = tqdm(total=max_iter, unit=unit, file=sys.stderr, dynamic_ncols=True)
+        self.verbose, self.unit, self.before = int(verbose), unit, lengths(history)
+        self.bar = progress_bar(max_iter, unit) if self.verbose else None
 
     def epoch(self, n_iter: int, history: dict[str, list], *, early_stopping: bool) -> None:
         """Show the epoch that has ended, the last of `history`, and log it."""
@@ -70,6 +83,8 @@ class Progress:
             print(text, flush=True)
 
     def close(self) -> None:
-        """End the bar."""
+        """End the bar; in a notebook as a whole one, as a part would be red like an error's."""
         if self.bar is not None:
+            if hasattr(self.bar, "container"):
+                self.bar.total = self.bar.container.children[1].max = max(self.bar.n, 1)
             self.bar.close()
