@@ -2,8 +2,20 @@ import numpy as np
 import pytest
 from each import each
 from scipy import stats
+from sklearn.utils import shuffle
 
-from xpmlp.randomness import PURPOSES, WEYL, fold_in, random_bits, step_keys, stream, streams
+from xpmlp.nn import Dense, Dropout, Network
+from xpmlp.randomness import (
+    PURPOSES,
+    WEYL,
+    Draws,
+    InitialStream,
+    fold_in,
+    random_bits,
+    random_state,
+    step_keys,
+    stream,
+)
 from xpmlp.training.plan import make_plan
 
 KEYS = step_keys(3, np.arange(4))  # (4, 1, 2)
@@ -132,8 +144,37 @@ def test_streams_are_reproducible_and_distinct():
     assert draws == [tuple(stream(*place).integers(2**62, size=4)) for place in places]
 
 
-@each("seed", [0, 3, 2**31, 2**70 + 3, 2**200 + 7])
-def test_streams_are_the_streams_of_their_places(seed):
-    places = range(2**31 - 2, 2**31 + 2)
-    for place, generator in zip(places, streams(seed, "order", places), strict=True):
-        assert generator.bytes(40) == stream(seed, "order", place).bytes(40)
+@each("seed", [0, 3, 2**32 - 1, 2**32, 2**70 + 3])
+def test_orders_are_scikit_learns_shuffles_one_after_the_other(seed):
+    theirs, rows = random_state(seed), np.arange(9)
+    ours = Draws.of(random_state(seed))
+    for n_epochs in (1, 3, 2):  # chunks, which no order may depend on
+        orders, ours = ours.orders(9, n_epochs)
+        for order in orders:
+            rows = shuffle(rows, random_state=theirs)
+            assert order.tolist() == rows.tolist()
+    assert ours.generator().random_sample() == theirs.random_sample()
+    first, _ = ours.orders(4, 1)  # other rows: their order begins again
+    assert first[0].tolist() == shuffle(np.arange(4), random_state=ours.generator()).tolist()
+
+
+def test_what_scikit_learn_does_not_draw_takes_nothing_from_its_stream():
+    shared, untouched = random_state(5), random_state(5)
+    layers = (Dropout(0.5), Dense(3, initializer="he_uniform"), Dense(2, initializer="orthogonal"))
+    Network(layers).init(4, InitialStream.of(5, shared))
+    assert shared.random_sample() == untouched.random_sample()
+    one, two = (
+        Network((Dense(3, initializer=rule), Dense(2, "tanh"))).init(4, InitialStream.of(5, each))[
+            0
+        ]
+        for rule, each in (("he_normal", random_state(5)), ("zeros", random_state(5)))
+    )
+    assert np.array_equal(one[1]["W"], two[1]["W"])
+    bound = np.sqrt(6 / 5)
+    assert np.array_equal(two[1]["W"], random_state(5).uniform(-bound, bound, (3, 2)))
+
+
+def test_layers_have_streams_of_their_own_beside_the_shared_one():
+    layers = Dense(3, initializer="normal"), Dense(3, initializer="normal")
+    params, _ = Network(layers).init(3, InitialStream.of(0, random_state(0)))
+    assert not np.array_equal(params[0]["W"], params[1]["W"])

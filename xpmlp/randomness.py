@@ -1,10 +1,10 @@
-"""Host streams (initial weights, batch order) and counter-based bits (dropout).
+"""Host streams (initial weights, order of the rows) and counter-based bits (dropout).
 
-The same numbers on every library, and no generator state anywhere: what is drawn depends on the
-seed, the purpose and the place only.
+The same numbers on every library. What scikit-learn draws too is drawn as scikit-learn draws it,
+from one RandomState; all else takes nothing from that, and depends on seed, purpose and place.
 """
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -16,7 +16,7 @@ WEYL = 0x9E3779B9 - 2**32  # spreads consecutive elements; without it a chi-squa
 
 
 def stream(seed: int, purpose: str, *path: int) -> np.random.Generator:
-    """Return the generator of one purpose and place, e.g. ``stream(0, "order", epoch)``.
+    """Return the generator of one purpose and place, e.g. ``stream(0, "data", 1)``.
 
     Philox (Salmon et al. 2011), keyed through NumPy's SeedSequence.
     """
@@ -24,40 +24,68 @@ def stream(seed: int, purpose: str, *path: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key))
 
 
-def streams(seed: int, purpose: str, places: range) -> Iterator[np.random.Generator]:
-    """Yield ``stream(seed, purpose, place)`` of each place below 2^32; it lasts until the next.
+def random_state(seed: int) -> np.random.RandomState:
+    """Return scikit-learn's generator of a seed; NumPy hashes those of more than 32 bits."""
+    if seed < 2**32:
+        return np.random.RandomState(seed)
+    return np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
 
-    It is one generator, whose state is set, as making one takes longer than a small epoch.
+
+class InitialStream(np.random.Generator):
+    """The generator of initial parameters: a stream of each layer's own, and a shared one.
+
+    shared: the RandomState that scikit-learn's initializers draw from, layer after layer.
     """
-    seeds = np.random.SeedSequence(seed, spawn_key=(PURPOSES[purpose],))
-    bits = np.random.Philox(seeds)
-    generator, state = np.random.Generator(bits), bits.state
-    for key in _philox_keys(seeds, places):
-        state["state"]["key"] = key
-        bits.state = state
-        yield generator
+
+    def __init__(self, seeds: np.random.SeedSequence, shared: np.random.RandomState):
+        super().__init__(np.random.Philox(seeds))
+        self.shared = shared
+
+    @staticmethod
+    def of(seed: int, shared: np.random.RandomState) -> "InitialStream":
+        """Return the generator of a seed."""
+        return InitialStream(np.random.SeedSequence(seed, spawn_key=(PURPOSES["init"],)), shared)
+
+    def spawn(self, n_children: int) -> list:
+        """Return a generator for each layer, which share the shared one."""
+        seeds = self.bit_generator.seed_seq.spawn(n_children)  # type: ignore[attr-defined]
+        return [InitialStream(each, self.shared) for each in seeds]
 
 
-def _philox_keys(seeds, places):
-    """Return the keys (places, 2) that Philox takes of a SeedSequence with one place more each.
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Where scikit-learn's stream stands: one shuffle of the rows an epoch.
 
-    It is NumPy's hash: of the last word, with which the pool of the words before is mixed.
+    words: the state of a RandomState; order: (n,), the rows as the last epoch took them, or None.
     """
-    pool, n_bits = seeds.pool, int(seeds.entropy).bit_length()
-    n_words = max(4, -(-n_bits // 32)) + 1  # the purpose is one; they took four hashes each
-    words = np.asarray(places, np.uint32)[:, None]
-    words = _seed_hash(words, 0x43B0D7E5, 0x931E8875, first=4 * n_words)
-    words = 0xCA01F9DD * pool - 0x4973F715 * words
-    words ^= words >> 16
-    return _seed_hash(words, 0x8B51F9DD, 0x58F38DED).astype("<u4").view("<u8")
 
+    words: tuple
+    order: np.ndarray | None = None
 
-def _seed_hash(words, start, factor, first=0):
-    """Return four hashes of SeedSequence's, side by side, of words (n, 1) or (n, 4)."""
-    powers = [start * pow(factor, first + i, 2**32) % 2**32 for i in range(5)]
-    constants = np.asarray(powers, np.uint32)
-    words = (words ^ constants[:4]) * constants[1:]
-    return words ^ (words >> 16)
+    @staticmethod
+    def of(generator: np.random.RandomState) -> "Draws":
+        """Return where a generator stands, before the first epoch."""
+        return Draws(generator.get_state())  # type: ignore[arg-type]
+
+    def generator(self) -> np.random.RandomState:
+        """Return a generator that goes on from there."""
+        generator = np.random.RandomState(0)
+        generator.set_state(self.words)
+        return generator
+
+    def orders(self, n: int, n_epochs: int) -> tuple[np.ndarray, "Draws"]:
+        """Return the order of n rows in each of the next epochs (E, n), and where that ends.
+
+        Each shuffles the order before it, as scikit-learn does; that of another n begins again.
+        """
+        generator, order = self.generator(), np.arange(n)
+        if self.order is not None and len(self.order) == n:
+            order[:] = self.order
+        orders = np.empty((n_epochs, n), order.dtype)
+        for row in orders:
+            generator.shuffle(order)
+            row[:] = order
+        return orders, Draws(generator.get_state(), order)  # type: ignore[arg-type]
 
 
 def _mix(x, word=0):

@@ -163,8 +163,8 @@ BROAD = Network([Dropout(0.2), Dense(300, "relu"), Dense(3)])
 @each("name", [*ALONE, "all bounds"])
 def test_losses_rules_and_bounds_equal_the_plain_steps(engine, generic, name, dtype, request):
     options = BOUNDS if name == "all bounds" else ALONE[name]
-    # seed 0 is so near to a kink that the plain text in float32 is off by 1e-4 as well
-    made = problem(BROAD, D=200, alpha=0.1, dtype=dtype, n=12, epochs=1, seed=1, **options)
+    # seeds 0 and 1 are so near to a kink that the plain text in float32 is off by 1e-4 as well
+    made = problem(BROAD, D=200, alpha=0.1, dtype=dtype, n=12, epochs=1, seed=2, **options)
     if name == "lion":  # a sign flips where a gradient is zero but for its rounding
         made = problem(CHAIN, dtype=dtype, **options)
     check(engine, generic, made, path=kind_of(request))

@@ -120,8 +120,8 @@ def test_a_list_of_layers_and_a_rule_may_be_given():
 @each("kind", [MLPClassifier, MLPRegressor])
 def test_every_solver_learns(solver, kind):
     y = LABELS if kind is MLPClassifier else VALUES
-    lr = {"sgd": 0.05, "adagrad": 0.2}.get(solver, 0.02)
-    est = fast(kind, solver=solver, learning_rate_init=lr, max_iter=100).fit(X, y)
+    lr = {"sgd": 0.05, "adagrad": 0.2, "lion": 0.01}.get(solver, 0.02)
+    est = fast(kind, solver=solver, learning_rate_init=lr, max_iter=150).fit(X, y)
     assert est.score(X, y) > 0.93
 
 
@@ -206,7 +206,7 @@ def test_breast_cancer_in_a_pipeline_and_a_search():
     from sklearn.preprocessing import StandardScaler
 
     Xb, yb = load_breast_cancer(return_X_y=True)
-    pipe = make_pipeline(StandardScaler(), MLPClassifier((8,), max_iter=60, random_state=0))
+    pipe = make_pipeline(StandardScaler(), MLPClassifier((8,), max_iter=100, random_state=0))
     search = GridSearchCV(pipe, {"mlpclassifier__alpha": [1e-4, 1.0]}, cv=3).fit(Xb, yb)
     assert search.best_score_ > 0.94
 

@@ -183,7 +183,7 @@ def test_a_transformed_target_is_fitted_transformed_and_predicted_back():
 @pytest.mark.parametrize(
     "model",
     [
-        BaggingClassifier(fast(), n_estimators=3, random_state=0),
+        BaggingClassifier(fast(max_iter=20), n_estimators=3, random_state=0),
         StackingClassifier([("a", fast()), ("b", fast(activation="tanh"))], LogisticRegression()),
     ],
     ids=["bagging", "stacking"],

@@ -144,7 +144,9 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         model, options = problem.model, problem.options
         state, why = None, problem.why or stays
         if known is not None:
-            state, why = _resumed(known.state, one_epoch, problem.rows.targets), known.why
+            others = validation[0] is not None or known.state.scoring != repr(self.scoring)
+            at, rescored = problem.rows.targets, others and options.early_stopping
+            state, why = _resumed(known.state, one_epoch, at, rescored=rescored), known.why
         reason = why or why_there(X, model.inputs.requested)
         if not (one_epoch and resume):
             logger.info("Training on %s: %s", model.location.device, reason)
@@ -159,7 +161,12 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
             error = ended if isinstance(ended, DivergenceError) else None
             if error and not state.n_iter:
                 raise error
-            model, state = model.with_params(params), replace(state, batch_losses=None)
+            if isinstance(self.random_state, np.random.RandomState):
+                self.random_state.set_state(state.draws.words)  # it goes on, as in scikit-learn
+            model, state = (
+                model.with_params(params),
+                replace(state, batch_losses=None, scoring=repr(self.scoring)),
+            )
             told = report(model.coefs[0], options.engine, reason, seed=options.seed)
             self.result_ = FitResult.of(self, model, state, options.seed, why, told)
         self._warn(state, ended, one_epoch, options)
@@ -318,13 +325,18 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         return tested_rates(self, X, y, sample_weight, low=low, high=high, n_steps=n_steps)
 
 
-def _resumed(state, one_epoch, x):
-    """Return a copy of the state of the call before; warm_start makes a new rule's state."""
+def _resumed(state, one_epoch, x, *, rescored):
+    """Return a copy of the state of the call before; warm_start makes a new rule's state.
+
+    rescored: whether the best score was of other rows, or by another scoring.
+    """
     history = {name: list(values) for name, values in state.history.items()}
     if one_epoch:
         carry = map_arrays(state.carry, lambda a: copy_to(a, x))
         return replace(state, carry=carry, history=history)
-    names = "lr", "epoch", "step", "n_seen", "best_epoch"
+    names = ["lr", "epoch", "step", "n_seen", "best_epoch", "best_loss"]
+    if not rescored:
+        names += ["stale", "best_score"]
     goes_on = {name: getattr(state, name) for name in names}
     return State(Carry({}, {}, {}), history=history, **goes_on)
 

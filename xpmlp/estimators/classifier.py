@@ -59,8 +59,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Whether each epoch has an order of rows of its own. Source: scikit-learn. Why: sorted rows
         make one-sided batches.
     random_state : int, RandomState or None, default=None
-        The seed of weights, order, masks and split; None draws one. Source: scikit-learn. Why: each
-        fit draws a seed, and `fit_report_` tells it.
+        The seed of weights, split, order and masks: of what scikit-learn draws too, it gives the
+        same, so the same model. Source: scikit-learn. Why: each fit draws one (`fit_report_`).
     tol : float, default=1e-4
         Training ends after more than n_iter_no_change epochs in a row in which the loss (with
         early_stopping: the validation score) did not improve by tol. Source: scikit-learn. Why:

@@ -20,6 +20,7 @@ from ..engines import prepare
 from ..errors import DataError
 from ..model import Inputs, Scaling
 from ..placing import rows_to_host, to_device
+from ..randomness import Draws, random_state
 from ..training import SparseRows, like_of
 from ..training.rows import at_once
 from .arguments import engine_options
@@ -211,8 +212,32 @@ def check_weights(sample_weight, n):
     return w
 
 
-def seed_of(random_state):
-    """Return the one integer that names all random streams."""
-    if isinstance(random_state, Integral):
-        return int(random_state)
-    return int(check_random_state(random_state).randint(2**31 - 1))
+def seed_of(given):
+    """Return the integer that names what scikit-learn does not draw; None draws one.
+
+    Of a RandomState it is a hash, which leaves that where it stands.
+    """
+    if isinstance(given, Integral):
+        return int(given)
+    if given is None:
+        return int(check_random_state(None).randint(2**31 - 1))
+    _, words, place, *_ = given.get_state()
+    return int(np.random.SeedSequence([place, *words]).generate_state(1)[0] >> 1)
+
+
+def drawn_from(given, result, *, goes_on):
+    """Return the seed of a fit, and where scikit-learn's stream stands.
+
+    An integer begins it again in each call of fit, a RandomState goes on, as in scikit-learn;
+    `partial_fit` (goes_on) goes on in any case, and so does what None drew.
+    """
+    seed = seed_of(given) if result is None else result.seed
+    before = getattr(result and result.state, "draws", None)
+    if isinstance(given, np.random.RandomState):
+        order = before.order if before is not None and goes_on else None
+        return seed, replace(Draws.of(given), order=order)
+    if before is not None and goes_on:
+        return seed, before
+    if before is not None and given is None:
+        return seed, replace(before, order=None)
+    return seed, Draws.of(random_state(seed if given is None else int(given)))

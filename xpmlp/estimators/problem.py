@@ -9,11 +9,11 @@ from ..nn import BatchNorm, Dropout, Loss
 from ..nn.layout import map_params
 from ..nn.losses import match_loss
 from ..optim import Rule
-from ..randomness import stream
+from ..randomness import Draws, InitialStream
 from ..training import TrainOptions, Validation, fit_network, like_of, where_it_pays
 from .arguments import loss_of, rule_of, train_options
 from .building import has_layer, is_pair, network_of
-from .inputs import STANDARDISED, check_weights, checked_rows, measured_scaling, seed_of
+from .inputs import STANDARDISED, check_weights, checked_rows, drawn_from, measured_scaling
 from .targets import checked_targets, completed
 from .validation import Rows, rows_of
 
@@ -23,8 +23,8 @@ class Problem:
     """What a fit starts from.
 
     model: with the network, at the first parameters; rule: None for L-BFGS; params: the parameters
-    beside the rows; rows: to train on; held_out: looked at after each epoch; why: in a sentence,
-    where the work of the fit chose its device.
+    beside the rows; draws: where scikit-learn's stream stands; rows: to train on; held_out: looked
+    at after each epoch; why: in a sentence, where the work of the fit chose its device.
     """
 
     model: Model
@@ -32,6 +32,7 @@ class Problem:
     rule: Rule | None
     options: TrainOptions
     params: dict  # nested dicts of arrays
+    draws: Draws
     rows: Rows
     held_out: Validation | None = None
     why: str = ""
@@ -40,8 +41,8 @@ class Problem:
         """Train. Returns parameters, state and reason as `fit_network` does."""
         data, given = (self.rows.x, self.rows.targets), self.rows.weights
         first = self.model.network, self.loss, self.rule, self.options, data, self.params
-        looked_at = {"validation": self.held_out, "on_epoch": on_epoch}
-        return fit_network(*first, state=state, sample_weight=given, **looked_at)
+        more = {"draws": self.draws, "validation": self.held_out, "on_epoch": on_epoch}
+        return fit_network(*first, state=state, sample_weight=given, **more)
 
 
 def problem_of(
@@ -53,7 +54,7 @@ def problem_of(
     moves: whether ``device="auto"`` may bring host rows to a GPU.
     """
     rule, scale, known = rule_of(estimator), estimator.feature_scale, result and result.model
-    seed = seed_of(estimator.random_state) if result is None else result.seed
+    seed, draws = drawn_from(estimator.random_state, result, goes_on=one_epoch)
     x, inputs = checked_rows(estimator, X, known)
     if known is None and scale in STANDARDISED:
         inputs = replace(inputs, scaling=measured_scaling(scale, x, inputs))
@@ -76,13 +77,14 @@ def problem_of(
     if rows.weights is not None and not rows.weights.any():
         raise ValueError("class_weight and sample_weight leave no row a weight above 0.")
     if known is None:
-        model = _initial(network, inputs, targets, rows.targets, seed, estimator.init)
+        stream = InitialStream.of(seed, draws.generator())
+        model = _initial(network, inputs, targets, rows.targets, stream, estimator.init)
+        draws = Draws.of(stream.shared)
     else:
         model = replace(known, targets=targets)
     params = model.params(rows.targets)
-    return Problem(
-        model=model, loss=loss, rule=rule, options=options, params=params, rows=rows, why=why
-    )
+    first = {"options": options, "params": params, "draws": draws, "rows": rows}
+    return Problem(model=model, loss=loss, rule=rule, why=why, **first)
 
 
 def last_activation(loss, link) -> str:
@@ -108,9 +110,9 @@ def _check_same(estimator, known, network, targets):
         )
 
 
-def _initial(network, inputs, targets, like, seed, init) -> Model:
+def _initial(network, inputs, targets, like, stream, init) -> Model:
     """Return the model at its initial parameters, drawn or as the argument `init` gives them."""
-    host, _ = network.init(inputs.width, stream(seed, "init"))
+    host, _ = network.init(inputs.width, stream)
     params = map_params(lambda a: from_host(a, like, inputs.dtype), host)
     model = Model.of(network, inputs, targets, params)
     if not is_pair(init):

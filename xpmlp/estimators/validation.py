@@ -12,6 +12,7 @@ from ..arrays import Array, from_host, is_array, is_numpy, location_of, namespac
 from ..errors import DeviceMemoryError
 from ..model import Scaling
 from ..placing import check_transfer
+from ..randomness import Draws
 from ..training import SparseRows, Validation, like_of
 from .fit_result import FitResult
 from .inputs import check_weights, checked_rows, on_host
@@ -58,7 +59,8 @@ def split(estimator, problem, validation):
     if X_val is not None:
         held_out = _given(estimator, rows, model, validation)
     elif estimator.early_stopping and problem.rule is not None:
-        rows, held_out = _split_off(estimator, rows, model.targets.task, options.seed)
+        rows, held_out, draws = _split_off(estimator, problem)
+        problem = replace(problem, draws=draws)
         options = replace(options, batch_size=min(options.batch_size, rows.x.shape[0]))
     else:
         return problem
@@ -88,25 +90,35 @@ def _given(estimator, rows, model, validation):
     return rows_of(x, labels, given, model.inputs, model.targets)
 
 
-def _split_off(estimator, rows, task, seed):
-    """Return the rows to train on and those to look at, as scikit-learn splits them."""
+def _split_off(estimator, problem):
+    """Return the rows to train on, those to look at, and the draws after it.
+
+    As scikit-learn splits them: by class where there are two, at random where there are more.
+    """
     from sklearn.model_selection import train_test_split
 
+    rows, generator = problem.rows, problem.draws.generator()
     numbers, share = np.arange(rows.x.shape[0]), estimator.validation_fraction
-    labels = rows.labels if task in ("binary", "multiclass") else None
+    by_class, told, targets = None, "", problem.model.targets
+    if targets.task == "binary":
+        first, last = targets.classes[0], targets.classes[-1]
+        by_class = np.reshape(rows.labels == last, (-1, 1))
+        told = f" (False is label {first!s}, True {last!s})"
     try:
         train, test = train_test_split(
-            numbers, test_size=share, random_state=seed % 2**32, stratify=labels
+            numbers, test_size=share, random_state=generator, stratify=by_class
         )
     except ValueError as error:
-        raise ValueError(f"early_stopping cannot split a validation part off: {error}") from error
+        raise ValueError(
+            f"early_stopping cannot split a validation part off: {error}{told}"
+        ) from error
     if len(test) < 2:
         raise ValueError(
             "The validation set is too small. Increase 'validation_fraction' or the size of "
             "your dataset."
         )
     try:
-        return rows.take(train), rows.take(test)
+        return rows.take(train), rows.take(test), Draws.of(generator)
     except MemoryError as error:
         raise DeviceMemoryError(
             f"early_stopping copies X to split it, and its device lacks the memory ({error}): "

@@ -301,7 +301,7 @@ def explain(
     else:
         check_shapes(X, y)
         network, x, loss = network_or_model, checked_inputs(X), loss or "squared_error"
-        params, n_out = starting_params(network, x, params, random_state)
+        params, n_out, _ = starting_params(network, x, params, random_state)
         record, targets = network_loss(loss, n_out), None
         if y is not None:
             record, targets = loss_and_targets(loss, y, x, n_out)

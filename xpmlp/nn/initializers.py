@@ -62,11 +62,12 @@ class VarianceScaling:
     def draw(self, n_in, n_out, rng):
         """Return W (n_in, n_out) and b (1, n_out), host arrays; rng: a NumPy Generator."""
         fan = {"in": n_in, "mean": (n_in + n_out) / 2}[self.fan]
-        std = math.sqrt(self.gain / max(fan, 1))
-        if self.distribution == "uniform":
-            bound = math.sqrt(3.0) * std
-            return Uniform(-bound, bound, self.biases).draw(n_in, n_out, rng)
-        return Normal(std, self.biases).draw(n_in, n_out, rng)
+        if self.distribution == "normal":
+            return Normal(math.sqrt(self.gain / max(fan, 1)), self.biases).draw(n_in, n_out, rng)
+        bound = math.sqrt(3.0 * self.gain / max(fan, 1))
+        if self.biases:  # scikit-learn's rule, so from its generator: one seed gives its weights
+            rng = getattr(rng, "shared", rng)
+        return Uniform(-bound, bound, self.biases).draw(n_in, n_out, rng)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..arrays import all_finite, is_numpy, namespace, to_host
 from ..engines import Carry, Plan, copy_carry
+from ..randomness import Draws
 from .plan import at_rate, epoch_orders, make_plan
 from .rows import run_plan
 
@@ -20,6 +21,7 @@ class Chunk:
     """What came of E epochs of B steps, that ran as one plan."""
 
     before: Carry  # a copy
+    draws: Draws  # after the last epoch
     plan: Plan
     rates: np.ndarray  # (E, B)
     next_rates: list  # (E,): the state's rate after each epoch, where no plateau changes it
@@ -39,7 +41,7 @@ class Chunks:
         self.sample_weight, self.n = sample_weight, data[0].shape[0]
         self.B = -(-self.n // step.batch_size)
         self.steps = engine.run(step)
-        self.ahead: dict = {}  # epoch -> its plan
+        self.ahead: dict = {}  # epoch -> its plan, and the draws after it
 
     def longest(self) -> int:
         """Return how many epochs may run at once.
@@ -56,7 +58,8 @@ class Chunks:
         """Run epochs from where a state stands. It gets the carry and the last losses."""
         start, xp, n_steps = time.perf_counter(), self.engine.xp, n_epochs * self.B
         rates, next_rates = self._rates(state, n_epochs)
-        plan = self.ahead.pop(state.epoch, None) or self._plan(state.epoch, state.step, n_epochs)
+        planned = self.ahead.pop(state.epoch, None)
+        plan, draws = planned or self._plan(state.draws, state.step, n_epochs)
         decay = {"weight_decay": self.options.weight_decay}
         rule = self.step.rule
         plan = at_rate(plan, rule, rates.ravel(), rule_step=state.rule_step, **decay)
@@ -65,7 +68,7 @@ class Chunks:
         # A GPU still works on this epoch: the host makes the next plan, whose rates are set later.
         if state.n_iter + n_epochs < self.options.max_iter and not is_numpy(losses):
             then = state.epoch + n_epochs
-            self.ahead[then] = self._plan(then, state.step + n_steps, n_epochs)
+            self.ahead[then] = self._plan(draws, state.step + n_steps, n_epochs)
         # One host read a chunk: reading the loss in every batch stalls a GPU's queue.
         leaves = *state.carry.params.values(), *state.carry.buffers.values()
         with np.errstate(over="ignore", invalid="ignore"):
@@ -75,6 +78,7 @@ class Chunks:
         state.batch_losses = made[-1]
         return Chunk(
             before=before,
+            draws=draws,
             plan=plan,
             rates=rates,
             next_rates=next_rates,
@@ -87,9 +91,13 @@ class Chunks:
         """Run a host plan. Returns the carry and the losses.  Donates carry."""
         return run_plan(self.steps, carry, self.data, plan, self.step.dtype)
 
-    def first(self, chunk: Chunk, n_epochs: int) -> Carry:
-        """Return the carry after the first epochs of a chunk, which run again."""
-        return self.run_plan(chunk.before, chunk.plan.part(0, n_epochs * self.B))[0]
+    def first(self, chunk: Chunk, draws: Draws, n_epochs: int) -> tuple[Carry, Draws]:
+        """Return carry and draws after the first epochs of a chunk, which run again.
+
+        draws: before the chunk.
+        """
+        carry, _ = self.run_plan(chunk.before, chunk.plan.part(0, n_epochs * self.B))
+        return carry, epoch_orders(draws, self.n, n_epochs, shuffle=self.options.shuffle)[1]
 
     def _rates(self, state, n_epochs):
         """Return each epoch's learning rates (E, B), and the state's rate after each epoch."""
@@ -101,13 +109,13 @@ class Chunks:
             after.append(lr)
         return np.concatenate(rates).reshape(n_epochs, -1), after
 
-    def _plan(self, epoch, first_step, n_epochs):
-        """Return the host plan of epochs, whose rates are yet to be set."""
+    def _plan(self, draws, first_step, n_epochs):
+        """Return the host plan of epochs, whose rates are yet to be set, and the draws after it."""
         options = self.options
-        epochs = range(epoch, epoch + n_epochs)
-        return make_plan(
+        orders, draws = epoch_orders(draws, self.n, n_epochs, shuffle=options.shuffle)
+        plan = make_plan(
             self.step.rule,
-            epoch_orders(self.n, seed=options.seed, epochs=epochs, shuffle=options.shuffle),
+            orders,
             batch_size=self.step.batch_size,
             lr=0.0,
             seed=options.seed,
@@ -115,6 +123,7 @@ class Chunks:
             alpha=options.alpha,
             sample_weight=self.sample_weight,
         )
+        return plan, draws
 
 
 def _summary(losses, leaves):

@@ -46,6 +46,7 @@ def fit_network(
     data,
     params,
     *,
+    draws,
     state=None,
     sample_weight=None,
     validation=None,
@@ -55,7 +56,8 @@ def fit_network(
 
     data: (X, y) on the device in the compute dtype, X an array or SparseRows, y rows or (integers)
     class codes; params: nested dicts of arrays there; rule: an update rule, or None for L-BFGS;
-    state: of the call before, or None; sample_weight: (n,) on the host; on_epoch: called after each
+    draws: where scikit-learn's stream stands; state: of the
+    call before, or None; sample_weight: (n,) on the host; on_epoch: called after each
     epoch with the state and a function that returns a copy of the parameters, stops the training by
     a true result. Returns the parameters (nested dicts of new arrays), the state (its arrays new
     too: what an engine returns it may overwrite in the next run), and why it ended: text, or (the
@@ -84,6 +86,7 @@ def fit_network(
     store = copy_store(layout.pack(params, xp=xp), xp=xp)
     buffers = {leaf.name: store.pop(leaf.name) for leaf in layout.leaves if not leaf.group.trained}
     state = state or State(Carry({}, {}, {}), lr=options.learning_rate)
+    state.draws = draws
     carry = _continued(step, state, store, params, rule, options, xp=xp)
     state.carry = carry._replace(buffers=buffers)
     del store  # an engine may copy it, so it would stand twice
@@ -348,10 +351,11 @@ def train(
         def fitted(stays):
             x, why = placed(stays)
             logger.info("Training on %s: %s", location_of(x).device, why)
-            first, n_out = starting_params(network, x, params, random_state)
+            first, n_out, draws = starting_params(network, x, params, random_state)
             record, targets = loss_and_targets(loss, y, x, n_out)
             data, w = (x, targets), checked_weights(sample_weight, x.shape[0])
-            made = fit_network(network, record, rule, options, data, first, sample_weight=w)
+            more = {"draws": draws, "sample_weight": w}
+            made = fit_network(network, record, rule, options, data, first, **more)
             return x, why, made
 
         x, why, (trained, state, reason) = fit_or_stay(fitted, auto)

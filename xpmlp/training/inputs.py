@@ -19,7 +19,7 @@ from ..errors import ShapeError
 from ..nn.layout import get, map_params, path_name, walk
 from ..nn.loss import check_domain, check_targets
 from ..nn.losses import CLASS_LOG_LOSS, LOSSES, Loss, named_loss
-from ..randomness import stream
+from ..randomness import Draws, InitialStream, random_state
 
 
 def checked_inputs(X, dtype=None) -> Array:
@@ -42,8 +42,9 @@ def checked_inputs(X, dtype=None) -> Array:
 
 
 def starting_params(network, x, params, seed):
-    """Return parameters beside x, drawn if none are given, and the number of outputs."""
-    host, n_out = network.init(x.shape[1], stream(seed, "init"))
+    """Return parameters beside x, drawn if none are given, the number of outputs, and the draws."""
+    generator = random_state(seed)
+    host, n_out = network.init(x.shape[1], InitialStream.of(seed, generator))
     if not any(True for _ in walk(network, host)):
         raise ValueError("the network has no parameters to train: give it a Dense layer.")
     if params is None:
@@ -58,7 +59,8 @@ def starting_params(network, x, params, seed):
         if found != a.shape:
             raise ShapeError(f"params hold {path_name(path)} as {found}, expected {a.shape}.")
     dtype = dtype_name(x)
-    return map_params(lambda _, a: from_host(to_host(a), x, dtype), host, params), n_out
+    params = map_params(lambda _, a: from_host(to_host(a), x, dtype), host, params)
+    return params, n_out, Draws.of(generator)
 
 
 def network_loss(loss, n_out):

@@ -10,7 +10,7 @@ from ..transfers import note
 from .divergence import divergence, ranges
 from .interrupts import interruptible
 from .loop import append_epoch, validate
-from .plan import epoch_order, make_plan
+from .plan import make_plan
 from .progress import Progress
 from .rows import SparseRows, batches_of
 from .step import full_gradient
@@ -39,10 +39,9 @@ def run_lbfgs(
             f"solver='lbfgs' makes no steps that {' and '.join(idle)} could act on: leave that "
             "out, or take 'adam'."
         )
-    order = epoch_order(data[0].shape[0], seed=options.seed, epoch=0, shuffle=False)
     plan = make_plan(
         step.rule,
-        order,
+        np.arange(data[0].shape[0]),
         batch_size=step.batch_size,
         lr=0.0,
         seed=options.seed,
@@ -58,7 +57,6 @@ def run_lbfgs(
             "normalization needs all rows at once: take 'adam', or pass X.toarray()."
         )
     extra = step.loss.reported(data[1].shape[-1]) - 1.0
-    reported: dict[float, float] = {}  # scikit-learn's loss_ by objective
 
     def unpack(vector):
         sizes = np.cumsum([int(np.prod(p.shape)) for p in params.values()])[:-1]
@@ -71,9 +69,7 @@ def run_lbfgs(
     def fun(vector):
         with engine.threads(step.batch_size * step.layout.size):
             total, value, grads = _summed(objective, unpack(vector), buffers, batches())
-        total, value = float(to_host(total)), float(to_host(value))
-        reported[total] = total + extra * value
-        return total, flat(grads)
+        return float(to_host(total)) + extra * float(to_host(value)), flat(grads)
 
     start, state.n_iter, ended = time.perf_counter(), 0, ""
     show = Progress(options.verbose, options.max_iter, state.history, "iteration")
@@ -81,7 +77,7 @@ def run_lbfgs(
 
         def after(intermediate_result):
             nonlocal ended, start
-            state.best_loss = reported[float(intermediate_result.fun)]
+            state.best_loss = float(intermediate_result.fun)
             append_epoch(state.history, loss=state.best_loss, seconds=time.perf_counter() - start)
             start = time.perf_counter()
             if validation is not None or on_epoch is not None:
@@ -112,7 +108,7 @@ def run_lbfgs(
         where = f"It happened in iteration {found.nit} of L-BFGS"
         return divergence(where, *ranges(step, data))
     state.carry = state.carry._replace(params=unpack(found.x))
-    state.n_iter, state.best_loss = found.nit, reported[float(found.fun)]
+    state.n_iter, state.best_loss = found.nit, float(found.fun)
     state.epoch += found.nit
     state.best_epoch = state.epoch
     if not in_host(location_of(data[1])):

@@ -57,8 +57,9 @@ class State:
     lr: float
     lr_init: float | None = None  # learning_rate of the options, to notice another
     rule: Any = None  # whose state the carry holds
-    epoch: int = 0  # or iteration, since the weights were initialised: names the order of the rows
-    step: int = 0  # since then too: names the dropout masks
+    draws: Any = None  # Draws: where scikit-learn's stream stands
+    epoch: int = 0  # or iteration, since the weights were initialised
+    step: int = 0  # since then: names the dropout masks
     rule_step: int = 0  # since the rule's state was made: Adam's t
     cycle: int = 0  # epochs since then: the schedule's time
     n_seen: int = 0  # samples since the weights were initialised
@@ -66,6 +67,7 @@ class State:
     stale: int = 0  # epochs without improvement
     best_loss: float = np.inf
     best_score: float = -np.inf
+    scoring: str = "None"  # what the best score is by: another begins the search for it again
     best_epoch: int = 0  # whose weights training ends with, as `epoch` counts; 0: the first ones
     history: dict[str, list] = field(default_factory=lambda: new_history())
     best: Any = None  # while training: the parameters and buffers to end with
@@ -110,8 +112,9 @@ def run_epochs(
     DivergenceError: then the last finite weights are.
     """
     if options.early_stopping and state.epoch:  # the weights to begin with may stay the best
-        _, score = loss_and_score(step, engine, state, validation)
-        state.best_score = float(np.fmax(score, -np.inf))  # a score of NaN is none
+        if state.best_score == -np.inf:  # else that of the call before, as in scikit-learn
+            _, score = loss_and_score(step, engine, state, validation)
+            state.best_score = float(np.fmax(score, -np.inf))  # a score of NaN is none
         state.best = copy_weights(step, state, engine.xp)
     show = Progress(options.verbose, options.max_iter, state.history)
     chunks = Chunks(step, engine, data, options, sample_weight)
@@ -136,13 +139,13 @@ def _run_chunk(chunks, state, n_epochs, show, validation, on_epoch):
     A function, so that the copies of the carry in the chunk are gone before the next are made.
     """
     step, engine, options = chunks.step, chunks.engine, chunks.options
-    chunk = chunks.run(state, n_epochs)
+    chunk, draws = chunks.run(state, n_epochs), state.draws
     if not chunk.finite:
         state.carry = chunk.before
         if n_epochs > 1:  # some of them may be
             return n_epochs // 2, None
         return 1, _after_divergence(chunks, chunk, state, show)
-    reason: Any = None
+    reason, state.draws = None, chunk.draws
     for i, lr in enumerate(chunk.next_rates):
         _append(state, chunk, i, chunks)
         validate(step, engine, state, validation)
@@ -160,7 +163,7 @@ def _run_chunk(chunks, state, n_epochs, show, validation, on_epoch):
         if reason or state.lr != lr:
             break
     if i + 1 < n_epochs:  # what came after is not what the training makes of it
-        state.carry = chunks.first(chunk, i + 1)
+        state.carry, state.draws = chunks.first(chunk, draws, i + 1)
     return max(1, int(PROMPT / chunk.seconds)), reason
 
 

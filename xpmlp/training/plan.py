@@ -4,21 +4,19 @@ import numpy as np
 
 from ..arrays import Array, from_host, is_numpy
 from ..engines import Plan
-from ..randomness import step_keys, streams
+from ..randomness import Draws, random_state, step_keys
 
 
-def epoch_orders(n: int, *, seed: int, epochs: range, shuffle: bool) -> np.ndarray:
-    """Return the rows in the order of each epoch (E, n); epochs count from the first weights on."""
-    orders = np.tile(np.arange(n), (len(epochs), 1))
+def epoch_orders(draws: Draws, n: int, n_epochs: int, *, shuffle=True) -> tuple[np.ndarray, Draws]:
+    """Return the rows in the order of each of the next epochs (E, n), and the draws after them."""
     if shuffle:
-        for order, generator in zip(orders, streams(seed, "order", epochs)):
-            generator.shuffle(order)
-    return orders
+        return draws.orders(n, n_epochs)
+    return np.tile(np.arange(n), (n_epochs, 1)), draws
 
 
 def epoch_order(n: int, *, seed: int, epoch: int, shuffle: bool) -> np.ndarray:
-    """Return the rows in the order of one epoch."""
-    return epoch_orders(n, seed=seed, epochs=range(epoch, epoch + 1), shuffle=shuffle)[0]
+    """Return the rows in the order of one epoch, counted from 0, of a training of its own."""
+    return epoch_orders(Draws.of(random_state(seed)), n, epoch + 1, shuffle=shuffle)[0][epoch]
 
 
 def make_plan(
