@@ -31,7 +31,7 @@ EXIT_CODES = {
     help="Log what is done to standard error, each line with its time; debug: each epoch, too.",
 )
 def cli(log_level):
-    """Train multilayer perceptrons on whatever array library is there, and predict with them.
+    """Train multilayer perceptrons on any array library, and predict with them.
 
     Exit codes: 0 ok, 2 usage, 3 bad data, 4 model file, 5 training diverged, 6 memory, 7 disk,
     130 interrupted.
@@ -43,7 +43,7 @@ def cli(log_level):
 
 @cli.command("doctor")
 def _doctor():
-    """Say which array libraries and devices work here, and what to install."""
+    """Show which array libraries and devices work here, and what to install."""
     click.echo(doctor.report())
 
 

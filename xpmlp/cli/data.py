@@ -42,14 +42,15 @@ def _several(*options):
 option = section("Data")
 reading_options = _several(  # what becomes of the bad rows of a table
     option("--on-bad-row", type=Choice(["error", "skip", "quarantine"]), default="error",
-           show_default=True, help="Rows of a CSV or Parquet file that cannot be read."),
-    option("--max-bad-rows", type=Limit(), help="More of them are an error."),
+           show_default=True, help="What to do about table rows that cannot be read."),
+    option("--max-bad-rows", type=Limit(), help="Stop where there are more bad rows."),
     option("--quarantine", type=click.Path(dir_okay=False),
-           help="CSV file for them (DATA.bad.csv), by --on-bad-row quarantine."),
+           help="CSV file for bad rows (DATA.bad.csv), with --on-bad-row quarantine."),
 )  # fmt: skip
 type_options = _several(  # what the columns of a table are
     option("--target", help="Column to predict, for CSV and Parquet (the last one)."),
-    option("--task", type=Choice(["classification", "regression"]), help="By the target."),
+    option("--task", type=Choice(["classification", "regression"]),
+           help="Predict classes or numbers (by the target)."),
     option("--categorical", metavar="COL,...", help="Columns of a table that are categories."),
     option("--drop", metavar="COL,...", help="Columns of a table to leave out."),
     option("--types", type=Pairs(click.STRING), multiple=True, help="Type of a column of a table, "

@@ -22,7 +22,7 @@ from .predict import as_taken, known_types, predictions, tell_lost
 @click.command(cls=Command)
 @click.argument("model")
 @click.argument("data")
-@click.option("--target", help="Column to compare with, for CSV and Parquet (the model's).")
+@click.option("--target", help="Column to compare with, for CSV and Parquet (the model's target).")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 @reading_options
 def evaluate(model, data, target, as_json, **options):

@@ -22,17 +22,17 @@ OF_SIZES = ("activation", "loss", "batch", "seed")
     "--sizes",
     type=Several(COUNT, unpacked=False),
     metavar="D,H,...,C",
-    help="Instead of MODEL: features, units of each layer; random data.",
+    help="Number of features and units of each layer, instead of MODEL; data are random.",
 )
-@option("--activation", default="logistic", help="With --sizes: of the hidden layers.")
-@option("--loss", type=Choice(LOSSES), default="squared_error", help="With --sizes.")
+@option("--activation", default="logistic", help="With --sizes: activation.")
+@option("--loss", type=Choice(LOSSES), default="squared_error", help="With --sizes: loss.")
 @option("--batch", type=COUNT, default=32, help="With --sizes: rows of random data.")
-@option("--seed", type=SEED, default=0, help="With --sizes.")
-@option("--target", help="Column of the targets, for CSV and Parquet (the model's).")
+@option("--seed", type=SEED, default=0, help="With --sizes: of weights and data.")
+@option("--target", help="Column of targets, for CSV and Parquet (the model's target).")
 @option("--rows", type=COUNT, help="Take the first so many rows of DATA only.")
 @option("--orientation", type=ORIENTATION, default="rows", help="How samples stand in equations.")
-@option("--plan", "as_plan", is_flag=True, help="Print what a training takes: FLOPs, bytes.")
-@option("--html", type=FILE, help="Page to write: numbers as pictures.")
+@option("--plan", "as_plan", is_flag=True, help="Print the FLOPs and bytes that a training takes.")
+@option("--html", type=FILE, help="HTML page to write, with numbers as pictures.")
 @option("--latex", type=FILE, help="LaTeX document to write.")
 @reading_options
 @click.pass_context

@@ -113,10 +113,11 @@ def between(low, high):
     return FloatRange(low, high, min_open=True, max_open=high is not None)
 
 
-def used_by(argument):
-    """Return the help's words for who uses an argument of update rules or of schedules."""
+def used_by(argument, what):
+    """Return the help of an argument of update rules or schedules: what it is, who uses it."""
     kinds = (RULES | SCHEDULES).items()
-    return f"For {', '.join(name for name, kind in kinds if argument in kind.arguments)}."
+    names = (name for name, kind in kinds if argument in kind.arguments)
+    return f"{what}. For {', '.join(names)}."
 
 
 FLAG, COUNT = click.BOOL, IntRange(1)
@@ -127,73 +128,85 @@ SEED = IntRange(0, 2**32 - 1)
 ONLY_SGD = ", ".join(name for name, kind in SCHEDULES.items() if kind.only_sgd)
 TABLE: dict[str, dict[str, tuple]] = {  # section -> argument -> type, help
     "Network": {
-        "hidden_layer_sizes": (Several(COUNT, unpacked=False), "Units a layer: 30,30 or 30x30."),
+        "hidden_layer_sizes": (
+            Several(COUNT, unpacked=False),
+            "Units of each hidden layer: 30,30 or 30x30.",
+        ),
         "activation": (
             Several(STRING),
-            f"Of the hidden layers, or one for each: {', '.join(ACTIVATIONS)}.",
+            f"Activation of the hidden layers, or one for each: {', '.join(ACTIVATIONS)}.",
         ),
-        "normalization": (Choice(["none", *NORMALIZATIONS]), "Before the hidden activations."),
+        "normalization": (Choice(["none", *NORMALIZATIONS]), "Normalization before activations."),
         "residual": (FLAG, "Add a hidden layer's input to its output."),
         "dropout": (
             Several(SHARE),
-            "Share of each hidden layer's outputs dropped; or one for each (input first).",
+            "Share of a hidden layer's outputs that is dropped; or one for each (input first).",
         ),
-        "init": (STRING, "Initializer, e.g. normal."),
-        "out_activation": (STRING, "Where the loss leaves a choice."),
+        "init": (STRING, "Initializer of the weights, such as he_normal."),
+        "out_activation": (STRING, "Activation of the outputs, where the loss leaves a choice."),
     },
     "Target and loss": {
-        "loss": (Choice(LOSSES), "By the task."),
-        "quantiles": (Several(INSIDE), "What loss quantile learns: 0.1,0.5,0.9."),
+        "loss": (Choice(LOSSES), "What to minimise (by the task: log_loss, squared_error)."),
+        "quantiles": (Several(INSIDE), "Quantiles that --loss quantile learns: 0.1,0.5,0.9."),
         "target_scale": (
             Choice(["auto", "none"]),
-            "auto: train on targets of mean 0 and deviation 1 (poisson, gamma: of mean 1).",
+            "auto: scale targets to mean 0, deviation 1 (poisson, gamma: to mean 1); none: do not.",
         ),
-        "class_weight": (Pairs(at_least(0), ("balanced", "none")), "Weights of the labels."),
-        "label_smoothing": (SHARE, "Share of a target spread over classes."),
+        "class_weight": (Pairs(at_least(0), ("balanced", "none")), "Weights of the classes."),
+        "label_smoothing": (SHARE, "Share of a target spread over all classes."),
     },
     "Features": {
         "feature_scale": (
             Choice(["auto", "robust", "none"]),
-            "robust: by median and quartiles, far values drawn in; none: numbers as they are.",
+            "robust: scale numbers by median and quartiles, clip smoothly; none: leave them.",
         ),
-        "n_bins": (OrNone(IntRange(2)), "Bins of a number, each a column (tables: 4096 at most)."),
+        "n_bins": (
+            OrNone(IntRange(2)),
+            "Bins that encode a number, a column each (tables: 4096 at most).",
+        ),
     },
     "Training": {
-        "solver": (Choice(SOLVERS), ""),
+        "solver": (Choice(SOLVERS), "Update rule."),
         "learning_rate_init": (ABOVE_0, "Learning rate."),
-        "learning_rate": (Choice(SCHEDULES), f"Its schedule ({ONLY_SGD}: for sgd)."),
-        "power_t": (at_least(0), used_by("power_t")),
-        "batch_size": (COUNT, "Rows a step (tables: for about 100 steps an epoch, 32 to 1024)."),
-        "max_iter": (COUNT, "At most."),
-        "early_stopping": (FLAG, "Keep the epoch of best validation score."),
+        "learning_rate": (Choice(SCHEDULES), f"Schedule of the rate ({ONLY_SGD}: for sgd)."),
+        "power_t": (at_least(0), used_by("power_t", "Exponent of the decay")),
+        "batch_size": (COUNT, "Rows of a step (tables: for about 100 steps an epoch, 32 to 1024)."),
+        "max_iter": (COUNT, "Most passes over the training rows."),
+        "early_stopping": (FLAG, "Keep the weights of the epoch with the best validation score."),
         "scoring": (STRING, "Validation score: loss, or scikit-learn's (accuracy, r2)."),
-        "n_iter_no_change": (COUNT, "Epochs without improvement before the end."),
-        "tol": (at_least(0), "What counts as an improvement."),
-        "shuffle": (FLAG, "A new order of rows in each epoch."),
-        "alpha": (at_least(0), "L2 penalty."),
-        "weight_decay": (OrNone(at_least(0)), "Decoupled decay (none: 0.01 for adamw, else 0)."),
+        "n_iter_no_change": (COUNT, "Epochs without improvement that end the training."),
+        "tol": (at_least(0), "Least improvement that counts."),
+        "shuffle": (FLAG, "Take the rows in a new order in each epoch."),
+        "alpha": (at_least(0), "Strength of the L2 penalty."),
+        "weight_decay": (
+            OrNone(at_least(0)),
+            "Decoupled weight decay (none: 0.01 for adamw, else 0).",
+        ),
         **{
             name: (OrNone(between(*row["range"])), row["help"])
             for name, row in STEP_OPTIONS.items()
         },
-        "momentum": (FloatRange(0, 1), used_by("momentum")),
-        "nesterovs_momentum": (FLAG, used_by("nesterovs_momentum")),
-        "beta_1": (SHARE, used_by("beta_1")),
-        "beta_2": (SHARE, used_by("beta_2")),
-        "epsilon": (ABOVE_0, used_by("epsilon")),
-        "max_fun": (COUNT, "Evaluations of the loss, for lbfgs."),
-        "random_state": (SEED, "Of weights, order, dropout and splits."),
+        "momentum": (FloatRange(0, 1), used_by("momentum", "Momentum")),
+        "nesterovs_momentum": (FLAG, used_by("nesterovs_momentum", "Nesterov's form of momentum")),
+        "beta_1": (SHARE, used_by("beta_1", "Decay of the mean gradient")),
+        "beta_2": (SHARE, used_by("beta_2", "Decay of the mean square")),
+        "epsilon": (ABOVE_0, used_by("epsilon", "Least denominator")),
+        "max_fun": (COUNT, "Most evaluations of the loss. For lbfgs."),
+        "random_state": (SEED, "Seed of weights, order of rows, dropout and splits."),
     },
     "Computation": {
-        "device": (STRING, "auto (a GPU where it pays), cpu, cuda, cuda:1."),
-        "dtype": (Choice(["float32", "float64"]), ""),
-        "matmul_precision": (Choice(MATMUL_PRECISIONS), "Products in: float32, TF32, bfloat16."),
+        "device": (STRING, "Where to train: auto (a GPU where it pays), cpu, cuda, cuda:1."),
+        "dtype": (Choice(["float32", "float64"]), "Type of numbers."),
+        "matmul_precision": (
+            Choice(MATMUL_PRECISIONS),
+            "Matrix products in float32, TF32 or bfloat16.",
+        ),
         "accelerate": (
             Choice(ACCELERATIONS),
-            "Steps on a GPU: plain operations, fused kernels, CUDA graphs; generic is plain on "
-            "NumPy, too.",
+            "How steps run on a GPU: generic (plain operations, on NumPy too), eager (fused "
+            "kernels), graph (CUDA graphs).",
         ),
-        "deterministic": (FLAG, "Equal to the last bit each time, on a GPU too."),
+        "deterministic": (FLAG, "Make each run equal to the last bit, on a GPU too."),
     },
 }
 NAMES = {  # of options that are not called as their argument
@@ -211,7 +224,7 @@ ARGUMENTS = {name.replace("-", "_"): argument for argument, name in OPTIONS.item
 
 
 def model_options(command):
-    """Give a command an option for every argument of the estimators; None is not said."""
+    """Give a command an option for every argument of the estimators, by default None."""
     for title, rows in reversed(TABLE.items()):
         for argument, (kind, text) in reversed(rows.items()):
             name, text = OPTIONS[argument], f"{text} {_defaults(argument)}".strip()
@@ -223,7 +236,7 @@ def model_options(command):
 
 
 def _defaults(argument):
-    """Return what the help says of the defaults of an argument, if `train` has any of its own."""
+    """Return the help on the defaults of an argument, where `train` has other ones."""
     arrays, tables = _default("array", argument), _default("table", argument)
     texts = list(filter(None, [arrays]))
     if tables not in ("", arrays):
@@ -234,13 +247,13 @@ def _defaults(argument):
 
 
 def _default(kind, argument):
-    """Return the default of an argument as text, both where the tasks differ."""
+    """Return the default of an argument as text, two where the tasks differ."""
     texts = [shown(DEFAULTS[kind, task].get(argument)) for task in ("classification", "regression")]
     return "/".join(dict.fromkeys(filter(None, texts)))
 
 
 def shown(value, mark=","):
-    """Return a value as one writes it on the command line; what is not said is empty."""
+    """Return a value as it is written on the command line; None is empty."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -255,20 +268,20 @@ def shown(value, mark=","):
 
 
 def meant(value):
-    """Return what a value on the command line means to an estimator: None for the word none."""
+    """Return a value as an estimator takes it: None for the word none."""
     if value == "none":
         return None
     return value
 
 
 def given(options):
-    """Return the arguments of the estimators that the options name, without those not said."""
+    """Return the arguments of the estimators that the options give."""
     said = {ARGUMENTS[k]: v for k, v in options.items() if k in ARGUMENTS and v is not None}
     return {name: meant(value) for name, value in said.items()}
 
 
 def defaults_of(task, kinds):
-    """Return the arguments where nothing is said; kinds: of a table's columns, or None."""
+    """Return the default arguments; kinds: of a table's columns, or None for an array."""
     if not kinds:
         return DEFAULTS["array", task]
     defaults = DEFAULTS["table", task]

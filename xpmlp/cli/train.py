@@ -61,20 +61,20 @@ data_option, output = section("Data"), section("Output")
     type=ValidationSource(),
     default="0.1",
     show_default=True,
-    help="Training rows to watch, or a data set; 'test' watches the test rows, through all epochs.",
+    help="Share of training rows to score each epoch on, or a data set; 'test': the test rows.",
 )
 @data_option("--rows", type=click.IntRange(1), help="Train on the first so many rows only.")
 @data_option(
     "--standardise/--no-standardise",
     default=True,
-    help="Inputs, and targets of a "
+    help="Scale inputs, and targets of a "
     "regression, to mean 0 and deviation 1 (a table's: see --feature-scale).  [yes]",
 )
 @model_options
 @output("--out", type=click.Path(dir_okay=False), help="Model file (DATA.safetensors).")
 @output("--plot", is_flag=True, help="Draw the loss curves and the test predictions.")
 @output("--json", "as_json", is_flag=True, help="End with one line of JSON.")
-@output("--quiet", is_flag=True, help="No progress.")
+@output("--quiet", is_flag=True, help="Show no progress.")
 @config_option
 def train(data, **options):
     """Train on DATA and save the model.

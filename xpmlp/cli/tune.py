@@ -57,10 +57,10 @@ tuning = partial(section("Tuning"), show_default=True)
     "--resource",
     type=Choice(["epochs", "rows"]),
     default="epochs",
-    help="What the first rounds have less of.",
+    help="What grows from round to round.",
 )
-@tuning("--folds", type=click.IntRange(2), default=3, help="Of the cross-validation.")
-@tuning("--jobs", type=COUNT, default=1, help="Fits at a time.")
+@tuning("--folds", type=click.IntRange(2), default=3, help="Folds of the cross-validation.")
+@tuning("--jobs", type=COUNT, default=1, help="Fits that run at the same time.")
 @type_options
 @reading_options
 @section("Data")("--rows", type=COUNT, help="Search on the first so many rows only.")
