@@ -147,6 +147,13 @@ def test_the_range_of_a_loss_does_not_flatter(losses, low, high, scale):
     assert axes.get_yscale() == scale and ("log scale" in axes.get_ylabel()) == (scale == "log")
 
 
+def test_losses_have_a_log_scale_only_where_both_fall_far():
+    far, less = [300.0, 1.0], [3.0, 1.0]
+    for validation, scale in ((far, "log"), (less, "linear")):
+        axes = panels({"loss": far, "validation_loss": validation})
+        assert [panel.get_yscale() for panel in axes.values()] == [scale]
+
+
 @pytest.mark.parametrize(
     "scores, name, low, high",
     [

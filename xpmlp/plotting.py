@@ -24,7 +24,7 @@ def plot_history(history, *, score=None, best_epoch=None, path=None):
     """Draw the loss after each epoch; beside it the validation score and a rate that changes.
 
     A dashed line marks the epoch whose weights were kept.  Ranges do not flatter: a loss begins at
-    0, or is drawn on a log scale where it falls by more than a factor of 100; a score of at most 1
+    0, or is drawn on a log scale where all falls by more than a factor of 100; a score of at most 1
     is shown from 0 to 1 (from 0.9 or 0.99 where it never is lower), with all below 0 that there is.
 
     Parameters
@@ -276,10 +276,11 @@ def _score_of(model):
 
 
 def _limit_loss(axes, curves):
-    """Set the range of losses: from 0, or a log scale where they span more than a factor of 100."""
-    low, high = _ends(curves)
+    """Set the range of losses: from 0, or a log scale where all fall by a factor of 100 or more."""
+    ends = [_ends(values) for values in curves]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
     axes.set_ylabel("loss")
-    if 0 < 100 * low < high:
+    if all(0 < 100 * low < high for low, high in ends):
         axes.set(yscale="log", ylim=(low / 1.3, high * 1.3), ylabel="loss (log scale)")
     elif low >= 0:
         axes.set_ylim(0, 1.05 * high or 1)
@@ -289,7 +290,7 @@ def _limit_loss(axes, curves):
 
 def _limit_score(axes, values, name):
     """Set the range of a score, so that one sees how far it is from the best that there is."""
-    low, high = _ends([values])
+    low, high = _ends(values)
     best = 0 if (name or "").startswith("neg_") or name == "loss" else 1
     if high > best:
         axes.set_ylim(*_wide(low, high))
@@ -309,9 +310,9 @@ def _limit_score(axes, values, name):
         axes.axhline(0, color=GREY, lw=0.8, ls=":")
 
 
-def _ends(curves):
+def _ends(values):
     """Return the least and the greatest finite value; 0 and 0 where there is none."""
-    values = np.concatenate([np.asarray(values, float) for values in curves])
+    values = np.asarray(values, float)
     values = values[np.isfinite(values)]
     return (values.min(), values.max()) if values.size else (0.0, 0.0)
 
@@ -340,7 +341,7 @@ def _count_epochs(panels, n, unit, kept):
     """Number the axes of epochs 1 to n in whole numbers, and mark the kept one."""
     room = max(0.5, 0.02 * n)
     for axes in panels:
-        axes.set(xlabel=unit, xlim=(1 - room, max(n, 1) + room))
+        axes.set(xlabel=unit, xlim=(0.5, max(n, 1) + room))
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         if kept in range(1, n + 1):
             axes.axvline(kept, color=GREY, lw=1.2, ls="--", zorder=1)

@@ -66,9 +66,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         early_stopping: the validation score) did not improve by tol. Source: scikit-learn. Why:
         small in units of most losses; 0 trains on.
     verbose : bool or {0, 1, 2}, default=False
-        1 shows a bar with losses and the time left on a terminal, else scikit-learn's lines; 2 adds
-        a line an epoch: losses, validation score, learning rate. Source: scikit-learn. Why: a
-        library is silent unless asked.
+        1 shows a bar with losses and the time left on a terminal or in a notebook, else
+        scikit-learn's lines; 2 adds a line an epoch: losses, validation score, learning rate.
+        Source: scikit-learn. Why: a library is silent unless asked.
     warm_start : bool, default=False
         Whether `fit` starts from the weights of the last one. Source: scikit-learn. Why: each `fit`
         starts again.
