@@ -2,10 +2,12 @@
 
 import re
 import sys
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier as ScikitLearns
 
 from xpmlp import MLPClassifier
@@ -91,7 +93,10 @@ def test_in_a_notebook_without_ipywidgets_the_bar_is_text_and_nothing_warns(
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     for name in ("auto", "autonotebook", "notebook"):
         monkeypatch.delitem(sys.modules, f"tqdm.{name}", raising=False)
-    fast(verbose=verbose).fit(X, LABELS)
+    with warnings.catch_warnings(record=True) as found:  # tqdm catches a warning that is an error
+        warnings.simplefilter("always")
+        fast(verbose=verbose).fit(X, LABELS)
+    assert {warning.category for warning in found} == {ConvergenceWarning}
     out, err = capsys.readouterr()
     assert err == ""  # a notebook shows it in red
     assert re.search(rf"3/3 \[.*loss={NUMBER}", out.split("\r")[-1])
