@@ -73,7 +73,7 @@ def test_a_card_that_is_not_twice_as_fast_in_products_pays_for_no_step(card):
     assert thresholds.step == inf
     pays, why = choose(Work(1e18, 1e24), thresholds, "cuda:0")
     assert not pays
-    assert why == "which stays on the CPU: in products of matrices cuda:0 is hardly faster"
+    assert why == "and stay there: in products of matrices cuda:0 is hardly faster"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_card_that_is_not_twice_as_fast_in_products_pays_for_no_step(card):
 def test_both_the_step_and_the_fit_must_reach_their_thresholds(work, pays):
     found, why = choose(Work(*work), Thresholds(2e6, 3e9), "cuda:0")
     assert found is pays
-    assert why.startswith("moved to the GPU: " if pays else "which stays on the CPU: ")
+    assert why.startswith("and were moved to the GPU: " if pays else "and stay there: ")
     assert why.endswith("and cuda:0 pays from 2 MFLOP a step and 3 GFLOP in all on")
 
 
@@ -200,8 +200,9 @@ def test_a_small_fit_asks_no_card(card):
     assert report["device"] == "cpu"
     # 37 parameters, 10 rows a step, 4 steps, 2 epochs.
     assert report["why"] == (
-        "X is a host array, which stays on the CPU: the fit takes 2.22 kFLOP a step and 17.8 kFLOP "
-        "in all at most, and the best GPU pays from 1 MFLOP a step and 100 GFLOP in all on."
+        "The data are in main memory, and stay there: the fit takes 2.22 kFLOP a step and "
+        "17.8 kFLOP in all at most, and the best GPU pays from 1 MFLOP a step and 100 GFLOP in "
+        "all on."
     )
 
 
@@ -212,8 +213,8 @@ def test_a_fit_that_might_pay_asks_the_card_once_and_stays_where_it_does_not(car
     model = fitted(accelerate="generic")
     assert (card["asked"], model.device_) == (1, "cpu")
     assert model.fit_report_["why"] == (
-        "X is a host array, which stays on the CPU: the fit takes 2.22 kFLOP a step and 17.8 kFLOP "
-        "in all at most, and cuda:0 pays from 98 MFLOP a step and 400 GFLOP in all on."
+        "The data are in main memory, and stay there: the fit takes 2.22 kFLOP a step and "
+        "17.8 kFLOP in all at most, and cuda:0 pays from 98 MFLOP a step and 400 GFLOP in all on."
     )
 
 
@@ -229,7 +230,7 @@ def test_a_card_that_fails_leaves_the_fit_on_the_cpu_and_is_why(eager_card):
     model = fitted()
     assert (eager_card["asked"], model.device_) == (1, "cpu")
     assert model.fit_report_["why"] == (
-        "X is a host array, which stays on the CPU: cuda:0 fails (cupy does not work on 'cuda:0' "
+        "The data are in main memory, and stay there: cuda:0 fails (cupy does not work on 'cuda:0' "
         "here: out of order), see `xpmlp doctor`."
     )
 
@@ -238,7 +239,9 @@ def test_forbidden_transfers_keep_host_arrays_on_the_host(eager_card):
     with forbid_transfers():
         why = fitted().fit_report_["why"]
     assert eager_card["asked"] == 0
-    assert why == "X is a host array, which stays on the CPU: forbid_transfers forbids to move it."
+    assert (
+        why == "The data are in main memory, and stay there: forbid_transfers forbids to move them."
+    )
 
 
 def test_only_auto_and_host_arrays_ask(eager_card):

@@ -186,7 +186,7 @@ def no_card() -> str | None:
     """Say why host arrays stay there, or None; initialises no driver: forks break it."""
     version = cuda_driver()
     if version is None:
-        return "which this machine trains on its CPU"
+        return "and this machine trains on its CPU"
     if os.name == "posix" and not any(map(glob, CARDS)):
         return "and there is no CUDA GPU here"
     if find_spec("cupy") is None:

@@ -94,7 +94,7 @@ def chosen(needs_of: Callable[[], Needs], dtype: str) -> tuple[Location | None, 
     What a training needs is asked only where a GPU may be, which starts only if that might pay.
     """
     card, why = _card(needs_of, dtype)
-    return card, f"X is a host array, {why}."
+    return card, f"The data are in main memory, {why}."
 
 
 def _card(needs_of, dtype):
@@ -103,7 +103,7 @@ def _card(needs_of, dtype):
     if missing is not None:
         return None, missing
     if forbidden():
-        return None, "which stays on the CPU: forbid_transfers forbids to move it"
+        return None, "and stay there: forbid_transfers forbids to move them"
     needs = needs_of()
     pays, why = choose(needs.work, LEAST, "the best GPU")
     if not pays:
@@ -118,10 +118,10 @@ def _card(needs_of, dtype):
     except Exception as error:  # whatever a driver raises
         pace = str(error).partition("\n")[0]
     if isinstance(pace, str):
-        return None, f"which stays on the CPU: {card.device} fails ({pace}), see `xpmlp doctor`"
+        return None, f"and stay there: {card.device} fails ({pace}), see `xpmlp doctor`"
     if needs.n_bytes > free:
         takes = f"the fit takes about {scaled(needs.n_bytes)}B"
-        return None, f"which stays on the CPU: {takes}, of {card.device} {scaled(free)}B are free"
+        return None, f"and stay there: {takes}, of {card.device} {scaled(free)}B are free"
     pays, why = choose(needs.work, Thresholds.of(pace, needs.launches), card.device)
     return card if pays else None, why
 
@@ -154,8 +154,8 @@ def fit_or_stay(fit: Callable[[str], Any], auto: bool) -> Any:
     except DeviceMemoryError as error:
         if error.late or not auto or "cupy" not in sys.modules:  # then it is the host's
             raise
-    why = "which stays on the CPU: the GPU's memory is too small for this training"
-    return fit(f"X is a host array, {why}.")
+    why = "and stay there: the GPU's memory is too small for this training"
+    return fit(f"The data are in main memory, {why}.")
 
 
 def why_there(X: Array, where: str) -> str:
@@ -164,7 +164,7 @@ def why_there(X: Array, where: str) -> str:
         return f"device={where!r} was asked for."
     if is_array(X) and not is_numpy(X):
         return f"X is an array of {location_of(X).library} on {location_of(X).device}."
-    return "X is a host array, as those of the model are."
+    return "The data are in main memory, as those of the model are."
 
 
 def destination(now: Location, where: str) -> Location:

@@ -56,10 +56,10 @@ def choose(work: Work, thresholds: Thresholds, card: str) -> tuple[bool, str]:
     """Tell whether a training pays on a GPU, and why, as the rest of a sentence on its X."""
     takes = f"{scaled(work.step)}FLOP a step and {scaled(work.fit)}FLOP in all at most"
     if thresholds.step == inf:
-        return False, f"which stays on the CPU: in products of matrices {card} is hardly faster"
+        return False, f"and stay there: in products of matrices {card} is hardly faster"
     pays = work.step >= thresholds.step and work.fit >= thresholds.fit
     least = f"{scaled(thresholds.step)}FLOP a step and {scaled(thresholds.fit)}FLOP in all"
-    verdict = "moved to the GPU" if pays else "which stays on the CPU"
+    verdict = "and were moved to the GPU" if pays else "and stay there"
     return pays, f"{verdict}: the fit takes {takes}, and {card} pays from {least} on"
 
 

@@ -1,5 +1,6 @@
 """Words for messages: counts with their noun, lists of names, the nearest name, texts cut short."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -10,6 +11,11 @@ def plural(n: int, noun: str) -> str:
     if n == 1:
         return f"1 {noun}"
     return f"{n:,} {noun}s"
+
+
+def wrapped(text: str) -> str:
+    """Return a text in lines of at most 80 columns, all but the first indented."""
+    return textwrap.fill(text, 80, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def listed(names: Iterable[Any]) -> str:

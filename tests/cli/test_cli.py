@@ -157,7 +157,7 @@ def test_rows_takes_the_first_training_rows(train):
 
 def test_a_score_that_does_not_exist_is_null_in_the_json(xpmlp):
     data = write_csv("d.csv", rows(12))  # one row is left to watch, which has no R^2
-    exit_code, out, _ = xpmlp("train", data, *QUICK, "--json")
+    exit_code, out, _ = xpmlp("train", data, *QUICK, "--json", "--scoring", "r2")
     found = json.loads(out.splitlines()[-1], parse_constant=pytest.fail)
     assert (exit_code, found["validation_scores"]) == (0, [None, None])
 
@@ -165,7 +165,7 @@ def test_a_score_that_does_not_exist_is_null_in_the_json(xpmlp):
 def test_each_command_names_its_device_and_training_says_once_why(xpmlp):
     code, out, err = xpmlp("train", "iris", "--epochs", "2")
     assert code == 0 and not err
-    assert out.count("Training on cpu: X is a host array, ") == 1
+    assert out.count("Device: cpu. The data are in main memory, ") == 1
     assert " s on cpu.\n" in out
     assert "rows, computed on cpu." in xpmlp("evaluate", "iris.safetensors", "iris")[1]
     _, out, err = xpmlp("predict", "iris.safetensors", "iris", "--out", "iris.csv")
@@ -195,7 +195,7 @@ def test_help_doctor_and_version_say_something(xpmlp, monkeypatch):
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
 def test_ctrl_c_ends_the_training_after_the_epoch_and_the_model_is_saved():
     endless = ["--epochs", "1000000", "--patience", "1000000"]
-    with command("train", "digits", *endless, "--json") as process:
+    with command("train", "digits", *endless, "--json", "-v") as process:
         while not process.stdout.readline().startswith("epoch"):
             assert process.poll() is None
         process.send_signal(signal.SIGINT)

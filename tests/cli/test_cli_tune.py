@@ -52,6 +52,16 @@ def test_more_epochs_go_to_fewer_combinations_of_better_score(xpmlp):
     assert (code, best()["lr"], best()["hidden"]) == (0, 0.03, [20])
 
 
+@pytest.mark.parametrize(
+    "said, name", [([], "accuracy"), (["--scoring", "loss"], "neg_log_loss")], ids=str
+)
+def test_the_column_is_called_what_combinations_are_ranked_by(xpmlp, said, name):
+    code, out, _ = xpmlp("tune", "iris", *SMALL, *said)
+    rank, score, *_ = out[out.index("rank") :].splitlines()[0].split()
+    best = float(out[out.index("rank") :].splitlines()[1].split()[1])
+    assert (code, score, best > 0) == (0, name, name == "accuracy")
+
+
 def test_what_is_fixed_is_not_tried_and_a_file_may_say_what_is(xpmlp):
     Path("run.toml").write_text(
         "data = 'iris'\nout = 'm'\n[train]\nepochs = 2\nquiet = true\nnormalization = 'layer'\n"
@@ -106,7 +116,7 @@ def test_ctrl_c_ends_the_search_and_tells_what_was_found_so_far(xpmlp, monkeypat
         return plain(*arguments)
 
     monkeypatch.setattr(where, within, interrupted)
-    code, out, err = xpmlp("tune", "iris", *SMALL, "--early-stopping")
+    code, out, err = xpmlp("tune", "iris", *SMALL, "--early-stopping", "--scoring", "none")
     assert (code, len(calls), os.listdir()) == (130, 4, [])
     assert err.startswith("Interrupted: ")
     assert len(out[out.index("rank") :].splitlines()) == 2  # of three fits, two are of one

@@ -136,7 +136,7 @@ def test_ctrl_c_keeps_the_weights_and_warns():
 def test_verbose_prints_where_it_trains_and_scikit_learns_lines(capsys):
     fast(verbose=True, max_iter=2).fit(X, LABELS)
     first, *lines = capsys.readouterr().out.splitlines()
-    assert first.startswith("Training on cpu: X is a host array, ")
+    assert first.startswith("Training on cpu: The data are in main memory, ")
     assert lines[0].startswith("Iteration 1, loss = 0.") and lines[1].startswith("Iteration 2,")
     assert len(lines) == 3 and "dtype='float32'" in lines[2]  # the one hint for float64 data
     fast(verbose=True, max_iter=2, early_stopping=True).fit(X, LABELS)

@@ -81,7 +81,7 @@ def test_a_fit_on_the_host_reports_that_nothing_passed():
     report = fitted(X, matmul_precision="high").fit_report_
     assert set(report) == KEYS
     assert 0 < report.pop("seconds") < 60
-    assert report.pop("why").startswith("X is a host array, ")
+    assert report.pop("why").startswith("The data are in main memory, ")
     assert report.pop("versions") == {"xpmlp": xpmlp.__version__, "numpy": np.__version__}
     assert report == {
         "device": "cpu",
@@ -152,11 +152,11 @@ def test_train_reports_too(elsewhere):
 @pytest.mark.parametrize(
     ("driver", "card", "cupy", "words"),
     [
-        (None, True, True, "which this machine trains on its CPU."),
+        (None, True, True, "and this machine trains on its CPU."),
         ("13.0", False, True, "and there is no CUDA GPU here."),
         ("12.8", True, False, 'and CuPy is not installed (pip install "xpmlp[cuda12]").'),
         ("13.0", True, False, 'and CuPy is not installed (pip install "xpmlp[cuda13]").'),
-        ("13.0", True, True, "which stays on the CPU: the fit takes 2.22 kFLOP a step and"),
+        ("13.0", True, True, "and stay there: the fit takes 2.22 kFLOP a step and"),
     ],
 )
 def test_why_host_arrays_stay_on_the_cpu_names_the_first_thing_that_is_missing(
@@ -168,7 +168,7 @@ def test_why_host_arrays_stay_on_the_cpu_names_the_first_thing_that_is_missing(
     monkeypatch.setattr(arrays.os, "name", "posix")
     arrays.no_card.cache_clear()
     try:
-        assert fitted(X).fit_report_["why"].startswith(f"X is a host array, {words}")
+        assert fitted(X).fit_report_["why"].startswith(f"The data are in main memory, {words}")
     finally:
         arrays.no_card.cache_clear()
 
@@ -180,7 +180,7 @@ def test_a_device_that_was_asked_for_is_why():
 def test_verbose_tells_the_device_before_the_first_epoch_unless_it_was_asked_for(capsys):
     fitted(X, verbose=True)
     first, second, *_ = capsys.readouterr().out.splitlines()
-    assert first.startswith("Training on cpu: X is a host array, ")
+    assert first.startswith("Training on cpu: The data are in main memory, ")
     assert second.startswith("Iteration 1")
     fitted(X, verbose=True, device="cpu")
     fitted(X, device="auto")

@@ -155,7 +155,7 @@ def test_rows_travel_once_in_the_dtype_of_computing_and_are_counted():
 def test_training_goes_on_where_it_began_whatever_the_work_of_later_calls(card):
     model = MLPClassifier(**ARGS, warm_start=True).partial_fit(X, Y, classes=np.arange(4))
     why = model.fit_report_["why"]
-    assert "moved to the GPU" in why
+    assert "and were moved to the GPU" in why
     card(1e18, 1e18)
     assert model.partial_fit(X, Y).fit_report_["why"] == why
     assert model.partial_fit(cupy.asarray(X), Y).device_ == "cuda:0"
@@ -173,7 +173,7 @@ def test_a_pickle_comes_home_a_file_to_the_host_and_a_move_says_that_it_was_aske
     for twin in (back, load_model(tmp_path / "model.safetensors")):
         np.testing.assert_array_equal(twin.predict_proba(X), wanted)
     assert twin.partial_fit(X, Y).device_ == "cpu"
-    assert twin.fit_report_["why"] == "X is a host array, as those of the model are."
+    assert twin.fit_report_["why"] == "The data are in main memory, as those of the model are."
     back.to("cpu").partial_fit(X, Y)
     assert back.fit_report_["why"] == "device='cpu' was asked for."
 
@@ -197,8 +197,10 @@ def test_the_work_of_a_step_and_of_the_fit_decide(card, step, fit, device):
     card(step, fit)
     model = MLPClassifier(**ARGS).fit(X, Y)
     assert model.device_ == model.fit_report_["device"] == device
-    where = "moved to the GPU" if device == "cuda:0" else "which stays on the CPU"
-    assert f"X is a host array, {where}: the fit takes 155 kFLOP" in model.fit_report_["why"]
+    where = "and were moved to the GPU" if device == "cuda:0" else "and stay there"
+    assert (
+        f"The data are in main memory, {where}: the fit takes 155 kFLOP" in model.fit_report_["why"]
+    )
 
 
 def test_a_step_of_lbfgs_takes_all_rows_and_a_partial_fit_is_one_epoch(card):
@@ -260,7 +262,7 @@ def test_memory_that_ends_before_the_first_step_leaves_a_fit_to_the_cpu(
     for report in (model.fit_report_, trained.report):
         assert report["device"] == "cpu"
         assert report["why"] == (
-            "X is a host array, which stays on the CPU: the GPU's memory is too small for this "
+            "The data are in main memory, and stay there: the GPU's memory is too small for this "
             "training."
         )
     np.testing.assert_array_equal(model.coefs_[1], host.coefs_[1])
@@ -338,7 +340,7 @@ def test_train_computes_on_the_card_and_what_it_trained_returns_to_x(card):
         assert trained.report["device"] == device
         assert type(trained.params[0]["W"]) is np.ndarray
         np.testing.assert_array_equal(trained.outputs(X), host.outputs(X))
-    assert "moved to the GPU" in auto.report["why"]
+    assert "and were moved to the GPU" in auto.report["why"]
     card(1e18, 0)
     assert make().report["device"] == "cpu"
     there = train(network, cupy.asarray(X), Y, **options, device="cpu")
@@ -357,7 +359,7 @@ def test_the_command_line_trains_by_the_same_rule(tmp_path, card, capsys):
         return json.loads(said.out.splitlines()[-1])
 
     found = trained()
-    assert (found["device"], "moved to the GPU" in found["why"]) == ("cuda:0", True)
+    assert (found["device"], "and were moved to the GPU" in found["why"]) == ("cuda:0", True)
     assert trained("--device", "cpu")["device"] == "cpu"
     card(1e18, 0)
     assert trained()["device"] == "cpu"

@@ -8,7 +8,14 @@ from click.core import ParameterSource
 from ..words import did_you_mean, nearest
 
 FILE = "file of options"  # where a context keeps its name
-OF_TRAIN = ("json", "out", "plot", "quiet", "test")  # what other commands skip in a file for train
+OF_TRAIN = (
+    "json",
+    "out",
+    "plot",
+    "quiet",
+    "test",
+    "verbose",
+)  # what other commands skip in a file for train
 
 
 class Option(click.Option):

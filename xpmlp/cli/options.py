@@ -173,7 +173,10 @@ TABLE: dict[str, dict[str, tuple]] = {  # section -> argument -> type, help
         "batch_size": (COUNT, "Rows of a step (tables: for about 100 steps an epoch, 32 to 1024)."),
         "max_iter": (COUNT, "Most passes over the training rows."),
         "early_stopping": (FLAG, "Keep the weights of the epoch with the best validation score."),
-        "scoring": (STRING, "Validation score: loss, or scikit-learn's (accuracy, r2)."),
+        "scoring": (
+            STRING,
+            "Validation score: loss, or scikit-learn's (accuracy, r2). [early stopping: loss]",
+        ),
         "n_iter_no_change": (COUNT, "Epochs without improvement that end the training."),
         "tol": (at_least(0), "Least improvement that counts."),
         "shuffle": (FLAG, "Take the rows in a new order in each epoch."),
@@ -315,12 +318,25 @@ def estimator_of(task, kinds, options, y):
     if mine.get("solver") == "lbfgs":  # it makes no steps that these act on
         defaults = {k: v for k, v in defaults.items() if k not in ("dropout", "weight_decay")}
     params = {k: v for k, v in (defaults | mine).items() if k in known}
+    if options.get("validation") in (0, "test") or params["solver"] == "lbfgs":
+        params["early_stopping"] = False  # there are no rows for it, no steps
+    if params["early_stopping"]:  # one row's label may decide by accuracy, in any of many epochs
+        params.setdefault("scoring", "loss")
     if params["batch_size"] is None:
         params["batch_size"] = 2 ** min(max(round(math.log2(len(y) / 100)), 5), 10)
     if isinstance(params.get("class_weight"), dict):  # labels were written as text
         labels = {str(label): label for label in y.tolist()}
         params["class_weight"] = {labels.get(k, k): v for k, v in params["class_weight"].items()}
     return kind(**params)
+
+
+def score_of(model):
+    """Return the name of an estimator's validation score, "loss" for the loss itself."""
+    if model.scoring is not None:
+        return model.scoring.replace("_", " ")
+    if hasattr(model, "class_weight"):
+        return "accuracy"
+    return "loss" if model.loss == "quantile" else "r2"
 
 
 def settings_of(model, but=()):

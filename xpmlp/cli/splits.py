@@ -6,7 +6,7 @@ import click
 import numpy as np
 
 from ..errors import DataError
-from ..words import plural
+from ..words import plural, wrapped
 from .data import check_predictable, column_options, is_table_file, opened_data, types_of_labels
 
 
@@ -38,7 +38,7 @@ def split_data(data, options, stack):
         text = f"validation on {len(watched[1]):,}"
     left_out = f", {source.n_left_out:,} left out" * (source.n_left_out > 0)
     shape = f"{len(rows):,} rows{left_out}, {source.X.shape[1]} features, {source.task}"
-    click.echo(f"{source.name}: {shape}; {text}, test on {len(test[1]):,} rows.")
+    click.echo(wrapped(f"{source.name}: {shape}; {text}, test on {len(test[1]):,} rows."))
     return source, _taken(source, rows), test, watched
 
 

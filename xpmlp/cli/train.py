@@ -13,6 +13,7 @@ import click
 import numpy as np
 
 from ..errors import DataError
+from ..words import plural, wrapped
 from .command import Command, config_option, section
 from .data import (
     check_memory,
@@ -23,7 +24,8 @@ from .data import (
     writable,
 )
 from .evaluate import metrics, show_metrics
-from .options import estimator_of, model_options, settings_of
+from .live_line import LiveLine
+from .options import estimator_of, model_options, score_of, settings_of
 from .predict import predictions
 from .splits import split_data
 
@@ -74,7 +76,8 @@ data_option, output = section("Data"), section("Output")
 @output("--out", type=click.Path(dir_okay=False), help="Model file (DATA.safetensors).")
 @output("--plot", is_flag=True, help="Draw the loss curves and the test predictions.")
 @output("--json", "as_json", is_flag=True, help="End with one line of JSON.")
-@output("--quiet", is_flag=True, help="Show no progress.")
+@output("-v", "--verbose", is_flag=True, help="Print a line for each epoch.")
+@output("--quiet", is_flag=True, help="Show no progress, and not how it ended.")
 @config_option
 def train(data, **options):
     """Train on DATA and save the model.
@@ -92,11 +95,13 @@ def train(data, **options):
         model, notes = _fit(source, train_part, watched, options)
         for note in notes:
             click.echo(f"Warning: {note}", err=True)
+        if not options["quiet"]:
+            click.echo("\n".join(how_it_ended(model, options["validation"], notes)))
         scores = metrics(model, *test_part)
         model.save(out)
         seconds = time.perf_counter() - start
         click.echo(f"\n{model.network_.summary(model.model_.inputs.width)}\n")
-        effort = f"{model.n_iter_} epochs, {seconds:.1f} s on {model.device_}"
+        effort = f"{plural(model.n_iter_, unit_of(model))}, {seconds:.1f} s on {model.device_}"
         click.echo(f"Test: {show_metrics(scores)} after {effort}.")
         click.echo(f"Model: {out}")
         if options["plot"]:
@@ -114,6 +119,7 @@ def train(data, **options):
             "device": model.device_,
             "why": model.fit_report_["why"],
             "model": str(out),
+            "best_epoch": model.best_epoch_,
             "validation_scores": [s if isfinite(s) else None for s in scores_by_epoch],
         }
         click.echo(json.dumps(found))
@@ -132,13 +138,11 @@ def _fit(source, part, watched, options):
     """Return the estimator that the options describe, fitted, and what to tell the user of it."""
     (X, y), table = part, source.table is not None
     model = estimator_of(source.task, getattr(X, "kinds", None), options, y)
-    model.set_params(batch_size=min(model.batch_size, len(y)), verbose=0 if options["quiet"] else 2)
-    if options["validation"] in (0, "test") or model.solver == "lbfgs":
-        model.set_params(early_stopping=False)
+    model.set_params(batch_size=min(model.batch_size, len(y)))
     if options["validation"] in (0, "test"):
         model.set_params(n_iter_no_change=inf)  # every epoch that was asked for
     if table:
-        click.echo(f"Settings: {settings_of(model)}.")
+        click.echo(wrapped(f"Settings: {settings_of(model)}."))
     if source.task == "regression" and not np.abs(y).max() < np.finfo(model.dtype).max:
         raise DataError(f"{source.name} holds targets too large for {model.dtype}: divide them.")
     check_memory(source.name, X, model)
@@ -150,9 +154,14 @@ def _fit(source, part, watched, options):
     held = {}
     if watched is not None:
         held = {"X_val": watched[0], "y_val": watched[1]}
-    with warnings.catch_warnings(record=True) as caught:
+    look = {"unit": unit_of(model), "verbose": options["verbose"], "quiet": options["quiet"]}
+    live = LiveLine(model.max_iter, score_of(model), **look)
+    with warnings.catch_warnings(record=True) as caught, live:
         warnings.simplefilter("always", UserWarning)
+        if live.shows:
+            model.set_params(callbacks=live)
         model.fit(X, y, **held)
+    model.set_params(callbacks=None)
     texts = dict.fromkeys(str(warning.message) for warning in caught)
     notes = [text for text in texts if "Maximum iterations" not in text]  # they were asked for
     if table:
@@ -161,6 +170,37 @@ def _fit(source, part, watched, options):
         model.feature_names_in_ = np.asarray(source.feature_names, object)
     model.target_name_ = source.target_name
     return model, notes
+
+
+def unit_of(model):
+    """Return what a training counts."""
+    return "iteration" if model.solver == "lbfgs" else "epoch"
+
+
+def how_it_ended(model, validation, notes):
+    """Return lines: where a model was trained, what was not as asked, which epoch was kept."""
+    report, unit = model.fit_report_, unit_of(model)
+    yield wrapped(f"Device: {model.device_}. {report['why']}")
+    for note in report["notes"]:
+        yield wrapped(f"Note: {note}")
+    n, score = model.n_iter_, score_of(model)
+    what = f"validation {score}" if model.early_stopping else "training loss"
+    if n < model.max_iter and model.solver == "lbfgs" and not notes:
+        yield f"Stopped after {plural(n, unit)}: converged."
+    elif n < model.max_iter and not notes:
+        stale = f"over {model.n_iter_no_change} without a better {what}"
+        yield f"Stopped after {plural(n, unit)}: {stale} (--patience)."
+    kept, best = f"Kept {unit} {model.best_epoch_} of {n}", model.best_validation_score_
+    if best is not None and isfinite(best):
+        order, value = ("lowest", -best) if score == "loss" else ("highest", best)
+        yield f"{kept}: the {order} {what}, {value:.4f}."
+    elif validation == 0:
+        yield f"{kept}, the last: no rows were held out."
+    elif model.early_stopping:
+        yield f"{kept}, the last: the validation rows gave no {score}."
+    else:
+        rows = "test rows were" if validation == "test" else "validation rows were"
+        yield f"{kept}, the last: the {rows} only watched."
 
 
 def _draw(model, test_part, out):

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from ..errors import DataError
 from ..training.interrupts import on_ctrl_c
+from ..words import wrapped
 from .command import Choice, Command, config_option, key_of, section
 from .data import check_memory, reading_options, tell_quarantine, type_options, writable
 from .options import (
@@ -78,8 +79,8 @@ def tune(ctx, data, **options):
     """Search good options for a training on DATA, and write them for `xpmlp train --config`.
 
     Many combinations are tried with few epochs, the best third of them with three times as many,
-    and so on. Their score is the accuracy (regressions: R2) of held-out rows, or --scoring. Options
-    that are not tried are those of `xpmlp train`.
+    and so on. They are ranked by the accuracy (regressions: R2) of held-out rows, or by --scoring.
+    Options that are not tried are those of `xpmlp train`.
     """
     space = _space(options)
     out = writable("--out", options["out"], data)
@@ -95,14 +96,15 @@ def tune(ctx, data, **options):
     kept = ""
     if tested is not None:
         kept = f"; {len(tested):,} that train tests on are left out"
-    click.echo(f"{source.name}: {len(y):,} rows, {X.shape[1]} features, {source.task}{kept}.")
-    click.echo(f"Settings: {settings_of(model, space)}.")
+    shape = f"{len(y):,} rows, {X.shape[1]} features, {source.task}{kept}"
+    click.echo(wrapped(f"{source.name}: {shape}."))
+    click.echo(wrapped(f"Settings: {settings_of(model, space)}."))
     trials, whole, notes = _searched(source.name, model, space, X, y, options)
     ranked = _ranked(trials, options["folds"])
     for note in notes:
         click.echo(f"Warning: {note}", err=True)
     if ranked:
-        click.echo(_table(ranked, options["resource"]))
+        click.echo(_table(ranked, options["resource"], _scoring(model, options)[0]))
     if not whole:
         click.echo("Interrupted: this is what was found so far, and no file is written.", err=True)
         raise click.exceptions.Exit(130)
@@ -182,7 +184,7 @@ def _searched(name, model, space, X, y, options):
 
     folds, seed = options["folds"], model.random_state
     trials: dict = {}
-    score = check_scoring(model, None if model.scoring == "loss" else model.scoring)
+    score = check_scoring(model, _scoring(model, options)[1])
     by_epochs = options["resource"] == "epochs"
 
     def scored(estimator, X, y):
@@ -243,6 +245,17 @@ def _searched(name, model, space, X, y, options):
     return trials, True, [f"{t.split(' ')[0]} fits failed: {_reason(t)}" for t in texts]
 
 
+def _scoring(model, options):
+    """Return the name of what combinations are ranked by, and the scorer, None for the model's."""
+    by_loss, own = "neg_mean_squared_error", "r2"
+    if hasattr(model, "class_weight"):
+        by_loss, own = "neg_log_loss", "accuracy"
+    scoring = meant(options["scoring"])
+    if scoring == "loss":
+        scoring = by_loss
+    return scoring or own, scoring
+
+
 def _reason(failure):
     """Return the last reason in scikit-learn's report of fits that failed."""
     return str(failure).strip().splitlines()[-1].partition(": ")[2]
@@ -272,10 +285,10 @@ def _ranked(trials, folds):
     return sorted(found, key=lambda row: row[:2], reverse=True)
 
 
-def _table(ranked, resource):
-    """Return the results as text."""
+def _table(ranked, resource, score):
+    """Return the results as text; score: its name."""
     names = [name for name, _ in ranked[0][-1]]
-    rows = [["rank", "score", resource, *map(OPTIONS.get, names)]]
+    rows = [["rank", score, resource, *map(OPTIONS.get, names)]]
     for rank, (amount, mean, deviation, key) in enumerate(ranked[:SHOWN], 1):
         score = f"{mean:.4f} ± {deviation:.4f}"
         values = [shown(v, "x") or "no" for _, v in key]
