@@ -25,7 +25,7 @@ default_role = "py:obj"  # `fit` in a docstring: a link where there is such a na
 nitpicky = True
 nitpick_ignore_regex = [("py:obj", ".*")]
 
-myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3  # [text](page.md#a-heading) is a link, and a wrong one a warning
 
 autosummary_generate = True
@@ -37,6 +37,7 @@ sphinx_gallery_conf = gallery.configuration()
 
 html_theme = "furo"
 html_title = f"xpmlp {release}"
+html_theme_options = {"top_of_page_buttons": []}  # no link to a source file: there is no address
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 
