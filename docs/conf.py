@@ -35,6 +35,8 @@ numpydoc_show_class_members = False
 
 sphinx_gallery_conf = gallery.configuration()
 
+highlight_language = "none"  # of blocks that name none, as equations in docstrings
+pygments_dark_style = "github-dark"
 html_theme = "furo"
 html_title = f"xpmlp {release}"
 html_theme_options = {"top_of_page_buttons": []}  # no link to a source file: there is no address
