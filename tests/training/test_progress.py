@@ -90,6 +90,7 @@ def test_in_a_notebook_without_ipywidgets_the_bar_is_text_and_nothing_warns(
 ):
     shell = SimpleNamespace(kernel=None, config={"IPKernelApp": {}})
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "ipykernel.zmqshell", SimpleNamespace())  # tqdm looks for it
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     for name in ("auto", "autonotebook", "notebook"):
         monkeypatch.delitem(sys.modules, f"tqdm.{name}", raising=False)
