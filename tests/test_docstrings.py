@@ -2,11 +2,14 @@
 
 import ast
 import inspect
+import io
 import re
 import textwrap
+import tokenize
 from dataclasses import is_dataclass
 from functools import cached_property
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from each import each
@@ -24,6 +27,7 @@ from xpmlp.testing.gradients.report import GradientReport, Mistake
 from xpmlp.testing.parity import Report
 from xpmlp.training import LearningRates, Trained
 
+FILES = sorted(Path(xpmlp.__file__).parent.rglob("*.py"))
 PACKAGES = "xpmlp nn optim callbacks model testing".split()
 RETURNED = [Dataset, Explanation, Frame, GradientReport, LearningRates, Mistake, OpenTable, Report]
 RETURNED += [Trained, TrainingPlan]
@@ -217,3 +221,49 @@ def test_functions_and_classes_have_an_example_unless_a_formula_says_it(name):
 def test_a_files_table_has_the_formula_of_each_row_of_its_registry(registry, module):
     text = import_module(f"xpmlp.nn.{module}").__doc__
     assert [name for name in registry if not re.search(rf"^{name} +\S", text, re.M)] == []
+
+
+# Words of this house that a stranger does not know; what to say instead.
+JARGON = {
+    r"holes?": "missing values",
+    r"stretch(es)?": "chunk",
+    r"anew": "again",
+    r"of ours": "built-in",
+    r"values drawn in": "clipped",
+    r"(a|an|the|no|this|one|best|NVIDIA|CUDA) cards?": "GPU",
+    r"teams? of threads": "threads",
+    r"(say|say it|refuse|refused) in (a sentence|words)": "the error, or what is returned",
+    r"goes? along|at hand|in secret|whoever": "the plain word",
+}
+
+
+def said(path):
+    """The docstrings, comments and other texts of a file, with their lines."""
+    text = path.read_text(encoding="utf-8")
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type in (tokenize.COMMENT, tokenize.STRING):
+            yield token.start[0], " ".join(token.string.split())
+
+
+@each("path", FILES, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_texts_use_the_fields_words_and_none_of_this_house(path):
+    found = [
+        f"line {line}: {hit.group()}, rather {instead}"
+        for line, text in said(path)
+        for word, instead in JARGON.items()
+        if (hit := re.search(rf"\b({word})\b", text))
+    ]
+    assert found == []
+
+
+def sentences(text):
+    """The sentences of a docstring's prose: examples and the names of entries left out."""
+    prose = re.sub(r"\nExamples\n-+\n.*", "", text, flags=re.S)
+    for paragraph in re.split(r"\n\s*\n|\n[\w*, ]+ : .*\n|\n *[-=]+\n", prose):
+        yield from re.split(r"(?<=[.;:!?])\s", " ".join(paragraph.split()))
+
+
+@EVERY_DOC
+def test_no_sentence_of_a_docstring_is_longer_than_40_words(name):
+    long = [text for text in sentences(inspect.getdoc(DOCS[name])) if len(text.split()) > 40]
+    assert long == []

@@ -1,4 +1,4 @@
-"""Which library and device an array lives on, the ways across, and what passes there.
+"""Arrays of any library: where they are, copies between libraries and devices, dtypes.
 
 The only importer of array_api_compat. Nothing here imports a library that the caller does not hold.
 """
@@ -32,7 +32,7 @@ is_torch = compat.is_torch_array
 
 
 class Location(NamedTuple):
-    """Where arrays live: the name of a library, and of one of its devices."""
+    """Place of arrays: the name of a library, and of one of its devices."""
 
     library: str
     device: str
@@ -64,7 +64,7 @@ def _first_kernel(cupy, index):
 
 
 def array_at(where: Location) -> Array:
-    """Make an empty array at a location, to say with `from_host` where others shall go.
+    """Make an empty array at a location, which `from_host` takes as `like`.
 
     An empty device is the library's default; any module that makes arrays is a library.
     """
@@ -100,7 +100,7 @@ def imported(library: str):
 
 
 def count_transfer(x, *, to_device=0, to_host=0):
-    """Count the bytes of one copy to or from the device of `x`, if that is none of the host's."""
+    """Count the bytes of one copy to or from the device of `x`, unless that is the host."""
     if not (is_numpy(x) or in_host(location_of(x))):
         passed(to_device=to_device, to_host=to_host)
 
@@ -183,7 +183,7 @@ CARDS = ("/proc/driver/nvidia/gpus/*", "/dev/nvidia[0-9]*", "/dev/dxg", "/dev/nv
 
 @cache
 def no_card() -> str | None:
-    """Say why host arrays stay there, or None; initialises no driver: forks break it."""
+    """Return why no GPU can be used, or None; initialises no driver, which forks would break."""
     version = cuda_driver()
     if version is None:
         return "and this machine trains on its CPU"

@@ -1,4 +1,4 @@
-"""Write a file whole or not at all: after a full disk or a kill the old file is still there."""
+"""Atomic files: after a full disk or a kill the old file is still there, whole."""
 
 import contextlib
 import errno

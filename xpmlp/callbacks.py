@@ -70,7 +70,7 @@ class Epoch:
 
 
 def _values(epoch, names=COLUMNS):
-    """Return name and value of what there is in an epoch."""
+    """Return the names and values of an epoch that are not None."""
     pairs = [(name, getattr(epoch, name)) for name in names]
     return [(name, value) for name, value in pairs if value is not None]
 
@@ -230,7 +230,7 @@ class TensorBoard:
 
 
 def _new_run(folder):
-    """Make and return the first run's folder that nobody has."""
+    """Make and return the first folder run1, run2, ... that is not there yet."""
     for k in count(1):
         with suppress(FileExistsError):
             (folder / f"run{k}").mkdir()
@@ -241,7 +241,7 @@ def _new_run(folder):
 def _record(data):
     """Return bytes as a record of an event file.
 
-    Ours, not SummaryWriter: that keeps a file, a thread and a pipe for each fit until Python ends.
+    Not by SummaryWriter, which keeps a file, a thread and a pipe for each fit until Python ends.
     """
     from tensorboardX.record_writer import masked_crc32c
 

@@ -1,4 +1,4 @@
-"""Where a user's rows are brought: to a device by its name, and never in secret if so asked."""
+"""Devices: where rows are brought, when a GPU pays, hidden copies as errors."""
 
 import math
 import sys
@@ -81,7 +81,7 @@ def to_device(
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What a training takes on a GPU."""
+    """Work, launches and memory of a training on a GPU."""
 
     work: Work
     launches: float  # of a step beside products
@@ -144,7 +144,7 @@ def explain_out_of_memory():
 
 
 def fit_or_stay(fit: Callable[[str], Any], auto: bool) -> Any:
-    """Return ``fit("")``; if a GPU's memory ends before an epoch does, what fit does on the host.
+    """Return ``fit("")``; if a GPU's memory is too small for an epoch, fit on the host instead.
 
     auto: whether the fit itself chose the GPU. It is then told why it stays on the host.
     """
@@ -159,7 +159,7 @@ def fit_or_stay(fit: Callable[[str], Any], auto: bool) -> Any:
 
 
 def why_there(X: Array, where: str) -> str:
-    """Say in a sentence why data `X` compute where ``device=`` or the model's location says."""
+    """Return a sentence on why data `X` compute where ``device=`` or the model's location says."""
     if where != "auto":
         return f"device={where!r} was asked for."
     if is_array(X) and not is_numpy(X):
@@ -236,7 +236,7 @@ def _pinned(a, like, cupy):
 
 
 def check_transfer(x: Array, to: Location, what: str, remedy: str) -> None:
-    """Refuse a copy of a user's rows to another device where `forbid_transfers` forbids it."""
+    """Raise TransferError for a copy of a user's rows that `forbid_transfers` forbids."""
     at = location_of(x)
     if not forbidden() or at == to or (in_host(at) and in_host(to)):
         return

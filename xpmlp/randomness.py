@@ -68,7 +68,7 @@ class Draws:
         return Draws(generator.get_state())  # type: ignore[arg-type]
 
     def generator(self) -> np.random.RandomState:
-        """Return a generator that goes on from there."""
+        """Return a generator that continues from there."""
         generator = np.random.RandomState(0)
         generator.set_state(self.words)
         return generator

@@ -1,4 +1,4 @@
-"""From which work on a GPU pays: the rule of ``device="auto"``, and the seconds it is made of."""
+"""When a GPU pays: the rule of ``device="auto"``, and the times that it is computed from."""
 
 import os
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class Work(NamedTuple):
 
 
 class Pace(NamedTuple):
-    """How fast host and GPU are, and what the GPU takes beside."""
+    """Speeds of host and GPU (FLOP a second), and seconds of a launch and of the GPU's start."""
 
     host: float  # FLOP a second, in products of matrices
     card: float
@@ -31,7 +31,7 @@ class Pace(NamedTuple):
 
 
 class Thresholds(NamedTuple):
-    """The FLOP from which on a GPU pays: of a step (infinite where it is no faster), of a fit."""
+    """Least FLOP for which a GPU pays: of a step (infinite where it is no faster), of a fit."""
 
     step: float
     fit: float

@@ -42,7 +42,7 @@ def did_you_mean(word: Any, words: Iterable[str]) -> str:
 
 
 def check_word(what: str, word: Any, words: Iterable[str], others: str = "") -> None:
-    """Refuse what is none of these words, naming the nearest; others: what else may be given."""
+    """Raise ValueError for a word that is none of these, naming the nearest; others: of more."""
     if not (isinstance(word, str) and word in words):
         known = f"{', '.join(words)}{others}"
         raise ValueError(f"{what} must be one of {known}, got {word!r}{did_you_mean(word, words)}")

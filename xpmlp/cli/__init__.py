@@ -1,4 +1,4 @@
-"""The command line: a module a command; `EXIT_CODES` are below."""
+"""The command line; each command has a file of its own."""
 
 import logging
 import sys

@@ -84,7 +84,7 @@ def config_option(command):
 
 
 def _read(ctx, param, path):
-    """Make what a file says the defaults of the command's options."""
+    """Take the entries of a TOML file as defaults of the command's options."""
     if path is None:
         return
     try:
@@ -112,7 +112,7 @@ def _read(ctx, param, path):
 
 
 def _entries(command, tables):
-    """Yield key, value, and whether it is for `train` first of all, of what concerns a command."""
+    """Yield the entries of a file for a command: key, value, whether `train` has the option too."""
     for key, value in tables.items():
         if key in ("train", "tune") and isinstance(value, dict):
             if key == "train" or key == command:

@@ -1,4 +1,4 @@
-"""The links between a host array and a CUDA GPU: each works, or here is why not and what to type.
+"""What stands between a host array and a CUDA GPU: what works, what does not, what to type.
 
 The texts alone: `cuda_probe` finds the facts that they are of.
 """
@@ -11,7 +11,7 @@ from ..words import shortened
 
 
 class Row(NamedTuple):
-    """A link of the chain: whether it works (None: it was not tried), and what to say of it."""
+    """A row of the report: whether this part works (None: not tried), and a text on it."""
 
     name: str
     version: str

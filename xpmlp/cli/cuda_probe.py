@@ -1,4 +1,4 @@
-"""What each link between a host array and a CUDA GPU says of itself, asked for real.
+"""Tests of what stands between a host array and a CUDA GPU: driver, CuPy, compiler, products.
 
 `ask` does so in a process of its own, under a time limit: a driver may hang or crash.
 """

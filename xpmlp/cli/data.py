@@ -1,4 +1,4 @@
-"""What the commands share: data by name or path, the options for it, whether it fits a model."""
+"""Data of the commands: by name or path, with their options, and checked against a model."""
 
 import os
 import shutil
@@ -77,7 +77,7 @@ def how_to_read(path, options):
 
 
 def writable(option, path, *others):
-    """Return the path of a file to write; what stands against it is an error before all work."""
+    """Return the path of a file to write, or raise an error before any work is done."""
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise click.UsageError(f"{option} {path}: there is no folder {folder}.")
@@ -92,7 +92,7 @@ def writable(option, path, *others):
 
 
 def tell_quarantine(path, options, table):
-    """Say where the bad rows of an open table are, if they are kept."""
+    """Print where the bad rows of an open table are written, if they are."""
     if table is not None and table.bad_rows and options["on_bad_row"] == "quarantine":
         click.echo(f"Bad rows: {how_to_read(path, options)['quarantine']}", err=True)
 
@@ -105,7 +105,7 @@ def column_options(options):
 
 
 def _names(text):
-    """Return the names in a list such as "age, city"; text: None where nothing is said."""
+    """Return the names in a list such as "age, city"; text: None without the option."""
     names = (name.strip() for name in (text or "").split(","))
     return tuple(filter(None, names))
 
@@ -166,20 +166,20 @@ def _as_task(path, y, task):
 
 
 def check_range(X, dtype):
-    """Refuse numbers of an array that the dtype to compute in cannot hold."""
+    """Raise DataError for numbers of an array that the dtype to compute in cannot hold."""
     if not np.abs(X).max() <= np.finfo(dtype).max:
         raise DataError(f"the features hold numbers too large for {dtype}: divide them first.")
 
 
 def check_array(model, X):
-    """Refuse numbers of an array that a model does not draw in and its dtype cannot hold."""
+    """Raise DataError for numbers of an array that a model's dtype cannot hold, unless clipped."""
     if model.encoder_ is None:
         inputs = model.model_.inputs
         check_range(inputs.scaling.apply(X), inputs.dtype)
 
 
 def check_predictable(place, y, classes):
-    """Refuse targets that a model of these classes (None: a regression) cannot have predicted."""
+    """Raise DataError for targets that a model of these classes (None: numbers) cannot predict."""
     if classes is None and y.dtype.kind not in "iufb":
         raise DataError(f"{place}: the target is text such as {y[0]!s}, expected numbers.")
     unknown = classes is not None and np.setdiff1d(y, classes).tolist()

@@ -1,4 +1,4 @@
-"""`xpmlp explain`: a training step in equations with live shapes, of a model or of mere sizes."""
+"""`xpmlp explain`: a training step in equations with live shapes, of a model or of given sizes."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""The options of a training: a table of them, what they are where nothing is said, their types."""
+"""Options of a training: a table of them, their defaults, their types."""
 
 import math
 import re

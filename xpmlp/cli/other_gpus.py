@@ -1,4 +1,4 @@
-"""GPUs that are none of NVIDIA's: which are here, and what trains on them."""
+"""GPUs of other makers than NVIDIA: which are here, and what trains on them."""
 
 import platform
 from pathlib import Path

@@ -139,7 +139,7 @@ def as_taken(model, table):
 
 
 def tell_lost(model, table):
-    """Say which rows were left out, and how many categories the model does not know."""
+    """Print which rows were left out, and how many categories the model does not know."""
     if table.bad_rows:
         click.echo(table.summary_of_bad_rows(), err=True)
     if not _encodes_table(model):

@@ -1,4 +1,4 @@
-"""The rows of a data set, split: to train on, to validate on, to test on."""
+"""Splits of a data set: rows to train on, to validate on, to test on."""
 
 import os
 
@@ -95,7 +95,7 @@ def _taken(source, rows):
 
 
 def _check_labels(source, rows, place, part):
-    """Refuse a part with labels that are not among those of the rows to train on."""
+    """Raise DataError where a part has labels that the rows to train on lack."""
     classes = None
     if source.task == "classification":
         classes = np.unique(source.y[rows])
@@ -103,7 +103,7 @@ def _check_labels(source, rows, place, part):
 
 
 def check_enough(place, labels, least):
-    """Refuse labels one of which stands in too few rows to hold some of them out."""
+    """Raise DataError where a label has too few rows to hold some of them out."""
     classes, counts = np.unique(labels, return_counts=True)
     if counts.min() < least:
         few = f"only {plural(counts.min(), 'row')} of the label {classes[counts.argmin()]!s}"

@@ -135,7 +135,7 @@ def _stem(data):
 
 
 def _fit(source, part, watched, options):
-    """Return the estimator that the options describe, fitted, and what to tell the user of it."""
+    """Return the estimator that the options describe, fitted, and lines to print about it."""
     (X, y), table = part, source.table is not None
     model = estimator_of(source.task, getattr(X, "kinds", None), options, y)
     model.set_params(batch_size=min(model.batch_size, len(y)))

@@ -1,4 +1,4 @@
-"""How training steps run on one array library: the only seam."""
+"""Engines: how training steps run on one array library."""
 
 from importlib.util import find_spec
 

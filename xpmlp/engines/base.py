@@ -1,4 +1,4 @@
-"""What passes between the training loop and an engine, and the record that an engine is.
+"""Records that the training loop and an engine exchange, and that of an engine itself.
 
 B steps, N rows a batch, n rows of data; with members a K axis stands before N.
 """

@@ -86,7 +86,7 @@ def _opened(path, name, why, gemm, threads=()):
 
 
 def _scipys():
-    """Return what SciPy was built with. Its integers may have 32 bits: ours are read as such, too.
+    """Return SciPy's BLAS, which takes 64-bit integers even where it reads 32 bits of them.
 
     The low half of a 64-bit integer comes first on all processors that are in use, and no size that
     fits a matrix in memory is above 2^31.
@@ -118,7 +118,7 @@ def n_threads() -> int:
 
 
 class Holder(NamedTuple):
-    """Who holds a BLAS to one thread."""
+    """A call that holds a BLAS to one thread, and what it restores in the end."""
 
     blas: Blas
     thread: int  # of Python, by its identity
@@ -130,7 +130,7 @@ LOCK = threading.Lock()  # of the holders, for a moment when one comes or goes
 
 
 def _threads_of(blas):
-    """Return how many threads a BLAS takes where nobody holds it to one."""
+    """Return how many threads a BLAS takes where it is not held to one."""
     return max((h.before for h in tuple(HOLDERS) if h.blas is blas), default=0) or blas.threads()
 
 
@@ -156,7 +156,7 @@ def _let_go(holder):
 
 
 def _after_fork_in_child():
-    """Let go for the other threads, which a child does not have."""
+    """Forget the holders of other threads, which a forked child does not have."""
     for holder in tuple(HOLDERS):
         if holder.thread != threading.get_ident():
             _let_go(holder)

@@ -1,4 +1,4 @@
-"""What an engine may know of a network: its chain of Dense and Dropout layers, if it is one."""
+"""Chains of Dense and Dropout layers, the networks that engines have kernels for."""
 
 from functools import lru_cache
 from typing import Any, NamedTuple

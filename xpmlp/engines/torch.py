@@ -64,7 +64,7 @@ def _rows(a, rows):
 
 
 def _kernels():
-    """Return the kernels of a dense layer, with torch's activations where it has ours."""
+    """Return the kernels of a dense layer, with torch's own activations where it has them."""
     import torch
 
     aten = torch.ops.aten
@@ -122,7 +122,7 @@ class FusedAdam(Rule):
 
 @cache
 def _late():
-    """Return a step number at which the kernel's own bias corrections are 1: the rate has ours."""
+    """Return a step number at which the kernel's bias corrections are 1: the rate holds them."""
     import torch
 
     return torch.tensor(1e30)

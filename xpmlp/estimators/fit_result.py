@@ -13,7 +13,7 @@ class FitResult:
     """What a fit made: an estimator holds one, and its fitted attributes are views of it.
 
     It is replaced as a whole, so that who reads it once has model and training of the same fit.
-    why: in a sentence, where the work of the fit chose its device; the rest: as the attributes.
+    why: a sentence on the device, where the work of the fit chose it; the rest: as the attributes.
     """
 
     model: Model

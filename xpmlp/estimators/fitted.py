@@ -243,10 +243,10 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
         Parameters
         ----------
         device : str or array
-            "cpu", "cuda" or "cuda:1", which are NumPy and CuPy for a model in one of these, and
-            devices of its own library for any other (whose own names do as well, "mps"): NumPy
-            rows are then brought to the model, and results return to where the rows were. Or an
-            array, for its library and device: rows then have to come from there.
+            "cpu", "cuda" or "cuda:1": NumPy and CuPy for a model in one of these, else devices of
+            its own library, whose own names do as well ("mps"). NumPy rows are then brought to the
+            model, and results return to where the rows were. Or an array, for its library and
+            device: rows then have to come from there.
 
         Returns
         -------
@@ -317,10 +317,10 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
 
         The network computes in float32, whatever the model's dtype. A model of arrays has one
         input "X" (N, n_features), float32, or double where the model scales its inputs itself. One
-        of a table has an input (N, 1) for each column, by its name: numbers as double, 0 and 1 for
-        false and true, NaN where missing; dates as double, days since 1970-01-01 UTC, NaN where
-        missing; categories as text (a whole number as "3", not "3.0"), where missing "" or any
-        other text that `fit` has not seen.
+        of a table has an input (N, 1) for each column, by its name. Numbers are double, 0 and 1 for
+        false and true, NaN where missing. Dates are double, days since 1970-01-01 UTC, NaN where
+        missing. Categories are text (a whole number "3", not "3.0"), where missing "" or any other
+        text that `fit` has not seen.
 
         Outputs are "label" (N,), in the type of the classes, and "probabilities" (N, n_classes) of
         a classifier, as skl2onnx has them without its zipmap; several labels are (N, n_labels). A

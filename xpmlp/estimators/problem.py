@@ -24,7 +24,7 @@ class Problem:
 
     model: with the network, at the first parameters; rule: None for L-BFGS; params: the parameters
     beside the rows; draws: where scikit-learn's stream stands; rows: to train on; held_out: looked
-    at after each epoch; why: in a sentence, where the work of the fit chose its device.
+    at after each epoch; why: a sentence on the device, where the work of the fit chose it.
     """
 
     model: Model

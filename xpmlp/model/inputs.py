@@ -96,8 +96,8 @@ class Inputs:
                 f"Inputs passed to {caller}() must use the same namespace and the same device as "
                 f"those passed to fit(). The model is in {at.library} on {at.device}, X in "
                 f"{here.library} on {here.device}: pass X from there, or move the model to X by "
-                f".to({where}); where a string chose its device, device= at fit or .to('cuda'), "
-                "host arrays are brought to it."
+                f".to({where}). Host arrays are brought to a model whose device has been named, by "
+                "device='cuda' or .to('cuda')."
             )
         name = caller.partition(".")[0]
         check_transfer(x, at, "X", f"pass X from there, or move the model: {name}.to(X)")

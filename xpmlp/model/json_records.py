@@ -23,7 +23,7 @@ RECORDS = {c.__name__: c for m in (initializers, schedules) for c in (*_CLASSES,
 
 
 def encode(value, where):
-    """Return a value as JSON can hold it, or refuse it in words."""
+    """Return a value as JSON can hold it, or raise a TypeError that names it."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):

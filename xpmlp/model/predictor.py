@@ -14,7 +14,7 @@ METHODS = "predict", "predict_proba", "predict_log_proba", "decision_function"
 
 
 def own_copy(model):
-    """Return a model with copies of its arrays, which nobody else changes."""
+    """Return a model with copies of its arrays, which no other code changes."""
     like = model.inputs.like
     return replace(model.mapped(lambda a: copy_to(a, like)), inputs=model.inputs)
 
@@ -22,7 +22,7 @@ def own_copy(model):
 def predictor(model, n_rows, method, whole, options=DEFAULTS):
     """Return x (n_rows, n_features) -> what a method of the model's targets makes of its outputs.
 
-    model: nobody else's; whole: the model or estimator whose method takes any other x;
+    model: with arrays of its own; whole: the model or estimator whose method takes any other x;
     options: how its outputs are computed.
     """
     if not isinstance(n_rows, Integral) or n_rows < 1:

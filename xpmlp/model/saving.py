@@ -31,7 +31,7 @@ VALUES = {  # what the model's records hold beside arrays and layers, and its ty
 
 @contextmanager
 def as_model_file_error(path):
-    """Say of any error that the file is no model: hostile metadata raise a dozen kinds."""
+    """Re-raise any error as a ModelFileError: hostile metadata raise a dozen kinds."""
     try:
         yield
     except Exception as error:  # down to RecursionError

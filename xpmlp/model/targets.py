@@ -76,7 +76,7 @@ class ClassTargets(_Probabilities):
 
     @property
     def n_columns(self):
-        """Number of outputs, too."""
+        """Number of columns of the targets, which is that of outputs."""
         return self.n_outputs
 
     def encode(self, y, like, dtype):

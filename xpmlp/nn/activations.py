@@ -40,7 +40,7 @@ class ActivationFunction(NamedTuple):
         ``forward(z, xp) -> a``, both arrays (..., N, H); xp is their namespace. It writes into no
         argument.
     backward : callable
-        ``backward(da, z, a, xp) -> dz``, alike.
+        ``backward(da, z, a, xp) -> dz``, arrays likewise.
     init : str, default="glorot_uniform"
         The initializer that ``init="auto"`` takes for layers with this activation.
 

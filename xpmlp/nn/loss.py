@@ -106,7 +106,7 @@ def one_hot(codes: Array, n_classes: int, like: Array) -> Array:
 
 
 def check_targets(outputs_shape, y_shape):
-    """Refuse targets of another shape than the outputs: broadcasting would hide it."""
+    """Raise ShapeError for targets of another shape than the outputs, which would broadcast."""
     # Members may share the targets: (N, C) for (K, N, C) outputs.
     if len(y_shape) >= 2 and tuple(outputs_shape[-len(y_shape) :]) == tuple(y_shape):
         return
@@ -127,7 +127,7 @@ def check_targets(outputs_shape, y_shape):
 
 
 def check_domain(loss, y):
-    """Refuse targets (N, C) that the loss is not defined for."""
+    """Raise ValueError for targets (N, C) that the loss is not defined for."""
     if loss.domain == "any":
         return
     words, holds = DOMAINS[loss.domain]

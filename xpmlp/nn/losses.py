@@ -317,7 +317,7 @@ def named_loss(loss: str | Loss) -> Loss:
 
 
 def match_loss(loss: str | Loss, task: str, out_activation: str = "auto") -> tuple[Loss, str]:
-    """Return the loss for a task and the output activation, or refuse a pair that does not fit.
+    """Return the loss for a task and the output activation; ValueError if they do not fit.
 
     loss: a name or a `Loss`; task: "binary", "multiclass", "multilabel" or "regression".
 

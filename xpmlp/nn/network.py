@@ -94,7 +94,7 @@ class Network(Layer):
 
     def backward(self, params, dy, caches, ctx):
         """Return dx (None unless needed) and the updates of each layer for dy (..., N, C)."""
-        # dx is read by whoever asked for it, or by a layer further down that has parameters.
+        # dx is read by the caller, or by a layer further down that has parameters.
         first = 0
         if not ctx.need_dx:
             first = min((i for i in params if params[i]), default=len(caches))

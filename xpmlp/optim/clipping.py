@@ -14,7 +14,7 @@ def clip_gradients(grads, limit, *, xp):
     Returns
     -------
     dict of arrays
-        Fresh arrays, alike.
+        Fresh arrays, in the same store.
 
     References
     ----------

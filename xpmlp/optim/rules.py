@@ -17,8 +17,8 @@ from ..words import check_word
 class Rule:
     """Base class of update rules. A subclass is a frozen dataclass with a method `apply`.
 
-    ``apply(p, g, rate, *slots, xp) -> (p, *slots)`` updates one array p by its gradient g, alike in
-    shape; it donates p, g and the slots: they may be written into. Class attributes say the rest.
+    ``apply(p, g, rate, *slots, xp) -> (p, *slots)`` updates one array p by its gradient g of the
+    same shape; it donates p, g and the slots: they may be written into. The rest are attributes.
 
     Attributes
     ----------

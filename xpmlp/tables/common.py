@@ -31,7 +31,7 @@ class Dataset:
     target_name : str or None
     task : {"classification", "regression"}
     X_test, y_test : arrays or None
-        The test part, alike.
+        The test part, like X and y.
     image : bool
         Whether the features are pixels, which share one scale.
     table : OpenTable or None

@@ -97,7 +97,7 @@ def _header(path: Path, cells: list[str]) -> tuple[tuple[str, ...], bool]:
 
 
 def count_lines(path: Path) -> int:
-    """Count lines up to the last that is not blank, and refuse what is no text.
+    """Count lines up to the last that is not blank; DataError where the file is no text.
 
     Reading all of it also checks what gzip says of its text, which DuckDB does not.
     """
@@ -156,7 +156,7 @@ def _good_rows(dialect: Dialect, bad_rows: list[BadRow]) -> Iterator[tuple[int, 
 
 
 def _rows(source: Iterator[str], delimiter: str) -> Iterator[CSVRow]:
-    """Split lines into rows."""
+    """Split the lines of a file into rows."""
     again: deque[str] = deque()  # lines after a quote that is never closed: they may be rows
 
     def following() -> str:

@@ -98,7 +98,7 @@ class Frame:
 
 
 def _check_names(names: Sequence[str]) -> None:
-    """Refuse a name that two columns have."""
+    """Raise DataError for a name that two columns have."""
     for name, n in Counter(names).items():
         if n > 1:
             raise DataError(f"two columns have the name {name!r}: rename one.")
@@ -115,7 +115,7 @@ def is_table(X: Any) -> bool:
 
 
 def frame_of(X: Any) -> Any:
-    """Return a data frame of pandas, polars or pyarrow as a Frame; Frames and their kin stay.
+    """Return a data frame of pandas, polars or pyarrow as a Frame, or a Frame itself.
 
     Raises
     ------

@@ -75,7 +75,7 @@ class OpenTable:
         return self.raw.lines(kept + np.searchsorted(gaps, kept, "right"))
 
     def describe(self) -> str:
-        """Return what the columns were taken for and what they hold, a line each."""
+        """Return the types and the content of the columns, a line each."""
         return described(self.raw.connection, self.columns, self.target_name)
 
     def summary_of_bad_rows(self) -> str:

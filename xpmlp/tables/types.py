@@ -151,7 +151,7 @@ def _expression(match: re.Match[str]) -> str:
 
 
 def check_types(raw: RawTable, types: Mapping[str, str]) -> None:
-    """Refuse types of columns that are not there, and types that are none."""
+    """Raise DataError for types of columns that are not there, and for unknown types."""
     for name, kind in types.items():
         known = name in raw.columns
         near = f"did you mean {nearest(name, raw.columns)!r}?"

@@ -38,7 +38,7 @@ FLOATS = ("float64", "float32")
 
 @dataclass(frozen=True)
 class Backend:
-    """An array library on one device, with the ways there and back."""
+    """An array library on one device, with copies to it and back."""
 
     name: str
     like: Array  # an empty array there

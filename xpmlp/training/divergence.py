@@ -1,4 +1,4 @@
-"""What went wrong where a training left the finite numbers: the step, the layer, the ranges."""
+"""Divergence: the step and layer where a training was no longer finite, ranges of its data."""
 
 import numpy as np
 
@@ -68,7 +68,7 @@ def _text(ends):
 
 
 def _first_step(run, carry, plan, xp):
-    """Return the carry before the first step that leaves the finite numbers, and that step.
+    """Return the carry before the first step whose result is not finite, and that step.
 
     Halves the plan, so that all halves together are one epoch.
     """
@@ -84,7 +84,7 @@ def _first_step(run, carry, plan, xp):
 
 
 def _first_place(step, carry, batch, engine):
-    """Return what is not finite first in one step, in words, and the largest gradient found."""
+    """Return a text on what is not finite first in one step, and the largest gradient found."""
     xp, hyper = engine.xp, batch.hyper
     ctx = Ctx(xp, True, engine.kernels, hyper.weights, hyper.n_rows, hyper.key, need_dx=False)
     params = step.layout.unpack(carry.params | carry.buffers, xp=xp)

@@ -1,4 +1,4 @@
-"""Checks at the door of a bare network: X, y, weights and starting parameters."""
+"""Checks of what `train` is given: X, y, weights and starting parameters."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Ctrl-C while training: a wish to end, which is heeded where all is whole."""
+"""Ctrl-C while training: it ends the training after the epoch."""
 
 import signal
 import threading
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def on_ctrl_c(handler):
-    """Call a handler on Ctrl-C, in the main thread and where nobody else handles it."""
+    """Call a handler on Ctrl-C, in the main thread and where no other handler is set."""
     plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if not (plain and threading.current_thread() is threading.main_thread()):
         yield

@@ -1,4 +1,4 @@
-"""What was asked of a training and is not done there; of shorter products, by trying one."""
+"""Notes on what was asked of a training and is not done: kernels, shorter products."""
 
 from functools import lru_cache
 

@@ -1,4 +1,4 @@
-"""A sparse X: it stands where X stands, and is made dense chunk by chunk, never as a whole."""
+"""Sparse rows: used like X, and made dense chunk by chunk, never as a whole."""
 
 from collections.abc import Callable, Iterable
 

@@ -1,4 +1,4 @@
-"""One training step, in the text that every engine runs."""
+"""One training step, as every engine computes it."""
 
 import math
 from dataclasses import KW_ONLY, dataclass, field, fields

@@ -1,4 +1,4 @@
-"""How much work a training is, and whether host arrays are brought to a GPU for it."""
+"""Work of a training in FLOP and bytes, and whether host arrays go to a GPU for it."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The CuPy engine: a step as it stands, as a few fused kernels, or as one CUDA graph.
+"""The CuPy engine: a step in plain operations, in fused kernels, or as a CUDA graph.
 
 The tiers of `accelerate`: "generic" runs the step's own text; "eager" launches the kernels of
 kernels.cu one by one, for chains of Dense and Dropout; "graph" replays them as a CUDA graph, with
@@ -90,7 +90,7 @@ def _contiguous(a):
 
 
 def _unheeded(step, tier, options, chain):
-    """Return what was asked for and will not happen, in sentences."""
+    """Return sentences on what was asked for and will not happen."""
     notes = []
     if tier != "generic" and not chain:
         notes.append(
@@ -122,7 +122,7 @@ def _run_program(step, tier, options, carry, data, plan):
 
 @contextmanager
 def _program(step, tier, options, lead, carry):
-    """Lend a step's program and its player, the last time if that ends in an error."""
+    """Yield a step's program and its player; an error in the block drops the program."""
     # Another stream's work on an idle program may still be under way.
     place = cupy.cuda.Device().id, cupy.cuda.get_current_stream().ptr
     key = step, lead, tier, options, place
@@ -257,7 +257,7 @@ class ProgramCache:
             self.items = [item for item in self.items if item[1] is not program]
 
     def clear(self):
-        """Forget the idle programs, and free what nobody uses."""
+        """Forget the idle programs, and free their memory."""
         with self.lock:
             self._trim(0)
         free_pools()

@@ -1,4 +1,4 @@
-"""The numbers that a proof is made on: drawn in the shapes of a program, and moved by roundings."""
+"""Random numbers for a proof, in the shapes of a program, and changes of them by roundings."""
 
 import cupy
 import numpy as np

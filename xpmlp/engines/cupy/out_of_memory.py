@@ -1,4 +1,4 @@
-"""What is done and said where a GPU's memory falls short."""
+"""GPU memory that is too small: batches in parts, and the messages about it."""
 
 from functools import partial
 
@@ -13,7 +13,7 @@ OutOfMemoryError = cupy.cuda.memory.OutOfMemoryError
 
 
 def free_pools():
-    """Give the GPU what CuPy holds without using it."""
+    """Free the GPU memory that CuPy holds without using it."""
     cupy.get_default_memory_pool().free_all_blocks()
 
 
@@ -44,7 +44,7 @@ def fitting(attempt, n: int, *, free=free_pools, divisible=True):
 
 
 def in_parts(n: int) -> str:
-    """Say that a batch is computed in parts of n rows."""
+    """Return the sentence on a batch that is computed in parts of n rows."""
     return f"the GPU's memory is short, so batches are computed {n} rows at a time"
 
 

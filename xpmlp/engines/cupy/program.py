@@ -156,7 +156,7 @@ class Program:
                 yield mine[name], a
 
     def idle(self):
-        """Tell whether nobody holds what the last run returned, and none is going on."""
+        """Tell whether the arrays of the last run are no longer used, and no run is going on."""
         return not self.running and all(ref() is None for ref in self.lent)
 
     def busy(self):
@@ -164,7 +164,7 @@ class Program:
         self.lent, self.running = [], True
 
     def remark(self, text):
-        """Put in the report of each fit what runs otherwise than asked for, and warn of it once."""
+        """Note in the report of each fit what does not run as asked for, and warn of it once."""
         if self.warns:
             warnings.warn(text, RuntimeWarning)
         self.notes.append(text)

@@ -150,7 +150,7 @@ class Proof:
     precision: str  # a key of TOLERANCE
 
     def differences(self, carry, plan):
-        """Return in words what the program makes otherwise, "" for nothing. Copies the carry."""
+        """Return a text on what the program computes differently, or "". Copies the carry."""
         for stride in STRIDES:
             with suppress(NotFinite):
                 return self._differences(carry, self._striding(carry, plan, stride))
@@ -288,7 +288,7 @@ class Proof:
         return layout.pack(map_params(signs.of, layout.unpack(store, xp=self.xp)), xp=self.xp)
 
     def _apart(self, got, want, floors, precision, moved=None):
-        """Return in words what is further apart than rounding explains, "" where nothing is.
+        """Return a text on what differs by more than rounding explains, or "".
 
         moved(signs) -> what plain operations make of numbers that are moved.
         """

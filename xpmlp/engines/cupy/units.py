@@ -1,4 +1,4 @@
-"""What kernels.cu knows of networks, losses and rules, in its numbers."""
+"""Numbers by which kernels.cu knows activations, losses and rules."""
 
 from typing import Any, NamedTuple
 

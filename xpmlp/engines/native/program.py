@@ -36,7 +36,7 @@ PAUSE = 5_000_000_000  # multiplications, about half a second, after which an in
 COLUMN, STEP = 8, 3000
 CHUNK = 256  # rows of a prediction at once: the outputs of layers of 1000 units fit the cache
 INT32 = np.dtype("int32")
-ONE_TEAM = threading.Lock()  # who comes while a team works goes alone: two would fight for cores
+ONE_TEAM = threading.Lock()  # a second run meanwhile takes one thread: two would fight for cores
 
 
 def native_run(step, otherwise):
@@ -136,7 +136,7 @@ def _plan_fits(plan, dtype, n):
 def team(wanted):
     """Yield how many threads may work, with BLAS told to take one in each.
 
-    There is one team at a time: two would fight for the cores, and wait for each other.
+    One run at a time has several: two would fight for the cores, and wait for each other.
     """
     size = max(1, min(wanted, n_threads()))
     leads = False

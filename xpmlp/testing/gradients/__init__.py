@@ -1,9 +1,9 @@
-"""Gradient checks: `check` for what the package is made of, `functions` for anybody's own code.
+"""Gradient checks: `check` for layers, losses and estimators, `functions` for your own code.
 
-`code` calls the functions, `differences` measures; `structure` and `identify` recognise a network
-from its shapes and cost; `mistakes` looks for the changes of our own backward pass (`candidates`,
-`products`, `whole`) that give the user's gradients; `verdicts` says what one array shows by itself,
-`exceptions_in_backward` what a traceback shows; `report` prints.
+`code` calls the functions, `differences` measures. `structure` and `identify` recognise a network
+from its shapes and cost. `mistakes` looks for the changes of the right backward pass
+(`candidates`, `products`, `whole`) that give the user's gradients. `verdicts` says what one array
+shows by itself, `exceptions_in_backward` what a traceback shows; `report` prints.
 """
 
 from .check import assert_gradients, check_gradients

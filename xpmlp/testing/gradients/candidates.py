@@ -1,4 +1,4 @@
-"""The error at a layer: our own line of backprop, and the changes of it that people make.
+"""Errors at a layer: the right line of backprop, and the mistakes that people make in it.
 
 dZ_L = dC/da * f'(z) at the output, dZ_k = (dZ_(k+1) W_(k+1)^T) * f'(z_k) below.
 """
@@ -102,7 +102,7 @@ def _derivatives(network, k):
 
 
 def _new(found, ours):
-    """Leave out what is not finite, and what is the same as ours or one before."""
+    """Leave out what is not finite, and what equals the right one or one before."""
     kept, weights = [], np.cos(np.arange(ours.size))
 
     def print_of(array):
@@ -203,7 +203,7 @@ def hidden_errors(network, dZ, k):
 
 
 def _wrong_ways_back(network, dZ, k):
-    """Yield (error sent back to layer k, kind, layer, text) for the known wrong ways."""
+    """Yield (error sent back to layer k, kind, layer, text) for the known mistakes."""
     W, up, shape = network.W, dZ[k + 1], network.z[k - 1].shape
     name, right = network.notation.weight, network.notation.weight(k + 1)
     for j, other in enumerate(W, 1):

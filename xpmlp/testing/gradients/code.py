@@ -60,7 +60,7 @@ class Code:
         return [copy.deepcopy(a) for a in data] if self.writes else list(data)
 
     def run(self, arrays, data=None):
-        """Return the cost, as it is, and the intermediate values by name; data: of one's own."""
+        """Return the cost, as it is, and the intermediate values by name; data: instead of X, y."""
         try:
             out = self.forward(self.built(arrays), *self._fresh(data or self.data))
         except Exception as error:

@@ -35,7 +35,7 @@ def check_functions(forward, backward, params, X, y=None, *, dtype) -> GradientR
         return report
     eps = float(np.finfo(dtype).eps)
     if abs(cost - again) > 100 * eps * abs(cost):
-        text = f"the same arguments cost {cost:.9g}, then {again:.9g}; start every array anew in "
+        text = f"the same arguments cost {cost:.9g}, then {again:.9g}; start every array again in "
         text += "each call (and fix the seed of any random one)"
         report.add("state", None, f"forward remembers the call before: {text}")
         report.notes.append(MEND)

@@ -1,4 +1,4 @@
-"""Which one-line changes of our own backward pass give the user's gradients?
+"""Mistakes of a backward pass: which changes of the right one give the user's gradients.
 
 The layers are gone through from the last to the first. At each, candidates for dZ (the error there)
 are our own line and its known changes; each is judged by whether the user's dW and db follow from
@@ -175,7 +175,7 @@ def _search(search):
 
 
 def _distinct(guesses):
-    """Keep the cheapest guesses, one of each error that goes on down."""
+    """Keep the cheapest guesses, one for each error that is sent further down."""
     kept: dict = {}
     for guess in guesses:
         dZ = guess.dZ[min(guess.dZ)]

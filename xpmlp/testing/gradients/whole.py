@@ -1,4 +1,4 @@
-"""All gradients at once: ours beside the user's, in whose order, and whether they are gradients."""
+"""All gradients of a network at once: the right ones, their order, updates taken for gradients."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
 """Parity between array libraries: every operation on each of them, against a wider float.
 
 pytest --pyargs xpmlp.testing.parity --xp numpy --xp torch:cpu, or `xpmlp parity`, or from Python:
-`run_parity`, `check_parity` for a layer of one's own, `assert_same_trajectory` for a whole fit.
+`run_parity`, `check_parity` for a layer of your own, `assert_same_trajectory` for a whole fit.
 Between machines: `xpmlp parity --save FILE` on one, `--against FILE` on the other (`saved`).
 """
 

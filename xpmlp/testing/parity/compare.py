@@ -1,4 +1,4 @@
-"""One operation on one backend, held against the same operation in a wider float on NumPy.
+"""One operation on one library, compared with the same in a wider float on NumPy.
 
 eps: the gap between 1 and the next number of the dtype. An ulp: the gap at the result.
 """

@@ -1,7 +1,7 @@
 """The results of a parity run in one file, for another machine to compare with.
 
-A result out of a file is held against the wider float of the machine that reads it, as the results
-of its own libraries are: the bounds are the same, and it shows which of the two machines is off.
+A result from a file is compared with the wider float of the machine that reads it, by the same
+bounds as the results of its own libraries. So it shows which of the two machines is off.
 """
 
 import hashlib

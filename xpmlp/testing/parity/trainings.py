@@ -98,7 +98,7 @@ def training(est, X, y, what: str = "", **predictions: Bound) -> Operation:
 
 
 def _problem(est, X, y) -> Problem:
-    """Return what a fit in the plain text starts from, in the dtype of X, however wide."""
+    """Return what a fit in plain operations starts from, in the dtype of X, however wide."""
     own, wide = clone(est).set_params(accelerate="generic"), lambda a: in_floats(a, X.dtype)
     like = X if dtype_name(X) in FLOATS else X.astype(np.float64)
     problem = split(own, problem_of(own, like, y), (None, None, None))
