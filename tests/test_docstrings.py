@@ -11,10 +11,12 @@ from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 from each import each
 
 import xpmlp
+from xpmlp.cli import cli
 from xpmlp.inspection import Explanation, TrainingPlan
 from xpmlp.nn.activations import ACTIVATIONS, get_activation
 from xpmlp.nn.initializers import INITIALIZERS, get_initializer
@@ -28,7 +30,7 @@ from xpmlp.testing.parity import Report
 from xpmlp.training import LearningRates, Trained
 
 FILES = sorted(Path(xpmlp.__file__).parent.rglob("*.py"))
-PACKAGES = "xpmlp nn optim callbacks model testing".split()
+PACKAGES = "xpmlp nn optim callbacks plotting model testing".split()
 RETURNED = [Dataset, Explanation, Frame, GradientReport, LearningRates, Mistake, OpenTable, Report]
 RETURNED += [Trained, TrainingPlan]
 FUNCTIONS = [get_activation, get_initializer, huber, quantile, focal, class_weighted]
@@ -267,3 +269,11 @@ def sentences(text):
 def test_no_sentence_of_a_docstring_is_longer_than_40_words(name):
     long = [text for text in sentences(inspect.getdoc(DOCS[name])) if len(text.split()) > 40]
     assert long == []
+
+
+def test_every_option_of_the_command_line_says_what_it_is():
+    for name, command in cli.commands.items():
+        for option in command.params:
+            if isinstance(option, click.Option):
+                words = re.findall(r"[A-Za-z]{2,}", option.help or "")
+                assert len(words) >= 2, f"{name} {option.opts}"

@@ -84,11 +84,21 @@ def plot_history(history, *, score=None, best_epoch=None, path=None):
 
 
 def plot_confusion(y_true, y_pred, *, labels=None, path=None):
-    """Draw how often each class was taken for each other.
+    """Draw a confusion matrix: how often each class was taken for each other.
 
     Cells show counts; the shade is the share of the row, so a rare class shows like a common one.
-    y_true, y_pred: (n_samples,), numbers or strings; labels: the classes to show, in this order
-    (None: all, sorted).  Returns the Figure.
+
+    Parameters
+    ----------
+    y_true, y_pred : array (n_samples,)
+        Labels, numbers or strings.
+    labels : sequence, optional
+        The classes to show, in this order; by default all, sorted.
+    path : str or Path, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Examples
     --------
@@ -126,8 +136,20 @@ def plot_confusion(y_true, y_pred, *, labels=None, path=None):
 def plot_predictions(y_true, y_pred, *, path=None):
     """Draw each prediction against its target; a perfect model lies on the diagonal.
 
-    y_true, y_pred: (n_samples,) or (n_samples, n_outputs), a colour for each output.
-    Returns the Figure.
+    Parameters
+    ----------
+    y_true, y_pred : array (n_samples,) or (n_samples, n_outputs)
+        A colour for each output.
+    path : str or Path, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        When the shapes differ.
 
     Examples
     --------
@@ -160,8 +182,25 @@ def plot_predictions(y_true, y_pred, *, path=None):
 def plot_boundary(predict, X, y, *, feature_names=("feature 1", "feature 2"), path=None):
     """Draw which class is predicted where in the plane, and the samples on top.
 
-    predict: function from (n, 2) points to n labels, such as ``clf.predict``; X: (n_samples, 2);
-    y: (n_samples,) labels; feature_names: of the two axes.  Returns the Figure.
+    Parameters
+    ----------
+    predict : callable
+        From (n, 2) points to n labels, such as ``clf.predict``.
+    X : array (n_samples, 2)
+    y : array (n_samples,)
+        Labels.
+    feature_names : pair of str
+        Of the two axes.
+    path : str or Path, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        When X has not two columns, or not a row for each label.
 
     Examples
     --------
@@ -200,8 +239,17 @@ def plot_boundary(predict, X, y, *, feature_names=("feature 1", "feature 2"), pa
 def plot_curves(x, curves, *, xlabel="", ylabel="", path=None):
     """Draw curves over a common x: fits of a function, costs of several runs.
 
-    x: (n,); curves: dict from a label to (n,) values, or to (n, k) for k lines of one kind. The
-    first is the reference: grey, behind the others.  Returns the Figure.
+    Parameters
+    ----------
+    x : array (n,)
+    curves : dict of arrays (n,), or (n, k) for k lines of one kind
+        By label; the first is the reference: grey, behind the others.
+    xlabel, ylabel : str, optional
+    path : str or Path, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Examples
     --------
@@ -223,7 +271,15 @@ def plot_curves(x, curves, *, xlabel="", ylabel="", path=None):
 def plot_learning_rates(found, *, path=None):
     """Draw the loss against the rising learning rate of a range test, and the suggested rate.
 
-    found: what `find_learning_rate` of an estimator returns.  Returns the Figure.
+    Parameters
+    ----------
+    found : LearningRates
+        As `find_learning_rate` of an estimator returns it.
+    path : str or Path, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Examples
     --------
