@@ -57,7 +57,7 @@ def test_the_reference_names_all_that_is_public(name):
     ]
     wanted = {word for word in offered if not inspect.ismodule(getattr(module, word))}
     page = (ROOT / f"docs/api/{name}.md").read_text()
-    assert wanted <= {*re.findall(r"^   (\w+)$", page, flags=re.M)}
+    assert wanted <= {*re.findall(r"^(?:   |.. data:: )(\w+)$", page, flags=re.M)}
 
 
 def links(page):
