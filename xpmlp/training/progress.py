@@ -1,7 +1,7 @@
 """What a user sees while training: a bar on a terminal or in a notebook, else a line an epoch."""
 
 import sys
-import warnings
+from importlib.util import find_spec
 from logging import DEBUG
 from typing import Any
 
@@ -19,19 +19,26 @@ def latest(history: dict[str, list], before: dict[str, int]) -> dict:
     return {k: value for k, value in new.items() if value == value or k == "loss"}
 
 
-def progress_bar(total: int, unit: str) -> Any:
-    """Return a bar on a terminal or in a notebook, of text where ipywidgets lacks; else None."""
-    find: Any = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    if find is None or not hasattr(find(), "kernel"):
-        if not sys.stderr.isatty():
-            return None
-        from tqdm import tqdm
+def progress_bar(total: int, unit: str, lines: bool) -> Any:
+    """Return a bar on a terminal or in a notebook; elsewhere None.
 
-        return tqdm(total=total, unit=unit, file=sys.stderr, dynamic_ncols=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it wants ipywidgets
-        from tqdm.auto import tqdm as notebook_tqdm
-    return notebook_tqdm(total=total, unit=unit, file=sys.stdout, dynamic_ncols=True)
+    lines: whether others are printed, too; a notebook without ipywidgets then has no bar.
+    """
+    how: Any = {"total": total, "unit": unit, "dynamic_ncols": True}
+    find: Any = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    in_notebook = find is not None and hasattr(find(), "kernel")
+    if in_notebook and find_spec("ipywidgets") is not None:
+        from tqdm.auto import tqdm as tqdm_of_notebooks
+
+        return tqdm_of_notebooks(file=sys.stdout, **how)
+    from tqdm import tqdm
+
+    if in_notebook and not lines:
+        # Once a second, as each state stays in the page that is made of a notebook.
+        return tqdm(file=sys.stdout, mininterval=1, **how)
+    if not in_notebook and sys.stderr.isatty():
+        return tqdm(file=sys.stderr, **how)
+    return None
 
 
 class Progress:
@@ -43,7 +50,7 @@ class Progress:
 
     def __init__(self, verbose: int, max_iter: int, history: dict[str, list], unit="epoch"):
         self.verbose, self.unit, self.before = int(verbose), unit, lengths(history)
-        self.bar = progress_bar(max_iter, unit) if self.verbose else None
+        self.bar = progress_bar(max_iter, unit, self.verbose > 1) if self.verbose else None
 
     def epoch(self, n_iter: int, history: dict[str, list], *, early_stopping: bool) -> None:
         """Show the epoch that has ended, the last of `history`, and log it."""
