@@ -146,16 +146,16 @@ def test_streams_are_reproducible_and_distinct():
 
 @each("seed", [0, 3, 2**32 - 1, 2**32, 2**70 + 3])
 def test_orders_are_scikit_learns_shuffles_one_after_the_other(seed):
-    theirs, rows = random_state(seed), np.arange(9)
-    ours = Draws.of(random_state(seed))
+    theirs, rows, ours = random_state(seed), np.arange(9), Draws(random_state(seed))
     for n_epochs in (1, 3, 2):  # chunks, which no order may depend on
-        orders, ours = ours.orders(9, n_epochs)
-        for order in orders:
+        place = ours.place()
+        ours.orders(9, 4)
+        for order in ours.go_to(place).orders(9, n_epochs):
             rows = shuffle(rows, random_state=theirs)
             assert order.tolist() == rows.tolist()
-    assert ours.generator().random_sample() == theirs.random_sample()
-    first, _ = ours.orders(4, 1)  # other rows: their order begins again
-    assert first[0].tolist() == shuffle(np.arange(4), random_state=ours.generator()).tolist()
+    other = ours.copy().orders(4, 1)[0]  # other rows: their order begins again
+    assert ours.copy().generator.random_sample() == theirs.random_sample()
+    assert other.tolist() == shuffle(np.arange(4), random_state=ours.generator).tolist()
 
 
 def test_what_scikit_learn_does_not_draw_takes_nothing_from_its_stream():

@@ -52,40 +52,44 @@ class InitialStream(np.random.Generator):
         return [InitialStream(each, self.shared) for each in seeds]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Draws:
-    """Where scikit-learn's stream stands: one shuffle of the rows an epoch.
+    """scikit-learn's stream of a fit: weights, split, then one shuffle of the rows an epoch.
 
-    words: the state of a RandomState; order: (n,), the rows as the last epoch took them, or None.
+    generator: which the draws advance; order: (n,), the rows as the last epoch took them, or None.
     """
 
-    words: tuple
+    generator: np.random.RandomState
     order: np.ndarray | None = None
 
-    @staticmethod
-    def of(generator: np.random.RandomState) -> "Draws":
-        """Return where a generator stands, before the first epoch."""
-        return Draws(generator.get_state())  # type: ignore[arg-type]
-
-    def generator(self) -> np.random.RandomState:
-        """Return a generator that continues from there."""
-        generator = np.random.RandomState(0)
-        generator.set_state(self.words)
-        return generator
-
-    def orders(self, n: int, n_epochs: int) -> tuple[np.ndarray, "Draws"]:
-        """Return the order of n rows in each of the next epochs (E, n), and where that ends.
+    def orders(self, n: int, n_epochs: int) -> np.ndarray:
+        """Return the order of n rows in each of the next epochs (E, n).
 
         Each shuffles the order before it, as scikit-learn does; that of another n begins again.
         """
-        generator, order = self.generator(), np.arange(n)
-        if self.order is not None and len(self.order) == n:
-            order[:] = self.order
-        orders = np.empty((n_epochs, n), order.dtype)
-        for row in orders:
-            generator.shuffle(order)
-            row[:] = order
-        return orders, Draws(generator.get_state(), order)  # type: ignore[arg-type]
+        orders, before = np.empty((n_epochs, n), np.int64), self.order
+        if before is None or len(before) != n:
+            before = np.arange(n)
+        for order in orders:
+            order[:] = before
+            self.generator.shuffle(order)
+            before = order
+        self.order = orders[-1].copy()
+        return orders
+
+    def place(self) -> tuple:
+        """Return where the stream stands; making it takes longer than the shuffle of few rows."""
+        return self.generator.get_state(), self.order
+
+    def go_to(self, place: tuple) -> "Draws":
+        """Go on from a place, back or forth."""
+        words, self.order = place
+        self.generator.set_state(words)
+        return self
+
+    def copy(self) -> "Draws":
+        """Return another stream at the same place."""
+        return Draws(random_state(0)).go_to(self.place())
 
 
 def _mix(x, word=0):

@@ -260,3 +260,18 @@ def test_a_stranded_model_goes_on_with_the_rules_state_on_numpy(library):
     est.partial_fit(x, LABELS)
     for got, want in zip(stranded.coefs_, est.coefs_):
         np.testing.assert_allclose(got, np.asarray(want), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("library", ["torch", "jax"])
+def test_what_was_planned_ahead_of_an_end_is_drawn_again(library):
+    """Beside arrays of other libraries the host plans an epoch ahead, which may not come."""
+    pytest.importorskip(library)
+    xp = __import__("torch") if library == "torch" else __import__("jax.numpy").numpy
+    options = {"tol": 10.0, "n_iter_no_change": 1, "max_iter": 9}
+    places = []
+    for x in (X.astype(np.float32), xp.asarray(X.astype(np.float32))):
+        est = fast(**options).fit(x, LABELS).partial_fit(x, LABELS)
+        assert est.n_iter_total_ < 9
+        (_, words, at, *_), order = est.state_.draws.place()
+        places.append((words.tolist(), at, order.tolist()))
+    assert places[0] == places[1]

@@ -83,7 +83,9 @@ def outcome(monkeypatch, options, longest=None, x=X, prompt=1e9):
                 arrays += [a for slot in state.carry.state.values() for a in slot.values()]
                 said.append([a.tobytes() for a in arrays])
                 said.append({k: a for k, a in state.history.items() if k != "seconds"})
-                said.append(replace(state, carry=None, history={}))
+                words, order = state.draws.place()
+                said.append([[a.tolist() for a in words[1:2]], words[2], str(order)])
+                said.append(replace(state, carry=None, history={}, draws=None))
             model.set_params(learning_rate="constant", learning_rate_init=1e-3)
     said += [one.message for one in told if "overflow" not in str(one.message)]
     return "\n".join(map(repr, said)), sizes

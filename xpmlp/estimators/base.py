@@ -162,7 +162,9 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
             if error and not state.n_iter:
                 raise error
             if isinstance(self.random_state, np.random.RandomState):
-                self.random_state.set_state(state.draws.words)  # it goes on, as in scikit-learn
+                self.random_state.set_state(
+                    state.draws.generator.get_state()
+                )  # it goes on, as in scikit-learn
             model, state = (
                 model.with_params(params),
                 replace(state, batch_losses=None, scoring=repr(self.scoring)),

@@ -226,18 +226,19 @@ def seed_of(given):
 
 
 def drawn_from(given, result, *, goes_on):
-    """Return the seed of a fit, and where scikit-learn's stream stands.
+    """Return the seed of a fit, and its Draws.
 
     An integer begins it again in each call of fit, a RandomState goes on, as in scikit-learn;
     `partial_fit` (goes_on) goes on in any case, and so does what None drew.
     """
     seed = seed_of(given) if result is None else result.seed
     before = getattr(result and result.state, "draws", None)
+    if before is not None and (goes_on or given is None):
+        draws = before.copy()
+    else:
+        draws = Draws(random_state(seed if given is None else seed_of(given)))
     if isinstance(given, np.random.RandomState):
-        order = before.order if before is not None and goes_on else None
-        return seed, replace(Draws.of(given), order=order)
-    if before is not None and goes_on:
-        return seed, before
-    if before is not None and given is None:
-        return seed, replace(before, order=None)
-    return seed, Draws.of(random_state(seed if given is None else int(given)))
+        draws.generator.set_state(given.get_state())
+    if not goes_on:
+        draws.order = None
+    return seed, draws

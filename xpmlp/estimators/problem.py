@@ -77,9 +77,8 @@ def problem_of(
     if rows.weights is not None and not rows.weights.any():
         raise ValueError("class_weight and sample_weight leave no row a weight above 0.")
     if known is None:
-        stream = InitialStream.of(seed, draws.generator())
+        stream = InitialStream.of(seed, draws.generator)
         model = _initial(network, inputs, targets, rows.targets, stream, estimator.init)
-        draws = Draws.of(stream.shared)
     else:
         model = replace(known, targets=targets)
     params = model.params(rows.targets)

@@ -12,7 +12,6 @@ from ..arrays import Array, from_host, is_array, is_numpy, location_of, namespac
 from ..errors import DeviceMemoryError
 from ..model import Scaling
 from ..placing import check_transfer
-from ..randomness import Draws
 from ..training import SparseRows, Validation, like_of
 from .fit_result import FitResult
 from .inputs import check_weights, checked_rows, on_host
@@ -59,8 +58,7 @@ def split(estimator, problem, validation):
     if X_val is not None:
         held_out = _given(estimator, rows, model, validation)
     elif estimator.early_stopping and problem.rule is not None:
-        rows, held_out, draws = _split_off(estimator, problem)
-        problem = replace(problem, draws=draws)
+        rows, held_out = _split_off(estimator, problem)
         options = replace(options, batch_size=min(options.batch_size, rows.x.shape[0]))
     else:
         return problem
@@ -91,13 +89,13 @@ def _given(estimator, rows, model, validation):
 
 
 def _split_off(estimator, problem):
-    """Return the rows to train on, those to look at, and the draws after it.
+    """Return the rows to train on and those to look at.
 
     As scikit-learn splits them: by class where there are two, at random where there are more.
     """
     from sklearn.model_selection import train_test_split
 
-    rows, generator = problem.rows, problem.draws.generator()
+    rows, generator = problem.rows, problem.draws.generator
     numbers, share = np.arange(rows.x.shape[0]), estimator.validation_fraction
     by_class, told, targets = None, "", problem.model.targets
     if targets.task == "binary":
@@ -118,7 +116,7 @@ def _split_off(estimator, problem):
             "your dataset."
         )
     try:
-        return rows.take(train), rows.take(test), Draws.of(generator)
+        return rows.take(train), rows.take(test)
     except MemoryError as error:
         raise DeviceMemoryError(
             f"early_stopping copies X to split it, and its device lacks the memory ({error}): "

@@ -7,7 +7,6 @@ import numpy as np
 
 from ..arrays import all_finite, is_numpy, namespace, to_host
 from ..engines import Carry, Plan, copy_carry
-from ..randomness import Draws
 from .plan import at_rate, epoch_orders, make_plan
 from .rows import run_plan
 
@@ -21,7 +20,7 @@ class Chunk:
     """What came of E epochs of B steps, that ran as one plan."""
 
     before: Carry  # a copy
-    draws: Draws  # after the last epoch
+    place: tuple | None  # of the draws, before it, where it has several epochs
     plan: Plan
     rates: np.ndarray  # (E, B)
     next_rates: list  # (E,): the state's rate after each epoch, where no plateau changes it
@@ -41,7 +40,7 @@ class Chunks:
         self.sample_weight, self.n = sample_weight, data[0].shape[0]
         self.B = -(-self.n // step.batch_size)
         self.steps = engine.run(step)
-        self.ahead: dict = {}  # epoch -> its plan, and the draws after it
+        self.ahead: dict = {}  # epoch -> its plan, and the place of the draws before it
 
     def longest(self) -> int:
         """Return how many epochs may run at once.
@@ -58,8 +57,9 @@ class Chunks:
         """Run epochs from where a state stands. It gets the carry and the last losses."""
         start, xp, n_steps = time.perf_counter(), self.engine.xp, n_epochs * self.B
         rates, next_rates = self._rates(state, n_epochs)
-        planned = self.ahead.pop(state.epoch, None)
-        plan, draws = planned or self._plan(state.draws, state.step, n_epochs)
+        place = state.draws.place() if n_epochs > 1 else None
+        plan, _ = self.ahead.pop(state.epoch, (None, None))
+        plan = plan or self._plan(state, n_epochs, state.step)
         decay = {"weight_decay": self.options.weight_decay}
         rule = self.step.rule
         plan = at_rate(plan, rule, rates.ravel(), rule_step=state.rule_step, **decay)
@@ -68,7 +68,8 @@ class Chunks:
         # A GPU still works on this epoch: the host makes the next plan, whose rates are set later.
         if state.n_iter + n_epochs < self.options.max_iter and not is_numpy(losses):
             then = state.epoch + n_epochs
-            self.ahead[then] = self._plan(draws, state.step + n_steps, n_epochs)
+            before_it = state.draws.place()
+            self.ahead[then] = self._plan(state, n_epochs, state.step + n_steps), before_it
         # One host read a chunk: reading the loss in every batch stalls a GPU's queue.
         leaves = *state.carry.params.values(), *state.carry.buffers.values()
         with np.errstate(over="ignore", invalid="ignore"):
@@ -78,7 +79,7 @@ class Chunks:
         state.batch_losses = made[-1]
         return Chunk(
             before=before,
-            draws=draws,
+            place=place,
             plan=plan,
             rates=rates,
             next_rates=next_rates,
@@ -91,13 +92,18 @@ class Chunks:
         """Run a host plan. Returns the carry and the losses.  Donates carry."""
         return run_plan(self.steps, carry, self.data, plan, self.step.dtype)
 
-    def first(self, chunk: Chunk, draws: Draws, n_epochs: int) -> tuple[Carry, Draws]:
-        """Return carry and draws after the first epochs of a chunk, which run again.
+    def first(self, chunk: Chunk, state, n_epochs: int):
+        """Bring a state to the end of the first epochs of a chunk, which run again."""
+        plan = chunk.plan.part(0, n_epochs * self.B)
+        state.carry, _ = self.run_plan(chunk.before, plan)
+        state.draws.go_to(chunk.place)
+        epoch_orders(state.draws, self.n, n_epochs, shuffle=self.options.shuffle)
 
-        draws: before the chunk.
-        """
-        carry, _ = self.run_plan(chunk.before, chunk.plan.part(0, n_epochs * self.B))
-        return carry, epoch_orders(draws, self.n, n_epochs, shuffle=self.options.shuffle)[1]
+    def give_back(self, state):
+        """Let a state's draws stand before an epoch that was planned and does not come."""
+        for _, place in self.ahead.values():
+            state.draws.go_to(place)
+        self.ahead.clear()
 
     def _rates(self, state, n_epochs):
         """Return each epoch's learning rates (E, B), and the state's rate after each epoch."""
@@ -109,11 +115,11 @@ class Chunks:
             after.append(lr)
         return np.concatenate(rates).reshape(n_epochs, -1), after
 
-    def _plan(self, draws, first_step, n_epochs):
-        """Return the host plan of epochs, whose rates are yet to be set, and the draws after it."""
+    def _plan(self, state, n_epochs, first_step):
+        """Return the host plan of the next epochs, whose rates are yet to be set."""
         options = self.options
-        orders, draws = epoch_orders(draws, self.n, n_epochs, shuffle=options.shuffle)
-        plan = make_plan(
+        orders = epoch_orders(state.draws, self.n, n_epochs, shuffle=options.shuffle)
+        return make_plan(
             self.step.rule,
             orders,
             batch_size=self.step.batch_size,
@@ -123,7 +129,6 @@ class Chunks:
             alpha=options.alpha,
             sample_weight=self.sample_weight,
         )
-        return plan, draws
 
 
 def _summary(losses, leaves):

@@ -60,7 +60,7 @@ def starting_params(network, x, params, seed):
             raise ShapeError(f"params hold {path_name(path)} as {found}, expected {a.shape}.")
     dtype = dtype_name(x)
     params = map_params(lambda _, a: from_host(to_host(a), x, dtype), host, params)
-    return params, n_out, Draws.of(generator)
+    return params, n_out, Draws(generator)
 
 
 def network_loss(loss, n_out):

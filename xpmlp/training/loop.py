@@ -57,7 +57,7 @@ class State:
     lr: float
     lr_init: float | None = None  # learning_rate of the options, to notice another
     rule: Any = None  # whose state the carry holds
-    draws: Any = None  # Draws: where scikit-learn's stream stands
+    draws: Any = None  # Draws: scikit-learn's stream, which each epoch advances
     epoch: int = 0  # or iteration, since the weights were initialised
     step: int = 0  # since then: names the dropout masks
     rule_step: int = 0  # since the rule's state was made: Adam's t
@@ -128,6 +128,7 @@ def run_epochs(
             at_once, reason = _run_chunk(chunks, state, n_epochs, show, validation, on_epoch)
             if reason is None and state.n_iter and interrupted():
                 reason = "interrupted"
+    chunks.give_back(state)
     if reason is None and options.schedule.has_end and state.cycle >= options.n_epochs:
         return "finished"
     return reason or "max_iter"
@@ -139,13 +140,15 @@ def _run_chunk(chunks, state, n_epochs, show, validation, on_epoch):
     A function, so that the copies of the carry in the chunk are gone before the next are made.
     """
     step, engine, options = chunks.step, chunks.engine, chunks.options
-    chunk, draws = chunks.run(state, n_epochs), state.draws
+    chunk = chunks.run(state, n_epochs)
     if not chunk.finite:
         state.carry = chunk.before
+        chunks.give_back(state)
         if n_epochs > 1:  # some of them may be
+            state.draws.go_to(chunk.place)
             return n_epochs // 2, None
         return 1, _after_divergence(chunks, chunk, state, show)
-    reason, state.draws = None, chunk.draws
+    reason: Any = None
     for i, lr in enumerate(chunk.next_rates):
         _append(state, chunk, i, chunks)
         validate(step, engine, state, validation)
@@ -163,7 +166,7 @@ def _run_chunk(chunks, state, n_epochs, show, validation, on_epoch):
         if reason or state.lr != lr:
             break
     if i + 1 < n_epochs:  # what came after is not what the training makes of it
-        state.carry, state.draws = chunks.first(chunk, draws, i + 1)
+        chunks.first(chunk, state, i + 1)
     return max(1, int(PROMPT / chunk.seconds)), reason
 
 

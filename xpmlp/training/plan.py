@@ -7,16 +7,16 @@ from ..engines import Plan
 from ..randomness import Draws, random_state, step_keys
 
 
-def epoch_orders(draws: Draws, n: int, n_epochs: int, *, shuffle=True) -> tuple[np.ndarray, Draws]:
-    """Return the rows in the order of each of the next epochs (E, n), and the draws after them."""
+def epoch_orders(draws: Draws, n: int, n_epochs: int, *, shuffle=True) -> np.ndarray:
+    """Return the rows in the order of each of the next epochs (E, n)."""
     if shuffle:
         return draws.orders(n, n_epochs)
-    return np.tile(np.arange(n), (n_epochs, 1)), draws
+    return np.tile(np.arange(n), (n_epochs, 1))
 
 
 def epoch_order(n: int, *, seed: int, epoch: int, shuffle: bool) -> np.ndarray:
     """Return the rows in the order of one epoch, counted from 0, of a training of its own."""
-    return epoch_orders(Draws.of(random_state(seed)), n, epoch + 1, shuffle=shuffle)[0][epoch]
+    return epoch_orders(Draws(random_state(seed)), n, epoch + 1, shuffle=shuffle)[epoch]
 
 
 def make_plan(
