@@ -37,6 +37,7 @@ SLOW = {  # files and tests
         test_a_link_that_breaks_or_computes_wrongly_is_told_with_its_reason
         test_a_run_writes_json_that_is_shown_again
         test_a_team_that_gets_no_threads_works_with_those_that_it_has
+        test_a_training_on_two_threads_is_that_on_one
         test_ctrl_c_ends_the_training_after_the_epoch_and_the_model_is_saved
         test_each_link_is_tried_for_real
         test_mypy_sees_the_wrong_arguments_of_a_users_script
