@@ -53,9 +53,9 @@ def test_verbose_2_prints_losses_score_and_learning_rate_of_each_epoch(capsys):
     lines = printed(capsys, est, X_val=X, y_val=LABELS)
     h = est.history_
     assert lines == [
-        f"epoch {k + 1:4d}  train loss {h['loss'][k]:.5f}  "
+        f"epoch {k + 1:4d}  loss {h['loss'][k]:.5f}  "
         f"validation loss {h['validation_loss'][k]:.5f}  score {h['validation_score'][k]:.4f}  "
-        f"learning rate {h['learning_rate'][k]:.3g}"
+        f"rate {h['learning_rate'][k]:.3g}"
         for k in range(3)
     ]
 
@@ -63,11 +63,9 @@ def test_verbose_2_prints_losses_score_and_learning_rate_of_each_epoch(capsys):
 def test_verbose_2_shows_only_what_this_call_has(capsys):
     est = fast(verbose=2, solver="lbfgs", max_iter=1, warm_start=True)
     first = printed(capsys, est, X_val=X, y_val=LABELS)
-    assert re.fullmatch(
-        rf"iteration +1  train loss {NUMBER}  validation loss .* score {NUMBER}", *first
-    )
+    assert re.fullmatch(rf"iteration +1  loss {NUMBER}  validation loss .* score {NUMBER}", *first)
     second = printed(capsys, est)
-    assert re.fullmatch(rf"iteration +1  train loss {NUMBER}", *second)
+    assert re.fullmatch(rf"iteration +1  loss {NUMBER}", *second)
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
@@ -81,7 +79,7 @@ def test_on_a_terminal_there_is_a_bar_with_losses_and_the_time_left(
     last = err.split("\r")[-1]
     assert re.search(r"3/3 \[\d\d:\d\d<\d\d:\d\d", last), last
     assert re.search(rf"loss={NUMBER}, validation_loss={NUMBER}", last), last
-    assert out.count("train loss") == (3 if verbose == 2 else 0) and "Iteration" not in out
+    assert out.count("  loss ") == (3 if verbose == 2 else 0) and "Iteration" not in out
 
 
 @pytest.mark.parametrize("verbose", [1, 2])
@@ -102,7 +100,7 @@ def test_in_a_notebook_without_ipywidgets_the_bar_is_text_and_nothing_warns(
     assert err == ""  # a notebook shows it in red
     found = re.search(rf"3/3 \[.*loss={NUMBER}", out.split("\r")[-1])
     assert bool(found) == (verbose == 1)  # lines push a bar of text down again and again
-    assert out.count("train loss") == (3 if verbose == 2 else 0) and "Iteration" not in out
+    assert out.count("  loss ") == (3 if verbose == 2 else 0) and "Iteration" not in out
 
 
 def test_in_a_terminals_ipython_lines_are_those_of_python(capsys, monkeypatch):

@@ -66,12 +66,12 @@ class Progress:
             self.bar.set_postfix(shown, refresh=False)
             self.bar.update()
         if self.verbose >= 2:
-            line = f"{self.unit} {n_iter:4d}  train loss {last['loss']:.5f}"
+            line = f"{self.unit} {n_iter:4d}  loss {last['loss']:.5f}"
             if "validation_loss" in last:
                 line += f"  validation loss {last['validation_loss']:.5f}"
                 line += f"  score {last['validation_score']:.4f}"
             if "learning_rate" in last:
-                line += f"  learning rate {last['learning_rate']:.3g}"
+                line += f"  rate {last['learning_rate']:.3g}"
             self._print(line)
         elif self.bar is None:
             print(f"Iteration {n_iter}, loss = {last['loss']:.8f}")
