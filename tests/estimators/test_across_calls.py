@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from each import each
+from needs import needs
 
 from xpmlp import MLPClassifier, MLPRegressor, load_model, nn
 
@@ -122,6 +123,7 @@ def test_warm_start_wants_the_same_classes_and_partial_fit_takes_some_of_them():
     assert est.fit(X, TARGETS["multiclass"], **held_out).n_iter_total_ == 11
 
 
+@needs("sklearn", "1.8", "the message of the split names the label")
 def test_a_split_that_cannot_be_names_the_label_as_the_user_does():
     y = np.asarray(["rare"] + ["usual"] * 59)
     with pytest.raises(ValueError, match=r"are: \['False'\] \(False is label rare"):

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from each import each
+from needs import needs
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import validate_parameter_constraints
@@ -277,6 +278,7 @@ def test_targets_are_refused_as_scikit_learn_refuses_them(y):
         MLPRegressor().fit(np.ones((9, 1)), y)
 
 
+@needs("sklearn", "1.7", "it warns of labels that look like numbers")
 @each("n, told", [(10, 0), (11, 1)])
 @each("kind", [int, np.int8])
 def test_whole_numbers_are_looked_at_where_they_may_be_no_classes(n, told, kind):

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from each import each
+from needs import needs
 from sklearn.base import clone
 from sklearn.datasets import make_classification, make_multilabel_classification, make_regression
 from sklearn.exceptions import ConvergenceWarning
@@ -15,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from xpmlp import MLPClassifier, MLPRegressor
 
+pytestmark = needs("sklearn", "1.7", "its networks take sample_weight, and loss='poisson'")
 N, D, BATCH, EPOCHS = 103, 6, 20, 20  # the last batch has 3 rows: padded
 
 

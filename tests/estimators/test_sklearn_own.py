@@ -6,12 +6,16 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from needs import is_older
 
 import xpmlp
 
 SPEC = find_spec("sklearn.neural_network.tests.test_mlp")
 if SPEC is None:
     pytest.skip("this scikit-learn came without its tests", allow_module_level=True)
+
+if is_older("sklearn", "1.9"):
+    pytest.skip("of other versions other tests differ", allow_module_level=True)
 
 # test -> what is raised in it, and why it does not hold here. The README's table says the same.
 DIFFERENCES = {

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from each import each
+from needs import needs
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
@@ -294,7 +295,10 @@ def test_partial_fit_and_warm_start_keep_the_first_measure():
         assert not hasattr(model, "feature_names_in_") and model.n_features_in_ == 3
 
 
-@LIBRARIES
+FOLDS = needs("sklearn", "1.7", "it takes rows of an Arrow table")
+
+
+@pytest.mark.parametrize("make", [in_frame, in_polars, pytest.param(in_pyarrow, marks=FOLDS)])
 def test_searches_folds_and_pipelines_take_tables(make):
     X = make(TABLE)
     search = GridSearchCV(MLPClassifier(**SMALL), {"n_bins": [None, 4]}, cv=2).fit(X, LABELS)

@@ -112,7 +112,7 @@ def test_a_network_without_hidden_layers_has_no_hidden_features():
     for call in (lambda: model.transform(X), model.get_feature_names_out):
         with pytest.raises(ValueError, match="there is no hidden layer"):
             call()
-    assert "transform" in dir(model) and "coefs_" in model._repr_html_()
+    assert "transform" in dir(model) and "MLPClassifier" in model._repr_html_()
 
 
 def test_before_the_fit_and_after_arguments_changed_it_is_said():

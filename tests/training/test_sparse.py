@@ -21,7 +21,7 @@ from xpmlp.testing.backends import find
 from xpmlp.training import rows
 
 RNG = np.random.default_rng(0)
-CSR = sp.random_array((103, 20), density=0.2, rng=RNG, format="csr")
+CSR = sp.csr_array(sp.random(103, 20, 0.2, "csr", None, RNG))
 X = CSR.toarray()
 Z = X @ RNG.normal(size=(20, 3))
 TARGETS = {
@@ -176,7 +176,7 @@ def test_sparse_rows_are_made_dense_where_the_model_lives(library, solver):
 @pytest.mark.parametrize(("solver", "chunks"), [("adam", 1.6), ("lbfgs", 2.3)])
 def test_a_wide_x_is_never_dense_as_a_whole(monkeypatch, solver, chunks):
     monkeypatch.undo()
-    wide = sp.random_array((4000, 20000), density=0.001, rng=np.random.default_rng(1))
+    wide = sp.coo_array(sp.random(4000, 20000, 0.001, "coo", None, np.random.default_rng(1)))
     y = np.arange(4000) % 2
     changes = {"hidden_layer_sizes": (4,), "batch_size": 50, "max_iter": 1, "solver": solver}
     fitted(MLPClassifier, wide[:10], y[:10], **changes | {"batch_size": 5})  # imports, compiles
