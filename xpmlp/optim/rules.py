@@ -88,9 +88,10 @@ def update(rule, grads, state, params, rate, shrink, groups, *, xp):
     Parameters
     ----------
     rule : Rule
-    grads, params : dict of arrays
+    grads : dict of arrays
     state : dict of dicts
         As `init_state` returns it.
+    params : dict of arrays
     rate : float or array () or (K, 1, 1)
         Of this step, of ``rule.rates``.
     shrink : array or None
@@ -133,7 +134,9 @@ def update(rule, grads, state, params, rate, shrink, groups, *, xp):
 
 @dataclass(frozen=True)
 class SGD(Rule):
-    """Gradient descent with momentum: v = mu v - lr g, p += v; with Nesterov p += mu v - lr g.
+    """Gradient descent with momentum, by Nesterov's form or the plain one.
+
+    v = mu v - lr g, p += v; with Nesterov p += mu v - lr g.
 
     Parameters
     ----------
@@ -177,7 +180,9 @@ class SGD(Rule):
 
 @dataclass(frozen=True)
 class Adam(Rule):
-    """m = b1 m + (1-b1) g, v = b2 v + (1-b2) g^2, p -= lr sqrt(1-b2^t)/(1-b1^t) m/(sqrt(v)+eps).
+    """Adam: steps along the mean gradient, divided by the root of the mean square.
+
+    m = b1 m + (1-b1) g, v = b2 v + (1-b2) g^2, p -= lr sqrt(1-b2^t)/(1-b1^t) m/(sqrt(v)+eps).
 
     Parameters
     ----------
@@ -232,7 +237,9 @@ class AdamW(Adam):
 
 @dataclass(frozen=True)
 class RMSprop(Rule):
-    """v = rho v + (1-rho) g^2, p -= lr g / (sqrt(v) + eps).
+    """RMSprop: steps along the gradient, divided by the root of its mean square.
+
+    v = rho v + (1-rho) g^2, p -= lr g / (sqrt(v) + eps).
 
     Parameters
     ----------
@@ -261,7 +268,9 @@ class RMSprop(Rule):
 
 @dataclass(frozen=True)
 class Adagrad(Rule):
-    """v += g^2, p -= lr g / (sqrt(v) + eps).
+    """Adagrad: steps along the gradient, divided by the root of the sum of its squares.
+
+    v += g^2, p -= lr g / (sqrt(v) + eps).
 
     Parameters
     ----------
@@ -288,7 +297,9 @@ class Adagrad(Rule):
 
 @dataclass(frozen=True)
 class Nadam(Adam):
-    """Adam with Nesterov's look-ahead: b1 m + (1-b1) g in place of m, divided by 1 - b1^(t+1).
+    """Adam with Nesterov's look-ahead.
+
+    As `Adam`, with b1 m + (1-b1) g in place of m, divided by 1 - b1^(t+1).
 
     Parameters
     ----------
@@ -320,9 +331,9 @@ class Nadam(Adam):
 
 @dataclass(frozen=True)
 class Lion(Rule):
-    """p -= lr sign(b1 m + (1-b1) g), m = b2 m + (1-b2) g: every step is of size lr.
+    """Lion: steps of size lr, along the sign of a mean gradient.
 
-    It needs about a tenth of Adam's learning rate.
+    p -= lr sign(b1 m + (1-b1) g), m = b2 m + (1-b2) g. It needs about a tenth of Adam's rate.
 
     Parameters
     ----------

@@ -109,7 +109,9 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class InvScaling(Schedule):
-    """lr_init in the first epoch, then lr_init / (n_seen + 1)^power_t, as scikit-learn's.
+    """Lower the rate by a power of the number of samples seen, as scikit-learn's.
+
+    It is lr_init in the first epoch, then lr_init / (n_seen + 1)^power_t.
 
     Parameters
     ----------
