@@ -35,6 +35,7 @@ numpydoc_show_class_members = False
 
 sphinx_gallery_conf = gallery.configuration()
 
+smartquotes = False  # f'(z) and "auto" stay as they are written
 highlight_language = "none"  # of blocks that name none, as equations in docstrings
 pygments_dark_style = "github-dark"
 html_theme = "furo"
