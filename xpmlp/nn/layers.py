@@ -206,8 +206,8 @@ def _shapes(params):
 class Dense(Layer):
     """Fully connected layer: ``activation(x @ W + b)``.
 
-    x (..., N, D), W (..., D, H), b (..., 1, H) give y (..., N, H). With z = x W + b and f the
-    activation: dz = dy * f'(z), dW = x^T dz, db = sum of dz over the rows, dx = dz W^T.
+    x (..., N, D), W (..., D, H), b (..., 1, H) give y (..., N, H). With ``z = x W + b`` and f the
+    activation: ``dz = dy * f'(z)``, ``dW = x^T dz``, ``dx = dz W^T``, db the sum of dz over rows.
 
     Parameters
     ----------
@@ -282,7 +282,7 @@ class Dense(Layer):
 
 @dataclass(frozen=True)
 class Activation(Layer):
-    """An activation as a layer by itself: y = f(x), dx = dy * f'(x), all (..., N, D).
+    """An activation as a layer by itself: ``y = f(x)``, ``dx = dy * f'(x)``, all (..., N, D).
 
     Parameters
     ----------
@@ -319,8 +319,8 @@ class Activation(Layer):
 class Dropout(Layer):
     """Drop each input with probability `rate` while training, and scale the others up.
 
-    y = x m / (1 - rate), dx = dy m / (1 - rate), all (..., N, D); m is 0 where an input is dropped,
-    else 1: a hash of (seed, step, layer, row, column), with the same bits on every library.
+    ``y = x m / (1 - rate)``, ``dx = dy m / (1 - rate)``, all (..., N, D); m is 0 where an input is
+    dropped, else 1: a hash of (seed, step, layer, row, column), the same bits on every library.
 
     Parameters
     ----------

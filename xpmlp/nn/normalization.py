@@ -41,10 +41,10 @@ class Normalization(Layer):
 class BatchNorm(Normalization):
     """Normalise each column over the rows of the batch; in predictions by running statistics.
 
-    y = g h + b with h = (x - mean) / sqrt(var + epsilon), all (..., N, D). Rows count by their
-    weights: one of weight 0, such as padding, changes nothing, and one of weight 2 is two rows. The
-    variance is divided by the sum of the weights. A running statistic moves to that of the batch by
-    `momentum`, times the share of its rows that are not padding.
+    ``y = g h + b`` with ``h = (x - mean) / sqrt(var + epsilon)``, all (..., N, D). Rows count by
+    their weights: one of weight 0, such as padding, changes nothing, and one of weight 2 is two
+    rows. The variance is divided by the sum of the weights. A running statistic moves to that of
+    the batch by `momentum`, times the share of its rows that are not padding.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class BatchNorm(Normalization):
 class LayerNorm(Normalization):
     """Normalise each row over its columns, alike in training and in predictions.
 
-    y = g h + b with h = (x - mean) / sqrt(var + epsilon), all (..., N, D).
+    ``y = g h + b`` with ``h = (x - mean) / sqrt(var + epsilon)``, all (..., N, D).
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ class LayerNorm(Normalization):
 class RMSNorm(Normalization):
     """Divide each row by the root of its mean square: a `LayerNorm` that centres nothing.
 
-    y = g x / sqrt(mean of x^2 + epsilon), all (..., N, D).
+    ``y = g x / sqrt(mean(x^2) + epsilon)``, all (..., N, D).
 
     Parameters
     ----------

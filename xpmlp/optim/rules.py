@@ -136,7 +136,7 @@ def update(rule, grads, state, params, rate, shrink, groups, *, xp):
 class SGD(Rule):
     """Gradient descent with momentum, by Nesterov's form or the plain one.
 
-    v = mu v - lr g, p += v; with Nesterov p += mu v - lr g.
+    ``v = mu v - lr g``, ``p += v``; with Nesterov ``p += mu v - lr g``.
 
     Parameters
     ----------
@@ -182,7 +182,8 @@ class SGD(Rule):
 class Adam(Rule):
     """Adam: steps along the mean gradient, divided by the root of the mean square.
 
-    m = b1 m + (1-b1) g, v = b2 v + (1-b2) g^2, p -= lr sqrt(1-b2^t)/(1-b1^t) m/(sqrt(v)+eps).
+    ``m = b1 m + (1-b1) g``, ``v = b2 v + (1-b2) g^2``,
+    ``p -= lr sqrt(1-b2^t)/(1-b1^t) m/(sqrt(v)+eps)``.
 
     Parameters
     ----------
@@ -239,7 +240,7 @@ class AdamW(Adam):
 class RMSprop(Rule):
     """RMSprop: steps along the gradient, divided by the root of its mean square.
 
-    v = rho v + (1-rho) g^2, p -= lr g / (sqrt(v) + eps).
+    ``v = rho v + (1-rho) g^2``, ``p -= lr g / (sqrt(v) + eps)``.
 
     Parameters
     ----------
@@ -270,7 +271,7 @@ class RMSprop(Rule):
 class Adagrad(Rule):
     """Adagrad: steps along the gradient, divided by the root of the sum of its squares.
 
-    v += g^2, p -= lr g / (sqrt(v) + eps).
+    ``v += g^2``, ``p -= lr g / (sqrt(v) + eps)``.
 
     Parameters
     ----------
@@ -299,7 +300,7 @@ class Adagrad(Rule):
 class Nadam(Adam):
     """Adam with Nesterov's look-ahead.
 
-    As `Adam`, with b1 m + (1-b1) g in place of m, divided by 1 - b1^(t+1).
+    As `Adam`, with ``b1 m + (1-b1) g`` in place of m, divided by ``1 - b1^(t+1)``.
 
     Parameters
     ----------
@@ -333,7 +334,7 @@ class Nadam(Adam):
 class Lion(Rule):
     """Lion: steps of size lr, along the sign of a mean gradient.
 
-    p -= lr sign(b1 m + (1-b1) g), m = b2 m + (1-b2) g. It needs about a tenth of Adam's rate.
+    ``p -= lr sign(b1 m + (1-b1) g)``, ``m = b2 m + (1-b2) g``. It needs a tenth of Adam's rate.
 
     Parameters
     ----------

@@ -111,7 +111,7 @@ class Constant(Schedule):
 class InvScaling(Schedule):
     """Lower the rate by a power of the number of samples seen, as scikit-learn's.
 
-    It is lr_init in the first epoch, then lr_init / (n_seen + 1)^power_t.
+    It is lr_init in the first epoch, then ``lr_init / (n_seen + 1)^power_t``.
 
     Parameters
     ----------
