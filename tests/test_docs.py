@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import xpmlp
+
 ROOT = Path(__file__).parents[1]
 NEEDED = ("sphinx", "myst_parser", "numpydoc", "sphinx_gallery", "furo", "matplotlib")
 MISSING = [name for name in NEEDED if find_spec(name) is None]
@@ -130,6 +132,9 @@ def measured(site, pages):
 def test_the_site_is_built_without_a_warning_and_its_pages_fit_a_phone(tmp_path):
     site = build(tmp_path)
     assert len([*(site / "_images").glob("*.png")]) > 20  # of the gallery, and its thumbnails
+    arguments = (site / "arguments.html").read_text()
+    for name in inspect.signature(xpmlp.MLPClassifier).parameters:
+        assert f'id="mlpclassifier-{name}"' in arguments
     if CHROMIUM is None:
         pytest.skip("the site is built; there is no Chromium to look at it")
     (site / "faulty.html").write_text(FAULTY)

@@ -36,21 +36,26 @@ def arguments_of(estimator):
 
 
 class Arguments(SphinxDirective):
-    """A definition list of the arguments in the docstring of an estimator."""
+    """The names of an estimator's arguments, as links, and what its docstring says of each."""
 
     required_arguments = 1
 
     def run(self):
-        """Return the list, with an anchor for each argument."""
-        found = nodes.definition_list()
-        for argument in arguments_of(getattr(xpmlp, self.arguments[0])):
-            found += self.item(argument)
-        return [found]
+        """Return a paragraph of names, and a list with an anchor for each argument."""
+        estimator = getattr(xpmlp, self.arguments[0])
+        self.env.note_dependency(inspect.getfile(estimator))
+        names, items = nodes.paragraph(), nodes.definition_list()
+        for argument in arguments_of(estimator):
+            anchor = f"{self.arguments[0]}-{argument.name}".lower()
+            link = nodes.reference("", "", nodes.literal("", argument.name), refid=anchor)
+            names += [link, nodes.Text(" ")]
+            items += self.item(argument, anchor)
+        return [names, items]
 
-    def item(self, argument):
+    def item(self, argument, anchor):
         """Return one argument with its kinds and its default; what it is, source and reason."""
         term = nodes.term("", "", nodes.strong("", "", nodes.literal("", argument.name)))
-        term["ids"].append(f"{self.arguments[0]}-{argument.name}".lower())
+        term["ids"].append(anchor)
         text = (
             f"{argument.kind}; default ``{argument.default}``\n\n{argument.what}\n\n"
             f"*Source:* {argument.source}. *Why this default:* {argument.why}."
