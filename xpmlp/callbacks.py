@@ -88,7 +88,7 @@ class _File:
         except OSError as error:
             raise OSError(
                 f"{type(self).__name__} cannot write {self.path} ({error.strerror}): choose a file "
-                "in a folder that exists and is yours."
+                "in a folder that exists and can be written to."
             ) from error
 
     def _append(self, text):
@@ -211,7 +211,7 @@ class TensorBoard:
         except OSError as error:
             raise OSError(
                 f"TensorBoard cannot make the folder {folder} ({error.strerror}): choose one in a "
-                "place that is yours."
+                "folder that can be written to."
             ) from error
 
     def __call__(self, epoch):

@@ -66,7 +66,7 @@ def _frame(X, estimator):
     if is_array(X) and not is_numpy(X):
         raise ValueError(
             "a table is encoded on the host, so categorical_features, feature_scale and n_bins "
-            "want a data frame or a NumPy array, whose encoded rows device='cuda' brings to a "
+            "need a data frame or a NumPy array, whose encoded rows device='cuda' brings to a "
             f"GPU, got {type(X).__name__}."
         )
     refuse_mask(X)
