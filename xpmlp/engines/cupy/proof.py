@@ -29,9 +29,9 @@ from ...nn import Kernels
 from ...nn.layout import map_params
 from ...transfers import counting, note
 from ..base import Carry, Options, copy_carry, copy_store
-from .drawn import Signs, drawn
 from .graph import UNROLLED
 from .out_of_memory import fitting, gradient_in_parts
+from .proof_data import Signs, drawn
 
 # Of products, by matmul_precision, else by dtype: the unit of rounding, and the tests' bounds of
 # the engine, of the norm.
