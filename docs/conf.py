@@ -18,6 +18,7 @@ extensions = [
     "myst_parser",
     "sphinx_gallery.gen_gallery",
     "arguments",
+    "gallery",
 ]
 exclude_patterns = ["_build", "_templates", "_extensions"]
 templates_path = ["_templates"]

@@ -14,9 +14,11 @@ DOCS = Path(__file__).parents[1]
 EXAMPLES = DOCS.parent / "examples"
 WORK = DOCS / "_build" / "examples"  # a copy to run: the scripts draw beside themselves
 LEFT_OUT = shutil.ignore_patterns("*.md", "*.png", "*.html", "people.*")
-NOT_RUN = {"mnist_by_hand"}  # wants MNIST, which is not in the package
-if find_spec("torch") is None:
-    NOT_RUN |= {"moving", "search_on_tensors"}
+WANT_TORCH = {"moving", "search_on_tensors"} if find_spec("torch") is None else set()
+NOT_RUN = {"mnist_by_hand"} | WANT_TORCH  # MNIST is not in the package
+NOTE = """
+.. note:: Its output is not here: PyTorch is missing where this site was built.
+"""
 
 
 def pictures(block, block_vars, gallery_conf):
@@ -82,3 +84,17 @@ def configuration():
         "reference_url": {"xpmlp": None},  # names in the code are links to the reference
         "parallel": True,
     }
+
+
+def edit_page(app, docname, source):
+    """Name a script by its place in the repository; say where one was not run, and why."""
+    if docname.startswith("gallery/"):
+        source[0] = source[0].replace(f"{WORK}/", "examples/")
+        if docname.rpartition("/")[2] in WANT_TORCH:
+            source[0] += NOTE
+
+
+def setup(app):
+    """Register what is done with the pages that sphinx-gallery has written."""
+    app.connect("source-read", edit_page)
+    return {"parallel_read_safe": True}
