@@ -67,10 +67,10 @@ SLOW = {  # files and tests
         test_no_loss_reads_a_number_in_a_step
         test_no_rule_reads_a_number_in_a_step
     """,
-    "tests of scikit-learn, examples of the README": """
+    "tests of scikit-learn, blocks of pages": """
         test_check_estimator.py test_sklearn_own.py
         test_scikit_learns_checks_pass_where_arrays_are_encoded
-        test_the_readmes_python_runs_in_order
+        test_the_blocks_of_a_page_run_in_order_and_print_what_stands_there
     """,
     "draws many cases, or a large one": """
         test_a_cell_says_the_median_ratio_and_is_blue_where_xpmlp_is_faster

@@ -50,6 +50,11 @@ def test_the_raw_tables_of_people_are_what_their_script_writes(tmp_path):
         assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes()
 
 
+def test_the_picture_of_the_readme_is_drawn(output):
+    _, pictures = output("overview")
+    assert pictures == ["overview.png"]
+
+
 def test_3_5_5_1_has_the_gradient_at_any_batch_size_and_depth_and_noise_stays_noise(output):
     out, pictures = output("three_five_five_one")
     assert "dZ2 = (dZ3 @ W3^T) * f'(Z2)   (1,1) (5,1)^T -> (1,5)" in out
@@ -115,7 +120,7 @@ def test_the_sine_is_fitted_by_8_units_from_ten_seeds_and_by_3_only_sometimes(ou
     assert pictures == ["sine-classes.png", "sine.png"]
 
 
-# Recipes of the README ---------------------------------------------------------------------------
+# Recipes ---------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
-"""What the README says holds: its Python runs, its tables name what there is."""
+"""The tables for who comes from another library name what there is, here and there."""
 
+import copy
 import inspect
 import json
 import os
@@ -15,12 +16,10 @@ from sklearn import neural_network
 from sklearn.compose import TransformedTargetRegressor
 
 import xpmlp
-from xpmlp import MLPClassifier, MLPRegressor, nn
+from xpmlp import MLPClassifier, MLPRegressor, nn, optim
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.S | re.M)
-RECIPES = {b.split()[1]: b for b in BLOCKS if b.startswith("# examples/")}
+PAGES = "".join(page.read_text() for page in ROOT.glob("docs/from_*.md"))
 BOTH = (MLPClassifier, MLPRegressor)
 
 
@@ -32,45 +31,8 @@ def parameters(*functions):
 
 def table(first):
     """Return the cells of the rows of the table whose head begins with a word."""
-    (found,) = re.findall(rf"^\| {first} \|.*\n\|[-|]+\n((?:\|.*\n)+)", README, flags=re.M)
+    (found,) = re.findall(rf"^\| {first} \|.*\n\|[-|]+\n((?:\|.*\n)+)", PAGES, flags=re.M)
     return [[cell.strip() for cell in row.strip("| ").split(" | ")] for row in found.splitlines()]
-
-
-@pytest.mark.filterwarnings("ignore:.*Maximum iterations")
-def test_the_readmes_python_runs_in_order(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    names: dict = {}
-    assert len(BLOCKS) >= 4
-    for block in BLOCKS:
-        if block in RECIPES.values():
-            continue  # tests/test_examples.py runs them
-        if "import torch" in block:
-            pytest.importorskip("torch", reason="that block is about torch")
-        exec(compile(block, "README.md", "exec"), names)
-    assert "Dense 64 -> 64 gelu" in capsys.readouterr().out
-
-
-def test_the_recipes_code_is_that_of_their_files_and_no_file_is_left_out():
-    files = {str(f.relative_to(ROOT)): f.read_text() for f in ROOT.glob("examples/recipes/*.py")}
-    assert len(files) == 11 and RECIPES.keys() == files.keys()
-    for name, text in files.items():
-        assert RECIPES[name] == f"# {name}\n" + text.partition('"""\n\n')[2]
-        assert f"python {name}" in README  # and its output stands there
-
-
-def test_pictures_are_there():
-    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", README)
-    assert len(pictures) > 10
-    assert all((ROOT / picture).stat().st_size > 10_000 for picture in pictures)
-
-
-def test_the_table_of_arguments_has_each_with_its_default():
-    told = [(name.strip("`"), eval(default.strip("`"))) for name, default, *_ in table("argument")]
-    signatures = [list(parameters(kind).items()) for kind in BOTH]
-    for own in signatures:
-        assert set(own) <= set(told)
-    assert set(told) <= {*signatures[0], *signatures[1]} and len(told) == len(set(told))
-    assert all(source and why for _, _, source, why in table("argument"))
 
 
 @pytest.mark.parametrize("kind", BOTH)
@@ -86,19 +48,19 @@ def test_docstrings_describe_each_argument(kind):
         assert own - parameters(MLPClassifier).keys() | {"loss"} <= set(told) <= own
 
 
-@pytest.mark.parametrize("first", ["instead of", "Keras", "what"])
+@pytest.mark.parametrize("first", ["instead of", "Keras", "PyTorch", "what"])
 def test_the_tables_for_who_switches_name_what_there_is_here(first):
     column = 2 if first == "what" else 1
     cells = " ".join(row[column] for row in table(first))
     code = " ".join(re.findall(r"`([^`]+)`", cells))
     methods = (getattr(kind, m) for kind in BOTH for m in ("fit", "partial_fit", "transform"))
-    known = parameters(*BOTH, *methods, nn.losses.focal).keys()
+    known = parameters(*BOTH, *methods, nn.losses.focal, optim.StepDecay).keys()
     given = set(re.findall(r"\b(\w+) ?=(?!=)", code))
     assert given <= known
     assert len(given) > 10 or first == "what"
     clf = MLPClassifier((2,)).partial_fit([[0.0], [1.0]], [0, 1], classes=[0, 1])
-    places = {"clf": clf, "nn": nn, "xpmlp": xpmlp}
-    used = re.findall(r"\b(clf|nn|xpmlp)\.(\w+(?:\.\w+)*)", code)
+    places = {"clf": clf, "nn": nn, "optim": optim, "xpmlp": xpmlp}
+    used = re.findall(r"\b(clf|nn|optim|xpmlp)\.(\w+(?:\.\w+)*)", code)
     for place, path in used:
         attrgetter(path)(places[place])
     assert used
@@ -136,3 +98,27 @@ def test_the_table_for_who_comes_from_keras_names_what_there_is_there():
     options |= {"timeout": 300}
     done = subprocess.run([sys.executable, "-c", KERAS, json.dumps([names, given])], **options)
     assert json.loads(done.stdout.splitlines()[-1]) == [[], []], done.stderr
+
+
+def test_the_table_for_who_comes_from_pytorch_names_what_there_is_there():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    code = " ".join(re.findall(r"`([^`]+)`", " ".join(row[0] for row in table("PyTorch"))))
+    places = [torch, torch.nn, torch.nn.utils, torch.nn.Module, torch.optim, torch.optim.swa_utils]
+    places += [torch.optim.lr_scheduler, torch.utils.data, torch.autograd, torch.amp, torch.onnx]
+    called = set(re.findall(r"\b(?:\w+\.)*(\w+)\(", code)) - {"block", "module", "range"}
+    places += [torch.nn.Linear, copy]
+    found = {
+        name: getattr(p, name) for p in reversed(places) for name in called if hasattr(p, name)
+    }
+    assert called == found.keys()
+    given = set(re.findall(r"\b(\w+)=", code))
+    assert len(called) > 30 and len(given) > 15
+    assert given <= {name for function in found.values() for name in names_of(function)}
+
+
+def names_of(function):
+    """Return the names of a function's parameters; of what has no signature none."""
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a module, or written in C
+        return {}
