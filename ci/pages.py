@@ -72,6 +72,7 @@ def workshop():
         for name in ("tests", "ci"):
             os.symlink(ROOT / name, Path(folder) / name)
         os.chdir(folder)
+        root.handlers[:] = []
         try:
             yield Path(folder)
         finally:

@@ -16,12 +16,12 @@ LIBRARIES = ("torch", "jax")  # which `ci/test` has only if it is told to
 
 # What differs from machine to machine, or from run to run.
 VOLATILE = {
-    r"\d+(\.\d+){2,}\S*": "<version>",
+    r"\d+(\.\d+){2,}[\w.+]*": "<version>",
     r"\b[\d.]+ (s|ms|us)\b": "<time>",
     r'"seconds": [\d.]+': "<time>",
     r"of [\d.]+ [MGT]B free": "<memory>",
     r"\b\d\.\d+e[-+]?\d+|\b\d+e-\d+": "<rounding>",
-    r"\w+ (<version>|None), \d+ threads?;?": "",
+    r"\w+( <version>)?, \d+ threads?;?": "",
     r"\b(Linux|Darwin|Windows) \w+": "<system>",
 }
 NUMBER = r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?%?"
