@@ -17,7 +17,7 @@ if SPEC is None:
 if is_older("sklearn", "1.9"):
     pytest.skip("of other versions other tests differ", allow_module_level=True)
 
-# test -> what is raised in it, and why it does not hold here. The README's table says the same.
+# test -> what is raised in it, and why it does not hold here; docs/from_scikit_learn.md tells it.
 DIFFERENCES = {
     "test_fit": (AttributeError, "sets fitted attributes by hand: ours is init=(coefs, offsets)"),
     "test_gradient": (AttributeError, "calls a private function: ours is testing.check_gradients"),
