@@ -63,11 +63,11 @@ def public():
 
 PUBLIC = public()
 CLASSES = [name for name, value in PUBLIC.items() if inspect.isclass(value)]
-# Records that an engine makes, or whose attributes are documented instead of arguments.
-NO_EXAMPLE = {"Kernels", "Ctx", "Group", "Layer", "LearningRates", "Trained", "Loss", *(
-    "Dataset GradientReport Inputs ClassTargets LabelTargets NumberTargets Mistake OpenTable Report"
-    " Normal Uniform Zeros Orthogonal".split()
-)}  # fmt: skip
+# Made by the package alone, or with a package that may not be there.
+NO_EXAMPLE = """
+Ctx Dataset GradientReport Group Inputs Kernels LearningRates Mistake ClassTargets LabelTargets
+NumberTargets OpenTable Report TensorBoard Trained
+""".split()
 
 
 def own(value):

@@ -189,12 +189,6 @@ class TensorBoard:
         When tensorboardX is not installed.
     OSError
         When the folder cannot be made.
-
-    Examples
-    --------
-    >>> from xpmlp import MLPRegressor
-    >>> from xpmlp.callbacks import TensorBoard
-    >>> reg = MLPRegressor(callbacks=TensorBoard("logs"))  # doctest: +SKIP
     """
 
     def __init__(self, folder):

@@ -124,13 +124,7 @@ class Explanation:
         return page(self.title, *html_parts(self))
 
     def to_latex(self, *, document=False):
-        """Return the equations as LaTeX (str).
-
-        Parameters
-        ----------
-        document : bool, default=False
-            Return a whole document, not only the align* environments, which need amsmath.
-        """
+        """Return align* environments, which need amsmath, or a whole document (str)."""
         latex = ""
         for heading, lines, _ in self.sections:
             heading = heading.translate(ESCAPES).replace("->", r"$\to$")

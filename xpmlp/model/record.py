@@ -262,10 +262,6 @@ class Model:
     def save(self, path):
         """Write the model to one safetensors file, atomically; `xpmlp.load` reads it.
 
-        Parameters
-        ----------
-        path : str or Path
-
         Raises
         ------
         TypeError

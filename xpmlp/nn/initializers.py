@@ -72,15 +72,7 @@ class VarianceScaling:
 
 @dataclass(frozen=True)
 class Normal:
-    """Draw from a normal distribution of mean 0.
-
-    Parameters
-    ----------
-    std : float, default=1.0
-        Standard deviation.
-    biases : bool, default=True
-        Draw biases alike, instead of zeros.
-    """
+    """Draw weights from N(0, std^2), and biases too unless `biases` is False."""
 
     std: float = 1.0
     biases: bool = True
@@ -95,14 +87,7 @@ class Normal:
 
 @dataclass(frozen=True)
 class Uniform:
-    """Draw from a uniform distribution.
-
-    Parameters
-    ----------
-    low, high : float, default=-0.05 and 0.05
-    biases : bool, default=True
-        Draw biases alike, instead of zeros.
-    """
+    """Draw weights from U(low, high), and biases too unless `biases` is False."""
 
     low: float = -0.05
     high: float = 0.05
@@ -127,16 +112,7 @@ class Zeros:
 
 @dataclass(frozen=True)
 class Orthogonal:
-    """Draw orthonormal rows or columns, times `gain`; biases are 0.
-
-    Parameters
-    ----------
-    gain : float, default=1.0
-
-    References
-    ----------
-    Saxe et al. 2014; Mezzadri 2007 for a uniform draw by a QR decomposition.
-    """
+    """Draw orthonormal rows or columns, times `gain` (Saxe et al. 2014); biases are 0."""
 
     gain: float = 1.0
 

@@ -67,20 +67,9 @@ class Loss:
     codes: bool = False
 
     def __call__(self, outputs, y, weights=None, *, xp=None):
-        """Return the value (...,) and its gradient (..., N, C) for outputs and targets.
+        """Return the value (...,) and its gradient (..., N, C) for targets y, or raise ShapeError.
 
-        Parameters
-        ----------
-        outputs : array (..., N, C)
-        y : array (..., N, C), or (..., N, 1) of class codes
-        weights : array (..., N), optional
-            They sum to one; by default 1/N each.
-        xp : namespace, optional
-
-        Raises
-        ------
-        ShapeError
-            When y does not fit the outputs; the message says what was probably meant.
+        weights: (..., N), summing to one; None means 1/N each.
         """
         xp = xp or namespace(outputs)
         check_targets((*outputs.shape[:-1], self.n_targets(outputs.shape[-1])), y.shape)

@@ -2,7 +2,7 @@
 
 
 def clip_gradients(grads, limit, *, xp):
-    """Scale gradients down to a norm of `limit`, all arrays together, each member's by itself.
+    """Return gradients scaled down to a norm of `limit`, of all arrays together, by member.
 
     Parameters
     ----------
@@ -10,11 +10,6 @@ def clip_gradients(grads, limit, *, xp):
     limit : float or array
         Bound of the global L2 norm, above 0.
     xp : namespace
-
-    Returns
-    -------
-    dict of arrays
-        Fresh arrays, in the same store.
 
     References
     ----------
@@ -33,7 +28,7 @@ def clip_gradients(grads, limit, *, xp):
 
 
 def bound_weights(W, limit, *, xp):
-    """Scale each column of W, the incoming weights of a unit, down to a norm of `limit`.
+    """Return W with each column, a unit's incoming weights, scaled down to a norm of `limit`.
 
     Parameters
     ----------
@@ -41,10 +36,6 @@ def bound_weights(W, limit, *, xp):
     limit : float
         Bound of the L2 norm of a column, above 0.
     xp : namespace
-
-    Returns
-    -------
-    array (..., D, H)
 
     References
     ----------

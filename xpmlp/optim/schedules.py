@@ -53,34 +53,17 @@ class Schedule:
         return type(self) in SCHEDULES.values()
 
     def rates(self, lr, epoch, n_batches, n_epochs):
-        """Return the learning rate of each step of an epoch; asked just before it.
+        """Return the learning rate of each step (n_batches,) of an epoch, just before it.
 
-        Parameters
-        ----------
-        lr : float
-            What `after_epoch` and `on_plateau` made of `learning_rate_init`.
-        epoch : int
-            From 0.
-        n_batches : int
-            Steps of an epoch.
-        n_epochs : int
-            All epochs that there will be.
-
-        Returns
-        -------
-        ndarray (n_batches,)
+        lr: as `after_epoch` and `on_plateau` made it of `learning_rate_init`; epoch: from 0;
+        n_batches: steps of an epoch; n_epochs: all epochs that there will be.
         """
         return np.full(n_batches, lr, np.float64)
 
     def after_epoch(self, lr_init, lr, n_seen):
         """Return the learning rate of the next epoch.
 
-        Parameters
-        ----------
-        lr_init, lr : float
-            Learning rates of the first epoch and of the last one.
-        n_seen : int
-            Samples so far, repeated ones too.
+        lr_init, lr: those of the first epoch and of the last one; n_seen: samples so far.
         """
         return lr
 

@@ -180,17 +180,7 @@ class Trained:
     options: Options = Options()
 
     def outputs(self, X: Array) -> Array:
-        """Return the network's outputs for X.
-
-        Parameters
-        ----------
-        X : array (n_samples, n_features)
-
-        Returns
-        -------
-        array (n_samples, n_outputs)
-            In X's library, on its device.
-        """
+        """Return the network's outputs (n_samples, n_outputs) for X, in its library and device."""
         engine = engine_for(X, self.options)
         layout = Layout.of(self.network, self.params, contiguous=False)
         first = next(a for _, _, a in walk(self.network, self.params))

@@ -30,22 +30,10 @@ def run_parity(
 ) -> Report:
     """Run every operation, or `subjects`, on the libraries of these names.
 
-    Progress shows in a terminal.
-
-    Parameters
-    ----------
-    names : str or list of str, optional
-        "numpy" (plain operations), "numpy:compiled" (trainings in the compiled engine, which has
-        no other operation), "torch:cpu", "array_api_strict:device1", or any module of Array API
-        arrays; none means XPMLP_BACKENDS, or what is installed. A named library that does not work
-        fails.
-    subjects : list of Operation, optional
-    there : Results, optional
-        Those of another machine (`saved.read_results`), which are compared, too.
-
-    Returns
-    -------
-    Report
+    names: "numpy" (plain operations), "numpy:compiled" (trainings in the compiled engine, which has
+    no other operation), "torch:cpu", "array_api_strict:device1", or any module of Array API arrays;
+    none means XPMLP_BACKENDS, or what is installed. A named library that does not work fails.
+    there: results of another machine (`saved.read_results`), which are compared, too.
     """
     from tqdm import tqdm
 
