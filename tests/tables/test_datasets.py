@@ -194,10 +194,12 @@ def test_any_other_function_is_refused_by_name(tmp_path, value, name, protocol):
 
 
 def test_a_persistent_id_and_a_dotted_name_are_refused(tmp_path):
+    class WithId(pickle.Pickler):
+        def persistent_id(self, value):
+            return "id" if value == 1 else None
+
     stream = io.BytesIO()
-    pickler = pickle.Pickler(stream)
-    pickler.persistent_id = lambda value: "id" if value == 1 else None
-    pickler.dump([1])
+    WithId(stream).dump([1])
     refused(["persistent"], load_dataset, pickled(tmp_path, stream.getvalue()))
     dotted = b"\x80\x04\x8c\x05numpy\x8c\x0fndarray.tofile1\x93."
     refused(["ndarray.tofile1"], load_dataset, pickled(tmp_path, dotted))
