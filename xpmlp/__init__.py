@@ -7,7 +7,7 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
-_HOME = {
+_MODULES = {
     "MLPClassifier": "xpmlp.estimators",
     "MLPRegressor": "xpmlp.estimators",
     "load_model": "xpmlp.estimators",
@@ -22,14 +22,14 @@ _HOME = {
     "optim": None,
     "plotting": None,
 }
-__all__ = [*_HOME]
+__all__ = [*_MODULES]
 
 
 def __getattr__(name):
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module 'xpmlp' has no attribute {name!r}")
-    home = _HOME[name]
-    value = import_module(f"xpmlp.{name}") if home is None else getattr(import_module(home), name)
+    module = import_module(_MODULES[name] or f"xpmlp.{name}")
+    value = getattr(module, name) if _MODULES[name] else module
     globals()[name] = value
     return value
 

@@ -222,7 +222,7 @@ def _pinned(a, like, cupy):
     free, cuda = free_memory(like) or 0, cupy.cuda
     trouble = f"X ({a.nbytes / 1e9:.1f} GB) does not fit the GPU ({free / 1e9:.1f} GB free)"
     try:
-        # Not from CuPy's pool, which would keep it, and lend it while the GPU still reads.
+        # Not from CuPy's pool, which would give it to others while the GPU still reads.
         memory = cuda.PinnedMemoryPointer(cuda.PinnedMemory(a.nbytes), 0)
     except (MemoryError, RuntimeError) as error:
         raise DeviceMemoryError(

@@ -290,7 +290,7 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
         """Return a copy whose arrays are `converter`'s, for scikit-learn's `move_estimator_to`."""
         twin = copy(self)
         if twin._result is not None:
-            # A converter may lend the memory of what it is given.
+            # A converter may share the memory of what it is given.
             own = lambda a: copy_to(made := converter(a), made)
             twin._result = twin._result.mapped(own, "auto")
         return twin

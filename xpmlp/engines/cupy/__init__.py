@@ -49,8 +49,8 @@ def cupy_engine(xp, options=DEFAULTS) -> Engine:
         chosen, notes = partial(_run_plainly, careful, ()), _unheeded(step, tier, options, chain)
         if chain and options.accelerate == "auto":
             plain = partial(_run_plainly, careful, _unheeded(step, tier, options, None))
-            lend = partial(_program, step, "graph", options)
-            chosen = proven_run(step, options, plain, lend, xp=xp)
+            program_of = partial(_program, step, "graph", options)
+            chosen = proven_run(step, options, plain, program_of, xp=xp)
         elif chain:
             chosen = partial(_run_program, step, tier, options)
 

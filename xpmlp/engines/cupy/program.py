@@ -52,7 +52,7 @@ class Program:
         self.K, self.N, self.n = (lead or (1,))[0], step.batch_size, n
         self.stored = stored
         self.bind = launcher(step.dtype, stored)
-        self.lent: list = []
+        self.returned: list = []
         self.running, self.warns = False, True
         self.notes: list = []
         self.kept: dict = {}
@@ -157,11 +157,11 @@ class Program:
 
     def idle(self):
         """Tell whether the arrays of the last run are no longer used, and no run is going on."""
-        return not self.running and all(ref() is None for ref in self.lent)
+        return not self.running and all(ref() is None for ref in self.returned)
 
     def busy(self):
         """Mark the beginning of a run; its end is marked by what it returns."""
-        self.lent, self.running = [], True
+        self.returned, self.running = [], True
 
     def remark(self, text):
         """Note in the report of each fit what does not run as asked for, and warn of it once."""
@@ -187,7 +187,7 @@ class Program:
         fresh = lambda store: {name: a[...] for name, a in store.items()}
         params, state = fresh(self.params), {k: fresh(s) for k, s in self.state.items()}
         stores = (params, *state.values())
-        self.lent = [weakref.ref(a) for store in stores for a in store.values()]
+        self.returned = [weakref.ref(a) for store in stores for a in store.values()]
         self.running = False
         for text in self.notes:
             note(text=text)

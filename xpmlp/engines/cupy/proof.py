@@ -72,10 +72,10 @@ class NotFinite(Exception):
     """The plain steps overflow, so that nothing can be compared."""
 
 
-def proven_run(step, options, plain, lend, *, xp):
+def proven_run(step, options, plain, program_of, *, xp):
     """Return the run of one fit: by a program that has proven itself, else by plain operations.
 
-    plain: a run; lend(lead, carry): a context with a program and its player. A fit that runs
+    plain: a run; program_of(lead, carry): a context with a program and its player. A fit that runs
     plainly once does so to its end. An error in a later chunk is raised: the state is lost then.
     """
     why = ""  # plain operations are taken
@@ -87,7 +87,7 @@ def proven_run(step, options, plain, lend, *, xp):
         why = why or REFUSED.get(subject, "")
         if not why:
             try:
-                with lend(subject.lead, carry) as (program, play):
+                with program_of(subject.lead, carry) as (program, play):
                     took = _seconds_of_proof(subject, program, play, plain, xp)
                     touched = program.owns(carry)  # from an earlier chunk, and overwritten now
                     made = program.run(carry, data, plan, play)
