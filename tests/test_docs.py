@@ -20,7 +20,8 @@ import xpmlp
 ROOT = Path(__file__).parents[1]
 NEEDED = ("sphinx", "myst_parser", "numpydoc", "sphinx_gallery", "furo", "matplotlib")
 MISSING = [name for name in NEEDED if find_spec(name) is None]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 WIDTHS = (390, 1280)
 
 # Shows each page in frames of each width, and writes what it measures into its own text.

@@ -1,6 +1,7 @@
 """The gallery: how sphinx-gallery runs the scripts of examples/, and shows what they draw."""
 
 import os
+import re
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -69,7 +70,7 @@ def configuration():
     return {
         "examples_dirs": [str(WORK)],
         "gallery_dirs": ["gallery"],
-        "filename_pattern": rf"/({run})\.py$",
+        "filename_pattern": rf"{re.escape(os.sep)}({run})\.py$",
         "within_subsection_order": "gallery.position",
         "image_scrapers": ("gallery.pictures",),
         "reset_modules": ("gallery.forget_settings",),
@@ -89,7 +90,7 @@ def configuration():
 def edit_page(app, docname, source):
     """Name a script by its place in the repository; say where one was not run, and why."""
     if docname.startswith("gallery/"):
-        source[0] = source[0].replace(f"{WORK}/", "examples/")
+        source[0] = source[0].replace(f"{WORK}{os.sep}", f"examples{os.sep}")
         if docname.rpartition("/")[2] in WANT_TORCH:
             source[0] += NOTE
 
