@@ -10,6 +10,7 @@ import pytest
 import xpmlp
 from xpmlp import nn
 from xpmlp.tables.open_table import open_table
+from xpmlp.tables.raw_table import open_raw_table
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
 LABELS = (X[:, 0] > 0).astype(int)
@@ -110,6 +111,14 @@ def test_without_a_listener_nothing_is_printed_and_no_text_is_made(capsys, monke
     monkeypatch.setattr(logging.Logger, "makeRecord", fail)
     fast().fit(X, LABELS).predict(X)
     assert capsys.readouterr() == ("", "")
+
+
+def test_reading_a_table_shows_no_progress_bar_in_a_notebook(tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("a,b\n1,yes\n2,no\n")
+    with open_raw_table(table) as raw:
+        shown = raw.connection.execute("SELECT current_setting('enable_progress_bar')").fetchone()
+    assert shown == (False,)
 
 
 def test_the_command_line_logs_to_standard_error_as_it_is_asked_to(tmp_path):

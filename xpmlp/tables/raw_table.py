@@ -77,6 +77,8 @@ def open_raw_table(path: StrPath) -> Iterator[RawTable]:
             with duckdb.connect(f"{folder}/rows.duckdb" if large else ":memory:") as connection:
                 connection.execute(f"SET temp_directory = {literal(folder)}")
                 connection.execute(f"SET memory_limit = '{MEMORY}'; SET TimeZone = 'UTC'")
+                # Which DuckDB prints by itself in a notebook.
+                connection.execute("SET enable_progress_bar = false")
                 # Else each IN becomes a join, and 300 columns take minutes; and a Parquet file's
                 # statistics, which say nothing of NaN, are taken to mean that there is none.
                 optimizers = "in_clause,common_subexpressions,statistics_propagation"
