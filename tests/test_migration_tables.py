@@ -12,6 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 
 import pytest
+from needs import needs
 from sklearn import neural_network
 from sklearn.compose import TransformedTargetRegressor
 
@@ -66,6 +67,7 @@ def test_the_tables_for_who_switches_name_what_there_is_here(first):
     assert used
 
 
+@needs("sklearn", "1.7", "its networks take loss")
 def test_the_table_for_who_comes_from_scikit_learn_names_what_there_is_there():
     code = " ".join(re.findall(r"`([^`]+)`", " ".join(row[0] for row in table("instead of"))))
     theirs = parameters(neural_network.MLPClassifier, neural_network.MLPRegressor)
