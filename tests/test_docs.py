@@ -88,6 +88,12 @@ def test_links_lead_to_files_and_headings_or_are_whole_addresses(page):
             assert not anchor or anchor in anchors(aim), link
 
 
+def test_each_recipe_stands_in_the_table_of_the_examples():
+    told = [link for link in links(ROOT / "examples/README.md") if link.endswith(".py")]
+    there = ROOT.glob("examples/recipes/*.py")
+    assert {f"recipes/{script.name}" for script in there} <= {*told}
+
+
 def build(folder):
     """Build the site from a copy of its sources; return its folder."""
     left_out = shutil.ignore_patterns("_build", "generated", "gallery", "__pycache__")
