@@ -85,7 +85,7 @@ def test_the_compiled_engine_is_reported_with_its_blas_and_threads(no_card):
 
 
 def test_without_the_compiled_engine_the_doctor_says_why_and_what_to_install(monkeypatch, no_card):
-    why = "xpmlp was installed without its compiled engine, for want of a C++ compiler"
+    why = "xpmlp was installed without its compiled engine, as there was no C++ compiler"
     monkeypatch.setattr(library, "library", lambda: why)
     text = f"compiled engine - {why}; until then NumPy computes what it would"
     assert text in " ".join(doctor.report().split())

@@ -55,8 +55,8 @@ def library():
     found = [path for path in found if path.suffix in (".so", ".pyd", ".dylib")]
     if not found:
         return (
-            "xpmlp was installed without its compiled engine, for want of a C++ compiler: install "
-            "one and xpmlp again"
+            "xpmlp was installed without its compiled engine, as there was no C++ compiler: "
+            "install one, then xpmlp again"
         )
     try:
         made = ctypes.CDLL(str(found[0]))
