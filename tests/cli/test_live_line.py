@@ -140,6 +140,8 @@ def test_the_end_tells_which_epoch_was_kept_and_why(xpmlp, said):
     found = json.loads(out.splitlines()[-1])
     best = load_model("iris.safetensors").best_epoch_
     assert found["best_epoch"] == best and f" {best} of 2" in kept
+    loss = "--early-stopping" in said and "--scoring" not in said and "--validation" not in said
+    assert found["scoring"] == ("loss" if loss else "accuracy")
     if "Kept epoch" in kept and ": the " in kept and "last" not in kept:
         value = max(found["validation_scores"])
         assert kept.endswith(f" {abs(value):.4f}.")

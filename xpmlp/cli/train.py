@@ -120,6 +120,7 @@ def train(data, **options):
             "why": model.fit_report_["why"],
             "model": str(out),
             "best_epoch": model.best_epoch_,
+            "scoring": score_of(model),
             "validation_scores": [s if isfinite(s) else None for s in scores_by_epoch],
         }
         click.echo(json.dumps(found))
