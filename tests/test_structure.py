@@ -27,6 +27,7 @@ FLOORS = {
     "logs": 0,
     "figure": 0,
     "page": 0,
+    "plain": 0,
     "nn": 1,
     "optim": 1,
     "engines": 2,

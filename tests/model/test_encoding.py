@@ -242,14 +242,15 @@ def test_a_full_disk_is_told_before_anything_is_encoded(monkeypatch):
     "change, words",
     [
         (lambda t: t.drop(columns="a"), "it lacks 'a'"),
-        (lambda t: t.assign(more=1), "the model does not know 'more'"),
         (lambda t: t.rename(columns={"a": "A"}), "it lacks 'a', and the model does not know 'A'"),
-        (lambda t: t[["a", "d", "c", "e"]], "another order, 'd' in the place of 'c'"),
         (lambda t: t.assign(a=list("12345")), "'a' holds text such as '1', .* to numbers there"),
         (lambda t: t.assign(d=1.0), "'d' holds numbers such as 1.0, .* to dates there"),
         (lambda t: t.assign(e=t["d"]), "'e' holds dates such as a date, .* to numbers there"),
         (lambda t: t.assign(c=2.0), "'c' holds numbers such as 2.0, .* to text there"),
-        (lambda t: t.assign(**{f"n{i}": 1 for i in range(20)}), "'n11' and 8 more"),
+        (
+            lambda t: t.drop(columns="c").assign(**{f"n{i}": 1 for i in range(20)}),
+            "'n11' and 8 more",
+        ),
     ],
 )
 def test_another_table_than_the_one_measured_is_named(change, words):

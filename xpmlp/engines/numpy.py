@@ -16,6 +16,7 @@ from .chain import chain_of, check_rows, holds
 from .generic import generic_engine
 from .native import native_outputs, native_run
 
+LEFT_TO_CHECKS: dict = dict.fromkeys(("over", "under", "invalid"), "ignore")  # of what comes out
 CHUNK = 256  # rows of a prediction at once: the layers' outputs stay in the cache
 
 
@@ -72,7 +73,7 @@ def _chain_run(step, links, otherwise):
         dW, db = chain.views(grads)
         losses = np.zeros((2, len(plan.rows)), step.dtype)
         taken = [np.empty((step.batch_size, a.shape[1]), a.dtype) for a in data]
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", under="ignore"):
             for i, hyper in enumerate(map(Plan._make, zip(*plan))):
                 n = int(hyper.n_rows)  # the padding of a short batch is left out
                 x, y = _gathered(data, hyper.rows[:n], taken)
@@ -97,7 +98,7 @@ def _chain_outputs(links, dtype, size):
         def outputs(x):
             check_rows(x, D)
             n, made = min(len(x), CHUNK), np.empty((len(x), C), x.dtype)
-            with threads_for(n * size), np.errstate(over="ignore", invalid="ignore"):
+            with threads_for(n * size), np.errstate(**LEFT_TO_CHECKS):
                 if not np.isfinite(x.sum()):
                     return None
                 # Buffers of each call's own: a lock could be held by a thread that no fork copies.

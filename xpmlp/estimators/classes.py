@@ -6,14 +6,11 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
 from ..model import ClassTargets, LabelTargets
+from ..plain import labels
 
 
 def checked_labels(y, known, classes):
     """Return labels or rows of 0/1 from a host array y, and their targets, known or as y says."""
-    if y.dtype == object:
-        types = sorted({type(label).__name__ for label in y})
-        if len(types) > 1:
-            raise ValueError(f"y mixes labels of types {', '.join(types)}: use one type.")
     # scikit-learn's looks take as long as a small fit, and say nothing of a few whole numbers.
     if y.ndim == 2 or y.dtype.kind not in "bi" or len(np.unique(y)) > 10:
         check_classification_targets(y)
@@ -36,7 +33,7 @@ def _targets(found, multilabel, given):
     found: classes in y; given: (classes,) as the first `partial_fit` got them, or None in `fit`.
     """
     if given is not None and given[0] is not None:
-        found = unique_labels(given[0])
+        found = unique_labels(labels(given[0], "classes"))
     elif given is not None and not multilabel:
         raise ValueError("classes must be passed on the first call to partial_fit.")
     return LabelTargets(len(found)) if multilabel else ClassTargets(found)
@@ -111,7 +108,9 @@ def _weights_of(given, classes, y, weights):
             balanced = 1.0 / (np.count_nonzero(shares) * shares)
         return np.where(shares > 0, balanced, 1.0)
     unknown = [c for c in given if c not in classes]
-    if unknown or not all(isinstance(w, Real) and 0 <= float(w) < np.inf for w in given.values()):
+    lacking = [c for c in classes if c not in given]
+    fine = all(isinstance(w, Real) and 0 <= float(w) < np.inf for w in given.values())
+    if not fine or (unknown and lacking):  # else a fold without some of the classes
         raise ValueError(
             f"class_weight must give classes of {list(classes)} numbers of 0 or more, got {given}."
         )

@@ -3,10 +3,12 @@
 from copy import copy
 from dataclasses import replace
 from functools import partial, wraps
-from numbers import Integral
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.base import RegressorMixin
 from sklearn.utils import assert_all_finite, check_array, check_random_state
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -20,12 +22,15 @@ from ..engines import prepare
 from ..errors import DataError
 from ..model import Inputs, Scaling
 from ..placing import rows_to_host, to_device
+from ..plain import host_array, labels, numbers
 from ..randomness import Draws, random_state
+from ..tables.frame import collected, is_lazy, is_table
 from ..training import SparseRows, like_of
 from ..training.rows import at_once
+from ..transfers import note
 from .arguments import engine_options
 from .fit_result import FitResult
-from .tables import check_columns, check_some, known_table, measured_table, refuse_mask, table_dtype
+from .tables import check_columns, check_some, known_table, measured_table, table_dtype
 
 NO_SCORE = "compare predict(X) with y on the device, by the library's own operations"
 STANDARDISED = "standard", "global"  # values of feature_scale
@@ -37,7 +42,10 @@ FLOATS = [np.dtype(np.float64), np.dtype(np.float32)]
 
 
 def on_its_card(method):
-    """Run a method(self, X, ...) with the GPU of X, or of the model, as CuPy's current one."""
+    """Run a method(self, X, ...) with the GPU of X, or of the model, as CuPy's current one.
+
+    What the caller's `np.errstate` raises is raised in the caller's own code alone.
+    """
 
     @wraps(method)
     def call(self, X, *args, **kwargs):
@@ -45,7 +53,9 @@ def on_its_card(method):
         device = self.device  # which only a fit from the start heeds
         if model is not None and kwargs.get("resume", True):
             device = model.inputs.requested
-        with current_card(X, device):
+        raises = [error for error, then in np.geterr().items() if then == "raise"]
+        own: Any = dict.fromkeys(raises, "warn") | {"under": "ignore"}
+        with current_card(X, device), np.errstate(**own):
             return method(self, X, *args, **kwargs)
 
     return call
@@ -57,6 +67,9 @@ def checked_rows(estimator, X, model=None, method="fit"):
     model: that the rows are for; None in a fit from the start, which makes its inputs. The rows, an
     array or SparseRows, are not yet standardised.
     """
+    if is_lazy(X):
+        note(text="the lazy data frame was computed whole, as the rows are trained on in memory")
+        X = collected(X)
     if model is None:
         return _rows_to_fit(estimator, X)
     inputs = model.inputs
@@ -125,30 +138,48 @@ def _checked_array(estimator, X, model=None):
     if is_array(X) and not is_numpy(X):
         _check_shape(estimator, X, model)
         return X, float_dtype(X, estimator.dtype)
-    kind = getattr(getattr(X, "dtype", None), "kind", "f")
     nameless = model is None or not model.inputs.names
     # scikit-learn's checks take longer than a prediction or a small fit.
     if nameless and type(X) is np.ndarray and X.dtype in FLOATS:
         _check_shape(estimator, X, model)
         return X, model.inputs.dtype if model else float_dtype(X, estimator.dtype)
-    refuse_mask(X)
-    if kind in "mM":
-        raise ValueError(f"X holds dates or durations ({X.dtype}): turn them into numbers first.")
     if hasattr(X, "tocsr") and not issparse(X):
         raise TypeError(
             f"X is a {type(X).__name__} of {type(X).__module__}, expected an array or a SciPy "
             "sparse matrix: pass X.get() where it lies on a GPU."
         )
+    if not (issparse(X) or is_table(X)):
+        X = host_array(X, "X")
+        _refuse_text(X)
     how = {"accept_sparse": "csr", "dtype": FLOATS, "ensure_all_finite": False}
     if model is None:
         x = check_array(X, **how, estimator=estimator, input_name="X")
     else:
         twin = copy(estimator)  # whose model no other thread's fit replaces
         twin.result_ = FitResult(model)
-        x = validate_data(twin, X, reset=False, **how)
+        try:
+            x = validate_data(twin, X, reset=False, **how)
+        except ValueError as error:
+            if "feature names should match" in str(error):
+                error.args = (f"{error}\nPass X[model.feature_names_in_].",)
+            raise
     if getattr(X, "dtype", None) == np.float16 and estimator.dtype is None:
         return x, "float32"
     return x, float_dtype(np.empty(0, x.dtype), estimator.dtype)
+
+
+def _refuse_text(X):
+    """Say how text among the objects of an array is encoded."""
+    if X.dtype != object or X.ndim != 2:
+        return
+    texts = [i for i, column in enumerate(X.T) if any(isinstance(a, str) for a in column)]
+    try:
+        X[:, texts].astype(np.float64)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} in X: to encode text, name its columns, categorical_features={texts}, or "
+            "pass a data frame."
+        ) from error
 
 
 def dense_to_look_into(X):
@@ -184,14 +215,12 @@ def host_targets(y, n, *, numeric, name):
     """Return y as a checked host array of n rows, (n,) or (n, n_outputs)."""
     if y is None:
         raise ValueError(f"{name} requires y to be passed, but the target y is None")
-    try:
-        y = on_host(y)
-        if type(y) is np.ndarray and y.dtype.kind in "biuf" and y.size and y.ndim in (1, 2):
-            assert_all_finite(y, input_name="y")  # all that there is to check
-        else:
-            y = _check_y(y, multi_output=True, y_numeric=numeric)
-    except TypeError as error:
-        raise ValueError(f"y cannot be read as labels or numbers: {error}") from error
+    if not issparse(y):
+        y = numbers(y, "y") if numeric else labels(y, "y")
+    if not issparse(y) and y.dtype.kind in "biuf" and y.size and y.ndim in (1, 2):
+        assert_all_finite(y, input_name="y")  # all that there is to check
+    else:
+        y = _check_y(y, multi_output=True, y_numeric=numeric)
     if issparse(y):
         y = y.toarray()
     if y.shape[0] != n:
@@ -205,11 +234,21 @@ def check_weights(sample_weight, n):
     """Return sample weights as float64 host array (n,), or None."""
     if sample_weight is None:
         return None
-    w = on_host(sample_weight)
+    w = sample_weight
+    if not isinstance(w, Real):  # which scikit-learn takes as that of all rows
+        w = numbers(w, "sample_weight")
     w = _check_sample_weight(w, np.empty((n, 1)), dtype=np.float64, ensure_non_negative=True)
     if not w.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")
     return w
+
+
+def scored(metric, estimator, X, y, sample_weight):
+    """Return a metric (y, predictions, sample_weight=) of the predictions for X."""
+    made = rows_to_host(estimator.predict(X), "the predictions", NO_SCORE)
+    how = {"numeric": isinstance(estimator, RegressorMixin), "name": type(estimator).__name__}
+    y = host_targets(y, len(made), **how)
+    return float(metric(y, made, sample_weight=check_weights(sample_weight, len(made))))
 
 
 def seed_of(given):

@@ -3,12 +3,15 @@
 import warnings
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from ..arrays import HOST, from_host, location_of
 from ..model import Model
 from ..nn import BatchNorm, Dropout, Loss
 from ..nn.layout import map_params
 from ..nn.losses import match_loss
 from ..optim import Rule
+from ..plain import numbers
 from ..randomness import Draws, InitialStream
 from ..training import TrainOptions, Validation, fit_network, like_of, where_it_pays
 from .arguments import loss_of, rule_of, train_options
@@ -74,8 +77,7 @@ def problem_of(
         if at != HOST:  # as if that device had been asked for
             inputs = replace(inputs, location=at, requested=at.device)
     rows = rows_of(x, labels, given, inputs, targets)
-    if rows.weights is not None and not rows.weights.any():
-        raise ValueError("class_weight and sample_weight leave no row a weight above 0.")
+    _check_total(rows.weights, inputs.dtype)
     if known is None:
         stream = InitialStream.of(seed, draws.generator)
         model = _initial(network, inputs, targets, rows.targets, stream, estimator.init)
@@ -84,6 +86,20 @@ def problem_of(
     params = model.params(rows.targets)
     first = {"options": options, "params": params, "draws": draws, "rows": rows}
     return Problem(model=model, loss=loss, rule=rule, why=why, **first)
+
+
+def _check_total(weights, dtype):
+    """Refuse weights of rows that are all 0, or whose sum the compute dtype cannot divide by."""
+    if weights is None:
+        return
+    if not weights.any():
+        raise ValueError("class_weight and sample_weight leave no row a weight above 0.")
+    least, largest = np.finfo(dtype).tiny, np.finfo(dtype).max
+    if not (least <= np.max(weights) and np.max(weights) < largest / weights.size):
+        raise ValueError(
+            f"sample_weight and class_weight give rows weights of up to {np.max(weights):.3g}, "
+            f"which {dtype} cannot sum or divide by: scale them, to a mean of 1."
+        )
 
 
 def last_activation(loss, link) -> str:
@@ -116,7 +132,10 @@ def _initial(network, inputs, targets, like, stream, init) -> Model:
     model = Model.of(network, inputs, targets, params)
     if not is_pair(init):
         return model
-    coefs, intercepts = map(list, init)
+    coefs, intercepts = ([numbers(a, "init") for a in arrays] for arrays in init)
+    largest = np.finfo(inputs.dtype).max
+    if not all((np.abs(a) <= largest).all() for a in coefs + intercepts):
+        raise ValueError(f"init holds NaN or infinity, or numbers too large for {inputs.dtype}.")
     return replace(model, coefs=coefs, intercepts=intercepts)
 
 

@@ -8,12 +8,11 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
 
 from ..nn.losses import Loss, loss_names
-from ..placing import rows_to_host
 from . import types
 from .base import BaseMLP, fit_one_epoch
 from .constraints import words
 from .fitted import answer
-from .inputs import NO_SCORE, on_host, on_its_card
+from .inputs import on_its_card, scored
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -190,5 +189,4 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """Return R^2 for X and y, the mean over outputs."""
         from sklearn.metrics import r2_score
 
-        made = rows_to_host(self.predict(X), "the predictions", NO_SCORE)
-        return float(r2_score(on_host(y), made, sample_weight=on_host(sample_weight)))
+        return scored(r2_score, self, X, y, sample_weight)

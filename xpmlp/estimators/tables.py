@@ -1,13 +1,16 @@
 """Tables as X: which X is encoded, and which of its columns are categories."""
 
+import warnings
+
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils import check_array
 
 from ..arrays import float_dtype, is_array, is_numpy
 from ..errors import DataError
 from ..model.encoding import Encoder
-from ..tables.frame import frame_of, frame_of_array, is_frame, is_plain, is_table
-from ..words import first_of
+from ..plain import host_array
+from ..tables.frame import Frame, frame_of, frame_of_array, is_frame, is_plain, is_table
 
 
 def asks_for_table(estimator) -> bool:
@@ -44,17 +47,16 @@ def measured_table(estimator, X):
 
 def known_table(estimator, X, inputs):
     """Return X as a frame that the encoder of a fitted model takes."""
-    encoder = inputs.encoder
-    if encoder.named and not is_table(X):
-        raise DataError(
-            "X is an array without names, the model was fitted to a table: pass a data frame with "
-            f"the columns {first_of(inputs.names, 8)}."
-        )
+    encoder, name = inputs.encoder, type(estimator).__name__
     frame = _frame(X, estimator)
+    if encoder.named and is_table(X):
+        return encoder.taken(frame)
+    check_columns(frame.shape[1], inputs, name)
     if not encoder.named:
-        check_columns(frame.shape[1], inputs, type(estimator).__name__)
-    encoder.check(frame)
-    return frame
+        return frame
+    # Wrappers such as BaggingClassifier hand on the columns without their names.
+    warnings.warn(f"X does not have valid feature names, but {name} was fitted with feature names")
+    return Frame(inputs.names, frame.kinds, frame.columns)
 
 
 def _frame(X, estimator):
@@ -69,9 +71,10 @@ def _frame(X, estimator):
             "need a data frame or a NumPy array, whose encoded rows device='cuda' brings to a "
             f"GPU, got {type(X).__name__}."
         )
-    refuse_mask(X)
     if isinstance(X, list | tuple) and np.asarray(X).dtype.kind in "US":  # of numbers and text
         X = np.asarray(X, object)
+    if not issparse(X):
+        X = host_array(X, "X")
     return frame_of_array(
         check_array(X, dtype=None, ensure_all_finite=False, estimator=estimator, input_name="X")
     )
@@ -135,9 +138,3 @@ def check_some(shape, name):
                 f"Found array with 0 {what}(s) (shape={tuple(shape)}) while a minimum of 1 is "
                 f"required by {name}."
             )
-
-
-def refuse_mask(X):
-    """Refuse a masked array."""
-    if isinstance(X, np.ma.MaskedArray):
-        raise ValueError("X is a masked array, whose mask would be lost: fill it, X.filled(value).")

@@ -1,5 +1,7 @@
 """What is held out of a fit, and looked at after each epoch."""
 
+import re
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from inspect import signature
@@ -66,6 +68,17 @@ def split(estimator, problem, validation):
     return replace(problem, rows=rows, options=options, held_out=held_out)
 
 
+@contextmanager
+def told_as(name):
+    """Name an argument such as X_val in the messages of the checks that X passes too."""
+    try:
+        yield
+    except ValueError as error:
+        own = name.removesuffix("_val")
+        error.args = (re.sub(rf"\b{own}\b", name, str(error)),)
+        raise
+
+
 def _given(estimator, rows, model, validation):
     """Return the validation rows that `fit` got, where the model lives."""
     X_val, y_val, sample_weight_val = validation
@@ -81,10 +94,13 @@ def _given(estimator, rows, model, validation):
         X_val = np.asarray(X_val)
         check_transfer(X_val, at, "X_val", "pass X_val from where X is")
         X_val = from_host(X_val, rows.targets)  # everything follows X
-    x, _ = checked_rows(estimator, X_val, model)
-    x = model.inputs.computed(x)
-    given = check_weights(sample_weight_val, x.shape[0])
-    labels, _ = checked_targets(estimator, y_val, x.shape[0], model.targets)
+    with told_as("X_val"):
+        x, _ = checked_rows(estimator, X_val, model)
+        x = model.inputs.computed(x)
+    with told_as("sample_weight_val"):
+        given = check_weights(sample_weight_val, x.shape[0])
+    with told_as("y_val"):
+        labels, _ = checked_targets(estimator, y_val, x.shape[0], model.targets)
     return rows_of(x, labels, given, model.inputs, model.targets)
 
 

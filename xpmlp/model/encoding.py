@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -220,7 +221,7 @@ class Encoder:
         DataError
             The table has other columns, or columns of another kind, than the one measured.
         """
-        self.check(frame)
+        frame = self.taken(frame)
         made, stop = _empty((len(frame), self.width), dtype), 0
         for block in frame.blocks():
             for start in range(0, len(block), CHUNK):
@@ -251,25 +252,26 @@ class Encoder:
             parts.insert(0, z)
         return np.concatenate([*parts, *codes], axis=1)
 
-    def check(self, frame):
-        """Refuse a frame without the columns of this table in their order, naming what differs."""
+    def taken(self, frame):
+        """Return the columns of fit of a frame, found by their names, in the order of fit.
+
+        Columns that the model does not know are left out, with a warning.
+        """
         if not self.named:
             if frame.shape[1] != len(self.columns):
                 raise DataError(f"X has {frame.shape[1]} columns, fit had {len(self.columns)}.")
-            return
+            return frame
         expected, found = [c.name for c in self.columns], list(frame.names)
         lacking = [name for name in expected if name not in found]
         extra = [name for name in found if name not in expected]
-        if lacking or extra:
-            parts = [f"it lacks {listed(lacking)}"] * bool(lacking)
-            parts += [f"the model does not know {listed(extra)}"] * bool(extra)
-            raise DataError(f"X has other columns than the table of fit: {', and '.join(parts)}.")
-        if found != expected:
-            k = next(k for k, pair in enumerate(zip(found, expected)) if pair[0] != pair[1])
+        if lacking:
+            also = f", and the model does not know {listed(extra)}" * bool(extra)
             raise DataError(
-                f"X has the columns of fit in another order, {found[k]!r} in the place of "
-                f"{expected[k]!r}: pass X[model.feature_names_in_]."
+                f"X has other columns than the table of fit: it lacks {listed(lacking)}{also}."
             )
+        if extra:
+            warnings.warn(f"X has columns that the model does not know: left out {listed(extra)}.")
+        return frame if found == expected else frame.select(expected)
 
 
 def _categories(name, frame):

@@ -172,7 +172,7 @@ class Model:
         if hasattr(X, "toarray"):
             raise TypeError(f"X is a {type(X).__name__}, a model takes arrays: pass X.toarray().")
         if inputs.encoder is not None:
-            frame = frame_of(X) if is_table(X) else frame_of_array(np.asarray(X))
+            frame = frame_of(X) if is_table(X) else frame_of_array(np.asarray(X), inputs.names)
             x = inputs.encoder.encode(frame, inputs.dtype)
         elif not is_array(X):
             x = np.asarray(X, np.float64)

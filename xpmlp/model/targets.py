@@ -19,6 +19,12 @@ from ..placing import as_library_of, rows_to_host
 from .scaling import Scaling
 
 
+def _linked(link, z):
+    """Return predictions for outputs z; exp may underflow, whatever the caller's np.errstate."""
+    with np.errstate(over="ignore", under="ignore"):
+        return LINKS[link](z, _namespace(z))
+
+
 class _Probabilities(ABC):
     """Probabilities of classes and of labels, from logits."""
 
@@ -124,7 +130,7 @@ class ClassTargets(_Probabilities):
     def probabilities(self, z):
         """Return probabilities (N, n_classes) for logits; sigmoids are divided by their sum."""
         xp = _namespace(z)
-        p = LINKS[self.link](z, xp)
+        p = _linked(self.link, z)
         if len(self.classes) == 1:
             return xp.ones_like(p)
         if self.task == "binary":
@@ -208,7 +214,7 @@ class LabelTargets(_Probabilities):
 
     def probabilities(self, z):
         """Return the probability (N, C) of each label."""
-        return LINKS[self.link](z, _namespace(z))
+        return _linked(self.link, z)
 
     def hits(self, outputs, targets, threshold):
         """Return which rows have all labels of host targets right, by a threshold of outputs."""
@@ -295,7 +301,7 @@ class NumberTargets:
         """Return predictions (N,) or (N, n_columns) in the units of y."""
         if self.quantiles:
             return self.at_quantiles(outputs, [self.middle])[..., 0]
-        y = self.scaling.restore(LINKS[self.link](outputs, _namespace(outputs)))
+        y = self.scaling.restore(_linked(self.link, outputs))
         return self._columns(y)
 
     def at_quantiles(self, outputs, wanted):
@@ -314,7 +320,7 @@ class NumberTargets:
 
     def compared(self, outputs, targets):
         """Return y and predictions (N, n_columns), standardised, of host targets and outputs."""
-        made = LINKS[self.link](outputs[:, self.middle :: self.n_levels], np)
+        made = _linked(self.link, outputs[:, self.middle :: self.n_levels])
         return targets[:, :: self.n_levels], made
 
 

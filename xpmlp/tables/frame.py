@@ -12,6 +12,7 @@ import narwhals as nw
 import numpy as np
 
 from ..errors import DataError
+from ..plain import MISSING
 
 BLOCK = 2**16  # rows at a time
 # What stands where a value is missing, in the dtype of such a column.
@@ -20,7 +21,6 @@ EMPTY: dict[str, Any] = {
     "category": np.asarray(None, object),
     "date": np.asarray("NaT", "datetime64[us]"),
 }
-MISSING = ("NoneType", "NAType", "NaTType")  # the last two are pandas', which may be absent
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,13 +105,27 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 def is_frame(X: Any) -> bool:
-    """Tell whether X has a Frame's methods; a data frame may have columns of such names."""
-    return hasattr(type(X), "blocks")
+    """Tell whether X has all of a Frame's methods; a data frame may have columns of such names."""
+    return all(hasattr(type(X), name) for name in ("blocks", "column", "in_memory", "select"))
 
 
 def is_table(X: Any) -> bool:
-    """Tell whether X is a Frame, or a data frame of pandas, polars or pyarrow."""
-    return type(X) is not np.ndarray and (is_frame(X) or nw.dependencies.is_into_dataframe(X))
+    """Tell whether X is a Frame, or a data frame of pandas, polars or pyarrow, lazy or not."""
+    return type(X) is not np.ndarray and (
+        is_frame(X) or nw.dependencies.is_into_dataframe(X) or is_lazy(X)
+    )
+
+
+def is_lazy(X: Any) -> bool:
+    """Tell whether X is a data frame that is yet to be computed, such as polars' LazyFrame."""
+    if nw.dependencies.is_into_dataframe(X):
+        return False
+    return isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame)
+
+
+def collected(X: Any) -> Any:
+    """Return a lazy data frame as one in memory, anything else as it is."""
+    return nw.from_native(X).collect().to_native() if is_lazy(X) else X
 
 
 def frame_of(X: Any) -> Any:
@@ -125,7 +139,7 @@ def frame_of(X: Any) -> Any:
     """
     if is_frame(X):
         return X
-    names, made = _opened(X)
+    names, made = _opened(collected(X))
     return _frame(names, list(made))
 
 
@@ -140,9 +154,11 @@ def is_plain(X: Any) -> bool:
     return all(kind == "number" and not np.isnan(values).any() for kind, values in columns)
 
 
-def frame_of_array(X: np.ndarray) -> Frame:
-    """Return a host array (n, d), of numbers or of objects, as a Frame."""
-    names = tuple(f"x{i}" for i in range(X.shape[1]))
+def frame_of_array(X: np.ndarray, names: Sequence[str] = ()) -> Frame:
+    """Return a host array (n, d), of numbers or of objects, as a Frame; names: (d,), or x0, ..."""
+    if len(names) != X.shape[1]:
+        names = [f"x{i}" for i in range(X.shape[1])]
+    names = tuple(names)
     if X.dtype.kind in "biuf":
         made = [("number", X[:, i].astype(np.float64)) for i in range(X.shape[1])]
     elif X.dtype.kind in "OUS":
@@ -225,7 +241,7 @@ def _column(name: str, series: Any) -> tuple[str, np.ndarray]:
     if series.is_null().all():
         return "number", np.full(len(series), np.nan)
     native = series.to_native()
-    if dtype == nw.Unknown and (values := np.asarray(native)).dtype.kind in "iuf":
+    if dtype == nw.Unknown and (values := np.asarray(native)).dtype.kind in "biuf":
         return "number", values.astype(np.float64)  # of another byte order, or sparse
     if any(isinstance(value, date) for value in series.head(100).to_list()):
         return _objects(name, series.to_list())

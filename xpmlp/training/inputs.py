@@ -11,6 +11,7 @@ from ..arrays import (
     float_dtype,
     from_host,
     is_array,
+    is_numpy,
     location_of,
     namespace,
     to_host,
@@ -19,6 +20,7 @@ from ..errors import ShapeError
 from ..nn.layout import get, map_params, path_name, walk
 from ..nn.loss import check_domain, check_targets
 from ..nn.losses import CLASS_LOG_LOSS, LOSSES, Loss, named_loss
+from ..plain import labels, numbers
 from ..randomness import Draws, InitialStream, random_state
 
 
@@ -59,7 +61,10 @@ def starting_params(network, x, params, seed):
         if found != a.shape:
             raise ShapeError(f"params hold {path_name(path)} as {found}, expected {a.shape}.")
     dtype = dtype_name(x)
-    params = map_params(lambda _, a: from_host(to_host(a), x, dtype), host, params)
+    given = map_params(lambda _, a: to_host(a).astype(dtype, copy=False), host, params)
+    for path, _, a in walk(network, given):
+        _check_finite(a, f"params {path_name(path)}")
+    params = map_params(lambda a: from_host(a, x, dtype), given)
     return params, n_out, Draws(generator)
 
 
@@ -77,7 +82,7 @@ def loss_and_targets(loss, y, x, n_out) -> tuple[Loss, Array]:
     """
     record = network_loss(loss, n_out)
     xp = namespace(x)
-    y = detached(y) if is_array(y) else np.asarray(y)
+    y = detached(y) if is_array(y) and not is_numpy(y) else labels(y, "y")
     if type(y) is not type(x) or location_of(y) != location_of(x):
         y = from_host(to_host(y), x)
     if y.ndim == 1 and xp.isdtype(y.dtype, "integral") and (n_out > 1 or loss == "log_loss"):
@@ -108,8 +113,7 @@ def checked_weights(sample_weight, n):
     """Return weights (n,) on the host, or None."""
     if sample_weight is None:
         return None
-    w = to_host(sample_weight) if is_array(sample_weight) else np.asarray(sample_weight)
-    w = w.astype(np.float64)
+    w = numbers(sample_weight, "sample_weight")
     if w.shape != (n,) or not np.isfinite(w).all() or w.min() < 0 or not w.any():
         raise ValueError(
             f"sample_weight of shape {w.shape} must be ({n},), finite, 0 or more, and not all 0."

@@ -1,0 +1,122 @@
+"""The door for arrays from outside: what is no plain number or label is refused by its name."""
+
+from decimal import Decimal
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from .arrays import is_array, is_numpy, to_host
+
+MISSING = ("NoneType", "NAType", "NaTType")  # the last two are pandas', which may be absent
+DATES = ("date", "datetime", "Timestamp", "time", "timedelta", "Timedelta")
+
+
+def host_array(a: Any, name: str) -> np.ndarray:
+    """Return anything that holds an array in NumPy: of any library, a frame's column, a list.
+
+    Parameters
+    ----------
+    a : array of any library, array-like, or what offers ``__array__`` or DLPack
+    name : str
+        Of the argument, for messages.
+
+    Returns
+    -------
+    ndarray
+        Text of NumPy's StringDType as objects.
+
+    Raises
+    ------
+    ValueError
+        For what a copy would lose or change: a mask, dates and durations, complex numbers.
+
+    Examples
+    --------
+    >>> host_array([1, 2], "y")
+    array([1, 2])
+    """
+    if isinstance(a, np.ma.MaskedArray):
+        raise ValueError(
+            f"{name} is a masked array, whose mask would be lost: fill it, {name}.filled(value)."
+        )
+    if is_array(a) and not is_numpy(a):
+        a = to_host(a)
+    elif hasattr(a, "__dlpack__") and not hasattr(a, "__array__"):
+        a = np.from_dlpack(a)
+    made = np.asarray(a)
+    if made.ndim == 0 and made.dtype == object:  # nothing that holds an array
+        raise TypeError(f"{name} is a {type(a).__name__}, expected an array.")
+    kind = made.dtype.kind
+    if kind in "mM":
+        raise ValueError(
+            f"{name} holds dates or durations ({made.dtype}): turn them into numbers first, or "
+            "into text where they are labels."
+        )
+    if kind == "c":
+        raise ValueError(f"Complex data not supported: {name} holds {made.dtype}.")
+    return made.astype(object) if kind == "T" else made
+
+
+def labels(a: Any, name: str) -> np.ndarray:
+    """Return numbers or labels as a plain host array: objects of one kind in that kind's dtype.
+
+    Raises
+    ------
+    ValueError
+        For a missing value, for dates and other objects, and for kinds that are mixed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> labels(np.asarray([True, False], object), "y").dtype
+    dtype('bool')
+    """
+    made = host_array(a, name)
+    if made.dtype != object:
+        return made
+    values = made.ravel().tolist()
+    types = {type(value) for value in values}
+    names = sorted(kind.__name__ for kind in types)
+    missing = [value is None or value != value for value in _comparable(values)]
+    if any(missing):
+        row = missing.index(True) // max(1, made[:1].size)
+        raise ValueError(f"Input {name} contains NaN, or no value, in row {row}: leave it out.")
+    if set(names) & {*DATES}:
+        raise ValueError(
+            f"{name} holds objects of type {', '.join(names)}: turn them into numbers first, or "
+            "into text where they are labels."
+        )
+    for kinds, dtype in ((bool | np.bool_, bool), (Integral, np.int64), (Real | Decimal, float)):
+        if all(issubclass(kind, kinds) for kind in types) and not (  # True is an Integral
+            dtype is not bool and types & {bool, np.bool_}
+        ):
+            return made.astype(dtype)
+    if all(issubclass(kind, str | bytes) for kind in types):
+        return made
+    raise ValueError(f"{name} mixes labels of types {', '.join(names)}: use one type.")
+
+
+def _comparable(values):
+    """Yield values that can be compared with themselves; pandas' own for missing is None."""
+    for value in values:
+        yield None if type(value).__name__ in MISSING else value
+
+
+def numbers(a: Any, name: str) -> np.ndarray:
+    """Return an array of numbers in float64 on the host.
+
+    Raises
+    ------
+    ValueError
+        For text, and for what `labels` refuses.
+
+    Examples
+    --------
+    >>> numbers([True, 2], "sample_weight")
+    array([1., 2.])
+    """
+    made = labels(a, name)
+    if made.dtype.kind not in "biuf":
+        raise ValueError(f"{name} holds text, expected numbers: could not convert string to float.")
+    return made.astype(np.float64)
