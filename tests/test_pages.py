@@ -60,25 +60,20 @@ def lacks_a_library(block):
     return any(name in imported and not find_spec(name) for name in LIBRARIES)
 
 
-@pytest.fixture
-def workshop(monkeypatch):
+@pytest.mark.parametrize("page", [name for name in BLOCKS if BLOCKS[name]])
+def test_the_blocks_of_a_page_run_in_order_and_print_what_stands_there(page, monkeypatch):
     for name, value in pages.ONE_THREAD.items():
         monkeypatch.setenv(name, value)
-    with pages.workshop() as folder:
-        yield folder
-
-
-@pytest.mark.parametrize("page", [name for name in BLOCKS if BLOCKS[name]])
-def test_the_blocks_of_a_page_run_in_order_and_print_what_stands_there(page, workshop):
     names: dict = {}
-    for block in BLOCKS[page]:
-        if block.mark or lacks_a_library(block):
-            continue
-        if block.language == "python":
-            check(block.output, pages.run_python(block.code, names), f"{page}:\n{block.code}")
-            continue
-        for command, output in pages.commands(block.code):
-            check(output, pages.run_command(command), f"{page}: {command}")
+    with pages.workshop():  # here: in a fixture pytest would give the log its handlers after it
+        for block in BLOCKS[page]:
+            if block.mark or lacks_a_library(block):
+                continue
+            if block.language == "python":
+                check(block.output, pages.run_python(block.code, names), f"{page}:\n{block.code}")
+                continue
+            for command, output in pages.commands(block.code):
+                check(output, pages.run_command(command), f"{page}: {command}")
 
 
 def test_another_word_or_a_number_that_is_far_off_is_told_and_the_last_digits_are_not():
