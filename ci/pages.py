@@ -7,7 +7,7 @@ warnings and the error that ends it, too. In a `console` block each `$ command` 
 with `> ` continues it) gets its output. Before a block, `<!-- untested -->` says that it takes long
 or is about this machine, so the tests leave it out, `<!-- not run -->` that it is shown only.
 `<!-- table NAME -->` is filled by ci/page_tables.py from the records in ci/benchmarks/results.
-Pictures that the blocks draw replace those of the examples.
+Pictures that the blocks draw, and the report of the parity suite, replace those in examples/.
 """
 
 import contextlib
@@ -153,9 +153,9 @@ def refresh(page):
         now = BLOCK.sub(
             lambda m: refreshed(Block(*(part or "" for part in m.groups())), names), text
         )
-        for picture in (ROOT / "examples").rglob("*.png"):
-            if (folder / picture.name).exists():
-                shutil.copy(folder / picture.name, picture)
+        for made in [*ROOT.glob("examples/**/*.png"), ROOT / "examples/parity_report.html"]:
+            if (folder / made.name).exists():
+                shutil.copy(folder / made.name, made)
     page.write_text(with_tables(now))
 
 

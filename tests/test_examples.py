@@ -51,7 +51,8 @@ def test_the_raw_tables_of_people_are_what_their_script_writes(tmp_path):
 
 
 def test_the_picture_of_the_readme_is_drawn(output):
-    _, pictures = output("overview")
+    out, pictures = output("overview")
+    assert numbers(r"moons: (\S+)%", out) > 95 and abs(numbers(r"sine: (\d+)%", out) - 90) < 4
     assert pictures == ["overview.png"]
 
 
