@@ -82,6 +82,7 @@ def configuration():
         "show_signature": False,
         "remove_config_comments": True,
         "doc_module": ("xpmlp",),
+        "backreferences_dir": "gallery/uses",
         "reference_url": {"xpmlp": None},  # names in the code are links to the reference
         "parallel": True,
     }
