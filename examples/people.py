@@ -1,4 +1,4 @@
-"""Write people.csv and new_people.csv: raw tables with text, dates, holes and three broken rows.
+"""Write people.csv and new_people.csv: text, dates, missing values, and three broken rows.
 
     python examples/people.py [FOLDER]
 
@@ -40,8 +40,8 @@ def people(n, rng):
         score += 2.0 - ((age - 50) / 14) ** 2 + 0.12 * (2025 - joined.year) - 2.0
         income = "over 50k" if rng.logistic(score, 0.5) > 0 else "up to 50k"
         cells = [age, EDUCATION[level], job, city, hours, joined, str(remote).lower()]
-        holes = rng.random(7) < (0.03, 0, 0.02, 0.02, 0.04, 0.02, 0)
-        rows.append([*("" if hole else str(cell) for hole, cell in zip(holes, cells)), income])
+        missing = rng.random(7) < (0.03, 0, 0.02, 0.02, 0.04, 0.02, 0)
+        rows.append([*("" if lost else str(cell) for lost, cell in zip(missing, cells)), income])
     return rows
 
 

@@ -129,7 +129,7 @@ def measured(site, pages):
             "--hide-scrollbars", "--allow-file-access-from-files", "--virtual-time-budget=20000",
             "--dump-dom", (site / "measure.html").as_uri(),
         ],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     (found,) = re.findall(r'<pre id="found">(.*?)</pre>', made.stdout, flags=re.S)
     return json.loads(html.unescape(found))
