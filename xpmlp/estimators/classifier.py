@@ -35,7 +35,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         scikit-learn; adamw, nadam, lion, rmsprop, adagrad: PyTorch, Keras. Why: works with the
         default rate on most data.
     alpha : float, default=1e-4
-        L2 penalty: half of alpha times the sum of the squared weights, over the batch's rows.
+        L2 penalty: alpha / 2 times the sum of W**2, over the batch's sum of sample weights.
         Source: scikit-learn. Why: nearly nothing, since the right penalty has to be searched.
     batch_size : int or "auto", default="auto"
         Rows of a step; "auto" is min(200, n_samples). Source: scikit-learn. Why: steps of a useful
