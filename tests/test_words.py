@@ -2,7 +2,16 @@
 
 import pytest
 
-from xpmlp.words import check_word, did_you_mean, first_of, listed, nearest, plural, shortened
+from xpmlp.words import (
+    check_word,
+    did_you_mean,
+    first_of,
+    listed,
+    nearest,
+    plural,
+    shortened,
+    wrapped,
+)
 
 
 def test_a_count_stands_with_its_noun():
@@ -34,3 +43,11 @@ def test_a_mistyped_word_is_told_with_the_nearest_and_all_there_are_in_their_ord
         with pytest.raises(ValueError) as told:
             check_word("rule", word, ("sgd", "adam"), " or a Rule")
         assert str(told.value) == f"rule must be one of sgd, adam or a Rule, got {end}"
+
+
+def test_a_wrapped_text_has_80_columns_at_most_and_says_the_same():
+    text = f"Settings: {'early-stopping yes, ' * 9}end.\n  line 7, {'a' * 90} and more"
+    lines = wrapped(text).splitlines()
+    assert " ".join(lines).split() == text.split()
+    assert [len(line) for line in lines if len(line) > 80] == [94]  # one word, as a path is
+    assert lines[1].startswith("  early-stopping") and lines[-1] == "    and more"

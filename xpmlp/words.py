@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 
@@ -14,8 +15,11 @@ def plural(n: int, noun: str) -> str:
 
 
 def wrapped(text: str) -> str:
-    """Return a text in lines of at most 80 columns, all but the first indented."""
-    return textwrap.fill(text, 80, subsequent_indent="  ", break_on_hyphens=False)
+    """Return a text in lines of at most 80 columns; what a line goes on with is indented by two."""
+    fill = partial(textwrap.fill, width=80, break_on_hyphens=False, break_long_words=False)
+    insets = (" " * (len(line) - len(line.lstrip()) + 2) for line in text.splitlines())
+    lines = zip(text.splitlines(), insets)
+    return "\n".join(fill(line, subsequent_indent=inset) for line, inset in lines)
 
 
 def listed(names: Iterable[Any]) -> str:

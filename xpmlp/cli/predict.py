@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import click
 import numpy as np
 
-from ..words import first_of, plural
+from ..words import first_of, plural, wrapped
 from .command import Command
 from .data import (
     check_array,
@@ -141,7 +141,7 @@ def as_taken(model, table):
 def tell_lost(model, table):
     """Print which rows were left out, and how many categories the model does not know."""
     if table.bad_rows:
-        click.echo(table.summary_of_bad_rows(), err=True)
+        click.echo(wrapped(table.summary_of_bad_rows()), err=True)
     if not _encodes_table(model):
         return
     for column in model.encoder_.columns:

@@ -49,7 +49,7 @@ def opened_source(data, options, stack):
     if source.table is not None:
         click.echo(source.table.describe())
         if source.table.bad_rows:
-            click.echo(source.table.summary_of_bad_rows(), err=True)
+            click.echo(wrapped(source.table.summary_of_bad_rows()), err=True)
     return source
 
 

@@ -306,6 +306,6 @@ def _values(connection: Any, column: TableColumn) -> str:
     n = connection.execute(f"SELECT count(*) FROM ({query})").fetchone()[0]
     if n == 0:
         return "nothing to learn from"
-    first = connection.execute(f"{query} ORDER BY n DESC, {c} LIMIT 5").fetchall()
+    first = connection.execute(f"{query} ORDER BY n DESC, {c} LIMIT 4").fetchall()
     texts = [shortened(" ".join(text.split()), 19, "…") for text, _ in first]
-    return f"{n:,} different: {first_of(texts, 4)}"
+    return f"{n:,} different: {first_of(texts, 3)}"  # fits 80 columns
