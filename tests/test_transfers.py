@@ -206,7 +206,7 @@ with config_context(array_api_dispatch=True):
 """
 
 
-@needs("sklearn", "1.8", "move_estimator_to")
+@needs("sklearn", "1.9", "move_estimator_to")
 @pytest.mark.parametrize("library", ["torch", "array_api_strict"])
 def test_scikit_learns_move_estimator_to_moves_all_of_a_model(library):
     pytest.importorskip(library, reason=f"{library} is not installed")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from needs import is_older
 
 SCRIPT = """
 import json, sys, warnings
@@ -32,6 +33,9 @@ def test_scikit_learns_checks_pass_and_skip_only_for_libraries_that_are_not_ther
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout.splitlines()[-1])
     assert len(rows) > 55
-    assert [r for r in rows if r[1] not in ("passed", "skipped")] == []
+    failed = [r for r in rows if r[1] not in ("passed", "skipped")]
+    if is_older("sklearn", "1.7"):  # holds array-api-strict to a standard without maximum(x, 0.0)
+        failed = [r for r in failed if r[0] != "check_array_api_input"]
+    assert failed == []
     unexplained = [r for r in rows if r[1] == "skipped" and not any(m in r[2] for m in MISSING)]
     assert unexplained == []
