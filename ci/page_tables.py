@@ -82,10 +82,10 @@ def tables(with_seconds=True):
     tuned = [str(found["tuned plain MLP"]) for found in record["results"].values()]
     rows.append(["a plain MLP, tuned (Gorishniy et al. 2025)", *tuned])
     n_seeds = len(next(iter(record["results"].values()))["runs"]["xpmlp"])
-    about = f"means of {n_seeds} seeds"
+    about = f"{record['date']}, means of {n_seeds} seeds"
     if with_seconds:
-        threads = f"{record['cores']} cores, {record['threads']} BLAS thread"
-        about += f", test rows; median seconds of a training; {record['date']}, {threads}"
+        about += "; median seconds of a training"
+        about += f" on {record['cores']} cores, {record['threads']} BLAS thread"
     return f"{table_of(head, *rows)}\n\n({about})"
 
 
