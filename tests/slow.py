@@ -67,10 +67,11 @@ SLOW = {  # files and tests
         test_no_loss_reads_a_number_in_a_step
         test_no_rule_reads_a_number_in_a_step
     """,
-    "tests of scikit-learn, blocks of pages": """
+    "tests of scikit-learn, blocks of pages, PyTorch as a whole": """
         test_check_estimator.py test_sklearn_own.py
         test_scikit_learns_checks_pass_where_arrays_are_encoded
         test_the_blocks_of_a_page_run_in_order_and_print_what_stands_there
+        test_the_table_for_who_comes_from_pytorch_names_what_there_is_there
     """,
     "draws many cases, or a large one": """
         test_a_cell_says_the_median_ratio_and_is_blue_where_xpmlp_is_faster
