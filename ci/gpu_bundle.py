@@ -12,7 +12,7 @@ from gpu_parts import COMMIT, ROOT
 
 MOST = 15 << 20  # bytes
 # Bring more than they are worth; they are where CuPy and scikit-learn are.
-THERE = ("numpy", "scikit-learn")
+THERE = ("numpy", "scikit-learn", "scipy")
 TESTS = ("pytest", "pytest-xdist", "hypothesis", "array-api-strict", "array-api-extra")
 MORE = ("cuda-pathfinder",)  # CuPy needs it, too; a conda package may have left it out
 # pip takes a wheel for exactly these; glibc 2.28 is that of RHEL 8 and Debian 10.
