@@ -19,6 +19,7 @@ from xpmlp.engines.cupy import graph, products, program
 from xpmlp.errors import DivergenceError
 from xpmlp.nn import Dense, Dropout, Network
 from xpmlp.optim import SGD, Adam, make_schedule
+from xpmlp.randomness import Draws, random_state
 from xpmlp.training import State, TrainOptions
 from xpmlp.training.loop import run_epochs
 
@@ -280,8 +281,9 @@ def test_nan_is_told_at_the_end_of_the_epoch_though_relus_epilogue_hides_it(
     options = TrainOptions(
         schedule=make_schedule("constant"), learning_rate=0.01, batch_size=5, max_iter=3
     )
+    state = State(carry, 0.01, rule=SGD(), draws=Draws(random_state(0)))
     with np.errstate(all="ignore"):
-        error = run_epochs(made.step, engine(tier), data, options, State(carry, 0.01, rule=SGD()))
+        error = run_epochs(made.step, engine(tier), data, options, state)
     assert isinstance(error, DivergenceError) and "In epoch 1, step " in str(error)
 
 
