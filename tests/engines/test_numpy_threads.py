@@ -78,13 +78,15 @@ def test_a_team_of_any_size_fits_the_same_weights_to_the_last_bit(seed, crew):
     """Also where the last batch of an epoch leaves a thread only one row or two."""
     X = np.random.default_rng(seed).normal(size=(3 * 32 + 5, 40)).astype(np.float32)
     kw = {"dropout": 0.1, "batch_size": 32, "max_iter": 3, "random_state": seed}
-    made = []
-    for size in (1, 2, 3, 4):
-        crew(size)
-        made.append(MLPClassifier((64, 64), activation="selu", **kw).fit(X, X[:, 0] > 0))
-    for other in made[1:]:
-        for a, b in zip(other.coefs_, made[0].coefs_, strict=True):
-            np.testing.assert_array_equal(a, b)
+    for sizes, n_classes in (((64, 64), 2), ((64, 64), 5), ((8, 6), 3), ((9, 300), 12)):
+        y = np.digitize(X[:, 0], np.linspace(-1, 1, n_classes - 1))
+        made = []
+        for size in (1, 2, 3, 4):
+            crew(size)
+            made.append(MLPClassifier(sizes, activation="selu", **kw).fit(X, y))
+        for other in made[1:]:
+            for a, b in zip(other.coefs_, made[0].coefs_, strict=True):
+                np.testing.assert_array_equal(a, b)
 
 
 @each("n", [1, 2, 511, 512, 513, 2000])

@@ -10,10 +10,13 @@ typedef T Elements;
 #endif
 static const int LANES = sizeof(Vector) / sizeof(T);
 
-// Multiplications up to which our own loops are as fast as OpenBLAS or faster, on x86; elsewhere
-// untried. None where there are no vectors.
+// Multiplications of a whole batch up to which our own loops are as fast as OpenBLAS or faster, on
+// x86; elsewhere untried. None where there are no vectors. What multiplies is chosen by the batch,
+// not by the rows that a thread has of it: so the number of threads changes no bit of an element
+// that all of them sum in the same order.
 static const i64 OWN = LANES > 1 ? 5'000'000 : 0;
 static const i64 FEW = 4;  // rows: up to here to copy W takes longer than to multiply it
+static const i64 TILE = 256;  // rows of weights whose gradient is made, and used up while in the cache
 
 static inline void gemm(Gemm blas, char ta, char tb, i64 m, i64 n, i64 k, const T *a, i64 lda,
                         const T *b, i64 ldb, T *c, i64 ldc) {
@@ -199,8 +202,8 @@ static void multiply(i64 m, i64 n, i64 k, const T *a, i64 lda, bool of_columns, 
     while ((from += DEPTH) < k);
 }
 
-// out (rows, H) = x (rows, D) @ W (D, H)
-static void product(Gemm blas, const T *x, const T *W, T *out, i64 rows, i64 D, i64 H) {
+// out (rows, H) = x (rows, D) @ W (D, H), for some of a batch's rows
+static void product(Gemm blas, const T *x, const T *W, T *out, i64 rows, i64 batch, i64 D, i64 H) {
     if (is_narrow(D, H)) {
         with_shape(H, D, [&](auto width, auto fixed) {
             narrow_product<width, fixed>(x, W, out, rows, D);
@@ -211,17 +214,18 @@ static void product(Gemm blas, const T *x, const T *W, T *out, i64 rows, i64 D, 
             SUM(sum) for (i64 k = 0; k < D; ++k) sum += x[i * D + k] * W[k];
             out[i] = sum;
         }
-    } else if (rows <= FEW) {
+    } else if (batch <= FEW) {
         few_rows(x, W, out, rows, D, H);
-    } else if (rows * D * H <= OWN) {
+    } else if (batch * D * H <= OWN) {
         multiply(rows, H, D, x, D, false, W, H, false, out, H);
     } else {
         gemm(blas, 'N', 'N', H, rows, D, W, H, x, D, out, H);
     }
 }
 
-// out (rows, D) = d (rows, H) @ W.T
-static void product_backward(Gemm blas, const T *d, const T *W, T *out, i64 rows, i64 D, i64 H) {
+// out (rows, D) = d (rows, H) @ W.T, for some of a batch's rows
+static void product_backward(Gemm blas, const T *d, const T *W, T *out, i64 rows, i64 batch, i64 D,
+                             i64 H) {
     if (H == 1 && D <= NARROW) {
         with_width(D, [&](auto width) {
             for (i64 i = 0; i < rows; ++i)
@@ -232,7 +236,7 @@ static void product_backward(Gemm blas, const T *d, const T *W, T *out, i64 rows
             for (i64 k = 0; k < D; ++k) out[i * D + k] = d[i] * W[k];
     } else if (is_narrow(D, H)) {
         with_width(H, [&](auto width) { narrow_backward<width>(d, W, out, rows, D); });
-    } else if (rows * D * H <= OWN) {
+    } else if (batch * D * H <= OWN) {
         multiply(rows, D, H, d, H, false, W, H, true, out, D);
     } else {
         gemm(blas, 'T', 'N', D, rows, H, W, H, d, H, out, D);
@@ -252,7 +256,7 @@ static void product_weights(Gemm blas, const T *x, const T *d, T *out, i64 rows,
         for (i64 k = 0; k < wide; ++k) out[k] = 0;
         for (i64 i = 0; i < rows; ++i)
             for (i64 k = 0; k < wide; ++k) out[k] += x[i * D + k] * d[i];
-    } else if (rows * wide * H <= OWN) {
+    } else if (rows * std::min(TILE, D) * H <= OWN) {
         multiply(wide, H, rows, x, D, true, d, H, false, out, H);
     } else {
         gemm(blas, 'N', 'T', H, wide, rows, d, H, x, D, out, H);
@@ -261,15 +265,15 @@ static void product_weights(Gemm blas, const T *x, const T *d, T *out, i64 rows,
 
 // out (wide) = the sums over the rows of wide columns of d (rows, H)
 static void column_sums(const T *d, T *__restrict out, i64 rows, i64 H, i64 wide) {
-    if (wide == H && H <= NARROW) {  // as the gradient of one column of weights, for x of 1
-        with_width(H, [&](auto width) {
+    if (H <= NARROW) {  // as the gradient of one column of weights, for x of 1
+        with_width(wide, [&](auto width) {
             T sum[ROWS][width] = {};
             i64 i = 0;
             for (; i + ROWS <= rows; i += ROWS)
                 for (int r = 0; r < ROWS; ++r)
-                    for (int j = 0; j < width; ++j) sum[r][j] += d[(i + r) * width + j];
+                    for (int j = 0; j < width; ++j) sum[r][j] += d[(i + r) * H + j];
             for (; i < rows; ++i)
-                for (int j = 0; j < width; ++j) sum[0][j] += d[i * width + j];
+                for (int j = 0; j < width; ++j) sum[0][j] += d[i * H + j];
             for (int j = 0; j < width; ++j)
                 out[j] = (sum[0][j] + sum[1][j]) + (sum[2][j] + sum[3][j]);
         });

@@ -29,7 +29,6 @@ RULE_NAMES = "sgd momentum nesterov adam rmsprop adagrad nadam lion".split()
 STEP_OPTIONS = {"max_grad_norm", "max_norm", "ema_decay"}
 
 WORK = 1_000_000  # multiplications a step for each thread: less does not pay for the waiting
-FEW = 4  # rows that products.h multiplies in an order of their own
 LIGHT = 250_000  # multiplications of a product: up to here OpenBLAS takes one thread by itself
 PAUSE = 5_000_000_000  # multiplications, about half a second, after which an interrupt is heeded
 # Multiplications in the time that a step takes for each column of a row, and by itself.
@@ -73,33 +72,17 @@ def native_run(step, otherwise):
         wanted = min(t.N // 8, work // WORK) if K == 1 else K  # members have a thread each
         with team(wanted) as size:
             pause = max(1, PAUSE // (K * (work + t.N * table.width * COLUMN + STEP)))
-            for start, stop, threads in _calls(plan.n_rows, K, size, pause):
-                part = plan.part(start, stop)
-                made = losses[:, start:stop].copy()
+            for start in range(0, len(plan.rows), pause):
+                part = plan.part(start, start + pause)
+                made = losses[:, start : start + pause].copy()
                 t.B, t.losses = len(part.rows), made.ctypes.data
                 for field, a in zip(Plan._fields, part):
                     setattr(t, field, a.ctypes.data)
-                train(ctypes.byref(net), ctypes.byref(t), threads)
-                losses[:, start:stop] = made
+                train(ctypes.byref(net), ctypes.byref(t), size)
+                losses[:, start : start + pause] = made
         return carry, losses
 
     return run
-
-
-def _calls(n_rows, K, size, pause):
-    """Yield (start, stop, threads) of the calls that make all steps, each `pause` steps at most.
-
-    A step of so few rows that a thread's part of them would be multiplied in another order has one
-    thread: so the same weights come of any number of threads.
-    """
-    n, cuts = len(n_rows), set(range(0, len(n_rows), pause))
-    alone = np.zeros(n, bool)
-    if K == 1 and size > 1:
-        alone = n_rows.ravel() // size <= FEW
-        cuts |= {*(np.flatnonzero(alone[1:] != alone[:-1]) + 1).tolist()}
-    starts = sorted(cuts)
-    for start, stop in zip(starts, [*starts[1:], n]):
-        yield start, stop, 1 if alone[start] else size
 
 
 def _fits(step, table, carry, data, plan):

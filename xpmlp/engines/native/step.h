@@ -5,8 +5,6 @@
 // max_grad_norm asks for the norm of all, or a reduce for their sum over processes.
 // Included once for float, once for double.
 
-static const i64 TILE = 256;  // rows of weights whose gradient is made, and used up while in the cache
-
 // Some neighbouring parameters of a layer, whose gradients are made and used at once.
 struct Piece {
     enum { WEIGHTS, OFFSETS, SUMS } kind;  // SUMS: of normalizations, which the threads have
@@ -81,7 +79,7 @@ void Worker::forward(bool training) {
         i64 D = layer.D, H = layer.H;
         switch (layer.kind) {
         case DENSE:
-            product(blas, a, param(layer.W_leaf, layer.W_at), out, rows, D, H);
+            product(blas, a, param(layer.W_leaf, layer.W_at), out, rows, n, D, H);
             if (layer.b_at >= 0) add_offsets(out, param(layer.b_leaf, layer.b_at), rows, H, tile);
             activate(layer.act, out, layer.aux < 0 ? nullptr : part(outs, layer.aux, H), rows * H);
             break;
@@ -124,7 +122,7 @@ void Worker::backward() {
             activate_backward(layer.act, d, part(outs, from, H), rows * H);
             if (!dx) break;
             if (layer.kind == ACTIVATION) std::memcpy(dx, d, rows * H * sizeof(T));
-            else product_backward(blas, d, param(layer.W_leaf, layer.W_at), dx, rows, D, H);
+            else product_backward(blas, d, param(layer.W_leaf, layer.W_at), dx, rows, n, D, H);
             break;
         }
         case DROPOUT:
