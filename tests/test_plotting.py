@@ -7,6 +7,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import confusion_matrix, make_scorer, zero_one_loss
 
 from xpmlp import MLPClassifier, MLPRegressor, plotting
+from xpmlp.callbacks import CSVLogger
 
 pytest.importorskip("matplotlib", reason="pictures need matplotlib")
 
@@ -43,7 +44,9 @@ def test_history_shows_both_losses_and_the_score_against_epochs():
     assert (loss.get_ylabel(), score.get_ylabel()) == ("loss", "validation score")
 
 
-@pytest.mark.parametrize("score", [{}, {"validation_score": None}, {"validation_score": []}])
+@pytest.mark.parametrize(
+    "score", [{}, *({"validation_score": score} for score in (None, [], [np.nan]))]
+)
 def test_history_without_validation_has_one_panel_and_one_line(score):
     figure = plotting.plot_history({"loss": [1.0], **score})
     (axes,) = figure.axes
@@ -129,6 +132,53 @@ def test_epochs_are_counted_in_whole_numbers(n):
     assert ticks and all(tick == int(tick) and 1 <= tick <= n for tick in ticks)
 
 
+@pytest.mark.parametrize("form", [np.asarray, "Series", "DataFrame"])
+def test_a_history_of_arrays_or_a_data_frame_is_drawn_as_one_of_lists(form):
+    if form is not np.asarray:
+        pd = pytest.importorskip("pandas", reason="a data frame needs pandas")
+    given = HISTORY | {"learning_rate": [0.1, 0.1, 0.05, 0.05, 0.01]}
+    of_arrays = {name: np.asarray(values) for name, values in given.items()}
+    if form is not np.asarray:
+        of_arrays = pd.DataFrame(given) if form == "DataFrame" else dict(pd.DataFrame(given))
+    want, drawn = plotting.plot_history(given), plotting.plot_history(of_arrays)
+    lines = [[line.get_ydata() for a in f.axes for line in a.lines] for f in (want, drawn)]
+    np.testing.assert_array_equal(*lines)
+    assert [axes.get_ylabel() for axes in drawn.axes] == [
+        "loss",
+        "validation score",
+        "learning rate",
+    ]
+
+
+@pytest.mark.parametrize("kind", [{}, {"solver": "lbfgs"}, {"early_stopping": True}])
+@pytest.mark.filterwarnings("ignore:.*Maximum iterations", "ignore:lbfgs failed")
+def test_the_table_of_csv_logger_is_drawn_as_the_estimators_history(tmp_path, kind):
+    pd = pytest.importorskip("pandas", reason="a data frame needs pandas")
+    X, y = np.random.default_rng(0).normal(size=(60, 2)), np.arange(60) % 2
+    model = MLPClassifier((2,), max_iter=3, callbacks=CSVLogger(tmp_path / "log.csv"), **kind)
+    want = plotting.plot_history(model.fit(X, y).history_)
+    drawn = plotting.plot_history(pd.read_csv(tmp_path / "log.csv"))
+    names = [[(a.get_xlabel(), a.get_ylabel()) for a in f.axes] for f in (want, drawn)]
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize(
+    "history, named, text",
+    [
+        ({}, {}, "the history has no column, expected 'loss'"),
+        ({"losses": [1]}, {}, "the history has 'losses', expected 'loss'"),
+        ({"loss": 1.0}, {}, "'loss' is 1.0, expected a list"),
+        ({"loss": ["low"]}, {}, r"'loss' is \['low'\], expected a list"),
+        ({"loss": [2, 1], "validation_loss": [3, 2, 1]}, {}, "has 3 numbers and 'loss' has 2"),
+        ({"loss": [2, 1]}, {"best_epoch": 7}, "best_epoch is 7, expected 0 to 2, as"),
+        ({"loss": [2, 1]}, {"best_epoch": -1}, "best_epoch is -1, expected 0 to 2, as"),
+    ],
+)
+def test_a_history_that_cannot_be_drawn_is_refused_in_a_sentence(history, named, text):
+    with pytest.raises(ValueError, match=text):
+        plotting.plot_history(history, **named)
+
+
 @pytest.mark.parametrize(
     "losses, low, high, scale",
     [
@@ -166,7 +216,7 @@ def test_losses_have_a_log_scale_only_where_both_fall_far():
         ([-0.60, -0.59], "neg_log_loss", -0.63, 0.0),
         ([-0.60, -0.59], "loss", -0.63, 0.0),
         ([30.0, 31.0], "profit", 28.95, 32.05),
-        ([np.nan, np.nan], "r2", 0.0, 1.02),
+        ([np.nan, np.inf], "r2", 0.0, 1.02),
     ],
 )
 def test_the_range_of_a_score_shows_how_far_the_best_is(scores, name, low, high):

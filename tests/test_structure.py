@@ -26,6 +26,7 @@ FLOORS = {
     "words": 0,
     "logs": 0,
     "figure": 0,
+    "history": 0,
     "page": 0,
     "plain": 0,
     "nn": 1,

@@ -8,13 +8,13 @@ scikit-learn's Displays were tried: they import pyplot, shade counts or write sh
 draw several outputs in one colour, and want an estimator where `plot_boundary` takes a function.
 """
 
-from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
 from .atomic import atomic_write
+from .history import check_best_epoch, columns_of, history_of, score_of
 
 BLUE, ORANGE, GREY = "#2f6db3", "#e0762b", "#8a8a8a"
 WRITTEN = {"r2": "R²", "loss": "score, minus the loss"}  # names of scores on an axis
@@ -29,10 +29,11 @@ def plot_history(history, *, score=None, best_epoch=None, path=None):
 
     Parameters
     ----------
-    history : fitted estimator, or dict of lists
-        A dict, such as `history_`, has one number per epoch: "loss" and, optionally,
-        "validation_loss", "validation_score" and "learning_rate" (empty under lbfgs, whose entries
-        are iterations).  NaN leaves a gap, infinity and a loss of NaN a cross at the edge.
+    history : fitted estimator, dict of lists or arrays, or data frame
+        A dict, such as `history_`, or the table that CSVLogger writes, has one number per epoch:
+        "loss" and, optionally, "validation_loss", "validation_score" and "learning_rate" (empty
+        under lbfgs, whose entries are iterations).  NaN leaves a gap, infinity and a loss of NaN a
+        cross at the edge.
     score : str, optional
         What the validation score is: "accuracy". An estimator knows it.
     best_epoch : int, optional
@@ -43,6 +44,14 @@ def plot_history(history, *, score=None, best_epoch=None, path=None):
     -------
     matplotlib.figure.Figure
 
+    Raises
+    ------
+    TypeError
+        When `history` is something else.
+    ValueError
+        When it lacks the loss, has a longer column than the loss or one of other than numbers, or
+        has no epoch `best_epoch`.
+
     Examples
     --------
     >>> history = {"loss": [2.3, 0.9, 0.4], "validation_score": [0.3, 0.9, 0.7]}
@@ -50,32 +59,32 @@ def plot_history(history, *, score=None, best_epoch=None, path=None):
     >>> [axes.get_ylabel() for axes in figure.axes], figure.axes[0].get_title(loc="left")
     (['loss', 'validation accuracy'], 'epoch 2 of 3 kept')
     """
-    if not isinstance(history, Mapping):
-        model, history = history, _history_of(history)
-        score = score or _score_of(model)
-        best_epoch = model.best_epoch_ if best_epoch is None else best_epoch
-    losses, scores = [history["loss"]], history.get("validation_score")
-    if history.get("validation_loss"):
-        losses.append(history["validation_loss"])
+    if (columns := history_of(history)) is not history:
+        score = score or score_of(history)
+        best_epoch = history.best_epoch_ if best_epoch is None else best_epoch
+    found, unit = columns_of(columns)
+    losses, n = [found["loss"]], len(found["loss"])
+    scores, rates = found["validation_score"], found["learning_rate"]
+    if found["validation_loss"].size:
+        losses.append(found["validation_loss"])
         if score == "loss":  # minus which it would be, once more
-            scores = None
-    rates, n = history.get("learning_rate"), len(history["loss"])
-    unit = "iteration" if rates is not None and not len(rates) else "epoch"
-    changes = bool(rates) and min(rates) < max(rates)
-    n_panels = 1 + bool(scores) + changes
+            scores = scores[:0]
+    check_best_epoch(best_epoch, n, unit)
+    changes = rates.size > 0 and np.nanmin(rates) < np.nanmax(rates)
+    n_panels = 1 + (scores.size > 0) + changes
     figure = _figure(4.8 * n_panels, 3.6)
     axes = figure.subplots(1, n_panels, squeeze=False)[0]
     _limit_loss(axes[0], losses)
     for values, color, label in zip(losses, (BLUE, ORANGE), ("training", "validation")):
         _curve(axes[0], values, color, label)
-    if scores:
+    if scores.size:
         _limit_score(axes[1], scores, score)
         _curve(axes[1], scores, ORANGE, "validation")
         axes[1].set_ylabel(f"validation {WRITTEN.get(score, score) or 'score'}")
     if changes:
         _curve(axes[-1], rates, GREY, "learning rate")
         axes[-1].set(ylabel="learning rate", ylim=(0, None))
-    if best_epoch == n and len(losses) == 1 and not scores:
+    if best_epoch == n and len(losses) == 1 and not scores.size:
         best_epoch = None  # the last is kept where none is looked at: that needs no mark
     _count_epochs(axes, n, unit, best_epoch)
     if len(axes[0].get_legend_handles_labels()[0]) > 1:
@@ -309,26 +318,6 @@ def _figure(width, height):
         msg = "pictures need matplotlib, which is not installed: pip install xpmlp[plot]"
         raise ImportError(msg) from error
     return Figure(figsize=(width, height), layout="constrained")
-
-
-def _history_of(model):
-    """Return a fitted estimator's history, or raise what tells that it has none."""
-    if not hasattr(type(model), "history_"):
-        raise TypeError(
-            f"plot_history takes a fitted estimator or its history_, got a {type(model).__name__}."
-        )
-    return model.history_
-
-
-def _score_of(model):
-    """Return the name of an estimator's validation score, None where it has none."""
-    scoring = model.scoring
-    if scoring is None and model.quantiles_:
-        return "loss"
-    if scoring is None:
-        return "accuracy" if hasattr(model, "classes_") else "r2"
-    function = getattr(scoring, "_score_func", scoring)  # of make_scorer
-    return scoring if isinstance(scoring, str) else getattr(function, "__name__", None)
 
 
 def _limit_loss(axes, curves):

@@ -1,0 +1,75 @@
+"""What a picture of a training shows: the columns of a history, each checked, in float64."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+COLUMNS = ("loss", "validation_loss", "validation_score", "learning_rate")
+
+
+def history_of(source):
+    """Return the history of a fitted estimator, or `source`, a dict or data frame, as it is."""
+    if isinstance(source, Mapping) or hasattr(source, "columns"):
+        return source
+    if not hasattr(type(source), "history_"):
+        raise TypeError(
+            f"plot_history takes a fitted estimator or its history_, got a {type(source).__name__}."
+        )
+    return source.history_
+
+
+def columns_of(history):
+    """Return the columns of a history, each (n_epochs,) or empty, and what an entry is of.
+
+    history: a dict of lists or arrays, or a data frame such as pandas reads from CSVLogger's file,
+    where a column without numbers is NaN all the way down.
+    """
+    names = [*map(str, getattr(history, "column_names", getattr(history, "columns", history)))]
+    if "loss" not in names:
+        said = ", ".join(map(repr, names)) or "no column"
+        raise ValueError(f"the history has {said}, expected 'loss': pass the estimator's history_.")
+    given = {name: history[name] if name in names else None for name in COLUMNS}
+    found = {name: _numbers(name, values) for name, values in given.items()}
+    n = len(found["loss"])
+    for name, values in found.items():
+        if len(values) > n:
+            raise ValueError(
+                f"the history's {name!r} has {len(values)} numbers and 'loss' has {n}, expected "
+                "one for each epoch: pass lists of the same training."
+            )
+    rates = given["learning_rate"]
+    unit = "epoch" if rates is None or found["learning_rate"].size else "iteration"  # of lbfgs
+    return found, unit
+
+
+def _numbers(name, values):
+    """Return a column as float64; empty for None, and for NaN alone in any column but the loss."""
+    try:
+        made = np.asarray([] if values is None else values, np.float64)
+    except (TypeError, ValueError):
+        made = None
+    if made is None or made.ndim != 1:
+        raise ValueError(
+            f"the history's {name!r} is {values!r:.60}, expected a list of a number for each epoch."
+        )
+    return made[:0] if name != "loss" and np.isnan(made).all() else made
+
+
+def check_best_epoch(best_epoch, n, unit):
+    """Raise ValueError for a kept epoch that the history, of n epochs, does not have."""
+    if best_epoch is not None and best_epoch not in range(n + 1):
+        units = unit if n == 1 else f"{unit}s"
+        raise ValueError(
+            f"best_epoch is {best_epoch!r}, expected 0 to {n}, as the history has {n} {units}."
+        )
+
+
+def score_of(model):
+    """Return the name of an estimator's validation score, None where it has none."""
+    scoring = model.scoring
+    if scoring is None and model.quantiles_:
+        return "loss"
+    if scoring is None:
+        return "accuracy" if hasattr(model, "classes_") else "r2"
+    function = getattr(scoring, "_score_func", scoring)  # of make_scorer
+    return scoring if isinstance(scoring, str) else getattr(function, "__name__", None)
