@@ -9,7 +9,8 @@ import numpy as np
 from .arrays import is_array, is_numpy, to_host
 
 MISSING = ("NoneType", "NAType", "NaTType")  # the last two are pandas', which may be absent
-DATES = ("date", "datetime", "Timestamp", "time", "timedelta", "Timedelta")
+NUMBERS = (Real, Decimal, np.bool_)
+NO_DATES = "turn them into numbers, or into text where they are labels."
 
 
 def host_array(a: Any, name: str) -> np.ndarray:
@@ -49,12 +50,11 @@ def host_array(a: Any, name: str) -> np.ndarray:
         raise TypeError(f"{name} is a {type(a).__name__}, expected an array.")
     kind = made.dtype.kind
     if kind in "mM":
-        raise ValueError(
-            f"{name} holds dates or durations ({made.dtype}): turn them into numbers first, or "
-            "into text where they are labels."
-        )
+        raise ValueError(f"{name} holds dates or durations ({made.dtype}): {NO_DATES}")
     if kind == "c":
         raise ValueError(f"Complex data not supported: {name} holds {made.dtype}.")
+    if kind == "V":
+        raise ValueError(f"{name} holds records ({made.dtype}), expected an array of numbers.")
     return made.astype(object) if kind == "T" else made
 
 
@@ -75,32 +75,41 @@ def labels(a: Any, name: str) -> np.ndarray:
     made = host_array(a, name)
     if made.dtype != object:
         return made
-    values = made.ravel().tolist()
+    values = [*made.flat]
     types = {type(value) for value in values}
-    names = sorted(kind.__name__ for kind in types)
-    missing = [value is None or value != value for value in _comparable(values)]
+    missing = [_is_missing(value) for value in values]
     if any(missing):
         row = missing.index(True) // max(1, made[:1].size)
         raise ValueError(f"Input {name} contains NaN, or no value, in row {row}: leave it out.")
-    if set(names) & {*DATES}:
-        raise ValueError(
-            f"{name} holds objects of type {', '.join(names)}: turn them into numbers first, or "
-            "into text where they are labels."
-        )
-    for kinds, dtype in ((bool | np.bool_, bool), (Integral, np.int64), (Real | Decimal, float)):
-        if all(issubclass(kind, kinds) for kind in types) and not (  # True is an Integral
-            dtype is not bool and types & {bool, np.bool_}
-        ):
-            return made.astype(dtype)
-    if all(issubclass(kind, str | bytes) for kind in types):
+    if types <= {bool, np.bool_}:
+        return made.astype(bool)
+    for kinds in (Integral, Real | Decimal):
+        if all(issubclass(kind, kinds) for kind in types - {bool}) and bool not in types:
+            return _of_numbers(values, name).reshape(made.shape)
+    if types <= {str, np.str_}:
         return made
-    raise ValueError(f"{name} mixes labels of types {', '.join(names)}: use one type.")
+    names = ", ".join(sorted(kind.__name__ for kind in types))
+    if len(types) == 1:
+        raise ValueError(f"{name} holds objects of type {names}: {NO_DATES}")
+    raise ValueError(f"{name} mixes labels of types {names}: use one type.")
 
 
-def _comparable(values):
-    """Yield values that can be compared with themselves; pandas' own for missing is None."""
-    for value in values:
-        yield None if type(value).__name__ in MISSING else value
+def _is_missing(value):
+    """Tell whether a value stands for none: None, pandas' own, or NaN."""
+    return type(value).__name__ in MISSING or (isinstance(value, Real) and value != value)
+
+
+def _of_numbers(values, name):
+    """Return Python's numbers as an array; NumPy keeps whole ones of over 64 bits as objects."""
+    made = np.asarray(values)
+    if made.dtype != object:
+        return made
+    if all(isinstance(value, Integral) for value in values):
+        raise ValueError(
+            f"{name} holds whole numbers of more than 64 bits: turn them into floats, or into text "
+            "where they are labels."
+        )
+    return made.astype(np.float64)
 
 
 def numbers(a: Any, name: str) -> np.ndarray:
@@ -116,7 +125,10 @@ def numbers(a: Any, name: str) -> np.ndarray:
     >>> numbers([True, 2], "sample_weight")
     array([1., 2.])
     """
-    made = labels(a, name)
+    made = host_array(a, name)
+    if made.dtype == object and all(isinstance(value, NUMBERS) for value in made.flat):
+        return made.astype(np.float64)  # mixed ones too, and those of more than 64 bits
+    made = labels(made, name)
     if made.dtype.kind not in "biuf":
-        raise ValueError(f"{name} holds text, expected numbers: could not convert string to float.")
+        raise ValueError(f"{name} holds text, expected numbers.")
     return made.astype(np.float64)

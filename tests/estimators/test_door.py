@@ -125,7 +125,10 @@ def test_labels_are_what_they_are_whatever_holds_them(name):
     (np.asarray([1, "a"] * 30, object), "mixes labels of types int, str"),
     (np.asarray([True, 2] * 30, object), "mixes labels of types bool, int"),
     (pd.Series(pd.to_datetime(LABELS)), "dates"),
-    ([pd.Timestamp(0)] * 60, "Timestamp"),
+    ([pd.Timestamp(0)] * 60, "objects of type Timestamp: turn them into numbers"),
+    (pd.cut(NUMBERS, 3), "objects of type Interval"),
+    (np.asarray(["a", b"b"] * 30, object), "mixes labels of types bytes, str"),
+    ([2**70, 1] * 30, "more than 64 bits"),
 ])  # fmt: skip
 def test_labels_that_are_none_are_told_before_the_work(y, words):
     with pytest.raises(ValueError, match=words):
@@ -134,7 +137,15 @@ def test_labels_that_are_none_are_told_before_the_work(y, words):
 
 def test_numbers_of_any_kind_are_targets():
     exact = regressor().fit(X, np.ones(60)).predict(X)
-    for y in ([Decimal(1)] * 60, [1] * 60, np.ones(60, object), pd.Series([1] * 60, dtype="Int64")):
+    large = regressor(target_scale="auto").fit(X, np.asarray([2**70, 2**71] * 30, object))
+    assert large.predict(X).max() > 2**69
+    for y in (
+        [np.True_, 1.0] * 30,
+        [Decimal(1)] * 60,
+        [1] * 60,
+        np.ones(60, object),
+        pd.Series([1] * 60, dtype="Int64"),
+    ):
         np.testing.assert_array_equal(regressor().fit(X, y).predict(X), exact)
 
 
@@ -164,10 +175,16 @@ def test_an_array_is_what_can_be_made_one():
             classifier().fit(nothing, LABELS)
 
 
-def test_text_among_objects_names_the_way_to_encode_it():
+def test_text_and_dates_in_an_array_name_the_way_to_encode_them():
     mixed = np.asarray([[1.0, "u"], [2.0, "v"]] * 30, object)
-    with pytest.raises(ValueError, match=r"'u'.*categorical_features=\[1\], or pass a data frame"):
-        classifier().fit(mixed, LABELS)
+    when = np.asarray([[1.0, np.datetime64("2024-01-01")]] * 60, object)
+    for given, words in (
+        (mixed, r"'u' in column 1.*categorical_features=\[1\], or pass a data frame"),
+        (np.asarray([["1.5", "2"]] * 60), r"'1.5' in column 0.*categorical_features=\[0, 1\]"),
+        (when, "'2024-01-01' in column 1.*or pass a data frame"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            classifier().fit(given, LABELS)
     assert classifier(categorical_features=[1]).fit(mixed, LABELS).encoder_ is not None
 
 

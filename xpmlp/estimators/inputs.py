@@ -2,6 +2,7 @@
 
 from copy import copy
 from dataclasses import replace
+from datetime import date, timedelta
 from functools import partial, wraps
 from numbers import Integral, Real
 from typing import Any
@@ -17,7 +18,15 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ..arrays import current_card, float_dtype, is_array, is_numpy, location_of, to_host
+from ..arrays import (
+    current_card,
+    float_dtype,
+    is_array,
+    is_numpy,
+    is_torch,
+    location_of,
+    to_host,
+)
 from ..engines import prepare
 from ..errors import DataError
 from ..model import Inputs, Scaling
@@ -38,6 +47,7 @@ CENTRING = (
     "the model standardises its inputs, and centring would make a sparse X dense: pass "
     "X.toarray(), a part of the rows at a time."
 )
+ENCODED = (str, bytes, date, timedelta, np.datetime64, np.timedelta64)  # of a table, not an array
 FLOATS = [np.dtype(np.float64), np.dtype(np.float32)]
 
 
@@ -169,17 +179,16 @@ def _checked_array(estimator, X, model=None):
 
 
 def _refuse_text(X):
-    """Say how text among the objects of an array is encoded."""
-    if X.dtype != object or X.ndim != 2:
+    """Say how text and dates among the objects of an array are encoded."""
+    if X.dtype.kind not in "OUS" or X.ndim != 2:
         return
-    texts = [i for i, column in enumerate(X.T) if any(isinstance(a, str) for a in column)]
-    try:
-        X[:, texts].astype(np.float64)
-    except ValueError as error:
+    columns = [i for i, a in enumerate(X.T) if any(isinstance(value, ENCODED) for value in a)]
+    if columns:
+        first = next(value for value in X[:, columns[0]] if isinstance(value, ENCODED))
         raise ValueError(
-            f"{error} in X: to encode text, name its columns, categorical_features={texts}, or "
-            "pass a data frame."
-        ) from error
+            f"could not convert string to float: X holds {str(first)!r} in column {columns[0]}: to "
+            f"encode text, name its columns, categorical_features={columns}, or pass a data frame."
+        )
 
 
 def dense_to_look_into(X):
@@ -196,6 +205,8 @@ def dense_to_look_into(X):
 
 def _check_shape(estimator, X, model):
     """Check a device array as scikit-learn checks a host array, without copying it."""
+    if is_torch(X) and "strided" not in str(X.layout):
+        raise TypeError("X is a sparse tensor: pass X.to_dense(), or a sparse matrix of SciPy.")
     if X.ndim != 2:
         raise ValueError(
             f"Expected 2D array, got {X.ndim}D array instead. Reshape your data: X.reshape(-1, 1) "

@@ -12,7 +12,7 @@ import narwhals as nw
 import numpy as np
 
 from ..errors import DataError
-from ..plain import MISSING
+from ..plain import MISSING, NUMBERS
 
 BLOCK = 2**16  # rows at a time
 # What stands where a value is missing, in the dtype of such a column.
@@ -267,9 +267,6 @@ def _objects(name: str, values: list) -> tuple[str, np.ndarray]:
             "or dates."
         )
     return "date", np.asarray([*map(_in_utc, values)], "datetime64[us]")
-
-
-NUMBERS = (Real, Decimal, np.bool_)
 
 
 def _known(value: Any) -> Any:
