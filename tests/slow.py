@@ -25,6 +25,7 @@ SLOW = {  # files and tests
         test_ci_gpu.py test_ci_gpu_bundle.py test_ci_gpu_failures.py test_ci_gpu_verdicts.py
         test_packaging.py test_sanitize.py
         test_cupy_standin.py test_examples.py test_standins.py
+        test_a_reader_that_goes_away_costs_no_work test_output_to_a_full_disk_is_told_once
         test_a_child_that_was_forked_off_after_a_fit_can_fit
         test_a_contender_that_cannot_start_or_fails_says_why
         test_a_row_is_enough_for_estimators_train_and_command_line

@@ -122,10 +122,10 @@ from xpmlp.cli import main
 main()"""
 
 
-def command(*arguments):
+def command(*arguments, stdout=subprocess.PIPE):
     return subprocess.Popen(
         [sys.executable, "-c", RUN, *arguments],
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
     )

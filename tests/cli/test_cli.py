@@ -211,6 +211,33 @@ def test_the_command_itself_prints_its_error_and_no_traceback():
     assert (process.returncode, is_one_sentence(err), err.count("\n")) == (5, True, 1)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows tells no broken pipe")
+def test_a_reader_that_goes_away_costs_no_work():
+    options = "--try", "lr=0.001,0.01", "--epochs", "3", "--folds", "2", "--candidates", "2"
+    for arguments, made in (
+        (["train", "digits", *QUICK, "-v"], "digits.safetensors"),
+        (["tune", "iris", *options], "best.toml"),
+        (["predict", "digits.safetensors", "digits", "--out", "p.csv"], "p.csv"),
+    ):
+        with command(*arguments) as process:
+            process.stdout.close()
+            err = process.stderr.read()
+        assert (process.returncode, os.path.exists(made)) == (0, True), err
+        assert err.startswith("1,797 predictions") == (made == "p.csv") == bool(err)
+    with command("predict", "digits.safetensors", "digits", "--proba") as process:
+        process.stdout.readline()
+        process.stdout.close()
+        err = process.stderr.read()
+    assert (process.returncode, err) == (0, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+def test_output_to_a_full_disk_is_told_once():
+    with open("/dev/full", "w") as full, command("train", "iris", *QUICK, stdout=full) as process:
+        err = process.stderr.read()
+    assert (process.returncode, err) == (7, "Error: No space left on device.\n")
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
 def test_a_full_disk_behind_the_predictions_is_told(train, xpmlp):
     train("iris")

@@ -141,6 +141,9 @@ def test_the_end_tells_which_epoch_was_kept_and_why(xpmlp, said):
     found = json.loads(out.splitlines()[-1])
     best = load_model("iris.safetensors").best_epoch_
     assert found["best_epoch"] == best and f" {best} of 2" in kept
+    unit = kept.split()[1]
+    when = f"after 2 {unit}s" if best == 2 else f"at {unit} {best} of 2"
+    assert re.search(rf"^Test: accuracy [\d.]+, log_loss [\d.]+ {when}, ", out, re.M)
     loss = "--early-stopping" in said and "--scoring" not in said and "--validation" not in said
     assert found["scoring"] == ("loss" if loss else "accuracy")
     if "Kept epoch" in kept and ": the " in kept and "last" not in kept:

@@ -10,6 +10,7 @@ from .. import __version__
 from ..errors import DataError, DeviceError, DivergenceError, ModelFileError
 from ..logs import logger
 from . import doctor, evaluate, explain, export, parity, predict, train, tune
+from .pipes import outlive_readers
 
 EXIT_CODES = {
     DataError: 3,
@@ -58,6 +59,7 @@ def main(argv=None):
 
 def run_command(command, name, argv=None):
     """Run a command; every error that a user can cause is one sentence and an exit code."""
+    outlive_readers()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an overflow ends in a DivergenceError; `train` tells
@@ -70,9 +72,6 @@ def run_command(command, name, argv=None):
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         code = 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        code = 0
     except OSError as error:  # of writing: what cannot be read is a DataError or ModelFileError
         place = f"{error.filename}: " if error.filename else ""
         click.echo(f"Error: {place}{error.strerror or error}.", err=True)

@@ -93,16 +93,16 @@ def train(data, **options):
     with ExitStack() as stack:
         source, train_part, test_part, watched = split_data(data, options, stack)
         model, notes = _fit(source, train_part, watched, options)
+        model.save(out)
         for note in notes:
             click.echo(f"Warning: {note}", err=True)
         if not options["quiet"]:
             click.echo("\n".join(how_it_ended(model, options["validation"], notes)))
         scores = metrics(model, *test_part)
-        model.save(out)
         seconds = time.perf_counter() - start
         click.echo(f"\n{model.network_.summary(model.model_.inputs.width)}\n")
-        effort = f"{plural(model.n_iter_, unit_of(model))}, {seconds:.1f} s on {model.device_}"
-        click.echo(f"Test: {show_metrics(scores)} after {effort}.")
+        place = f"{seconds:.1f} s on {model.device_}"
+        click.echo(f"Test: {show_metrics(scores)} {when_kept(model)}, {place}.")
         click.echo(f"Model: {out}")
         if options["plot"]:
             _draw(model, test_part, out)
@@ -176,6 +176,14 @@ def _fit(source, part, watched, options):
 def unit_of(model):
     """Return what a training counts."""
     return "iteration" if model.solver == "lbfgs" else "epoch"
+
+
+def when_kept(model):
+    """Return of which epoch a model has the weights: "after 40 epochs", "at epoch 5 of 32"."""
+    unit, n = unit_of(model), model.n_iter_
+    if model.best_epoch_ == n:
+        return f"after {plural(n, unit)}"
+    return f"at {unit} {model.best_epoch_} of {n}"
 
 
 def how_it_ended(model, validation, notes):
