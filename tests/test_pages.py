@@ -25,6 +25,7 @@ VOLATILE = {
     r"\b\d\.\d+e[-+]?\d+|\b\d+e-\d+": "<rounding>",
     r"\w+( <version>)?, \d+ threads?;?": "",
     r"\b(Linux|Darwin|Windows) \w+": "<system>",
+    r"\bepoch \d+ of": "epoch <kept> of",  # two epochs may be the best but for rounding
     r"engine( +)numpy compiled": r"engine\1numpy",
 }
 NUMBER = r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?%?"
