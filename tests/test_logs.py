@@ -39,15 +39,35 @@ def test_a_fit_logs_where_it_runs_and_how_it_ends_and_each_epoch_as_a_detail(log
     assert where == ("INFO", f"Training on cpu: {est.fit_report_['why']}")
     assert begin == (
         "INFO",
-        "Training begins: X (60, 4), float32, batches of 60 rows, 49 parameters, engine numpy.",
+        "Training begins: X (60, 4), float32, batches of 60 rows, 49 parameters.",
     )
     losses = [f"{loss:.6g}" for loss in est.history_["loss"]]
     assert [text.split(",")[0] for _, text in epochs] == [
         f"Epoch {k}: loss {loss}" for k, loss in enumerate(losses, 1)
     ]
     assert {level for level, _ in epochs} == {"DEBUG"}
-    assert end == ("INFO", "Training ended after 3 epochs (max_iter), with the weights of epoch 3.")
+    engine = est.fit_report_["engine"]
+    ended = "Training ended after 3 epochs (max_iter), with the weights of epoch 3"
+    assert end == ("INFO", f"{ended}; engine {engine}.")
     assert capsys.readouterr() == ("", "")
+
+
+def bare(**how):
+    return xpmlp.train(nn.Network([nn.Dense(1)]), X, X[:, :1], max_iter=2, **how).report
+
+
+@pytest.mark.parametrize(
+    "report_of",
+    [
+        lambda: fast().fit(X, LABELS).fit_report_,
+        lambda: fast(solver="lbfgs").fit(X, LABELS).fit_report_,
+        bare,
+        lambda: bare(accelerate="generic"),
+    ],
+)
+def test_the_engine_has_one_name_in_the_log_and_in_the_report(logged, report_of):
+    engine = report_of()["engine"]
+    assert logged()[-1][1].endswith(f"; engine {engine}.")
 
 
 def test_why_a_training_stops_and_which_weights_it_keeps_are_logged(logged):
@@ -60,9 +80,8 @@ def test_why_a_training_stops_and_which_weights_it_keeps_are_logged(logged):
         "Stopping.",
     )
     n, kept = est.n_iter_, est.best_epoch_
-    assert (
-        end[1] == f"Training ended after {n} epochs (converged), with the weights of epoch {kept}."
-    )
+    ended = f"Training ended after {n} epochs (converged), with the weights of epoch {kept};"
+    assert end[1].startswith(ended)
 
 
 def test_what_was_asked_for_and_is_not_done_is_logged_once_as_it_stands_in_the_report(logged):

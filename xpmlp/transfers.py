@@ -21,6 +21,10 @@ class Counts:
     proof: dict | None = None  # of that tier: what it concluded, and the seconds it took
     notes: list[str] = field(default_factory=list)
 
+    def ran_in(self, engine: str) -> str:
+        """Return an engine's name with the tier that ran: another may have been asked for."""
+        return f"{engine.split()[0]} {self.tier}" if self.tier else engine
+
 
 _counts: ContextVar[Counts | None] = ContextVar("counts", default=None)
 _forbidden: ContextVar[bool] = ContextVar("forbidden", default=False)
@@ -54,6 +58,11 @@ def note(*, launches: int = 0, text: str = "", tier: str = "", proof: dict | Non
     if proof:
         before = counts.proof["seconds"] if counts.proof else 0.0
         counts.proof = proof | {"seconds": before + proof["seconds"]}
+
+
+def engine_that_ran(engine: str) -> str:
+    """Return an engine's name with the tier that has run in what is counted, if anything is."""
+    return (_counts.get() or Counts()).ran_in(engine)
 
 
 def passed(*, to_device: int = 0, to_host: int = 0) -> None:

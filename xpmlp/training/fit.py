@@ -101,14 +101,14 @@ def fit_network(
     run = run_lbfgs if rule is None else run_epochs
     look = on_epoch and (lambda state: on_epoch(state, weights))
     more = {"sample_weight": sample_weight, "validation": validation, "on_epoch": look}
-    log_begin(step, engine, x, options)
+    log_begin(step, x, options)
     try:
         with explain_out_of_memory():
             reason = run(step, engine, data, options, state, **more)
     except DeviceMemoryError as error:
         error.late = state.n_iter > 0
         raise
-    log_end(state, reason, options)
+    log_end(state, engine, reason, options)
     trained = nested(*(state.best or copy_weights(step, state, xp)))
     raw = {}
     if options.steps.ema_decay is not None and not state.best:

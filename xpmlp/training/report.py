@@ -9,7 +9,7 @@ from ..arrays import Array, dtype_name, location_of
 from ..engines import Options, engine_for
 from ..errors import DivergenceError
 from ..logs import logger
-from ..transfers import Counts
+from ..transfers import Counts, engine_that_ran
 
 
 def fit_report(x: Array, options: Options, why: str, counts: Counts, start: float, seed) -> dict:
@@ -17,28 +17,28 @@ def fit_report(x: Array, options: Options, why: str, counts: Counts, start: floa
     library = location_of(x).library
     versions = {"xpmlp": __version__, library: import_module(library).__version__}
     drawn = {"seed": seed, "versions": versions}
-    engine, passed = engine_for(x, options).name, dict(vars(counts))
-    if tier := passed.pop("tier"):  # what ran may be another than what was asked for
-        engine = f"{engine.split()[0]} {tier}"
+    engine, passed = counts.ran_in(engine_for(x, options).name), dict(vars(counts))
+    del passed["tier"]
     where = {"device": location_of(x).device, "why": why, "engine": engine}
     dtype = dtype_name(x)
     precision = {"matmul_precision": options.matmul_precision, "dtype": dtype}
     return where | precision | drawn | passed | {"seconds": perf_counter() - start}
 
 
-def log_begin(step, engine, x, options):
-    """Log what is trained, on which rows, and how."""
-    text = "Training begins: X %s, %s, batches of %d rows, %d parameters, engine %s."
-    numbers = tuple(x.shape), step.dtype, step.batch_size, step.layout.size, engine.name
+def log_begin(step, x, options):
+    """Log what is trained, and on which rows."""
+    text = "Training begins: X %s, %s, batches of %d rows, %d parameters."
+    numbers = tuple(x.shape), step.dtype, step.batch_size, step.layout.size
     logger.log(_level(options), text, *numbers)
 
 
-def log_end(state, reason, options):
-    """Log why a training ended, and whose weights it ends with."""
+def log_end(state, engine, reason, options):
+    """Log why a training ended, whose weights it ends with, and what ran it."""
     if isinstance(reason, DivergenceError):
         reason = "diverged"
-    text = "Training ended after %d epochs (%s), with the weights of epoch %d."
-    logger.log(_level(options), text, state.n_iter, reason, state.best_epoch)
+    text = "Training ended after %d epochs (%s), with the weights of epoch %d; engine %s."
+    ran = engine_that_ran(engine.name)
+    logger.log(_level(options), text, state.n_iter, reason, state.best_epoch, ran)
 
 
 def _level(options):
