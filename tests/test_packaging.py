@@ -66,6 +66,7 @@ def test_without_a_compiler_all_but_the_compiled_engine_is_built(checkout, tmp_p
     assert not [*built.rglob("_native*")]
     say = "from xpmlp.engines.native.library import library; print(library())"
     assert "as there was no C++ compiler" in run("-c", say, folder=built)
+    assert "these are the sources of a clone" in run("-c", say, folder=checkout)
 
 
 def test_the_source_archive_holds_all_of_the_project_and_its_tests_run_there(checkout, tmp_path):

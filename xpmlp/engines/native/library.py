@@ -53,6 +53,11 @@ def library():
     """Return the compiled library, or a sentence that says why there is none."""
     found = sorted(Path(__file__).parent.glob("_native*"))
     found = [path for path in found if path.suffix in (".so", ".pyd", ".dylib")]
+    if not found and (Path(__file__).parents[3] / "pyproject.toml").is_file():
+        return (
+            "these are the sources of a clone, without the compiled engine: start Python in "
+            "another folder, or install with pip's -e, which needs a C++ compiler"
+        )
     if not found:
         return (
             "xpmlp was installed without its compiled engine, as there was no C++ compiler: "
