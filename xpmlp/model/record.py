@@ -280,10 +280,10 @@ class Model:
 
 
 def load(path):
-    """Read the model in a model file, with NumPy and safetensors alone.
+    """Read the model in a model file, without scikit-learn and SciPy.
 
-    Neither scikit-learn nor SciPy is imported; `load_model` gives the estimator, of a file that an
-    estimator has saved.
+    NumPy, safetensors, array-api-compat and narwhals are all that is imported; `load_model` gives
+    the estimator, of a file that an estimator has saved.
 
     Parameters
     ----------

@@ -61,7 +61,7 @@ def native_run(step, otherwise):
             t.y_columns = y.shape[-1]
         x, y = (np.require(a, requirements=["C", "A"]) for a in (x, y))
         t.x, t.y = x.ctypes.data, y.ctypes.data
-        # As in the plain text, a plan's decay acts in steps that are said to have one.
+        # As in the generic code, a plan's decay acts in steps that are said to have one.
         plan = plan._replace(decay=plan.decay * step.penalised, shrink=plan.shrink * step.decoupled)
         plan = Plan(*(np.ascontiguousarray(a) for a in plan))
         losses = np.zeros((2, *plan.n_rows.shape), step.dtype)
