@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 import os
 from numbers import Integral, Real
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from cli_data import is_one_sentence, rows
 from each import each
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, Options
 
 from xpmlp import MLPClassifier, MLPRegressor, load_model
 from xpmlp.cli import options
@@ -52,7 +53,7 @@ def of_constraint(constraint):
     if isinstance(constraint, Interval):
         kind = {Integral: int, Real: float}[constraint.type]
         return {(kind, constraint.left, constraint.right, constraint.closed)}
-    if isinstance(constraint, StrOptions):
+    if isinstance(constraint, Options):
         return set(constraint.options)
     return {None: {None}, "boolean": {bool}, str: {"text"}}.get(constraint, set())
 
@@ -61,6 +62,8 @@ def of_option(kind):
     """The same of an option's type."""
     if isinstance(kind, options.OrNone):
         return {None} | of_option(kind.kind)
+    if isinstance(kind, options.OrInf):
+        return {math.inf} | of_option(kind.kind)
     if isinstance(kind, options.Several):
         return of_option(kind.each)
     if isinstance(kind, options.Pairs):
@@ -110,6 +113,7 @@ SAID = {  # as it is written -> the argument of the model
     "--batch-size 7": ("batch_size", 7),
     "--early-stopping": ("early_stopping", True),
     "--patience 3": ("n_iter_no_change", 3),
+    "--patience inf": ("n_iter_no_change", math.inf),
     "--scoring loss": ("scoring", "loss"),
     "--tol 0": ("tol", 0),
     "--no-shuffle": ("shuffle", False),
@@ -257,6 +261,36 @@ def test_an_option_that_does_not_fit_is_told(xpmlp, data, arguments, code, words
     found, _, err = xpmlp("train", data, *QUICK, *arguments)
     assert (found, is_one_sentence(err), os.listdir()) == (code, True, [])
     assert [word for word in words if word not in err.splitlines()[-1]] == []
+
+
+@pytest.mark.parametrize(
+    "said, expected",
+    [
+        ("--epochs x", "'x' is not a whole number of 1 or more."),
+        ("--epochs 2.5", "'2.5' is not a whole number of 1 or more."),
+        ("--patience 0", "'0' is not a whole number of 1 or more."),
+        ("--seed -1", "'-1' is not a whole number from 0 to 4294967295."),
+        ("--lr 0", "'0' is not a number above 0."),
+        ("--alpha x", "'x' is not a number of 0 or more."),
+        ("--momentum 2", "'2' is not a number from 0 to 1."),
+        ("--dropout 1", "'1' is not a number from 0 to below 1."),
+        ("--quantiles 1", "'1' is not a number above 0 and below 1."),
+        ("--bins 1", "'1' is not a whole number of 2 or more."),
+    ],
+)
+def test_a_number_out_of_bounds_is_told_with_the_bounds_in_words(xpmlp, said, expected):
+    code, _, err = xpmlp("train", "iris", *QUICK, *said.split())
+    assert code == 2 and err.endswith(f"{expected}\n")
+
+
+def test_no_end_of_patience_is_said_in_a_file_too_and_written_by_a_search(xpmlp):
+    Path("run.toml").write_text("patience = inf\nepochs = 3\nhidden = 5\ntry.lr = [0.001, 0.01]")
+    assert xpmlp("train", "iris", "--config", "run.toml")[0] == 0
+    assert load_model("iris.safetensors").n_iter_no_change == math.inf
+    search = "--candidates 2 --folds 2 --config run.toml".split()
+    assert xpmlp("tune", "iris", *search)[0] == 0
+    assert xpmlp("train", "iris", "--config", "best.toml")[0] == 0
+    assert load_model("iris.safetensors").n_iter_no_change == math.inf
 
 
 def test_validation_may_be_a_data_set_of_its_own(xpmlp):

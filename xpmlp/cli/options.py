@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import click
-from click import STRING, FloatRange, IntRange
+from click import STRING
 
 from ..engines import ACCELERATIONS, MATMUL_PRECISIONS
 from ..nn.activations import ACTIVATIONS
@@ -15,6 +15,7 @@ from ..optim import RULES, SCHEDULES
 from ..optim.rules import SOLVERS
 from ..training import STEP_OPTIONS
 from .command import Choice, section
+from .numbers import Number, OrInf, Whole
 
 LOSSES = dict.fromkeys((*loss_names("classification"), *loss_names("regression")))
 
@@ -57,7 +58,7 @@ class Several(click.ParamType):
         self.each, self.unpacked, self.marks = each, unpacked, ","
         if each is not STRING:
             self.marks = r",|(?<=\d)x(?=\d)"
-        self.name = f"{each.name.removesuffix(' range')},..."
+        self.name = f"{each.name},..."
 
     def convert(self, value, param, ctx):
         """Return a tuple, or one value."""
@@ -77,7 +78,7 @@ class OrNone(click.ParamType):
     """A value of a type, or the word none."""
 
     def __init__(self, kind):
-        self.kind, self.name = kind, f"{kind.name.removesuffix(' range')}|none"
+        self.kind, self.name = kind, f"{kind.name}|none"
 
     def convert(self, value, param, ctx):
         """Return the value, or "none"."""
@@ -105,12 +106,12 @@ class Pairs(click.ParamType):
 
 def at_least(low):
     """Return the type of numbers from `low`, itself included."""
-    return FloatRange(low)
+    return Number(low)
 
 
 def between(low, high):
     """Return the type of numbers between two, or above the first, where there is no second."""
-    return FloatRange(low, high, min_open=True, max_open=high is not None)
+    return Number(low, high, min_open=True, max_open=high is not None)
 
 
 def used_by(argument, what):
@@ -120,11 +121,11 @@ def used_by(argument, what):
     return f"{what}. For {', '.join(names)}."
 
 
-FLAG, COUNT = click.BOOL, IntRange(1)
-SHARE = FloatRange(0, 1, max_open=True)
+FLAG, COUNT = click.BOOL, Whole(1)
+SHARE = Number(0, 1, max_open=True)
 INSIDE = between(0, 1)
 ABOVE_0 = between(0, None)
-SEED = IntRange(0, 2**32 - 1)
+SEED = Whole(0, 2**32 - 1)
 ONLY_SGD = ", ".join(name for name, kind in SCHEDULES.items() if kind.only_sgd)
 TABLE: dict[str, dict[str, tuple]] = {  # section -> argument -> type, help
     "Network": {
@@ -161,7 +162,7 @@ TABLE: dict[str, dict[str, tuple]] = {  # section -> argument -> type, help
             "robust: scale numbers by median and quartiles, clip smoothly; none: leave them.",
         ),
         "n_bins": (
-            OrNone(IntRange(2)),
+            OrNone(Whole(2)),
             "Bins that encode a number, a column each (tables: 4096 at most).",
         ),
     },
@@ -177,7 +178,10 @@ TABLE: dict[str, dict[str, tuple]] = {  # section -> argument -> type, help
             STRING,
             "Validation score: loss, or scikit-learn's (accuracy, r2). [early stopping: loss]",
         ),
-        "n_iter_no_change": (COUNT, "Epochs without improvement that end the training."),
+        "n_iter_no_change": (
+            OrInf(COUNT),
+            "Epochs without improvement that end the training.",
+        ),
         "tol": (at_least(0), "Least improvement that counts."),
         "shuffle": (FLAG, "Take the rows in a new order in each epoch."),
         "alpha": (at_least(0), "Strength of the L2 penalty."),
@@ -189,7 +193,7 @@ TABLE: dict[str, dict[str, tuple]] = {  # section -> argument -> type, help
             name: (OrNone(between(*row["range"])), row["help"])
             for name, row in STEP_OPTIONS.items()
         },
-        "momentum": (FloatRange(0, 1), used_by("momentum", "Momentum")),
+        "momentum": (Number(0, 1), used_by("momentum", "Momentum")),
         "nesterovs_momentum": (FLAG, used_by("nesterovs_momentum", "Nesterov's form of momentum")),
         "beta_1": (SHARE, used_by("beta_1", "Decay of the mean gradient")),
         "beta_2": (SHARE, used_by("beta_2", "Decay of the mean square")),

@@ -25,6 +25,7 @@ from .data import (
 )
 from .evaluate import metrics, show_metrics
 from .live_line import LiveLine
+from .numbers import Whole
 from .options import estimator_of, model_options, score_of, settings_of
 from .predict import predictions
 from .splits import split_data
@@ -65,7 +66,7 @@ data_option, output = section("Data"), section("Output")
     show_default=True,
     help="Share of training rows to score each epoch on, or a data set; 'test': the test rows.",
 )
-@data_option("--rows", type=click.IntRange(1), help="Train on the first so many rows only.")
+@data_option("--rows", type=Whole(1), help="Train on the first so many rows only.")
 @data_option(
     "--standardise/--no-standardise",
     default=True,

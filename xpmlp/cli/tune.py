@@ -5,7 +5,7 @@ import sys
 import warnings
 from contextlib import ExitStack
 from functools import partial
-from math import ceil, floor, isnan, log, prod
+from math import ceil, floor, inf, isnan, log, prod
 
 import click
 import numpy as np
@@ -16,6 +16,7 @@ from ..training.interrupts import on_ctrl_c
 from ..words import wrapped
 from .command import Choice, Command, config_option, key_of, section
 from .data import check_memory, reading_options, tell_quarantine, type_options, writable
+from .numbers import Whole
 from .options import (
     ARGUMENTS,
     COUNT,
@@ -53,14 +54,14 @@ tuning = partial(section("Tuning"), show_default=True)
     help="Values of an option, or a range LOW..HIGH; repeatable. "
     f"[{' '.join(f'{k}={v}' for k, v in SPACE.items())}]",
 )
-@tuning("--candidates", type=click.IntRange(2), default=27, help="Combinations to draw.")
+@tuning("--candidates", type=Whole(2), default=27, help="Combinations to draw.")
 @tuning(
     "--resource",
     type=Choice(["epochs", "rows"]),
     default="epochs",
     help="What grows from round to round.",
 )
-@tuning("--folds", type=click.IntRange(2), default=3, help="Folds of the cross-validation.")
+@tuning("--folds", type=Whole(2), default=3, help="Folds of the cross-validation.")
 @tuning("--jobs", type=COUNT, default=1, help="Fits that run at the same time.")
 @type_options
 @reading_options
@@ -313,11 +314,13 @@ def _toml(ctx, best):
 
 
 def _literal(value):
-    """Return a value in TOML, which has JSON's literals for these."""
+    """Return a value in TOML, which has JSON's literals but for inf."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(k)} = {_literal(v)}" for k, v in value.items()) + "}"
     if isinstance(value, tuple | list):
         if value and isinstance(value[0], dict):  # --types, one or more
             return _literal({k: v for pairs in value for k, v in pairs.items()})
         return "[" + ", ".join(map(_literal, value)) + "]"
+    if value == inf:
+        return "inf"
     return json.dumps(value, ensure_ascii=False)
