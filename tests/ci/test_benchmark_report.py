@@ -45,7 +45,7 @@ def test_the_scikit_learn_row_compares_its_fastest_form_with_ours_not_compiled()
     rows = [
         record("xpmlp, not compiled", "shown", [2e-6, 2e-6]),
         record("scikit-learn", "peer", [9e-6, 9e-6]),
-        record("scikit-learn, stretches", "peer", [5e-6, 5e-6]),
+        record("scikit-learn, chunks", "peer", [5e-6, 5e-6]),
     ]
     assert re.search(r"scikit-learn / not compiled +2\.50", report.table(rows))
 

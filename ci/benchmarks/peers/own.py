@@ -1,4 +1,4 @@
-"""xpmlp: stretches of steps through its engine, fits and predictions through its estimators."""
+"""xpmlp: chunks of steps through its engine, fits and predictions through its estimators."""
 
 from functools import partial
 
@@ -31,7 +31,7 @@ def _network(case, like):
     return network, params
 
 
-def _stretches(case, data, order, options=DEFAULTS):
+def _chunks(case, data, order, options=DEFAULTS):
     """Return (call, outcome, engine): a call takes the steps of the rows in order."""
     engine, rule = engine_for(data[0], options), make_rule(case.rule, momentum=0.0)
     data = tuple(map(engine.resident, data))
@@ -57,15 +57,15 @@ def _stretches(case, data, order, options=DEFAULTS):
 
 
 def steps(case, data, length=None):
-    """Prepare stretches of steps on one resident batch, whose rows each step takes in order."""
+    """Prepare chunks of steps on one resident batch, whose rows each step takes in order."""
     length = length or case.stretch
     order = np.tile(np.arange(case.rows), length)
-    call, outcome, _ = _stretches(case, data, order)
+    call, outcome, _ = _chunks(case, data, order)
     return Ready(repeated(call), length, outcome)
 
 
 def one_step(case, data):
-    """Prepare stretches of one step: what a call costs."""
+    """Prepare chunks of one step: what a call costs."""
     return steps(case, data, 1)
 
 
@@ -85,10 +85,10 @@ TIMERS = {"cpu": waited, "cuda": by_events}
 
 
 def gathered(case, data, device="cuda", accelerate="generic"):
-    """Prepare stretches of steps on batches that are gathered on the device."""
+    """Prepare chunks of steps on batches that are gathered on the device."""
     data = [from_host(a, array_at(HOMES[device])) for a in data]
     options = Options(matmul_precision=case.precision, accelerate=accelerate)
-    call, outcome, engine = _stretches(case, data, case.order().reshape(-1), options)
+    call, outcome, engine = _chunks(case, data, case.order().reshape(-1), options)
     about = {"engine": engine.name}
 
     def counted():

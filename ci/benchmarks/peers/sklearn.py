@@ -55,7 +55,7 @@ def steps(case, data, length=1):
     return Ready(repeated(est.partial_fit, x[rows], y[rows]), length, lambda: _trained(est))
 
 
-def stretches(case, data):
+def chunks(case, data):
     """Prepare `partial_fit` on up to 100 copies of the batch: its checks are made once for all."""
     return steps(case, data, min(case.stretch, 100))
 
@@ -74,7 +74,7 @@ def predict(case, data):
 
 CONTENDERS = (
     Contender("scikit-learn", "steps", steps),
-    Contender("scikit-learn, stretches", "steps", stretches),
+    Contender("scikit-learn, chunks", "steps", chunks),
     Contender("scikit-learn", "fits", fit),
     Contender("scikit-learn", "predict", predict),
 )
