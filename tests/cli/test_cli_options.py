@@ -143,7 +143,7 @@ SAID = {  # as it is written -> the argument of the model
 def test_an_option_is_an_argument_of_the_model(xpmlp, words, argument, value):
     data = [] if words.startswith("diabetes") else ["iris"]
     code, _, err = xpmlp("train", *data, "--hidden", "5,5", *QUICK[:2], "--quiet", *words.split())
-    assert (code, err) == (0, "")
+    assert code == 0 and (not err or err.startswith(f"Note: {words.split()[0]} changes nothing: "))
     assert load_model(f"{(data or ['diabetes'])[0]}.safetensors").get_params()[argument] == value
 
 
@@ -251,6 +251,7 @@ def test_a_bad_file_of_options_is_told_and_nothing_is_written(
         ("iris", ["--scoring", "nonsense"], 2, ["nonsense"]),
         ("iris", ["--validation", "nowhere.csv"], 2, ["'nowhere.csv'"]),
         ("iris", ["--max-bad-rows", "1.5"], 2, ["'1.5'"]),
+        ("iris", ["--max-bad-rows", "3"], 2, ["--max-bad-rows", "--on-bad-row skip"]),
         ("iris", ["--on-bad-row", "skip"], 2, ["iris", "CSV"]),
         ("iris", ["--types", "a=number"], 2, ["iris", "CSV"]),
         ("iris", ["--quarantine", "q.csv"], 2, ["--on-bad-row quarantine"]),
@@ -291,6 +292,57 @@ def test_no_end_of_patience_is_said_in_a_file_too_and_written_by_a_search(xpmlp)
     assert xpmlp("tune", "iris", *search)[0] == 0
     assert xpmlp("train", "iris", "--config", "best.toml")[0] == 0
     assert load_model("iris.safetensors").n_iter_no_change == math.inf
+
+
+NO_EFFECT = {
+    "--early-stopping --validation 0": "--validation 0 holds out no rows",
+    "--scoring accuracy --validation 0": "--validation 0 holds out no rows",
+    "--early-stopping --validation test": "--validation test only watches the test rows",
+    "--early-stopping --solver lbfgs": "lbfgs has iterations over all rows",
+    "--batch-size 7 --solver lbfgs": "lbfgs has iterations over all rows",
+    "--max-fun 9": "it is for lbfgs, and the solver is adam",
+    "--momentum 0.5": "the solver adam does not use it",
+    "--no-nesterov": "the solver adam does not use it",
+    "--beta-1 0.5 --solver sgd": "the solver sgd does not use it",
+    "--learning-rate invscaling": "invscaling is for sgd, and the solver is adam",
+    "--power-t 0.3": "the schedule constant does not use it",
+    "--tol 0.1 --patience inf": "--patience is inf",
+}
+
+
+@pytest.mark.parametrize("said", NO_EFFECT)
+def test_an_option_that_changes_nothing_is_told(xpmlp, said):
+    code, _, err = xpmlp("train", "iris", *QUICK, *said.split())
+    option = said.split()[0]
+    told = " ".join(err.split()).partition(" Warning: ")[0]
+    assert (code, told) == (0, f"Note: {option} changes nothing: {NO_EFFECT[said]}.")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "--no-early-stopping --validation 0",
+        "--momentum 0.5 --solver sgd",
+        "--learning-rate invscaling --power-t 0.3 --solver sgd",
+        "--max-fun 9 --solver lbfgs --tol 1",
+    ],
+)
+def test_of_an_option_that_is_used_nothing_is_told(xpmlp, said):
+    code, _, err = xpmlp("train", "iris", *QUICK, *said.split())
+    assert code == 0 and "Note" not in err
+
+
+def test_patience_ends_a_training_without_validation_too(xpmlp):
+    said = "--validation 0 --patience 2 --tol 10 --epochs 50 --hidden 5".split()
+    _, out, _ = xpmlp("train", "iris", *said)
+    assert "Stopped after 4 epochs" in out and load_model("iris.safetensors").n_iter_ == 4
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_options_of_tables_are_refused_for_an_array(xpmlp, command):
+    xpmlp("train", "iris", *QUICK)
+    code, _, err = xpmlp(command, "iris.safetensors", "iris", "--on-bad-row", "skip")
+    assert (code, is_one_sentence(err)) == (2, True) and "CSV" in err
 
 
 def test_validation_may_be_a_data_set_of_its_own(xpmlp):

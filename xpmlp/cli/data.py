@@ -70,10 +70,20 @@ def how_to_read(path, options):
     found = {name: options[name] for name in READING}
     if found["quarantine"] and found["on_bad_row"] != "quarantine":
         raise click.UsageError("--quarantine goes with --on-bad-row quarantine.")
+    if found["max_bad_rows"] is not None and found["on_bad_row"] == "error":
+        raise click.UsageError("--max-bad-rows goes with --on-bad-row skip or quarantine.")
     if found["on_bad_row"] == "quarantine":
         name = found["quarantine"] or f"{path}.bad.csv"
         found["quarantine"] = writable("--quarantine", name, path, options.get("out"))
     return found
+
+
+def check_no_table(path, options, *columns):
+    """Raise UsageError for options of tables on data that are an array."""
+    if any(columns) or options["on_bad_row"] != "error":
+        raise click.UsageError(
+            f"{path} is no CSV or Parquet file: leave out what concerns rows and columns of tables."
+        )
 
 
 def writable(option, path, *others):
@@ -140,10 +150,7 @@ def opened_data(path, options, target, *, task, types=None, drop=(), known=None)
             yield Dataset(table.name, X, y, names, table.target_name, task, table=table)
         return
     found = load_dataset(path, target)
-    if types or drop or how["on_bad_row"] != "error":
-        raise click.UsageError(
-            f"{path} is no CSV or Parquet file: leave out what concerns columns."
-        )
+    check_no_table(path, how, types, drop)
     y, task = _as_task(path, found.y, task or found.task)
     y_test = found.y_test
     if y_test is not None:

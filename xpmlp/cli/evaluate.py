@@ -9,7 +9,9 @@ import click
 from ..errors import DataError
 from .command import Command
 from .data import (
+    check_no_table,
     check_predictable,
+    how_to_read,
     is_table_file,
     opened_data,
     reading_options,
@@ -94,6 +96,8 @@ def opened_rows(model, data, target, options, *, test):
             yield found.name, as_taken(model, found.table), found.y
         tell_quarantine(data, options, found.table)
         return
+    if not is_table_file(data):
+        check_no_table(data, how_to_read(data, options))
     yield _of_array(model, data, target, test)
 
 

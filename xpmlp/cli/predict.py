@@ -15,6 +15,7 @@ from ..words import first_of, plural, wrapped
 from .command import Command
 from .data import (
     check_array,
+    check_no_table,
     how_to_read,
     is_table_file,
     reading_options,
@@ -105,6 +106,8 @@ def features(model, data, options):
     if known is None or not is_table_file(data):
         from ..tables.datasets import load_features
 
+        if not is_table_file(data):
+            check_no_table(data, how_to_read(data, options))
         target = getattr(model, "target_name_", None)
         yield load_features(data, model.n_features_in_, target), None
         return

@@ -29,6 +29,7 @@ from .numbers import Whole
 from .options import estimator_of, model_options, score_of, settings_of
 from .predict import predictions
 from .splits import split_data
+from .unused import unused
 
 
 class ValidationSource(click.ParamType):
@@ -141,8 +142,10 @@ def _fit(source, part, watched, options):
     (X, y), table = part, source.table is not None
     model = estimator_of(source.task, getattr(X, "kinds", None), options, y)
     model.set_params(batch_size=min(model.batch_size, len(y)))
-    if options["validation"] in (0, "test"):
+    if options["validation"] in (0, "test") and options["patience"] is None:
         model.set_params(n_iter_no_change=inf)  # every epoch that was asked for
+    for note in unused(model, options):
+        click.echo(wrapped(f"Note: {note}"), err=True)
     if table:
         click.echo(wrapped(f"Settings: {settings_of(model)}."))
     if source.task == "regression" and not np.abs(y).max() < np.finfo(model.dtype).max:
