@@ -41,7 +41,9 @@ SLOW = {  # files and tests
         test_a_training_on_two_threads_is_that_on_one
         test_ctrl_c_ends_the_training_after_the_epoch_and_the_model_is_saved
         test_each_link_is_tried_for_real
-        test_mypy_sees_the_wrong_arguments_of_a_users_script
+        test_mypy_sees_the_faults_of_a_users_script
+        test_mypy_has_nothing_against_a_right_script
+        test_mypy_takes_arrays_of_torch_and_jax
         test_estimators_load_scores_and_explanations_only_where_they_are_asked_for
         test_each_tier_is_tried_on_the_stand_ins_and_tells_what_it_lacks
         test_pytest_compares_with_a_file_in_workers_too

@@ -29,6 +29,7 @@ FLOORS = {
     "history": 0,
     "page": 0,
     "plain": 0,
+    "protocols": 0,
     "nn": 1,
     "optim": 1,
     "engines": 2,

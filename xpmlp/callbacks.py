@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
+from os import PathLike
 from pathlib import Path
 from time import time
 from typing import Any
@@ -81,7 +82,7 @@ class _File:
     It is opened once when it is made: a path that cannot be written is an error before a training.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | PathLike[str]) -> None:
         self.path = Path(path)
         try:
             self._append("")
@@ -126,14 +127,14 @@ class CSVLogger(_File):
     True
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | PathLike[str]) -> None:
         super().__init__(path)
         with open(self.path, encoding="utf-8", errors="replace") as file:
             first = file.readline().rstrip("\n")
         if first not in ("", ",".join(COLUMNS)):
             raise ValueError(f"{self.path} is no log of CSVLogger: choose another path.")
 
-    def __call__(self, epoch):
+    def __call__(self, epoch: Epoch) -> None:
         """Write the row of an epoch."""
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -166,7 +167,7 @@ class JSONLLogger(_File):
     '{"epoch": 1, "n_iter_total": 1, "loss": 0.5, "'
     """
 
-    def __call__(self, epoch):
+    def __call__(self, epoch: Epoch) -> None:
         """Write the line of an epoch."""
         finite = {name: v for name, v in _values(epoch) if math.isfinite(v)}
         self._append(json.dumps(dict.fromkeys(COLUMNS) | finite) + "\n")
@@ -191,7 +192,7 @@ class TensorBoard:
         When the folder cannot be made.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | PathLike[str]) -> None:
         try:
             import tensorboardX  # noqa: F401
         except ImportError as error:
@@ -199,7 +200,8 @@ class TensorBoard:
                 "TensorBoard needs tensorboardX, which is not installed: "
                 "pip install xpmlp[tensorboard]"
             ) from error
-        self.folder, self._file = Path(folder), None
+        self.folder = Path(folder)
+        self._file: Any = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -208,7 +210,7 @@ class TensorBoard:
                 "folder that can be written to."
             ) from error
 
-    def __call__(self, epoch):
+    def __call__(self, epoch: Epoch) -> None:
         """Write the numbers of an epoch."""
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.proto.summary_pb2 import Summary

@@ -1,5 +1,9 @@
 """scikit-learn-compatible estimators on any array library."""
 
+from typing import TYPE_CHECKING
+
+from ..protocols import Path
+from . import types
 from .classifier import MLPClassifier
 from .model_file import read_model
 from .regressor import MLPRegressor
@@ -7,7 +11,15 @@ from .regressor import MLPRegressor
 __all__ = ["MLPClassifier", "MLPRegressor", "load_model"]
 
 
-def load_model(path):
+if TYPE_CHECKING:
+
+    class Loaded(MLPClassifier, MLPRegressor):  # type: ignore[misc]
+        """Either of the two: a type checker is to find misspelt names, but take those of both."""
+
+        def predict(self, X: types.Rows, quantiles: types.Quantiles = None) -> types.Array: ...
+
+
+def load_model(path: Path) -> "Loaded":
     """Read an estimator from a model file; needs NumPy only, wherever it was trained.
 
     Parameters

@@ -5,10 +5,9 @@ from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, Options
 
@@ -22,15 +21,21 @@ from ..nn.normalization import NORMALIZATIONS
 from ..optim import SCHEDULES, Rule, Schedule
 from ..optim.rules import SOLVERS
 from ..placing import fit_or_stay, why_there
-from ..training import STEP_OPTIONS, State, fit_report
+from ..training import STEP_OPTIONS, LearningRates, State, fit_report
 from ..transfers import counting
-from .callbacks import CallbackSupportMixin, observed, with_callbacks
+from . import types
+from .bases import BaseEstimator, CallbackSupportMixin, with_callbacks
+from .callbacks import observed
 from .constraints import check_arguments, words
 from .fit_result import FitResult, map_arrays
 from .fitted import Fitted
 from .inputs import STANDARDISED, on_its_card
 from .problem import check_trainable, problem_of
 from .tables import asks_for_table
+from .types import Rows, Weights
+
+if TYPE_CHECKING:  # imported where they are asked for
+    from ..inspection import Explanation, TrainingPlan
 from .validation import split
 
 
@@ -82,6 +87,14 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         "deterministic": ["boolean"],
         "callbacks": [list, tuple, callable, None],
     }
+    solver: types.Solver
+    max_iter: int
+    verbose: bool | int
+    warm_start: bool
+    early_stopping: bool
+    scoring: types.Scoring
+    dtype: types.DType
+    callbacks: types.Callbacks
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -90,7 +103,16 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         tags.input_tags.allow_nan = tags.input_tags.string = encodes
         return tags
 
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(
+        self,
+        X: Rows,
+        y: Rows,
+        sample_weight: Weights = None,
+        *,
+        X_val: Rows | None = None,
+        y_val: Rows | None = None,
+        sample_weight_val: Weights = None,
+    ) -> Self:
         """Fit the network to X and y.
 
         Parameters
@@ -212,7 +234,9 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
             )
 
     @on_its_card
-    def explain(self, X, y, *, orientation="rows"):
+    def explain(
+        self, X: Rows, y: Rows, *, orientation: types.Orientation = "rows"
+    ) -> "Explanation":
         """Run one training step on X and y, on a copy, and show its equations and numbers.
 
         Parameters
@@ -250,7 +274,7 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         return explained(self, X, y, orientation)
 
     @on_its_card
-    def plan(self, X, y=None):
+    def plan(self, X: Rows, y: Rows | None = None) -> "TrainingPlan":
         """Return the shapes, FLOPs and bytes that `fit` will take, without training.
 
         Parameters
@@ -284,7 +308,16 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         return planned(self, X, y)
 
     @on_its_card
-    def find_learning_rate(self, X, y, sample_weight=None, *, low=1e-6, high=10.0, n_steps=100):
+    def find_learning_rate(
+        self,
+        X: Rows,
+        y: Rows,
+        sample_weight: Weights = None,
+        *,
+        low: float = 1e-6,
+        high: float = 10.0,
+        n_steps: int = 100,
+    ) -> LearningRates:
         """Test a range of learning rates: train a copy from new weights while the rate rises.
 
         With device="auto" host arrays stay on the CPU for so few steps.

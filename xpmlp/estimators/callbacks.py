@@ -10,20 +10,6 @@ from ..engines import Carry
 from ..training.progress import latest, lengths
 from .fit_result import FitResult
 
-try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
-except ImportError:  # experimental in scikit-learn 1.9: its place may change
-
-    class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Stand in for scikit-learn's: without it there is no `set_callbacks`."""
-
-    def with_callbacks(method):  # type: ignore[misc]
-        """Return the method as it is."""
-        return method
-
-
-__all__ = ["CallbackSupportMixin", "observed", "with_callbacks"]
-
 # scikit-learn's attributes of a running fit: a copy that had them would end the original's tasks.
 RUNNING = "_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx"
 

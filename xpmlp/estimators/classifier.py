@@ -1,18 +1,18 @@
 """The classifier."""
 
 from numbers import Real
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from sklearn.base import ClassifierMixin
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.metaestimators import available_if
 
 from ..nn.losses import Loss, loss_names
 from . import types
 from .base import BaseMLP, fit_one_epoch
+from .bases import ClassifierMixin, available_if
 from .constraints import words
 from .fitted import answer
 from .inputs import on_its_card, scored
+from .types import Array, Rows, Weights
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -355,12 +355,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return tags
 
     @property
-    def classes_(self):
+    def classes_(self) -> types.HostArray:
         """Class labels, sorted; of a multilabel y the numbers of its columns."""
-        return self.model_.targets.classes
+        return self.model_.targets.classes  # type: ignore[return-value]
 
     @available_if(lambda self: self.solver != "lbfgs")
-    def partial_fit(self, X, y, sample_weight=None, classes=None):
+    def partial_fit(
+        self, X: Rows, y: Rows, sample_weight: Weights = None, classes: Weights = None
+    ) -> Self:
         """Train for one epoch over the given rows, from where the last call ended.
 
         Parameters
@@ -377,7 +379,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return fit_one_epoch(self, X, y, sample_weight, (classes,))
 
     @on_its_card
-    def predict(self, X):
+    def predict(self, X: Rows) -> Array:
         """Predict labels.
 
         Parameters
@@ -392,7 +394,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return answer(self, "predict", X)
 
     @on_its_card
-    def predict_proba(self, X):
+    def predict_proba(self, X: Rows) -> Array:
         """Return probabilities of shape (n_samples, n_classes) for X, columns as in `classes_`.
 
         Independent outputs (binary_log_loss or squared_error over several classes) are divided by
@@ -401,17 +403,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return answer(self, "predict_proba", X)
 
     @on_its_card
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Rows) -> Array:
         """Return the logarithm of `predict_proba`; that of 0 is -inf."""
         return answer(self, "predict_log_proba", X)
 
     @on_its_card
-    def decision_function(self, X):
+    def decision_function(self, X: Rows) -> Array:
         """Return logits for X: (n_samples,) for two classes, else (n_samples, n_outputs)."""
         return answer(self, "decision_function", X)
 
     @on_its_card
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Rows, y: Rows, sample_weight: Weights = None) -> float:
         """Return the accuracy for X and y; multilabel: the share of rows with all labels right."""
         from sklearn.metrics import accuracy_score
 

@@ -1,11 +1,28 @@
 """What a fit made, as one value, and its arrays, copied to where others are."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar
 
 from ..arrays import is_array
 from ..model import Model
 from ..training import State
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+
+    class View(Generic[T]):
+        """Property whose type is that of what it returns."""
+
+        def __get__(self, instance: Any, owner: Any = None) -> T: ...
+
+        def __set__(self, instance: Any, value: Never) -> None: ...
+
+    class Part(View[T]):
+        """The same, which can be set."""
+
+        def __set__(self, instance: Any, value: T) -> None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +39,7 @@ class FitResult:
     why: str = ""
     report: dict | None = None
     best_loss: float | None = None
-    validation_scores: list | None = None
+    validation_scores: list[float] | None = None
     best_validation_score: float | None = None
 
     @staticmethod
@@ -34,6 +51,16 @@ class FitResult:
             best["best_validation_score"] = state.best_score
         return FitResult(model, state=state, seed=seed, why=why, report=report, **best)
 
+    @property
+    def training(self) -> State:
+        """State of the training."""
+        return self.state
+
+    @property
+    def last_loss(self) -> float:
+        """Loss of the last epoch; where there is none, the best loss."""
+        return (self.state.history["loss"] or [self.best_loss])[-1]
+
     def mapped(self, f, requested, why="") -> "FitResult":
         """Return it with f of every array, which moves it; requested: as of `Inputs`."""
         model, state = self.model.mapped(f, requested), map_arrays(self.state, f)
@@ -44,21 +71,22 @@ class FitResult:
         return replace(self, model=replace(self.model, **parts))
 
 
-def view(read, doc):
+def view(read: Callable[[FitResult], T], doc: str) -> "View[T]":
     """Return a property: what a function reads in the estimator's `FitResult`."""
-    return property(lambda self: read(self.result_), doc=doc)
+    return property(lambda self: read(self.result_), doc=doc)  # type: ignore[return-value]
 
 
-def part(name, doc):
+def part(name: str, doc: str) -> "Part[list[Any]]":
     """Return a property: a part of the fitted model, which can be set."""
 
     def write(self, value):
         self.result_ = self.result_.changed(**{name: value})
 
-    return property(lambda self: getattr(self.model_, name), write, doc=doc)
+    read = lambda self: getattr(self.model_, name)
+    return property(read, write, doc=doc)  # type: ignore[return-value]
 
 
-def known(value, what):
+def known(value: T | None, what: str) -> T:
     """Return a value, or raise the error of an attribute that is not there."""
     if value is None:
         raise AttributeError(f"there is no {what}.")

@@ -1,12 +1,12 @@
 """Fitted estimator: its attributes are views of one `FitResult`, whose `Model` predicts."""
 
 import warnings
+from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from sklearn.base import TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils._set_output import _get_container_adapter
 from sklearn.utils.validation import _generate_get_feature_names_out
@@ -19,18 +19,25 @@ from ..model.predictor import own_copy, predictor
 from ..model.scaling import Scalings
 from ..placing import as_library_of
 from ..training import State
+from . import types
 from .arguments import engine_options
+from .bases import TransformerMixin
 from .building import end_of_layer
 from .fit_result import FitResult, known, part, view
 from .inputs import checked_rows, on_its_card, seed_of
 from .model_file import save_model
+from .types import Array, Rows, Weights
 
 
 # No wrapped output: scikit-learn's wrapper does not know a `layer`'s columns.
-class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class Fitted(TransformerMixin, auto_wrap_output_keys=None):
     """Methods and attributes of an estimator that holds a `FitResult`."""
 
     _result: FitResult | None = None
+    fit: Callable[..., Self]
+    device: str
+    learning_rate_init: float
+    random_state: types.Seed
 
     @property
     def result_(self) -> FitResult:
@@ -52,19 +59,19 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
 
     # ---- Views of the training
 
-    state_ = view(lambda r: r.state, "State of the training, which `partial_fit` continues.")
+    state_ = view(lambda r: r.training, "State of the training, which `partial_fit` continues.")
     seed_ = view(lambda r: r.seed, "Seed of all random numbers.")
     fit_report_ = view(lambda r: known(r.report, "report of a fit"), "Device, engine, time.")
-    history_ = view(lambda r: r.state.history, "Lists by name, an entry for each epoch.")
-    loss_curve_ = view(lambda r: r.state.history["loss"], "Loss of each epoch.")
-    loss_ = view(lambda r: (r.state.history["loss"] or [r.best_loss])[-1], "Last loss.")
+    history_ = view(lambda r: r.training.history, "Lists by name, an entry for each epoch.")
+    loss_curve_ = view(lambda r: r.training.history["loss"], "Loss of each epoch.")
+    loss_ = view(lambda r: r.last_loss, "Last loss.")
     best_loss_ = view(lambda r: r.best_loss, "Least loss, None with early_stopping.")
     validation_scores_ = view(lambda r: r.validation_scores, "Scores of early_stopping.")
     best_validation_score_ = view(lambda r: r.best_validation_score, "Best of these.")
-    best_epoch_ = view(lambda r: r.state.best_epoch, "Epoch that was kept, from 1.")
-    n_iter_ = view(lambda r: r.state.n_iter, "Epochs of the last call.")
-    n_iter_total_ = view(lambda r: r.state.epoch, "Epochs since the weights were drawn.")
-    t_ = view(lambda r: r.state.n_seen, "Samples seen since the weights were drawn.")
+    best_epoch_ = view(lambda r: r.training.best_epoch, "Epoch that was kept, from 1.")
+    n_iter_ = view(lambda r: r.training.n_iter, "Epochs of the last call.")
+    n_iter_total_ = view(lambda r: r.training.epoch, "Epochs since the weights were drawn.")
+    t_ = view(lambda r: r.training.n_seen, "Samples seen since the weights were drawn.")
 
     # ---- Views of the model
 
@@ -134,7 +141,9 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
         x, _ = checked_rows(self, X, model, method)
         return model.outputs(x, n_layers, options)
 
-    def predictor(self, n_rows=1, *, method="predict"):
+    def predictor(
+        self, n_rows: int = 1, *, method: types.MethodName = "predict"
+    ) -> Callable[[Rows], Array]:
         """Return a fast function that predicts a fixed number of rows a call.
 
         Parameters
@@ -176,12 +185,14 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def fit_transform(self, X, y=None, *, layer=-2, **fit_params):
+    def fit_transform(
+        self, X: Rows, y: Rows | None = None, *, layer: int = -2, **fit_params: Any
+    ) -> Any:
         """Fit to X and y, and return ``transform(X, layer)``; `fit_params` go to `fit`."""
         return self.fit(X, y, **fit_params).transform(X, layer=layer)
 
     @on_its_card
-    def transform(self, X, layer=-2):
+    def transform(self, X: Rows, layer: int = -2) -> Any:
         """Return hidden features: the outputs of one layer of units, without dropout.
 
         Parameters
@@ -224,7 +235,7 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
         names = _generate_get_feature_names_out(self, features.shape[1])
         return adapter.create_container(to_host(features), X, columns=names)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Weights = None) -> np.ndarray:
         """Return names for the columns of `transform(X)`; input_features: if given, those of X."""
         model = self.model_
         network, _ = model.up_to(end_of_layer(self, model, -2))
@@ -233,7 +244,7 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
 
     # ---- Moving, saving
 
-    def to(self, device):
+    def to(self, device: str | types.AnyArray) -> Self:
         """Move the fitted model to another device or array library.
 
         Weights and the update rule's state go there, so `partial_fit` and `warm_start` go on
@@ -295,7 +306,7 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
             twin._result = twin._result.mapped(own, "auto")
         return twin
 
-    def save(self, path):
+    def save(self, path: types.Path) -> None:
         """Write the model to one safetensors file, atomically; `xpmlp.load_model` reads it.
 
         Functions and objects in `callbacks`, `scoring` and `learning_rate`, which predictions do
@@ -312,7 +323,7 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):  # type: ignore[call
         """
         save_model(self, path)
 
-    def export(self, path, *, check=True):
+    def export(self, path: types.Path, *, check: bool = True) -> None:
         """Write the model to one ONNX file, atomically, for onnxruntime and its like.
 
         The network computes in float32, whatever the model's dtype. A model of arrays has one

@@ -1,11 +1,12 @@
 """Checks of X, y and weights of any library, in scikit-learn's words."""
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial, wraps
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from scipy.sparse import issparse
@@ -50,8 +51,10 @@ CENTRING = (
 ENCODED = (str, bytes, date, timedelta, np.datetime64, np.timedelta64)  # of a table, not an array
 FLOATS = [np.dtype(np.float64), np.dtype(np.float32)]
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 
-def on_its_card(method):
+
+def on_its_card(method: Method) -> Method:
     """Run a method(self, X, ...) with the GPU of X, or of the model, as CuPy's current one.
 
     What the caller's `np.errstate` raises is raised in the caller's own code alone.
@@ -68,7 +71,7 @@ def on_its_card(method):
         with current_card(X, device), np.errstate(**own):
             return method(self, X, *args, **kwargs)
 
-    return call
+    return cast(Method, call)
 
 
 def checked_rows(estimator, X, model=None, method="fit"):

@@ -1,18 +1,18 @@
 """The regressor."""
 
 from numbers import Real
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from sklearn.base import RegressorMixin
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.metaestimators import available_if
 
 from ..nn.losses import Loss, loss_names
 from . import types
 from .base import BaseMLP, fit_one_epoch
+from .bases import RegressorMixin, available_if
 from .constraints import words
 from .fitted import answer
 from .inputs import on_its_card, scored
+from .types import Array, Rows, Weights
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -157,12 +157,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.target_scale = target_scale
 
     @available_if(lambda self: self.solver != "lbfgs")
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X: Rows, y: Rows, sample_weight: Weights = None) -> Self:
         """Train for one epoch over the given rows, from where the last call ended."""
         return fit_one_epoch(self, X, y, sample_weight)
 
     @on_its_card
-    def predict(self, X, quantiles=None):
+    def predict(self, X: Rows, quantiles: types.Quantiles = None) -> Array:
         """Predict numbers.
 
         Parameters
@@ -185,7 +185,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return answer(self, "predict", X, quantiles=quantiles)
 
     @on_its_card
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Rows, y: Rows, sample_weight: Weights = None) -> float:
         """Return R^2 for X and y, the mean over outputs."""
         from sklearn.metrics import r2_score
 

@@ -1,14 +1,19 @@
-"""The types of the estimators' arguments; a test holds their names to the tables of names."""
+"""Types of the estimators' arguments and methods; a test holds names to the tables of names."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+import numpy as np
 from numpy.random import RandomState
 from numpy.typing import ArrayLike, DTypeLike
 
+from ..arrays import Array
 from ..nn import ActivationFunction, Layer, Loss
 from ..nn.initializers import Initializer
 from ..optim import Rule, Schedule
+from ..protocols import AnyArray, Path, Rows, Values
+
+__all__ = ["AnyArray", "Array", "Path", "Rows"]  # imported for the methods
 
 ActivationName = Literal[
     "identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "gelu_tanh",
@@ -31,6 +36,11 @@ MatmulPrecision = Literal["highest", "high", "medium"]
 Accelerate = Literal["auto", "generic", "eager", "graph"]
 FeatureScale = Literal["auto", "robust", "standard", "global"] | None
 
+MethodName = Literal["predict", "predict_proba", "predict_log_proba", "decision_function"]
+Orientation = Literal["rows", "columns"]
+
+Weights = Values | None
+HostArray = np.ndarray
 Auto = Literal["auto"]
 Sizes = int | Layer | Sequence[int | Layer]
 Activation = ActivationName | ActivationFunction

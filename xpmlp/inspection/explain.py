@@ -1,17 +1,20 @@
 """Explanation of one training step: equations with live shapes, norms, dead units, updates."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any, Literal
 
 import numpy as np
 
 from ..arrays import dtype_name, from_host, location_of, namespace, to_host
 from ..engines import engine_for, gather
 from ..model import Model
-from ..nn import Layout
+from ..nn import Layout, Loss, Network
 from ..nn.layout import get, map_params, walk
-from ..optim import init_state, make_rule
+from ..optim import Rule, init_state, make_rule
 from ..page import fragment, page, tag
+from ..protocols import Rows
 from ..randomness import stream
 from ..training import Step
 from ..training.inputs import checked_inputs, loss_and_targets, network_loss, starting_params
@@ -78,14 +81,14 @@ class Explanation:
     notes: tuple[str, ...]
 
     @property
-    def sections(self):
+    def sections(self) -> list[tuple[str, Sequence[Equation], LayerNotes | None]]:
         """Lines in the order of the computation: (heading, lines, notes of a forward pass)."""
         ahead = [(notes.title, notes.forward, notes) for notes in self.layers]
         back = [(f"{notes.title}, backward", notes.backward, None) for notes in self.layers[::-1]]
         return [part for part in (*ahead, ("loss", self.loss_lines, None), *back) if part[1]]
 
     @property
-    def remarks(self):
+    def remarks(self) -> list[str]:
         """Sentences on how to read the numbers."""
         found = [
             f"Samples stand in {self.orientation}, n of them. dZ is the gradient of L with respect "
@@ -101,7 +104,7 @@ class Explanation:
         return [*found, *self.notes]
 
     @property
-    def parameter_rows(self):
+    def parameter_rows(self) -> list[tuple]:
         """Rows of the table of parameters, its head first."""
         head = ("parameter", "shape", "norm", "rms", "gradient", "rms", "update / value")
         rows: list[tuple] = [head]
@@ -119,11 +122,11 @@ class Explanation:
     def _repr_html_(self):
         return str(fragment(tag("h2", self.title), *html_parts(self)))
 
-    def to_html(self):
+    def to_html(self) -> str:
         """Return an HTML page (str): the equations, and the numbers as pictures."""
         return page(self.title, *html_parts(self))
 
-    def to_latex(self, *, document=False):
+    def to_latex(self, *, document: bool = False) -> str:
         """Return align* environments, which need amsmath, or a whole document (str)."""
         latex = ""
         for heading, lines, _ in self.sections:
@@ -230,18 +233,18 @@ def _parameter_notes(network, params, grads, new, ratios, columns):
 
 
 def explain(
-    network_or_model,
-    X,
-    y=None,
+    network_or_model: Network | Model,
+    X: Rows,
+    y: Rows | None = None,
     *,
-    params=None,
-    loss=None,
-    solver="adam",
-    learning_rate_init=1e-3,
-    alpha=0.0,
-    random_state=0,
-    orientation="rows",
-):
+    params: dict | None = None,
+    loss: str | Loss | None = None,
+    solver: str | Rule = "adam",
+    learning_rate_init: float = 1e-3,
+    alpha: float = 0.0,
+    random_state: int = 0,
+    orientation: Literal["rows", "columns"] = "rows",
+) -> Explanation:
     """Run one training step of a network on X and y, and show its equations and numbers.
 
     Parameters
@@ -290,6 +293,7 @@ def explain(
             raise ValueError(f"{name} must be a number of 0 or more, got {value!r}.")
     if not isinstance(random_state, Integral) or random_state < 0:
         raise ValueError(f"random_state must be a whole number >= 0, got {random_state!r}.")
+    network: Any
     if isinstance(network_or_model, Model):
         network, record, params, x, targets = step_of(network_or_model, X, y, params, loss)
     else:

@@ -4,18 +4,20 @@ import math
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from ..arrays import dtype_name, float_dtype, free_memory, is_array, location_of
 from ..model import Model
-from ..nn import Dense, Dropout, Network
+from ..nn import Dense, Dropout, Loss, Network
 from ..nn.layout import walk
 from ..nn.loss import check_targets
 from ..nn.network import describe
-from ..optim import make_rule
+from ..optim import Rule, make_rule
 from ..page import bar, fragment, table, tag
+from ..protocols import Rows
 from ..thresholds import scaled
 from ..training.inputs import network_loss
 from ..training.rows import at_once
@@ -75,12 +77,12 @@ class TrainingPlan:
     notes: tuple[str, ...]
 
     @property
-    def total(self):
+    def total(self) -> int:
         """Bytes of everything."""
         return sum(self.memory.values())
 
     @property
-    def fits(self):
+    def fits(self) -> bool | None:
         """Whether the total is no more than what is free."""
         return None if self.free is None else self.total <= self.free
 
@@ -154,7 +156,16 @@ def plan_training(network, X, *, dtype, rule, batch_size, like, notes=()):
     return TrainingPlan(title, tuple(layers), memory, free_memory(like), tuple(notes))
 
 
-def plan(network_or_model, X, y=None, *, loss=None, solver="adam", batch_size=None, dtype=None):
+def plan(
+    network_or_model: Network | Model,
+    X: Rows,
+    y: Rows | None = None,
+    *,
+    loss: str | Loss | None = None,
+    solver: str | Rule = "adam",
+    batch_size: int | None = None,
+    dtype: DTypeLike | None = None,
+) -> TrainingPlan:
     """Return the shapes, FLOPs and bytes that the training of a network will take.
 
     Nothing of that size is allocated.
@@ -205,7 +216,9 @@ def plan(network_or_model, X, y=None, *, loss=None, solver="adam", batch_size=No
     notes = []
     if d > n and y is None:
         notes = [f"X is {(n, d)}, wider than long; if its samples stand in columns, pass X.T."]
-    like = X[:0, ...] if is_array(X) else np.empty((0, 1))
+    like: Any = np.empty((0, 1))
+    if is_array(X):
+        like = X[:0, ...]  # type: ignore[index]
     found = costs(network_or_model, X, dtype=float_dtype(like, dtype), like=like, notes=notes)
     n_out = found.layers[-1].output[1]
     network_loss(loss or "squared_error", n_out)

@@ -1,5 +1,6 @@
 """Model: a network, its parameters, and what its rows and outputs mean."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Integral
@@ -13,6 +14,7 @@ from ..engines import DEFAULTS, Options, engine_for
 from ..errors import ShapeError
 from ..nn import Layout, Network
 from ..placing import as_library_of, destination
+from ..protocols import AnyArray, Path, Rows
 from ..tables.frame import frame_of, frame_of_array, is_table
 from ..training import like_of, network_outputs
 from .container import read_container, write_container
@@ -64,16 +66,16 @@ class Model:
     known: tuple[Any, Any] | None = None
 
     @staticmethod
-    def of(network, inputs, targets, params) -> "Model":
+    def of(network: Network, inputs: Inputs, targets: Any, params: dict) -> "Model":
         """Return the model of a network and its params, nested dicts of arrays."""
         layout = Layout.of(network, params, contiguous=False)
         return Model(network, layout, inputs, targets, **params_to_lists(layout, params))
 
-    def with_params(self, params) -> "Model":
+    def with_params(self, params: dict) -> "Model":
         """Return the model with other params, nested dicts of arrays."""
         return replace(self, **params_to_lists(self.layout, params))
 
-    def mapped(self, f, requested="auto") -> "Model":
+    def mapped(self, f: Callable[[Array], Array], requested: str = "auto") -> "Model":
         """Return the model with function f of every array, which moves it.
 
         requested: name of the device that rows are then brought to, as of `Inputs`.
@@ -166,7 +168,7 @@ class Model:
 
     # ---- On rows that scikit-learn has not checked
 
-    def rows(self, X):
+    def rows(self, X: Any) -> Any:
         """Return rows of X (an array, a list or a table) as the model takes them, on its device."""
         inputs, x = self.inputs, X
         if hasattr(X, "toarray"):
@@ -183,12 +185,12 @@ class Model:
             )
         return inputs.brought(x, "Model.predict", X)
 
-    def outputs_for(self, X, n_layers: int | None = None):
+    def outputs_for(self, X: Rows, n_layers: int | None = None) -> Array:
         """Return `outputs`, of the first n_layers, for what `rows` takes."""
         made = self.quick_outputs(X, n_layers)
         return self.outputs(self.rows(X), n_layers) if made is None else made
 
-    def predict(self, X, quantiles=None):
+    def predict(self, X: Rows, quantiles: float | Sequence[float] | None = None) -> Array:
         """Return labels or numbers for the rows of X.
 
         Parameters
@@ -215,15 +217,15 @@ class Model:
             raise TypeError("a model of classes has no quantiles: take predict_proba.")
         return self.targets.predict(self.outputs_for(X), X, quantiles)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Rows) -> Array:
         """Return probabilities (n_samples, n_classes) for the rows of X, as `predict` takes it."""
         return self._of_classes("predict_proba", X)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Rows) -> Array:
         """Return the logarithm of `predict_proba` for X; that of 0 is -inf."""
         return self._of_classes("predict_log_proba", X)
 
-    def decision_function(self, X):
+    def decision_function(self, X: Rows) -> Array:
         """Return logits for X: (n_samples,) for two classes, else (n_samples, n_outputs)."""
         return self._of_classes("decision_function", X)
 
@@ -232,7 +234,7 @@ class Model:
             raise AttributeError(f"a model of numbers has no {method}: take predict.")
         return getattr(self.targets, method)(self.outputs_for(X), X)
 
-    def transform(self, X, n_layers: int):
+    def transform(self, X: Rows, n_layers: int) -> Array:
         """Return the outputs (n, n_units) of the network's first n_layers, from 1, for rows of X.
 
         A classifier's last layer gives logits. Dropout and normalization count as layers, which the
@@ -243,23 +245,23 @@ class Model:
             raise ValueError(f"n_layers must be a whole number from 1 to {n}, got {n_layers!r}.")
         return as_library_of(self.outputs_for(X, n_layers), X)
 
-    def to(self, device) -> "Model":
+    def to(self, device: str | AnyArray) -> "Model":
         """Return the model on another device, named or that of an array, as `MLPClassifier.to`."""
         like, requested = self.at(device)
         return self.mapped(lambda a: copy_to(a, like), requested)
 
-    def at(self, device) -> tuple[Array, str]:
+    def at(self, device: Any) -> tuple[Array, str]:
         """Return an array on a device, and what `Inputs.requested` of a model there is."""
         if isinstance(device, str):
             return array_at(destination(self.location, device)), device
         return device, "auto"
 
-    def predictor(self, n_rows=1, *, method="predict"):
+    def predictor(self, n_rows: int = 1, *, method: str = "predict") -> Callable[[Rows], Array]:
         """Return a fast function that calls a method for n_rows, as `MLPClassifier.predictor`."""
         own = own_copy(self)
         return predictor(own, n_rows, method, own)
 
-    def save(self, path):
+    def save(self, path: Path) -> None:
         """Write the model to one safetensors file, atomically; `xpmlp.load` reads it.
 
         Raises
@@ -271,7 +273,7 @@ class Model:
         unpack_model(dict(arrays), meta)  # what could not be read is not written
         write_container(path, arrays, meta)
 
-    def export(self, path, *, check=True, about=None):
+    def export(self, path: Path, *, check: bool = True, about: dict | None = None) -> None:
         """Write the model to one ONNX file, atomically, as `MLPClassifier.export` describes it.
 
         check: whether onnxruntime tries the file; about: dict of more metadata of the file.
@@ -279,7 +281,7 @@ class Model:
         export_model(self, path, check=check, about=about or {})
 
 
-def load(path):
+def load(path: Path) -> Model:
     """Read the model in a model file, without scikit-learn and SciPy.
 
     NumPy, safetensors, array-api-compat and narwhals are all that is imported; `load_model` gives

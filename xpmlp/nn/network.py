@@ -1,8 +1,10 @@
 """Network: a chain of layers, which is a layer too."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from ..arrays import namespace
 from ..errors import ShapeError
@@ -47,6 +49,10 @@ class Network(Layer):
     """
 
     layers: tuple[Layer, ...]
+
+    if TYPE_CHECKING:  # it takes any sequence, and keeps a tuple
+
+        def __init__(self, layers: Sequence[Layer]) -> None: ...
 
     def __post_init__(self):
         object.__setattr__(self, "layers", tuple(self.layers))
@@ -142,6 +148,10 @@ class Residual(Layer):
     """
 
     layers: tuple[Layer, ...]
+
+    if TYPE_CHECKING:  # it takes any sequence, and keeps a tuple
+
+        def __init__(self, layers: Sequence[Layer]) -> None: ...
 
     def __post_init__(self):
         object.__setattr__(self, "layers", Network(self.layers).layers)

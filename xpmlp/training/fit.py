@@ -1,9 +1,13 @@
 """Fitting a network to data: `train`, and the function that the estimators share with it."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
+from typing import Literal
+
+from numpy.typing import DTypeLike
 
 from ..arrays import (
     HOST,
@@ -23,8 +27,9 @@ from ..errors import DeviceMemoryError, DivergenceError
 from ..logs import logger
 from ..nn import Layout, Loss, Network
 from ..nn.layout import map_params, walk
-from ..optim import init_state, make_rule, make_schedule
+from ..optim import Rule, Schedule, init_state, make_rule, make_schedule
 from ..placing import explain_out_of_memory, fit_or_stay, to_device, why_there
+from ..protocols import AnyArray, Values
 from ..transfers import counting
 from .inputs import checked_inputs, checked_weights, loss_and_targets, network_loss, starting_params
 from .lbfgs import run_lbfgs
@@ -175,11 +180,11 @@ class Trained:
 
     network: Network
     params: dict
-    history: dict
+    history: dict[str, list[float]]
     report: dict
     options: Options = Options()
 
-    def outputs(self, X: Array) -> Array:
+    def outputs(self, X: AnyArray) -> Array:
         """Return the network's outputs (n_samples, n_outputs) for X, in its library and device."""
         engine = engine_for(X, self.options)
         layout = Layout.of(self.network, self.params, contiguous=False)
@@ -191,13 +196,13 @@ class Trained:
 
 def train(
     network: Network,
-    X: Array,
-    y: Array,
+    X: Values,
+    y: Values,
     *,
     loss: str | Loss = "squared_error",
-    solver="adam",
+    solver: str | Rule = "adam",
     learning_rate_init: float = 1e-3,
-    learning_rate="constant",
+    learning_rate: str | Schedule | Callable[[float], float] = "constant",
     power_t: float = 0.5,
     batch_size: int | None = None,
     max_iter: int = 200,
@@ -213,12 +218,12 @@ def train(
     tol: float = 1e-4,
     n_iter_no_change: float = 10,
     max_fun: int = 15000,
-    sample_weight=None,
+    sample_weight: Values | None = None,
     params: dict | None = None,
     device: str = "auto",
-    dtype=None,
-    matmul_precision: str = "highest",
-    accelerate: str = "auto",
+    dtype: DTypeLike | None = None,
+    matmul_precision: Literal["highest", "high", "medium"] = "highest",
+    accelerate: Literal["auto", "generic", "eager", "graph"] = "auto",
     deterministic: bool = False,
     verbose: int = 0,
     **steps: float | None,

@@ -69,7 +69,7 @@ class State:
     best_score: float = -np.inf
     scoring: str = "None"  # what the best score is by: another begins the search for it again
     best_epoch: int = 0  # whose weights training ends with, as `epoch` counts; 0: the first ones
-    history: dict[str, list] = field(default_factory=lambda: new_history())
+    history: dict[str, list[float]] = field(default_factory=lambda: new_history())
     best: Any = None  # while training: the parameters and buffers to end with
     batch_losses: Any = None  # while training: of the last epoch, with the penalty
 
