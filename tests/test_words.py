@@ -38,6 +38,10 @@ def test_the_nearest_name_is_one_of_them_even_where_none_is_near():
 def test_a_mistyped_word_is_told_with_the_nearest_and_all_there_are_in_their_order():
     assert did_you_mean("Adam", ("sgd", "adam")) == ": did you mean 'adam'?"
     assert did_you_mean("zzz", ("sgd", "adam")) == did_you_mean(3, ("sgd",)) == "."
+    assert did_you_mean("he", ("lecun", "he_uniform")) == ": did you mean 'he_uniform'?"
+    two = ": did you mean 'he_uniform' or 'he_normal'?"
+    assert did_you_mean("he", ("he_uniform", "he_normal", "he_other")) == two
+    assert did_you_mean("", ("sgd",)) == "."
     check_word("rule", "sgd", ("sgd", "adam"))
     for word, end in (("adm", "'adm': did you mean 'adam'?"), (["sgd"], "['sgd'].")):
         with pytest.raises(ValueError) as told:

@@ -19,6 +19,7 @@ import numpy as np
 
 from .errors import DeviceError
 from .transfers import passed
+from .words import did_you_mean
 
 Array = Any
 
@@ -82,9 +83,9 @@ def array_at(where: Location) -> Array:
             return xp.empty(0, device=import_module("jax").devices(name.partition(":")[0])[index])
         return xp.empty(0, device=getattr(xp, "Device", str)(name))
     except Exception as error:  # whatever a driver raises becomes one sentence
+        if name.startswith("cuda"):
+            check_gpu(library)
         reason = str(error).partition("\n")[0]
-        if "InsufficientDriver" in reason and cuda_driver() is None:
-            reason = "there is no NVIDIA driver"  # which CUDA calls an old one
         place = f" on {name!r}" * bool(name)
         raise DeviceError(f"{library} does not work{place} here: {reason}") from error
 
@@ -184,15 +185,32 @@ CARDS = ("/proc/driver/nvidia/gpus/*", "/dev/nvidia[0-9]*", "/dev/dxg", "/dev/nv
 @cache
 def no_card() -> str | None:
     """Return why no GPU can be used, or None; initialises no driver, which forks would break."""
-    version = cuda_driver()
-    if version is None:
+    if cuda_driver() is None:
         return "and this machine trains on its CPU"
-    if os.name == "posix" and not any(map(glob, CARDS)):
+    if not sees_gpu():
         return "and there is no CUDA GPU here"
     if find_spec("cupy") is None:
-        extra = "cuda12" if version.startswith("12.") else "cuda13"
-        return f'and CuPy is not installed (pip install "xpmlp[{extra}]")'
+        return f"and {_no_cupy()}"
     return None
+
+
+def sees_gpu() -> bool:
+    """Tell whether an NVIDIA GPU and its driver are seen, without starting the driver."""
+    return cuda_driver() is not None and (os.name != "posix" or any(map(glob, CARDS)))
+
+
+def check_gpu(library: str) -> None:
+    """Raise DeviceError where no NVIDIA GPU is seen, or CuPy is asked for and not installed."""
+    if not sees_gpu():
+        raise DeviceError("no NVIDIA GPU is seen here")
+    if library == "cupy" and find_spec("cupy") is None:
+        raise DeviceError(_no_cupy())
+
+
+def _no_cupy():
+    """Return that CuPy is missing, with the line that installs the one for this driver."""
+    extra = "cuda12" if (cuda_driver() or "").startswith("12.") else "cuda13"
+    return f'CuPy is not installed (pip install "xpmlp[{extra}]")'
 
 
 def cuda_driver() -> str | None:
@@ -223,7 +241,8 @@ def float_dtype(x: Array, dtype: Any = None) -> str:
     if dtype is not None:
         name = str(getattr(dtype, "__name__", dtype)).rpartition(".")[2]
         if name not in ("float32", "float64"):
-            raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
+            meant = did_you_mean(name, ("float32", "float64"))
+            raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}{meant}")
         if name not in floats:
             remedy = "use float32" + " or jax.config.update(`jax_enable_x64`, True)" * is_jax(x)
             got = f"dtype={name!r} is switched off or missing on {location_of(x)}"

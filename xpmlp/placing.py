@@ -26,11 +26,13 @@ from .arrays import (
     is_numpy,
     location_of,
     no_card,
+    sees_gpu,
     to_host,
 )
 from .errors import DeviceError, DeviceMemoryError, TransferError
 from .thresholds import LEAST, Pace, Thresholds, Work, choose, pace_of, scaled
 from .transfers import forbidden, note, users_line
+from .words import did_you_mean
 
 CARD = Location("cupy", "cuda:0")  # to which "auto" brings host arrays, unless another is current
 
@@ -68,15 +70,20 @@ def to_device(
     try:
         like = array_at(to)
     except DeviceError as error:
-        raise DeviceError(
-            f"device={where!r} does not work: {error}; `xpmlp doctor` says what to install, "
-            "device='cpu' runs without a GPU."
-        ) from error
+        trouble = f"device={where!r} does not work: {error}{doctor_helps(to)}"
+        raise DeviceError(f"{trouble}; device='cpu' runs without a GPU.") from error
     there = f"pass an array of {to.library} on {to.device}"
     check_transfer(x, location_of(like), "X", f"{there}, or leave device={where!r} away")
     if prepare is not None:
         prepare(to)
     return moved(x, like, dtype)
+
+
+def doctor_helps(to: Location) -> str:
+    """Return that `xpmlp doctor` helps with a location, or "" where there is no GPU for it."""
+    if to.device.startswith("cuda") and not sees_gpu():
+        return ""
+    return "; `xpmlp doctor` says what to install"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,9 +197,16 @@ def destination(now: Location, where: str) -> Location:
     if not own or not where:
         raise ValueError(
             f"device must be 'cpu', 'cuda' or 'cuda:1' (or 'auto' as an argument of the estimator) "
-            f"for arrays of {now.library}, got {where!r}."
+            f"for arrays of {now.library}, got {where!r}{_device_meant(where)}"
         )
     return Location(now.library, where)
+
+
+def _device_meant(where):
+    """Return the end of a message on a name that is no device."""
+    if str(where).lower().startswith("gpu"):
+        return ": did you mean 'cuda'?"
+    return did_you_mean(where, ("auto", "cpu", "cuda"))
 
 
 def moved(x: Array, like: Array, dtype: str | None = None) -> Array:

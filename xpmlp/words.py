@@ -41,8 +41,14 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 def did_you_mean(word: Any, words: Iterable[str]) -> str:
     """Return the end of a message on a word that is none of these: ": did you mean 'a'?" or "."."""
-    near = get_close_matches(word.lower(), list(words), 1) if isinstance(word, str) else []
-    return "".join(f": did you mean {name!r}?" for name in near) or "."
+    words = list(words)
+    if not isinstance(word, str) or not word:
+        return "."
+    near = get_close_matches(word.lower(), words, 1)
+    near = near or [name for name in words if name.startswith(f"{word.lower()}_")]
+    if not near:
+        return "."
+    return f": did you mean {' or '.join(map(repr, near[:2]))}?"
 
 
 def check_word(what: str, word: Any, words: Iterable[str], others: str = "") -> None:

@@ -221,6 +221,12 @@ def test_categories_that_the_model_does_not_know_are_counted(trained, xpmlp):
         assert "'city'" in err and "'Paris'" in err and " 9 rows" in err
 
 
+def test_a_mistyped_type_is_told_with_the_one_that_is_meant(xpmlp):
+    write("people.csv", people())
+    code, _, err = xpmlp("train", "people.csv", *QUICK, "--types", "age=nmber")
+    assert code == 3 and err.endswith("date:%d/%m/%Y: did you mean 'number'?\n")
+
+
 def test_columns_are_what_the_options_say(trained, xpmlp):
     write("people.csv", [[a, c, f"{d[8:]}/{d[5:7]}/{d[:4]}", z, y] for a, c, d, z, y in people()])
     what = ["--types", "since=date:%d/%m/%Y", "--categorical", "zip,age", "--drop", "city"]

@@ -340,7 +340,7 @@ class NoDriver:
     """What CuPy does without a driver."""
 
     def __init__(self, index):
-        self.cuda = type("cuda", (), {"Device": NoDriver})
+        self.cuda = type("cuda", (), {"Device": NoDriver, "is_available": lambda: False})
 
     def __enter__(self):
         raise RuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient")
@@ -349,13 +349,49 @@ class NoDriver:
         pass
 
 
+DOCTOR = "; `xpmlp doctor` says what to install"
+OLD = "cupy does not work on 'cuda:0' here: cudaErrorInsufficientDriver: CUDA driver version"
+
+
 @pytest.mark.parametrize(
-    ("driver", "words"), [(None, "there is no NVIDIA driver;"), ("11.4", "cudaErrorInsuff")]
+    ("driver", "card", "cupy", "words", "helps"),
+    [
+        (None, False, True, "no NVIDIA GPU is seen here", ""),
+        ("13.0", False, False, "no NVIDIA GPU is seen here", ""),
+        ("12.8", True, False, 'CuPy is not installed (pip install "xpmlp[cuda12]")', DOCTOR),
+        ("11.4", True, True, OLD + " is insufficient", DOCTOR),
+    ],
 )
-def test_cupy_without_a_driver_is_told_as_no_driver_and_not_in_cudas_words(
-    driver, words, monkeypatch
+def test_a_gpu_that_cannot_be_used_is_told_with_what_is_missing(
+    driver, card, cupy, words, helps, monkeypatch
 ):
     monkeypatch.setattr(arrays, "imported", NoDriver)
     monkeypatch.setattr(arrays, "cuda_driver", lambda: driver)
-    with pytest.raises(DeviceError, match=f"cupy does not work on 'cuda:0' here: {words}"):
+    monkeypatch.setattr(arrays, "glob", lambda pattern: [pattern] * card)
+    monkeypatch.setattr(arrays, "find_spec", lambda name: cupy or None)
+    monkeypatch.setattr(arrays.os, "name", "posix")
+    with pytest.raises(DeviceError) as told:
         MLPRegressor(device="cuda").fit(X, Y)
+    remedy = f"{helps}; device='cpu' runs without a GPU."
+    assert str(told.value) == f"device='cuda' does not work: {words}{remedy}"
+    est = fitted(X)
+    with pytest.raises(DeviceError) as told:
+        est.to("cuda")
+    stays = "to('cuda') does not work, so the model stays on cpu"
+    assert str(told.value) == f"{stays}: {words}{helps}."
+
+
+@pytest.mark.parametrize(
+    "said, meant",
+    [
+        ({"device": "CPU"}, "'CPU': did you mean 'cpu'?"),
+        ({"device": "gpu"}, "'gpu': did you mean 'cuda'?"),
+        ({"device": "cda"}, "'cda': did you mean 'cuda'?"),
+        ({"dtype": "float23"}, "'float23': did you mean 'float32'?"),
+        ({"init": "he"}, "'he': did you mean 'he_uniform' or 'he_normal'?"),
+    ],
+)
+def test_a_mistyped_word_is_told_with_the_one_that_is_meant(said, meant):
+    with pytest.raises(ValueError) as told:
+        MLPRegressor(**said).fit(X, Y)
+    assert str(told.value).endswith(f"got {meant}")

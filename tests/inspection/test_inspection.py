@@ -392,7 +392,7 @@ def test_what_can_be_trained_on_but_looks_wrong_is_noted():
 @each(
     "call, message",
     [
-        (lambda: explained(X, orientation="up"), "orientation must be 'rows' or 'columns'"),
+        (lambda: explained(X, orientation="up"), "orientation must be one of rows, columns"),
         (lambda: explained(X * np.nan), "X holds NaN"),
         (
             lambda: explained(np.full((3, 2), "a")),

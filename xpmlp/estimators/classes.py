@@ -7,6 +7,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from ..model import ClassTargets, LabelTargets
 from ..plain import labels
+from ..words import did_you_mean
 
 
 def checked_labels(y, known, classes):
@@ -102,7 +103,8 @@ def _weights_of(given, classes, y, weights):
         return [1.0] * len(classes)
     if not isinstance(given, dict):
         if given != "balanced":
-            raise ValueError(f"class_weight must be 'balanced' or a dict, got {given!r}.")
+            meant = did_you_mean(given, ("balanced",))
+            raise ValueError(f"class_weight must be 'balanced' or a dict, got {given!r}{meant}")
         shares = np.asarray([np.average(y == c, weights=weights) for c in classes])
         with np.errstate(divide="ignore"):
             balanced = 1.0 / (np.count_nonzero(shares) * shares)

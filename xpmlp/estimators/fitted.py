@@ -17,7 +17,7 @@ from ..errors import DeviceError
 from ..model import Model
 from ..model.predictor import own_copy, predictor
 from ..model.scaling import Scalings
-from ..placing import as_library_of
+from ..placing import as_library_of, destination, doctor_helps
 from ..training import State
 from . import types
 from .arguments import engine_options
@@ -289,9 +289,10 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):
         try:
             like, requested = model.at(device)
         except DeviceError as error:
+            helps = doctor_helps(destination(at, device)).removesuffix(", ")
+            stays = f"to({device!r}) does not work, so the model stays on {at.device}"
             raise DeviceError(
-                f"to({device!r}) does not work, so the model stays on {at.device}: {error}; "
-                "`xpmlp doctor` says what to install."
+                "; ".join(filter(None, [f"{stays}: {error}", helps])) + "."
             ) from error
         float_dtype(like, model.inputs.dtype)
         self._result = result.mapped(lambda a: copy_to(a, like), requested)

@@ -19,6 +19,7 @@ from ..randomness import stream
 from ..training import Step
 from ..training.inputs import checked_inputs, loss_and_targets, network_loss, starting_params
 from ..training.plan import copy_plan, make_plan
+from ..words import check_word
 from .equations import ESCAPES, Equation, number_of
 from .models import step_of
 from .pictures import html_parts
@@ -160,8 +161,7 @@ def explain_step(
     takes them; rule: an update rule, or None for lbfgs, whose steps have no fixed length;
     weight_decay: decoupled, the rule's own if None.
     """
-    if orientation not in ("rows", "columns"):
-        raise ValueError(f"orientation must be 'rows' or 'columns', got {orientation!r}.")
+    check_word("orientation", orientation, ("rows", "columns"))
     if weight_decay is None:
         weight_decay = getattr(rule, "weight_decay", 0.0)
     engine, xp, n = engine_for(x), namespace(x), x.shape[0]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import DataError
-from ..words import first_of, listed, nearest, shortened
+from ..words import did_you_mean, first_of, listed, nearest, shortened
 from .common import require
 from .raw_table import RawTable, literal
 
@@ -27,6 +27,7 @@ WRITTEN = {
 }
 ALL = "category:all"  # also of cells such as NA, which else are missing
 KIND = re.compile("number(:point|:comma)?|boolean|category(:all)?|date(:.+)?")
+KINDS = ("number", "boolean", "category", "date")  # of which a mistyped one may be meant
 AT_ONCE = 40  # columns a query
 DESCRIBED = 40  # columns
 NATURAL = {"DOUBLE": "number", "BOOLEAN": "boolean", "TIMESTAMP": "date"}
@@ -161,7 +162,8 @@ def check_types(raw: RawTable, types: Mapping[str, str]) -> None:
             "expected number, number:comma (1.234,5), number:point (1,234.5), boolean, category, "
             "category:all (NA, None too), date or date:FORMAT, such as date:%d/%m/%Y"
         )
-        require(KIND.fullmatch(kind) is not None, f"column {name!r} is typed {kind!r}, {expected}.")
+        got = f"column {name!r} is typed {kind!r}, {expected}{did_you_mean(kind, KINDS)}"
+        require(KIND.fullmatch(kind) is not None, got)
         stored, wanted = raw.stored(name), kind.partition(":")[0]
         fits = wanted == "category" or stored == "VARCHAR"
         fits = fits or (stored in USABLE and (wanted == "date") == (stored == "TIMESTAMP"))

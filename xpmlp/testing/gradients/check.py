@@ -85,8 +85,7 @@ def check_gradients(subject: Any, *args, dtype="float64", loss: str | None = Non
     [('derivative_missing', 1)]
     """
     dtype = str(getattr(dtype, "__name__", dtype))
-    if dtype not in ("float64", "float32"):
-        raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}.")
+    check_word("dtype", dtype, ("float64", "float32"))
     if set(data) - {"X", "y"}:
         raise TypeError(f"check_gradients takes no argument {', '.join(set(data) - {'X', 'y'})}.")
     args += tuple(data[name] for name in ("X", "y") if data.get(name) is not None)
