@@ -194,7 +194,7 @@ def destination(now: Location, where: str) -> Location:
         if own:
             return Location(now.library, {"array_api_strict": "CPU_DEVICE"}.get(now.library, where))
         return HOST
-    if not own or not where:
+    if not own or not where or kind.lower() in ("cpu", "cuda"):
         raise ValueError(
             f"device must be 'cpu', 'cuda' or 'cuda:1' (or 'auto' as an argument of the estimator) "
             f"for arrays of {now.library}, got {where!r}{_device_meant(where)}"

@@ -381,6 +381,12 @@ def test_a_gpu_that_cannot_be_used_is_told_with_what_is_missing(
     assert str(told.value) == f"{stays}: {words}{helps}."
 
 
+def test_a_device_in_capitals_is_told_with_the_one_that_is_meant_by_any_library():
+    torch = pytest.importorskip("torch", reason="an array library with names of its own")
+    with pytest.raises(ValueError, match="for arrays of torch, got 'CPU': did you mean 'cpu'"):
+        fitted(torch.asarray(X)).to("CPU")
+
+
 @pytest.mark.parametrize(
     "said, meant",
     [

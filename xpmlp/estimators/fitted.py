@@ -289,11 +289,9 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):
         try:
             like, requested = model.at(device)
         except DeviceError as error:
-            helps = doctor_helps(destination(at, device)).removesuffix(", ")
-            stays = f"to({device!r}) does not work, so the model stays on {at.device}"
-            raise DeviceError(
-                "; ".join(filter(None, [f"{stays}: {error}", helps])) + "."
-            ) from error
+            helps = doctor_helps(destination(at, str(device)))
+            stays = f"so the model stays on {at.device}: {error}"
+            raise DeviceError(f"to({device!r}) does not work, {stays}{helps}.") from error
         float_dtype(like, model.inputs.dtype)
         self._result = result.mapped(lambda a: copy_to(a, like), requested)
         return self
