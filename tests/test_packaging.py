@@ -169,7 +169,7 @@ def test_a_wheel_trains_compiled_in_a_fresh_environment(checkout, tmp_path):
     assert "-cp311-abi3-" in wheel.name
     with zipfile.ZipFile(wheel) as opened:
         sizes = {info.filename.rpartition("/")[2]: info.file_size for info in opened.infolist()}
-    assert {"py.typed", "__init__.pyi"} <= sizes.keys()
+    assert {"py.typed", "__init__.pyi", "bases.pyi"} <= sizes.keys()
     python = fresh_python(tmp_path / "fresh", wheel)
     file, engine, shape = run("-c", FIT, folder=tmp_path, python=python).split("\n")[:3]
     assert Path(file).is_relative_to(tmp_path / "fresh")

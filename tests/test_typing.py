@@ -31,7 +31,8 @@ NAMES = {
     "Accelerate": ACCELERATIONS,
 }
 WRONG = """
-from xpmlp import MLPClassifier, MLPRegressor, explain, load, load_model, nn, optim, plan, train
+from xpmlp import MLPClassifier, MLPRegressor, callbacks, load, load_model, nn, optim, plan
+from xpmlp import plotting, train
 clf = MLPClassifier((8, nn.Dense(4)), solver=optim.Adam(), dropout=[0.1, 0.2])
 X, y = [[0.0], [1.0]], [0, 1]
 MLPClassifier(hidden_layer_sizes="x")  # wrong
@@ -52,6 +53,9 @@ clf.to(0)  # wrong
 clf.explain(X, y, orientation="cols")  # wrong
 plan(clf, X)  # wrong
 train(nn.Network([nn.Dense(1)]), X, y, accelerate="fast")  # wrong
+plotting.plot_history(3)  # wrong
+plotting.plot_history(clf).save("a.png")  # wrong
+callbacks.CSVLogger(3)  # wrong
 """
 RIGHT = """
 # mypy: disallow-untyped-calls
@@ -60,7 +64,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 from scipy.sparse import csr_array
-from xpmlp import MLPClassifier, MLPRegressor, explain, load, load_model, nn, plan, train
+from xpmlp import MLPClassifier, MLPRegressor, explain, load, load_model, nn, plan, plotting, train
 X, y = np.zeros((4, 2)), np.asarray([0, 1, 0, 1])
 clf = MLPClassifier((8,), random_state=0).fit(X, y, X_val=X, y_val=range(4))
 clf.set_params(max_iter=5).fit(X.tolist(), y.tolist(), sample_weight=np.ones(4))
@@ -86,6 +90,11 @@ fits: bool | None = clf.plan(X).fits
 rate: float = clf.find_learning_rate(X, y).suggestion
 trained = train(nn.Network([nn.Dense(1)]), X, y[:, None], solver="lbfgs")
 trained.outputs(X)
+plotting.plot_history(clf, path="a.png").savefig("b.png")
+plotting.plot_history(clf.history_), plotting.plot_history(pd.DataFrame(trained.history))
+plotting.plot_boundary(clf.predict, X, y), plotting.plot_confusion(y, labels)
+plotting.plot_learning_rates(clf.find_learning_rate(X, y), path=Path("c.png"))
+plotting.plot_curves(range(3), {"a": [1, 2, 3]})
 latex: str = explain(trained.network, X).to_latex() + repr(plan(trained.network, X))
 def fitted(estimator: MLPClassifier) -> MLPClassifier:
     return estimator.fit(np.zeros((3, 2)), [0, 1, 2])

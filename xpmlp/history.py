@@ -73,3 +73,17 @@ def score_of(model):
         return "accuracy" if hasattr(model, "classes_") else "r2"
     function = getattr(scoring, "_score_func", scoring)  # of make_scorer
     return scoring if isinstance(scoring, str) else getattr(function, "__name__", None)
+
+
+def ends(values):
+    """Return the least and the greatest finite value; 0 and 0 where there is none."""
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    return (values.min(), values.max()) if values.size else (0.0, 0.0)
+
+
+def wide(low, high):
+    """Return limits around values, a tenth of their size apart or more."""
+    size = max(abs(low), abs(high), 1e-12)
+    middle, half = (low + high) / 2, max(0.55 * (high - low), 0.05 * size)
+    return middle - half, middle + half

@@ -8,19 +8,29 @@ scikit-learn's Displays were tried: they import pyplot, shade counts or write sh
 draw several outputs in one colour, and want an estimator where `plot_boundary` takes a function.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .atomic import atomic_write
-from .history import check_best_epoch, columns_of, history_of, score_of
+from .history import check_best_epoch, columns_of, ends, history_of, score_of, wide
+from .protocols import Figure, History, RateTest, SaveAs, Values
 
 BLUE, ORANGE, GREY = "#2f6db3", "#e0762b", "#8a8a8a"
-WRITTEN = {"r2": "R²", "loss": "score, minus the loss"}  # names of scores on an axis
+# Names of scores on an axis.
+WRITTEN: dict[str | None, str] = {"r2": "R²", "loss": "score, minus the loss"}
 
 
-def plot_history(history, *, score=None, best_epoch=None, path=None):
+def plot_history(
+    history: History,
+    *,
+    score: str | None = None,
+    best_epoch: int | None = None,
+    path: SaveAs = None,
+) -> Figure:
     """Draw the loss after each epoch; beside it the validation score and a rate that changes.
 
     A dashed line marks the epoch whose weights were kept.  Ranges do not flatter: a loss begins at
@@ -60,8 +70,9 @@ def plot_history(history, *, score=None, best_epoch=None, path=None):
     (['loss', 'validation accuracy'], 'epoch 2 of 3 kept')
     """
     if (columns := history_of(history)) is not history:
-        score = score or score_of(history)
-        best_epoch = history.best_epoch_ if best_epoch is None else best_epoch
+        model: Any = history
+        score = score or score_of(model)
+        best_epoch = model.best_epoch_ if best_epoch is None else best_epoch
     found, unit = columns_of(columns)
     losses, n = [found["loss"]], len(found["loss"])
     scores, rates = found["validation_score"], found["learning_rate"]
@@ -92,7 +103,9 @@ def plot_history(history, *, score=None, best_epoch=None, path=None):
     return _finish(figure, path)
 
 
-def plot_confusion(y_true, y_pred, *, labels=None, path=None):
+def plot_confusion(
+    y_true: Values, y_pred: Values, *, labels: Values | None = None, path: SaveAs = None
+) -> Figure:
     """Draw a confusion matrix: how often each class was taken for each other.
 
     Cells show counts; the shade is the share of the row, so a rare class shows like a common one.
@@ -121,7 +134,7 @@ def plot_confusion(y_true, y_pred, *, labels=None, path=None):
     counts = confusion_matrix(y_true, y_pred, labels=labels)
     if labels is None:
         labels = unique_labels(y_true, y_pred)
-    names = [str(name) for name in labels]
+    names = [str(name) for name in labels]  # type: ignore[union-attr]
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(max(3.8, 1.4 + 0.36 * len(names)), 14.0)
     figure = _figure(side + 0.8, side)
@@ -142,7 +155,7 @@ def plot_confusion(y_true, y_pred, *, labels=None, path=None):
     return _finish(figure, path)
 
 
-def plot_predictions(y_true, y_pred, *, path=None):
+def plot_predictions(y_true: Values, y_pred: Values, *, path: SaveAs = None) -> Figure:
     """Draw each prediction against its target; a perfect model lies on the diagonal.
 
     Parameters
@@ -166,15 +179,16 @@ def plot_predictions(y_true, y_pred, *, path=None):
     >>> figure.axes[0].get_title(loc="left")
     'root mean squared error 0.408'
     """
-    y_true, y_pred = (np.asarray(y, dtype=float).reshape(len(y), -1) for y in (y_true, y_pred))
+    given = [np.asarray(y, dtype=float) for y in (y_true, y_pred)]
+    y_true, y_pred = (y.reshape(len(y), -1) for y in given)
     if y_true.shape != y_pred.shape:
         msg = f"y_true {y_true.shape} and y_pred {y_pred.shape} differ in shape: pass equal shapes."
         raise ValueError(msg)
     figure = _figure(4.6, 4.6)
     axes = figure.subplots()
     both = np.concatenate([y_true, y_pred])
-    ends = both.min(), both.max()
-    axes.plot(ends, ends, color=GREY, lw=1, zorder=1)
+    corners = both.min(), both.max()
+    axes.plot(corners, corners, color=GREY, lw=1, zorder=1)
     n, n_outputs = y_true.shape
     look = {"s": 18, "linewidths": 0, "alpha": min(0.8, max(0.15, 30 / n**0.5))}
     for k in range(n_outputs):
@@ -188,7 +202,14 @@ def plot_predictions(y_true, y_pred, *, path=None):
     return _finish(figure, path)
 
 
-def plot_boundary(predict, X, y, *, feature_names=("feature 1", "feature 2"), path=None):
+def plot_boundary(
+    predict: Callable,
+    X: Values,
+    y: Values,
+    *,
+    feature_names: Sequence[str] = ("feature 1", "feature 2"),
+    path: SaveAs = None,
+) -> Figure:
     """Draw which class is predicted where in the plane, and the samples on top.
 
     Parameters
@@ -219,7 +240,7 @@ def plot_boundary(predict, X, y, *, feature_names=("feature 1", "feature 2"), pa
     >>> figure.axes[0].get_title(loc="left")
     '2 of 3 correct (66.7%)'
     """
-    X, y = np.asarray(X), np.ravel(y)
+    X, y = np.asarray(X), np.ravel(np.asarray(y))
     if X.ndim != 2 or X.shape != (len(y), 2):
         msg = f"X is {X.shape}, expected ({len(y)}, 2): two features, and a row for each label."
         raise ValueError(msg)
@@ -245,7 +266,14 @@ def plot_boundary(predict, X, y, *, feature_names=("feature 1", "feature 2"), pa
     return _finish(figure, path)
 
 
-def plot_curves(x, curves, *, xlabel="", ylabel="", path=None):
+def plot_curves(
+    x: Values,
+    curves: Mapping[str, Values],
+    *,
+    xlabel: str = "",
+    ylabel: str = "",
+    path: SaveAs = None,
+) -> Figure:
     """Draw curves over a common x: fits of a function, costs of several runs.
 
     Parameters
@@ -277,7 +305,7 @@ def plot_curves(x, curves, *, xlabel="", ylabel="", path=None):
     return _finish(figure, path)
 
 
-def plot_learning_rates(found, *, path=None):
+def plot_learning_rates(found: RateTest, *, path: SaveAs = None) -> Figure:
     """Draw the loss against the rising learning rate of a range test, and the suggested rate.
 
     Parameters
@@ -322,23 +350,23 @@ def _figure(width, height):
 
 def _limit_loss(axes, curves):
     """Set the range of losses: from 0, or a log scale where all fall by a factor of 100 or more."""
-    ends = [_ends(values) for values in curves]
-    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    both = [ends(values) for values in curves]
+    low, high = min(low for low, _ in both), max(high for _, high in both)
     axes.set_ylabel("loss")
-    if all(0 < 100 * low < high for low, high in ends):
+    if all(0 < 100 * low < high for low, high in both):
         axes.set(yscale="log", ylim=(low / 1.3, high * 1.3), ylabel="loss (log scale)")
     elif low >= 0:
         axes.set_ylim(0, 1.05 * high or 1)
     else:
-        axes.set_ylim(*_wide(low, high))
+        axes.set_ylim(*wide(low, high))
 
 
 def _limit_score(axes, values, name):
     """Set the range of a score, so that one sees how far it is from the best that there is."""
-    low, high = _ends(values)
+    low, high = ends(values)
     best = 0 if (name or "").startswith("neg_") or name == "loss" else 1
     if high > best:
-        axes.set_ylim(*_wide(low, high))
+        axes.set_ylim(*wide(low, high))
     elif best == 0:
         axes.set_ylim(1.05 * low or -1, 0)
     elif low >= 0:
@@ -353,20 +381,6 @@ def _limit_score(axes, values, name):
             axes.yaxis.set_major_formatter("{x:g}")
             axes.set_title("log scale below -1", loc="left", fontsize=11)
         axes.axhline(0, color=GREY, lw=0.8, ls=":")
-
-
-def _ends(values):
-    """Return the least and the greatest finite value; 0 and 0 where there is none."""
-    values = np.asarray(values, float)
-    values = values[np.isfinite(values)]
-    return (values.min(), values.max()) if values.size else (0.0, 0.0)
-
-
-def _wide(low, high):
-    """Return limits around values, a tenth of their size apart or more."""
-    size = max(abs(low), abs(high), 1e-12)
-    middle, half = (low + high) / 2, max(0.55 * (high - low), 0.05 * size)
-    return middle - half, middle + half
 
 
 def _curve(axes, values, color, label):

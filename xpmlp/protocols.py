@@ -1,8 +1,18 @@
 """Types of what users pass, as protocols: arrays of any library, tables, columns, fitted models."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from os import PathLike
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+else:
+    Figure = Any  # without importing matplotlib
+
+__all__ = [
+    "AnyArray", "Column", "Figure", "HasHistory", "History", "Path", "RateTest", "Rows", "SaveAs",
+    "Sparse", "Table", "Values",
+]  # fmt: skip
 
 
 class AnyArray(Protocol):
@@ -50,7 +60,7 @@ class HasHistory(Protocol):
     """Fitted estimator, of which the history is drawn."""
 
     @property
-    def history_(self) -> Mapping[str, Sequence[float]]:
+    def history_(self) -> Mapping[str, list[float]]:
         """Lists by name, an entry for each epoch."""
 
 
@@ -76,4 +86,6 @@ class RateTest(Protocol):
 
 Values: TypeAlias = AnyArray | Column | list[Any] | tuple[Any, ...] | range
 Rows: TypeAlias = Values | Table | Sparse
+History: TypeAlias = Mapping[str, Any] | HasHistory | Table
 Path: TypeAlias = str | PathLike[str]
+SaveAs: TypeAlias = Path | None
