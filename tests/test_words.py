@@ -55,3 +55,11 @@ def test_a_wrapped_text_has_80_columns_at_most_and_says_the_same():
     assert " ".join(lines).split() == text.split()
     assert [len(line) for line in lines if len(line) > 80] == [94]  # one word, as a path is
     assert lines[1].startswith("  early-stopping") and lines[-1] == "    and more"
+
+
+def test_a_text_is_as_wide_as_the_terminal_but_no_wider_than_80(monkeypatch):
+    text = "word " * 40
+    for columns, widest in (("50", 49), ("200", 79)):  # of words of five
+        monkeypatch.setenv("COLUMNS", columns)
+        assert max(map(len, wrapped(text).splitlines())) <= widest + 1
+        assert len(wrapped(text).splitlines()[0]) == widest

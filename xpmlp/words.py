@@ -1,10 +1,16 @@
 """Words for messages: counts with their noun, lists of names, the nearest name, texts cut short."""
 
+import os
+import shutil
+import sys
 import textwrap
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
+
+COLUMNS = 80  # that a text has at most
 
 
 def plural(n: int, noun: str) -> str:
@@ -14,9 +20,19 @@ def plural(n: int, noun: str) -> str:
     return f"{n:,} {noun}s"
 
 
+def columns() -> int:
+    """Return how many columns a text has: those of the terminal, at most 80; without one 80."""
+    found = shutil.get_terminal_size((0, 0)).columns
+    if not found:  # standard output goes elsewhere: to a file, to a pipe
+        with suppress(OSError, ValueError, AttributeError):
+            found = os.get_terminal_size(sys.stderr.fileno()).columns
+    return min(found or COLUMNS, COLUMNS)
+
+
 def wrapped(text: str) -> str:
-    """Return a text in lines of at most 80 columns; what a line goes on with is indented by two."""
-    fill = partial(textwrap.fill, width=80, break_on_hyphens=False, break_long_words=False)
+    """Return a text in lines as wide as the terminal; a line goes on indented by two."""
+    width = columns()
+    fill = partial(textwrap.fill, width=width, break_on_hyphens=False, break_long_words=False)
     insets = (" " * (len(line) - len(line.lstrip()) + 2) for line in text.splitlines())
     lines = zip(text.splitlines(), insets)
     return "\n".join(fill(line, subsequent_indent=inset) for line, inset in lines)

@@ -75,7 +75,20 @@ def test_the_live_line_is_never_wider_than_the_terminal_and_is_wiped_out(termina
     assert ("█" in last) == (columns == 80) and "\n" not in screen()
     assert columns < 40 or re.search(r"  \d\d:\d\d left$", last)
     *lines, wiped, end = screen().split("\r")
-    assert max(map(len, lines)) <= columns and (wiped.strip(), end) == ("", "")
+    assert max(map(len, lines)) <= columns - len("^C") - 1  # so its echo breaks no line
+    assert (len(wiped), wiped.strip(), end) == (columns - 1, "", "")
+
+
+def test_an_error_fits_the_terminal_and_is_one_line_in_a_pipe(xpmlp, terminal, monkeypatch):
+    arguments = ["train", "iris", "--learning-rate", "nonsense"]
+    code, _, err = xpmlp(*arguments)
+    assert code == 2 and max(map(len, err.splitlines())) > 80
+    screen = terminal(50)
+    monkeypatch.setenv("COLUMNS", "50")
+    assert xpmlp(*arguments)[0] == 2
+    lines = screen().splitlines()
+    assert max(map(len, lines)) <= 50 and " ".join("".join(lines).split()).startswith("Usage: ")
+    assert " ".join(" ".join(lines).split()) == " ".join(err.split())
 
 
 def test_the_loss_is_called_validation_loss_where_it_is_the_score(terminal):

@@ -1,5 +1,6 @@
 """The command line; each command has a file of its own."""
 
+import io
 import logging
 import sys
 import warnings
@@ -10,6 +11,7 @@ from .. import __version__
 from ..errors import DataError, DeviceError, DivergenceError, ModelFileError
 from ..logs import logger
 from . import doctor, evaluate, explain, export, parity, predict, train, tune
+from .command import tell
 from .pipes import outlive_readers
 
 EXIT_CODES = {
@@ -67,17 +69,19 @@ def run_command(command, name, argv=None):
     except click.exceptions.Exit as error:
         code = error.exit_code
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        tell(shown.getvalue().rstrip("\n"))
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         code = 130
     except OSError as error:  # of writing: what cannot be read is a DataError or ModelFileError
         place = f"{error.filename}: " if error.filename else ""
-        click.echo(f"Error: {place}{error.strerror or error}.", err=True)
+        tell(f"Error: {place}{error.strerror or error}.")
         code = 7
     except tuple(EXIT_CODES) as error:
         text = " ".join(str(error).split()) or "there is not enough memory."
-        click.echo(f"Error: {text}", err=True)
+        tell(f"Error: {text}")
         code = next(c for kind, c in EXIT_CODES.items() if isinstance(error, kind))
     sys.exit(code)

@@ -1,11 +1,12 @@
 """Commands whose options stand in sections of the help and may come from a TOML file."""
 
+import sys
 import tomllib
 
 import click
 from click.core import ParameterSource
 
-from ..words import did_you_mean, nearest
+from ..words import did_you_mean, nearest, wrapped
 
 FILE = "file of options"  # where a context keeps its name
 OF_TRAIN = (
@@ -16,6 +17,13 @@ OF_TRAIN = (
     "test",
     "verbose",
 )  # what other commands skip in a file for train
+
+
+def tell(text):
+    """Print to standard error: on a terminal in lines that fit it, in a pipe as it is."""
+    if sys.stderr.isatty():
+        text = wrapped(text)
+    click.echo(text, err=True)
 
 
 class Option(click.Option):

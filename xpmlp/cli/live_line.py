@@ -1,6 +1,8 @@
 """What `xpmlp train` shows while it trains: one live line on a terminal, more with --verbose."""
 
+import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 from ..callbacks import Epoch
@@ -8,6 +10,15 @@ from ..callbacks import Epoch
 COLUMNS = 80  # of a line of --verbose, and of a terminal that does not say how many it has
 BAR = 10  # columns that a bar needs at least
 LEFT = len("  00:00 left")
+ECHO = "^C"  # what a terminal writes behind the live line when it is interrupted
+
+
+def live_columns() -> int:
+    """Return the columns of a live line: with the echo of Ctrl-C it fills no whole line."""
+    columns = COLUMNS
+    with suppress(OSError, ValueError, AttributeError):  # no terminal
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or COLUMNS
+    return max(columns - len(ECHO) - 1, 1)
 
 
 class LiveLine:
@@ -27,13 +38,17 @@ class LiveLine:
         if sys.stderr.isatty() and not self.quiet:
             from tqdm import tqdm
 
-            look = {"leave": False, "dynamic_ncols": True, "bar_format": self._form([], COLUMNS)}
+            width = live_columns()
+            look = {"leave": False, "ncols": width, "bar_format": self._form([], width)}
             self.bar = tqdm(total=self.total, file=sys.stderr, **look)
         return self
 
     def __exit__(self, *error):
         if self.bar is not None:
+            width = self.bar.ncols + len(ECHO)
             self.bar.close()
+            sys.stderr.write(f"{' ' * width}\r")  # the echo, too
+            sys.stderr.flush()
 
     @property
     def shows(self) -> bool:
@@ -50,9 +65,9 @@ class LiveLine:
             number = str(epoch.epoch).rjust(len(str(self.total)))
             self._print(f"{self.unit} {number}", words.values())
         if self.bar is not None:
-            columns = self.bar.format_dict["ncols"] or COLUMNS
+            self.bar.ncols = live_columns()  # the window may have another size now
             shown = [words[k] for k in ("loss", self.score) if k in words]
-            self.bar.bar_format = self._form(shown, columns)
+            self.bar.bar_format = self._form(shown, self.bar.ncols)
             self.bar.update()
 
     def _print(self, line, words):

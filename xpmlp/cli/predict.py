@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from ..words import first_of, plural, wrapped
-from .command import Command
+from .command import Command, tell
 from .data import (
     check_array,
     check_no_table,
@@ -158,8 +158,7 @@ def tell_lost(model, table):
         if unknown:
             shown = first_of([*map(repr, unknown)], 3)
             rows = plural(sum(counts[text] for text in unknown), "row")
-            click.echo(
+            tell(
                 f"Note: column {column.name!r} holds {shown} in {rows}, which the model does not "
-                "know and takes as missing.",
-                err=True,
+                "know and takes as missing."
             )

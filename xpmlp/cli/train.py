@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..words import plural, wrapped
-from .command import Command, config_option, section
+from .command import Command, config_option, section, tell
 from .data import (
     check_memory,
     check_range,
@@ -97,7 +97,7 @@ def train(data, **options):
         model, notes = _fit(source, train_part, watched, options)
         model.save(out)
         for note in notes:
-            click.echo(f"Warning: {note}", err=True)
+            tell(f"Warning: {note}")
         if not options["quiet"]:
             click.echo("\n".join(how_it_ended(model, options["validation"], notes)))
         scores = metrics(model, *test_part)
@@ -145,7 +145,7 @@ def _fit(source, part, watched, options):
     if options["validation"] in (0, "test") and options["patience"] is None:
         model.set_params(n_iter_no_change=inf)  # every epoch that was asked for
     for note in unused(model, options):
-        click.echo(wrapped(f"Note: {note}"), err=True)
+        tell(f"Note: {note}")
     if table:
         click.echo(wrapped(f"Settings: {settings_of(model)}."))
     if source.task == "regression" and not np.abs(y).max() < np.finfo(model.dtype).max:

@@ -13,9 +13,10 @@ from click.core import ParameterSource
 
 from ..errors import DataError
 from ..training.interrupts import on_ctrl_c
-from ..words import wrapped
-from .command import Choice, Command, config_option, key_of, section
+from ..words import columns, wrapped
+from .command import Choice, Command, config_option, key_of, section, tell
 from .data import check_memory, reading_options, tell_quarantine, type_options, writable
+from .live_line import live_columns
 from .numbers import Whole
 from .options import (
     ARGUMENTS,
@@ -103,11 +104,11 @@ def tune(ctx, data, **options):
     trials, whole, notes = _searched(source.name, model, space, X, y, options)
     ranked = _ranked(trials, options["folds"])
     for note in notes:
-        click.echo(f"Warning: {note}", err=True)
+        tell(f"Warning: {note}")
     if ranked:
         click.echo(_table(ranked, options["resource"], _scoring(model, options)[0]))
     if not whole:
-        click.echo("Interrupted: this is what was found so far, and no file is written.", err=True)
+        tell("Interrupted: this is what was found so far, and no file is written.")
         raise click.exceptions.Exit(130)
     if not ranked:
         raise DataError(f"{data}: no combination got a score in every fold.")
@@ -226,7 +227,8 @@ def _searched(name, model, space, X, y, options):
     )
     n = min(options["candidates"], prod(map(len, space.values())))
     total = folds * _n_fits(n, least, most)
-    bar = tqdm(total=total, unit="fit", file=sys.stderr, disable=not sys.stderr.isatty())
+    look = {"unit": "fit", "ncols": live_columns(), "disable": not sys.stderr.isatty()}
+    bar = tqdm(total=total, file=sys.stderr, **look)
     with (
         bar,
         parallel_config(backend="threading"),  # as the scorer is a closure
@@ -294,11 +296,20 @@ def _table(ranked, resource, score):
         score = f"{mean:.4f} ± {deviation:.4f}"
         values = [shown(v, "x") or "no" for _, v in key]
         rows.append([str(rank), score, f"{amount:.0f}", *values])
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in rows]
+    lines = _aligned(rows)
+    if max(map(len, lines)) > columns():  # names in two lines: weight- decay
+        parts = [name.partition("-") for name in rows[0]]
+        heads = [a + mark for a, mark, _ in parts], [b for *_, b in parts]
+        lines = _aligned([*heads, *rows[1:]])
     if len(ranked) > SHOWN:
         lines.append(f"... and {len(ranked) - SHOWN} more.")
     return "\n".join(lines)
+
+
+def _aligned(rows):
+    """Return rows of words as lines, the columns aligned."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ["  ".join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in rows]
 
 
 def _toml(ctx, best):
