@@ -1,5 +1,6 @@
 """What a type checker sees of the package."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from each import each
 
 import xpmlp
+from xpmlp import callbacks, nn, optim, plotting, testing
 from xpmlp.engines import ACCELERATIONS, MATMUL_PRECISIONS
 from xpmlp.estimators import types
 from xpmlp.nn.activations import ACTIVATIONS
@@ -33,6 +35,7 @@ NAMES = {
 WRONG = """
 from xpmlp import MLPClassifier, MLPRegressor, callbacks, load, load_model, nn, optim, plan
 from xpmlp import plotting, train
+from xpmlp.testing import check_gradients as check, check_gradient  # wrong
 clf = MLPClassifier((8, nn.Dense(4)), solver=optim.Adam(), dropout=[0.1, 0.2])
 X, y = [[0.0], [1.0]], [0, 1]
 MLPClassifier(hidden_layer_sizes="x")  # wrong
@@ -56,6 +59,9 @@ train(nn.Network([nn.Dense(1)]), X, y, accelerate="fast")  # wrong
 plotting.plot_history(3)  # wrong
 plotting.plot_history(clf).save("a.png")  # wrong
 callbacks.CSVLogger(3)  # wrong
+nn.Network([nn.Dense(1)]).summary("3")  # wrong
+optim.Adam().rate(0.1, [1])  # wrong
+check(nn.Dense(1), X).good  # wrong
 """
 RIGHT = """
 # mypy: disallow-untyped-calls
@@ -65,6 +71,7 @@ import pandas as pd
 import polars as pl
 from scipy.sparse import csr_array
 from xpmlp import MLPClassifier, MLPRegressor, explain, load, load_model, nn, plan, plotting, train
+from xpmlp.testing import check_gradients
 X, y = np.zeros((4, 2)), np.asarray([0, 1, 0, 1])
 clf = MLPClassifier((8,), random_state=0).fit(X, y, X_val=X, y_val=range(4))
 clf.set_params(max_iter=5).fit(X.tolist(), y.tolist(), sample_weight=np.ones(4))
@@ -96,6 +103,14 @@ plotting.plot_boundary(clf.predict, X, y), plotting.plot_confusion(y, labels)
 plotting.plot_learning_rates(clf.find_learning_rate(X, y), path=Path("c.png"))
 plotting.plot_curves(range(3), {"a": [1, 2, 3]})
 latex: str = explain(trained.network, X).to_latex() + repr(plan(trained.network, X))
+class Double(nn.Layer):
+    def init(self, n_in: int, stream: np.random.Generator, x: object = None) -> tuple[dict, int]:
+        return {}, n_in
+    def forward(self, params: dict, x: np.ndarray, ctx: nn.Ctx) -> tuple[np.ndarray, tuple]:
+        return 2 * x, ()
+    def backward(self, params: dict, dy: np.ndarray, cache: tuple, ctx: nn.Ctx) -> tuple:
+        return 2 * dy, {}
+right: bool = check_gradients(nn.Network((Double(), nn.Dense(1))), X).ok
 def fitted(estimator: MLPClassifier) -> MLPClassifier:
     return estimator.fit(np.zeros((3, 2)), [0, 1, 2])
 """
@@ -143,8 +158,32 @@ def test_mypy_takes_arrays_of_torch_and_jax(tmp_path):
     assert found == [], told
 
 
-def test_the_names_that_mypy_sees_are_the_public_ones():
+@each("package", [xpmlp, testing])
+def test_the_names_that_mypy_sees_are_the_public_ones(package):
     names: dict = {}
-    stub = (Path(xpmlp.__file__).parent / "__init__.pyi").read_text()
+    stub = (Path(package.__file__).parent / "__init__.pyi").read_text()
     exec(stub[stub.index("__all__ =") :], names)
-    assert names["__all__"] == sorted(xpmlp.__all__)
+    assert names["__all__"] == sorted(package.__all__)
+
+
+def signatures(module):
+    """The public functions and methods of a module's names, by their own names."""
+    public = [name for name in vars(module) if name[0] != "_"]
+    for name in getattr(module, "__all__", public):
+        found = getattr(module, name)
+        if inspect.isfunction(found):
+            yield name, found
+        elif inspect.isclass(found):
+            methods = inspect.getmembers(found, inspect.isfunction)
+            yield from ((f"{name}.{k}", f) for k, f in methods if k[0] != "_")
+
+
+@each("module", [xpmlp, nn, optim, callbacks, plotting, testing])
+def test_every_public_signature_says_its_types(module):
+    for name, f in signatures(module):
+        own = f.__module__.startswith(module.__name__) or hasattr(module, "__all__")
+        if own and f.__module__.startswith("xpmlp"):
+            said = inspect.signature(f)
+            takes = [p for p in said.parameters.values() if p.name not in ("self", "cls")]
+            kinds = [said.return_annotation, *(p.annotation for p in takes)]
+            assert inspect.Parameter.empty not in kinds, name

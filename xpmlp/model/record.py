@@ -96,7 +96,7 @@ class Model:
         """Library and device of the model."""
         return self.inputs.location
 
-    def params(self, like) -> dict:
+    def params(self, like: Array) -> dict:
         """Return the parameters as nested dicts in the library and on the device of `like`."""
         lists = self.coefs, self.intercepts, self.others
         return lists_to_params(self.layout, *lists, like=like, dtype=self.inputs.dtype)
@@ -117,7 +117,7 @@ class Model:
         inside = (leaf for leaf in self.layout.leaves if leaf.slots[0].path[0] < n_layers)
         return Network(self.predicting.layers[:n_layers]), Layout(tuple(inside))
 
-    def outputs(self, x, n_layers: int | None = None, options: Options = DEFAULTS) -> Array:
+    def outputs(self, x: Any, n_layers: int | None = None, options: Options = DEFAULTS) -> Array:
         """Return the outputs (n, C) of `predicting`, or of its first n_layers, for rows x.
 
         x: (n, width), an array or SparseRows in the model's library and on its device, not yet
@@ -136,7 +136,7 @@ class Model:
             return engine.xp.concat(made) if len(made) > 1 else made[0]
 
     def quick_outputs(
-        self, X, n_layers: int | None = None, options: Options = DEFAULTS
+        self, X: Any, n_layers: int | None = None, options: Options = DEFAULTS
     ) -> Array | None:
         """Return `outputs` for plain numbers of a user, None where X needs checks.
 

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from itertools import accumulate
 from numbers import Integral
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from numpy.random import Generator
+
+from ..arrays import Array
 from ..errors import ShapeError
-from .layers import WEIGHTS, Group, Layer
+from .layers import WEIGHTS, Ctx, Group, Layer
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,14 @@ class Embedding(Layer):
                 f"got {self.sizes} and {self.n_dim!r}."
             )
 
-    def init(self, n_in, stream, x=None):
+    def init(self, n_in: int, stream: Generator, x: Array = None) -> tuple[dict, int]:
         """Draw E (sum of sizes, n_dim), which has a row for each category."""
         shapes, n_out = self.shapes(n_in)
         E = stream.normal(size=shapes["E"])
         E[[start for start, _ in self._rows()]] = 0.0
         return {"E": E}, n_out
 
-    def shapes(self, n_in):
+    def shapes(self, n_in: int) -> tuple[dict, int]:
         """Return the shape of E, and the number of outputs."""
         k = len(self.sizes)
         if n_in < k:
@@ -77,7 +80,7 @@ class Embedding(Layer):
         stops = [*accumulate(self.sizes)]
         return list(zip([0, *stops], stops))
 
-    def forward(self, params, x, ctx):
+    def forward(self, params: dict, x: Array, ctx: Ctx) -> tuple[Array, Any]:
         """Return y (..., N, D - k + k n_dim) for x (..., N, D) with k columns of codes."""
         xp, E, n = ctx.xp, params["E"], x.shape[-1] - len(self.sizes)
         each = (
@@ -87,7 +90,7 @@ class Embedding(Layer):
         vectors, hots = zip(*each)
         return xp.concat([x[..., :n], *vectors], axis=-1), hots
 
-    def backward(self, params, dy, cache, ctx):
+    def backward(self, params: dict, dy: Array, cache: Any, ctx: Ctx) -> tuple[Array, dict]:
         """Return dx (0 for the codes) and dE for dy (..., N, D - k + k n_dim)."""
         xp, k = ctx.xp, len(self.sizes)
         n = dy.shape[-1] - k * self.n_dim

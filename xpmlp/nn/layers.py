@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any, ClassVar, NamedTuple
 
+from numpy.random import Generator
+
 from ..arrays import Array
 from ..errors import ShapeError
 from ..randomness import fold_in, random_bits, stream
@@ -125,7 +127,7 @@ class Ctx(NamedTuple):
     need_dx: bool = True
     place: tuple = ()
 
-    def part(self, i, need_dx=True):
+    def part(self, i: Any, need_dx: bool = True) -> "Ctx":
         """Return the context of a layer's i-th part; need_dx: whether its dx is read."""
         return self._replace(place=(*self.place, i), need_dx=need_dx)
 
@@ -165,7 +167,7 @@ class Layer:
         """Layers by name, of a layer that is made of layers; else empty."""
         return {}
 
-    def init(self, n_in, stream, x=None):
+    def init(self, n_in: int, stream: Generator, x: Array = None) -> tuple[dict, int]:
         """Return the initial parameters, host arrays of two axes by name, and the number of units.
 
         n_in: number of inputs; stream: a NumPy Generator; x (N, n_in): the layer's input on sample
@@ -173,19 +175,19 @@ class Layer:
         """
         raise NotImplementedError(f"{type(self).__name__} has no method init(n_in, stream, x=None)")
 
-    def shapes(self, n_in):
+    def shapes(self, n_in: int) -> tuple[dict, int]:
         """Return the shapes of the parameters and the number of outputs, for n_in inputs."""
         params, n_out = self.init(n_in, stream(0, "init"))
         return _shapes(params), n_out
 
-    def forward(self, params, x, ctx):
+    def forward(self, params: dict, x: Array, ctx: Ctx) -> tuple[Array, Any]:
         """Return y (..., N, H) for a batch x (..., N, D), and a tuple of arrays for `backward`.
 
         params: as of `init`, on the library and device of x; ctx: a `Ctx`.
         """
         raise NotImplementedError(f"{type(self).__name__} has no method forward(params, x, ctx)")
 
-    def backward(self, params, dy, cache, ctx):
+    def backward(self, params: dict, dy: Array, cache: Any, ctx: Ctx) -> tuple[Array, dict]:
         """Return dx (..., N, D) and the updates for dy (..., N, H), the gradient of the output.
 
         cache: the tuple of `forward`. The updates have the keys of params: a parameter's gradient,
@@ -244,7 +246,7 @@ class Dense(Layer):
         if self.initializer != "auto":
             get_initializer(self.initializer)
 
-    def init(self, n_in, stream, x=None):
+    def init(self, n_in: int, stream: Generator, x: Array = None) -> tuple[dict, int]:
         """Draw W (n_in, n_out) and b (1, n_out)."""
         rule = self.initializer
         if rule == "auto":
@@ -256,11 +258,11 @@ class Dense(Layer):
         """Return what belongs to W and to b, if there is a b, by their names."""
         return {"W": W, "b": b} if self.use_bias else {"W": W}
 
-    def shapes(self, n_in):
+    def shapes(self, n_in: int) -> tuple[dict, int]:
         """Return the shapes of W and b, and the number of units."""
         return self._named((n_in, self.n_out), (1, self.n_out)), self.n_out
 
-    def forward(self, params, x, ctx):
+    def forward(self, params: dict, x: Array, ctx: Ctx) -> tuple[Array, Any]:
         """Return a (..., N, H) for x (..., N, D)."""
         W = params["W"]
         if x.ndim < 2 or x.shape[-1] != W.shape[-2]:
@@ -272,7 +274,7 @@ class Dense(Layer):
         activation = get_activation(self.activation)
         return ctx.kernels.dense_forward(x, W, params.get("b"), activation, xp=ctx.xp)
 
-    def backward(self, params, dy, cache, ctx):
+    def backward(self, params: dict, dy: Array, cache: Any, ctx: Ctx) -> tuple[Array, dict]:
         """Return dx (..., N, D), dW and db for dy (..., N, H)."""
         needs = {"need_dx": ctx.need_dx, "need_db": self.use_bias, "xp": ctx.xp}
         activation = get_activation(self.activation)
@@ -300,16 +302,16 @@ class Activation(Layer):
     def __post_init__(self):
         get_activation(self.activation)
 
-    def init(self, n_in, stream, x=None):
+    def init(self, n_in: int, stream: Generator, x: Array = None) -> tuple[dict, int]:
         """Return no parameters, and as many outputs as inputs."""
         return {}, n_in
 
-    def forward(self, params, x, ctx):
+    def forward(self, params: dict, x: Array, ctx: Ctx) -> tuple[Array, Any]:
         """Return the activation of x, of the shape of x."""
         a = get_activation(self.activation).forward(x, ctx.xp)
         return a, (x, a)
 
-    def backward(self, params, dy, cache, ctx):
+    def backward(self, params: dict, dy: Array, cache: Any, ctx: Ctx) -> tuple[Array, dict]:
         """Return dx, of the shape of dy."""
         x, a = cache
         return get_activation(self.activation).backward(dy, x, a, ctx.xp), {}
@@ -349,11 +351,11 @@ class Dropout(Layer):
         if not 0.0 <= self.rate < 1.0:
             raise ValueError(f"Dropout needs 0 <= rate < 1, got {self.rate!r}.")
 
-    def init(self, n_in, stream, x=None):
+    def init(self, n_in: int, stream: Generator, x: Array = None) -> tuple[dict, int]:
         """Return no parameters, and as many outputs as inputs."""
         return {}, n_in
 
-    def forward(self, params, x, ctx):
+    def forward(self, params: dict, x: Array, ctx: Ctx) -> tuple[Array, Any]:
         """Return y, of the shape of x."""
         if not ctx.training or self.rate == 0.0:
             return x, ()
@@ -363,7 +365,7 @@ class Dropout(Layer):
         kept *= 1.0 / (1.0 - self.rate)
         return x * kept, (kept,)
 
-    def backward(self, params, dy, cache, ctx):
+    def backward(self, params: dict, dy: Array, cache: Any, ctx: Ctx) -> tuple[Array, dict]:
         """Return dx, of the shape of dy."""
         if not cache:
             return dy, {}

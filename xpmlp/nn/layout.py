@@ -7,9 +7,10 @@ an update is one call; else (JAX) one for each parameter.
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from .layers import OFFSETS, Group
+from ..arrays import Array
+from .layers import OFFSETS, Group, Layer
 
 
 class Slot(NamedTuple):
@@ -52,7 +53,7 @@ class Layout:
     leaves: tuple[Leaf, ...]
 
     @staticmethod
-    def of(layer, params, *, contiguous):
+    def of(layer: Layer, params: dict, *, contiguous: bool) -> "Layout":
         """Return the layout of the parameters (nested dicts, as of `init`) of a layer or network.
 
         contiguous: whether a group of parameters becomes one array, or each parameter its own.
@@ -73,21 +74,21 @@ class Layout:
         return Layout(tuple(leaves))
 
     @cached_property
-    def groups(self):
+    def groups(self) -> dict[str, Group]:
         """Group of each leaf that the update rule trains, by the leaf's name."""
         return {leaf.name: leaf.group for leaf in self.leaves if leaf.group.trained}
 
     @cached_property
-    def decayed(self):
+    def decayed(self) -> "Layout":
         """Layout of the weights alone: no offsets, gains or statistics."""
         return Layout(tuple(leaf for leaf in self.leaves if leaf.group.decay))
 
     @cached_property
-    def size(self):
+    def size(self) -> int:
         """Number of parameters; of Dense layers also a row's multiplications."""
         return sum(slot.size for leaf in self.leaves for slot in leaf.slots)
 
-    def pack(self, params, *, xp):
+    def pack(self, params: dict, *, xp: Any) -> dict[str, Array]:
         """Return nested dicts of parameters as a store, a dict of arrays by the leaves' names.
 
         A leaf of a single parameter is that very array.
@@ -101,7 +102,7 @@ class Layout:
                 store[leaf.name] = xp.concat(flat, axis=-1)
         return store
 
-    def unpack(self, store, *, xp):
+    def unpack(self, store: dict[str, Array], *, xp: Any) -> dict:
         """Return a store as nested dicts of views, made in each step and never written through."""
         params: dict = {}
         for leaf in self.leaves:

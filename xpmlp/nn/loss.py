@@ -77,11 +77,11 @@ class Loss:
             weights = xp.ones_like(outputs[..., 0]) * (1.0 / outputs.shape[-2])
         return self.value_and_grad(outputs, y, weights[..., None], xp)
 
-    def n_targets(self, n_outputs):
+    def n_targets(self, n_outputs: int) -> int:
         """Return the number of columns of y for n_outputs outputs."""
         return 1 if self.codes else n_outputs
 
-    def reported(self, n_outputs):
+    def reported(self, n_outputs: int) -> float:
         """Return the factor from the value to scikit-learn's `loss_`, for n_outputs outputs."""
         if self.mean_over_outputs:
             return 1.0 / n_outputs

@@ -1,12 +1,14 @@
 """Network: a chain of layers, which is a layer too."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..arrays import namespace
+from numpy.random import Generator
+
+from ..arrays import Array, namespace
 from ..errors import ShapeError
 from .activations import get_activation
 from .embedding import Embedding
@@ -69,11 +71,11 @@ class Network(Layer):
                 ) from error
 
     @property
-    def parts(self):
+    def parts(self) -> Mapping:
         """Layers by number, from 0."""
         return dict(enumerate(self.layers))
 
-    def init(self, n_in, stream, x=None):
+    def init(self, n_in: int, stream: Generator, x: Array = None) -> tuple[dict, int]:
         """Draw the parameters of every layer, each from a random stream of its own."""
         params = {}
         for i, (layer, child) in enumerate(zip(self.layers, stream.spawn(len(self.layers)))):
@@ -83,14 +85,14 @@ class Network(Layer):
             n_in = n_out
         return params, n_in
 
-    def shapes(self, n_in):
+    def shapes(self, n_in: int) -> tuple[dict, int]:
         """Return the shapes of every layer's parameters, and the number of outputs."""
         shapes = {}
         for i, layer in enumerate(self.layers):
             shapes[i], n_in = shapes_of(layer, n_in)
         return shapes, n_in
 
-    def forward(self, params, x, ctx):
+    def forward(self, params: dict, x: Array, ctx: Ctx) -> tuple[Array, Any]:
         """Return the outputs (..., N, C) for x (..., N, D), and the caches of the layers."""
         caches = []
         for i, layer in enumerate(self.layers):
@@ -98,7 +100,7 @@ class Network(Layer):
             caches.append(cache)
         return x, caches
 
-    def backward(self, params, dy, caches, ctx):
+    def backward(self, params: dict, dy: Array, caches: Any, ctx: Ctx) -> tuple[Array, dict]:
         """Return dx (None unless needed) and the updates of each layer for dy (..., N, C)."""
         # dx is read by the caller, or by a layer further down that has parameters.
         first = 0
@@ -110,7 +112,7 @@ class Network(Layer):
             dy, updates[i] = self.layers[i].backward(params.get(i, {}), dy, caches[i], part)
         return dy if ctx.need_dx else None, updates
 
-    def summary(self, n_features):
+    def summary(self, n_features: int) -> str:
         """Return a table of layers, shapes and numbers of parameters, for n_features columns."""
         rows, total, n_in = [], 0, n_features
         for i, layer in enumerate(self.layers):
@@ -162,16 +164,16 @@ class Residual(Layer):
         return Network(self.layers)
 
     @property
-    def parts(self):
+    def parts(self) -> Mapping:
         """Layers by number, from 0."""
         return self.chain.parts
 
-    def init(self, n_in, stream, x=None):
+    def init(self, n_in: int, stream: Generator, x: Array = None) -> tuple[dict, int]:
         """Draw the parameters of the layers."""
         params, n_out = self.chain.init(n_in, stream, x)
         return params, self._checked(n_in, n_out)
 
-    def shapes(self, n_in):
+    def shapes(self, n_in: int) -> tuple[dict, int]:
         """Return the shapes of the layers' parameters, and the number of outputs."""
         shapes, n_out = self.chain.shapes(n_in)
         return shapes, self._checked(n_in, n_out)
@@ -184,12 +186,12 @@ class Residual(Layer):
             )
         return n_out
 
-    def forward(self, params, x, ctx):
+    def forward(self, params: dict, x: Array, ctx: Ctx) -> tuple[Array, Any]:
         """Return y, of the shape of x, and the caches of the layers."""
         y, caches = self.chain.forward(params, x, ctx)
         return x + y, caches
 
-    def backward(self, params, dy, cache, ctx):
+    def backward(self, params: dict, dy: Array, cache: Any, ctx: Ctx) -> tuple[Array, dict]:
         """Return dx (None unless needed) and the updates of the layers for dy (..., N, D)."""
         dx, updates = self.chain.backward(params, dy, cache, ctx)
         return dy + dx if ctx.need_dx else None, updates

@@ -4,11 +4,13 @@ x, y: (..., N, D); h: x normalised; s: what it was multiplied by; g, b: (..., 1,
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.random import Generator
 
-from .layers import BUFFERS, Group, Layer
+from ..arrays import Array
+from .layers import BUFFERS, Ctx, Group, Layer
 
 STATISTICS = "mean", "var"
 
@@ -28,11 +30,11 @@ class Normalization(Layer):
         if not self.epsilon >= 0:
             raise ValueError(f"{type(self).__name__} needs epsilon >= 0, got {self.epsilon!r}.")
 
-    def init(self, n_in, stream, x=None):
+    def init(self, n_in: int, stream: Generator, x: Array = None) -> tuple[dict, int]:
         """Return gains and variances of 1, offsets and means of 0; as many outputs as inputs."""
         return {k: np.full((1, n_in), 1.0 * (k in ("g", "var"))) for k in self.names}, n_in
 
-    def shapes(self, n_in):
+    def shapes(self, n_in: int) -> tuple[dict, int]:
         """Return the shapes of the parameters, and the number of outputs."""
         return dict.fromkeys(self.names, (1, n_in)), n_in
 
@@ -83,7 +85,7 @@ class BatchNorm(Normalization):
         if not 0 < self.momentum <= 1:
             raise ValueError(f"BatchNorm needs 0 < momentum <= 1, got {self.momentum!r}.")
 
-    def forward(self, params, x, ctx):
+    def forward(self, params: dict, x: Array, ctx: Ctx) -> tuple[Array, Any]:
         """Return y, of the shape of x."""
         xp, w = ctx.xp, None
         seen: list = []
@@ -109,7 +111,7 @@ class BatchNorm(Normalization):
         h = c * s
         return params["g"] * h + params["b"], (h, s, w, *seen)
 
-    def backward(self, params, dy, cache, ctx):
+    def backward(self, params: dict, dy: Array, cache: Any, ctx: Ctx) -> tuple[Array, dict]:
         """Return dx, of the shape of dy; dg, db and the next running statistics."""
         h, s, w, *seen = cache
         dg, db = _gradients(dy, h, ctx.xp)
@@ -148,7 +150,7 @@ class LayerNorm(Normalization):
     epsilon: float = 1e-5
     names = "g", "b"
 
-    def forward(self, params, x, ctx):
+    def forward(self, params: dict, x: Array, ctx: Ctx) -> tuple[Array, Any]:
         """Return y, of the shape of x."""
         xp = ctx.xp
         c = x - xp.mean(x, axis=-1, keepdims=True)
@@ -156,7 +158,7 @@ class LayerNorm(Normalization):
         h = c * s
         return params["g"] * h + params["b"], (h, s)
 
-    def backward(self, params, dy, cache, ctx):
+    def backward(self, params: dict, dy: Array, cache: Any, ctx: Ctx) -> tuple[Array, dict]:
         """Return dx, of the shape of dy, and dg, db."""
         xp, (h, s) = ctx.xp, cache
         dg, db = _gradients(dy, h, xp)
@@ -193,14 +195,14 @@ class RMSNorm(Normalization):
     epsilon: float = 1e-5
     names = ("g",)
 
-    def forward(self, params, x, ctx):
+    def forward(self, params: dict, x: Array, ctx: Ctx) -> tuple[Array, Any]:
         """Return y, of the shape of x."""
         xp = ctx.xp
         s = 1.0 / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + self.epsilon)
         h = x * s
         return params["g"] * h, (h, s)
 
-    def backward(self, params, dy, cache, ctx):
+    def backward(self, params: dict, dy: Array, cache: Any, ctx: Ctx) -> tuple[Array, dict]:
         """Return dx, of the shape of dy, and dg."""
         xp, (h, s) = ctx.xp, cache
         dh = params["g"] * dy

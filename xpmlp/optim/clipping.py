@@ -1,7 +1,11 @@
 """Bounds: on the norm of all gradients together, and on the norm of each unit's weights."""
 
+from typing import Any
 
-def clip_gradients(grads, limit, *, xp):
+from ..arrays import Array
+
+
+def clip_gradients(grads: dict[str, Array], limit: float | Array, *, xp: Any) -> dict[str, Array]:
     """Return gradients scaled down to a norm of `limit`, of all arrays together, by member.
 
     Parameters
@@ -27,7 +31,7 @@ def clip_gradients(grads, limit, *, xp):
     return {name: g * share for name, g in grads.items()}
 
 
-def bound_weights(W, limit, *, xp):
+def bound_weights(W: Array, limit: float | Array, *, xp: Any) -> Array:
     """Return W with each column, a unit's incoming weights, scaled down to a norm of `limit`.
 
     Parameters

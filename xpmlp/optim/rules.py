@@ -5,12 +5,13 @@ number (Adam's bias correction) is put in on the host in float64: in float32 on 
 be off by 1e-5, and cost launches.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
+from ..arrays import Array
 from ..words import check_word
 
 
@@ -44,7 +45,7 @@ class Rule:
     arguments: ClassVar[tuple[str, ...]] = ()
     weight_decay: ClassVar[float] = 0.0  # what ``weight_decay=None`` means
 
-    def rates(self, lr, steps):
+    def rates(self, lr: float | np.ndarray, steps: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return the rate of each step as a host array: `lr` itself, where there is no correction.
 
         Parameters
@@ -58,7 +59,7 @@ class Rule:
     apply: ClassVar[Callable[..., tuple]]
 
 
-def init_state(rule, params, *, xp):
+def init_state(rule: Any, params: dict[str, Array], *, xp: Any) -> dict[str, dict[str, Array]]:
     """Return the state of a rule before the first step: zeros.
 
     Parameters
@@ -80,7 +81,17 @@ def init_state(rule, params, *, xp):
     return {slot: {name: xp.zeros_like(p) for name, p in params.items()} for slot in rule.slots}
 
 
-def update(rule, grads, state, params, rate, shrink, groups, *, xp):
+def update(
+    rule: Any,
+    grads: dict[str, Array],
+    state: dict[str, dict[str, Array]],
+    params: dict[str, Array],
+    rate: float | Array,
+    shrink: Array | None,
+    groups: Mapping,
+    *,
+    xp: Any,
+) -> tuple[dict[str, Array], dict[str, dict[str, Array]]]:
     """Update every array of a store by a rule.
 
     It donates grads, state and params: their arrays may be written into.
@@ -155,13 +166,13 @@ class SGD(Rule):
     arguments = ("momentum", "nesterovs_momentum")
 
     @property
-    def slots(self):
+    def slots(self) -> tuple[str, ...]:
         """Velocity v, where there is momentum."""
         if not self.momentum:
             return ()
         return ("v",)
 
-    def apply(self, p, g, rate, *slots, xp):
+    def apply(self, p: Array, g: Array, rate: Array, *slots: Array, xp: Any) -> tuple:
         """Return p, and v where there is momentum, after a step."""
         g *= rate
         if not slots:
@@ -201,12 +212,12 @@ class Adam(Rule):
     arguments = ("beta_1", "beta_2", "epsilon")
     slots = ("m", "v")
 
-    def rates(self, lr, steps):
+    def rates(self, lr: float | np.ndarray, steps: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return lr with both bias corrections in it."""
         steps = np.asarray(steps, np.float64)
         return lr * np.sqrt(1.0 - self.beta_2**steps) / (1.0 - self.beta_1**steps)
 
-    def apply(self, p, g, rate, m, v, *, xp):
+    def apply(self, p: Array, g: Array, rate: Array, m: Array, v: Array, *, xp: Any) -> tuple:
         """Return p, m and v after a step."""
         m *= self.beta_1
         m += (1.0 - self.beta_1) * g
@@ -257,7 +268,7 @@ class RMSprop(Rule):
     arguments = ("epsilon",)
     slots = ("v",)
 
-    def apply(self, p, g, rate, v, *, xp):
+    def apply(self, p: Array, g: Array, rate: Array, v: Array, *, xp: Any) -> tuple:
         """Return p and v after a step."""
         v *= self.rho
         v += (1.0 - self.rho) * (g * g)
@@ -287,7 +298,7 @@ class Adagrad(Rule):
     arguments = ("epsilon",)
     slots = ("v",)
 
-    def apply(self, p, g, rate, v, *, xp):
+    def apply(self, p: Array, g: Array, rate: Array, v: Array, *, xp: Any) -> tuple:
         """Return p and v after a step."""
         v += g * g
         root = xp.sqrt(v)
@@ -313,12 +324,12 @@ class Nadam(Adam):
     step.
     """
 
-    def rates(self, lr, steps):
+    def rates(self, lr: float | np.ndarray, steps: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return lr with both bias corrections in it."""
         steps = np.asarray(steps, np.float64)
         return lr * np.sqrt(1.0 - self.beta_2**steps) / (1.0 - self.beta_1 ** (steps + 1.0))
 
-    def apply(self, p, g, rate, m, v, *, xp):
+    def apply(self, p: Array, g: Array, rate: Array, m: Array, v: Array, *, xp: Any) -> tuple:
         """Return p, m and v after a step."""
         m *= self.beta_1
         m += (1.0 - self.beta_1) * g
@@ -350,7 +361,7 @@ class Lion(Rule):
     beta_2: float = 0.99
     slots = ("m",)
 
-    def apply(self, p, g, rate, m, *, xp):
+    def apply(self, p: Array, g: Array, rate: Array, m: Array, *, xp: Any) -> tuple:
         """Return p and m after a step."""
         p -= rate * xp.sign(self.beta_1 * m + (1.0 - self.beta_1) * g)
         m *= self.beta_2
@@ -363,7 +374,7 @@ SOLVERS = (*RULES, "lbfgs")
 RULE_ARGUMENTS = {name for kind in RULES.values() for name in kind.arguments}
 
 
-def make_rule(solver, **arguments):
+def make_rule(solver: str | Rule, **arguments: Any) -> Any:
     """Return the update rule of a name, or the given Rule itself.
 
     Parameters

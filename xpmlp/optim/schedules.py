@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -48,11 +48,11 @@ class Schedule:
     arguments: ClassVar[tuple[str, ...]] = ()
 
     @property
-    def asked_ahead(self):
+    def asked_ahead(self) -> bool:
         """Whether it is built in, so that its answers follow from the arguments alone."""
         return type(self) in SCHEDULES.values()
 
-    def rates(self, lr, epoch, n_batches, n_epochs):
+    def rates(self, lr: float, epoch: int, n_batches: int, n_epochs: float) -> np.ndarray:
         """Return the learning rate of each step (n_batches,) of an epoch, just before it.
 
         lr: as `after_epoch` and `on_plateau` made it of `learning_rate_init`; epoch: from 0;
@@ -60,23 +60,23 @@ class Schedule:
         """
         return np.full(n_batches, lr, np.float64)
 
-    def after_epoch(self, lr_init, lr, n_seen):
+    def after_epoch(self, lr_init: float, lr: float, n_seen: int) -> float:
         """Return the learning rate of the next epoch.
 
         lr_init, lr: those of the first epoch and of the last one; n_seen: samples so far.
         """
         return lr
 
-    def on_plateau(self, lr):
+    def on_plateau(self, lr: float) -> float | None:
         """Return the rate to go on with, at rate `lr`, when nothing improves, or None to stop."""
-        return
+        return None
 
-    def after_divergence(self, lr):
+    def after_divergence(self, lr: float) -> float | None:
         """Return the rate to repeat an epoch with that diverged at rate `lr`, or None to stop.
 
         None ends the training with an error.
         """
-        return
+        return None
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class InvScaling(Schedule):
     only_sgd = True
     arguments = ("power_t",)
 
-    def after_epoch(self, lr_init, lr, n_seen):
+    def after_epoch(self, lr_init: float, lr: float, n_seen: int) -> float:
         """Return the learning rate of the next epoch."""
         return lr_init / (n_seen + 1) ** self.power_t
 
@@ -136,7 +136,7 @@ class Plateau(Schedule):
     factor: float = 0.5
     lowest: float = 1e-6
 
-    def on_plateau(self, lr):
+    def on_plateau(self, lr: float) -> float | None:
         """Return the learning rate to go on with, or None to stop."""
         if lr <= self.lowest:
             return None
@@ -185,7 +185,7 @@ class Warmup(Schedule):
 
     warmup: float = 5.0
 
-    def rates(self, lr, epoch, n_batches, n_epochs):
+    def rates(self, lr: float, epoch: int, n_batches: int, n_epochs: float) -> np.ndarray:
         """Return the learning rate of each step of an epoch, at the middle of the step."""
         t = epoch + (np.arange(n_batches) + 0.5) / n_batches
         rise = np.minimum(t / (self.warmup or 1e-9), 1.0)  # 1 without a warm-up
@@ -193,7 +193,7 @@ class Warmup(Schedule):
         after = np.clip(t - self.warmup, 0.0, left)
         return _checked(lr * rise * np.asarray([self.factor(x, left) for x in after]), epoch)
 
-    def factor(self, t, n_epochs):
+    def factor(self, t: float, n_epochs: float) -> float:
         """Return the factor of the rate, t of n_epochs epochs (real numbers) after the warm-up."""
         return 1.0
 
@@ -223,7 +223,7 @@ class Cosine(Warmup):
     lowest: float = 0.0
     has_end = True
 
-    def factor(self, t, n_epochs):
+    def factor(self, t: float, n_epochs: float) -> float:
         """Return the factor of the rate after the warm-up."""
         return self.lowest + (1.0 - self.lowest) * 0.5 * (1.0 + math.cos(math.pi * t / n_epochs))
 
@@ -259,7 +259,7 @@ class StepDecay(Warmup):
         if not self.every > 0:
             raise ValueError(f"StepDecay needs every > 0 (epochs), got {self.every!r}.")
 
-    def factor(self, t, n_epochs):
+    def factor(self, t: float, n_epochs: float) -> float:
         """Return the factor of the rate after the warm-up."""
         return self.decay ** int(t / self.every)
 
@@ -291,7 +291,7 @@ class OneCycle(Warmup):
     rise: float = 0.3
     has_end = True
 
-    def factor(self, t, n_epochs):
+    def factor(self, t: float, n_epochs: float) -> float:
         """Return the factor of the rate after the warm-up."""
         x = t / n_epochs
         if x < self.rise:
@@ -316,7 +316,7 @@ class ByEpoch(Schedule):
 
     function: Callable[[int], float]
 
-    def rates(self, lr, epoch, n_batches, n_epochs):
+    def rates(self, lr: float, epoch: int, n_batches: int, n_epochs: float) -> np.ndarray:
         """Return the learning rate of each step of an epoch."""
         factor = self.function(epoch)
         if not isinstance(factor, Real):
@@ -352,7 +352,9 @@ SCHEDULES: dict[str, type[Schedule]] = {
 }
 
 
-def make_schedule(schedule, **arguments) -> Schedule:
+def make_schedule(
+    schedule: str | Schedule | Callable[[float], float], **arguments: Any
+) -> Schedule:
     """Return the schedule of a name or of a function of the epoch, or the given Schedule itself.
 
     Parameters

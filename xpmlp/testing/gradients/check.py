@@ -25,7 +25,9 @@ from .verdicts import explain_array
 LIMIT = 400  # arrays up to this size are checked at every coordinate
 
 
-def check_gradients(subject: Any, *args, dtype="float64", loss: str | None = None, **data):
+def check_gradients(
+    subject: Any, *args: Any, dtype: str = "float64", loss: str | None = None, **data: Any
+) -> GradientReport:
     """Check a backward pass against differences of its forward pass, and explain what is wrong.
 
     ``check_gradients(subject, X, y=None)`` takes a layer, an activation, a network, a loss (X are
@@ -114,7 +116,7 @@ def check_gradients(subject: Any, *args, dtype="float64", loss: str | None = Non
     )
 
 
-def assert_gradients(subject: Any, *args, **options) -> None:
+def assert_gradients(subject: Any, *args: Any, **options: Any) -> None:
     """Raise an AssertionError that explains what is wrong, unless the gradients are right.
 
     Parameters

@@ -5,7 +5,7 @@ pytest --pyargs xpmlp.testing.parity --xp numpy --xp torch:cpu, or `xpmlp parity
 Between machines: `xpmlp parity --save FILE` on one, `--against FILE` on the other (`saved`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from ...estimators.base import BaseMLP
 from ...estimators.inputs import on_host
 from ...nn import ActivationFunction, Layer, Loss
+from ...protocols import Rows
 from ..backends import FLOATS, Backend, choose, facts
 from .compare import Operation, Row, computed, judged, ulp
 from .operations import activation, layer, loss, operations
@@ -82,7 +83,9 @@ def works(name: str, problem: str) -> Row:
     return Row("library works", name, "-", None, 0.0, "", problem)
 
 
-def check_parity(subject: Layer | ActivationFunction | Loss, backends=()) -> Report:
+def check_parity(
+    subject: Layer | ActivationFunction | Loss, backends: str | Sequence[str] = ()
+) -> Report:
     """Run a layer, activation or loss of your own on several libraries, forward and backward.
 
     Parameters
@@ -124,7 +127,9 @@ def check_parity(subject: Layer | ActivationFunction | Loss, backends=()) -> Rep
     return run_parity(backends, [op])
 
 
-def assert_same_trajectory(est, X, y, backends=()) -> Report:
+def assert_same_trajectory(
+    est: BaseMLP, X: Rows, y: Rows, backends: str | Sequence[str] = ()
+) -> Report:
     """Fit a clone of an estimator on each library, and raise an error where the trainings differ.
 
     Equal bit by bit are the initial weights, the rows of every batch, every dropout mask. Loss
