@@ -141,7 +141,7 @@ def test_a_place_that_does_not_work_is_refused_and_nothing_has_changed():
         (double, "cuda:x", ValueError, "device must be 'cpu', 'cuda'"),
         (double, 0, TypeError, "a device's name, .* or an array"),
         (double, jax, ValueError, "'float64' is switched off"),
-        (double, "cuda:77", DeviceError, "the model stays on cpu.*xpmlp doctor"),
+        (double, "cuda:77", DeviceError, "cuda:77.*the model stays on cpu: "),
         (fitted(x=there("torch").asarray(X)), "nowhere", DeviceError, "stays on cpu.*torch"),
     ]
     for est, place, kind, words in cases:

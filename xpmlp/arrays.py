@@ -83,7 +83,7 @@ def array_at(where: Location) -> Array:
             return xp.empty(0, device=import_module("jax").devices(name.partition(":")[0])[index])
         return xp.empty(0, device=getattr(xp, "Device", str)(name))
     except Exception as error:  # whatever a driver raises becomes one sentence
-        if name.startswith("cuda"):
+        if name.startswith("cuda") and not _has_gpu(library):  # else the reason is its own
             check_gpu(library)
         reason = str(error).partition("\n")[0]
         place = f" on {name!r}" * bool(name)
@@ -197,6 +197,14 @@ def no_card() -> str | None:
 def sees_gpu() -> bool:
     """Tell whether an NVIDIA GPU and its driver are seen, without starting the driver."""
     return cuda_driver() is not None and (os.name != "posix" or any(map(glob, CARDS)))
+
+
+def _has_gpu(library: str) -> bool:
+    """Tell whether a library says that it can use a GPU, as those for AMD's say too."""
+    try:
+        return bool(imported(library).cuda.is_available())
+    except (ImportError, AttributeError):
+        return False
 
 
 def check_gpu(library: str) -> None:

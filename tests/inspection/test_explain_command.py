@@ -61,7 +61,7 @@ def test_a_model_file_is_explained_on_data(run, data_set):
         ("m", "give MODEL and DATA, or --sizes"),
         ("m iris --batch 3", "--batch goes with --sizes only"),
         ("--sizes 3", "features and outputs"),
-        ("--sizes 3,x", "is not a valid integer"),
+        ("--sizes 3,x", "is not a whole number of 1 or more"),
         ("--sizes 3,1 m iris", "goes without MODEL"),
         ("--sizes 3,1 --rows 3", "goes without MODEL"),
         ("--sizes 3,2,1 --activation no", "activation must be one of"),
