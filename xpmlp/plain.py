@@ -84,7 +84,7 @@ def labels(a: Any, name: str) -> np.ndarray:
     if types <= {bool, np.bool_}:
         return made.astype(bool)
     for kinds in (Integral, Real | Decimal):
-        if all(issubclass(kind, kinds) for kind in types - {bool}) and bool not in types:
+        if bool not in types and all(issubclass(kind, kinds) for kind in types):
             return _of_numbers(values, name).reshape(made.shape)
     if types <= {str, np.str_}:
         return made

@@ -143,6 +143,28 @@ def test_what_scikit_learn_draws_is_drawn_alike_whatever_the_way(task, way):
     assert our.random_state.random_sample() == their.random_state.random_sample()
 
 
+@each("task", ["multiclass", "regression"])
+@each("way", ["plain", "strict", "torch"])
+def test_so_it_is_on_other_engines_and_libraries(task, way):
+    X, y, _ = _data(task)
+    kinds = (SkRegressor, MLPRegressor) if task == "regression" else (SkClassifier, MLPClassifier)
+    kw = {"hidden_layer_sizes": (7, 5), "batch_size": BATCH, "max_iter": EPOCHS, "random_state": 7}
+    kw |= {"early_stopping": True, "n_iter_no_change": 30}
+    own, x = {}, X
+    if way == "plain":
+        own = {"accelerate": "generic"}
+    else:
+        library = {"strict": "array_api_strict", "torch": "torch"}[way]
+        x = pytest.importorskip(library).asarray(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        their, our = kinds[0](**kw).fit(X, y), kinds[1](**kw, **own).fit(x, y)
+    np.testing.assert_allclose(our.loss_curve_, their.loss_curve_, rtol=1e-10)
+    np.testing.assert_allclose(our.validation_scores_, their.validation_scores_, atol=1e-10)
+    for mine, other in zip(our.coefs_ + our.intercepts_, their.coefs_ + their.intercepts_):
+        np.testing.assert_allclose(np.asarray(mine), other, rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_lbfgs_reaches_scikit_learns_loss_to_1e_10_in_20_iterations(task, clipped):
     # One difference stays out: where its line search saturates, scikit-learn clips what ours
