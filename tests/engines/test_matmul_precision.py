@@ -75,8 +75,9 @@ def test_medium_on_torch_changes_results_by_the_rounding_of_bfloat16_or_not_at_a
     if not shortens(pytest.importorskip("torch")):
         assert max(errors) < 1e-4
         return
-    # Products are off by sqrt(2) of bfloat16's 2^-9; weights by their share in two epochs.
-    assert 1e-5 < min(errors) and max(errors) < 0.05
+    # Products are off by sqrt(2) of bfloat16's 2^-9; weights by their share in two epochs, or, of a
+    # layer whose narrow products a library computes in full, by what the other layers' errors do.
+    assert 1e-6 < min(errors) and max(errors) < 0.05
     assert 5e-4 < errors[-1]
 
 
