@@ -247,6 +247,15 @@ def test_what_is_not_finite_gets_a_cross_and_what_was_not_looked_at_a_gap():
     assert (below.get_xdata().tolist(), below.get_ydata().tolist()) == ([2], [0])
 
 
+def test_epochs_that_a_model_file_left_out_are_drawn_as_lines_between_the_others():
+    nan = np.nan
+    kept = {"loss": [4.0, nan, nan, 1.0, nan], "seconds": [1.0, nan, nan, 1.0, 1.0]}
+    (axes,) = plotting.plot_history(kept).axes
+    curve, cross = axes.lines
+    np.testing.assert_allclose(curve.get_ydata(), [4, 3, 2, 1, nan])
+    assert cross.get_xdata().tolist() == [5]  # an epoch that was run, and diverged
+
+
 @pytest.mark.parametrize("n_classes", [2, 10, 30])
 def test_confusion_writes_the_counts_of_scikit_learn(n_classes):
     rng = np.random.default_rng(n_classes)

@@ -37,6 +37,9 @@ def columns_of(history):
                 f"the history's {name!r} has {len(values)} numbers and 'loss' has {n}, expected "
                 "one for each epoch: pass lists of the same training."
             )
+    if "seconds" in names:
+        seconds = np.asarray(history["seconds"], np.float64)
+        found = {name: _joined(values, seconds) for name, values in found.items()}
     rates = given["learning_rate"]
     unit = "epoch" if rates is None or found["learning_rate"].size else "iteration"  # of lbfgs
     return found, unit
@@ -53,6 +56,17 @@ def _numbers(name, values):
             f"the history's {name!r} is {values!r:.60}, expected a list of a number for each epoch."
         )
     return made[:0] if name != "loss" and np.isnan(made).all() else made
+
+
+def _joined(values, seconds):
+    """Return a column with values between those of the epochs that a model file has kept.
+
+    A file keeps some epochs of a long training; in the others even the seconds are NaN.
+    """
+    kept = np.flatnonzero(~np.isnan(seconds))
+    if not len(values) == len(seconds) > len(kept) > 0:
+        return values
+    return np.interp(np.arange(len(values)), kept, values[kept])
 
 
 def check_best_epoch(best_epoch, n, unit):

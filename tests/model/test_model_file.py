@@ -118,6 +118,36 @@ def test_weights_that_the_user_gave_or_wrote_are_the_ones_saved(tmp_path):
     twin.fit(X, X[:, 0])  # a loaded model can be fitted anew
 
 
+def test_a_file_keeps_some_epochs_of_a_long_history_and_all_of_a_short_one(tmp_path):
+    model = regressor(solver="sgd", max_iter=1000, tol=0, n_iter_no_change=np.inf)
+    assert saved(model, tmp_path / "m").history_ == model.history_
+    for _ in range(1001):
+        model.partial_fit(X, X[:, 0])
+    twin = saved(model, tmp_path / "m")
+    n = model.n_iter_total_
+    assert n == twin.n_iter_total_ == len(twin.loss_curve_) == 2001 and twin.n_iter_ == 1
+    assert (twin.best_epoch_, twin.loss_, twin.best_loss_) == (n, model.loss_, model.best_loss_)
+    assert twin.history_["validation_loss"] == []
+    kept = np.flatnonzero(np.isfinite(twin.loss_curve_))
+    assert kept.tolist() == [0, *range(3, n, 4), n - 1]
+    np.testing.assert_array_equal(np.take(twin.loss_curve_, kept), np.take(model.loss_curve_, kept))
+    for _ in range(4):
+        twin.partial_fit(X, X[:, 0])
+    again = saved(twin, tmp_path / "again")
+    assert np.isfinite(again.loss_curve_).tolist() == [
+        epoch == 1 or epoch % 4 == 0 or epoch == n + 4 for epoch in range(1, n + 5)
+    ]
+
+
+def test_a_file_keeps_the_best_epoch_whichever_it_is(tmp_path):
+    model = regressor(early_stopping=True, n_iter_no_change=np.inf, max_iter=1500, tol=0)
+    model.result_.state.best_epoch = 1111
+    twin = saved(model, tmp_path / "m")
+    for name in ("loss", "validation_score", "seconds"):
+        assert twin.history_[name][1110] == model.history_[name][1110]
+        assert np.isnan(twin.history_[name][1112])
+
+
 def test_a_loaded_model_trains_on_with_partial_fit_and_warm_start(tmp_path):
     model = regressor(solver="sgd", momentum=0.0, warm_start=True)
     twin = saved(model, tmp_path / "m")

@@ -16,6 +16,8 @@ from .fit_result import FitResult
 
 FITTED = {"best_loss": (float,), "best_score": (float,), "seed": (int,)}  # of the training
 FITTED |= dict.fromkeys(("n_iter", "n_seen", "step", "best_epoch"), (int,))
+KEPT_EPOCHS = 1000  # of a longer history, a file keeps so many at most, and three more
+MOST_EPOCHS = 10**7  # that a file may claim to be of
 ONLY_FIT_USES = ("callbacks", "scoring", "learning_rate")  # a file may lack them
 
 
@@ -38,7 +40,8 @@ def save_model(estimator, path):
         "params": dict(_arguments(params)),
         **about,
         "fitted": {k: encode(fitted[k], k) for k in FITTED},
-        "history": {k: encode(v, k) for k, v in result.state.history.items()},
+        "n_epochs": len(result.state.history["loss"]),
+        "history": {k: encode(v, k) for k, v in _thinned(result.state).items()},
         "target_name": getattr(estimator, "target_name_", None),
         "table_types": types and {k: v for k, v in types.items() if known.get(k) != v},
     }
@@ -79,14 +82,10 @@ def _rebuild(arrays, meta, kinds):
     given = estimator.activation
     for activation in given if isinstance(given, list | tuple) else [given]:
         get_activation(activation)
-    fitted, history = decoded(meta["fitted"], FITTED), new_history()
-    for name, values in meta["history"].items():
-        history[name] = [float(x) for x in decode(values)]
+    fitted = decoded(meta["fitted"], FITTED)
     if fitted["step"] < 0:
         raise ValueError(f"its step is {fitted['step']}")
-    if not 0 <= fitted["best_epoch"] <= len(history["loss"]):
-        raise ValueError(f"it has no epoch {fitted['best_epoch']}")
-    seed = fitted.pop("seed")
+    seed, history = fitted.pop("seed"), _history(meta, fitted["best_epoch"])
     state = State(
         Carry({}, {}, {}),
         estimator.learning_rate_init,
@@ -108,6 +107,38 @@ def _rebuild(arrays, meta, kinds):
             raise ValueError("it has types of columns that its table lacks")
         estimator.table_types_ = known | own
     return estimator
+
+
+def _kept_epochs(n, best):
+    """Return the numbers, from 1, of the epochs whose history a file keeps, of n in all.
+
+    The first, the last, the best, and every second, or fourth, or eighth and so on: what a file
+    with a later epoch keeps, an earlier one has kept.
+    """
+    step = 1
+    while n > KEPT_EPOCHS * step:
+        step *= 2
+    return sorted({*range(step, n + 1, step)} | ({1, best, n} & {*range(1, n + 1)}))
+
+
+def _thinned(state):
+    """Return a history without the epochs that a file leaves out."""
+    kept = _kept_epochs(len(state.history["loss"]), state.best_epoch)
+    return {k: values and [values[i - 1] for i in kept] for k, values in state.history.items()}
+
+
+def _history(meta, best):
+    """Return the history in a file, an entry for each epoch: NaN where it was left out."""
+    stored, history = {k: decode(values) for k, values in meta["history"].items()}, new_history()
+    n = meta.get("n_epochs", len(stored["loss"]))
+    if type(n) is not int or not 0 <= best <= n <= MOST_EPOCHS:
+        raise ValueError(f"it has no epoch {best} of {n}")
+    kept = _kept_epochs(n, best)
+    for name, values in stored.items():
+        history[name] = [float("nan")] * (n * bool(values))
+        for i, value in zip(kept, values, strict=bool(values)):
+            history[name][i - 1] = float(value)
+    return history
 
 
 def _kinds(encoder):
