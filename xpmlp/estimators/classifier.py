@@ -10,6 +10,7 @@ from . import types
 from .base import BaseMLP, fit_one_epoch
 from .bases import ClassifierMixin, available_if
 from .constraints import words
+from .fit_result import known, threshold_part, view
 from .fitted import answer
 from .inputs import on_its_card, scored
 from .types import Array, Rows, Weights
@@ -221,9 +222,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ``accelerate="auto"`` concluded on a GPU, and the seconds that it took in this call; else
         None), notes (of what was not as asked), seconds.
     best_epoch_ : int
-        The epoch whose weights the model has, counted as `n_iter_total_`: its loss is
-        ``history_["loss"][best_epoch_ - 1]``. With early_stopping it is the first of the best
-        validation score; without, the last; 0 where the first weights are still there.
+        The epoch whose weights the model has, of loss ``history_["loss"][best_epoch_ - 1]``: with
+        early_stopping the first of the best validation score, else the last; 0 before the first.
     n_iter_total_ : int
         Epochs (lbfgs: iterations) since the weights were initialised; `n_iter_`: of the last call.
     result_ : FitResult
@@ -231,9 +231,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     model_, state_ : Model, State
         The fitted model, and the training's state, which `partial_fit` goes on with. A model can be
         set; unless its arrays have the shapes of the one before, its training begins there.
-    network_ : Network
-    device_ : str
-        Where the model lives.
+    threshold_ : float
+        Of two classes: the second is predicted where its probability is above it. It can be set,
+        and is 0.5 after a fit from the start.
+    network_, device_ : Network, str
+        The network, and where the model lives.
     loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_, n_iter_, t_,
     n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_
         As scikit-learn's.
@@ -354,10 +356,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tags.classifier_tags.multi_label = True
         return tags
 
-    @property
-    def classes_(self) -> types.HostArray:
-        """Class labels, sorted; of a multilabel y the numbers of its columns."""
-        return self.model_.targets.classes  # type: ignore[return-value]
+    classes_ = view(lambda r: known(r.model.targets.classes, "classes"), "Class labels, sorted.")
+    threshold_ = threshold_part()
 
     @available_if(lambda self: self.solver != "lbfgs")
     def partial_fit(

@@ -86,6 +86,17 @@ def part(name: str, doc: str) -> "Part[list[Any]]":
     return property(read, write, doc=doc)  # type: ignore[return-value]
 
 
+def threshold_part() -> "Part[float]":
+    """Return a property: the threshold of the fitted model, which can be set."""
+
+    def write(self, threshold):
+        self.result_ = replace(self.result_, model=self.model_.with_threshold(threshold))
+
+    read = lambda self: self.model_.targets.threshold
+    doc = "Probability above which the second of two classes is predicted."
+    return property(read, write, doc=doc)  # type: ignore[return-value]
+
+
 def known(value: T | None, what: str) -> T:
     """Return a value, or raise the error of an attribute that is not there."""
     if value is None:

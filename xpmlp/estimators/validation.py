@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
+from scipy.special import logit
 
 from ..arrays import Array, from_host, is_array, is_numpy, location_of, namespace, to_host
 from ..errors import DeviceMemoryError
@@ -165,7 +166,9 @@ def _score(estimator, rows, targets, model):
 
 def _accuracy(model, outputs, targets, weights):
     """Return the accuracy of host outputs of the training network."""
-    threshold = 0.5 if model.network.layers[-1].activation == "logistic" else 0.0
+    threshold = model.targets.threshold
+    if model.network.layers[-1].activation != "logistic":
+        threshold = logit(threshold)
     hits = model.targets.hits(outputs, targets, threshold)
     return float(np.average(hits, weights=weights))
 

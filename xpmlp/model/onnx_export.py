@@ -59,6 +59,8 @@ def _graph(model, about):
     about = {"task": targets.task} | about
     if targets.classes is not None:
         about["classes"] = targets.classes.tolist()
+    if targets.task == "binary":
+        about["threshold"] = targets.threshold
     if targets.quantiles:
         about["quantiles"] = targets.quantiles
     kind = about.get("estimator", "Model")

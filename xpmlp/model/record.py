@@ -23,7 +23,7 @@ from .onnx_export import export_model
 from .parameters import lists_to_params, params_to_lists
 from .predictor import own_copy, predictor
 from .saving import as_model_file_error, pack_model, unpack_model
-from .targets import ClassTargets, LabelTargets, NumberTargets
+from .targets import ClassTargets, LabelTargets, NumberTargets, with_threshold
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +74,10 @@ class Model:
     def with_params(self, params: dict) -> "Model":
         """Return the model with other params, nested dicts of arrays."""
         return replace(self, **params_to_lists(self.layout, params))
+
+    def with_threshold(self, threshold: float) -> "Model":
+        """Return the model with another threshold, as `MLPClassifier.threshold_`."""
+        return replace(self, targets=with_threshold(self.targets, threshold))
 
     def mapped(self, f: Callable[[Array], Array], requested: str = "auto") -> "Model":
         """Return the model with function f of every array, which moves it.

@@ -18,7 +18,7 @@ from .encoding import Column, Encoder, Scales
 from .inputs import Inputs
 from .json_records import decode, encode
 from .scaling import Scaling, Scalings
-from .targets import ClassTargets, LabelTargets, NumberTargets
+from .targets import ClassTargets, LabelTargets, NumberTargets, with_threshold
 
 VALUES = {  # what the model's records hold beside arrays and layers, and its types
     "n_features": (int,),
@@ -64,6 +64,7 @@ def pack_model(model):
         "layers": [encode(layer, "the network") for layer in model.network.layers],
         "model": {k: encode(v, k) for k, v in zip(VALUES, own)},
         "classes": classes,
+        "threshold": getattr(targets, "threshold", 0.5),
         "feature_names": [*inputs.columns] or None,
     }
 
@@ -120,7 +121,10 @@ def _targets(meta, own, scaling, n_outputs):
     targets = ClassTargets(classes, link)
     if targets.task != task:
         raise ValueError(f"its task is {task!r}, its classes are {len(classes)}")
-    return targets
+    threshold = meta.get("threshold", 0.5)
+    if threshold == 0.5:
+        return targets
+    return with_threshold(targets, threshold)
 
 
 def _stored(encoder):

@@ -16,6 +16,7 @@ from ..arrays import dtype_name, from_host, namespace
 from ..nn.loss import LINKS, one_hot
 from ..nn.losses import CLASS_LOG_LOSS, LOSSES, Loss, class_weighted
 from ..placing import as_library_of, rows_to_host
+from ..words import listed
 from .scaling import Scaling
 
 
@@ -62,6 +63,8 @@ class ClassTargets(_Probabilities):
     weights : ndarray (n_classes,), optional
     coded : bool, default=False
         Whether targets are class codes (N, 1), for the loss that takes them, not rows (N, C).
+    threshold : float, default=0.5
+        Of two classes: the second is predicted where its probability is above it.
     """
 
     classes: np.ndarray
@@ -69,6 +72,7 @@ class ClassTargets(_Probabilities):
     smoothing: float = 0.0
     weights: np.ndarray | None = None
     coded: bool = False
+    threshold: float = 0.5
 
     @property
     def task(self):
@@ -117,7 +121,11 @@ class ClassTargets(_Probabilities):
         xp = _namespace(z)
         if self.task == "multiclass":
             return xp.argmax(z, axis=-1)
-        return xp.astype(z[:, 0] > 0, xp.int32) * (len(self.classes) - 1)  # of one class all 0
+        if self.threshold == 0.5:
+            second = z[:, 0] > 0
+        else:  # not by the logit of the threshold, which rounds differently from predict_proba
+            second = _linked(self.link, z)[:, 0] > self.threshold
+        return xp.astype(second, xp.int32) * (len(self.classes) - 1)  # of one class all 0
 
     def predict(self, z, X):
         """Return classes (N,), beside X where its library has such values."""
@@ -174,6 +182,7 @@ class LabelTargets(_Probabilities):
     smoothing: float = 0.0
     weights: np.ndarray | None = None
     task: ClassVar[str] = "multilabel"
+    threshold: ClassVar[float] = 0.5
 
     @property
     def classes(self):
@@ -338,6 +347,24 @@ def labels_of(values, codes):
         return values[_host_codes(codes)]
     xp = namespace(codes)
     return xp.reshape(xp.take(moved, xp.reshape(codes, (-1,)), axis=0), codes.shape)
+
+
+def with_threshold(targets, threshold):
+    """Return targets of two classes with another threshold of the second one's probability.
+
+    Raises
+    ------
+    ValueError
+        When there are not two classes, or the threshold is no number between 0 and 1.
+    """
+    others = {"regression": "predicts numbers", "multilabel": "has several labels a row"}
+    if targets.task in others or len(targets.classes) != 2:
+        own = others.get(targets.task) or f"has the classes {listed(targets.classes.tolist())}"
+        raise ValueError(f"a threshold decides between two classes, and this model {own}.")
+    number = isinstance(threshold, Real) and not isinstance(threshold, bool)
+    if not number or not 0 < float(threshold) < 1:
+        raise ValueError(f"the threshold must be a number above 0 and below 1, got {threshold!r}.")
+    return replace(targets, threshold=float(threshold))
 
 
 def _host_codes(codes):
