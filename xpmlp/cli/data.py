@@ -5,14 +5,14 @@ import shutil
 import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import reduce
 
 import click
 import numpy as np
 
 from ..errors import DataError
 from .command import FILE, Choice, section
-from .options import Pairs
+from .options import Pairs, several
+from .reading import file_options, reading_of
 
 READING = ("on_bad_row", "max_bad_rows", "quarantine")  # what becomes of rows that cannot be read
 
@@ -34,20 +34,16 @@ class Limit(click.ParamType):
         raise click.BadParameter(what, ctx, param)
 
 
-def _several(*options):
-    """Return a decorator that gives a command several options."""
-    return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
-
-
 option = section("Data")
-reading_options = _several(  # what becomes of the bad rows of a table
+reading_options = several(  # how a table is read, and what becomes of its bad rows
+    file_options,
     option("--on-bad-row", type=Choice(["error", "skip", "quarantine"]), default="error",
            show_default=True, help="What to do about table rows that cannot be read."),
     option("--max-bad-rows", type=Limit(), help="Stop where there are more bad rows."),
     option("--quarantine", type=click.Path(dir_okay=False),
            help="CSV file for bad rows (DATA.bad.csv), with --on-bad-row quarantine."),
 )  # fmt: skip
-type_options = _several(  # what the columns of a table are
+type_options = several(  # what the columns of a table are
     option("--target", help="Column to predict, for CSV and Parquet (the last one)."),
     option("--task", type=Choice(["classification", "regression"]),
            help="Predict classes or numbers (by the target)."),
@@ -67,7 +63,7 @@ def is_table_file(path):
 
 def how_to_read(path, options):
     """Return what the options say about bad rows, as the reader of tables takes it."""
-    found = {name: options[name] for name in READING}
+    found = {name: options[name] for name in READING} | {"reading": reading_of(options)}
     if found["quarantine"] and found["on_bad_row"] != "quarantine":
         raise click.UsageError("--quarantine goes with --on-bad-row quarantine.")
     if found["max_bad_rows"] is not None and found["on_bad_row"] == "error":
@@ -80,7 +76,9 @@ def how_to_read(path, options):
 
 def check_no_table(path, options, *columns):
     """Raise UsageError for options of tables on data that are an array."""
-    if any(columns) or options["on_bad_row"] != "error":
+    from ..tables.raw_table import PLAIN
+
+    if any(columns) or options["on_bad_row"] != "error" or options["reading"] != PLAIN:
         raise click.UsageError(
             f"{path} is no CSV or Parquet file: leave out what concerns rows and columns of tables."
         )

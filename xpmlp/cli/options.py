@@ -2,6 +2,7 @@
 
 import math
 import re
+from functools import reduce
 from typing import Any
 
 import click
@@ -49,6 +50,11 @@ DEFAULTS = {
     ("table", "classification"): TABLES,
     ("table", "regression"): TABLES | {"dropout": 0.1, "weight_decay": 0.1},
 }
+
+
+def several(*options):
+    """Return a decorator that gives a command several options."""
+    return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
 
 
 class Several(click.ParamType):

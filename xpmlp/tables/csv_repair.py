@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import DataError
 from ..words import shortened
 from .common import opened, require
+from .reading import MARKS, Reading
 
 NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 LONGEST = 1_900_000  # bytes of a row: DuckDB takes 2 MB
@@ -56,7 +57,7 @@ class Dialect:
     line_end: str
 
 
-def dialect_of(path: Path) -> Dialect:
+def dialect_of(path: Path, reading: Reading) -> Dialect:
     """Read the first line of a CSV file."""
     with opened(path) as file:
         mark = file.read(2)
@@ -66,13 +67,18 @@ def dialect_of(path: Path) -> Dialect:
         compression = "gzip" if isinstance(file, gzip.GzipFile) else "none"
         text = io.TextIOWrapper(file, "utf-8-sig", errors="replace", newline="")
         line = text.readline()
-        unquoted = re.sub('"[^"]*"', "", line)
-        marks = dict.fromkeys(mark for mark in unquoted if mark in ",;\t|")
-        delimiter = max(marks, key=unquoted.count, default=",")
+        delimiter = reading.delimiter or _delimiter(line)
         require(line.strip() != "", f"{path} line 1 is empty, expected column names.")
         cells = next(csv.reader(chain([line], text), delimiter=delimiter))
     line_end = line[len(line.rstrip("\r\n")) :] or "\n"
     return Dialect(path, delimiter, *_header(path, cells), compression, line_end)
+
+
+def _delimiter(line: str) -> str:
+    """Return the mark that stands most often in a line, quoted cells aside."""
+    unquoted = re.sub('"[^"]*"', "", line)
+    marks = dict.fromkeys(mark for mark in unquoted if mark in MARKS)
+    return max(marks, key=unquoted.count, default=",")
 
 
 def _header(path: Path, cells: list[str]) -> tuple[tuple[str, ...], bool]:

@@ -17,7 +17,8 @@ from .common import Dataset, infer_task, require
 from .csv_repair import BadRow
 from .duckdb_frame import DuckDBFrame
 from .frame import is_plain
-from .raw_table import RawTable, open_raw_table
+from .raw_table import PLAIN, RawTable, open_raw_table
+from .reading import Reading
 from .types import ALL, MISSING, TableColumn, described, typed_columns
 
 POLICIES = ("error", "skip", "quarantine")
@@ -99,6 +100,7 @@ def open_table(
     on_bad_row: str = "error",
     max_bad_rows: float | None = None,
     quarantine: StrPath | None = None,
+    reading: Reading = PLAIN,
 ) -> Iterator[OpenTable]:
     """Open a raw table: a CSV (.csv, .tsv, also gzipped) or Parquet file.
 
@@ -133,6 +135,8 @@ def open_table(
         More bad rows are an error: a number, or below 1 a share of the rows.
     quarantine : str or Path, optional
         That file; by default the table's path and ``.bad.csv``.
+    reading : Reading, optional
+        How the file is written, where its first lines do not say so.
 
     Returns
     -------
@@ -156,7 +160,7 @@ def open_table(
     """
     names, near = ", ".join(POLICIES), did_you_mean(on_bad_row, POLICIES)
     require(on_bad_row in POLICIES, f"on_bad_row is {on_bad_row!r}, expected one of {names}{near}")
-    with open_raw_table(path) as raw:
+    with open_raw_table(path, reading) as raw:
         require(raw.n_rows + len(raw.bad_rows) > 0, f"{path} has column names but no rows.")
         if target == "":
             target = raw.columns[-1] if known is None else None

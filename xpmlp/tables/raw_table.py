@@ -17,11 +17,13 @@ from ..atomic import StrPath
 from ..errors import DataError
 from .common import opened, require
 from .csv_repair import BadRow, Dialect, clean, count_lines, dialect_of
+from .reading import Reading
 
 PARQUET = (".parquet", ".pq")
 INDEX = re.compile(r"__index_level_\d+__")
 ON_DISK = 256 << 20  # bytes of a file whose rows go to a scratch file
 UNPACKED = 8  # what gzip and Parquet save, about
+PLAIN = Reading()
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class RawTable:
     types: "VARCHAR" (trimmed, NULL where empty), "DOUBLE", "BOOLEAN", "TIMESTAMP", or in Parquet
     any other, which `raw` has as text. unit: what rows are found by in the file, "line" or "row".
     bad_rows: what is not in `raw`. breaks: rows from which a row's line minus its number in `raw`
-    changes, and that difference.
+    changes, and that difference. reading: how the file was read.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class RawTable:
     unit: str = "row"
     bad_rows: list[BadRow] = field(default_factory=list)
     breaks: tuple[np.ndarray, np.ndarray] = (np.asarray([0]), np.asarray([1]))
+    reading: Reading = PLAIN
 
     def stored(self, name: str) -> str:
         """Return the type of a column."""
@@ -59,7 +62,7 @@ class RawTable:
 
 
 @contextmanager
-def open_raw_table(path: StrPath) -> Iterator[RawTable]:
+def open_raw_table(path: StrPath, reading: Reading = PLAIN) -> Iterator[RawTable]:
     """Load a file; what DuckDB refuses while it is in use becomes a DataError."""
     try:
         import duckdb
@@ -84,9 +87,10 @@ def open_raw_table(path: StrPath) -> Iterator[RawTable]:
                 optimizers = "in_clause,common_subexpressions,statistics_propagation"
                 connection.execute(f"SET disabled_optimizers = '{optimizers}'")
                 if parquet:
-                    yield _load_parquet(path, connection)
+                    raw = _load_parquet(path, connection)
                 else:
-                    yield _load_csv(path, connection, Path(folder, "clean.csv"))
+                    raw = _load_csv(path, connection, Path(folder, "clean.csv"), reading)
+                yield replace(raw, reading=reading)
     except RuntimeError as error:
         if str(error) != "Query interrupted":  # how DuckDB tells of Ctrl-C
             raise
@@ -156,7 +160,7 @@ def _text(c: str) -> str:
     return f"nullif(trim({c}::VARCHAR), '')"
 
 
-def _load_csv(path: Path, connection: Any, scratch: Path) -> RawTable:
+def _load_csv(path: Path, connection: Any, scratch: Path, reading: Reading) -> RawTable:
     """Load a CSV file as text, and tell which of its lines are no rows.
 
     DuckDB reads a file fast and right where each line is a row. Where one is not, what it makes of
@@ -164,7 +168,7 @@ def _load_csv(path: Path, connection: Any, scratch: Path) -> RawTable:
     """
     from duckdb import InvalidInputException
 
-    dialect, n_lines = dialect_of(path), count_lines(path)
+    dialect, n_lines = dialect_of(path, reading), count_lines(path)
     header = int(dialect.has_header)
     bad_rows: list[BadRow] = []
     breaks = (np.asarray([0]), np.asarray([1 + header]))
@@ -195,7 +199,7 @@ def _read(connection: Any, dialect: Dialect) -> int:
     selected = ", ".join(f"{_text(c)} AS {c}" for c in names)
     read = (
         f"CREATE OR REPLACE TABLE raw AS SELECT {selected} FROM read_csv(?, auto_detect=false, "
-        f"strict_mode=true, delim='{dialect.delimiter}', quote='\"', escape='\"', "
+        f"strict_mode=true, delim={literal(dialect.delimiter)}, quote='\"', escape='\"', "
         f"header={dialect.has_header}, columns={{{typed}}}, "
         f"compression='{dialect.compression}', new_line={ascii(dialect.line_end)})"
     )
