@@ -11,6 +11,7 @@ from ..errors import DataError
 from ..model.encoding import Encoder
 from ..plain import host_array
 from ..tables.frame import Frame, frame_of, frame_of_array, is_frame, is_plain, is_table
+from ..tables.texts import check_texts
 
 
 def asks_for_table(estimator) -> bool:
@@ -34,8 +35,10 @@ def measured_table(estimator, X):
         return None, None
     frame = _frame(X, estimator)
     kinds, asked = frame.kinds, estimator.feature_scale == "robust" or estimator.n_bins is not None
-    if not isinstance(given, str):
-        chosen = _chosen(given, frame, table)
+    chosen = None if isinstance(given, str) else _chosen(given, frame, table)
+    if not is_frame(X):  # whose types were decided on where it was read
+        check_texts(frame, X, chosen)
+    if chosen is not None:
         kinds, asked = _kinds(frame, chosen), asked or bool(chosen)
     plain = not asked and (not table or is_plain(frame))
     if plain and not is_frame(X):

@@ -1,0 +1,101 @@
+"""Numbers that stand in text columns of data frames: told where they are, only there."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from each import each
+
+from xpmlp import MLPClassifier
+from xpmlp.errors import DataError
+from xpmlp.tables.frame import frame_of, frame_of_array
+from xpmlp.tables.texts import check_texts
+
+rng = np.random.default_rng(0)
+DECIMALS = [f"{value:.1f}" for value in rng.normal(size=200)]
+
+
+def with_words(share, *words, numbers=DECIMALS):
+    """Return texts of numbers of which a share is these words, in turn, from the second on."""
+    made = list(numbers)
+    every = round(1 / share)
+    for k, i in enumerate(range(1, len(made), every)):
+        made[i] = words[k % len(words)]
+    return made
+
+
+def told(X, chosen=None):
+    """Return what is said of a data frame: an error's text, or those of warnings."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        try:
+            check_texts(frame_of(X), X, chosen)
+        except DataError as error:
+            return f"error: {error}"
+    return " ".join(str(warning.message) for warning in found)
+
+
+@each("make", [pd.DataFrame, pl.DataFrame, lambda table: pl.DataFrame(table).to_arrow()])
+def test_one_stray_text_among_numbers_is_an_error_with_its_row_and_the_cure(make):
+    said = told(make({"hours": with_words(1 / 200, "4O")}))
+    assert "error: column 'hours' holds '4O' in row 1, expected a number as in 199 of 200" in said
+    cures = ("pd.to_numeric(X['hours']", "X['hours'].cast(pl.Float64", "in categorical_features")
+    assert sum(cure in said for cure in cures) == 1
+
+
+STRAYS = {  # what a column holds -> how what is said begins
+    "a twentieth": (with_words(0.05, "4O"), "error: column 'x' holds '4O' in row 1"),
+    "numbers and text in objects": ([*map(float, DECIMALS), "4O"], "error: column 'x' holds '4O'"),
+    "also with missing ones": (with_words(0.1, None, "NA", "4O"), "error: column 'x' holds '4O'"),
+    "a tenth": (with_words(0.1, "ERR"), "column 'x' holds numbers in 90% of its cells, and 'ERR'"),
+    "four tenths": (with_words(0.4, "a", "b"), "column 'x' holds numbers in 50% of its cells"),
+    "all numbers": (DECIMALS, "column 'x' holds numbers as text, all taken as categories"),
+    "many whole numbers": ([*map(str, range(100))], "column 'x' holds numbers as text"),
+}
+NO_STRAYS = {
+    "cities": ["Rome", "Oslo"] * 100,
+    "few numbers among text": ["12"] * 40 + ["a"] * 60,
+    "classes": ["1", "2", "3"] * 50,
+    "classes with a last one": ["0", "1", "2", "3+", "1", "0"] * 30,
+    "codes": [f"{i:05d}" for i in range(100)],
+    "codes of which one is odd": [*(f"{i:05d}" for i in range(100)), "A0001"],
+    "house numbers": with_words(1 / 3, "12a", "3b", "141/2", numbers=[*map(str, range(200))]),
+    "nothing": [None, "NA", ""] * 10,
+    "words that Python's float reads": ["nan", "infinity", "inf"] * 20,
+}
+
+
+@each("name", STRAYS)
+def test_numbers_in_most_cells_of_a_text_column_are_told(name):
+    values, words = STRAYS[name]
+    assert told(pd.DataFrame({"c": "a", "x": pd.Series(values, dtype=object)})).startswith(words)
+
+
+@each("name", NO_STRAYS)
+def test_real_categories_raise_no_alarm(name):
+    assert told(pd.DataFrame({"x": NO_STRAYS[name]})) == ""
+
+
+def test_what_is_said_to_be_a_category_is_one():
+    strays = with_words(0.05, "4O")
+    assert told(pd.DataFrame({"x": pd.Categorical(strays)})) == ""
+    assert told(pl.DataFrame({"x": pl.Series(strays, dtype=pl.Categorical)})) == ""
+    assert told(pd.DataFrame({"x": strays}), chosen={0}) == ""
+    assert "name it in categorical_features" in told(pd.DataFrame({"x": strays}), chosen={1})
+
+
+@pytest.mark.filterwarnings("ignore:.*Maximum iterations")
+def test_a_fit_tells_of_frames_and_of_arrays_of_objects():
+    model, y = MLPClassifier((3,), max_iter=1), np.arange(200) % 2
+    strays = with_words(0.05, "4O")
+    with pytest.raises(DataError, match="column 'x' holds '4O' in row 1"):
+        model.fit(pd.DataFrame({"x": strays}), y)
+    with pytest.warns(UserWarning, match=r"and 'ERR' \(20 times\), all taken as categories"):
+        model.fit(pd.DataFrame({"x": with_words(0.1, "ERR")}), y)
+    pair = np.asarray([strays, strays], object).T
+    with pytest.raises(DataError, match="column 'x0' holds '4O' in row 1"):
+        model.set_params(categorical_features=[1]).fit(pair, y)
+    model.set_params(categorical_features=[0, 1]).fit(pair, y)
+    model.set_params(categorical_features="auto").fit(frame_of_array(pair), y)  # decided before
