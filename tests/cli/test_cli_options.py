@@ -152,7 +152,7 @@ def test_targets_are_standardised_whatever_their_loss(xpmlp):
     np.savez("d.npz", X=np.asarray(t)[:, None], y=np.exp(np.asarray(t)) * 1e6)
     for extra in ([], ["--loss", "gamma"], ["--loss", "huber"]):
         code, out, _ = xpmlp("train", "d.npz", "--quiet", "--json", *extra)
-        assert code == 0 and json.loads(out.splitlines()[-1])["metrics"]["r2"] > 0.7
+        assert code == 0 and json.loads(out)["metrics"]["r2"] > 0.7
     xpmlp("train", "d.npz", "--quiet", "--no-standardise")
     assert load_model("d.safetensors").scaling_ is None
 
@@ -172,7 +172,7 @@ def test_arrays_are_scaled_alike_in_training_and_later(xpmlp, scale):
         "--json",
         *scale.split(),
     ]
-    found = json.loads(xpmlp("train", "d.npz", *arguments)[1].splitlines()[-1])
+    found = json.loads(xpmlp("train", "d.npz", *arguments)[1])
     again = json.loads(xpmlp("evaluate", "d.safetensors", "d.npz", "--json")[1])
     assert again["metrics"] == found["metrics"] and found["metrics"]["r2"] > 0.8
     assert (load_model("d.safetensors").encoder_ is None) == ("--no" in scale or not scale)

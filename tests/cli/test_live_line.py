@@ -149,14 +149,14 @@ ENDS = {
 def test_the_end_tells_which_epoch_was_kept_and_why(xpmlp, said):
     code, out, err = xpmlp("train", "iris", *SHORT, *said.split(), "--json")
     assert (code, "Note: " in err) == (0, said == "--early-stopping --validation 0")
-    (kept,) = [line for line in out.splitlines() if line.startswith("Kept ")]
+    (kept,) = [line for line in err.splitlines() if line.startswith("Kept ")]
     assert re.fullmatch(f"Kept {ENDS[said]}.", kept)
-    found = json.loads(out.splitlines()[-1])
+    found = json.loads(out)
     best = load_model("iris.safetensors").best_epoch_
     assert found["best_epoch"] == best and f" {best} of 2" in kept
     unit = kept.split()[1]
     when = f"after 2 {unit}s" if best == 2 else f"at {unit} {best} of 2"
-    assert re.search(rf"^Test: accuracy [\d.]+, log_loss [\d.]+ {when}, ", out, re.M)
+    assert re.search(rf"^Test: accuracy [\d.]+, log_loss [\d.]+ {when}, ", err, re.M)
     loss = "--early-stopping" in said and "--scoring" not in said and "--validation" not in said
     assert found["scoring"] == ("loss" if loss else "accuracy")
     if "Kept epoch" in kept and ": the " in kept and "last" not in kept:
@@ -167,11 +167,11 @@ def test_the_end_tells_which_epoch_was_kept_and_why(xpmlp, said):
 
 def test_a_table_keeps_the_epoch_of_the_least_loss_unless_told_otherwise(xpmlp):
     data = write_csv("d.csv", rows(target=label))
-    _, out, _ = xpmlp("train", data, *SHORT, "--json")
-    assert "scoring loss" in out and "the lowest validation loss" in out
+    _, out, err = xpmlp("train", data, *SHORT, "--json")
+    assert "scoring loss" in err and "the lowest validation loss" in err
     model = load_model("d.safetensors")
     assert (model.scoring, model.early_stopping) == ("loss", True)
-    assert json.loads(out.splitlines()[-1])["validation_scores"] == [
+    assert json.loads(out)["validation_scores"] == [
         -loss for loss in model.history_["validation_loss"]
     ]
     _, out, _ = xpmlp("train", data, *SHORT, "--scoring", "roc_auc")

@@ -1,7 +1,9 @@
 """Commands whose options stand in sections of the help and may come from a TOML file."""
 
+import json
 import sys
 import tomllib
+from contextlib import redirect_stdout
 
 import click
 from click.core import ParameterSource
@@ -9,6 +11,7 @@ from click.core import ParameterSource
 from ..words import did_you_mean, nearest, wrapped
 
 FILE = "file of options"  # where a context keeps its name
+OUTPUT = "standard output"  # and what was standard output when the command began
 OF_TRAIN = (
     "json",
     "out",
@@ -24,6 +27,11 @@ def tell(text):
     if sys.stderr.isatty():
         text = wrapped(text)
     click.echo(text, err=True)
+
+
+def tell_json(found):
+    """Print a line of JSON to standard output, from which `Command` keeps all else with --json."""
+    click.echo(json.dumps(found), file=click.get_current_context().meta[OUTPUT])
 
 
 class Option(click.Option):
@@ -52,7 +60,7 @@ def section(title):
 
 
 class Command(click.Command):
-    """A command that shows its options by section, and says which key of a file is wrong."""
+    """A command with sections of options, a file of them, and JSON alone with --json."""
 
     def format_options(self, ctx, formatter):
         """Write the options, section by section."""
@@ -76,6 +84,14 @@ class Command(click.Command):
                     f"{path}, key {key_of(param)}: {error.message}", ctx
                 ) from None
             raise
+
+    def invoke(self, ctx):
+        """Run; with --json all that is printed, but the JSON, goes to standard error."""
+        ctx.meta[OUTPUT] = sys.stdout
+        if not ctx.params.get("as_json"):
+            return super().invoke(ctx)
+        with redirect_stdout(sys.stderr):
+            return super().invoke(ctx)
 
 
 def config_option(command):

@@ -1,13 +1,12 @@
 """`xpmlp evaluate`: how well a model predicts the targets of a data set."""
 
-import json
 import time
 from contextlib import contextmanager
 
 import click
 
 from ..errors import DataError
-from .command import Command
+from .command import Command, tell_json
 from .data import (
     check_no_table,
     check_predictable,
@@ -25,7 +24,7 @@ from .predict import as_taken, known_types, predictions, tell_lost
 @click.argument("model")
 @click.argument("data")
 @click.option("--target", help="Column to compare with, for CSV and Parquet (the model's target).")
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON alone.")
 @reading_options
 def evaluate(model, data, target, as_json, **options):
     """Compare the predictions of MODEL with the targets in DATA (its test part, if it has one)."""
@@ -38,7 +37,7 @@ def evaluate(model, data, target, as_json, **options):
     if as_json:
         found = {"task": task_of(estimator), "n_test": len(y), "metrics": scores}
         found |= {"seconds": round(time.perf_counter() - start, 3)}
-        click.echo(json.dumps(found | {"device": estimator.device_, "model": str(model)}))
+        tell_json(found | {"device": estimator.device_, "model": str(model)})
     else:
         place = f"{len(y):,} rows, computed on {estimator.device_}"
         click.echo(f"{name}: {show_metrics(scores)} on {place}.")

@@ -1,6 +1,5 @@
 """`xpmlp train`: from a data set to a model file, with its metrics and pictures."""
 
-import json
 import os
 import time
 import warnings
@@ -14,7 +13,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..words import plural, wrapped
-from .command import Command, config_option, section, tell
+from .command import Command, config_option, section, tell, tell_json
 from .data import (
     check_memory,
     check_range,
@@ -77,7 +76,7 @@ data_option, output = section("Data"), section("Output")
 @model_options
 @output("--out", type=click.Path(dir_okay=False), help="Model file (DATA.safetensors).")
 @output("--plot", is_flag=True, help="Draw the loss curves and the test predictions.")
-@output("--json", "as_json", is_flag=True, help="End with one line of JSON.")
+@output("--json", "as_json", is_flag=True, help="Print a line of JSON alone.")
 @output("-v", "--verbose", is_flag=True, help="Print a line for each epoch.")
 @output("--quiet", is_flag=True, help="Show no progress, and not how it ended.")
 @config_option
@@ -125,7 +124,7 @@ def train(data, **options):
             "scoring": score_of(model),
             "validation_scores": [s if isfinite(s) else None for s in scores_by_epoch],
         }
-        click.echo(json.dumps(found))
+        tell_json(found)
     if any("interrupted" in note for note in notes):
         raise click.exceptions.Exit(130)
 
