@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,18 @@ from ..atomic import StrPath
 from ..errors import DataError
 
 MAX_BYTES = 8 << 30  # what a small file may unpack to
+
+
+class Shape(NamedTuple):
+    """What cells of a text column look like: "9-Dec-9", "$9,9.9", "9.9 kg".
+
+    text: every run of digits as one 9; n: how many cells; low, high: the least and the greatest.
+    """
+
+    text: str
+    n: int
+    low: str
+    high: str
 
 
 @dataclass(frozen=True, eq=False)
