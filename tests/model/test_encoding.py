@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from xpmlp import nn
 from xpmlp.errors import DataError, DeviceMemoryError
-from xpmlp.model import encoding
-from xpmlp.model.encoding import Column, Encoder, Scales
+from xpmlp.model import encoding, measuring
+from xpmlp.model.columns import Column
+from xpmlp.model.encoding import Encoder, Scales
 from xpmlp.tables.frame import Frame, frame_of
 
 NAN = float("nan")
@@ -123,14 +124,14 @@ def codes(n, twice=True):
 
 
 def test_many_categories_are_slots_from_one_and_zero_is_missing_and_unknown():
-    known = codes(encoding.SMALL + 1)
+    known = codes(measuring.SMALL + 1)
     made = encoded({"c": [*known, "once", None]}, {"c": [*known, "once", None, "new", ""]})
     n = len(known) // 2
     assert list(made) == ["c"] and made["c"] == [*range(1, n + 1)] * 2 + [0.0] * 4
 
 
 def test_a_layer_embeds_the_columns_of_codes_in_their_order():
-    n = encoding.SMALL + 1
+    n = measuring.SMALL + 1
     table = {"c": codes(n), "a": range(2 * n), "d": codes(n // 2, False) * 4 + ["x"] * (n % 2 * 2)}
     encoder = Encoder.of(frame_of(pd.DataFrame(table)))
     assert encoder.layer() == nn.Embedding((n + 1,)) and encoder.names[-1] == "c"
@@ -138,7 +139,7 @@ def test_a_layer_embeds_the_columns_of_codes_in_their_order():
 
 
 def test_the_most_frequent_categories_are_kept_and_the_rest_is_unknown(monkeypatch):
-    monkeypatch.setattr(encoding, "MOST", 70)
+    monkeypatch.setattr(measuring, "MOST", 70)
     often = codes(70)
     made = encoded({"c": [*often, *often, "rare", "rare"]})["c"]
     assert made == [*range(1, 71)] * 4 + [0.0, 0.0]

@@ -11,7 +11,7 @@ from ..logs import logger
 from ..nn import Ctx, Kernels
 from ..nn.layout import map_params
 from ..tables.frame import Frame
-from .encoding import EPOCH, ONE_DAY
+from .columns import EPOCH, ONE_DAY
 from .onnx_graph import FUNCTIONS, Graph
 
 N_ROWS = 64  # on which a file is checked
