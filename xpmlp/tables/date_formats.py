@@ -1,0 +1,209 @@
+"""Dates by a format such as %d-%b-%Y: SQL of DuckDB that reads them, and the formats of a cell.
+
+The codes are those of Python's strptime. Names of months and weekdays may be short or long, in any
+case; after a format without hours a cell may have a time of day, with AM or PM and a zone.
+"""
+
+import re
+from functools import cache, lru_cache
+
+from .clocks import (
+    AM_PM,
+    BLANK,
+    FRACTION,
+    HOUR,
+    SIXTY,
+    TIME,
+    TIME_FIELDS,
+    ZONE,
+    seconds_of_day,
+    seconds_of_zone,
+    taken_apart,
+)
+
+_MONTHS = (
+    "jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|"
+    "sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
+)
+_WEEKDAY = r"(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?\.?"
+_MONTH, _DAY = rf"({_MONTHS})\.?", r"(0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?"
+# Of a code: the fields that it fills, and what stands for it in a cell.
+_CODES = {
+    "Y": (("year",), r"(\d{4})"),
+    "y": (("short_year",), r"(\d\d)"),
+    "m": (("month",), "(0?[1-9]|1[0-2])"),
+    "d": (("day",), _DAY),
+    "b": (("name",), _MONTH),
+    "B": (("name",), _MONTH),
+    "a": ((), _WEEKDAY),
+    "A": ((), _WEEKDAY),
+    "H": (("hour",), HOUR),
+    "I": (("hour",), HOUR),
+    "M": (("minute",), SIXTY),
+    "S": (("second",), SIXTY),
+    "f": (("fraction",), FRACTION),
+    "p": (("half",), AM_PM),
+    "z": (("zone",), ZONE),
+    "Z": (("zone",), ZONE),
+    "%": ((), "%"),
+}
+_YEARS, _MONTHS_OF = ("year", "short_year"), ("month", "name")
+_BEFORE_TIME = rf"(?:T|,{BLANK}*|,?{BLANK}+(?:(?:at|-){BLANK}+)?)"
+_WITH_TIME = rf"(?:{_BEFORE_TIME}{TIME}(?:{BLANK}*{ZONE})?)?"
+_PART = re.compile(rf"%-?(?P<code>.)|(?P<blank>{BLANK}+)|(?P<other>.)", re.DOTALL)
+
+
+@lru_cache(1024)
+def _parts(date_format: str) -> tuple[str, tuple[str, ...]] | None:
+    """Return the pattern of a format and the fields of its groups; None where it is no format."""
+    pattern = ""
+    fields: list[str] = []
+    for part in _PART.finditer(date_format):
+        if part["code"]:
+            if part["code"] not in _CODES:
+                return None
+            more, piece = _CODES[part["code"]]
+            fields += more
+        elif part["blank"]:
+            piece = f"{BLANK}+"
+        else:
+            piece = re.escape(part["other"])
+        pattern += piece
+    if re.search("%-?[YymdHIMS]%[YymdHIMS]", date_format):  # nothing between: two digits each
+        pattern = pattern.replace("0?[1-9]", "0[1-9]").replace("[01]?", "[01]")
+    n_years, n_months = (len({*fields} & {*either}) for either in (_YEARS, _MONTHS_OF))
+    if len({*fields}) < len(fields) or n_years != 1 or n_months > 1:
+        return None
+    if "hour" not in fields:
+        pattern, fields = pattern + _WITH_TIME, [*fields, *TIME_FIELDS, "zone"]
+    return pattern, tuple(fields)
+
+
+def is_format(date_format: str) -> bool:
+    """Tell whether a date can be read by a format: it has a year, known codes, and none twice."""
+    return _parts(date_format) is not None
+
+
+def moment(c: str, date_format: str) -> str:
+    """SQL: a cell as a TIMESTAMP in UTC by a format, NULL where it is no such date."""
+    pattern, fields = _parts(date_format) or ("", ())
+    year, month, day = "s.year", "1", "1"
+    if "short_year" in fields:  # as POSIX has it
+        year = "CASE WHEN s.short_year < '69' THEN '20' ELSE '19' END || s.short_year"
+    if "month" in fields:
+        month = "s.month"
+    if "name" in fields:
+        month = "(instr('janfebmaraprmayjunjulaugsepoctnovdec', lower(s.name[:3])) + 2) // 3"
+    if "day" in fields:
+        day = "s.day"
+    date = f"TRY_CAST(concat({year}, '-', {month}, '-', {day}) AS TIMESTAMP)"
+    if "hour" not in fields:
+        return taken_apart(c, pattern, fields, date)
+    seconds = seconds_of_day(fields)
+    if "zone" in fields:
+        seconds += f" - {seconds_of_zone()}"
+    value = f"{date} + to_microseconds(round(({seconds}) * 1000000)::BIGINT)"
+    if pattern.endswith(_WITH_TIME):  # 15 alone is no time
+        some = "concat(s.minute, s.half) <> ''"
+        value = f"CASE WHEN s.hour = '' THEN {date} WHEN {some} THEN {value} END"
+    return taken_apart(c, pattern, fields, value)
+
+
+# --- the formats of a cell
+
+# Not the month and day of 2024:05:01, as cameras write it.
+_TIME = re.compile(rf"(?<!\d)(?<!^\d\d\d\d:){TIME}({BLANK}*{ZONE})(?!\d)", re.IGNORECASE)
+_NAMES = (
+    (re.compile(rf"{BLANK}+"), " "),
+    (re.compile(rf"(?<![^\W\d_]){_MONTH}(?![^\W\d_])", re.IGNORECASE), "%b"),
+    (re.compile(rf"(?<![^\W\d_]){_WEEKDAY}(?![^\W\d_])", re.IGNORECASE), "%a"),
+    (re.compile(r"(?<=\d)(?:st|nd|rd|th)\b", re.IGNORECASE), ""),
+)
+# Orders of numbers that a date may have: of four digits (Y), two or one; with a month's name (b).
+_ORDERS = {
+    "b[12]Y": ("dY",),
+    "bY[12]": ("Yd",),
+    "b[12]2": ("dy",),
+    "bY": ("Y",),
+    "b2": ("y",),
+    "[12][12]Y": ("dmY", "mdY"),
+    "Y[12][12]": ("Ymd",),
+    "2[12]2": ("dmy", "mdy", "ymd"),
+    "1[12]2": ("dmy", "mdy"),
+    "Y[12]": ("Ym",),
+    "[12]Y": ("mY",),
+}
+_BETWEEN = (
+    "(?:[-/.:, ]{0,3}|['\u2019]| ['\u2019]| of | at |T|[\u5e74\u6708\u65e5\ub144\uc6d4\uc77c] ?)"
+)
+_DATE = re.compile(rf"(?:%[abdmYyt]{_BETWEEN})+[\u65e5\uc77c]?")
+_WORDS = r"(?:[^\W\d_]+[ :,.]*)*"
+_WORDED = re.compile(rf"{_WORDS}{_DATE.pattern}{_WORDS}")
+
+
+@cache
+def _orders(shape: str) -> tuple[str, ...]:
+    """Return the orders of numbers of these lengths, such as dmY and mdY of "12Y"."""
+    return next((orders for key, orders in _ORDERS.items() if re.fullmatch(key, shape)), ())
+
+
+def formats_of(cell: str) -> list[str]:
+    """Return the formats in which a cell is a date; without the time of day where it is last.
+
+    Examples
+    --------
+    >>> formats_of("Mon, 06 Dec 2023 15:57:09 GMT"), formats_of("1/2/2024 3 pm")
+    (['%a, %d %b %Y'], ['%d/%m/%Y', '%m/%d/%Y'])
+    """
+    if "%" in cell or not any(map(str.isdigit, cell)):
+        return []
+    basic = re.fullmatch(r"\d{8}T\d{6}(Z?|[+-]\d{4})", cell)
+    if basic:
+        return ["%Y%m%dT%H%M%S" + "%z" * bool(basic[1])]
+    times: list[str] = []
+    text = _TIME.sub(lambda match: _noted(match, times), cell)
+    for name, code in _NAMES:
+        text = name.sub(code, text)
+    numbers = re.findall(r"\d+", text)
+    lengths = {4: "Y", 2: "2", 1: "1"}
+    shape = "b" * text.count("%b") + "".join(lengths.get(len(n), "?") for n in numbers)
+    made = [_with_codes(text, order) for order in _orders(shape)]
+    return [_timed(date, times) for date in made if _is_sound(date) and len(times) < 2]
+
+
+def _with_codes(text: str, order: str) -> str:
+    """Return a text whose numbers are replaced by codes."""
+    codes = iter(order)
+    return re.sub(r"\d+", lambda _: "%" + next(codes), text)
+
+
+def _noted(match: re.Match[str], times: list[str]) -> str:
+    """Return %t for a time of day, whose format is kept in `times`; other numbers as they are."""
+    _, minute, second, fraction, half, zone = match.groups()[:6]
+    if not (minute or half):
+        return match[0]
+    hour = "%I" if half else "%H"
+    written = hour + ":%M" * bool(minute) + ":%S" * bool(second) + ".%f" * bool(fraction)
+    if half:
+        written += " " * match.string[match.start(5) - 1].isspace() + "%p"
+    if zone.strip():
+        written += " " * zone[0].isspace() + "%z"
+        zone = ""
+    times.append(written)
+    return "%t" + zone
+
+
+def _is_sound(date: str) -> bool:
+    """Tell whether the text around a date's codes is that of a date."""
+    if "%d" not in date:
+        form = r"%[Ym][-/]%[mY]|%b(?:[-/]| ?['\u2019])%y"
+        return re.fullmatch(form, date) is not None or "%b" in date and "%Y" in date
+    if "%y" in date:  # numbers such as 12 05 24 and 1:05:24 are something else
+        numeric = re.search("[ :]%[my]", date)
+        return _DATE.fullmatch(date) is not None and ("%b" in date or not numeric)
+    return _WORDED.fullmatch(date) is not None
+
+
+def _timed(date: str, times: list[str]) -> str:
+    """Return the format with that of its time of day, or without it where it is the end."""
+    return re.sub(f"{_BEFORE_TIME}%t$", "", date).replace("%t", "".join(times))
