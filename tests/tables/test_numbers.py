@@ -1,5 +1,6 @@
 """Numbers in the ways that people write them, each read by DuckDB and compared with a float."""
 
+import random
 import re
 import time
 
@@ -233,6 +234,43 @@ def test_the_first_candidate_that_reads_all_cells_is_the_kind(kind, cells):
     whole = [kind for kind in kinds if kind != "number" and None not in read(cells, kind)]
     assert whole[:1] == [kind] * (kind is not None)
     assert all(map(parsed, kinds))
+
+
+MARKS = [
+    (".", ","),
+    (",", "."),
+    (",", " "),
+    (",", "\u00a0"),
+    (",", "\u202f"),
+    (".", "'"),
+    (".", ""),
+]
+SIGNS = ["-{}", "\u2212{}", "{}-", "({})"]
+AFFIXES = (
+    "{}|${}|$ {}|€{}|{} €|{}\u00a0€|USD {}|{} kr|{}kg|{} kg|{}%|{}\u202f°C|{} days|{} €/m²|${}/h|"
+    "{} sq ft|R$ {}|₹{}"
+).split("|")
+
+
+def test_random_numbers_in_random_forms_come_back():
+    rng = random.Random(0)
+    for affix in AFFIXES * 2:
+        (mark, group), sign = rng.choice(MARKS), rng.choice(SIGNS)
+        n_digits, within = rng.choice([1, 2, 3]), rng.random() < 0.5
+        cells, numbers = [], []
+        for _ in range(40):
+            cell = f"{10 ** rng.uniform(-1, 6):,.{n_digits}f}"
+            number = float(cell.replace(",", ""))
+            cell = cell.translate({ord(","): group, ord("."): mark})
+            negative = rng.random() < 0.3
+            if negative:
+                outer, inner = (affix, sign) if within else (sign, affix)
+                cell, number = outer.format(inner.format(cell)), -number
+            else:
+                cell = affix.format(cell)
+            cells.append(cell)
+            numbers.append(number)
+        assert numbers in [read(cells, kind) for kind in candidates(shapes(cells))], cells
 
 
 def test_a_plain_column_is_a_number_first():

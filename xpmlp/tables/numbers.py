@@ -27,9 +27,9 @@ from .raw_table import literal
 # Letters come first where a sign is a part of another: US$ is not $.
 CURRENCIES = (
     "US$ A$ C$ AU$ CA$ NZ$ HK$ NT$ S$ R$ $ € £ ¥ ₹ ₽ ₩ ₺ ₴ ₫ ₱ ₪ ₦ ฿ ₿ 元 円 kr. kr Kč zł Ft lei "
-    "лв руб. руб Rs. Rs Rp RM Fr. Fr SFr. SFr AED ARS AUD BRL CAD CHF CLP CNY COP CZK DKK EGP EUR "
-    "GBP HKD HUF IDR ILS INR JPY KRW MXN MYR NGN NOK NZD PEN PHP PKR PLN RMB RON RUB SAR SEK SGD "
-    "THB TRY TWD UAH USD VND ZAR BTC ETH"
+    "лв руб. руб Rs. Rs Rp RM Fr. Fr SFr. SFr AED ARS AUD BDT BGN BRL CAD CHF CLP CNY COP CZK DKK "
+    "EGP EUR GBP GHS HKD HUF IDR ILS INR ISK JPY KES KRW KWD KZT LKR MAD MXN MYR NGN NOK NZD PEN "
+    "PHP PKR PLN QAR RMB RON RSD RUB SAR SEK SGD THB TND TRY TWD UAH USD UYU VND ZAR BTC ETH"
 ).split()
 # Units that may stand right behind a number. Letters of flats and seats (12A, 3b) are none.
 UNITS = (
@@ -110,12 +110,16 @@ class Form(NamedTuple):
         digits = _digits(self.mark)
         if self.scaled:
             digits += f"(?:{BLANK}?(?:{'|'.join(SCALES)}))?"
-        affix = re.escape(self.currency) or _unit(self.unit)
+        affix, last = re.escape(self.currency) or _unit(self.unit), ""
         if self.currency and self.unit:  # the unit comes last: $5/h, 5 €/h
             last = f"{BLANK}?{_unit(self.unit)}"
-        else:
-            last = ""
-        return f"^{BLANK}*(?:{_signed(digits, affix)}){last}{BLANK}*$"
+        cells = [_signed(digits, "", "")]
+        if affix:
+            cells = [
+                _signed(digits, f"(?:{affix}){BLANK}?", last),
+                _signed(digits, "", f"{BLANK}?(?:{affix}){last}"),
+            ]
+        return f"^{BLANK}*(?:{'|'.join(cells)}){BLANK}*$"
 
 
 def candidates(shapes: Sequence[Shape]) -> list[str]:
@@ -214,14 +218,16 @@ def _digits(mark: str) -> str:
     return f"(?:(?:{whole})(?:{decimal}[0-9]+)?{EXPONENT}{decimal}?|{decimal}[0-9]+{EXPONENT})"
 
 
-def _signed(digits: str, affix: str) -> str:
-    """Return a regular expression of a number with its sign, before or after its affix."""
-    signed = rf"(?:{SIGN}?{BLANK}?{digits}|{digits}\b[-{MINUS}]|\({digits}\))"
-    if not affix:
-        return signed
-    before, after = f"(?:{affix}){BLANK}?", f"{BLANK}?(?:{affix})"
-    bare = f"(?:{before}{digits}|{digits}{after})"
-    return rf"{before}{signed}|{signed}{after}|{SIGN}{BLANK}?{before}{digits}|\({bare}\)"
+def _signed(digits: str, before: str, after: str) -> str:
+    """Return a regular expression of a number with its sign, within its affixes or around them."""
+    within = rf"(?:{SIGN}?{BLANK}?{digits}|{digits}\b[-{MINUS}]|\({digits}\))"
+    cells = [before + within + after]
+    if before or after:
+        bare = before + digits + after
+        cells += [rf"{SIGN}{BLANK}?{bare}", rf"\({bare}\)"]
+    if after:
+        cells.append(f"{bare}[-{MINUS}]")
+    return "|".join(cells)
 
 
 def _unit(unit: str) -> str:
@@ -255,7 +261,8 @@ def _forms(shapes: Sequence[Shape]) -> list[Form]:
     if not unsigned or (affixes.keys() == {("", "")} and _are_codes(shapes)):
         return []
     forms = [Form(scaled=True, currency=currency) for currency in _scaled(affixes, fractions)]
-    common = [affix for affix, _ in affixes.most_common(3) if _is_unit(*affix)]
+    half = sum(shape.n for shape in shapes) / 2
+    common = [affix for affix, n in affixes.most_common(2) if n >= half and _is_unit(*affix)]
     forms += [Form(currency=currency, unit=unit) for currency, unit in common]
     return [form._replace(mark=mark) for form in forms for mark in MARKS]
 
