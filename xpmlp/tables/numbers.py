@@ -38,11 +38,13 @@ UNITS = (
     "s sec secs min mins h hr hrs yr yrs W kW MW GW Wh kWh MWh mV V kV mA Ah mAh Hz kHz MHz GHz Pa "
     "hPa kPa MPa bar mbar psi J kJ MJ cal kcal N kN Nm rpm dB dBm px pt em rem m/s km/h kph mph "
     "kmh kmpl km/l mpg hp bhp PS bp bps ppm ppb KB kB MB GB TB KiB MiB GiB TiB Kbps Mbps Gbps "
-    "mol mmol mg/dL mg/l mg/L g/l g/L x × k K M"
+    "mol mmol mg/dL mg/l mg/L g/l g/L x × k K M + /5 /10 /100"
 ).split()
 MAGNITUDES = {
     "e3": "thousand k K".split(),
+    "e5": "lakh Lakh lac Lac".split(),
     "e6": "million mio Mio mln mn m M".split(),
+    "e7": "crore Crore Cr".split(),
     "e9": "billion Mrd bn Bn b B".split(),
     "e12": "trillion tn T".split(),
 }
@@ -62,10 +64,10 @@ PLAIN = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 ANY = re.compile(
     rf"([^0-9.,]*)([.,]?[0-9](?:(?:[.,'’]|{BLANK})?[0-9])*[.,]?{EXPONENT})(?![0-9])(.*)"
 )
-AROUND = f"-+(){BLANKS}{MINUS}"  # an affix: signs, parentheses and blanks
+AROUND = f"-(){BLANKS}{MINUS}"  # an affix: signs, parentheses and blanks
 WORD = re.compile(r"/?[^\W\d_]([\w .,/%°²³^-]{0,28}[\w.%²³])?")  # a unit after a blank
 # A unit in a kind: no sign, no digit first, and no exponent's letter alone.
-UNIT = re.compile(rf"(?![eE]$)[^\s\d()+,.:;_{MINUS}-].{{0,39}}")
+UNIT = re.compile(rf"\+|(?![eE]$)[^\s\d()+,.:;_{MINUS}-].{{0,39}}")
 CLOCK = re.compile(r"[ap]\.?m\.?", re.IGNORECASE)
 _MONEY = "|".join(map(re.escape, CURRENCIES))
 MONEY_FIRST = re.compile(rf"(?P<currency>{_MONEY})(?![^\W\d_])(?P<unit>.*)")
@@ -248,9 +250,11 @@ def _forms(shapes: Sequence[Shape]) -> list[Form]:
     affixes: Counter[tuple[str, str]] = Counter()
     fractions = False  # before a magnitude: 1.5k
     unsigned = False
+    lettered = False  # 12a
     for shape in shapes:
         affix = _affix(shape.low)
         if affix is None:
+            lettered |= re.fullmatch("9[A-Za-z]", shape.text) is not None
             continue
         affixes[affix] += shape.n
         fractions |= affix[1] in SCALES and re.search(r"9[.,]9 ?[^\W\d_]", shape.text) is not None
@@ -260,7 +264,8 @@ def _forms(shapes: Sequence[Shape]) -> list[Form]:
             affixes[currency, unit + "s"] += affixes.pop((currency, unit))
     if not unsigned or (affixes.keys() == {("", "")} and _are_codes(shapes)):
         return []
-    forms = [Form(scaled=True, currency=currency) for currency in _scaled(affixes, fractions)]
+    scaled = [] if lettered else _scaled(affixes, fractions)
+    forms = [Form(scaled=True, currency=currency) for currency in scaled]
     half = sum(shape.n for shape in shapes) / 2
     common = [affix for affix, n in affixes.most_common(2) if n >= half and _is_unit(*affix)]
     forms += [Form(currency=currency, unit=unit) for currency, unit in common]
@@ -273,7 +278,7 @@ def _affix(cell: str) -> tuple[str, str] | None:
     if not match:
         return None
     before, _, after = match.groups()
-    currency, unit = before.strip(AROUND), after.strip(AROUND)
+    currency, unit = before.strip(AROUND + "+"), after.strip(AROUND)
     parted = after != after.lstrip(AROUND) or (currency and unit.startswith("/"))
     if currency not in ("", *CURRENCIES):
         return None
@@ -314,7 +319,8 @@ def _are_codes(shapes: Sequence[Shape]) -> bool:
 
 
 def _is_code(shape: Shape) -> bool:
-    """Whether cells are four groups of digits or more, or three of three digits each."""
-    parted = re.fullmatch(r"9([. ]9){2,}", shape.text) is not None
+    """Whether cells are three groups of three digits each, more groups, or begin by a plus."""
+    if not re.fullmatch(r"\+?9([. ]9){2,}", shape.text):
+        return False
     three = all(re.match("[0-9]{3}[. ]", cell) for cell in (shape.low, shape.high))
-    return parted and (shape.text.count("9") > 3 or three)
+    return three or shape.text.count("9") > 3 or shape.text.startswith("+")
