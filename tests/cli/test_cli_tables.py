@@ -221,6 +221,20 @@ def test_categories_that_the_model_does_not_know_are_counted(trained, xpmlp):
         assert "'city'" in err and "'Paris'" in err and " 9 rows" in err
 
 
+def test_columns_unlike_those_of_training_are_told_once_each(trained, xpmlp):
+    trained()
+    rows = people(40)
+    for row in rows:
+        row[0] = row[0] if row[0] == "?" else 1000 * row[0]
+        row[1] = ""
+    write("new.csv", rows)
+    for command in ("predict", "evaluate"):
+        code, _, err = xpmlp(command, "m", "new.csv")
+        assert (code, err.count("Note: ")) == (0, 2)
+        assert "'age' holds 20,000 to 57,000, in 36 of 40 rows outside" in " ".join(err.split())
+        assert "'city' is missing in all 40 rows" in err
+
+
 def test_a_mistyped_type_is_told_with_the_one_that_is_meant(xpmlp):
     write("people.csv", people())
     code, _, err = xpmlp("train", "people.csv", *QUICK, "--types", "age=nmber")

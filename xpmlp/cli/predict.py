@@ -5,13 +5,12 @@ import io
 import shutil
 import sys
 import tempfile
-from collections import Counter
 from contextlib import contextmanager
 
 import click
 import numpy as np
 
-from ..words import first_of, plural, wrapped
+from ..words import wrapped
 from .command import Command, tell
 from .data import (
     check_array,
@@ -142,23 +141,9 @@ def as_taken(model, table):
 
 
 def tell_lost(model, table):
-    """Print which rows were left out, and how many categories the model does not know."""
+    """Print which rows were left out, and what the model did not see in training."""
     if table.bad_rows:
         click.echo(wrapped(table.summary_of_bad_rows()), err=True)
-    if not _encodes_table(model):
-        return
-    for column in model.encoder_.columns:
-        if column.kind != "category":
-            continue
-        counts: Counter = Counter()
-        for block in table.features.select([column.name]).blocks():
-            counts.update(block.column(0).tolist())
-        known = {None, *column.categories}
-        unknown = [text for text in counts if text not in known]
-        if unknown:
-            shown = first_of([*map(repr, unknown)], 3)
-            rows = plural(sum(counts[text] for text in unknown), "row")
-            tell(
-                f"Note: column {column.name!r} holds {shown} in {rows}, which the model does not "
-                "know and takes as missing."
-            )
+    if _encodes_table(model):
+        for text in model.encoder_.drift(table.features):
+            tell(f"Note: {text}")

@@ -1,5 +1,6 @@
 """Columns of a table: how each is read, and what it becomes for an encoder."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
@@ -21,7 +22,8 @@ class Column:
     missing: whether values were missing when it was measured, which then have an indicator.
     categories: in order of their slots, from 1; slot 0 is for missing and unknown ones.
     times: whether dates have times of day. embedded: whether a trained vector stands for each
-    category, as a model file says it too, whatever SMALL will be when it is read.
+    category, as a model file says it too, whatever SMALL will be when it is read. low, high: the
+    ends of the numbers, or of the days since 1970, None where there were none or nobody looked.
     """
 
     name: str
@@ -30,6 +32,8 @@ class Column:
     categories: tuple[str, ...] = ()
     times: bool = False
     embedded: bool = False
+    low: float | None = None
+    high: float | None = None
 
     def __post_init__(self):
         texts = {*self.categories, self.name}
@@ -39,6 +43,10 @@ class Column:
             raise ValueError(f"column {self.name!r} has the same category twice")
         if (self.categories or self.embedded) and self.kind != "category":
             raise ValueError(f"column {self.name!r} is a {self.kind} with categories")
+        ends = [end for end in (self.low, self.high) if end is not None]
+        known = all(isinstance(end, int | float) and math.isfinite(end) for end in ends)
+        if not known or len(ends) == 1 or ends != sorted(ends):
+            raise ValueError(f"column {self.name!r} goes from {self.low!r} to {self.high!r}")
 
     @property
     def periods(self):
@@ -61,7 +69,8 @@ class Column:
     @cached_property
     def of_numbers(self):
         """Whether all categories are numbers, written as `as_text` writes them."""
-        return all(_is_number(category) for category in self.categories)
+        known = self.categories
+        return all(_is_number(text) and as_text(float(text)) == text for text in known)
 
     def others(self, a):
         """Return the other columns for what was read, each (n,): indicators, phases, 0/1."""
@@ -97,7 +106,8 @@ def as_kind(column, kind, values):
         return texts_of_numbers(values)
     known = [value for value in values.tolist() if as_text(value) is not None]
     if known:
-        example = {"date": "a date"}.get(kind, repr(known[0]))
+        odd = next((value for value in known if not _is_number(value)), known[0])
+        example = {"date": "a date"}.get(kind, repr(odd))
         raise DataError(
             f"column {column.name!r} holds {KINDS[kind]} such as {example}, the model was fitted "
             f"to {KINDS[column.kind]} there."
@@ -111,8 +121,8 @@ def texts_of_numbers(values):
     return np.asarray([as_text(value) for value in known.tolist()], object)[at]
 
 
-def _is_number(text):
+def _is_number(value):
     try:
-        return as_text(float(text)) == text
-    except ValueError:
+        return math.isfinite(float(value))
+    except (TypeError, ValueError):
         return False

@@ -11,8 +11,10 @@ import numpy as np
 from ..arrays import free_memory
 from ..errors import DataError, DeviceMemoryError
 from ..nn import Embedding
+from ..tables.frame import frame_of
 from ..words import listed
 from .columns import Column, as_kind
+from .drift import drift
 from .measuring import counted
 
 CHUNK = 2048  # rows encoded at once: what is made on the way stays in the cache
@@ -144,6 +146,23 @@ class Encoder:
                 with np.errstate(over="ignore"):  # the check for finite numbers says it
                     made[stop - len(rows) : stop] = rows
         return made
+
+    def drift(self, X):
+        """Return what training did not see among the rows of a table, in sentences.
+
+        X: a data frame, or a Frame, with the columns of fit. A column is told once: numbers and
+        dates of which a twentieth are further outside of the range of fit than it is wide, numbers
+        of which half are outside, of 20 rows or more; categories that are unknown; a column that
+        is missing in all rows.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> encoder = Encoder.of(frame_of(pd.DataFrame({"age": [20.0, 30.0, 40.0]})))
+        >>> print(*encoder.drift(pd.DataFrame({"age": [25e3]})))
+        column 'age' holds 25,000, in 1 of 1 row outside of the 20 to 40 that training saw.
+        """
+        return drift(self.columns, self.taken(frame_of(X)))
 
     def assemble(self, read):
         """Return the encoded rows (n, width) for what was read of each column, (n,)."""

@@ -2,6 +2,7 @@
 
 import warnings
 from collections import Counter
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -129,7 +130,9 @@ class ValueCounts:
         if self.waiting:
             self._settle()
         name, (values, counts) = self.column.name, self.spread
-        column = Column(name, self.column.kind, missing=self.n_missing > 0, times=self.times)
+        column = replace(self.column, missing=self.n_missing > 0, times=self.times)
+        if len(values):
+            column = replace(column, low=float(values[0]), high=float(values[-1]))
         edges = [_edges(name, self.spread, n_bins)] if n_bins else []
         if column.missing:
             values, counts = np.append(values, np.nan), np.append(counts, self.n_missing)

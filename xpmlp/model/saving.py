@@ -149,8 +149,8 @@ def _encoder(arrays, n_features, network):
     """Return the encoder of a table, whose arrays are taken out of `arrays`."""
     text = json.loads(arrays.pop("encoder.text").astype("<i4").tobytes())
     columns = [
-        Column(name, kind, bool(missing), tuple(categories), bool(times), bool(embedded))
-        for name, kind, missing, categories, times, embedded in text["columns"]
+        Column(name, kind, bool(missing), tuple(categories), bool(times), bool(embedded), *ends)
+        for name, kind, missing, categories, times, embedded, *ends in text["columns"]
     ]
     if len(columns) != n_features:
         raise ValueError(f"it has {len(columns)} columns for {n_features} features")
