@@ -13,6 +13,11 @@ NUMBERS = (Real, Decimal, np.bool_)
 NO_DATES = "turn them into numbers, or into text where they are labels."
 
 
+def is_number(kind: type) -> bool:
+    """Tell whether a type is one of numbers; NumPy's durations call themselves whole ones."""
+    return issubclass(kind, NUMBERS) and not issubclass(kind, np.timedelta64)
+
+
 def host_array(a: Any, name: str) -> np.ndarray:
     """Return anything that holds an array in NumPy: of any library, a frame's column, a list.
 
@@ -84,7 +89,7 @@ def labels(a: Any, name: str) -> np.ndarray:
     if types <= {bool, np.bool_}:
         return made.astype(bool)
     for kinds in (Integral, Real | Decimal):
-        if bool not in types and all(issubclass(kind, kinds) for kind in types):
+        if not types & {bool, np.timedelta64} and all(issubclass(kind, kinds) for kind in types):
             return _of_numbers(values, name).reshape(made.shape)
     if types <= {str, np.str_}:
         return made
@@ -126,7 +131,7 @@ def numbers(a: Any, name: str) -> np.ndarray:
     array([1., 2.])
     """
     made = host_array(a, name)
-    if made.dtype == object and all(isinstance(value, NUMBERS) for value in made.flat):
+    if made.dtype == object and all(is_number(type(value)) for value in made.flat):
         return made.astype(np.float64)  # mixed ones too, and those of more than 64 bits
     made = labels(made, name)
     if made.dtype.kind not in "biuf":

@@ -126,6 +126,8 @@ def test_labels_are_what_they_are_whatever_holds_them(name):
     (np.asarray([True, 2] * 30, object), "mixes labels of types bool, int"),
     (pd.Series(pd.to_datetime(LABELS)), "dates"),
     ([pd.Timestamp(0)] * 60, "objects of type Timestamp: turn them into numbers"),
+    (np.asarray([np.timedelta64(1, "s"), 2] * 30, object), "types int, timedelta64"),
+    (np.asarray([np.timedelta64(1, "s")] * 60, object), "objects of type timedelta64"),
     (pd.cut(NUMBERS, 3), "objects of type Interval"),
     (np.asarray(["a", b"b"] * 30, object), "mixes labels of types bytes, str"),
     ([2**70, 1] * 30, "more than 64 bits"),

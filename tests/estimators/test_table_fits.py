@@ -68,6 +68,15 @@ def test_a_frame_of_numbers_alone_keeps_them_as_they_are():
     np.testing.assert_array_equal(regressor(frame).predict(frame), expected)
 
 
+@pytest.mark.parametrize("make", [lambda X: X, in_polars, in_pyarrow])
+def test_durations_are_as_good_as_the_seconds_that_they_are(make):
+    lasting = pd.to_timedelta(FLOATS[:, 0], unit="h")
+    table = pd.DataFrame({"wait": lasting, "n": FLOATS[:, 1]})
+    seconds = table.assign(wait=lasting.total_seconds())
+    expected = regressor(seconds, feature_scale="robust").predict(seconds)
+    np.testing.assert_array_equal(regressor(make(table)).predict(make(table)), expected)
+
+
 def test_missing_numbers_in_an_array_are_refused_as_scikit_learn_does():
     holes = np.where(FLOATS > 2, np.nan, FLOATS)
     with pytest.raises(ValueError, match="Input X contains NaN"):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from xpmlp.errors import DataError
 from xpmlp.tables.frame import Frame, as_text, frame_of, frame_of_array, is_plain, is_table, texts
 
-NAN, DAY, UTC = float("nan"), dt.date(2020, 2, 29), dt.UTC
+NAN, DAY, HOUR, UTC = float("nan"), dt.date(2020, 2, 29), dt.timedelta(hours=1), dt.UTC
 ROME = dt.timezone(dt.timedelta(hours=1))
 NOON = dt.datetime(2020, 2, 29, 12)
 ROWS = {
@@ -134,6 +134,23 @@ def arrow_of(make):
             ["0001-01-01", "9999-12-31"],
         ),
         (pandas_of([NAN, NAN]), "number", [NAN, NAN]),
+        (pandas_of([dt.time(3, 30), NAN, pd.NaT], object), "number", [3.5, NAN, NAN]),
+        (pandas_of([HOUR, None, NAN], object), "number", [3600, NAN, NAN]),
+        (pandas_of([HOUR, pd.NaT], "timedelta64[ns]"), "number", [3600, NAN]),
+        (pandas_of([np.timedelta64(2, "m"), HOUR], object), "number", [120, 3600]),
+        (polars_of([dt.time(3, 30), None], lambda pl: pl.Time), "number", [3.5, NAN]),
+        (polars_of([HOUR / 4, None], lambda pl: pl.Duration("ms")), "number", [900, NAN]),
+        (
+            arrow_of(lambda pa: pa.array([dt.time(3, 30), None], pa.time32("s"))),
+            "number",
+            [3.5, NAN],
+        ),
+        (arrow_of(lambda pa: pa.array([HOUR, None], pa.duration("s"))), "number", [3600, NAN]),
+        (
+            pandas_of(pd.PeriodIndex(["2020-02", None], freq="M")),
+            "date",
+            ["2020-02-01", "NaT"],
+        ),
         (polars_of([None, None], lambda pl: pl.Null), "number", [NAN, NAN]),
         (polars_of(["x", None], lambda pl: pl.Categorical), "category", ["x", None]),
         (polars_of(["x", None], lambda pl: pl.Enum(["x", "y"])), "category", ["x", None]),
@@ -153,12 +170,13 @@ def test_a_column_of_an_odd_type_is_read_for_what_it_holds(make, kind, values):
     [
         (pandas_of([1.0, float("inf")]), "'a' holds infinity in row 1"),
         (pandas_of([10**400, 1], object), "'a' holds a whole number too large"),
-        (pandas_of([1j, 2]), "'a' holds complex128, expected numbers, text or dates"),
+        (pandas_of([1j, 2]), "'a' holds complex128, expected numbers, text, dates"),
         (pandas_of([[1], [2]]), "'a' holds an object of type list"),
         (pandas_of([b"x", "y"], object), "'a' holds an object of type bytes"),
         (pandas_of([DAY, "y"], object), "'a' holds an object of type str|'a' holds .* type date"),
-        (pandas_of([1, 2], "timedelta64[s]"), "'a' holds timedelta64"),
-        (pandas_of(pd.period_range("2020", periods=2, freq="M")), "'a' holds period"),
+        (pandas_of([HOUR, "y"], object), "'a' holds an object of type (timedelta|str)"),
+        (pandas_of([np.timedelta64(1, "s"), 2], object), "type timedelta64, .* durations"),
+        (pandas_of([dt.time(1, tzinfo=UTC)], object), "type time, .* without a zone"),
         (polars_of([[1], None], lambda pl: pl.List(pl.Int64)), "'a' holds List"),
         (polars_of([object(), None], lambda pl: pl.Object), "'a' holds an object of type object"),
         (arrow_of(lambda pa: pa.array([b"x", None])), "'a' holds binary"),
@@ -169,6 +187,11 @@ def test_a_column_of_an_odd_type_is_read_for_what_it_holds(make, kind, values):
 def test_a_column_that_cannot_be_read_is_named(make, words):
     with pytest.raises(DataError, match=words):
         frame_of(make())
+
+
+def test_a_data_frame_with_times_or_durations_is_none_of_plain_numbers():
+    for values in ([HOUR, HOUR], [dt.time(1), dt.time(2)]):
+        assert not is_plain(pd.DataFrame({"n": [1, 2], "a": pd.Series(values)}))
 
 
 def test_columns_called_as_the_methods_of_a_frame_do_not_make_one():

@@ -40,7 +40,7 @@ def measured_table(estimator, X):
         check_texts(frame, X, chosen)
     if chosen is not None:
         kinds, asked = _kinds(frame, chosen), asked or bool(chosen)
-    plain = not asked and (not table or is_plain(frame))
+    plain = not asked and (not table or is_plain(X))
     if plain and not is_frame(X):
         return None, None
     robust = estimator.feature_scale is not None and not plain

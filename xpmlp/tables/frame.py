@@ -3,16 +3,15 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal
-from numbers import Integral, Real
+from datetime import UTC, date, datetime, time, timedelta
+from numbers import Integral
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 
 from ..errors import DataError
-from ..plain import MISSING, NUMBERS
+from ..plain import MISSING, is_number
 
 BLOCK = 2**16  # rows at a time
 # What stands where a value is missing, in the dtype of such a column.
@@ -21,6 +20,10 @@ EMPTY: dict[str, Any] = {
     "category": np.asarray(None, object),
     "date": np.asarray("NaT", "datetime64[us]"),
 }
+# What a frame has as numbers, though an array of it would hold none: times of day, in hours, and
+# durations, in seconds.
+AS_NUMBERS = {"time": "number", "duration": "number"}
+DURATIONS = (timedelta, np.timedelta64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +35,7 @@ class Frame:
     names : tuple of str
     kinds : tuple of {"number", "category", "date"}
         Numbers are float64, NaN where missing; categories text, None where missing; dates
-        datetime64[us], NaT where missing.
+        datetime64[us], NaT where missing. Times of day are numbers of hours, durations of seconds.
     columns : tuple of ndarray (n,)
 
     Raises
@@ -134,8 +137,8 @@ def frame_of(X: Any) -> Any:
     Raises
     ------
     DataError
-        A column holds what is neither number, text nor date, or an infinite number; or two have
-        one name.
+        A column holds what is neither number, text, date, time of day nor duration, or an infinite
+        number; or two have one name.
     """
     if is_frame(X):
         return X
@@ -184,7 +187,8 @@ def _frame(names: tuple[str, ...], made: list) -> Frame:
         if kind == "number" and np.isinf(values).any():
             row = int(np.flatnonzero(np.isinf(values))[0])
             raise DataError(f"column {name!r} holds infinity in row {row}: drop or mend that row.")
-    return Frame(names, tuple(kind for kind, _ in made), tuple(values for _, values in made))
+    kinds = tuple(AS_NUMBERS.get(kind, kind) for kind, _ in made)
+    return Frame(names, kinds, tuple(values for _, values in made))
 
 
 def as_text(value: Any) -> str | None:
@@ -201,16 +205,16 @@ def as_text(value: Any) -> str | None:
         return value.strip() or None
     if _known(value) is None:
         return None
+    if not is_number(type(value)):
+        return str(value)
     if isinstance(value, Integral | np.bool_):
         return str(int(value))
-    if isinstance(value, Real | Decimal):
-        number = float(value)
-        if number != number:
-            return None
-        if number.is_integer():
-            return str(int(number))
-        return str(number)
-    return str(value)
+    number = float(value)
+    if number != number:
+        return None
+    if number.is_integer():
+        return str(int(number))
+    return str(number)
 
 
 def texts(values: list) -> np.ndarray:
@@ -234,6 +238,10 @@ def _column(name: str, series: Any) -> tuple[str, np.ndarray]:
         if moments.dtype == object:  # with missing values
             moments = np.asarray([*map(_in_utc, series.to_list())], "datetime64[us]")
         return "date", moments.astype("datetime64[us]")
+    if dtype == nw.Duration:
+        return "duration", _seconds(np.asarray(series.to_numpy()))
+    if dtype == nw.Time:
+        return "time", _hours(series.to_list())
     if dtype in (nw.String, nw.Categorical, nw.Enum):
         return "category", texts(series.to_list())
     if dtype == nw.Object:
@@ -243,30 +251,60 @@ def _column(name: str, series: Any) -> tuple[str, np.ndarray]:
     native = series.to_native()
     if dtype == nw.Unknown and (values := np.asarray(native)).dtype.kind in "biuf":
         return "number", values.astype(np.float64)  # of another byte order, or sparse
+    if str(getattr(native, "dtype", "")).startswith("period"):  # pandas': its first moment
+        return "date", native.dt.to_timestamp().to_numpy().astype("datetime64[us]")
     if any(isinstance(value, date) for value in series.head(100).to_list()):
         return _objects(name, series.to_list())
     kind = getattr(native, "dtype", None) or native.type
-    raise DataError(f"column {name!r} holds {kind}, expected numbers, text or dates.")
+    raise DataError(
+        f"column {name!r} holds {kind}, expected numbers, text, dates, times or durations."
+    )
 
 
 def _objects(name: str, values: list) -> tuple[str, np.ndarray]:
     """Return the kind and the values of a column of Python objects."""
     types = {kind for kind in {*map(type, values)} if kind.__name__ not in MISSING}
-    if all(issubclass(kind, NUMBERS) for kind in types):
+    if len(types) > 1:  # NaN may stand for a missing value of any type
+        types &= {type(v) for v in values if not isinstance(v, float) or v == v}
+    if types and all(issubclass(kind, DURATIONS) for kind in types):
+        known = [value if isinstance(value, DURATIONS) else None for value in values]
+        return "duration", _seconds(np.asarray(known, "timedelta64[us]"))
+    zoned = any(getattr(value, "tzinfo", None) for value in values)
+    if types and all(issubclass(kind, time) for kind in types) and not zoned:
+        return "time", _hours(values)
+    if all(map(is_number, types)):
         try:
             return "number", np.asarray([*map(_known, values)], np.float64)
         except OverflowError as error:
             raise DataError(f"column {name!r} holds a whole number too large.") from error
-    if all(issubclass(kind, (str, *NUMBERS)) for kind in types):
+    if all(issubclass(kind, str) or is_number(kind) for kind in types):
         return "category", texts(values)
     known = [value for value in values if as_text(value) is not None]
     odd = next((value for value in known if not isinstance(value, date)), None)
     if odd is not None:
         raise DataError(
-            f"column {name!r} holds an object of type {type(odd).__name__}, expected numbers, text "
-            "or dates."
+            f"column {name!r} holds an object of type {type(odd).__name__}, expected numbers, "
+            "text, dates, times without a zone or durations."
         )
     return "date", np.asarray([*map(_in_utc, values)], "datetime64[us]")
+
+
+def _seconds(durations: np.ndarray) -> np.ndarray:
+    """Return durations (n,) of NumPy in seconds, NaN where missing."""
+    return durations / np.timedelta64(1, "s")
+
+
+def _hours(times: list) -> np.ndarray:
+    """Return times of day in hours (n,), NaN where missing."""
+    known = {value: _hour(value) for value in {*times}}
+    return np.asarray([*map(known.get, times)], np.float64)
+
+
+def _hour(value: Any) -> float:
+    if not isinstance(value, time):
+        return np.nan
+    second = value.second + value.microsecond / 1e6
+    return value.hour + value.minute / 60 + second / 3600
 
 
 def _known(value: Any) -> Any:
