@@ -27,6 +27,7 @@ FLOORS = {
     "logs": 0,
     "figure": 0,
     "history": 0,
+    "outcomes": 0,
     "page": 0,
     "plain": 0,
     "protocols": 0,

@@ -35,7 +35,8 @@ def atomic_file(path: StrPath, needed: str = "") -> Iterator[IO[bytes]]:
             yield file
         return
     final = Path(os.path.realpath(path))
-    temporary = final.with_name(f".{final.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
+    # Not made of the own name, which may be as long as names can be.
+    temporary = final.with_name(f".xpmlp-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "xb") as file:
             yield file

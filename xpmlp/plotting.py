@@ -17,6 +17,7 @@ import numpy as np
 
 from .atomic import atomic_write
 from .history import check_best_epoch, columns_of, ends, history_of, score_of, wide
+from .outcomes import confusion, range_of_most
 from .protocols import Figure, History, RateTest, SaveAs, Values
 
 BLUE, ORANGE, GREY = "#2f6db3", "#e0762b", "#8a8a8a"
@@ -109,13 +110,14 @@ def plot_confusion(
     """Draw a confusion matrix: how often each class was taken for each other.
 
     Cells show counts; the shade is the share of the row, so a rare class shows like a common one.
+    Of more than 40 classes the 30 with the most errors are shown, and all others as one.
 
     Parameters
     ----------
     y_true, y_pred : array (n_samples,)
         Labels, numbers or strings.
     labels : sequence, optional
-        The classes to show, in this order; by default all, sorted.
+        The classes to show, in this order.
     path : str or Path, optional
 
     Returns
@@ -128,13 +130,7 @@ def plot_confusion(
     >>> figure.axes[0].get_title(loc="left")
     '2 of 3 correct (66.7%)'
     """
-    from sklearn.metrics import confusion_matrix
-    from sklearn.utils.multiclass import unique_labels
-
-    counts = confusion_matrix(y_true, y_pred, labels=labels)
-    if labels is None:
-        labels = unique_labels(y_true, y_pred)
-    names = [str(name) for name in labels]  # type: ignore[union-attr]
+    counts, names = confusion(y_true, y_pred, labels)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(max(3.8, 1.4 + 0.36 * len(names)), 14.0)
     figure = _figure(side + 0.8, side)
@@ -157,6 +153,8 @@ def plot_confusion(
 
 def plot_predictions(y_true: Values, y_pred: Values, *, path: SaveAs = None) -> Figure:
     """Draw each prediction against its target; a perfect model lies on the diagonal.
+
+    A cross at the edge stands for an outlier, which would press all others into a corner.
 
     Parameters
     ----------
@@ -184,16 +182,18 @@ def plot_predictions(y_true: Values, y_pred: Values, *, path: SaveAs = None) -> 
     if y_true.shape != y_pred.shape:
         msg = f"y_true {y_true.shape} and y_pred {y_pred.shape} differ in shape: pass equal shapes."
         raise ValueError(msg)
-    figure = _figure(4.6, 4.6)
-    axes = figure.subplots()
-    both = np.concatenate([y_true, y_pred])
-    corners = both.min(), both.max()
+    axes = (figure := _figure(4.6, 4.6)).subplots()
+    corners = range_of_most([y_true, y_pred])
     axes.plot(corners, corners, color=GREY, lw=1, zorder=1)
-    n, n_outputs = y_true.shape
-    look = {"s": 18, "linewidths": 0, "alpha": min(0.8, max(0.15, 30 / n**0.5))}
-    for k in range(n_outputs):
-        axes.scatter(y_true[:, k], y_pred[:, k], label=f"output {k + 1}", **look)
-    if 1 < n_outputs <= 10:
+    look = {"s": 18, "linewidths": 0, "alpha": min(0.8, max(0.15, 30 / len(y_true) ** 0.5))}
+    for k in range(y_true.shape[1]):
+        points = np.stack([y_true[:, k], y_pred[:, k]])
+        edge = np.clip(points, *corners)
+        inside = (edge == points).all(axis=0)
+        axes.scatter(*points[:, inside], label=f"output {k + 1}", **look)
+        if n_far := np.sum(~inside):
+            axes.plot(*edge[:, ~inside], "x", color=f"C{k}", label=f"{n_far} outside")
+    if 1 < len(axes.get_legend_handles_labels()[0]) <= 10:
         axes.legend(frameon=False)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set(xlabel="target", ylabel="prediction")

@@ -7,7 +7,10 @@ import json
 import os
 import pickle
 import signal
+import subprocess
+import sys
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,6 +28,7 @@ from cli_files import (
 )
 from each import each
 
+import xpmlp as package
 from xpmlp import load_model
 from xpmlp.tables.datasets import BUILT_IN
 
@@ -203,6 +207,47 @@ def test_ctrl_c_ends_the_training_after_the_epoch_and_the_model_is_saved():
     assert (process.returncode, err.count("Warning: Training interrupted by user.\n")) == (130, 1)
     found = json.loads(out)
     assert load_model("digits.safetensors").n_iter_ == len(found["validation_scores"])
+
+
+def test_ctrl_c_while_the_command_is_being_loaded_ends_it_without_a_traceback(tmp_path):
+    folder = tmp_path / "early"
+    folder.mkdir()
+    (folder / "click.py").write_text("raise KeyboardInterrupt")
+    environment = os.environ | {
+        "PYTHONPATH": f"{folder}{os.pathsep}{Path(package.__file__).parent.parent}"
+    }
+    command = [sys.executable, "-m", "xpmlp", "doctor"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
+
+
+def test_a_model_file_that_is_not_there_is_told_with_the_one_that_is_meant(train, xpmlp):
+    train("iris")
+    for name, end in (("iris", ": did you mean 'iris.safetensors'?"), ("other", ".")):
+        code, _, err = xpmlp("predict", name, "iris")
+        assert (code, err) == (4, f"Error: model file {name!r}: it does not exist{end}\n")
+
+
+def test_a_header_without_rows_is_predicted_to_one(train, xpmlp):
+    train(write_csv("d.csv", rows(target=label)))
+    Path("none.csv").write_text("a,b\n")
+    ended, out, err = xpmlp("predict", "d.safetensors", "none.csv", "--proba")
+    assert (ended, out) == (0, "prediction,no,yes\n")
+    assert err == "Note: there are no rows to predict, only the names of columns.\n"
+    train(npz("d.npz", rows(target=code)))
+    assert xpmlp("predict", "d.safetensors", "none.csv")[:2] == (0, "prediction\n")
+    ended, _, err = xpmlp("evaluate", "d.safetensors", write_csv("none.csv", []), "--target", "y")
+    assert (ended, is_one_sentence(err), "no rows" in err) == (3, True, True)
+
+
+@pytest.mark.parametrize("letter", ["a", "é"])
+def test_a_name_as_long_as_names_can_be_is_written_and_a_longer_one_told_at_once(xpmlp, letter):
+    stem = letter * ((255 - len(".safetensors")) // len(letter.encode()))
+    made = f"{stem}.safetensors"
+    assert xpmlp("train", "iris", *QUICK, "--out", made)[0] == 0
+    assert os.listdir() == [made]
+    code, out, err = xpmlp("train", "iris", *QUICK, "--out", f"aa{made}")
+    assert (code, out, "File name too long" in err) == (2, "", True)
 
 
 def test_the_command_itself_prints_its_error_and_no_traceback():

@@ -146,7 +146,7 @@ def test_a_failing_disk_has_its_own_exit_code_and_keeps_the_old_model(xpmlp, mon
 @pytest.mark.parametrize(
     "content, words",
     [
-        (None, "No such file"),
+        (None, "does not exist"),
         (b"", "0 bytes"),
         (pickle.dumps({"a": 1}), "pickle"),
         (b"PK\x03\x04" + bytes(60), "zip"),

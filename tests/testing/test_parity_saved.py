@@ -282,7 +282,7 @@ def shaped(*shape):
 
 
 DAMAGES = {
-    "missing": (os.unlink, "it cannot be read ([Errno 2]"),
+    "missing": (os.unlink, "it does not exist."),
     "folder": (lambda saved: (os.unlink(saved), os.mkdir(saved)), "it is a folder"),
     "empty": (lambda saved: saved.write_bytes(b""), "it has 0 bytes"),
     "cut": (lambda saved: saved.write_bytes(saved.read_bytes()[:-9]), "do not fit its header"),
@@ -328,7 +328,7 @@ def test_a_file_holds_nothing_that_a_terminal_would_obey(report, tmp_path):
 
 
 def test_an_unknown_file_raises_an_error_of_data(tmp_path):
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="does not exist"):
         read_results(tmp_path / "none")
 
 
@@ -368,7 +368,7 @@ def test_pytest_names_a_fault_and_skips_what_only_one_machine_knows(suite, repor
 def test_pytest_refuses_a_file_before_it_runs(suite, saved, tmp_path):
     done = suite("--xp-against", tmp_path / "none")
     assert done.ret == 4
-    done.stderr.fnmatch_lines(["*--xp-against '*none': it cannot be read*"])
+    done.stderr.fnmatch_lines(["*--xp-against '*none': it does not exist*"])
     saved = saved.rename(tmp_path / "work.json")
     before = saved.read_bytes()
     done = suite("--xp-against", saved, "--xp-report", saved)

@@ -13,6 +13,7 @@ from ..logs import logger
 from . import doctor, evaluate, explain, export, parity, predict, train, tune
 from .command import tell
 from .pipes import outlive_readers
+from .sentences import in_options
 
 EXIT_CODES = {
     DataError: 3,
@@ -82,6 +83,8 @@ def run_command(command, name, argv=None):
         code = 7
     except tuple(EXIT_CODES) as error:
         text = " ".join(str(error).split()) or "there is not enough memory."
+        if not isinstance(error, DataError):  # it speaks of the user's data
+            text = in_options(text)
         tell(f"Error: {text}")
         code = next(c for kind, c in EXIT_CODES.items() if isinstance(error, kind))
     sys.exit(code)

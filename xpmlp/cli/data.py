@@ -89,6 +89,12 @@ def writable(option, path, *others):
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise click.UsageError(f"{option} {path}: there is no folder {folder}.")
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # its name is too long
+        raise click.UsageError(f"{option} {path}: {error.strerror}.") from error
     context = click.get_current_context(silent=True)
     if context is not None:  # whatever the command reads
         named = map(context.params.get, ("data", "model", "test_file", "validation"))
@@ -172,7 +178,7 @@ def _as_task(path, y, task):
 
 def check_range(X, dtype):
     """Raise DataError for numbers of an array that the dtype to compute in cannot hold."""
-    if not np.abs(X).max() <= np.finfo(dtype).max:
+    if not np.abs(X).max(initial=0) <= np.finfo(dtype).max:
         raise DataError(f"the features hold numbers too large for {dtype}: divide them first.")
 
 

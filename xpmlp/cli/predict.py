@@ -71,7 +71,9 @@ def _write(file, model, X, table, proba):
     if len(levels) > 1:
         names += [f"quantile {level:g}" for level in levels]
     writer.writerow(names)
-    for block in blocks_of(model, X):
+    if not len(X):
+        tell("Note: there are no rows to predict, only the names of columns.")
+    for block in filter(len, blocks_of(model, X)):
         columns = [model.predict(block)]
         if numbered:
             columns.insert(0, table.lines(np.arange(n, n + len(block))))

@@ -27,6 +27,7 @@ from .live_line import LiveLine
 from .numbers import Whole
 from .options import estimator_of, model_options, score_of, settings_of
 from .predict import predictions
+from .sentences import in_options
 from .splits import split_data
 from .unused import unused
 
@@ -96,7 +97,7 @@ def train(data, **options):
         model, notes = _fit(source, train_part, watched, options)
         model.save(out)
         for note in notes:
-            tell(f"Warning: {note}")
+            tell(f"Warning: {in_options(note)}")
         if not options["quiet"]:
             click.echo("\n".join(how_it_ended(model, options["validation"], notes)))
         scores = metrics(model, *test_part)
@@ -194,7 +195,8 @@ def how_it_ended(model, validation, notes):
     report, unit = model.fit_report_, unit_of(model)
     yield wrapped(f"Device: {model.device_}. {report['why']}")
     for note in report["notes"]:
-        yield wrapped(f"Note: {note}")
+        if note not in notes:  # of which the user was warned
+            yield wrapped(f"Note: {in_options(note)}")
     n, score = model.n_iter_, score_of(model)
     what = f"validation {score}" if model.early_stopping else "training loss"
     if n < model.max_iter and model.solver == "lbfgs" and not notes:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ import safetensors.numpy
 from ..atomic import StrPath, atomic_write
 from ..errors import ModelFileError
 from ..logs import logger
+from ..words import did_you_mean
 
 FORMAT_VERSION = 1
+ENDING = ".safetensors"
 DTYPES = {"F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64"}
 # safetensors 0.8.0 takes 5 s and 2 GB for a 59 MB header of a million empty arrays.
 MAX_HEADER, MAX_ARRAYS = 1 << 20, 4096
@@ -94,8 +97,11 @@ def _read_bytes(path: StrPath) -> bytes:
     try:
         if regular := stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for ever
             data = Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise _refusal(path, f"it does not exist{_neighbour(path)}") from error
     except (OSError, ValueError, MemoryError) as error:
-        raise _refusal(path, f"it cannot be read ({error})") from error
+        reason = getattr(error, "strerror", None) or error
+        raise _refusal(path, f"it cannot be read ({reason})") from error
     _require(regular, path, "it is a folder, device or pipe, expected a file")
     _require(len(data) >= 8, path, f"it has {len(data)} bytes, expected 8 or more: was it cut?")
     length = int.from_bytes(data[:8], "little")
@@ -106,6 +112,17 @@ def _read_bytes(path: StrPath) -> bytes:
     possible = length <= min(MAX_HEADER, len(data) - 8)
     _require(possible, path, f"{kind}, expected a whole file saved by xpmlp")
     return data
+
+
+def _neighbour(path: StrPath) -> str:
+    """Return a question for the model file of the same folder that is meant, if one is."""
+    folder, name = os.path.split(path)
+    stems: list[str] = []
+    with suppress(OSError):
+        files = os.listdir(folder or ".")
+        stems = [n.removesuffix(ENDING) for n in files if n.endswith(ENDING)]
+    near = did_you_mean(os.path.splitext(name)[0], stems)
+    return near.replace("'?", f"{ENDING}'?").rstrip(".")
 
 
 def _parse(path: StrPath, text: str | bytes) -> dict[str, Any]:
@@ -143,4 +160,5 @@ def _require(ok: bool, path: StrPath, reason: str) -> None:
 
 
 def _refusal(path: StrPath, reason: str) -> ModelFileError:
-    return ModelFileError(f"model file {os.fspath(path)!r}: {reason}.")
+    end = "." * (not reason.endswith("?"))
+    return ModelFileError(f"model file {os.fspath(path)!r}: {reason}{end}")

@@ -161,15 +161,17 @@ def open_table(
     names, near = ", ".join(POLICIES), did_you_mean(on_bad_row, POLICIES)
     require(on_bad_row in POLICIES, f"on_bad_row is {on_bad_row!r}, expected one of {names}{near}")
     with open_raw_table(path, reading) as raw:
-        require(raw.n_rows + len(raw.bad_rows) > 0, f"{path} has column names but no rows.")
         if target == "":
             target = raw.columns[-1] if known is None else None
+        to_predict = known is not None and target is None  # of which there may be none
+        n_rows = raw.n_rows + len(raw.bad_rows)
+        require(to_predict or n_rows > 0, f"{path} has column names but no rows.")
         raw, features = _wanted(raw, target, known)
         chosen = [name for name in raw.columns if name == target or name in features]
         columns = typed_columns(raw, chosen, {**(known or {}), **(types or {})}, target)
         cells = BadCells(raw, columns, target)
         bad_rows, left_out = cells.found(on_bad_row, max_bad_rows)
-        if len(left_out) == raw.n_rows:
+        if bad_rows and len(left_out) == raw.n_rows:
             first = bad_rows[0].sentence(raw.unit)
             raise DataError(f"{path} has no good row, the first: {first}.")
         frame = _loaded(raw, columns, cells.sql)
