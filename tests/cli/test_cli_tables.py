@@ -460,3 +460,17 @@ def test_rows_beyond_memory_and_disk_are_told_before_the_training(xpmlp, monkeyp
     code, _, err = xpmlp("train", "people.csv", *QUICK)
     assert (code, is_one_sentence(err), os.listdir()) == (6, True, ["people.csv"])
     assert "people.csv" in err and "--rows" in err
+
+
+def test_doubtful_columns_are_warned_of_also_when_quiet(xpmlp):
+    rows = [[i, *row] for i, row in enumerate(people())]
+    write("people.csv", rows, ("id", *HEAD))
+    code, out, err = xpmlp("train", "people.csv", *QUICK)
+    assert (code, err) == (
+        0,
+        "Warning: column 'id' only numbers the rows: leave it out by --drop id.\n",
+    )
+    assert xpmlp("train", "people.csv", *QUICK, "--drop", "id")[2] == ""
+    code, out, err = xpmlp("tune", "people.csv", "--epochs", 1, "--try", "lr=0.1,0.2")
+    assert code == 0
+    assert "--drop id" in err

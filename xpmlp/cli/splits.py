@@ -1,12 +1,14 @@
 """Splits of a data set: rows to train on, to validate on, to test on."""
 
 import os
+from dataclasses import replace
 
 import click
 import numpy as np
 
 from ..errors import DataError
 from ..words import plural, wrapped
+from .command import tell
 from .data import check_predictable, column_options, is_table_file, opened_data, types_of_labels
 
 
@@ -43,13 +45,18 @@ def split_data(data, options, stack):
 
 
 def opened_source(data, options, stack):
-    """Open DATA, and say what its columns hold and which rows were left out."""
+    """Open DATA; say what its columns hold, and what is doubtful about them and about its rows."""
+    from ..tables.checks import warnings_of
+
     how = column_options(options) | {"task": options["task"]}
     source = stack.enter_context(opened_data(data, options, options["target"], **how))
     if source.table is not None:
         click.echo(source.table.describe())
         if source.table.bad_rows:
             click.echo(wrapped(source.table.summary_of_bad_rows()), err=True)
+        source = replace(source, warnings=tuple(warnings_of(source.table, source.feature_names)))
+    for text in source.warnings:
+        tell(f"Warning: {text}.")
     return source
 
 

@@ -48,6 +48,8 @@ class Dataset:
         Whether the features are pixels, which share one scale.
     table : OpenTable or None
         The open table that X is read from; None where all of it is in memory.
+    warnings : tuple of str
+        Sentences on columns that a model had better not learn from.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Dataset:
     y_test: np.ndarray | None = None
     image: bool = False
     table: Any = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def n_left_out(self) -> int:
