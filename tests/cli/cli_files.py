@@ -15,7 +15,7 @@ from cli_data import rows, write_csv
 QUICK = ["--epochs", "2", "--hidden", "5", "--quiet"]
 KEYS = {
     "task", "n_train", "n_test", "n_left_out", "metrics", "seconds", "device", "why", "model",
-    "validation_scores", "best_epoch", "scoring",
+    "validation_scores", "best_epoch", "scoring", "notes", "baseline", "classes", "threshold",
 }  # fmt: skip
 
 

@@ -373,6 +373,7 @@ def test_numbers_as_labels_and_as_quantities_follow_the_task(trained):
     assert trained()[0]["task"] == "classification"
     assert trained("--task", "regression", "--loss", "poisson")[0]["metrics"].keys() == {
         "rmse",
+        "mae",
         "r2",
     }
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import tomllib
 from pathlib import Path
@@ -11,6 +12,7 @@ from cli_data import is_one_sentence, rows, write_csv
 from each import each
 
 from xpmlp import MLPClassifier, load_model
+from xpmlp.cli import metrics
 from xpmlp.cli.tune import SPACE
 from xpmlp.estimators import validation
 
@@ -40,6 +42,12 @@ def test_the_best_options_of_a_search_train_a_model(xpmlp):
         found["hidden"],
     )
     assert (model.max_iter, model.random_state, model.class_weight[1]) == (3, 3, 2.0)
+
+
+def test_scores_of_one_class_rank_by_the_second_whatever_its_label(xpmlp):
+    data = write_csv("d.csv", rows(60, lambda a, b: "yes" if a > b else "no"))
+    code, out, err = xpmlp("tune", data, *SMALL[2:], "--scoring", "f1")
+    assert (code, err) == (0, "") and re.search("^rank +f1 ", out, re.M)
 
 
 def test_more_epochs_go_to_fewer_combinations_of_better_score(xpmlp):
@@ -103,7 +111,7 @@ def _ctrl_c_as_on_a_terminal():
 
 @pytest.mark.parametrize(
     "where, within",
-    [(validation, "_accuracy"), (MLPClassifier, "score")],
+    [(validation, "_accuracy"), (metrics, "value_of")],
     ids=["a fit", "a score"],
 )
 @pytest.mark.usefixtures("_ctrl_c_as_on_a_terminal")
@@ -136,6 +144,8 @@ def test_ctrl_c_ends_the_search_and_tells_what_was_found_so_far(xpmlp, monkeypat
         (["--try", "lr=0.1"], 2, ["one combination"]),
         (["--try", "epochs=1,2"], 2, ["--resource rows"]),
         (["--try", "lr=1e28,1e29", "--solver", "sgd"], 3, ["no combination", "1e+2"]),
+        (["--scoring", "acuracy"], 2, ["--scoring", "did you mean 'accuracy'"]),
+        (["--scoring", "r2"], 2, ["--scoring", "for a regression"]),
         (["--folds", "60"], 3, ["iris", "only 40 rows", "60"]),
         (["--out", "nowhere/b.toml"], 2, ["nowhere"]),
         (["--plot"], 2, ["--plot"]),

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from conftest import relative_error
 from each import each
-from sklearn.metrics import get_scorer, make_scorer, mean_absolute_error
+from sklearn.metrics import (
+    f1_score,
+    get_scorer,
+    make_scorer,
+    mean_absolute_error,
+    precision_score,
+)
 
 from xpmlp import MLPClassifier, MLPRegressor
 
@@ -120,6 +126,16 @@ def test_scores_are_the_same_on_every_library(scoring, xp64):
     )
     for which in ("validation_loss", "validation_score"):
         assert relative_error(got.history_[which], want.history_[which]) < 1e-9
+
+
+@each("labels", [("no", "yes"), (0, 1), (1, 2), (False, True)])
+@pytest.mark.filterwarnings("ignore:.*Maximum iterations")
+def test_the_score_of_one_class_is_of_the_second_whatever_the_labels(labels):
+    y, yv = (np.asarray(labels)[(a > 0) * 1] for a in (CLASSES, CLASSES_V))
+    for scoring, metric in (("f1", f1_score), ("precision", precision_score)):
+        model = MLPClassifier(**ARGS, scoring=scoring).fit(X, y, X_val=XV, y_val=yv)
+        want = metric(yv, model.predict(XV), pos_label=labels[1])
+        assert model.best_validation_score_ == want
 
 
 def test_no_scorer_is_refused_in_a_sentence_and_nothing_is_left():

@@ -14,10 +14,13 @@ FILE = "file of options"  # where a context keeps its name
 OUTPUT = "standard output"  # and what was standard output when the command began
 OF_TRAIN = (
     "json",
+    "metrics",
     "out",
     "plot",
     "quiet",
     "test",
+    "threshold",
+    "tune_threshold",
     "verbose",
 )  # what other commands skip in a file for train
 

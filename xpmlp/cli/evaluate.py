@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import click
 
 from ..errors import DataError
+from ..words import plural
 from .command import Command, tell_json
 from .data import (
     check_no_table,
@@ -17,7 +18,15 @@ from .data import (
     tell_quarantine,
     types_of_labels,
 )
-from .predict import as_taken, known_types, predictions, tell_lost
+from .predict import as_taken, known_types, tell_lost
+from .scores import (
+    check_metrics,
+    check_scorable,
+    metrics_option,
+    scored,
+    task_of,
+    threshold_option,
+)
 
 
 @click.command(cls=Command)
@@ -25,56 +34,28 @@ from .predict import as_taken, known_types, predictions, tell_lost
 @click.argument("data")
 @click.option("--target", help="Column to compare with, for CSV and Parquet (the model's target).")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON alone.")
+@metrics_option
+@threshold_option
 @reading_options
-def evaluate(model, data, target, as_json, **options):
+def evaluate(model, data, target, as_json, metrics, threshold, **options):
     """Compare the predictions of MODEL with the targets in DATA (its test part, if it has one)."""
     from ..estimators import load_model
 
     start = time.perf_counter()
     estimator = load_model(model)
+    check_scorable(estimator, model)
+    check_metrics(metrics, task_of(estimator))
+    if threshold is not None:
+        estimator.threshold_ = threshold
     with opened_rows(estimator, data, target, options, test=True) as (name, X, y):
-        scores = metrics(estimator, X, y)
+        scores = scored(estimator, X, y, more=metrics)
     if as_json:
-        found = {"task": task_of(estimator), "n_test": len(y), "metrics": scores}
+        found = {"task": task_of(estimator), "n_test": len(y)} | scores.as_json()
         found |= {"seconds": round(time.perf_counter() - start, 3)}
         tell_json(found | {"device": estimator.device_, "model": str(model)})
     else:
-        place = f"{len(y):,} rows, computed on {estimator.device_}"
-        click.echo(f"{name}: {show_metrics(scores)} on {place}.")
-
-
-def task_of(model):
-    """Return "classification" or "regression"."""
-    return "classification" if hasattr(model, "classes_") else "regression"
-
-
-def metrics(model, X, y):
-    """Return accuracy and log_loss, or rmse and r2 (None for a single row, which has none)."""
-    from sklearn.metrics import accuracy_score, log_loss, r2_score, root_mean_squared_error
-
-    if task_of(model) == "regression":
-        found, r2 = predictions(model, X), None
-        if len(y) > 1:
-            r2 = float(r2_score(y, found))
-        return {"rmse": float(root_mean_squared_error(y, found)), "r2": r2}
-    p = predictions(model, X, "predict_proba").astype("float64")
-    p /= p.sum(axis=1, keepdims=True)
-    loss, classes = 0.0, model.classes_
-    if len(classes) > 1:
-        loss = float(log_loss(y, p, labels=classes))
-    labels = classes[p.argmax(axis=1)]  # as `predict` has them, without a second pass
-    return {"accuracy": float(accuracy_score(y, labels)), "log_loss": loss}
-
-
-def show_metrics(scores):
-    """Return metrics as text."""
-    return ", ".join(f"{name} {_shown(score)}" for name, score in scores.items())
-
-
-def _shown(score):
-    if score is None:
-        return "undefined"
-    return f"{score:.4f}"
+        click.echo(f"{name}: {plural(len(y), 'row')}, computed on {estimator.device_}.\n")
+        click.echo("\n".join(scores.lines()))
 
 
 @contextmanager

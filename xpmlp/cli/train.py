@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..words import plural, wrapped
+from .baseline import baseline_of
 from .command import Command, config_option, section, tell, tell_json
 from .data import (
     check_memory,
@@ -22,13 +23,14 @@ from .data import (
     type_options,
     writable,
 )
-from .evaluate import metrics, show_metrics
 from .live_line import LiveLine
 from .numbers import Whole
 from .options import estimator_of, model_options, score_of, settings_of
 from .predict import predictions
+from .scores import check_metrics, check_scoring, metrics_option, scored, threshold_option
 from .sentences import in_options
 from .splits import split_data
+from .threshold import check_threshold, set_threshold, tune_option
 from .unused import unused
 
 
@@ -75,6 +77,9 @@ data_option, output = section("Data"), section("Output")
     "regression, to mean 0 and deviation 1 (a table's: see --feature-scale).  [yes]",
 )
 @model_options
+@metrics_option
+@threshold_option
+@tune_option
 @output("--out", type=click.Path(dir_okay=False), help="Model file (DATA.safetensors).")
 @output("--plot", is_flag=True, help="Draw the loss curves and the test predictions.")
 @output("--json", "as_json", is_flag=True, help="Print a line of JSON alone.")
@@ -94,18 +99,26 @@ def train(data, **options):
         raise click.UsageError("--plot needs matplotlib: pip install 'xpmlp[plot]'.")
     with ExitStack() as stack:
         source, train_part, test_part, watched = split_data(data, options, stack)
+        check_metrics(options["metrics"], source.task)
+        check_threshold(options, source, watched)
         model, notes = _fit(source, train_part, watched, options)
+        tuned = set_threshold(model, watched, options)
         model.save(out)
         for note in notes:
             tell(f"Warning: {in_options(note)}")
         if not options["quiet"]:
             click.echo("\n".join(how_it_ended(model, options["validation"], notes)))
-        scores = metrics(model, *test_part)
+        if tuned is not None:
+            click.echo(wrapped(tuned))
+        X_test, y_test = test_part
+        scores = scored(model, X_test, y_test, more=options["metrics"])
         seconds = time.perf_counter() - start
         click.echo(f"\n{model.network_.summary(model.model_.inputs.width)}\n")
         place = f"{seconds:.1f} s on {model.device_}"
-        click.echo(f"Test: {show_metrics(scores)} {when_kept(model)}, {place}.")
-        click.echo(f"Model: {out}")
+        rows = plural(len(y_test), "row")
+        click.echo(f"Test: {rows}, {when_kept(model)}, {place}.\n")
+        click.echo("\n".join(scores.lines()))
+        click.echo(f"\nModel: {out}")
         if options["plot"]:
             _draw(model, test_part, out)
     tell_quarantine(data, options, source.table)
@@ -116,7 +129,6 @@ def train(data, **options):
             "n_train": len(train_part[1]),
             "n_test": len(test_part[1]),
             "n_left_out": source.n_left_out,
-            "metrics": scores,
             "seconds": round(seconds, 3),
             "device": model.device_,
             "why": model.fit_report_["why"],
@@ -125,7 +137,7 @@ def train(data, **options):
             "scoring": score_of(model),
             "validation_scores": [s if isfinite(s) else None for s in scores_by_epoch],
         }
-        tell_json(found)
+        tell_json(found | scores.as_json())
     if any("interrupted" in note for note in notes):
         raise click.exceptions.Exit(130)
 
@@ -141,6 +153,7 @@ def _fit(source, part, watched, options):
     """Return the estimator that the options describe, fitted, and lines to print about it."""
     (X, y), table = part, source.table is not None
     model = estimator_of(source.task, getattr(X, "kinds", None), options, y)
+    check_scoring(model.scoring, source.task)
     model.set_params(batch_size=min(model.batch_size, len(y)))
     if options["validation"] in (0, "test") and options["patience"] is None:
         model.set_params(n_iter_no_change=inf)  # every epoch that was asked for
@@ -174,6 +187,7 @@ def _fit(source, part, watched, options):
     elif source.feature_names is not None:
         model.feature_names_in_ = np.asarray(source.feature_names, object)
     model.target_name_ = source.target_name
+    model.baseline_ = baseline_of(getattr(model, "classes_", None), y)
     return model, notes
 
 

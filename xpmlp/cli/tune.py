@@ -29,6 +29,7 @@ from .options import (
     settings_of,
     shown,
 )
+from .scores import answers_of, check_scoring, targets_of
 from .splits import check_enough, opened_source, split_rows
 
 SPACE = {  # what is tried where nothing is said, as --try has it
@@ -89,6 +90,7 @@ def tune(ctx, data, **options):
     with ExitStack() as stack:
         source = opened_source(data, options, stack)
         model = estimator_of(source.task, getattr(source.X, "kinds", None), options, source.y)
+        check_scoring(model.scoring, source.task)
         check_memory(source.name, source.X, model)
         # Those that `train` will test on must not choose its options.
         whole = options | {"validation": 0.0}
@@ -106,7 +108,7 @@ def tune(ctx, data, **options):
     for note in notes:
         tell(f"Warning: {note}")
     if ranked:
-        click.echo(_table(ranked, options["resource"], _scoring(model, options)[0]))
+        click.echo(_table(ranked, options["resource"], _scoring(model, options)))
     if not whole:
         tell("Interrupted: this is what was found so far, and no file is written.")
         raise click.exceptions.Exit(130)
@@ -180,17 +182,19 @@ def _searched(name, model, space, X, y, options):
     from joblib import parallel_config
     from sklearn.exceptions import FitFailedWarning
     from sklearn.experimental import enable_halving_search_cv  # noqa: F401
-    from sklearn.metrics import check_scoring
     from sklearn.model_selection import HalvingRandomSearchCV, KFold, StratifiedKFold
     from tqdm import tqdm
 
+    from .metrics import sign_of, value_of
+
     folds, seed = options["folds"], model.random_state
     trials: dict = {}
-    score = check_scoring(model, _scoring(model, options)[1])
+    metric = _scoring(model, options)
     by_epochs = options["resource"] == "epochs"
 
     def scored(estimator, X, y):
-        value = float(score(estimator, X, y))
+        answers, codes = answers_of(estimator, X), targets_of(estimator, y)
+        value = sign_of(metric) * value_of(metric, answers, codes)
         amount = estimator.max_iter
         if not by_epochs:
             amount = estimator.t_ / estimator.n_iter_  # rows an epoch
@@ -249,14 +253,14 @@ def _searched(name, model, space, X, y, options):
 
 
 def _scoring(model, options):
-    """Return the name of what combinations are ranked by, and the scorer, None for the model's."""
+    """Return the name of what combinations are ranked by."""
     by_loss, own = "neg_mean_squared_error", "r2"
     if hasattr(model, "class_weight"):
         by_loss, own = "neg_log_loss", "accuracy"
     scoring = meant(options["scoring"])
     if scoring == "loss":
         scoring = by_loss
-    return scoring or own, scoring
+    return scoring or own
 
 
 def _reason(failure):

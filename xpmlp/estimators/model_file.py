@@ -43,6 +43,7 @@ def save_model(estimator, path):
         "n_epochs": len(result.state.history["loss"]),
         "history": {k: encode(v, k) for k, v in _thinned(result.state).items()},
         "target_name": getattr(estimator, "target_name_", None),
+        "baseline": getattr(estimator, "baseline_", None),
         "table_types": types and {k: v for k, v in types.items() if known.get(k) != v},
     }
     if not kind.__module__.startswith(f"{__package__}."):
@@ -100,6 +101,8 @@ def _rebuild(arrays, meta, kinds):
     match_loss(loss_of(estimator), task, estimator.out_activation_)
     if meta["target_name"] is not None:
         estimator.target_name_ = str(meta["target_name"])
+    if meta.get("baseline") is not None:
+        estimator.baseline_ = _baseline(meta["baseline"], model.targets.classes)
     known = _kinds(model.inputs.encoder)
     if meta.get("table_types") is not None:
         own = {str(k): str(v) for k, v in meta["table_types"].items()}
@@ -139,6 +142,16 @@ def _history(meta, best):
         for i, value in zip(kept, values, strict=bool(values)):
             history[name][i - 1] = float(value)
     return history
+
+
+def _baseline(stored, classes):
+    """Return what is kept of the training's targets: shares of the classes, or mean and median."""
+    if classes is None:
+        return decoded(stored, {"mean": (float,), "median": (float,)})
+    shares = [float(share) for share in stored["shares"]]
+    if len(shares) != len(classes) or not all(0 <= share <= 1 for share in shares):
+        raise ValueError(f"it has shares {shares} of {len(classes)} classes")
+    return {"shares": shares}
 
 
 def _kinds(encoder):

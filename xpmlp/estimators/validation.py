@@ -191,6 +191,11 @@ def _scored(estimator, scorer, rows, model):
     X, y = getattr(rows.x, "csr", rows.x), rows.labels
     if y.shape[1:] == (1,):  # as predictions are: y - predictions of (n, 1) and (n,) is (n, n)
         y = y[:, 0]
+    targets = model.targets
+    if isinstance(estimator.scoring, str) and targets.task == "binary":
+        # Scores of one class are of the second: scikit-learn's names mean label 1, text lacks it.
+        y = np.searchsorted(targets.classes, y)
+        targets = replace(targets, classes=np.arange(len(targets.classes)))
     metric = getattr(scorer, "_score_func", None)
     if metric is not None:  # scikit-learn's own scorers read X by predicting only
         if not is_numpy(X):  # on the host their metrics know all libraries' results
@@ -199,7 +204,8 @@ def _scored(estimator, scorer, rows, model):
             options = {"sample_weight": rows.given}
 
     def score(outputs, loss, params):
-        now = replace(model.with_params(params), inputs=replace(inputs, scaling=Scaling()))
+        own = {"inputs": replace(inputs, scaling=Scaling()), "targets": targets}
+        now = replace(model.with_params(params), **own)
         if now.predicting != now.network:
             outputs = to_host(now.outputs(rows.x))
         twin.result_ = FitResult(replace(now, known=(X, outputs)))
