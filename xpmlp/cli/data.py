@@ -114,11 +114,11 @@ def tell_quarantine(path, options, table):
 def column_options(options):
     """Return what the options say about the columns of a table, as `opened_data` takes it."""
     types = {k: v for pairs in options["types"] for k, v in pairs.items()}
-    types |= dict.fromkeys(_names(options["categorical"]), "category")
-    return {"types": types, "drop": _names(options["drop"])}
+    types |= dict.fromkeys(names_in(options["categorical"]), "category")
+    return {"types": types, "drop": names_in(options["drop"])}
 
 
-def _names(text):
+def names_in(text):
     """Return the names in a list such as "age, city"; text: None without the option."""
     names = (name.strip() for name in (text or "").split(","))
     return tuple(filter(None, names))

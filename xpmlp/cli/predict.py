@@ -17,6 +17,7 @@ from .data import (
     check_no_table,
     how_to_read,
     is_table_file,
+    names_in,
     reading_options,
     tell_quarantine,
     writable,
@@ -29,6 +30,7 @@ MAX_BYTES = 1 << 26  # of predictions to print that are kept in memory
 @click.argument("model")
 @click.argument("data")
 @click.option("--proba", is_flag=True, help="Add a column of probabilities for each class.")
+@click.option("--keep", metavar="COL,...", help="Columns of DATA to write before the predictions.")
 @click.option("--out", type=click.Path(dir_okay=False), help="File to write, instead of printing.")
 @reading_options
 def predict(model, data, proba, out, **options):
@@ -36,7 +38,7 @@ def predict(model, data, proba, out, **options):
 
     A model of several quantiles has a column for each beside the middle one. Where rows of a table
     could not be read and were left out, a first column holds the line of the file that each
-    prediction is of.
+    prediction is of. Beside a kept column called prediction, that one is output_prediction.
     """
     from ..atomic import atomic_file
     from ..estimators import load_model
@@ -64,27 +66,42 @@ def _write(file, model, X, table, proba):
     text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
     writer, n = csv.writer(text, lineterminator="\n"), 0
     numbered = table is not None and len(table.bad_rows) > 0
-    levels = model.quantiles_ or ()
-    names = ["line"] * numbered + ["prediction"]
-    if proba:
-        names += [str(label) for label in model.classes_]
-    if len(levels) > 1:
-        names += [f"quantile {level:g}" for level in levels]
-    writer.writerow(names)
+    kept = () if table is None else table.kept.names
+    taken = lambda names: [f"{'output_' * (name in kept)}{name}" for name in names]
+    writer.writerow([*taken(["line"] * numbered), *kept, *taken(_names(model, proba))])
     if not len(X):
         tell("Note: there are no rows to predict, only the names of columns.")
     for block in filter(len, blocks_of(model, X)):
-        columns = [model.predict(block)]
+        rows, columns = np.arange(n, n + len(block)), []
         if numbered:
-            columns.insert(0, table.lines(np.arange(n, n + len(block))))
-        if proba:
-            columns += list(model.predict_proba(block).T)
-        if len(levels) > 1:
-            columns += list(model.predict(block, quantiles=levels).T)
-        writer.writerows(zip(*(map(str, column) for column in columns)))
+            columns.append(table.lines(rows))
+        if kept:
+            columns += table.kept[rows].in_memory().columns
+        columns += (map(str, column) for column in _predicted(model, block, proba))
+        writer.writerows(zip(*columns))
         n += len(block)
     text.detach()
     return n
+
+
+def _names(model, proba):
+    """Return the names of the columns that a model predicts."""
+    names, levels = ["prediction"], model.quantiles_ or ()
+    if proba:
+        names += map(str, model.classes_)
+    if len(levels) > 1:
+        names += [f"quantile {level:g}" for level in levels]
+    return names
+
+
+def _predicted(model, X, proba):
+    """Yield the columns (n,) that a model predicts for rows."""
+    levels = model.quantiles_ or ()
+    yield model.predict(X)
+    if proba:
+        yield from model.predict_proba(X).T
+    if len(levels) > 1:
+        yield from model.predict(X, quantiles=levels).T
 
 
 def blocks_of(model, X):
@@ -103,8 +120,10 @@ def predictions(model, X, method="predict"):
 @contextmanager
 def features(model, data, options):
     """Yield the features of DATA as a model takes them, and the open table if it is a file."""
-    known = known_types(model)
+    known, keep = known_types(model), names_in(options["keep"])
     if known is None or not is_table_file(data):
+        if keep:
+            raise click.UsageError(_why_nothing_is_kept(data))
         from ..tables.datasets import load_features
 
         if not is_table_file(data):
@@ -114,10 +133,18 @@ def features(model, data, options):
         return
     from ..tables.open_table import open_table
 
-    with open_table(data, known=known, target=None, **how_to_read(data, options)) as table:
+    how = how_to_read(data, options) | {"keep": keep}
+    with open_table(data, known=known, target=None, **how) as table:
         tell_lost(model, table)
         yield as_taken(model, table), table
     tell_quarantine(data, options, table)
+
+
+def _why_nothing_is_kept(data):
+    """Return a sentence on --keep where columns have no names."""
+    if is_table_file(data):
+        return "--keep needs a model of columns with names, and this one was trained on an array."
+    return f"--keep names columns of a table, and {data} is no CSV or Parquet file: leave it out."
 
 
 def _encodes_table(model):

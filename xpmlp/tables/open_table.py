@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -47,6 +47,8 @@ class OpenTable:
     bad_rows : list of BadRow
     left_out : ndarray (m,)
         Their numbers in `raw`, ascending, without those that never got there.
+    kept : DuckDBFrame or None
+        The columns that `open_table` was asked to keep, as text, rows as in `features`.
     """
 
     raw: RawTable
@@ -57,6 +59,7 @@ class OpenTable:
     target_name: str | None
     bad_rows: list[BadRow]
     left_out: np.ndarray
+    kept: DuckDBFrame | None = None
 
     @property
     def name(self) -> str:
@@ -100,6 +103,7 @@ def open_table(
     on_bad_row: str = "error",
     max_bad_rows: float | None = None,
     quarantine: StrPath | None = None,
+    keep: Sequence[str] = (),
     reading: Reading = PLAIN,
 ) -> Iterator[OpenTable]:
     """Open a raw table: a CSV (.csv, .tsv, also gzipped) or Parquet file.
@@ -135,6 +139,8 @@ def open_table(
         More bad rows are an error: a number, or below 1 a share of the rows.
     quarantine : str or Path, optional
         That file; by default the table's path and ``.bad.csv``.
+    keep : sequence of str, default=()
+        Columns, features or not, that are also read as text, as their cells stand in the file.
     reading : Reading, optional
         How the file is written, where its first lines do not say so.
 
@@ -174,7 +180,7 @@ def open_table(
         if bad_rows and len(left_out) == raw.n_rows:
             first = bad_rows[0].sentence(raw.unit)
             raise DataError(f"{path} has no good row, the first: {first}.")
-        frame = _loaded(raw, columns, cells.sql)
+        frame, kept = _loaded(raw, columns, cells.sql, dict.fromkeys(keep))
         read = "Table read: %s, %d rows of %d columns, %d bad rows."
         logger.info(read, path, len(frame), len(columns), len(bad_rows))
         y, task = _targets(raw, frame, target)
@@ -184,7 +190,7 @@ def open_table(
         X: Any = frame.select(features)
         if len(X) * sum(BYTES[kind] for kind in X.kinds) <= IN_MEMORY:
             X = X.in_memory()
-        yield OpenTable(raw, columns, X, y, task, target, bad_rows=bad_rows, left_out=left_out)
+        yield OpenTable(raw, columns, X, y, task, target, bad_rows, left_out, kept)
         if on_bad_row == "quarantine" and bad_rows:
             _write(quarantine or f"{path}.bad.csv", bad_rows)
 
@@ -274,15 +280,37 @@ class BadCells:
         return BadRow(line, column.name, reason, cell or "")
 
 
-def _loaded(raw: RawTable, columns: list[TableColumn], bad: str) -> DuckDBFrame:
-    """Create table `data` from the good rows of `raw`, which is dropped; return its frame."""
-    values = ", ".join(f"{column.value} AS {column.field}" for column in columns)
+def _loaded(
+    raw: RawTable, columns: list[TableColumn], bad: str, keep: Iterable[str]
+) -> tuple[DuckDBFrame, DuckDBFrame]:
+    """Create table `data` from the good rows of `raw`, which is dropped; return its frames.
+
+    The second frame has the columns to keep, as text.
+    """
+    pairs = [(column.value, column.field) for column in columns]
+    texts = [(_as_text(raw, name), f"k{i}") for i, name in enumerate(keep)]
+    values = ", ".join(f"{value} AS {field}" for value, field in pairs + texts)
     good = f"NOT coalesce({bad}, false)"
     query = f"CREATE TABLE data AS SELECT {values} FROM raw WHERE {good}"
     n_rows = raw.connection.execute(query).fetchone()[0]
     raw.connection.execute("DROP TABLE raw")
     names, kinds, fields = zip(*((c.name, c.frame_kind, c.field) for c in columns))
-    return DuckDBFrame(raw.connection, names, kinds, fields, np.arange(n_rows))
+    frame = DuckDBFrame(raw.connection, names, kinds, fields, np.arange(n_rows))
+    fields = tuple(field for _, field in texts)
+    kinds = ("category",) * len(fields)
+    return frame, replace(frame, names=tuple(keep), kinds=kinds, fields=fields)
+
+
+def _as_text(raw: RawTable, name: str) -> str:
+    """SQL: the cells of a column as they stand in the file; a whole number has no point."""
+    known = name in raw.columns
+    near = f"did you mean {nearest(name, raw.columns)!r}?"
+    expected = f"expected columns to keep of {listed(raw.columns)}; {near}"
+    require(known, f"{raw.path} has no column {name!r}, {expected}")
+    stored = raw.stored(name)
+    if stored != "DOUBLE":
+        stored = "TEXT"
+    return TableColumn(name, f"c{raw.columns.index(name)}", stored, ALL).value
 
 
 def _targets(raw: RawTable, frame: DuckDBFrame, target: str | None) -> tuple[Any, str]:
