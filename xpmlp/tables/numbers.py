@@ -68,6 +68,9 @@ AROUND = f"-(){BLANKS}{MINUS}"  # an affix: signs, parentheses and blanks
 WORD = re.compile(r"/?[^\W\d_]([\w .,/%°²³^-]{0,28}[\w.%²³])?")  # a unit after a blank
 # A unit in a kind: no sign, no digit first, and no exponent's letter alone.
 UNIT = re.compile(rf"\+|(?![eE]$)[^\s\d()+,.:;_{MINUS}-].{{0,39}}")
+COMPARED = re.compile(r"([<>≤≥~≈±]?)=?\s*(.*)", re.DOTALL)
+NEARLY_ALL = 0.9  # of the cells
+MOST_FORMS = 6  # more are names of something
 CLOCK = re.compile(r"[ap]\.?m\.?", re.IGNORECASE)
 _MONEY = "|".join(map(re.escape, CURRENCIES))
 MONEY_FIRST = re.compile(rf"(?P<currency>{_MONEY})(?![^\W\d_])(?P<unit>.*)")
@@ -132,6 +135,30 @@ def candidates(shapes: Sequence[Shape]) -> list[str]:
         read[form.kind] = _n_read(shapes, re.compile(form.pattern))
     likely = [kind for kind in read if 0 < total <= 2 * read[kind]]
     return sorted(likely, key=lambda kind: -read[kind])
+
+
+def several_forms(shapes: Sequence[Shape]) -> list[str]:
+    """Return an example of each form, where nearly all cells are numbers, but not of one form.
+
+    Examples
+    --------
+    >>> several_forms([Shape("9 kg", 5, "1 kg", "7 kg"), Shape("9 g", 9, "20 g", "950 g")])
+    ['20 g', '1 kg']
+    """
+    forms: Counter[tuple[str, ...]] = Counter()
+    examples = {}
+    for shape in shapes:
+        mark, cell = COMPARED.fullmatch(shape.low).groups()  # type: ignore[union-attr]
+        affix = _affix(cell)
+        # A shape of one cell only, "<18" or "under 1 kg", is the name of a class.
+        if affix and (affix[0] or affix[1] in ("", *UNITS)) and shape.low != shape.high:
+            forms[mark, *affix] += shape.n
+            examples.setdefault((mark, *affix), shape.low)
+    whole = forms.total() >= NEARLY_ALL * sum(shape.n for shape in shapes)
+    compared = any(mark for mark, *_ in forms)
+    if whole and (compared or 1 < len(forms)) and len(forms) <= MOST_FORMS:
+        return [examples[form] for form, _ in forms.most_common()]
+    return []
 
 
 def value(c: str, kind: str) -> str:
@@ -203,11 +230,6 @@ def rival(kind: str) -> str:
 def decimal_mark(kind: str) -> str:
     """Return the mark before the decimals of a kind's numbers."""
     return MARKS[Form.of(kind).mark][0]
-
-
-def differ(c: str, kind: str) -> str:
-    """SQL: whether a cell of text is a number of a kind and another one of its rival."""
-    return f"coalesce({value(c, kind)} <> {value(c, rival(kind))}, false)"
 
 
 def _digits(mark: str) -> str:
