@@ -160,6 +160,11 @@ def test_other_text_is_no_date(cell):
     assert candidates(shapes_of([cell])) == []
 
 
+def test_a_long_text_is_no_date_at_once():
+    text = f"It took 3 days, and {'x' * 60} 1 hour 9"  # in 2**60 ways
+    assert candidates(shapes_of([text])) == []
+
+
 def test_days_and_months_that_may_be_either_are_rivals():
     day_first, month_first = "date:%d/%m/%Y", "date:%m/%d/%Y"
     assert candidates(shapes_of(["01/02/2024"])) == [day_first, month_first]

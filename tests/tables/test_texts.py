@@ -1,5 +1,6 @@
 """Numbers that stand in text columns of data frames: told where they are, only there."""
 
+import re
 import warnings
 
 import numpy as np
@@ -65,6 +66,56 @@ NO_STRAYS = {
     "nothing": [None, "NA", ""] * 10,
     "words that Python's float reads": ["nan", "infinity", "inf"] * 20,
 }
+
+
+DATES = [str(day) for day in np.datetime64("2020-01-01") + np.arange(90)]
+WRITTEN = {  # what a column holds -> what is said of it
+    "money": (
+        [f"${i},{i:03d}.50" for i in range(1, 99)],
+        r"'\$1,001.50', .* as number:\$: pass",
+    ),
+    "percent": ([f"{i / 7:.1f}%" for i in range(99)], "'0.0%', .* read as number:%: pass numbers"),
+    "units": ([f"{i} kg" for i in range(99)], "'0 kg', .* read as number:kg: pass numbers, or"),
+    "with missing ones": ([*(f"{i} kg" for i in range(99)), "NA", None], "read as number:kg"),
+    "days": (
+        DATES,
+        r"'2020-01-01', .* as date.*: pass pd.to_datetime\(X\['x'\], format='ISO8601'\)",
+    ),
+    "months by name": (
+        [f"{d[8:]}-{'Jan Feb Mar'.split()[int(d[5:7]) - 1]}-2020" for d in DATES],
+        r"as date:%d-%b-%Y: pass pd.to_datetime\(X\['x'\], format='%d-%b-%Y'\), or",
+    ),
+    "days or months first": (
+        [f"0{i % 9 + 1}/0{i // 9 + 1}/2020" for i in range(81)],
+        r"as date:%d/%m/%Y or date:%m/%d/%Y: pass .*format='...'",
+    ),
+    "times of day": (
+        [f"{i % 24:02d}:{i % 60:02d}" for i in range(99)],
+        "read as time: pass numbers",
+    ),
+}
+NO_WRITING = {
+    "few terms": ["36 months", "60 months"] * 50,
+    "sizes": ["12 kg", "5 kg", "XL"] * 30,
+    "flats": [f"{i}a" for i in range(99)],
+    "names": [f"Room {i}" for i in range(99)],
+    "codes with a dash": [f"A-{i}" for i in range(99)],
+    "truth": ["True", "False"] * 50,
+    "text": [f"It took {i} days, and more than 1 hour" for i in range(99)],
+}
+
+
+@each("name", WRITTEN)
+def test_numbers_and_dates_in_writing_are_told_with_how_a_file_has_them_read(name):
+    values, words = WRITTEN[name]
+    said = told(pd.DataFrame({"x": values}))
+    assert re.search(words, said) and said.startswith("column 'x' holds text such as")
+    assert told(pd.DataFrame({"x": pd.Categorical(values)})) == ""
+
+
+@each("name", NO_WRITING)
+def test_names_with_numbers_in_them_are_no_numbers(name):
+    assert told(pd.DataFrame({"x": NO_WRITING[name]})) == ""
 
 
 @each("name", STRAYS)

@@ -137,7 +137,7 @@ _BETWEEN = (
     "(?:[-/.:, ]{0,3}|['\u2019]| ['\u2019]| of | at |T|[\u5e74\u6708\u65e5\ub144\uc6d4\uc77c] ?)"
 )
 _DATE = re.compile(rf"(?:%[abdmYyt]{_BETWEEN})+[\u65e5\uc77c]?")
-_WORDS = r"(?:[^\W\d_]+[ :,.]*)*"
+_WORDS = r"(?:[^\W\d_](?:[^\W\d_]|[ :,.])*)?"  # which a long text tries in one way only
 _WORDED = re.compile(rf"{_WORDS}{_DATE.pattern}{_WORDS}")
 
 

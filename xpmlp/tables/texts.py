@@ -1,15 +1,18 @@
 """Text columns of data frames that hold numbers nearly everywhere, or in part: told."""
 
 import math
+import re
 import warnings
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import narwhals as nw
 import numpy as np
 
 from ..errors import DataError
 from ..words import first_of, plural, shortened
+from . import dates, numbers
+from .common import Shape
 from .frame import Frame
 from .types import ENOUGH, MISSING
 
@@ -17,18 +20,31 @@ PARTLY = 0.5  # of the cells that are not missing: below, numbers are among text
 FEW = 20  # different whole numbers that categories may be called by
 SHOWN = 3  # words that a message names
 
-# library -> what is passed in the place of a column: of numbers, or of categories
+COUNTED = 10_000  # different texts, the most frequent, that are looked at for writings of numbers
+SHAPES = 40  # of them
+DIGITS = re.compile("[0-9]+")
+
+
+class Cure(NamedTuple):
+    """What to pass in the place of a text column: what it holds, or the same text as categories."""
+
+    numbers: str = "numbers, and None for what is none"
+    dates: str = "dates"
+    keep: str = "name it in categorical_features"
+
+
 CURES = {
-    "pandas": (
-        "pass pd.to_numeric(X[{name!r}], errors='coerce'), where what is no number is missing, or "
-        "X[{name!r}].astype('category') to keep it as it is"
+    "pandas": Cure(
+        "pd.to_numeric(X[{name!r}], errors='coerce'), where what is no number is missing",
+        "pd.to_datetime(X[{name!r}], format={form!r})",
+        "X[{name!r}].astype('category') to keep it as it is",
     ),
-    "polars": (
-        "pass X[{name!r}].cast(pl.Float64, strict=False), where what is no number is missing, or "
-        "X[{name!r}].cast(pl.Categorical) to keep it as it is"
+    "polars": Cure(
+        "X[{name!r}].cast(pl.Float64, strict=False), where what is no number is missing",
+        "X[{name!r}].str.to_datetime(...)",
+        "X[{name!r}].cast(pl.Categorical) to keep it as it is",
     ),
 }
-CURE = "pass numbers, and None for what is none, or name it in categorical_features"
 
 
 def check_texts(frame: Frame, X: Any, chosen: set[int] | None) -> None:
@@ -40,7 +56,8 @@ def check_texts(frame: Frame, X: Any, chosen: set[int] | None) -> None:
     Warns
     -----
     UserWarning
-        More than half of a column's cells, or all of them, are numbers.
+        More than half of a column's cells, or all of them, are numbers; or nearly all are numbers
+        or dates in writing, such as "$1,234.50" or "06-Dec-2023".
 
     Raises
     ------
@@ -48,10 +65,12 @@ def check_texts(frame: Frame, X: Any, chosen: set[int] | None) -> None:
         Nearly all cells of a column are numbers, but not all.
     """
     said, library = _declared(X), type(X).__module__.partition(".")[0]
-    cure = CURES.get(library, CURE) if chosen is None else CURE
+    cure = Cure()
+    if chosen is None:  # else a type alone does not make a column one of categories
+        cure = CURES.get(library, cure)
     for i, (name, kind) in enumerate(zip(frame.names, frame.kinds)):
         if kind == "category" and name not in said and i not in (chosen or ()):
-            _check(name, frame.column(i), cure.format(name=name))
+            _check(name, frame.column(i), cure)
 
 
 def _declared(X):
@@ -67,33 +86,96 @@ def _check(name, values, cure):
     counts = Counter(values.tolist())
     for token in (None, *MISSING):
         counts.pop(token, None)
-    numbers = [text for text in counts if _is_number(text)]
-    n, present = sum(counts[text] for text in numbers), counts.total()
-    if n < PARTLY * present or not n or _are_codes(numbers):
+    if _is_writing(name, counts, cure):
         return
-    odd = {text: k for text, k in counts.most_common() if text not in {*numbers}}
+    plain = {text: k for text, k in counts.items() if _is_number(text)}
+    n, present = sum(plain.values()), counts.total()
+    if n < PARTLY * present or not n or _are_codes(plain):
+        return
+    cures = f"{cure.numbers}, or {cure.keep}".format(name=name)
+    odd = {text: k for text, k in counts.most_common() if text not in plain}
     if odd and n >= ENOUGH * present:
         row = int(np.flatnonzero(np.isin(values, [*odd]))[0])
         raise DataError(
             f"column {name!r} holds {shortened(values[row], 30)!r} in row {row}, expected a number "
-            f"as in {n:,} of {plural(present, 'cell')}: mend that row, or {cure}."
+            f"as in {n:,} of {plural(present, 'cell')}: mend that row, or pass {cures}."
         )
-    if len(numbers) <= FEW and all(text.lstrip("+-").isdigit() for text in numbers):
-        return
-    words = {text: k for text, k in odd.items() if not any(map(str.isdigit, text))}
+    words = {text: k for text, k in odd.items() if not DIGITS.search(text)}
     if 2 * sum(words.values()) < present - n:  # others, such as 12a, are names with numbers in them
+        return
+    if _are_few(plain, n) and all(text.lstrip("+-").isdigit() for text in plain):
         return
     what = "numbers as text"
     if odd:
         shown = [f"{shortened(text, 30)!r} ({plural(k, 'time')})" for text, k in words.items()]
         what = f"numbers in {n / present:.0%} of its cells, and {first_of(shown, SHOWN)}"
-    warnings.warn(f"column {name!r} holds {what}, all taken as categories: {cure}.", stacklevel=2)
+    warnings.warn(
+        f"column {name!r} holds {what}, all taken as categories: pass {cures}.", stacklevel=2
+    )
+
+
+def _is_writing(name, counts, cure):
+    """Tell whether nearly all texts, of so many cells each, are numbers or dates in writing.
+
+    Warns of it, unless they are few.
+    """
+    counts = Counter(dict(counts.most_common(COUNTED)))
+    read = [shape for shape in _shapes(counts) if _kinds([shape])]
+    kinds = _kinds(read) or ["number"]
+    if kinds[0] == "number" or sum(shape.n for shape in read) < ENOUGH * counts.total():
+        return False
+    if _are_few(counts, counts.total()):
+        return True
+    example, given, those = read[0].low, "numbers", kinds[:1]
+    if kinds[0].startswith("date"):
+        those = [kind for kind in kinds if kind.startswith("date:")]
+        if "date" in kinds:
+            those = ["date"]
+        given = cure.dates.format(name=name, form=_form(those, example))
+    keep, written = cure.keep.format(name=name), " or ".join(those[:2])
+    warnings.warn(
+        f"column {name!r} holds text such as {shortened(example, 40)!r}, taken as categories; in a "
+        f"file it is read as {written}: pass {given}, or {keep}.",
+        stacklevel=2,
+    )
+    return True
+
+
+def _form(kinds, example):
+    """Return the format that pandas takes for dates of one kind, or dots where they may be two."""
+    if "date" in kinds:
+        return "ISO8601"
+    if len(kinds) > 1 or ":" in example:  # a time of day is read in files without being named
+        return "..."
+    return kinds[0].removeprefix("date:")
+
+
+def _kinds(shapes):
+    """Return how shapes are read in files, as dates and times before numbers with a unit."""
+    return [k for k in (*dates.candidates(shapes), *numbers.candidates(shapes)) if k != "boolean"]
+
+
+def _shapes(counts):
+    """Return the most frequent shapes of texts, as `Shape` describes them."""
+    found: dict[str, list] = {}
+    for text, n in counts.most_common(COUNTED):
+        shape = found.setdefault(DIGITS.sub("9", text), [0, text, text])
+        shape[:] = shape[0] + n, min(shape[1], text), max(shape[2], text)
+    made = [Shape(text, *rest) for text, rest in found.items() if "9" in text]
+    return sorted(made, key=lambda shape: -shape.n)[:SHAPES]
+
+
+def _are_few(texts, n):
+    """Tell whether so few texts stand in n cells that they may be meant as categories."""
+    return len(texts) <= FEW and 2 * len(texts) <= n
 
 
 def _is_number(text):
     """Tell whether a text is a finite number, as files write them."""
+    if text[0] not in "+-.0123456789" or "_" in text:  # an exception takes longer than a look
+        return False
     try:
-        return math.isfinite(float(text)) and "_" not in text
+        return math.isfinite(float(text))
     except ValueError:
         return False
 
