@@ -74,7 +74,8 @@ class Several(click.ParamType):
         try:
             found = tuple(self.each.convert(v.strip(), param, ctx) for v in parts if v.strip())
         except click.BadParameter as error:
-            self.fail(f"{value!r}: {error.message}", param, ctx)
+            place = f"{value!r}: " * (len(parts) > 1)
+            self.fail(f"{place}{error.message}", param, ctx)
         if self.unpacked and len(found) == 1:
             return found[0]
         return found

@@ -1,5 +1,7 @@
 """A fitted estimator as a model file, and back: tensors and plain JSON, no code, no pickle."""
 
+from math import isfinite
+
 from sklearn.base import is_classifier
 
 from ..engines import Carry
@@ -147,7 +149,10 @@ def _history(meta, best):
 def _baseline(stored, classes):
     """Return what is kept of the training's targets: shares of the classes, or mean and median."""
     if classes is None:
-        return decoded(stored, {"mean": (float,), "median": (float,)})
+        found = decoded(stored, {"mean": (float,), "median": (float,)})
+        if not all(map(isfinite, found.values())):
+            raise ValueError(f"its baseline is {found}")
+        return found
     shares = [float(share) for share in stored["shares"]]
     if len(shares) != len(classes) or not all(0 <= share <= 1 for share in shares):
         raise ValueError(f"it has shares {shares} of {len(classes)} classes")
