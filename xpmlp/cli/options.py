@@ -103,7 +103,9 @@ class Pairs(click.ParamType):
 
     def convert(self, value, param, ctx):
         """Return a dict, or the word."""
-        if isinstance(value, dict) or value in self.words:
+        if isinstance(value, dict):  # of a file, whose names may hold commas
+            return {str(k): self.each.convert(str(v), param, ctx) for k, v in value.items()}
+        if value in self.words:
             return value
         parts = [part.rpartition("=") for part in value.split(",") if part.strip()]
         if not parts or not all(name.strip() and mark for name, mark, _ in parts):

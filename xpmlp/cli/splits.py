@@ -17,6 +17,7 @@ def split_data(data, options, stack):
 
     stack: what closes the files that are opened.
     """
+    check_read_once(data, options["test_file"], options["validation"])
     source = opened_source(data, options, stack)
     test_file, watch = options["test_file"], options["validation"]
     test = watched = None
@@ -42,6 +43,12 @@ def split_data(data, options, stack):
     shape = f"{len(rows):,} rows{left_out}, {source.X.shape[1]} features, {source.task}"
     click.echo(wrapped(f"{source.name}: {shape}; {text}, test on {len(test[1]):,} rows."))
     return source, _taken(source, rows), test, watched
+
+
+def check_read_once(*sources):
+    """Raise UsageError where the standard input is more than one of what is read."""
+    if sum(source in ("-", "/dev/stdin") for source in sources) > 1:
+        raise click.UsageError("- is the standard input, which can be read once: name a file.")
 
 
 def opened_source(data, options, stack):

@@ -12,6 +12,7 @@ from ..model.json_records import decode, encode
 from ..model.saving import as_model_file_error, decoded, pack_model, unpack_model
 from ..nn.activations import get_activation
 from ..nn.losses import match_loss
+from ..tables.reading import PLAIN, Reading
 from ..training import State, new_history
 from .arguments import loss_of
 from .fit_result import FitResult
@@ -47,6 +48,7 @@ def save_model(estimator, path):
         "target_name": getattr(estimator, "target_name_", None),
         "baseline": getattr(estimator, "baseline_", None),
         "table_types": types and {k: v for k, v in types.items() if known.get(k) != v},
+        "table_reading": _said(getattr(estimator, "table_reading_", PLAIN)),
     }
     if not kind.__module__.startswith(f"{__package__}."):
         raise TypeError(f"a model file holds no {kind.__name__}, a class of your own: pickle it.")
@@ -111,7 +113,19 @@ def _rebuild(arrays, meta, kinds):
         if known and not {*own} <= {*known}:
             raise ValueError("it has types of columns that its table lacks")
         estimator.table_types_ = known | own
+    said = meta.get("table_reading")
+    if said is not None:
+        estimator.table_reading_ = Reading(**said | {"missing": tuple(said["missing"])}).of_cells
     return estimator
+
+
+def _said(reading):
+    """Return how cells are read as JSON, None where nothing was said of it."""
+    if reading == PLAIN:
+        return None
+    return {"missing": list(reading.missing)} | {
+        name: getattr(reading, name) for name in ("decimal", "thousands")
+    }
 
 
 def _kept_epochs(n, best):

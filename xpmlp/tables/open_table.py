@@ -2,8 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,8 +17,9 @@ from .common import Dataset, infer_task, require
 from .csv_repair import BadRow
 from .duckdb_frame import DuckDBFrame
 from .frame import is_plain
-from .raw_table import PLAIN, RawTable, open_raw_table
-from .reading import Reading
+from .open_raw_table import open_raw_table
+from .raw_table import RawTable
+from .reading import PLAIN, Reading
 from .types import ALL, MISSING, TableColumn, described, typed_columns
 
 POLICIES = ("error", "skip", "quarantine")
@@ -95,7 +96,7 @@ class OpenTable:
 
 @contextmanager
 def open_table(
-    path: StrPath,
+    path: StrPath | RawTable,
     *,
     target: str | None = "",
     types: Mapping[str, str] | None = None,
@@ -106,10 +107,13 @@ def open_table(
     keep: Sequence[str] = (),
     reading: Reading = PLAIN,
 ) -> Iterator[OpenTable]:
-    """Open a raw table: a CSV (.csv, .tsv, also gzipped) or Parquet file.
+    """Open a raw table: a file of CSV (.csv, .tsv, .txt, .data), JSON, Excel or Parquet.
 
-    A CSV's delimiter is the most frequent of ``, ; tab |`` in its first line, which holds the
-    column names, unless it is all numbers: then the columns are called x0, x1, ...
+    CSV and JSON may be compressed by gzip, bz2, xz, zstd or zip, whatever they are called; a folder
+    of Parquet files is one table, and ``-`` the standard input. A CSV's delimiter is the most
+    frequent of ``, ; tab |`` in its first line, which holds the column names. Where it is all
+    numbers, it is a row, whose columns are called x0, x1, ...; where it may be names or a row,
+    `reading` has to say which.
 
     The type of a column is decided once, over all its rows. It is "number" where 95 % of the cells
     that are not missing are finite numbers, unless all are as long and some begin with 0, as postal
@@ -123,7 +127,8 @@ def open_table(
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or RawTable
+        The last as `open_raw_table` yields it, which can be opened once.
     target : str, optional
         Column to predict, None if there is none; "": the last one, or none if `known` is given.
         It is text unless more than half of its cells are numbers.
@@ -166,13 +171,15 @@ def open_table(
     """
     names, near = ", ".join(POLICIES), did_you_mean(on_bad_row, POLICIES)
     require(on_bad_row in POLICIES, f"on_bad_row is {on_bad_row!r}, expected one of {names}{near}")
-    with open_raw_table(path, reading) as raw:
+    with _raw_table(path, reading, known) as raw:
+        path = raw.path
+        own = [name for name in raw.columns if name not in raw.index or name in (types or {})]
         if target == "":
-            target = raw.columns[-1] if known is None else None
+            target = own[-1] if known is None else None
         to_predict = known is not None and target is None  # of which there may be none
         n_rows = raw.n_rows + len(raw.bad_rows)
         require(to_predict or n_rows > 0, f"{path} has column names but no rows.")
-        raw, features = _wanted(raw, target, known)
+        raw, features = _wanted(raw, target, own if known is None else known)
         chosen = [name for name in raw.columns if name == target or name in features]
         columns = typed_columns(raw, chosen, {**(known or {}), **(types or {})}, target)
         cells = BadCells(raw, columns, target)
@@ -195,25 +202,33 @@ def open_table(
             _write(quarantine or f"{path}.bad.csv", bad_rows)
 
 
+def _raw_table(path: StrPath | RawTable, reading: Reading, known: Collection[str] | None) -> Any:
+    """Return a context manager of a raw table, which may be open already."""
+    if isinstance(path, RawTable):
+        return nullcontext(path)
+    return open_raw_table(path, reading, known or ())
+
+
 def _wanted(
-    raw: RawTable, target: str | None, known: Mapping[str, str] | None
+    raw: RawTable, target: str | None, names: Collection[str]
 ) -> tuple[RawTable, list[str]]:
     """Return the table, its columns called as a model does if need be, and the features."""
-    names = known if known is not None else raw.columns
     features = [name for name in names if name != target]
     if not raw.has_header and len(raw.columns) == len(features):
         raw = replace(raw, columns=tuple(features))
-    there = listed(raw.columns)
-    missing = [name for name in features if name not in raw.columns]
+    known = list(filter(None, raw.columns))
+    there = listed(known)
+    missing = [name for name in features if name not in known]
     if missing:
-        near = listed(dict.fromkeys(nearest(name, raw.columns) for name in missing[:3]))
+        near = listed(dict.fromkeys(nearest(name, known) for name in missing[:3]))
         got = f"{raw.path} lacks the model's {listed(missing)}"
         raise DataError(f"{got}: it has the columns {there}; the nearest are {near}.")
-    if target is not None and target not in raw.columns:
-        near = f"did you mean {nearest(target, raw.columns)!r}?"
+    if target is not None and target not in known:
+        near = f"did you mean {nearest(target, known)!r}?"
         raise DataError(f"{raw.path} has no column {target!r}, expected one of {there}; {near}")
-    got = f"{raw.path} has one column, {raw.columns[0]!r}"
-    require(bool(features), f"{got}, expected features and a target.")
+    got = f"{raw.path} has one column, {known[0]!r}, expected features and a target"
+    remedy = ": another delimiter than , ; tab | is said by delimiter= (--delimiter)"
+    require(bool(features), f"{got}{remedy * (raw.unit == 'line')}.")
     return raw, features
 
 
@@ -343,12 +358,12 @@ def _write(path: StrPath, bad_rows: list[BadRow]) -> None:
     atomic_write(path, text.getvalue().encode("utf-8", "replace"))
 
 
-def read_table(path: StrPath, target: str | None = None) -> Dataset:
-    """Read features and a target from a CSV or Parquet file without bad rows; see `open_table`.
+def read_table(path: StrPath, target: str | None = None, reading: Reading = PLAIN) -> Dataset:
+    """Read features and a target from a table file without bad rows; see `open_table`.
 
     The features are numbers (n, d) where all columns are and no cell is missing, else a Frame.
     """
-    with open_table(path, target=target or "") as table:
+    with open_table(path, target=target or "", reading=reading) as table:
         X = table.features.in_memory()
         names = X.names
         if is_plain(X):
@@ -356,16 +371,18 @@ def read_table(path: StrPath, target: str | None = None) -> Dataset:
         return Dataset(table.name, X, table.y, names, table.target_name, table.task)
 
 
-def read_features(path: StrPath, n_features: int, target: str | None) -> np.ndarray:
+def read_features(
+    path: StrPath, n_features: int, target: str | None, reading: Reading = PLAIN
+) -> np.ndarray:
     """Read the features (n, n_features), all numbers, by position; a target is left out."""
-    with open_raw_table(path) as raw:
-        columns = names = list(raw.columns)
-    if len(columns) != n_features:
-        names = [name for name in columns if name != target]
-    got = f"{path} has {len(columns)} columns, {listed(columns)}"
-    require(len(names) == n_features, f"{got}, expected the model's {n_features} features.")
-    with open_table(path, known=dict.fromkeys(names, "number")) as table:
-        return array_of(table)
+    with open_raw_table(path, reading) as raw:
+        columns = names = [name for name in raw.columns if name not in raw.index]
+        if len(columns) != n_features:
+            names = [name for name in columns if name != target]
+        got = f"{path} has {len(columns)} columns, {listed(columns)}"
+        require(len(names) == n_features, f"{got}, expected the model's {n_features} features.")
+        with open_table(raw, known=dict.fromkeys(names, "number")) as table:
+            return array_of(table)
 
 
 def array_of(table: OpenTable) -> np.ndarray:
