@@ -36,10 +36,18 @@ ZONE = (
     rf"(?:{BLANK}\([^()]*\)|\[[^\[\]]*\])?"
 )
 HOUR, SIXTY, FRACTION = r"([01]?\d|2[0-3])", r"([0-5]\d)", r"(\d{1,9})"
-AM_PM = r"([ap])\.?m\b\.?"
-TIME = rf"{HOUR}(?::{SIXTY}(?::{SIXTY}(?:[.,]{FRACTION})?)?)?(?:{BLANK}*{AM_PM})?"
+AM_PM = rf"([ap])\.?{BLANK}?m\b\.?"
 TIME_FIELDS = ("hour", "minute", "second", "fraction", "half")
-_TIME = re.compile(TIME, re.IGNORECASE)
+
+
+def _time(mark: str) -> str:
+    """Return the pattern of a time of day; mark: a pattern of what stands between its numbers."""
+    seconds = rf"(?:{mark}{SIXTY}(?:[.,]{FRACTION})?)?"
+    return rf"{HOUR}(?:{mark}{SIXTY}{seconds})?(?:{BLANK}*{AM_PM})?"
+
+
+TIME = _time("[:h]")  # 15:57, 15h57
+AFTER_DATE = _time("[:h.]")  # 15.57 too, which alone is a number
 
 
 def taken_apart(c: str, pattern: str, fields: Sequence[str], value: str) -> str:
@@ -88,5 +96,5 @@ def time_of_day(c: str) -> str:
 
 def looks_like_time(cell: str) -> bool:
     """Tell whether a cell may be a time of day."""
-    match = _TIME.fullmatch(cell)
+    match = re.fullmatch(TIME, cell, re.IGNORECASE)
     return match is not None and bool(match[2] or match[5])

@@ -8,6 +8,7 @@ import re
 from functools import cache, lru_cache
 
 from .clocks import (
+    AFTER_DATE,
     AM_PM,
     BLANK,
     FRACTION,
@@ -49,7 +50,7 @@ _CODES = {
 }
 _YEARS, _MONTHS_OF = ("year", "short_year"), ("month", "name")
 _BEFORE_TIME = rf"(?:T|,{BLANK}*|,?{BLANK}+(?:(?:at|-){BLANK}+)?)"
-_WITH_TIME = rf"(?:{_BEFORE_TIME}{TIME}(?:{BLANK}*{ZONE})?)?"
+_WITH_TIME = rf"(?:{_BEFORE_TIME}{AFTER_DATE}(?:{BLANK}*{ZONE})?)?"
 _PART = re.compile(rf"%-?(?P<code>.)|(?P<blank>{BLANK}+)|(?P<other>.)", re.DOTALL)
 
 
@@ -113,6 +114,11 @@ def moment(c: str, date_format: str) -> str:
 
 # Not the month and day of 2024:05:01, as cameras write it.
 _TIME = re.compile(rf"(?<!\d)(?<!^\d\d\d\d:){TIME}({BLANK}*{ZONE})(?!\d)", re.IGNORECASE)
+# A time such as 15.57 behind a date; elsewhere that is a day and month.
+_DOTTED = re.compile(
+    rf"(?<=\d)(?<!:\d\d)({_BEFORE_TIME}\d\d?)\.(\d\d)(?:\.(\d\d)(\.\d{{3,}})?)?(?!\.?\d)",
+    re.IGNORECASE,
+)
 _NAMES = (
     (re.compile(rf"{BLANK}+"), " "),
     (re.compile(rf"(?<![^\W\d_]){_MONTH}(?![^\W\d_])", re.IGNORECASE), "%b"),
@@ -134,7 +140,7 @@ _ORDERS = {
     "[12]Y": ("mY",),
 }
 _BETWEEN = (
-    "(?:[-/.:, ]{0,3}|['\u2019]| ['\u2019]| of | at |T|[\u5e74\u6708\u65e5\ub144\uc6d4\uc77c] ?)"
+    "(?:[-/.:, ()]{0,3}|['\u2019]| ['\u2019]| of | at |T|[\u5e74\u6708\u65e5\ub144\uc6d4\uc77c] ?)"
 )
 _DATE = re.compile(rf"(?:%[abdmYyt]{_BETWEEN})+[\u65e5\uc77c]?")
 _WORDS = r"(?:[^\W\d_](?:[^\W\d_]|[ :,.])*)?"  # which a long text tries in one way only
@@ -160,6 +166,9 @@ def formats_of(cell: str) -> list[str]:
     basic = re.fullmatch(r"\d{8}T\d{6}(Z?|[+-]\d{4})", cell)
     if basic:
         return ["%Y%m%dT%H%M%S" + "%z" * bool(basic[1])]
+    cell = _DOTTED.sub(
+        lambda match: ":".join(filter(None, match.groups()[:3])) + (match[4] or ""), cell
+    )
     times: list[str] = []
     text = _TIME.sub(lambda match: _noted(match, times), cell)
     for name, code in _NAMES:
