@@ -69,7 +69,8 @@ class Form(NamedTuple):
     def affixes(self) -> list[str]:
         """Currency and unit as texts, what holds another one first: "days", "day"."""
         singular = self.unit[:-1] * (_unit(self.unit) != re.escape(self.unit))
-        return [text for text in (self.unit, singular, self.currency) if text]
+        apart = self.currency.replace("$", " $")
+        return [text for text in (self.unit, singular, self.currency, apart) if text]
 
     @property
     def pattern(self) -> str:
@@ -77,7 +78,8 @@ class Form(NamedTuple):
         digits = digits_of(self.mark)
         if self.scaled:
             digits += f"(?:{BLANK}?(?:{'|'.join(SCALES)}))?"
-        affix, last = re.escape(self.currency) or _unit(self.unit), ""
+        currency = re.escape(self.currency).replace(r"\$", rf"{BLANK}?\$")  # US$, US $
+        affix, last = currency or _unit(self.unit), ""
         if self.currency and self.unit:  # the unit comes last: $5/h, 5 €/h
             last = f"{BLANK}?{_unit(self.unit)}"
         cells = [_signed(digits, "", "")]

@@ -84,8 +84,8 @@ def several_forms(shapes: Sequence[Shape]) -> list[str]:
     for shape in shapes:
         mark, cell = COMPARED.fullmatch(shape.low).groups()  # type: ignore[union-attr]
         currency, unit, number = _parts(cell)
-        # A shape of one cell only, "<18" or "under 1 kg", is the name of a class.
-        if number and (currency or unit in ("", *UNITS)) and shape.low != shape.high:
+        a_class = mark and shape.low == shape.high  # always <18
+        if number and (currency or unit in ("", *UNITS)) and not a_class:
             forms[mark, currency, unit] += shape.n
             examples.setdefault((mark, currency, unit), shape.low)
     whole = forms.total() >= NEARLY_ALL * sum(shape.n for shape in shapes)
@@ -117,7 +117,7 @@ def _parts(cell: str) -> tuple[str, str, str]:
     if not match:
         return "", "", ""
     before, number, after = match.groups()
-    currency, unit = before.strip(AROUND + "+"), after.strip(AROUND)
+    currency, unit = before.strip(AROUND + "+").replace(" $", "$"), after.strip(AROUND)
     parted = after != after.lstrip(AROUND) or (currency and unit.startswith("/"))
     money = MONEY_FIRST.fullmatch(unit) or MONEY_LAST.fullmatch(unit)
     if not currency and money:
