@@ -17,7 +17,10 @@ UNITS = (
     "s sec secs min mins h hr hrs yr yrs W kW MW GW Wh kWh MWh mV V kV mA Ah mAh Hz kHz MHz GHz Pa "
     "hPa kPa MPa bar mbar psi J kJ MJ cal kcal N kN Nm rpm dB dBm px pt em rem m/s km/h kph mph "
     "kmh kmpl km/l mpg hp bhp PS bp bps ppm ppb KB kB MB GB TB KiB MiB GiB TiB Kbps Mbps Gbps "
-    "mol mmol mg/dL mg/l mg/L g/l g/L x × k K M + /5 /10 /100"
+    "mol mmol mg/dL mg/l mg/L g/l g/L x × k K M + /5 /10 /100 second seconds minute minutes hour "
+    "hours day days week weeks month months year years inch inches foot feet mile miles ounce "
+    "ounces pound pounds gram grams degree degrees percent cent cents dollars euros point points "
+    "star stars"
 ).split()
 MAGNITUDES = {
     "e3": "thousand k K".split(),
@@ -31,10 +34,12 @@ SCALES = tuple(word for words in MAGNITUDES.values() for word in words)
 SCALED = "k/M/B"
 MARKS = {"point": (".", ","), "comma": (",", ".")}  # of decimals, and between groups of three
 
-BLANKS = " \u00a0\u2007\u2009\u202f"
+# Those of French, of tables, and such as nobody sees; the first three are frequent.
+BLANKS = " \u00a0\u202f\u2007\u2009\u200b\ufeff"
 BLANK = f"[{BLANKS}]"
 MINUS = "\u2212\u2013"  # written for the hyphen
 SIGN = f"[-+{MINUS}]"
+NO_CENTS = f"[-{MINUS}\u2014]{{1,2}}"  # 12,- and 12.--
 TIMES_TEN = rf"{BLANK}?[x×*·]{BLANK}?10\^"
 EXPONENT = rf"(?:(?:[eE]|{TIMES_TEN})(?:\+?0?[0-9]{{1,2}}|[-{MINUS}][0-9]{{1,3}}))?"
 
@@ -81,12 +86,12 @@ class Form(NamedTuple):
         currency = re.escape(self.currency).replace(r"\$", rf"{BLANK}?\$")  # US$, US $
         affix, last = currency or _unit(self.unit), ""
         if self.currency and self.unit:  # the unit comes last: $5/h, 5 €/h
-            last = f"{BLANK}?{_unit(self.unit)}"
+            last = f"{BLANK}*{_unit(self.unit)}"
         cells = [_signed(digits, "", "")]
         if affix:
             cells = [
-                _signed(digits, f"(?:{affix}){BLANK}?", last),
-                _signed(digits, "", f"{BLANK}?(?:{affix}){last}"),
+                _signed(digits, f"(?:{affix}){BLANK}*", last),
+                _signed(digits, "", f"{BLANK}*(?:{affix}){last}"),
             ]
         return f"^{BLANK}*(?:{'|'.join(cells)}){BLANK}*$"
 
@@ -98,7 +103,8 @@ def digits_of(mark: str) -> str:
     whole = f"[0-9]+|[1-9][0-9]{{0,2}}(?:{parted})"
     if mark == "point":
         whole += "|[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3}"  # India: 12,34,567
-    return f"(?:(?:{whole})(?:{decimal}[0-9]+)?{EXPONENT}{decimal}?|{decimal}[0-9]+{EXPONENT})"
+    whole = rf"(?:{whole})(?:{decimal}[0-9]+)?{EXPONENT}(?:{decimal}(?:{NO_CENTS})?)?"
+    return f"(?:{whole}|{decimal}[0-9]+{EXPONENT})"
 
 
 def _signed(digits: str, before: str, after: str) -> str:

@@ -25,13 +25,15 @@ PLAIN = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 ANY = re.compile(
     rf"([^0-9.,]*)([.,]?[0-9](?:(?:[.,'’]|{BLANK})?[0-9])*[.,]?{EXPONENT})(?![0-9])(.*)"
 )
-AROUND = f"-(){BLANKS}{MINUS}"  # an affix: signs, parentheses and blanks
-WORD = re.compile(r"/?[^\W\d_]([\w .,/%°²³^-]{0,28}[\w.%²³])?")  # a unit after a blank
+AROUND = f"-(){BLANKS}{MINUS}\u2014"  # an affix: signs, parentheses and blanks
+WORD = re.compile(r"/?[^\W\d_]([\w .,/%°²³^-]{0,28}[\w.%²³])?")  # a unit
 CLOCK = re.compile(r"[ap]\.?m\.?", re.IGNORECASE)
 LETTER = re.compile("9[A-Za-z]")  # in a shape: 12a, a house among 12k and 14m
 FRACTION = re.compile(r"9[.,]9 ?[^\W\d_]")  # of a magnitude, in a shape: 1.5k
+NEGATIVE = re.compile(rf"\)$|[^.,{MINUS}-][-{MINUS}]$")  # at the end of a shape
 COMPARED = re.compile(r"([<>≤≥~≈±]?)=?\s*(.*)", re.DOTALL)
 NEARLY_ALL = 0.9  # of the cells
+ENOUGH = 0.95  # of the cells have a word after their numbers that is a unit, though none we know
 MOST_FORMS = 6  # more are names of something
 _MONEY = "|".join(map(re.escape, CURRENCIES))
 MONEY_FIRST = re.compile(rf"(?P<currency>{_MONEY})(?![^\W\d_])(?P<unit>.*)")
@@ -123,6 +125,7 @@ def _parts(cell: str) -> tuple[str, str, str]:
     if not currency and money:
         currency, unit = money["currency"], money["unit"].strip(AROUND)
         parted = True
+    parted = parted or len(unit) > 1
     named = parted and WORD.fullmatch(unit) and not CLOCK.fullmatch(unit)
     if currency in ("", *CURRENCIES) and (unit in ("", *UNITS, *SCALES) or named):
         return currency, unit, number
@@ -140,16 +143,18 @@ def _forms(seen: Sequence[Seen], shapes: Sequence[Shape]) -> list[Form]:
     affixes: Counter[tuple[str, str]] = Counter()
     for part in seen:
         affixes[part.currency, part.unit] += part.n
-    unsigned = any(part.text[-1] not in f")-{MINUS}" for part in seen)
-    if not unsigned or (affixes.keys() == {("", "")} and _are_codes(shapes)):
+    negative = all(NEGATIVE.search(part.text) for part in seen)  # (5), 5-
+    if negative or (affixes.keys() == {("", "")} and _are_codes(shapes)):
         return []
     forms = []
     letters = {part.text for part in seen}
     if all(shape.text in letters for shape in shapes if LETTER.fullmatch(shape.text)):
         forms = [Form(scaled=True, currency=currency) for currency in _scaled(seen, affixes)]
-    half = sum(shape.n for shape in shapes) / 2
-    common = [affix for affix, n in affixes.most_common(2) if n >= half and _is_unit(*affix)]
-    forms += [Form(currency=currency, unit=unit) for currency, unit in common]
+    total = sum(shape.n for shape in shapes)
+    for (currency, unit), n in affixes.most_common(2):
+        least = 0.5 if currency or unit in ("", *UNITS) else ENOUGH
+        if n >= least * total and _is_unit(currency, unit):
+            forms.append(Form(currency=currency, unit=unit))
     return [form._replace(mark=mark) for form in forms for mark in MARKS]
 
 
