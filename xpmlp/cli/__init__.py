@@ -10,7 +10,7 @@ import click
 from .. import __version__
 from ..errors import DataError, DeviceError, DivergenceError, ModelFileError
 from ..logs import logger
-from . import doctor, evaluate, explain, export, parity, predict, train, tune
+from . import doctor, evaluate, explain, export, info, parity, predict, train, tune
 from .command import tell
 from .pipes import outlive_readers
 from .sentences import in_options
@@ -51,7 +51,7 @@ def _doctor():
     click.echo(doctor.report())
 
 
-for module in (train, tune, predict, evaluate, explain, export, parity):
+for module in (train, tune, predict, evaluate, info, explain, export, parity):
     cli.add_command(getattr(module, module.__name__.rpartition(".")[2]))  # called like its file
 
 

@@ -1,6 +1,7 @@
 """Commands whose options stand in sections of the help and may come from a TOML file."""
 
 import json
+import math
 import sys
 import tomllib
 from contextlib import redirect_stdout
@@ -35,7 +36,19 @@ def tell(text):
 
 def tell_json(found):
     """Print a line of JSON to standard output, from which `Command` keeps all else with --json."""
-    click.echo(json.dumps(found), file=click.get_current_context().meta[OUTPUT])
+    text = json.dumps(_finite(found), allow_nan=False)
+    click.echo(text, file=click.get_current_context().meta[OUTPUT])
+
+
+def _finite(value):
+    """Return a value for JSON, with None for each number in it that is not finite."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 class Option(click.Option):

@@ -354,12 +354,17 @@ def score_of(model):
 
 def settings_of(model, but=()):
     """Return as text how the arguments of an estimator differ from its own defaults."""
+    return ", ".join(f"{option} {value}" for option, value in settings(model, but).items())
+
+
+def settings(model, but=()):
+    """Return the arguments of an estimator that differ from its own defaults, option -> text."""
     from inspect import signature
 
     known = signature(type(model)).parameters
-    texts = []
-    for name, option in OPTIONS.items():
-        value = getattr(model, name, None)
-        if name in known and name not in but and value != known[name].default:
-            texts.append(f"{option} {shown(value) or 'none'}")
-    return ", ".join(texts)
+    given = {name: getattr(model, name) for name in OPTIONS if name in known and name not in but}
+    return {
+        OPTIONS[name]: shown(value) or "none"
+        for name, value in given.items()
+        if value != known[name].default
+    }

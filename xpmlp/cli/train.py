@@ -27,6 +27,7 @@ from .live_line import LiveLine
 from .numbers import Whole
 from .options import estimator_of, model_options, score_of, settings_of
 from .predict import predictions
+from .record import record_of, with_scores
 from .scores import check_metrics, check_scoring, metrics_option, scored, threshold_option
 from .sentences import in_options
 from .splits import split_data
@@ -104,6 +105,8 @@ def train(data, **options):
         check_threshold(options, source, watched)
         model, notes = _fit(source, train_part, watched, options)
         tuned = set_threshold(model, watched, options)
+        record = record_of(source, train_part, watched, test_part)
+        model.training_record_ = record
         model.save(out)
         for note in notes:
             tell(f"Warning: {in_options(note)}")
@@ -113,6 +116,8 @@ def train(data, **options):
             click.echo(wrapped(tuned))
         X_test, y_test = test_part
         scores = scored(model, X_test, y_test, more=options["metrics"])
+        model.training_record_ = with_scores(record, scores)
+        model.save(out)
         seconds = time.perf_counter() - start
         click.echo(f"\n{model.network_.summary(model.model_.inputs.width)}\n")
         place = f"{seconds:.1f} s on {model.device_}"

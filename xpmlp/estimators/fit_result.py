@@ -30,7 +30,8 @@ class FitResult:
     """What a fit made: an estimator holds one, and its fitted attributes are views of it.
 
     It is replaced as a whole, so that who reads it once has model and training of the same fit.
-    why: a sentence on the device, where the work of the fit chose it; the rest: as the attributes.
+    why: a sentence on the device, where the work of the fit chose it; record: what the command line
+    says of the training, JSON; the rest: as the attributes.
     """
 
     model: Model
@@ -41,6 +42,7 @@ class FitResult:
     best_loss: float | None = None
     validation_scores: list[float] | None = None
     best_validation_score: float | None = None
+    record: dict | None = None
 
     @staticmethod
     def of(estimator, model, state, seed, why="", report=None) -> "FitResult":
@@ -94,6 +96,13 @@ def threshold_part() -> "Part[float]":
 
     read = lambda self: self.model_.targets.threshold
     doc = "Probability above which the second of two classes is predicted."
+    return property(read, write, doc=doc)  # type: ignore[return-value]
+
+
+def noted(name: str, doc: str) -> "Part[dict[str, Any]]":
+    """Return a property: a dict that is noted of a fit, which can be set; {} where it was not."""
+    read = lambda self: getattr(self.result_, name) or {}
+    write = lambda self, value: setattr(self, "result_", replace(self.result_, **{name: value}))
     return property(read, write, doc=doc)  # type: ignore[return-value]
 
 

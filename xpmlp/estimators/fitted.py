@@ -23,7 +23,7 @@ from . import types
 from .arguments import engine_options
 from .bases import TransformerMixin
 from .building import end_of_layer
-from .fit_result import FitResult, known, part, view
+from .fit_result import FitResult, known, noted, part, view
 from .inputs import checked_rows, on_its_card, seed_of
 from .model_file import save_model
 from .types import Array, Rows, Weights
@@ -72,6 +72,7 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):
     n_iter_ = view(lambda r: r.training.n_iter, "Epochs of the last call.")
     n_iter_total_ = view(lambda r: r.training.epoch, "Epochs since the weights were drawn.")
     t_ = view(lambda r: r.training.n_seen, "Samples seen since the weights were drawn.")
+    training_record_ = noted("record", "What `xpmlp train` says of data, options and scores.")
 
     # ---- Views of the model
 

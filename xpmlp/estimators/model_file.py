@@ -46,6 +46,7 @@ def save_model(estimator, path):
         "n_epochs": len(result.state.history["loss"]),
         "history": {k: encode(v, k) for k, v in _thinned(result.state).items()},
         "target_name": getattr(estimator, "target_name_", None),
+        "training": estimator.training_record_,
         "baseline": getattr(estimator, "baseline_", None),
         "table_types": types and {k: v for k, v in types.items() if known.get(k) != v},
         "table_reading": _said(getattr(estimator, "table_reading_", PLAIN)),
@@ -105,6 +106,7 @@ def _rebuild(arrays, meta, kinds):
     match_loss(loss_of(estimator), task, estimator.out_activation_)
     if meta["target_name"] is not None:
         estimator.target_name_ = str(meta["target_name"])
+    estimator.training_record_ = dict(meta.get("training") or {})
     if meta.get("baseline") is not None:
         estimator.baseline_ = _baseline(meta["baseline"], model.targets.classes)
     known = _kinds(model.inputs.encoder)
