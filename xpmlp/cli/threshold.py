@@ -72,11 +72,11 @@ def set_threshold(model, watched, options):
     metric = options["tune_threshold"]
     if metric is None:
         return None
-    (X, y), second = watched, model.classes_.tolist()[1]
+    X, y = watched
     model.threshold_, best, before = best_threshold(model, X, y, metric)
-    rows = f"{len(y):,} validation rows, {np.sum(y == second):,} of them {second!r}"
+    rows = f"{len(y):,} validation rows"
     return (
-        f"Threshold {model.threshold_:g}: the best {metric} of {rows}, is {best:.4f} "
+        f"Threshold {model.threshold_:g}: the best {metric} of the {rows}, {best:.4f} "
         f"(at 0.5: {before:.4f})."
     )
 
