@@ -83,6 +83,9 @@ def test_of_equally_good_thresholds_the_nearest_to_a_half_is_taken():
     model = fitted(np.where(X[:, 0] > 0, "yes", "no"))
     right = model.predict(X)
     assert best_threshold(model, X, right, "f1") == (0.5, 1.0, 1.0)
+    p, few = np.sort(model.predict_proba(X[:60])[:, 1]), X[:60]
+    says = np.where(model.predict_proba(few)[:, 1] > p[9], "yes", "no")
+    assert p[8] < p[9] < best_threshold(model, few, says, "recall")[0] < p[10] < 0.5
 
 
 def test_a_tuned_threshold_has_few_decimals_and_weights_count_as_rows():
