@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from glob import glob
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import array_api_compat as compat
 import numpy as np
@@ -25,11 +25,21 @@ Array = Any
 
 namespace = compat.array_namespace
 device = compat.device
-is_array = compat.is_array_api_obj
 is_cupy = compat.is_cupy_array
 is_jax = compat.is_jax_array
 is_numpy = compat.is_numpy_array
 is_torch = compat.is_torch_array
+
+
+def is_array(x: Any) -> TypeGuard[Array]:
+    """Tell whether an array's library computes on it: dask's is yet to be made, sparse ones differ.
+
+    These come in as anything else that can be made an array.
+    """
+    if is_numpy(x):
+        return True
+    others = compat.is_dask_array(x) or compat.is_pydata_sparse_array(x)
+    return bool(compat.is_array_api_obj(x)) and not others
 
 
 class Location(NamedTuple):

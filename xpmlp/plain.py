@@ -4,9 +4,11 @@ from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 
 from .arrays import is_array, is_numpy, to_host
+from .transfers import note
 
 MISSING = ("NoneType", "NAType", "NaTType")  # the last two are pandas', which may be absent
 NUMBERS = (Real, Decimal, np.bool_)
@@ -50,6 +52,9 @@ def host_array(a: Any, name: str) -> np.ndarray:
         a = to_host(a)
     elif hasattr(a, "__dlpack__") and not hasattr(a, "__array__"):
         a = np.from_dlpack(a)
+    elif hasattr(a, "__array__") and not (is_numpy(a) or nw.dependencies.is_into_series(a)):
+        kind = f"{type(a).__module__}.{type(a).__qualname__}"
+        note(text=f"the {kind} was read whole, as the rows are trained on in memory")
     made = np.asarray(a)
     if made.ndim == 0 and made.dtype == object:  # nothing that holds an array
         raise TypeError(f"{name} is a {type(a).__name__}, expected an array.")

@@ -1,6 +1,8 @@
 """One door for all arrays that come in: what is no plain number or label is refused by its name."""
 
+import sys
 from decimal import Decimal
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -152,29 +154,93 @@ def test_numbers_of_any_kind_are_targets():
 
 
 class ByArray:
-    """Has an attribute that frames have, and is an array by what it can do."""
+    """Has attributes that frames and lazy arrays have, and is an array by what it can do."""
 
-    blocks = None
+    blocks = chunks = dims = compute = None
+
+    def __init__(self, a):
+        self.a, self.shape, self.dtype = a, a.shape, a.dtype
 
     def __array__(self, dtype=None, copy=None):
-        return X
+        return np.array(self.a, dtype)
+
+    def __len__(self):
+        return len(self.a)
 
 
 class ByDLPack:
+    def __init__(self, a):
+        self.a = a
+
     def __dlpack__(self, **how):
-        return X.__dlpack__(**how)
+        return self.a.__dlpack__(**how)
 
     def __dlpack_device__(self):
-        return X.__dlpack_device__()
+        return self.a.__dlpack_device__()
 
 
-def test_an_array_is_what_can_be_made_one():
+class ByInterface:
+    """NumPy's older way, of which arrays of databases and images are."""
+
+    def __init__(self, a):
+        self.a, self.__array_interface__ = a, a.__array_interface__
+
+
+def lazy(monkeypatch):
+    """Return a class that the Array API's helpers take for dask's: lazy, without mT and DLPack."""
+
+    class Array(ByArray):
+        ndim = 2
+
+        def __array_namespace__(self, api_version=None):
+            return np
+
+    monkeypatch.setitem(sys.modules, "dask.array", SimpleNamespace(Array=Array))
+    return Array
+
+
+def as_others_are(monkeypatch):
+    kinds = ByArray, ByDLPack, ByInterface, np.ndarray.tolist, memoryview, lazy(monkeypatch)
+    return (*kinds, lambda a: a.astype(object))
+
+
+def test_an_array_is_what_can_be_made_one(monkeypatch):
     expected = classifier().fit(X, LABELS).predict_proba(X)
-    for made in (ByArray(), ByDLPack(), X.tolist(), X.astype(object)):
-        np.testing.assert_array_equal(classifier().fit(made, LABELS).predict_proba(X), expected)
+    for make in as_others_are(monkeypatch):
+        x, y = make(X), make(LABELS)
+        model = classifier().fit(x, y)
+        np.testing.assert_array_equal(model.predict_proba(x), expected)
+        assert model.score(x, y) == classifier().fit(X, LABELS).score(X, LABELS)
+        model.fit(X, LABELS, X_val=x, y_val=y).partial_fit(x, y)
     for nothing in (object(), "text", 3):
         with pytest.raises((TypeError, ValueError)):
             classifier().fit(nothing, LABELS)
+
+
+def test_every_argument_may_be_what_can_be_made_an_array(monkeypatch):
+    for make in as_others_are(monkeypatch):
+        x, t, w = make(X), make(NUMBERS), make(W)
+        model = regressor().fit(x, t, w, X_val=x, y_val=t, sample_weight_val=w)
+        expected = regressor().fit(X, NUMBERS, W, X_val=X, y_val=NUMBERS, sample_weight_val=W)
+        np.testing.assert_array_equal(model.predict(x), expected.predict(X))
+        assert model.history_["validation_loss"] == expected.history_["validation_loss"]
+        assert model.score(x, t, w) == expected.score(X, NUMBERS, W)
+        init = weights(1.0)
+        init[0][0] = make(init[0][0])
+        regressor(init=init).fit(x, t)
+        classifier().partial_fit(x, make(LABELS), classes=make(np.arange(2)))
+
+
+def test_what_is_read_into_memory_is_said_once(monkeypatch):
+    for make in (ByArray, lazy(monkeypatch)):
+        notes = classifier().fit(make(X), make(LABELS)).fit_report_["notes"]
+        assert len(notes) == 1 and f"{make.__qualname__} was read whole" in notes[0]
+    for x, y in (
+        (X, LABELS),
+        (X.tolist(), pd.Series(LABELS)),
+        (pd.DataFrame(X), pl.Series(LABELS)),
+    ):
+        assert classifier().fit(x, y).fit_report_["notes"] == []
 
 
 def test_text_and_dates_in_an_array_name_the_way_to_encode_them():

@@ -218,7 +218,7 @@ def plan(
         notes = [f"X is {(n, d)}, wider than long; if its samples stand in columns, pass X.T."]
     like: Any = np.empty((0, 1))
     if is_array(X):
-        like = X[:0, ...]  # type: ignore[index]
+        like = X[:0, ...]
     found = costs(network_or_model, X, dtype=float_dtype(like, dtype), like=like, notes=notes)
     n_out = found.layers[-1].output[1]
     network_loss(loss or "squared_error", n_out)
