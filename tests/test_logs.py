@@ -9,8 +9,8 @@ import pytest
 
 import xpmlp
 from xpmlp import nn
+from xpmlp.tables.open_raw_table import open_raw_table
 from xpmlp.tables.open_table import open_table
-from xpmlp.tables.raw_table import open_raw_table
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
 LABELS = (X[:, 0] > 0).astype(int)

@@ -209,7 +209,7 @@ def test_what_cannot_be_computed_says_why_and_the_rest_is_there(found):
     found("train", csv("d.csv", X, LABELS), *QUICK)
     told = found("evaluate", "d.safetensors", csv("one.csv", X[one], LABELS[one]))
     assert told["metrics"]["roc_auc"] is None and told["metrics"]["accuracy"] > 0
-    assert told["notes"]["roc_auc"].startswith("Only one class is present in the rows")
+    assert told["notes"] == {"roc_auc": "the rows hold 1 of 2 classes"}
     assert told["metrics"]["log_loss"] > 0  # by the classes of the model, not of the rows
     told = found("train", "iris", *QUICK, "--metrics", "f1,roc_auc,top_k_accuracy,f1_samples")
     assert told["notes"]["f1"] == "it is for two classes, and there are 3: take f1_macro"
@@ -243,13 +243,15 @@ def test_a_class_that_is_never_right_or_never_there_is_seen():
 
 def test_of_many_classes_the_worst_are_shown_in_eighty_columns():
     n = 97
-    classes = np.array([f"{i} is a class with a long name\nof its own" for i in range(n)])
+    classes = np.array([f"{i} is a class with a long name\nof its own {i}" for i in range(n)])
     y = np.repeat(np.arange(n), 5)
     codes = np.where((y % 9 == 0) & (np.arange(len(y)) % 5 < 3), 1, y)
     lines = [*class_table(rows_by_class(classes, codes, y))]
     assert len(lines) == 22 and max(map(len, lines)) <= 80
     worst = {line.split()[0] for line in lines[1:13]}
     assert worst == {str(i) for i in range(0, n, 9)} | {"1"}
+    ends = [line[: line.index("  ")].split(" ") for line in lines[1:-1]]
+    assert all(words[0] == words[-1] for words in ends)  # long names are cut in their middle
     assert lines[-1] == "... and 77 more with a larger F1, or without rows."
 
 

@@ -105,7 +105,8 @@ def test_a_training_tunes_its_threshold_on_the_validation_rows(xpmlp, data):
     _, p = predicted(xpmlp, "m", held)
     f1 = [sk.f1_score(LABELS[:90] == "yes", p > t) for t in (model.threshold_, 0.5)]
     out = " ".join(out.split())
-    words = f"Threshold {model.threshold_:g}: the best f1 of the 90 validation rows, {f1[0]:.4f}"
+    rows = f"90 validation rows, {sum(LABELS[:90] == 'yes')} of them 'yes',"
+    words = f"Threshold {model.threshold_:g}: the best f1 of {rows} is {f1[0]:.4f}"
     assert code == 0 and words in out
     assert f"(at 0.5: {f1[1]:.4f})." in out and f1[0] >= f1[1]
 
@@ -117,6 +118,7 @@ def test_a_training_tunes_its_threshold_on_the_validation_rows(xpmlp, data):
         ("sine", ["--threshold", "0.3"], "--threshold is for two classes, and this is a regr"),
         ("iris", ["--tune-threshold", "f1"], "--tune-threshold is for two classes, and the targ"),
         ("moons", ["--threshold", "0"], "'0' is not a number above 0 and below 1."),
+        ("moons", ["--threshold", "nan"], "'nan' is not a number above 0 and below 1."),
         ("moons", ["--threshold", "1.5"], "'1.5' is not a number above 0 and below 1."),
         ("moons", ["--threshold", "0.3", "--tune-threshold", "f1"], "exclude each other: say one"),
         ("moons", ["--tune-threshold", "f2"], "'f2' is no metric of scikit-learn"),

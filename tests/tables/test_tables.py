@@ -21,7 +21,7 @@ from each import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpmlp.tables import duckdb_frame, raw_table
+from xpmlp.tables import csv_repair, duckdb_frame, open_raw_table
 from xpmlp.tables.datasets import load_dataset, load_features
 from xpmlp.tables.duckdb_frame import DuckDBFrame
 from xpmlp.tables.frame import Frame
@@ -83,8 +83,9 @@ def test_a_file_without_header_numbers_its_columns(csv):
 
 def test_names_that_are_growing_numbers_are_a_header_but_a_row_of_data_is_not(csv):
     assert read_table(csv("0,1,target\n1,2,3\n1,2,4\n")).feature_names == ("0", "1")
-    refused(["line 1", "'5.1'"], read_table, csv("5.1,3.5,setosa\n4.9,3.0,setosa\n"))
-    refused(["line 1", "'39'"], read_table, csv("39,State-gov,13\n50,Private,14\n"))
+    for text in ("5.1,3.5,setosa\n4.9,3.0,setosa\n", "39,State-gov,13\n50,Private,14\n"):
+        words = ["line 1", f"got '{text.split(',')[0]}'", "--header", "--no-header"]
+        refused(words, read_table, csv(text))
 
 
 def test_features_are_an_array_where_all_are_numbers_and_there_and_else_a_frame(csv):
@@ -222,7 +223,7 @@ def test_half_of_the_memory_that_duckdb_would_take_is_left_to_the_model(tmp_path
         size, unit = row[0].split()
         return float(size) * {"MiB": 1, "GiB": 1 << 10, "TiB": 1 << 20, "PiB": 1 << 30}[unit]
 
-    with duckdb.connect() as plain, raw_table.open_raw_table(path) as raw:
+    with duckdb.connect() as plain, open_raw_table.open_raw_table(path) as raw:
         own = limit(plain)
         if own >= 1 << 30:
             pytest.skip("DuckDB finds no limit here")
@@ -263,7 +264,7 @@ def test_parquet_and_csv_serve_one_model(parquet, csv):
 @pytest.fixture
 def scratch(tmp_path, monkeypatch):
     """Rows go to a scratch file in this folder, a few a block."""
-    monkeypatch.setattr(raw_table, "ON_DISK", 0)
+    monkeypatch.setattr(open_raw_table, "ON_DISK", 0)
     monkeypatch.setattr("xpmlp.tables.open_table.IN_MEMORY", 0)
     monkeypatch.setattr(duckdb_frame, "BLOCK", 7)
     folder = tmp_path / "scratch"
@@ -310,12 +311,13 @@ def test_ctrl_c_and_a_full_disk_while_reading_are_told_as_what_they_are(csv, mon
     path = csv("a,y\n1,2\n3\n")  # its rows have to be cleaned
 
     def full(*args):
+        yield 2, b"1,2\n"
         raise OSError(errno.ENOSPC, "No space left on device")
 
     for error, kind in (("Query interrupted", KeyboardInterrupt), ("another", RuntimeError)):
-        with pytest.raises(kind), raw_table.open_raw_table(path):
+        with pytest.raises(kind), open_raw_table.open_raw_table(path):
             raise RuntimeError(error)
-    monkeypatch.setattr(raw_table, "clean", full)
+    monkeypatch.setattr(csv_repair, "_good_rows", full)
     with pytest.raises(OSError, match="no space left for the rows of the table: let TMPDIR"):
         opened(path)
 

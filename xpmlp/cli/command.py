@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from ..words import did_you_mean, nearest, wrapped
+from .lists import FileValue
 
 FILE = "file of options"  # where a context keeps its name
 OUTPUT = "standard output"  # and what was standard output when the command began
@@ -147,7 +148,7 @@ def _read(ctx, param, path):
                 f"{path}: {key!r} is no option of xpmlp {ctx.command.name}; did you mean "
                 f"{key_of(params[near])!r}?"
             )
-        values[params[name].name] = _text(value, getattr(params[name], "multiple", False))
+        values[params[name].name] = _value(value, params[name])
     ctx.default_map = values
 
 
@@ -166,12 +167,22 @@ def key_of(param):
     return max(param.opts, key=len).lstrip("-")
 
 
-def _text(value, multiple=False):
-    """Return a value of TOML as it would stand on the command line, where the types are checked."""
+def _value(value, param):
+    """Return a value of TOML as a parameter takes it, whose type is checked there."""
+    several = getattr(param, "multiple", False)
+    if isinstance(param.type, FileValue):
+        return [value] if several else value
+    if several and isinstance(value, dict):  # such as [try]
+        return [f"{k}={_text(v)}" for k, v in value.items()]
+    if several:
+        return list(map(_text, value)) if isinstance(value, list) else [_text(value)]
     if isinstance(value, dict):
-        value = [f"{k}={_text(v)}" for k, v in value.items()]
-    if multiple:
-        return [_text(v) for v in value] if isinstance(value, list) else [_text(value)]
+        return value
+    return _text(value)
+
+
+def _text(value):
+    """Return a value of TOML as it would stand on the command line."""
     if isinstance(value, list):
         return ",".join("x".join(map(_text, v)) if isinstance(v, list) else _text(v) for v in value)
     return str(value)

@@ -10,8 +10,9 @@ import click
 import numpy as np
 
 from ..errors import DataError
-from .command import FILE, Choice, section
-from .options import Pairs, several
+from .command import FILE, Choice, section, tell
+from .lists import Names, Types, names_of
+from .options import several
 from .reading import file_options, reading_of
 
 READING = ("on_bad_row", "max_bad_rows", "quarantine")  # what becomes of rows that cannot be read
@@ -44,43 +45,56 @@ reading_options = several(  # how a table is read, and what becomes of its bad r
            help="CSV file for bad rows (DATA.bad.csv), with --on-bad-row quarantine."),
 )  # fmt: skip
 type_options = several(  # what the columns of a table are
-    option("--target", help="Column to predict, for CSV and Parquet (the last one)."),
+    option("--target", help="Column to predict, for tables (the last one)."),
     option("--task", type=Choice(["classification", "regression"]),
            help="Predict classes or numbers (by the target)."),
-    option("--categorical", metavar="COL,...", help="Columns of a table that are categories."),
-    option("--drop", metavar="COL,...", help="Columns of a table to leave out."),
-    option("--types", type=Pairs(click.STRING), multiple=True, help="Type of a column of a table, "
-           "COL=number, category, date or date:%d/%m/%Y (by what its cells hold)."),
+    option("--categorical", type=Names(), multiple=True, metavar="COL,...",
+           help="Columns of a table that are categories."),
+    option("--drop", type=Names(), multiple=True, metavar="COL,...",
+           help="Columns of a table to leave out."),
+    option("--types", type=Types(), multiple=True, metavar="COL=TYPE,...",
+           help="Type of a column of a table: number, category, date or date:%d/%m/%Y (by what its "
+           "cells hold)."),
 )  # fmt: skip
 
 
 def is_table_file(path):
-    """Tell whether a path is that of a CSV or Parquet file, which has named columns."""
-    from ..tables.datasets import BUILT_IN, TABULAR
+    """Tell whether a path is that of a table: a file, a folder of Parquet files or a stream."""
+    from ..tables.datasets import BUILT_IN
+    from ..tables.source import is_table
 
-    return path not in BUILT_IN and path.lower().endswith(TABULAR) and os.path.isfile(path)
+    return path not in BUILT_IN and is_table(path)
 
 
-def how_to_read(path, options):
-    """Return what the options say about bad rows, as the reader of tables takes it."""
-    found = {name: options[name] for name in READING} | {"reading": reading_of(options)}
+def how_to_read(path, options, model=None):
+    """Return what the options say, and a model keeps, as the reader of tables takes it."""
+    found = {name: options[name] for name in READING} | {"reading": reading_of(options, model)}
     if found["quarantine"] and found["on_bad_row"] != "quarantine":
         raise click.UsageError("--quarantine goes with --on-bad-row quarantine.")
     if found["max_bad_rows"] is not None and found["on_bad_row"] == "error":
         raise click.UsageError("--max-bad-rows goes with --on-bad-row skip or quarantine.")
     if found["on_bad_row"] == "quarantine":
-        name = found["quarantine"] or f"{path}.bad.csv"
+        name = found["quarantine"] or f"{file_name(path)}.bad.csv"
         found["quarantine"] = writable("--quarantine", name, path, options.get("out"))
     return found
 
 
+def file_name(path):
+    """Return a path; of the standard input and the like, the name that its files have."""
+    from ..tables.source import is_stream, name_of
+
+    return name_of(path) if is_stream(path) else path
+
+
 def check_no_table(path, options, *columns):
     """Raise UsageError for options of tables on data that are an array."""
-    from ..tables.raw_table import PLAIN
+    from ..tables.datasets import check_there
+    from ..tables.reading import PLAIN
 
+    check_there(path)
     if any(columns) or options["on_bad_row"] != "error" or options["reading"] != PLAIN:
         raise click.UsageError(
-            f"{path} is no CSV or Parquet file: leave out what concerns rows and columns of tables."
+            f"{path} is no table, as a CSV file is: leave out what concerns rows and columns."
         )
 
 
@@ -114,14 +128,7 @@ def tell_quarantine(path, options, table):
 def column_options(options):
     """Return what the options say about the columns of a table, as `opened_data` takes it."""
     types = {k: v for pairs in options["types"] for k, v in pairs.items()}
-    types |= dict.fromkeys(names_in(options["categorical"]), "category")
-    return {"types": types, "drop": names_in(options["drop"])}
-
-
-def names_in(text):
-    """Return the names in a list such as "age, city"; text: None without the option."""
-    names = (name.strip() for name in (text or "").split(","))
-    return tuple(filter(None, names))
+    return {"types": types, "drop": options["drop"], "categorical": options["categorical"]}
 
 
 def types_of_labels(target, labels):
@@ -135,31 +142,52 @@ def types_of_labels(target, labels):
     return {target: ALL}
 
 
-@contextmanager
-def opened_data(path, options, target, *, task, types=None, drop=(), known=None):
-    """Yield the Dataset of a name or path; drop: columns of a table that are left out."""
-    from ..tables.common import Dataset
-    from ..tables.datasets import load_dataset
-    from ..tables.open_table import open_table
+def tell_notes(table):
+    """Print what was decided about an open table that could have been meant otherwise."""
+    for note in table.raw.notes:
+        tell(f"Note: {note}")
 
-    how = how_to_read(path, options)
+
+@contextmanager
+def opened_data(path, options, target, *, known=None, model=None, **columns):
+    """Yield the Dataset of a name or path.
+
+    columns: task, types, and the values of --drop and --categorical.
+    """
+    from ..tables.datasets import load_dataset
+    from ..tables.open_raw_table import open_raw_table
+
+    how, task = how_to_read(path, options, model), columns["task"]
     if is_table_file(path):
-        types = (types or {}) | dict.fromkeys(drop, "category")  # which every cell is
-        with open_table(path, target=target or "", types=types, known=known, **how) as table:
-            y, task = _as_task(path, table.y, task or table.task)
-            names = tuple(name for name in table.features.names if name not in drop)
-            if not names:
-                raise DataError(f"{path} has no columns but its target and those to --drop.")
-            X = table.features.select(names)
-            yield Dataset(table.name, X, y, names, table.target_name, task, table=table)
+        with open_raw_table(path, how.pop("reading"), known or ()) as raw:
+            with _opened_table(raw, how, target, known=known, **columns) as found:
+                yield found
         return
+    check_no_table(path, how, *(columns.get(name) for name in ("types", "drop", "categorical")))
     found = load_dataset(path, target)
-    check_no_table(path, how, types, drop)
     y, task = _as_task(path, found.y, task or found.task)
     y_test = found.y_test
     if y_test is not None:
         y_test, _ = _as_task(path, y_test, task)
     yield replace(found, y=y, task=task, y_test=y_test)
+
+
+@contextmanager
+def _opened_table(raw, how, target, *, task, known, types=None, drop=(), categorical=()):
+    """Yield the Dataset of a raw table."""
+    from ..tables.common import Dataset
+    from ..tables.open_table import open_table
+
+    drop, categorical = (names_of(names, raw.columns) for names in (drop, categorical))
+    types = (types or {}) | dict.fromkeys((*categorical, *drop), "category")  # which every cell is
+    with open_table(raw, target=target or "", types=types, known=known, **how) as table:
+        tell_notes(table)
+        y, task = _as_task(raw.path, table.y, task or table.task)
+        names = tuple(name for name in table.features.names if name not in drop)
+        if not names:
+            raise DataError(f"{raw.path} has no columns but its target and those to --drop.")
+        X = table.features.select(names)
+        yield Dataset(table.name, X, y, names, table.target_name, task, table=table)
 
 
 def _as_task(path, y, task):

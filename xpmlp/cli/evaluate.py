@@ -4,6 +4,7 @@ import time
 from contextlib import contextmanager
 
 import click
+import numpy as np
 
 from ..errors import DataError
 from ..words import plural
@@ -32,7 +33,7 @@ from .scores import (
 @click.command(cls=Command)
 @click.argument("model")
 @click.argument("data")
-@click.option("--target", help="Column to compare with, for CSV and Parquet (the model's target).")
+@click.option("--target", help="Column to compare with, for tables (the model's target).")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON alone.")
 @metrics_option
 @threshold_option
@@ -70,27 +71,29 @@ def opened_rows(model, data, target, options, *, test):
         if target in known:
             raise click.UsageError(f"--target {target} is a column that the model predicts from.")
         how = {"known": known, "types": types_of_labels(target, classes)}
-        with opened_data(data, options, target, task=task_of(model), **how) as found:
+        how |= {"task": task_of(model), "model": model}
+        with opened_data(data, options, target, **how) as found:
             tell_lost(model, found.table)
             check_predictable(data, found.y, classes)
             yield found.name, as_taken(model, found.table), found.y
         tell_quarantine(data, options, found.table)
         return
+    how = how_to_read(data, options)
     if not is_table_file(data):
-        check_no_table(data, how_to_read(data, options))
-    yield _of_array(model, data, target, test)
+        check_no_table(data, how)
+    yield _of_array(model, data, target, how["reading"], test)
 
 
-def _of_array(model, data, target, test):
+def _of_array(model, data, target, reading, test):
     """Return the name, features and targets of an array, or for a model that knows no names."""
     from ..tables.datasets import load_dataset, load_features
 
-    table = load_dataset(data, target)
+    table = load_dataset(data, target, reading)
     X, y = table.X, table.y
     if test and table.X_test is not None and table.y_test is not None:
         X, y = table.X_test, table.y_test
-    elif is_table_file(data):
-        X = load_features(data, model.n_features_in_, table.target_name)
+    elif is_table_file(data) and not isinstance(X, np.ndarray):
+        X = load_features(data, model.n_features_in_, table.target_name, reading)
     if X.shape[1] != model.n_features_in_:
         raise DataError(
             f"{data} has {X.shape[1]} features, the model expects {model.n_features_in_}."

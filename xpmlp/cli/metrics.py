@@ -5,6 +5,7 @@ class, such as f1, are of the second of two classes, whatever their labels are.
 """
 
 import math
+import re
 import warnings
 from functools import cache
 from inspect import signature
@@ -115,14 +116,16 @@ def score(name, answers, y, weights=None):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            value = value_of(name, answers, y, weights)
+            value, told = value_of(name, answers, y, weights), None
         except ValueError as error:
-            return None, _for_more_classes(name, answers) or _first_sentence(error)
-    told = (w.message for w in caught if issubclass(w.category, UndefinedMetricWarning))
-    why = next(map(_first_sentence, told), None)
-    if not math.isfinite(value):
-        return None, why or "it is infinite"
-    return value, why
+            value, told = math.nan, error
+    odd = [w.message for w in caught if issubclass(w.category, UndefinedMetricWarning)]
+    why = None
+    if told or odd:
+        why = _reason(str(told or odd[0]), name, answers, y)
+    if math.isfinite(value):
+        return value, why
+    return None, why or "it is infinite"
 
 
 def value_of(name, answers, y, weights=None):
@@ -160,17 +163,17 @@ def _scorer(name, n_classes):
     return make_scorer(log_loss, **own, **labels), sign
 
 
-def _for_more_classes(name, answers):
-    """Return the reason of a metric that is for two classes where there are more, or None."""
-    if getattr(answers, "n_classes", 2) <= 2:
-        return None
+def _reason(text, name, answers, y):
+    """Return why a metric is not defined, for which scikit-learn has a message."""
+    first = " ".join(text.split()).partition(". ")[0].rstrip(".").replace("y_true", "the rows")
+    if not isinstance(answers, Labels):
+        return first
+    n, there = answers.n_classes, len(np.unique(y))
     others = [f"{name}_{end}" for end in ("macro", "ovr") if f"{name}_{end}" in known_names()]
-    if not others:
-        return None
-    return f"it is for two classes, and there are {answers.n_classes}: take {others[0]}"
-
-
-def _first_sentence(text):
-    """Return the first sentence of a message of scikit-learn, which speaks of y_true."""
-    first = " ".join(str(text).split()).partition(". ")[0].rstrip(".")
-    return first.replace("y_true", "the rows")
+    if n == 1:
+        return "the model knows one class"
+    if n > 2 and others:
+        return f"it is for two classes, and there are {n}: take {others[0]}"
+    if there < n and re.search(r"\bclass(es)?\b", first):
+        return f"the rows hold {there} of {n} classes"
+    return first

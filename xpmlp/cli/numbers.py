@@ -26,9 +26,12 @@ class Number(click.FloatRange):
     def convert(self, value, param, ctx):
         """Return the number."""
         try:
-            return super().convert(value, param, ctx)
+            number = super().convert(value, param, ctx)
         except click.BadParameter:
+            number = math.nan
+        if math.isnan(number):  # which no bound keeps out
             self.fail(f"{value!r} is not a number {_bounds(self)}.", param, ctx)
+        return number
 
 
 class OrInf(click.ParamType):

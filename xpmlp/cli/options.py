@@ -74,7 +74,8 @@ class Several(click.ParamType):
         try:
             found = tuple(self.each.convert(v.strip(), param, ctx) for v in parts if v.strip())
         except click.BadParameter as error:
-            self.fail(f"{value!r}: {error.message}", param, ctx)
+            place = f"{value!r}: " * (len(parts) > 1)
+            self.fail(f"{place}{error.message}", param, ctx)
         if self.unpacked and len(found) == 1:
             return found[0]
         return found
@@ -102,7 +103,9 @@ class Pairs(click.ParamType):
 
     def convert(self, value, param, ctx):
         """Return a dict, or the word."""
-        if isinstance(value, dict) or value in self.words:
+        if isinstance(value, dict):  # of a file, whose names may hold commas
+            return {str(k): self.each.convert(str(v), param, ctx) for k, v in value.items()}
+        if value in self.words:
             return value
         parts = [part.rpartition("=") for part in value.split(",") if part.strip()]
         if not parts or not all(name.strip() and mark for name, mark, _ in parts):

@@ -17,11 +17,12 @@ from .data import (
     check_no_table,
     how_to_read,
     is_table_file,
-    names_in,
     reading_options,
+    tell_notes,
     tell_quarantine,
     writable,
 )
+from .lists import Names, names_of
 
 MAX_BYTES = 1 << 26  # of predictions to print that are kept in memory
 
@@ -30,7 +31,13 @@ MAX_BYTES = 1 << 26  # of predictions to print that are kept in memory
 @click.argument("model")
 @click.argument("data")
 @click.option("--proba", is_flag=True, help="Add a column of probabilities for each class.")
-@click.option("--keep", metavar="COL,...", help="Columns of DATA to write before the predictions.")
+@click.option(
+    "--keep",
+    type=Names(),
+    multiple=True,
+    metavar="COL,...",
+    help="Columns of DATA to write before the predictions.",
+)
 @click.option("--out", type=click.Path(dir_okay=False), help="File to write, instead of printing.")
 @reading_options
 def predict(model, data, proba, out, **options):
@@ -120,23 +127,28 @@ def predictions(model, X, method="predict"):
 @contextmanager
 def features(model, data, options):
     """Yield the features of DATA as a model takes them, and the open table if it is a file."""
-    known, keep = known_types(model), names_in(options["keep"])
+    known = known_types(model)
     if known is None or not is_table_file(data):
-        if keep:
+        if options["keep"]:
             raise click.UsageError(_why_nothing_is_kept(data))
         from ..tables.datasets import load_features
 
+        how = how_to_read(data, options)
         if not is_table_file(data):
-            check_no_table(data, how_to_read(data, options))
+            check_no_table(data, how)
         target = getattr(model, "target_name_", None)
-        yield load_features(data, model.n_features_in_, target), None
+        yield load_features(data, model.n_features_in_, target, how["reading"]), None
         return
+    from ..tables.open_raw_table import open_raw_table
     from ..tables.open_table import open_table
 
-    how = how_to_read(data, options) | {"keep": keep}
-    with open_table(data, known=known, target=None, **how) as table:
-        tell_lost(model, table)
-        yield as_taken(model, table), table
+    how = how_to_read(data, options, model)
+    with open_raw_table(data, how.pop("reading"), known) as raw:
+        how["keep"] = names_of(options["keep"], raw.columns)
+        with open_table(raw, known=known, target=None, **how) as table:
+            tell_notes(table)
+            tell_lost(model, table)
+            yield as_taken(model, table), table
     tell_quarantine(data, options, table)
 
 

@@ -1,11 +1,16 @@
 """Options that say how a table file is written."""
 
+from dataclasses import replace
+
 import click
 
-from .command import section
+from .command import Choice, section
+from .lists import Names, names_of
+from .numbers import Whole
 from .options import several
 
 MARKS = {"tab": "\t", r"\t": "\t", "space": " "}  # what a shell makes hard to say
+KEPT = ("missing", "decimal", "thousands")  # how cells are read, which a model keeps
 
 
 class Mark(click.ParamType):
@@ -18,15 +23,39 @@ class Mark(click.ParamType):
         return MARKS.get(value, value)
 
 
-option = section("Data")
+option = section("Reading tables")
 file_options = several(
     option("--delimiter", type=Mark(), metavar="MARK",
-           help="What stands between cells, one character or the word tab (by the first line)."),
+           help="What stands between cells: a character, tab or whitespace (by the first line)."),
+    option("--header/--no-header", default=None,
+           help="Whether the first line holds names (asked for where it may be both)."),
+    option("--names", type=Names(), multiple=True, metavar="NAME,...",
+           help="Names of all columns; with --header in the place of those in the file."),
+    option("--skip-rows", type=Whole(0), default=0, help="Lines in front of the table."),
+    option("--comment", metavar="TEXT", help="Leave out lines that begin with this."),
+    option("--missing", type=Names(), multiple=True, metavar="WORD,...",
+           help="Cells that are missing values too, besides NA, null and the like."),
+    option("--decimal", type=Choice([".", ","]), help="What parts a fraction (by the cells)."),
+    option("--thousands", type=Mark(), metavar="MARK", help="What parts thousands (by the cells)."),
+    option("--encoding", help="How text is written as bytes, such as cp1252 (UTF-8)."),
+    option("--sheet", help="Sheet of an Excel file (the only one)."),
 )  # fmt: skip
 
 
-def reading_of(options):
-    """Return what the options say about how a table file is written."""
+def reading_of(options, model=None):
+    """Return what the options say about how a table file is written, and what a model keeps."""
     from ..tables.reading import Reading
 
-    return Reading(delimiter=options["delimiter"])
+    said = {name: options[name] for name in ("header", "comment", "encoding", "sheet", "decimal")}
+    said |= {name: options[name] for name in ("delimiter", "skip_rows", "thousands")}
+    missing, names = (names_of(options[name]) for name in ("missing", "names"))
+    reading = Reading(**said, missing=missing, names=names)
+    kept = getattr(model, "table_reading_", None)
+    if kept is None:
+        return reading
+    return replace(
+        reading,
+        missing=tuple(dict.fromkeys((*kept.missing, *missing))),
+        decimal=reading.decimal or kept.decimal,
+        thousands=reading.thousands or kept.thousands,
+    )

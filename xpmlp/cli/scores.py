@@ -6,14 +6,14 @@ import click
 import numpy as np
 
 from ..errors import DataError
-from ..words import shortened, wrapped
+from ..words import wrapped
 from .baseline import baseline_answers, baseline_of, constant_of, words_of
 from .command import section
 from .options import INSIDE, Several
 from .predict import predictions
 
 SHOWN = 20  # classes of the table
-WIDEST = 32  # letters of a label in it
+WIDEST = 40  # letters of a label in it
 
 
 class MetricName(click.ParamType):
@@ -96,26 +96,27 @@ def metrics(model, X, y, weights=None, more=()):
 
 def scored(model, X, y, weights=None, more=()):
     """Return the `Scores` of a model on rows X, y; weights, more: as of `metrics`."""
-    from .metrics import score
+    from .metrics import USUAL, score
 
     classes, rows = getattr(model, "classes_", None), "the training rows"
     kept = getattr(model, "baseline_", None)
     if kept is None:
         kept, rows = baseline_of(classes, y, weights), "these rows"
-    answers, names = answers_of(model, X), _names_of(model, more)
+    answers, usual = answers_of(model, X), USUAL[model.model_.targets.task]
+    names = [*dict.fromkeys((*_chosen(model), *usual, *more))]
     y = targets_of(model, y)
     found = {name: score(name, answers, y, weights) for name in names}
     simple = {
         name: score(name, baseline_answers(kept, name, len(y)), y, weights)[0] for name in names
     }
-    words = [words_of(kept, classes, names, rows)]
-    by_class, threshold = [], None
+    by_class, threshold, words = [], None, [words_of(kept, classes, names, rows)]
     if classes is not None:
         by_class = rows_by_class(classes, answers.codes, y, weights)
     if classes is not None and len(classes) == 2:
         threshold = model.threshold_
-        second = f"Positive class: {classes.tolist()[1]!r}, predicted where its probability is"
-        words += [f"{second} above {threshold:g}."] * bool(more or threshold != 0.5)
+        if threshold != 0.5 or {*names} > {*usual}:  # the usual ones are of both classes
+            second = f"Positive class: {classes.tolist()[1]!r}"
+            words.append(f"{second}, predicted where its probability is above {threshold:g}.")
     return Scores(
         metrics={name: value for name, (value, _) in found.items()},
         notes={name: why for name, (_, why) in found.items() if why},
@@ -182,14 +183,13 @@ def check_scoring(scoring, task):
         raise click.UsageError(f"--scoring: {wrong}")
 
 
-def _names_of(model, more):
-    """Return the names of metrics to report: the model's own score, the usual ones, and more."""
-    from .metrics import USUAL, wrong_metric
+def _chosen(model):
+    """Return the name of the metric that chose the model's epoch, as a list, empty for the loss."""
+    from .metrics import wrong_metric
 
-    chosen = [model.scoring]
     if not isinstance(model.scoring, str) or wrong_metric(model.scoring, task_of(model)):
-        chosen = []  # the loss, or a function
-    return [*dict.fromkeys((*chosen, *USUAL[model.model_.targets.task], *more))]
+        return []
+    return [model.scoring]
 
 
 def shown_score(score):
@@ -230,7 +230,7 @@ def class_table(rows):
         shown = sorted(there, key=lambda row: (row["f1"], row["rows"]))[:SHOWN]
     n = max(row["rows"] for row in shown)
     digits = max(len(f"{n:,}"), len("rows"))
-    labels = [shortened(" ".join(str(row["label"]).split()), WIDEST, "…") for row in shown]
+    labels = [_short(row["label"]) for row in shown]
     width = max(map(len, ["class", *labels]))
     yield f"{'class':<{width}}  precision  recall      F1  {'rows':>{digits}}"
     for label, row in zip(labels, shown):
@@ -238,6 +238,14 @@ def class_table(rows):
         yield f"{label:<{width}}  {precision:>9}  {recall}  {f1}  {row['rows']:>{digits},}"
     if len(shown) < len(rows):
         yield f"... and {len(rows) - len(shown):,} more with a larger F1, or without rows."
+
+
+def _short(label):
+    """Return a label as text of one line, without its middle where it is long."""
+    text = " ".join(str(label).split())
+    if len(text) <= WIDEST:
+        return text
+    return f"{text[: WIDEST // 2]}…{text[1 - WIDEST // 2 :]}"
 
 
 def _cell(score):

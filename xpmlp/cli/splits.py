@@ -17,6 +17,7 @@ def split_data(data, options, stack):
 
     stack: what closes the files that are opened.
     """
+    check_read_once(data, options["test_file"], options["validation"])
     source = opened_source(data, options, stack)
     test_file, watch = options["test_file"], options["validation"]
     test = watched = None
@@ -44,6 +45,12 @@ def split_data(data, options, stack):
     return source, _taken(source, rows), test, watched
 
 
+def check_read_once(*sources):
+    """Raise UsageError where the standard input is more than one of what is read."""
+    if sum(source in ("-", "/dev/stdin") for source in sources) > 1:
+        raise click.UsageError("- is the standard input, which can be read once: name a file.")
+
+
 def opened_source(data, options, stack):
     """Open DATA; say what its columns hold, and what is doubtful about them and about its rows."""
     from ..tables.checks import warnings_of
@@ -54,8 +61,7 @@ def opened_source(data, options, stack):
         click.echo(source.table.describe())
         if source.table.bad_rows:
             click.echo(wrapped(source.table.summary_of_bad_rows()), err=True)
-        doubtful = warnings_of(source.table, source.feature_names)
-        source = replace(source, warnings=(*source.table.warnings, *doubtful))
+        source = replace(source, warnings=tuple(warnings_of(source.table, source.feature_names)))
     for text in source.warnings:
         tell(f"Warning: {text}.")
     return source

@@ -72,11 +72,11 @@ def set_threshold(model, watched, options):
     metric = options["tune_threshold"]
     if metric is None:
         return None
-    X, y = watched
+    (X, y), second = watched, model.classes_.tolist()[1]
     model.threshold_, best, before = best_threshold(model, X, y, metric)
-    rows = f"{len(y):,} validation rows"
+    rows = f"{len(y):,} validation rows, {np.sum(y == second):,} of them {second!r}"
     return (
-        f"Threshold {model.threshold_:g}: the best {metric} of the {rows}, {best:.4f} "
+        f"Threshold {model.threshold_:g}: the best {metric} of {rows}, is {best:.4f} "
         f"(at 0.5: {before:.4f})."
     )
 

@@ -5,8 +5,8 @@ import time
 import warnings
 from contextlib import ExitStack
 from importlib.util import find_spec
+from itertools import chain
 from math import inf, isfinite
-from pathlib import Path
 
 import click
 import numpy as np
@@ -45,7 +45,7 @@ class ValidationSource(click.ParamType):
         try:
             share = float(value)
         except ValueError:
-            if value != "test" and not os.path.exists(value):
+            if value not in ("test", "-") and not os.path.exists(value):
                 self.fail(
                     f"{value!r} is no share of the rows, no file, and not 'test'.", param, ctx
                 )
@@ -90,8 +90,9 @@ data_option, output = section("Data"), section("Output")
 def train(data, **options):
     """Train on DATA and save the model.
 
-    DATA is a CSV, Parquet, .npz or mnist.pkl.gz file, a folder of IDX files, or one of digits iris
-    wine breast_cancer diabetes flower moons circles spirals sine sign.
+    DATA is a table (a CSV, JSON, Excel or Parquet file, a folder of Parquet, - for the standard
+    input), a .npz or mnist.pkl.gz file, a folder of IDX files, or one of digits iris wine
+    breast_cancer diabetes flower moons circles spirals sine sign.
     """
     start = time.perf_counter()
     out = options["out"] = options["out"] or f"{_stem(data)}.safetensors"
@@ -148,8 +149,12 @@ def train(data, **options):
 
 
 def _stem(data):
-    name = Path(data).name or Path(data).resolve().name
-    for suffix in (".gz", ".csv", ".tsv", ".parquet", ".pq", ".npz", ".pkl", ".pickle"):
+    """Return what the model of DATA is called after."""
+    from ..tables.packing import SUFFIXES
+    from ..tables.source import ENDINGS, name_of
+
+    name = name_of(data)
+    for suffix in (*SUFFIXES, *chain(*ENDINGS.values()), ".npz", ".pkl", ".pickle"):
         name = name.removesuffix(suffix)
     return name
 
@@ -189,6 +194,7 @@ def _fit(source, part, watched, options):
     notes = [text for text in texts if "Maximum iterations" not in text]  # they were asked for
     if table:
         model.table_types_ = source.types
+        model.table_reading_ = source.table.raw.reading.of_cells
     elif source.feature_names is not None:
         model.feature_names_in_ = np.asarray(source.feature_names, object)
     model.target_name_ = source.target_name

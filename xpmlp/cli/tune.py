@@ -16,6 +16,7 @@ from ..training.interrupts import on_ctrl_c
 from ..words import columns, wrapped
 from .command import Choice, Command, config_option, key_of, section, tell
 from .data import check_memory, reading_options, tell_quarantine, type_options, writable
+from .lists import Names, names_of
 from .live_line import live_columns
 from .numbers import Whole
 from .options import (
@@ -320,12 +321,21 @@ def _toml(ctx, best):
     """Return the best options, and all that the command line or a file said, as TOML."""
     said = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
     values = {
-        key_of(p): ctx.params[p.name]
+        key_of(p): _said(p, ctx.params[p.name])
         for p in ctx.command.params
         if p.name in ctx.params and p.name not in OWN and ctx.get_parameter_source(p.name) in said
     }
     values |= {OPTIONS[name]: "none" if value is None else value for name, value in best}
     return "".join(f"{k} = {_literal(v)}\n" for k, v in values.items() if v is not None)
+
+
+def _said(param, value):
+    """Return the value of an option as a file says it: lists of names as they are read again."""
+    if not isinstance(param.type, Names):
+        return value
+    if len(value) == 1:
+        return value[0]
+    return names_of(value)
 
 
 def _literal(value):

@@ -1,5 +1,7 @@
 """A fitted estimator as a model file, and back: tensors and plain JSON, no code, no pickle."""
 
+from math import isfinite
+
 from sklearn.base import is_classifier
 
 from ..engines import Carry
@@ -10,6 +12,7 @@ from ..model.json_records import decode, encode
 from ..model.saving import as_model_file_error, decoded, pack_model, unpack_model
 from ..nn.activations import get_activation
 from ..nn.losses import match_loss
+from ..tables.reading import PLAIN, Reading
 from ..training import State, new_history
 from .arguments import loss_of
 from .fit_result import FitResult
@@ -46,6 +49,7 @@ def save_model(estimator, path):
         "training": estimator.training_record_,
         "baseline": getattr(estimator, "baseline_", None),
         "table_types": types and {k: v for k, v in types.items() if known.get(k) != v},
+        "table_reading": _said(getattr(estimator, "table_reading_", PLAIN)),
     }
     if not kind.__module__.startswith(f"{__package__}."):
         raise TypeError(f"a model file holds no {kind.__name__}, a class of your own: pickle it.")
@@ -111,7 +115,19 @@ def _rebuild(arrays, meta, kinds):
         if known and not {*own} <= {*known}:
             raise ValueError("it has types of columns that its table lacks")
         estimator.table_types_ = known | own
+    said = meta.get("table_reading")
+    if said is not None:
+        estimator.table_reading_ = Reading(**said | {"missing": tuple(said["missing"])}).of_cells
     return estimator
+
+
+def _said(reading):
+    """Return how cells are read as JSON, None where nothing was said of it."""
+    if reading == PLAIN:
+        return None
+    return {"missing": list(reading.missing)} | {
+        name: getattr(reading, name) for name in ("decimal", "thousands")
+    }
 
 
 def _kept_epochs(n, best):
@@ -149,7 +165,10 @@ def _history(meta, best):
 def _baseline(stored, classes):
     """Return what is kept of the training's targets: shares of the classes, or mean and median."""
     if classes is None:
-        return decoded(stored, {"mean": (float,), "median": (float,)})
+        found = decoded(stored, {"mean": (float,), "median": (float,)})
+        if not all(map(isfinite, found.values())):
+            raise ValueError(f"its baseline is {found}")
+        return found
     shares = [float(share) for share in stored["shares"]]
     if len(shares) != len(classes) or not all(0 <= share <= 1 for share in shares):
         raise ValueError(f"it has shares {shares} of {len(classes)} classes")

@@ -1,17 +1,17 @@
 """Data sets as a record, and what all readers share: opening, checks, inferring the task."""
 
 import csv
-import gzip
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any, NamedTuple
+from io import TextIOWrapper
+from typing import IO, Any, NamedTuple, TextIO
 
 import numpy as np
 
 from ..atomic import StrPath
 from ..errors import DataError
+from .packing import is_damage, unpacked
 
 MAX_BYTES = 8 << 30  # what a small file may unpack to
 
@@ -83,17 +83,30 @@ def require(ok: bool, message: str) -> None:
 
 
 @contextmanager
-def opened(path: StrPath) -> Iterator[IO[bytes]]:
-    """Open a file, unpacking gzip (known by its first bytes); what fails becomes a DataError."""
+def opened(path: StrPath, called: StrPath | None = None) -> Iterator[IO[bytes]]:
+    """Open a file, unpacked; what fails becomes a DataError, which calls it so."""
+    called = called or path
     try:
-        with open(path, "rb") as file:
-            if file.peek(2)[:2] == b"\x1f\x8b":
-                yield gzip.GzipFile(fileobj=file)  # type: ignore[misc]
-            else:
-                yield file
-    except (OSError, EOFError, zlib.error, csv.Error, MemoryError) as error:
+        with open(path, "rb") as file, unpacked(file, called) as stream:
+            yield stream
+    except Exception as error:
+        if not is_damage(error) and not isinstance(error, csv.Error | MemoryError):
+            raise
         reason = str(error) or "there is not enough memory for it"
-        raise DataError(f"{path} cannot be read: {reason}; is it the whole file?") from error
+        raise DataError(f"{called} cannot be read: {reason}; is it the whole file?") from error
+
+
+@contextmanager
+def opened_text(
+    path: StrPath, called: StrPath | None = None, encoding: str = "utf-8-sig"
+) -> Iterator[TextIO]:
+    """Open a file of text, unpacked; bytes that are no text stand in it as lone surrogates."""
+    with opened(path, called) as file:
+        try:
+            with TextIOWrapper(file, encoding, errors="surrogateescape", newline="") as text:
+                yield text
+        except UnicodeError as error:  # such as UTF-16 that ends within a character
+            raise DataError(f"{called or path} cannot be read as {encoding}: {error}.") from error
 
 
 def infer_task(y: np.ndarray) -> tuple[np.ndarray, str]:

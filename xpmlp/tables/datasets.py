@@ -2,34 +2,40 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
+from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from ..atomic import StrPath
 from ..errors import DataError
-from ..words import nearest
+from ..words import listed, nearest
 from .common import Dataset, require
 from .idx import read_idx_folder
 from .npz import read_npz
 from .open_table import read_features, read_table
 from .pickled import read_mnist_pickle
-from .raw_table import PARQUET
+from .reading import PLAIN, Reading
+from .source import ENDINGS, is_table
 
-TABULAR = (".csv", ".tsv", ".csv.gz", ".tsv.gz", *PARQUET)
 PICKLED = (".pkl", ".pkl.gz", ".pickle", ".pickle.gz")
 FROM_SKLEARN = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 
 
-def load_dataset(source: StrPath, target: str | None = None) -> Dataset:
-    """Load a built-in set by its name, or a file: CSV, Parquet, .npz, mnist.pkl.gz, IDX folder.
+def load_dataset(source: StrPath, target: str | None = None, reading: Reading = PLAIN) -> Dataset:
+    """Load a built-in set by its name, or a file: a table, .npz, mnist.pkl.gz, an IDX folder.
 
     Parameters
     ----------
     source : str or Path
-        A name of `BUILT_IN`, or a file or folder; ``./name`` where a file has such a name.
+        A name of `BUILT_IN`, or a file or folder; ``./name`` where a file has such a name. Tables
+        are CSV, JSON, Excel and Parquet files, as `open_table` takes them.
     target : str, optional
-        Column to predict, for CSV and Parquet only; by default the last one.
+        Column to predict, for tables only; by default the last one.
+    reading : Reading, optional
+        How a table file is written, where its first lines do not say so.
 
     Returns
     -------
@@ -45,33 +51,49 @@ def load_dataset(source: StrPath, target: str | None = None) -> Dataset:
     >>> load_dataset("iris").X.shape
     (150, 4)
     """
-    path, name, is_file = Path(source), Path(source).name.lower(), os.path.isfile(source)
-    if source not in BUILT_IN and is_file and name.endswith(TABULAR):
-        return read_table(path, target)
-    unused = f"target={target!r} names a column, which {source} does not have: leave it out."
-    require(target is None, unused)
+    if source in BUILT_IN or not is_table(source):
+        check_there(source)
+        what = "is no table"
+        unused = f"target={target!r} names a column, but {source} {what}: leave it out."
+        require(target is None, unused)
+        require(reading == PLAIN, f"{source} {what}: leave out how tables are written.")
     if source in BUILT_IN:
         return _built_in(str(source))
-    if os.path.isdir(source):
+    path, name = Path(source), Path(source).name.lower()
+    if is_table(source):
+        return read_table(path, target, reading)
+    if path.is_dir():
         return read_idx_folder(path)
-    if not is_file:  # Path.is_file raises where a name is too long
-        near = nearest(str(source), BUILT_IN)
-        names = f"a built-in data set ({', '.join(BUILT_IN)}; the nearest is {near!r})"
-        raise DataError(f"{source} does not exist, expected a file, a folder or {names}.")
     if name.endswith(".npz"):
         return read_npz(path)
-    kinds = ", ".join((*TABULAR, ".npz", *PICKLED))
+    kinds = ", ".join((*chain(*ENDINGS.values()), ".npz", *PICKLED))
     known = name.endswith(PICKLED)
     require(known, f"{source} is of no known kind, expected a folder of IDX files or {kinds}.")
     return read_mnist_pickle(path)
 
 
-def load_features(source: StrPath, n_features: int, target: str | None) -> np.ndarray:
+def check_there(source: StrPath) -> None:
+    """Raise DataError for what is neither a name nor a path, with the nearest of its folder."""
+    if source in BUILT_IN or os.path.exists(source):
+        return
+    folder, name = os.path.split(str(source))
+    others: list[str] = []
+    with suppress(OSError, ValueError):  # such as a folder that is not there, or may not be read
+        others = os.listdir(folder or ".")
+    near = [os.path.join(folder, other) for other in get_close_matches(name, others)]
+    require(not near, f"{source} does not exist, the nearest of its folder: {listed(near)}.")
+    known = f"{', '.join(BUILT_IN)}; the nearest is {nearest(name, BUILT_IN)!r}"
+    names = f"a built-in data set ({known})"
+    raise DataError(f"{source} does not exist, expected a file, a folder or {names}.")
+
+
+def load_features(
+    source: StrPath, n_features: int, target: str | None, reading: Reading = PLAIN
+) -> np.ndarray:
     """Load rows to predict (n, n_features); a table need not hold the target."""
-    tabular = source not in BUILT_IN and str(source).lower().endswith(TABULAR)
-    if tabular and os.path.isfile(source):
-        return read_features(source, n_features, target)
-    X = load_dataset(source).X
+    if source not in BUILT_IN and is_table(source):
+        return read_features(source, n_features, target, reading)
+    X = load_dataset(source, reading=reading).X
     got = f"{source} has {X.shape[1]} features"
     require(X.shape[1] == n_features, f"{got}, expected the model's {n_features}.")
     return X

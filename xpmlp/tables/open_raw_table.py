@@ -1,0 +1,191 @@
+"""Load a table file of any kind into DuckDB, so that every row is there or told of."""
+
+import glob
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from ..atomic import StrPath
+from ..errors import DataError
+from .common import require
+from .csv_repair import WRITTEN, BadRow, clean
+from .dialect import Dialect, dialect_of
+from .excel import convert_excel
+from .json_rows import convert_json
+from .parquet import load_parquet
+from .raw_table import RawTable, cell_text, literal
+from .reading import PLAIN, WHITESPACE, Reading
+from .source import Source, disk_full, prepared
+from .text_encoding import check_encoding, scan
+
+ON_DISK = 256 << 20  # bytes of a file whose rows go to a scratch file
+
+
+@contextmanager
+def open_raw_table(
+    path: StrPath, reading: Reading = PLAIN, known: Collection[str] = ()
+) -> Iterator[RawTable]:
+    """Load a file; what DuckDB refuses while it is in use becomes a DataError.
+
+    known: names of columns that a model has, which are a header wherever they stand first.
+    """
+    try:
+        import duckdb
+    except ImportError as error:
+        raise DataError(f"{path} needs DuckDB to be read: pip install 'xpmlp[data]'.") from error
+    try:
+        with TemporaryDirectory(prefix="xpmlp-", ignore_cleanup_errors=True) as folder:
+            source, reading = prepared(path, reading, Path(folder))
+            where = ":memory:"
+            if source.size > ON_DISK:
+                where = f"{folder}/rows.duckdb"
+            with duckdb.connect(where) as connection:
+                _set_up(connection, folder)
+                scratch = Path(folder, "clean.csv")
+                if source.kind == "parquet":
+                    raw = load_parquet(source, connection, reading)
+                elif source.kind == "csv":
+                    raw = _load_csv(source, connection, scratch, reading, known)
+                else:
+                    raw = _load_converted(source, connection, scratch, reading, known)
+                if source.is_copy:
+                    source.file.unlink()
+                yield replace(raw, reading=reading)
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":  # how DuckDB tells of Ctrl-C
+            raise
+        raise KeyboardInterrupt from error
+    except duckdb.OutOfMemoryException as error:
+        raise MemoryError(f"{path} does not fit the memory: {_first_line(error)}") from error
+    except duckdb.Error as error:
+        full = "space" in str(error) or "Could not write" in str(error)
+        if full and isinstance(error, duckdb.IOException):
+            raise disk_full() from error
+        raise DataError(f"{path} cannot be read: {_first_line(error)}") from error
+
+
+def _set_up(connection: Any, folder: str) -> None:
+    """Set what DuckDB takes of memory and disk, and what it does by itself."""
+    connection.execute(f"SET temp_directory = {literal(folder)}")
+    _leave_memory(connection)
+    connection.execute("SET TimeZone = 'UTC'")
+    # Which DuckDB prints by itself in a notebook.
+    connection.execute("SET enable_progress_bar = false")
+    # Else each IN becomes a join, and 300 columns take minutes; and a Parquet file's statistics,
+    # which say nothing of NaN, are taken to mean that there is none.
+    optimizers = "in_clause,common_subexpressions,statistics_propagation"
+    connection.execute(f"SET disabled_optimizers = '{optimizers}'")
+
+
+def _leave_memory(connection: Any) -> None:
+    """Halve the memory that DuckDB takes, which is 80 % of the machine's: a model wants some too.
+
+    As "40%" DuckDB takes that since 2.0.
+    """
+    row = connection.execute("SELECT current_setting('memory_limit')").fetchone()
+    size, unit = row[0].split()  # "18.8 GiB"
+    if unit != "PiB":  # DuckDB 1.3 may find no limit, and refuses its own words for that
+        connection.execute(f"SET memory_limit = '{float(size) / 2:.1f} {unit}'")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
+def _load_csv(
+    source: Source, connection: Any, scratch: Path, reading: Reading, known: Collection[str]
+) -> RawTable:
+    """Load a CSV file as text, and tell which of its lines are no rows.
+
+    DuckDB reads a file fast and right where each line is a row. Where one is not, what it makes of
+    broken rows and their places cannot be trusted, so they are taken out first.
+    """
+    from duckdb import InvalidInputException
+
+    n_lines, is_utf8 = scan(source.file, source.path)
+    dialect = dialect_of(source, reading, known)
+    if not is_utf8:
+        check_encoding(source.file, source.path, source.first_line, dialect.encoding)
+    header, n_rows = int(dialect.has_header), -1
+    bad_rows: list[BadRow] = []
+    breaks = (np.asarray([0]), np.asarray([source.first_line + header]))
+    if dialect.comment is None and dialect.delimiter != WHITESPACE:
+        with suppress(InvalidInputException):
+            n_rows = _read(connection, dialect, reading)
+    if n_rows != n_lines - header:
+        expected, bad_rows, breaks = clean(dialect, scratch)
+        n_rows = _read_written(scratch, connection, dialect.columns, reading, dialect.delimiter)
+        place = f"{source.path} cannot be read"
+        require(n_rows == expected, f"{place}: its rows could not be told apart.")
+    types = ("VARCHAR",) * len(dialect.columns)
+    table = RawTable(source.path, connection, dialect.columns, types, n_rows, dialect.named)
+    table = replace(table, unit="line", bad_rows=bad_rows, breaks=breaks, notes=dialect.notes)
+    return without_names(table)
+
+
+def _load_converted(
+    source: Source, connection: Any, scratch: Path, reading: Reading, known: Collection[str]
+) -> RawTable:
+    """Load the rows of a JSON or Excel file as text."""
+    named = True
+    if source.kind == "json":
+        found = convert_json(source, scratch)
+    else:
+        found, named = convert_excel(source, reading, known, scratch)
+    n_rows = _read_written(scratch, connection, found.columns, reading)
+    require(n_rows == found.n_rows, f"{source.path} cannot be read: its rows are not text.")
+    table = RawTable(source.path, connection, found.columns, found.types, n_rows, named, found.unit)
+    table = replace(table, bad_rows=found.bad_rows, breaks=found.breaks, notes=found.notes)
+    return without_names(table)
+
+
+def _read_written(
+    scratch: Path, connection: Any, columns: tuple[str, ...], reading: Reading, mark: str = WRITTEN
+) -> int:
+    """Create table `raw` from a scratch file, which is removed; return how many rows."""
+    mark = mark.replace(WHITESPACE, WRITTEN)
+    n_rows = _read(connection, Dialect(scratch, scratch, mark, columns, False), reading)
+    scratch.unlink()
+    return n_rows
+
+
+def _read(connection: Any, dialect: Dialect, reading: Reading) -> int:
+    """Create table `raw` from a file in which all rows are good; return their number."""
+    names = [f"c{i}" for i in range(len(dialect.columns))]
+    typed = ", ".join(f"{c}: 'VARCHAR'" for c in names)
+    selected = ", ".join(f"{cell_text(c, reading)} AS {c}" for c in names)
+    read = (
+        f"CREATE OR REPLACE TABLE raw AS SELECT {selected} FROM read_csv(?, auto_detect=false, "
+        f"strict_mode=true, delim={literal(dialect.delimiter)}, quote='\"', escape='\"', "
+        f"header={dialect.has_header}, columns={{{typed}}}, "
+        f"compression={literal(dialect.packing or 'none')}, new_line={ascii(dialect.line_end)})"
+    )
+    # DuckDB would read t1.csv for t[1].csv
+    return connection.execute(read, [glob.escape(str(dialect.file))]).fetchone()[0]
+
+
+def without_names(raw: RawTable) -> RawTable:
+    """Return a table in which columns that have no name are none; DataError where they hold data.
+
+    The first of them may: it is what pandas and R write of the names of rows.
+    """
+    nameless = [i for i, name in enumerate(raw.columns) if not name]
+    if not nameless:
+        return raw
+    counts = raw.query(", ".join(f"count(c{i})" for i in nameless)).fetchone()
+    held = [i for i, n in zip(nameless, counts) if n]
+    others = [i for i in held if i > 0]
+    if others:
+        got = f"{raw.path}: column {others[0] + 1} holds values and has no name"
+        remedy = "name all columns by names= and header=True (--names ... --header)"
+        raise DataError(f"{got}: {remedy}.")
+    notes = raw.notes
+    if held:
+        what = "has no name, is taken for the names of the rows, and left out"
+        notes += (f"{raw.path}: column 1 {what} (--names and --header name it).",)
+    return replace(raw, index=("",), notes=notes)

@@ -1,0 +1,97 @@
+"""Parquet: a file, or all those in a folder, with the types that they have."""
+
+import glob
+import json
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ..words import listed
+from .common import require
+from .raw_table import RawTable, cell_text
+from .reading import PLAIN, Reading
+from .source import Source
+
+UNNAMED = re.compile(r"__index_level_\d+__")  # what pandas calls an index without a name
+
+
+def load_parquet(source: Source, connection: Any, reading: Reading) -> RawTable:
+    """Load a Parquet file, or the files of a folder, with the types they have."""
+    files = source.files or (source.file,)
+    paths = [glob.escape(str(file)) for file in files]
+    _check_alike(files, connection)
+    read = "read_parquet(?, hive_partitioning=false)"
+    if source.files:  # what a folder called city=Rome says is text, whose type is decided
+        options = "union_by_name=true, hive_partitioning=true, hive_types_autocast=false"
+        read = f"read_parquet(?, {options})"
+    described = connection.execute(f"DESCRIBE SELECT * FROM {read}", [paths]).fetchall()
+    kept = [i for i, row in enumerate(described) if not UNNAMED.fullmatch(row[0])]
+    columns = tuple(described[i][0] for i in kept)
+    made = [_column(f"t{i}", described[i][1], reading) for i in kept]
+    aliases = ", ".join(f"t{i}" for i in range(len(described)))
+    selected = ", ".join(f"{sql} AS c{i}" for i, (_, sql) in enumerate(made))
+    create = f"CREATE TABLE raw AS SELECT {selected} FROM {read} AS t({aliases})"
+    n_rows = connection.execute(create, [paths]).fetchone()[0]
+    index = tuple(name for name in _index(paths[0], connection) if name in columns)
+    notes: tuple[str, ...] = ()
+    if index:
+        remedy = f"--types {index[0]}=category makes a feature of it"
+        what = "the data frame's index, is left out"
+        notes = (f"{source.path}: column {listed(index)}, {what}: {remedy}.",)
+    types = tuple(kind for kind, _ in made)
+    return RawTable(source.path, connection, columns, types, n_rows, index=index, notes=notes)
+
+
+def _check_alike(files: tuple[Path, ...], connection: Any) -> None:
+    """Raise DataError for files of a folder that have other columns than the first, or types."""
+    first: dict[str, str] = {}
+    for file in files[: len(files) * (len(files) > 1)]:
+        query = "DESCRIBE SELECT * FROM read_parquet(?, hive_partitioning=false)"
+        rows = connection.execute(query, [[glob.escape(str(file))]]).fetchall()
+        kinds = {name: _column("c", kind, PLAIN)[0] for name, kind, *_ in rows}
+        first = first or kinds
+        for name in {**first, **kinds}:
+            one, other = first.get(name, "no such column"), kinds.get(name, "no such column")
+            got = f"{file}, column {name!r} holds {other}, in {files[0]} {one}"
+            require(one == other, f"{got}: files of one table have the same columns.")
+
+
+def _index(path: str, connection: Any) -> list[str]:
+    """Return the columns that pandas says are the index of the data frame that it wrote."""
+    query = "SELECT value FROM parquet_kv_metadata(?) WHERE key = 'pandas'::BLOB"
+    row = connection.execute(query, [path]).fetchone()
+    if row is None:
+        return []
+    with suppress(ValueError, TypeError, AttributeError):  # what others write under this name
+        found = json.loads(row[0]).get("index_columns", [])
+        return [name for name in found if isinstance(name, str)]  # a range is a dict
+    return []
+
+
+def _number(number: str, reading: Reading) -> str:
+    """SQL: a number, NULL where it is one of the markers of missing values."""
+    markers = []
+    for marker in reading.missing:
+        with suppress(ValueError):
+            markers.append(repr(float(marker)))
+    if not markers:
+        return number
+    return f"CASE WHEN {number} NOT IN ({', '.join(markers)}) THEN {number} END"
+
+
+def _column(c: str, kind: str, reading: Reading) -> tuple[str, str]:
+    """Return the type of a column of `raw`, its own if it is of no use, and the SQL of it."""
+    if kind == "BOOLEAN":
+        return "BOOLEAN", c
+    if kind in ("FLOAT", "DOUBLE"):  # not a number is what others write for a missing one
+        return "DOUBLE", _number(f"CASE WHEN NOT isnan({c}) THEN {c}::DOUBLE END", reading)
+    if kind.startswith("DECIMAL") or kind.endswith(("INT", "INTEGER")):
+        return "DOUBLE", _number(f"{c}::DOUBLE", reading)
+    if "TIMESTAMPTZ" in kind or "WITH TIME ZONE" in kind:  # of nanoseconds, too
+        return "TIMESTAMP", f"make_timestamp(epoch_us({c}::TIMESTAMPTZ))"
+    if kind == "DATE" or kind.startswith("TIMESTAMP"):
+        return "TIMESTAMP", f"make_timestamp(epoch_us({c}))"
+    if kind in ("VARCHAR", "UUID", '"NULL"') or kind.startswith("ENUM"):
+        return "VARCHAR", cell_text(c, reading)
+    return kind, cell_text(c, reading)
