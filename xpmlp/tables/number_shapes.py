@@ -86,7 +86,7 @@ def several_forms(shapes: Sequence[Shape]) -> list[str]:
     for shape in shapes:
         mark, cell = COMPARED.fullmatch(shape.low).groups()  # type: ignore[union-attr]
         currency, unit, number = _parts(cell)
-        a_class = mark and shape.low == shape.high  # always <18
+        a_class = (mark or unit == "+") and shape.low == shape.high  # always <18, or 3+
         if number and (currency or unit in ("", *UNITS)) and not a_class:
             forms[mark, currency, unit] += shape.n
             examples.setdefault((mark, currency, unit), shape.low)
