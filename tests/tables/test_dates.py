@@ -66,6 +66,7 @@ WRITTEN = {
     "%d/%m/%Y %Hh%M": "date:%d/%m/%Y",
     "%d-%b-%y %I.%M.%S.000000 %p": "date:%d-%b-%y",  # Oracle
     "%d/%m/%Y (%a)": "date:%d/%m/%Y (%a)",
+    "[%d/%b/%Y:%H:%M:%S +0000]": "date:[%d/%b/%Y:%H:%M:%S %z]",
     "%H:%M:%S %d/%m/%Y": "date:%H:%M:%S %d/%m/%Y",
     "%d-%m-%y": "date:%d-%m-%y",
     "%d-%b-%Y": "date:%d-%b-%Y",
@@ -158,7 +159,7 @@ def test_offsets_are_heeded_as_python_heeds_them(read, hours):
 @each(
     "cell",
     "1.2.3 10.1.2.3 555-12-34 123-45-6789 2024 May 12:60 AB-12-05-2024 12/24 10x20x2024 A1 "
-    "1/2/3/2024 2024-W05 06-12-24-12".split()
+    "1/2/3/2024 2024-W05 06-12-24-12 2009/10 1999-00".split()
     + ["12 05 24", "Room 12", "5 m", "100%", "Dec 23", "06 12 24 12", "may be", "Sun", "5 stars"],
 )
 def test_other_text_is_no_date(cell):
@@ -168,6 +169,35 @@ def test_other_text_is_no_date(cell):
 def test_a_long_text_is_no_date_at_once():
     text = f"It took 3 days, and {'x' * 60} 1 hour 9"  # in 2**60 ways
     assert candidates(shapes_of([text])) == []
+
+
+@each(
+    "cells",
+    [
+        "1. Januar 2024, 2. M\u00e4rz 2024, 3. Dezember 2024",
+        "1er janvier 2024, 2 mars 2024, 3 d\u00e9cembre 2024",
+        "1 janv. 2024, 2 mars 2024, 3 d\u00c9C. 2024",
+        "1 de enero de 2024, 2 de marzo de 2024, 3 de diciembre de 2024",
+        "1 gennaio 2024, 2 marzo 2024, 3 dicembre 2024",
+        "1 de janeiro de 2024, 2 de mar\u00e7o de 2024, 3 de dezembro de 2024",
+        "1 januari 2024, 2 maart 2024, 3 december 2024",
+        "Montag 1. Jan. 2024, Samstag 2. Mrz 2024, Dienstag 3. Dez. 2024",
+    ],
+)
+def test_months_have_names_in_seven_languages(read, cells):
+    cells = cells.split(", ")
+    assert read(first_kind(cells), cells) == [
+        datetime(2024, m, d) for m, d in [(1, 1), (3, 2), (12, 3)]
+    ]
+
+
+def test_a_name_that_is_no_month_is_none(read):
+    assert read("date:%d %b %Y", ["1 Marble 2024", "1 Foo 2024", "1 May 2024", "1 m 2024"]) == [
+        None,
+        None,
+        datetime(2024, 5, 1),
+        None,
+    ]
 
 
 def test_days_and_months_that_may_be_either_are_rivals():
@@ -207,6 +237,7 @@ def test_a_time_of_day_is_hours(read, cell, hours):
 
 DURATIONS = {
     "26:15:00": timedelta(hours=26, minutes=15),
+    "1:23.456": timedelta(minutes=1, seconds=23.456),
     "75:30": timedelta(hours=75, minutes=30),
     "-00:10:00": -timedelta(minutes=10),
     "1 days 03:00:00": timedelta(days=1, hours=3),
@@ -246,6 +277,8 @@ def test_times_of_day_come_before_durations_and_hours_before_minutes_unless_both
     both = ["duration", "duration:%M:%S"]
     assert candidates(shapes_of(["59:30", "1:02:03", "75:10"])) == both
     assert rivals(both[0]) == both[1:] and rivals(both[1]) == both[:1]
+    assert order(both[0]) != order(both[1])
+    assert candidates(shapes_of(["59:30", "1:02.3"])) == both[1:]
 
 
 def test_minutes_and_seconds_are_read_where_the_kind_says_so(read):

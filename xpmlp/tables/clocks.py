@@ -78,12 +78,13 @@ def seconds_of_day(fields: Sequence[str]) -> str:
 
 def seconds_of_zone() -> str:
     """SQL: seconds by which the clocks of a zone are ahead of UTC."""
-    names = " ".join(f"WHEN '{name}' THEN {hours}" for name, hours in ZONES.items() if hours)
-    hours = f"CASE regexp_extract(upper(s.zone), '[A-Z]+') {names} ELSE 0 END"
+    names = "".join(name.ljust(5) for name in ZONES)
+    place = f"(instr('{names}', rpad(regexp_extract(upper(s.zone), '[A-Z]*'), 5, ' ')) + 4) // 5"
+    hours = f"coalesce({[*ZONES.values()]}[{place}], 0)"
     offset = r"regexp_extract(s.zone, '[+-](\d{{1,2}}?)(?::?(\d\d))?$', {})"
     parts = [f"concat('0', {offset.format(group)})::DOUBLE" for group in (1, 2)]
     sign = "CASE WHEN s.zone LIKE '%-%' THEN -1 ELSE 1 END"
-    ahead = f"({hours}) * 3600 + {sign} * ({parts[0]} * 3600 + {parts[1]} * 60)"
+    ahead = f"{hours} * 3600 + {sign} * ({parts[0]} * 3600 + {parts[1]} * 60)"
     return f"CASE WHEN s.zone IN ('', 'Z', 'UTC', 'GMT') THEN 0 ELSE {ahead} END"
 
 

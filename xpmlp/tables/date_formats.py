@@ -1,11 +1,13 @@
 """Dates by a format such as %d-%b-%Y: SQL of DuckDB that reads them, and the formats of a cell.
 
-The codes are those of Python's strptime. Names of months and weekdays may be short or long, in any
-case; after a format without hours a cell may have a time of day, with AM or PM and a zone.
+The codes are those of Python's strptime. Names of months and weekdays may be short or long, in
+seven languages and any case; after a format without hours a cell may have a time of day, with AM
+or PM and a zone.
 """
 
 import re
 from functools import cache, lru_cache
+from itertools import zip_longest
 
 from .clocks import (
     AFTER_DATE,
@@ -22,12 +24,53 @@ from .clocks import (
     taken_apart,
 )
 
+# In English, German, French, Spanish, Italian, Portuguese and Dutch.
 _MONTHS = (
-    "jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|"
-    "sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
+    "january jan januar j\u00e4nner j\u00e4n janvier janv enero ene gennaio gen janeiro januari",
+    "february feb februar f\u00e9vrier fevrier f\u00e9vr f\u00e9v febrero febbraio fevereiro fev "
+    "februari",
+    "march mar m\u00e4rz m\u00e4r mrz mars marzo mar\u00e7o maart mrt",
+    "april apr avril avr abril abr aprile",
+    "may mai mayo maggio mag maio mei",
+    "june jun juni juin junio giugno giu junho",
+    "july jul juli juillet juil julio luglio lug julho",
+    "august aug ao\u00fbt aout agosto ago augustus",
+    "september sept sep septembre septiembre settembre set setembro",
+    "october oct oktober okt octobre octubre ottobre ott outubro out",
+    "november nov novembre noviembre novembro",
+    "december dec dezember dez d\u00e9cembre decembre d\u00e9c diciembre dic dicembre dezembro",
 )
-_WEEKDAY = r"(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?\.?"
-_MONTH, _DAY = rf"({_MONTHS})\.?", r"(0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?"
+_WEEKDAYS = (
+    "monday mon montag mo lundi lun lunes luned\u00ec segunda maandag ma "
+    "tuesday tues tue dienstag di mardi martes marted\u00ec ter\u00e7a dinsdag "
+    "wednesday wed mittwoch mi mercredi mer mi\u00e9rcoles mercoled\u00ec quarta woensdag wo "
+    "thursday thurs thur thu donnerstag do jeudi jeu jueves gioved\u00ec quinta donderdag "
+    "friday fri freitag fr vendredi ven viernes venerd\u00ec sexta vrijdag vr "
+    "saturday sat samstag sa samedi sam s\u00e1bado sabato zaterdag za "
+    "sunday sun sonntag so dimanche dim domingo domenica zondag zo"
+)
+_WIDTH = 12  # of the longest name of a month, between two blanks
+
+
+def _one_of(names: str) -> str:
+    """Return the pattern of names, which may end in a point."""
+    return rf"(?:{'|'.join(sorted(names.split(), key=len, reverse=True))})\.?"
+
+
+def _month_number() -> str:
+    """SQL: the number of the month that `s.name` is, 0 where it is none.
+
+    It is its place in rows of twelve: as a pattern, these many names take three times as long.
+    """
+    columns = zip_longest(*(names.split() for names in _MONTHS), fillvalue="")
+    rows = "".join(f" {name}".ljust(_WIDTH) for row in columns for name in row)
+    name = f"rpad(' ' || lower(s.name), {_WIDTH}, ' ')"
+    return f"(((instr('{rows}', {name}) + {_WIDTH - 1}) // {_WIDTH} - 1) % 12 + 1)"
+
+
+_MONTH, _WEEKDAY = "([a-z\u00e0-\u00ff]{3,10})\\.?", _one_of(_WEEKDAYS)
+_ORDINAL = "(?:st|nd|rd|th|er|\u00ba)"
+_DAY = rf"(0?[1-9]|[12]\d|3[01]){_ORDINAL}?"
 # Of a code: the fields that it fills, and what stands for it in a cell.
 _CODES = {
     "Y": (("year",), r"(\d{4})"),
@@ -94,7 +137,7 @@ def moment(c: str, date_format: str) -> str:
     if "month" in fields:
         month = "s.month"
     if "name" in fields:
-        month = "(instr('janfebmaraprmayjunjulaugsepoctnovdec', lower(s.name[:3])) + 2) // 3"
+        month = _month_number()
     if "day" in fields:
         day = "s.day"
     date = f"TRY_CAST(concat({year}, '-', {month}, '-', {day}) AS TIMESTAMP)"
@@ -121,9 +164,9 @@ _DOTTED = re.compile(
 )
 _NAMES = (
     (re.compile(rf"{BLANK}+"), " "),
-    (re.compile(rf"(?<![^\W\d_]){_MONTH}(?![^\W\d_])", re.IGNORECASE), "%b"),
+    (re.compile(rf"(?<![^\W\d_]){_one_of(' '.join(_MONTHS))}(?![^\W\d_])", re.IGNORECASE), "%b"),
     (re.compile(rf"(?<![^\W\d_]){_WEEKDAY}(?![^\W\d_])", re.IGNORECASE), "%a"),
-    (re.compile(r"(?<=\d)(?:st|nd|rd|th)\b", re.IGNORECASE), ""),
+    (re.compile(rf"(?<=\d){_ORDINAL}(?!\w)", re.IGNORECASE), ""),
 )
 # Orders of numbers that a date may have: of four digits (Y), two or one; with a month's name (b).
 _ORDERS = {
@@ -140,11 +183,12 @@ _ORDERS = {
     "[12]Y": ("mY",),
 }
 _BETWEEN = (
-    "(?:[-/.:, ()]{0,3}|['\u2019]| ['\u2019]| of | at |T|[\u5e74\u6708\u65e5\ub144\uc6d4\uc77c] ?)"
+    "(?:[-/.:, ()]{0,3}|['\u2019]| ['\u2019]| of | de | at |T|"
+    "[\u5e74\u6708\u65e5\ub144\uc6d4\uc77c] ?)"
 )
 _DATE = re.compile(rf"(?:%[abdmYyt]{_BETWEEN})+[\u65e5\uc77c]?")
 _WORDS = r"(?:[^\W\d_](?:[^\W\d_]|[ :,.])*)?"  # which a long text tries in one way only
-_WORDED = re.compile(rf"{_WORDS}{_DATE.pattern}{_WORDS}")
+_WORDED = re.compile(rf"[\[(\"']?{_WORDS}{_DATE.pattern}{_WORDS}[\])\"']?")
 
 
 @cache
@@ -176,6 +220,8 @@ def formats_of(cell: str) -> list[str]:
     numbers = re.findall(r"\d+", text)
     lengths = {4: "Y", 2: "2", 1: "1"}
     shape = "b" * text.count("%b") + "".join(lengths.get(len(n), "?") for n in numbers)
+    if shape == "Y2" and (int(numbers[0]) + 1) % 100 == int(numbers[1]):  # a season: 2023/24
+        return []
     made = [_with_codes(text, order) for order in _orders(shape)]
     return [_timed(date, times) for date in made if _is_sound(date) and len(times) < 2]
 

@@ -156,5 +156,7 @@ def order(kind: str) -> str:
 
     Columns of a file have the same: one that is clear settles others.
     """
+    if kind == BY_MINUTES:
+        return "ms"
     match = ORDER.search(kind)
     return "".join(match.group(1, 3, 5)).lower() if match and rivals(kind) else ""

@@ -22,8 +22,9 @@ _BY_H = rf"{_SIGN}(\d+){BLANK}?h{BLANK}?([0-5]\d)"  # 1h30
 # 26:15:00, 1 days 03:00:00, 1 day, 3:00:00, 1.03:00:00 as .NET has it, 1-03:00:00 as Slurm
 _DAYS = rf"(?:(\d+)(?:{BLANK}*d(?:ays?)?\b(,?{BLANK}*[-+]?)|{BLANK}|\.|-))?"
 _BY_COLONS = rf"{_SIGN}{_DAYS}(\d+):([0-5]\d)(?::([0-5]\d(?:[.,]\d+)?))?"
+_MINUTES = rf"{_SIGN}(\d+):([0-5]\d[.,]\d+)"  # 1:23.456
 _BY_ONE_COLON = rf"{_SIGN}(\d+):([0-5]\d(?:[.,]\d+)?)"
-_ANY = re.compile("|".join((_BY_COLONS, _BY_H, _IN_UNITS, _IN_ISO)), re.IGNORECASE)
+_ANY = re.compile("|".join((_BY_COLONS, _MINUTES, _BY_H, _IN_UNITS, _IN_ISO)), re.IGNORECASE)
 # A number with a unit that may be another, too: 5 m.
 _LETTERED = re.compile(rf"[-+]?[\d.]+{BLANK}*({'|'.join(UNITS)})", re.IGNORECASE)
 
@@ -35,6 +36,7 @@ def duration(c: str, kind: str = "duration") -> str:
     clock = f"CASE {own_sign} WHEN s.sign = '-' THEN -1 ELSE 1 END * ({_sum('hms')})"
     ways = [
         taken_apart(c, _BY_COLONS, ("sign", "d", "own_sign", *"hms"), f"{_signed('d')} + {clock}"),
+        taken_apart(c, _MINUTES, ("sign", *"ms"), _signed("ms")),
         taken_apart(c, _BY_H, ("sign", *"hm"), _signed("hm")),
         taken_apart(c, _IN_UNITS, ("sign", *UNITS), _if_any(UNITS)),
         taken_apart(c, _IN_ISO, ("sign", *"wdhms"), _if_any("wdhms")),
@@ -64,7 +66,10 @@ def kinds_of_durations(cells: Iterable[str]) -> list[str]:
 
     Where all have the same letter, it may be another unit (5 m): they are left to the numbers.
     """
-    if {1, 2} <= {cell.count(":") for cell in cells}:
+    marks = {re.sub(r"[^:.,]", "", cell.replace(",", ".")) for cell in cells}
+    if {":", ":."} <= marks:  # 1:23 beside 1:23.4
+        return [BY_MINUTES]
+    if {":", "::"} <= marks:
         return ["duration", BY_MINUTES]
     matches = [_LETTERED.fullmatch(cell) for cell in cells]
     letters = {match and match[1].lower() for match in matches}
