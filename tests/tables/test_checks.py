@@ -120,7 +120,7 @@ def test_all_rows_have_a_say_where_some_show_nothing(csv, monkeypatch):
     columns = {
         "shuffled": SHUFFLED,
         "almost one": [int(i == at) for i in range(N)],
-        "almost the target": [label if i != at else "other" for i, label in enumerate(LABELS)],
+        "almost the target": [f"{label} {i == at}" for i, label in enumerate(LABELS)],
         "almost running": [i if i != at else 0 for i in range(N)],
         "rare": [int(i % 10 == 1) for i in range(N)],
         "as rare": ["word" if i % 10 == 1 else "" for i in range(N)],

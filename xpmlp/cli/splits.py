@@ -61,7 +61,8 @@ def opened_source(data, options, stack):
         click.echo(source.table.describe())
         if source.table.bad_rows:
             click.echo(wrapped(source.table.summary_of_bad_rows()), err=True)
-        source = replace(source, warnings=tuple(warnings_of(source.table, source.feature_names)))
+        doubtful = warnings_of(source.table, source.feature_names)
+        source = replace(source, warnings=(*source.table.warnings, *doubtful))
     for text in source.warnings:
         tell(f"Warning: {text}.")
     return source

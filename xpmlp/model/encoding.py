@@ -193,8 +193,9 @@ class Encoder:
                 raise DataError(f"X has {frame.shape[1]} columns, fit had {len(self.columns)}.")
             return frame
         expected, found = [c.name for c in self.columns], list(frame.names)
-        lacking = [name for name in expected if name not in found]
-        extra = [name for name in found if name not in expected]
+        known, there = {*expected}, {*found}
+        lacking = [name for name in expected if name not in there]
+        extra = [name for name in found if name not in known]
         if lacking:
             also = f", and the model does not know {listed(extra)}" * bool(extra)
             raise DataError(

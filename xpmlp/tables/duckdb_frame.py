@@ -37,7 +37,8 @@ class DuckDBFrame:
 
     def select(self, names: Sequence[str]) -> "DuckDBFrame":
         """Return some of the columns, in this order."""
-        at = [self.names.index(name) for name in names]
+        places = {name: i for i, name in enumerate(self.names)}
+        at = [places[name] for name in names]
         kinds, fields = (tuple(a[i] for i in at) for a in (self.kinds, self.fields))
         return replace(self, names=tuple(names), kinds=kinds, fields=fields)
 

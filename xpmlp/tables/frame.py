@@ -95,7 +95,8 @@ class Frame:
 
     def select(self, names: Sequence[str]) -> "Frame":
         """Return some of the columns, in this order."""
-        at = [self.names.index(name) for name in names]
+        places = {name: i for i, name in enumerate(self.names)}
+        at = [places[name] for name in names]
         kinds, columns = tuple(self.kinds[i] for i in at), tuple(self.columns[i] for i in at)
         return Frame(tuple(names), kinds, columns)
 

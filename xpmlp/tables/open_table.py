@@ -12,18 +12,20 @@ import numpy as np
 from ..atomic import StrPath, atomic_write
 from ..errors import DataError
 from ..logs import logger
-from ..words import did_you_mean, first_of, listed, nearest, plural
+from ..words import did_you_mean, listed, nearest, plural
+from .bad_cells import LISTED, BadCells
 from .common import Dataset, infer_task, require
 from .csv_repair import BadRow
+from .deciding import typed_columns
+from .describe import described
 from .duckdb_frame import DuckDBFrame
 from .frame import is_plain
 from .open_raw_table import open_raw_table
 from .raw_table import RawTable
 from .reading import PLAIN, Reading
-from .types import ALL, MISSING, TableColumn, described, typed_columns
+from .types import ALL, TableColumn
 
 POLICIES = ("error", "skip", "quarantine")
-LISTED = 10  # bad rows that a message shows
 LABEL = 200  # characters of the longest label
 IN_MEMORY = 1 << 29  # bytes, about, up to which features are a Frame
 BYTES = {"number": 8, "date": 8, "category": 64}  # a cell, about
@@ -48,6 +50,8 @@ class OpenTable:
     bad_rows : list of BadRow
     left_out : ndarray (m,)
         Their numbers in `raw`, ascending, without those that never got there.
+    warnings : list of str
+        Columns that stay text though they are nearly numbers or dates, with the remedy.
     kept : DuckDBFrame or None
         The columns that `open_table` was asked to keep, as text, rows as in `features`.
     """
@@ -60,6 +64,7 @@ class OpenTable:
     target_name: str | None
     bad_rows: list[BadRow]
     left_out: np.ndarray
+    warnings: list[str]
     kept: DuckDBFrame | None = None
 
     @property
@@ -180,14 +185,15 @@ def open_table(
         n_rows = raw.n_rows + len(raw.bad_rows)
         require(to_predict or n_rows > 0, f"{path} has column names but no rows.")
         raw, features = _wanted(raw, target, own if known is None else known)
-        chosen = [name for name in raw.columns if name == target or name in features]
-        columns = typed_columns(raw, chosen, {**(known or {}), **(types or {})}, target)
-        cells = BadCells(raw, columns, target)
-        bad_rows, left_out = cells.found(on_bad_row, max_bad_rows)
+        wanted = {target, *features}
+        chosen = [name for name in raw.columns if name in wanted]
+        said = {**(known or {}), **(types or {})}
+        columns, warnings = typed_columns(raw, chosen, said, target)
+        bad_rows, left_out = BadCells(raw, columns, target).found(on_bad_row, max_bad_rows)
         if bad_rows and len(left_out) == raw.n_rows:
             first = bad_rows[0].sentence(raw.unit)
             raise DataError(f"{path} has no good row, the first: {first}.")
-        frame, kept = _loaded(raw, columns, cells.sql, dict.fromkeys(keep))
+        frame, kept = _loaded(raw, columns, len(left_out), dict.fromkeys(keep))
         read = "Table read: %s, %d rows of %d columns, %d bad rows."
         logger.info(read, path, len(frame), len(columns), len(bad_rows))
         y, task = _targets(raw, frame, target)
@@ -197,7 +203,18 @@ def open_table(
         X: Any = frame.select(features)
         if len(X) * sum(BYTES[kind] for kind in X.kinds) <= IN_MEMORY:
             X = X.in_memory()
-        yield OpenTable(raw, columns, X, y, task, target, bad_rows, left_out, kept)
+        yield OpenTable(
+            raw,
+            columns,
+            X,
+            y,
+            task,
+            target,
+            bad_rows=bad_rows,
+            left_out=left_out,
+            warnings=warnings,
+            kept=kept,
+        )
         if on_bad_row == "quarantine" and bad_rows:
             _write(quarantine or f"{path}.bad.csv", bad_rows)
 
@@ -216,7 +233,7 @@ def _wanted(
     features = [name for name in names if name != target]
     if not raw.has_header and len(raw.columns) == len(features):
         raw = replace(raw, columns=tuple(features))
-    known = list(filter(None, raw.columns))
+    known = dict.fromkeys(filter(None, raw.columns))
     there = listed(known)
     missing = [name for name in features if name not in known]
     if missing:
@@ -226,77 +243,14 @@ def _wanted(
     if target is not None and target not in known:
         near = f"did you mean {nearest(target, known)!r}?"
         raise DataError(f"{raw.path} has no column {target!r}, expected one of {there}; {near}")
-    got = f"{raw.path} has one column, {known[0]!r}, expected features and a target"
+    got = f"{raw.path} has one column, {next(iter(known))!r}, expected features and a target"
     remedy = ": another delimiter than , ; tab | is said by delimiter= (--delimiter)"
     require(bool(features), f"{got}{remedy * (raw.unit == 'line')}.")
     return raw, features
 
 
-class BadCells:
-    """Which rows of a raw table are bad by a cell: not what the column holds, or no target."""
-
-    def __init__(self, raw: RawTable, columns: list[TableColumn], target: str | None):
-        self.raw, self.target = raw, target
-        self.conditions = []
-        for column in columns:
-            condition = column.bad
-            if column.name == target:
-                condition = f"({condition} OR {column.missing})"
-            if condition != "false":
-                self.conditions.append((column, condition))
-        self.sql = " OR ".join(condition for _, condition in self.conditions) or "false"
-
-    def found(self, policy: str, most: float | None) -> tuple[list[BadRow], np.ndarray]:
-        """Return the bad rows by line, and the rows of `raw` that are left out; or raise."""
-        raw = self.raw
-        n_cells = raw.query("count(*)", f"WHERE {self.sql}").fetchone()[0]
-        n_bad, n_rows = n_cells + len(raw.bad_rows), raw.n_rows + len(raw.bad_rows)
-        if n_bad == 0:
-            return [], np.zeros(0, np.int64)
-        if most is not None and most < 1:  # a share of the rows
-            most *= n_rows
-        refused = policy == "error" or (most is not None and n_bad > most)
-        shown = LISTED if refused else n_bad
-        bad_cells, left_out = self._bad_cells(min(n_cells, shown))
-        bad_rows = sorted(bad_cells + raw.bad_rows[:shown])
-        if not refused:
-            return bad_rows, left_out
-        message = f"{raw.path} {bad_rows[0].sentence(raw.unit)}"
-        if n_bad > 1:
-            others = first_of([str(row.line) for row in bad_rows[1:]], 5)
-            message += f"; {n_bad:,} of {n_rows:,} rows are bad, the next in {raw.unit} {others}"
-        if policy == "error":
-            remedy = "mend them, or leave them out by on_bad_row='skip' (--on-bad-row skip)"
-        else:
-            remedy = f"that is more than the {most:g} of max_bad_rows (--max-bad-rows)"
-        raise DataError(f"{message}: {remedy}.")
-
-    def _bad_cells(self, most: int) -> tuple[list[BadRow], np.ndarray]:
-        """Return rows with a bad cell, the first of each row, and where they are in `raw`."""
-        if most == 0:
-            return [], np.zeros(0, np.int64)
-        pairs = enumerate(self.conditions)
-        cases = [f"WHEN {bad} THEN row({i}, {c.field}::VARCHAR)" for i, (c, bad) in pairs]
-        first = f"CASE {' '.join(cases)} END"  # number and text of a row's first bad cell
-        rest = f"WHERE {self.sql} ORDER BY rowid LIMIT {most}"
-        found = self.raw.query(f"rowid, {first}", rest).fetchall()
-        rows = np.asarray([row for row, _ in found], np.int64)
-        lines = self.raw.lines(rows).tolist()
-        return [self._bad_row(line, *bad) for line, (_, bad) in zip(lines, found)], rows
-
-    def _bad_row(self, line: int, i: int, cell: str | None) -> BadRow:
-        """Return the record of a row, with what its bad cell, of condition i, should have been."""
-        column = self.conditions[i][0]
-        reason = f"expected {column.expected}"
-        if column.name == self.target and (cell is None or cell in MISSING):
-            reason = "the target is missing"
-            if cell:
-                reason += f" ({cell} as a label: --types {column.name}={ALL})"
-        return BadRow(line, column.name, reason, cell or "")
-
-
 def _loaded(
-    raw: RawTable, columns: list[TableColumn], bad: str, keep: Iterable[str]
+    raw: RawTable, columns: list[TableColumn], n_left_out: int, keep: Iterable[str]
 ) -> tuple[DuckDBFrame, DuckDBFrame]:
     """Create table `data` from the good rows of `raw`, which is dropped; return its frames.
 
@@ -305,10 +259,11 @@ def _loaded(
     pairs = [(column.value, column.field) for column in columns]
     texts = [(_as_text(raw, name), f"k{i}") for i, name in enumerate(keep)]
     values = ", ".join(f"{value} AS {field}" for value, field in pairs + texts)
-    good = f"NOT coalesce({bad}, false)"
-    query = f"CREATE TABLE data AS SELECT {values} FROM raw WHERE {good}"
+    good = "ANTI JOIN bad ON raw.rowid = bad.row" * (n_left_out > 0)
+    query = f"CREATE TABLE data AS SELECT {values} FROM raw {good}"
     n_rows = raw.connection.execute(query).fetchone()[0]
-    raw.connection.execute("DROP TABLE raw")
+    for table in ("raw", "bad"):
+        raw.connection.execute(f"DROP TABLE {table}")
     names, kinds, fields = zip(*((c.name, c.frame_kind, c.field) for c in columns))
     frame = DuckDBFrame(raw.connection, names, kinds, fields, np.arange(n_rows))
     fields = tuple(field for _, field in texts)

@@ -13,8 +13,9 @@ from ..errors import DataError
 from ..words import first_of, plural, shortened
 from . import dates, numbers
 from .common import Shape
+from .deciding import ENOUGH
 from .frame import Frame
-from .types import ENOUGH, MISSING
+from .types import MISSING
 
 PARTLY = 0.5  # of the cells that are not missing: below, numbers are among text as in addresses
 FEW = 20  # different whole numbers that categories may be called by
