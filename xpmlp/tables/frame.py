@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from numbers import Integral
@@ -23,6 +24,7 @@ EMPTY: dict[str, Any] = {
 # What a frame has as numbers, though an array of it would hold none: times of day, in hours, and
 # durations, in seconds.
 AS_NUMBERS = {"time": "number", "duration": "number"}
+DATES = (date, np.datetime64)
 DURATIONS = (timedelta, np.timedelta64)
 
 
@@ -228,10 +230,12 @@ def _column(name: str, series: Any) -> tuple[str, np.ndarray]:
     """Return the kind and the values of a column of a data frame."""
     dtype = series.dtype
     if dtype.is_numeric() or dtype == nw.Boolean:
+        if dtype in (nw.Int128, nw.UInt128):  # which NumPy lacks
+            series = series.cast(nw.Float64)
         values = np.asarray(series.to_numpy())
-        if values.dtype == object:  # nullable or decimal; NumPy makes None a NaN
-            values = np.asarray([*map(_known, values)], np.float64)
-        return "number", values.astype(np.float64, copy=False)
+        if values.dtype == object:  # nullable or decimal
+            return "number", _floats([*map(_known, values)])
+        return "number", _floats(values)
     if dtype in (nw.Datetime, nw.Date):
         if getattr(dtype, "time_zone", None):
             series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
@@ -250,11 +254,12 @@ def _column(name: str, series: Any) -> tuple[str, np.ndarray]:
     if series.is_null().all():
         return "number", np.full(len(series), np.nan)
     native = series.to_native()
-    if dtype == nw.Unknown and (values := np.asarray(native)).dtype.kind in "biuf":
-        return "number", values.astype(np.float64)  # of another byte order, or sparse
     if str(getattr(native, "dtype", "")).startswith("period"):  # pandas': its first moment
         return "date", native.dt.to_timestamp().to_numpy().astype("datetime64[us]")
-    if any(isinstance(value, date) for value in series.head(100).to_list()):
+    values = np.asarray(native)
+    if values.dtype.kind in "biuf" and not dtype.is_nested():  # of another byte order, or sparse
+        return "number", _floats(values)
+    with suppress(DataError):  # which would name a type of Python, not the column's
         return _objects(name, series.to_list())
     kind = getattr(native, "dtype", None) or native.type
     raise DataError(
@@ -275,19 +280,28 @@ def _objects(name: str, values: list) -> tuple[str, np.ndarray]:
         return "time", _hours(values)
     if all(map(is_number, types)):
         try:
-            return "number", np.asarray([*map(_known, values)], np.float64)
+            return "number", _floats([*map(_known, values)])
         except OverflowError as error:
             raise DataError(f"column {name!r} holds a whole number too large.") from error
     if all(issubclass(kind, str) or is_number(kind) for kind in types):
         return "category", texts(values)
     known = [value for value in values if as_text(value) is not None]
-    odd = next((value for value in known if not isinstance(value, date)), None)
+    odd = next((value for value in known if not isinstance(value, DATES)), None)
+    if isinstance(odd, str) or is_number(type(odd)):
+        names = ", ".join(sorted(kind.__name__ for kind in types))
+        raise DataError(f"column {name!r} mixes values of types {names}: use one of them.")
     if odd is not None:
         raise DataError(
             f"column {name!r} holds an object of type {type(odd).__name__}, expected numbers, "
             "text, dates, times without a zone or durations."
         )
     return "date", np.asarray([*map(_in_utc, values)], "datetime64[us]")
+
+
+def _floats(values: Any) -> np.ndarray:
+    """Return numbers (n,) in float64, NaN for None; infinity for what it cannot hold is told."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values, np.float64)
 
 
 def _seconds(durations: np.ndarray) -> np.ndarray:
@@ -315,7 +329,7 @@ def _known(value: Any) -> Any:
 
 def _in_utc(value: Any) -> date | None:
     """Return a date as NumPy takes it, None where it is missing."""
-    if not isinstance(_known(value), date):  # pandas' NaT is one
+    if not isinstance(_known(value), DATES):  # pandas' NaT is one
         return None
     if isinstance(value, datetime) and value.tzinfo:
         return value.astimezone(UTC).replace(tzinfo=None)
