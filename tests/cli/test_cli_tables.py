@@ -414,7 +414,7 @@ def rare_label():
 BAD = {
     "one label": (one_label, [], ["d.csv", "'income'", "high"]),
     "one number": (lambda: write("d.csv", [[i, 3] for i in range(50)], "ay"), [], ["'y'", "3"]),
-    "rare label": (rare_label, [], ["d.csv", "only 1 row", "medium"]),
+    "rare label": (rare_label, ["--rare-labels", "error"], ["d.csv", "only 1 row", "--rare-l"]),
     "no such target": (one_label, ["--target", "incom"], ["'incom'", "'income'"]),
     "no such column": (one_label, ["--types", "citty=category"], ["'citty'", "'city'"]),
     "no such type": (one_label, ["--types", "city=kategory"], ["'city'", "kategory"]),

@@ -10,10 +10,12 @@ import click
 import numpy as np
 
 from ..errors import DataError
+from ..words import did_you_mean, listed
 from .command import FILE, Choice, section, tell
 from .lists import Names, Types, names_of
 from .options import several
 from .reading import file_options, reading_of
+from .roles import types_of_used, used_columns
 
 READING = ("on_bad_row", "max_bad_rows", "quarantine")  # what becomes of rows that cannot be read
 
@@ -128,7 +130,9 @@ def tell_quarantine(path, options, table):
 def column_options(options):
     """Return what the options say about the columns of a table, as `opened_data` takes it."""
     types = {k: v for pairs in options["types"] for k, v in pairs.items()}
-    return {"types": types, "drop": options["drop"], "categorical": options["categorical"]}
+    types = types_of_used(options) | types
+    lists = {name: options[name] for name in ("drop", "categorical")}
+    return {"types": types, "used": used_columns(options)} | lists
 
 
 def types_of_labels(target, labels):
@@ -152,7 +156,8 @@ def tell_notes(table):
 def opened_data(path, options, target, *, known=None, model=None, **columns):
     """Yield the Dataset of a name or path.
 
-    columns: task, types, and the values of --drop and --categorical.
+    columns: task, types, the values of --drop and --categorical, and `used`: columns that are read
+    for something else, and whether they are features, too.
     """
     from ..tables.datasets import load_dataset
     from ..tables.open_raw_table import open_raw_table
@@ -163,7 +168,9 @@ def opened_data(path, options, target, *, known=None, model=None, **columns):
             with _opened_table(raw, how, target, known=known, **columns) as found:
                 yield found
         return
-    check_no_table(path, how, *(columns.get(name) for name in ("types", "drop", "categorical")))
+    check_no_table(
+        path, how, *(columns.get(name) for name in ("types", "drop", "categorical", "used"))
+    )
     found = load_dataset(path, target)
     y, task = _as_task(path, found.y, task or found.task)
     y_test = found.y_test
@@ -173,21 +180,37 @@ def opened_data(path, options, target, *, known=None, model=None, **columns):
 
 
 @contextmanager
-def _opened_table(raw, how, target, *, task, known, types=None, drop=(), categorical=()):
-    """Yield the Dataset of a raw table."""
+def _opened_table(raw, how, target, *, task, known, types=None, drop=(), categorical=(), used=None):
+    """Yield the Dataset of a raw table; used: columns beside, and whether they are features."""
     from ..tables.common import Dataset
     from ..tables.open_table import open_table
 
+    used = used or {}
     drop, categorical = (names_of(names, raw.columns) for names in (drop, categorical))
-    types = (types or {}) | dict.fromkeys((*categorical, *drop), "category")  # which every cell is
+    _check_used(raw, used)
+    left_out = (name for name in drop if name not in used)
+    types = (types or {}) | dict.fromkeys((*categorical, *left_out), "category")  # as every cell is
     with open_table(raw, target=target or "", types=types, known=known, **how) as table:
         tell_notes(table)
         y, task = _as_task(raw.path, table.y, task or table.task)
-        names = tuple(name for name in table.features.names if name not in drop)
+        if table.target_name in used:
+            got = f"{raw.path}: {table.target_name!r} is the target"
+            raise DataError(f"{got}, expected another column to weigh or to split by.")
+        aside = table.features.select([n for n, stays in used.items() if n in drop or not stays])
+        names = tuple(n for n in table.features.names if n not in {*drop, *aside.names})
         if not names:
-            raise DataError(f"{raw.path} has no columns but its target and those to --drop.")
+            raise DataError(f"{raw.path} has no columns but its target and those to leave out.")
         X = table.features.select(names)
-        yield Dataset(table.name, X, y, names, table.target_name, task, table=table)
+        table, more = replace(table, features=X), {"aside": aside}
+        yield Dataset(table.name, X, y, names, table.target_name, task, table=table, **more)
+
+
+def _check_used(raw, used):
+    """Raise DataError for columns to weigh or to split by that a raw table does not have."""
+    for name in used:
+        if name not in raw.columns:
+            got = f"{raw.path} has no column {name!r}, expected one of {listed(raw.columns)}"
+            raise DataError(f"{got}{did_you_mean(name, raw.columns)}")
 
 
 def _as_task(path, y, task):
@@ -217,14 +240,16 @@ def check_array(model, X):
         check_range(inputs.scaling.apply(X), inputs.dtype)
 
 
-def check_predictable(place, y, classes):
+def check_predictable(place, y, classes, remedy=""):
     """Raise DataError for targets that a model of these classes (None: numbers) cannot predict."""
     if classes is None and y.dtype.kind not in "iufb":
         raise DataError(f"{place}: the target is text such as {y[0]!s}, expected numbers.")
     unknown = classes is not None and np.setdiff1d(y, classes).tolist()
     if unknown:
         known = ", ".join(map(str, classes))
-        raise DataError(f"{place} holds the label {unknown[0]!r}, the model knows only {known}.")
+        end = f": {remedy}." if remedy else "."
+        got = f"{place} holds the label {unknown[0]!r}"
+        raise DataError(f"{got}, the model knows only {known}{end}")
 
 
 def check_memory(name, X, model):

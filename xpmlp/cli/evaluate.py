@@ -20,6 +20,7 @@ from .data import (
     types_of_labels,
 )
 from .predict import as_taken, known_types, tell_lost
+from .roles import weight_option, weighted_by
 from .scores import (
     check_metrics,
     check_scorable,
@@ -28,6 +29,7 @@ from .scores import (
     task_of,
     threshold_option,
 )
+from .used_columns import weights_of
 
 
 @click.command(cls=Command)
@@ -37,6 +39,7 @@ from .scores import (
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON alone.")
 @metrics_option
 @threshold_option
+@weight_option
 @reading_options
 def evaluate(model, data, target, as_json, metrics, threshold, **options):
     """Compare the predictions of MODEL with the targets in DATA (its test part, if it has one)."""
@@ -48,20 +51,25 @@ def evaluate(model, data, target, as_json, metrics, threshold, **options):
     check_metrics(metrics, task_of(estimator))
     if threshold is not None:
         estimator.threshold_ = threshold
-    with opened_rows(estimator, data, target, options, test=True) as (name, X, y):
-        scores = scored(estimator, X, y, more=metrics)
+    with opened_rows(estimator, data, target, options, test=True) as (name, X, y, weights):
+        scores = scored(estimator, X, y, weights, more=metrics)
     if as_json:
         found = {"task": task_of(estimator), "n_test": len(y)} | scores.as_json()
+        found |= {"sample_weight": options["sample_weight"]}
         found |= {"seconds": round(time.perf_counter() - start, 3)}
         tell_json(found | {"device": estimator.device_, "model": str(model)})
     else:
-        click.echo(f"{name}: {plural(len(y), 'row')}, computed on {estimator.device_}.\n")
+        rows = f"{plural(len(y), 'row')}{weighted_by(options)}"
+        click.echo(f"{name}: {rows}, computed on {estimator.device_}.\n")
         click.echo("\n".join(scores.lines()))
 
 
 @contextmanager
 def opened_rows(model, data, target, options, *, test):
-    """Yield the name, features and targets of DATA as a model takes them; `test`: a test part."""
+    """Yield the name, features, targets and weights of DATA as a model takes them.
+
+    test: whether of its test part, if it has one.
+    """
     known, classes = known_types(model), getattr(model, "classes_", None)
     if target is None and is_table_file(data):
         target = getattr(model, "target_name_", None)  # the one it was trained on
@@ -70,18 +78,32 @@ def opened_rows(model, data, target, options, *, test):
             raise click.UsageError("the model does not say what it predicts: give --target.")
         if target in known:
             raise click.UsageError(f"--target {target} is a column that the model predicts from.")
-        how = {"known": known, "types": types_of_labels(target, classes)}
+        how = {"types": types_of_labels(target, classes)} | _with_weights(known, options)
         how |= {"task": task_of(model), "model": model}
         with opened_data(data, options, target, **how) as found:
             tell_lost(model, found.table)
             check_predictable(data, found.y, classes)
-            yield found.name, as_taken(model, found.table), found.y
+            X = as_taken(model, found.table)
+            yield found.name, X, found.y, weights_of(found, options)
         tell_quarantine(data, options, found.table)
         return
     how = how_to_read(data, options)
     if not is_table_file(data):
         check_no_table(data, how)
-    yield _of_array(model, data, target, how["reading"], test)
+    if options.get("sample_weight"):
+        raise click.UsageError("--sample-weight names a column, and this model knows no columns.")
+    yield *_of_array(model, data, target, how["reading"], test), None
+
+
+def _with_weights(known, options):
+    """Return which columns are read: those that a model knows, and what rows weigh."""
+    weights = options.get("sample_weight")
+    if not weights:
+        return {"known": known}
+    return {
+        "known": known | {weights: known.get(weights, "number")},
+        "used": {weights: weights in known},
+    }
 
 
 def _of_array(model, data, target, reading, test):

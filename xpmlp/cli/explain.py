@@ -91,7 +91,7 @@ def _of_model(model, data, orientation, as_plan, options):
     from .evaluate import opened_rows
 
     estimator = load_model(model)
-    with opened_rows(estimator, data, options["target"], options, test=False) as (_, X, y):
+    with opened_rows(estimator, data, options["target"], options, test=False) as (_, X, y, _):
         X, y = X[: options["rows"]], y[: options["rows"]]
         if as_plan:
             return estimator.plan(X, y)

@@ -19,7 +19,7 @@ tune_option = scores_option(
 def check_threshold(options, source, watched):
     """Raise UsageError before a training whose threshold could not be set.
 
-    watched: (X, y) of the validation rows, or None.
+    watched: the Part of the validation rows, or None.
     """
     said, metric = options["threshold"], options["tune_threshold"]
     if said is None and metric is None:
@@ -72,8 +72,8 @@ def set_threshold(model, watched, options):
     metric = options["tune_threshold"]
     if metric is None:
         return None
-    (X, y), second = watched, model.classes_.tolist()[1]
-    model.threshold_, best, before = best_threshold(model, X, y, metric)
+    (X, y, weights), second = watched, model.classes_.tolist()[1]
+    model.threshold_, best, before = best_threshold(model, X, y, metric, weights)
     rows = f"{len(y):,} validation rows, {np.sum(y == second):,} of them {second!r}"
     return (
         f"Threshold {model.threshold_:g}: the best {metric} of {rows}, is {best:.4f} "

@@ -27,7 +27,9 @@ from .live_line import LiveLine
 from .numbers import Whole
 from .options import estimator_of, model_options, score_of, settings_of
 from .predict import predictions
+from .rare_labels import rare_option
 from .record import record_of, with_scores
+from .roles import role_options, weighted_by
 from .scores import check_metrics, check_scoring, metrics_option, scored, threshold_option
 from .sentences import in_options
 from .splits import split_data
@@ -70,6 +72,8 @@ data_option, output = section("Data"), section("Output")
     show_default=True,
     help="Share of training rows to score each epoch on, or a data set; 'test': the test rows.",
 )
+@role_options
+@rare_option
 @data_option("--rows", type=Whole(1), help="Train on the first so many rows only.")
 @data_option(
     "--standardise/--no-standardise",
@@ -114,14 +118,14 @@ def train(data, **options):
             click.echo("\n".join(how_it_ended(model, options["validation"], notes)))
         if tuned is not None:
             click.echo(wrapped(tuned))
-        X_test, y_test = test_part
-        scores = scored(model, X_test, y_test, more=options["metrics"])
+        X_test, y_test, weights = test_part
+        scores = scored(model, X_test, y_test, weights, more=options["metrics"])
         model.training_record_ = with_scores(record, scores)
         model.save(out)
         seconds = time.perf_counter() - start
         click.echo(f"\n{model.network_.summary(model.model_.inputs.width)}\n")
         place = f"{seconds:.1f} s on {model.device_}"
-        rows = plural(len(y_test), "row")
+        rows = f"{plural(len(test_part.y), 'row')}{weighted_by(options)}"
         click.echo(f"Test: {rows}, {when_kept(model)}, {place}.\n")
         click.echo("\n".join(scores.lines()))
         click.echo(f"\nModel: {out}")
@@ -132,9 +136,12 @@ def train(data, **options):
         scores_by_epoch = model.history_["validation_score"]
         found = {
             "task": source.task,
-            "n_train": len(train_part[1]),
-            "n_test": len(test_part[1]),
+            "n_train": len(train_part.y),
+            "n_test": len(test_part.y),
             "n_left_out": source.n_left_out,
+            "split": options["split"],
+            "sample_weight": options["sample_weight"],
+            "warnings": source.warnings,
             "seconds": round(seconds, 3),
             "device": model.device_,
             "why": model.fit_report_["why"],
@@ -161,7 +168,7 @@ def _stem(data):
 
 def _fit(source, part, watched, options):
     """Return the estimator that the options describe, fitted, and lines to print about it."""
-    (X, y), table = part, source.table is not None
+    (X, y, weights), table = part, source.table is not None
     model = estimator_of(source.task, getattr(X, "kinds", None), options, y)
     check_scoring(model.scoring, source.task)
     model.set_params(batch_size=min(model.batch_size, len(y)))
@@ -181,14 +188,14 @@ def _fit(source, part, watched, options):
             check_range(X, model.dtype)
     held = {}
     if watched is not None:
-        held = {"X_val": watched[0], "y_val": watched[1]}
+        held = dict(zip(("X_val", "y_val", "sample_weight_val"), watched))
     look = {"unit": unit_of(model), "verbose": options["verbose"], "quiet": options["quiet"]}
     live = LiveLine(model.max_iter, score_of(model), **look)
     with warnings.catch_warnings(record=True) as caught, live:
         warnings.simplefilter("always", UserWarning)
         if live.shows:
             model.set_params(callbacks=live)
-        model.fit(X, y, **held)
+        model.fit(X, y, sample_weight=weights, **held)
     model.set_params(callbacks=None)
     texts = dict.fromkeys(str(warning.message) for warning in caught)
     notes = [text for text in texts if "Maximum iterations" not in text]  # they were asked for
@@ -198,7 +205,7 @@ def _fit(source, part, watched, options):
     elif source.feature_names is not None:
         model.feature_names_in_ = np.asarray(source.feature_names, object)
     model.target_name_ = source.target_name
-    model.baseline_ = baseline_of(getattr(model, "classes_", None), y)
+    model.baseline_ = baseline_of(getattr(model, "classes_", None), y, weights)
     return model, notes
 
 
@@ -246,7 +253,7 @@ def _draw(model, test_part, out):
     """Draw the history and the test predictions beside the model file."""
     from ..plotting import plot_confusion, plot_history, plot_predictions
 
-    X, y = test_part
+    X, y, _ = test_part
     stem = str(out).removesuffix(".safetensors")
     plot_history(model, path=f"{stem}-history.png")
     kind, draw = "predictions", plot_predictions

@@ -30,8 +30,11 @@ from .options import (
     settings_of,
     shown,
 )
+from .rare_labels import rare_option
+from .roles import role_options
 from .scores import answers_of, check_scoring, targets_of
-from .splits import check_enough, opened_source, split_rows
+from .splits import Part, folds_of, opened_source, split_rows
+from .used_columns import tell_roles, weights_of
 
 SPACE = {  # what is tried where nothing is said, as --try has it
     "lr": "0.0003..0.03",
@@ -68,6 +71,8 @@ tuning = partial(section("Tuning"), show_default=True)
 @tuning("--jobs", type=COUNT, default=1, help="Fits that run at the same time.")
 @type_options
 @reading_options
+@role_options
+@rare_option
 @section("Data")("--rows", type=COUNT, help="Search on the first so many rows only.")
 @model_options
 @section("Output")(
@@ -95,17 +100,18 @@ def tune(ctx, data, **options):
         check_memory(source.name, source.X, model)
         # Those that `train` will test on must not choose its options.
         whole = options | {"validation": 0.0}
-        rows, tested, _ = split_rows(source, data, whole, source.X_test is None)
-        X, y = _in_memory(source, rows)
+        rows, tested, seen = split_rows(source, data, whole, source.X_test is None)
+        part, folds = _to_search(source, data, rows, seen, options)
     tell_quarantine(data, options, source.table)
     kept = ""
     if tested is not None:
         kept = f"; {len(tested):,} that train tests on are left out"
-    shape = f"{len(y):,} rows, {X.shape[1]} features, {source.task}{kept}"
+    shape = f"{len(part.y):,} rows, {part.X.shape[1]} features, {source.task}{kept}"
     click.echo(wrapped(f"{source.name}: {shape}."))
+    tell_roles(options)
     click.echo(wrapped(f"Settings: {settings_of(model, space)}."))
-    trials, whole, notes = _searched(source.name, model, space, X, y, options)
-    ranked = _ranked(trials, options["folds"])
+    trials, whole, notes = _searched(model, space, part, folds, options)
+    ranked = _ranked(trials, len(folds))
     for note in notes:
         tell(f"Warning: {note}")
     if ranked:
@@ -166,30 +172,40 @@ def _values(name, text):
     return [*dict.fromkeys(map(meant, values))]
 
 
-def _in_memory(source, rows):
-    """Return the features and targets, in memory: they are read once for every fit."""
+def _to_search(source, data, rows, seen, options):
+    """Return the Part to search on, in memory: it is read once for every fit; and its folds.
+
+    rows: to train on; seen: to score on, where a column says which, or None.
+    """
     from ..model import Scaling
 
-    rows = np.sort(rows)
-    X, y = source.X[rows], source.y[rows]
+    if seen is None:
+        rows = np.sort(rows)
+        folds = folds_of(source, data, rows, options["folds"], options)
+    else:
+        places = np.arange(len(rows) + len(seen))
+        rows, folds = np.concatenate((rows, seen)), [np.split(places, [len(rows)])]
+    X, y, weights = Part(source.X, source.y, weights_of(source, options)).taken(rows)
     if source.table is not None:
-        return X.in_memory(), y
+        return Part(X.in_memory(), y, weights), folds
     # Of all rows, those that are held out too: it tells nothing of their targets.
-    return Scaling.of(X, shared=source.image).apply(X).astype(np.float64, copy=False), y
+    X = Scaling.of(X, shared=source.image).apply(X).astype(np.float64, copy=False)
+    return Part(X, y, weights), folds
 
 
-def _searched(name, model, space, X, y, options):
+def _searched(model, space, part, folds, options):
     """Return (epochs or rows, score) of fits by combination, whether the search ended, notes."""
     from joblib import parallel_config
     from sklearn.exceptions import FitFailedWarning
     from sklearn.experimental import enable_halving_search_cv  # noqa: F401
-    from sklearn.model_selection import HalvingRandomSearchCV, KFold, StratifiedKFold
+    from sklearn.model_selection import HalvingRandomSearchCV
     from tqdm import tqdm
 
     from .metrics import sign_of, value_of
 
-    folds, seed = options["folds"], model.random_state
+    (X, y, weights), n_folds, seed = part, len(folds), model.random_state
     trials: dict = {}
+    given = {} if weights is None else {"sample_weight": weights}
     metric = _scoring(model, options)
     by_epochs = options["resource"] == "epochs"
 
@@ -207,12 +223,9 @@ def _searched(name, model, space, X, y, options):
     def stop(signum, frame):  # one of its own ends the search, not just the fit that it comes in
         raise KeyboardInterrupt
 
-    kind, n_classes = KFold, 1
-    if hasattr(model, "class_weight"):
-        kind, n_classes = StratifiedKFold, len(set(y.tolist()))
-        check_enough(name, y, folds)
+    n_classes = len(set(y.tolist())) if hasattr(model, "class_weight") else 1
     amounts = {"resource": "n_samples", "max_resources": "auto"}
-    least, most = 2 * folds * n_classes, len(y)
+    least, most = 2 * n_folds * n_classes, len(y)
     if by_epochs:
         amounts = {"resource": "max_iter", "max_resources": model.max_iter}
         least, most = 1, model.max_iter
@@ -221,7 +234,7 @@ def _searched(name, model, space, X, y, options):
         space,
         n_candidates=options["candidates"],
         factor=FACTOR,
-        cv=kind(folds, shuffle=True, random_state=seed),
+        cv=folds,
         min_resources="exhaust",
         scoring=scored,
         refit=False,
@@ -231,7 +244,7 @@ def _searched(name, model, space, X, y, options):
         **amounts,
     )
     n = min(options["candidates"], prod(map(len, space.values())))
-    total = folds * _n_fits(n, least, most)
+    total = n_folds * _n_fits(n, least, most)
     look = {"unit": "fit", "ncols": live_columns(), "disable": not sys.stderr.isatty()}
     bar = tqdm(total=total, file=sys.stderr, **look)
     with (
@@ -242,7 +255,7 @@ def _searched(name, model, space, X, y, options):
     ):
         warnings.simplefilter("always", FitFailedWarning)
         try:
-            search.fit(X, y)
+            search.fit(X, y, **given)
         except KeyboardInterrupt:
             return trials, False, []
         except ValueError as error:

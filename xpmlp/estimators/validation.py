@@ -124,8 +124,10 @@ def _split_off(estimator, problem):
             numbers, test_size=share, random_state=generator, stratify=by_class
         )
     except ValueError as error:
+        why = str(error).rstrip(".")
         raise ValueError(
-            f"early_stopping cannot split a validation part off: {error}{told}"
+            f"early_stopping cannot split a validation part off: {why}{told}: pass X_val and "
+            "y_val, more rows, or another validation_fraction."
         ) from error
     if len(test) < 2:
         raise ValueError(

@@ -1,8 +1,11 @@
 """Columns that a model had better not learn from: of no use to it, or the target once more."""
 
+import csv
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -217,4 +220,11 @@ def _sentences(found: Found, n_features: int, target: str) -> Iterator[str]:
         what, them = f"column {shown[0]} {one}", "it"
         if len(names) > 1:
             what, them = f"columns {first_of(shown, NAMED)} {several}", "them"
-        yield f"{what}: leave {them} out by --drop {','.join([*names][:NAMED])}"
+        yield f"{what}: leave {them} out by --drop {_as_option([*names][:NAMED])}"
+
+
+def _as_option(names: Sequence[str]) -> str:
+    """Return names as a shell takes them: what holds a comma stands in quotes of its own."""
+    row = StringIO()
+    csv.writer(row, lineterminator="").writerow(names)
+    return shlex.quote(row.getvalue())

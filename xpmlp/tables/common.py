@@ -48,6 +48,8 @@ class Dataset:
         Whether the features are pixels, which share one scale.
     table : OpenTable or None
         The open table that X is read from; None where all of it is in memory.
+    aside : Frame or None
+        Columns of the table that are no features and are needed all the same.
     warnings : tuple of str
         Sentences on columns that a model had better not learn from.
     """
@@ -62,6 +64,7 @@ class Dataset:
     y_test: np.ndarray | None = None
     image: bool = False
     table: Any = None
+    aside: Any = None
     warnings: tuple[str, ...] = ()
 
     @property
