@@ -11,12 +11,14 @@ import threading
 import zipfile
 from datetime import datetime, time, timedelta
 
+import numpy as np
 import pytest
 from csv_files import csv_fixture, opened, refused  # noqa: F401 - fixtures among them
 from each import each
 
 from xpmlp.tables import source
 from xpmlp.tables.datasets import load_dataset
+from xpmlp.tables.frame import frame_of
 from xpmlp.tables.reading import Reading
 
 TEXT = "a,b,y\n" + "".join(f"{i},{i * 1.5},{'yn'[i % 2]}\n" for i in range(20))
@@ -277,6 +279,22 @@ def test_the_index_of_a_data_frame_is_no_feature_and_never_the_target(tmp_path):
     assert opened(path, known={"customer": "number"}).features.shape == (6, 1)
     frame.reset_index(drop=True).to_parquet(path)
     assert opened(path).raw.notes == ()
+
+
+def test_times_and_durations_in_parquet_are_the_numbers_that_they_are_in_a_data_frame(tmp_path):
+    pd = pytest.importorskip("pandas", reason="pandas is not installed")
+    path, times = tmp_path / "t.parquet", [time(3, 30), None, time(23, 59, 59, 500_000)]
+    frame = pd.DataFrame({"at": times, "y": [0, 1, 0]})
+    for unit in ("s", "ms", "us", "ns"):
+        frame[unit] = pd.Series(pd.to_timedelta([90.5, None, -1], unit="m")).astype(f"m8[{unit}]")
+    frame.to_parquet(path)
+    table = opened(path, target="y")
+    for made, wanted in zip(table.features.columns, frame_of(frame.drop(columns="y")).columns):
+        np.testing.assert_array_equal(made, wanted)
+    import duckdb
+
+    duckdb.sql(f"COPY (SELECT INTERVAL (i) HOURS AS a, i AS y FROM range(3) t(i)) TO '{path}'")
+    assert opened(path).features.column(0).tolist() == [0, 3600, 7200]
 
 
 def test_a_folder_of_parquet_files_is_one_table_and_its_folders_are_columns(tmp_path):

@@ -13,6 +13,10 @@ from .raw_table import RawTable, cell_text
 from .reading import PLAIN, Reading
 from .source import Source
 
+# What pandas calls durations, and the parts of a second that they count.
+DURATIONS = {
+    f"timedelta64[{unit}]": 10 ** (3 * i) for i, unit in enumerate(("s", "ms", "us", "ns"))
+}
 UNNAMED = re.compile(r"__index_level_\d+__")  # what pandas calls an index without a name
 
 
@@ -28,19 +32,27 @@ def load_parquet(source: Source, connection: Any, reading: Reading) -> RawTable:
     described = connection.execute(f"DESCRIBE SELECT * FROM {read}", [paths]).fetchall()
     kept = [i for i, row in enumerate(described) if not UNNAMED.fullmatch(row[0])]
     columns = tuple(described[i][0] for i in kept)
-    made = [_column(f"t{i}", described[i][1], reading) for i in kept]
+    index, parts = _said_by_pandas(paths[0], connection)
+    made = []
+    for i in kept:
+        stored, sql = _column(f"t{i}", described[i][1], reading)
+        if described[i][0] in parts and stored == "DOUBLE":
+            sql = f"({sql}) / {parts[described[i][0]]}"
+        made.append((stored, sql))
     aliases = ", ".join(f"t{i}" for i in range(len(described)))
     selected = ", ".join(f"{sql} AS c{i}" for i, (_, sql) in enumerate(made))
     create = f"CREATE TABLE raw AS SELECT {selected} FROM {read} AS t({aliases})"
     n_rows = connection.execute(create, [paths]).fetchone()[0]
-    index = tuple(name for name in _index(paths[0], connection) if name in columns)
+    index = [name for name in index if name in columns]
     notes: tuple[str, ...] = ()
     if index:
         remedy = f"--types {index[0]}=category makes a feature of it"
         what = "the data frame's index, is left out"
         notes = (f"{source.path}: column {listed(index)}, {what}: {remedy}.",)
     types = tuple(kind for kind, _ in made)
-    return RawTable(source.path, connection, columns, types, n_rows, index=index, notes=notes)
+    return RawTable(
+        source.path, connection, columns, types, n_rows, index=tuple(index), notes=notes
+    )
 
 
 def _check_alike(files: tuple[Path, ...], connection: Any) -> None:
@@ -57,16 +69,21 @@ def _check_alike(files: tuple[Path, ...], connection: Any) -> None:
             require(one == other, f"{got}: files of one table have the same columns.")
 
 
-def _index(path: str, connection: Any) -> list[str]:
-    """Return the columns that pandas says are the index of the data frame that it wrote."""
+def _said_by_pandas(path: str, connection: Any) -> tuple[list[str], dict[str, int]]:
+    """Return the columns of a data frame's index, and of durations, which are whole numbers here.
+
+    Of the latter with the parts of a second that they count.
+    """
     query = "SELECT value FROM parquet_kv_metadata(?) WHERE key = 'pandas'::BLOB"
     row = connection.execute(query, [path]).fetchone()
-    if row is None:
-        return []
-    with suppress(ValueError, TypeError, AttributeError):  # what others write under this name
-        found = json.loads(row[0]).get("index_columns", [])
-        return [name for name in found if isinstance(name, str)]  # a range is a dict
-    return []
+    with suppress(ValueError, TypeError, AttributeError, KeyError):  # others write it otherwise
+        said = json.loads(row[0])
+        index = [
+            name for name in said["index_columns"] if isinstance(name, str)
+        ]  # a range is a dict
+        types = {column["field_name"]: column["numpy_type"] for column in said["columns"]}
+        return index, {name: DURATIONS[of] for name, of in types.items() if of in DURATIONS}
+    return [], {}
 
 
 def _number(number: str, reading: Reading) -> str:
@@ -88,6 +105,10 @@ def _column(c: str, kind: str, reading: Reading) -> tuple[str, str]:
         return "DOUBLE", _number(f"CASE WHEN NOT isnan({c}) THEN {c}::DOUBLE END", reading)
     if kind.startswith("DECIMAL") or kind.endswith(("INT", "INTEGER")):
         return "DOUBLE", _number(f"{c}::DOUBLE", reading)
+    if kind.startswith("TIME") and not kind.startswith("TIMESTAMP"):  # in hours
+        return "DOUBLE", f"epoch({c}::TIME) / 3600"
+    if kind == "INTERVAL":  # in seconds, a month as 30 days
+        return "DOUBLE", f"epoch({c})"
     if "TIMESTAMPTZ" in kind or "WITH TIME ZONE" in kind:  # of nanoseconds, too
         return "TIMESTAMP", f"make_timestamp(epoch_us({c}::TIMESTAMPTZ))"
     if kind == "DATE" or kind.startswith("TIMESTAMP"):
