@@ -27,6 +27,14 @@ TAKEN = {
     "telephone numbers": (["012 345 678", "112 345 678"], "category"),
     "addresses": (["10.123.145.167", "192.168.100.101"], "category"),
     "percent": (["12 %", "13 %"], "number:%"),
+    "dollars": (["$1,234.50", "-$5", "$99.00"], "number:$"),
+    "euros with decimal commas": (["1.234,50 €", "99,00 €"], "number:comma €"),
+    "blanks that do not break": (["1\u00a0234,5", "99,5"], "number:comma"),
+    "amounts in parentheses": (["(1,234.50)", "99.00"], "number:point"),
+    "magnitudes": (["950", "1.5k", "2M"], "number:k/M/B"),
+    "a unit, in singular and plural": (["1 day", "2 days"], "number:days"),
+    "a unit in part": (["5 kg", "5"], "category"),
+    "groups of blanks": (["1 234", "5 678"], "number:point"),
     "infinite": (["inf", "1e400", "-inf"], "category"),
     "hexadecimal": (["0x10", "0xff"], "category"),
     "underscores": (["1_000", "2_000"], "category"),
@@ -118,6 +126,29 @@ def test_numbers_with_commas_that_may_mean_two_things_are_refused_until_the_user
         assert opened(path, types={"a": kind}).features.column(0)[0] == first
     path = csv('a,y\n1,"2,5"\n2,"3,5"\n3,"4,5"\n')
     assert opened(path).y.tolist() == [2.5, 3.5, 4.5]
+
+
+def test_numbers_in_several_forms_are_text_with_a_warning(csv):
+    path = csv(column("a b", ["5 kg", "200 g", "7 kg", "950 g", "12 kg"]))
+    (warning,) = opened(path).warnings
+    assert "'a b' is taken as text" in warning and "'5 kg'" not in warning
+    assert "'12 kg', '200 g'" in warning and "--types 'a b'=category" in warning
+    assert opened(path, types={"a b": "category"}).warnings == []
+    for cells in (["12a", "14", "3b"], ["0", "1", "3+"], ["Room 5", "Hall 7"]):
+        assert opened(csv(column("a", cells * 9))).warnings == []
+
+
+def test_a_form_that_a_model_knows_is_read_in_another_file(csv):
+    known = {"a": "number:comma €"}
+    table = opened(csv("a\n5 €\n1.250 €\n\n"), known=known, target=None)
+    assert table.features.column(0).tolist()[:2] == [5, 1250]
+    refused(
+        ["line 3", "'12.5'", "such as 1.234,5 €"],
+        opened,
+        csv("a\n5 €\n12.5\n"),
+        known=known,
+        target=None,
+    )
 
 
 def test_words_for_missing_are_labels_where_the_user_says_so(csv):

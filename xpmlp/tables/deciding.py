@@ -1,12 +1,12 @@
 """Types of columns that nobody named, decided once by all cells of the whole file."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from shlex import quote
 from typing import Any
 
 from ..errors import DataError
-from ..words import first_of, shortened
+from ..words import first_of, listed, shortened
 from . import dates, numbers
 from .cells import count, count_where, gather, shapes, words
 from .common import Shape, require
@@ -60,7 +60,8 @@ _COUNTS = {
 class Found:
     """What was counted in a text column.
 
-    count: as `_OF_TEXT` asks; read: how many cells each kind reads, the likeliest first.
+    count: as `_OF_TEXT` asks; read: how many cells each kind reads, the likeliest first; forms: an
+    example of each, where nearly all cells are numbers, but not of one form.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Found:
     is_target: bool
     count: dict[str, Any]
     read: dict[str, int]
+    forms: Sequence[str] = ()
 
     @property
     def best(self) -> str:
@@ -200,7 +202,10 @@ def _opened(raw: RawTable, texts: list[Found], mark: str) -> list[Found]:
     fields_of = {"number:comma": [found.field for found in pointed]}
     seen = shapes(raw)
     for found in opened:
-        for kind in _candidates(found, seen.get(found.field, []), mark):
+        cells = _with_rest(found, seen.get(found.field, []))
+        found.forms = numbers.several_forms(cells)
+        for kind in _candidates(found, cells, mark):
+            found.read[kind] = 0  # counted below; of as many, the first is taken
             fields_of.setdefault(kind, []).append(found.field)
     by_field = {found.field: found for found in texts}
     for kind, fields in fields_of.items():
@@ -226,11 +231,16 @@ def _recurring(raw: RawTable, found: Found) -> bool:
     return any(n > 1 for _, n in _unread(raw, found, found.kind))
 
 
-def _candidates(found: Found, seen: list[Shape], mark: str) -> list[str]:
-    """Return the kinds, but for plain numbers, that may read a column of some shapes of cells."""
+def _with_rest(found: Found, seen: list[Shape]) -> list[Shape]:
+    """Return the shapes of a column's cells, the rare ones as one that is nothing."""
     rest = found.count["present"] - sum(shape.n for shape in seen)
     if rest > 0:
-        seen = [*seen, Shape("", rest, "", "")]
+        return [*seen, Shape("", rest, "", "")]
+    return seen
+
+
+def _candidates(found: Found, seen: list[Shape], mark: str) -> list[str]:
+    """Return the kinds, but for plain numbers, that may read a column of some shapes of cells."""
     kinds = [kind for kind in numbers.candidates(seen) if kind != "number"]
     if mark == ",":
         kinds.insert(0, PLAIN[mark])
@@ -330,12 +340,19 @@ def _short(value: str) -> str:
 
 def warning_of(raw: RawTable, found: Found) -> str:
     """Return a warning of a column of text that is numbers or dates in great part; or ""."""
-    kind = found.best
+    kind, name = found.best, quote(found.name)
+    if found.forms:
+        examples = listed([shortened(cell, 30) for cell in found.forms[:SHOWN]])
+        return (
+            f"column {found.name!r} is taken as text, though its cells are numbers, written as "
+            f"{examples}: write them in one form that is read, or say --types {name}=category if "
+            "it is text"
+        )
     if not PARTLY <= found.share < ENOUGH or (kind == "number" and _is_name(raw, found)):
         return ""
     cells = _unread(raw, found, kind)
     shown = [f"{shortened(cell, 30)!r} ({n:,})" for cell, n in cells]
-    name, word = quote(found.name), quote(cells[0][0])
+    word = quote(cells[0][0])
     return (
         f"column {found.name!r} is taken as text, though {found.share:.1%} of its cells are of "
         f"type {kind}; the others are {first_of(shown, SHOWN)}: say --missing {word} if that is a "
