@@ -35,6 +35,11 @@ def test_the_nearest_name_is_one_of_them_even_where_none_is_near():
     assert nearest("zzz", ("digits",)) == "digits"
 
 
+def test_a_name_in_other_capitals_is_nearer_than_one_that_shares_more_letters():
+    assert nearest("zip", ("zip2", "ZIP", "zap")) == "ZIP"
+    assert did_you_mean("SHEET", ("sheets", "Sheet")) == ": did you mean 'Sheet'?"
+
+
 def test_a_mistyped_word_is_told_with_the_nearest_and_all_there_are_in_their_order():
     assert did_you_mean("Adam", ("sgd", "adam")) == ": did you mean 'adam'?"
     assert did_you_mean("zzz", ("sgd", "adam")) == did_you_mean(3, ("sgd",)) == "."

@@ -51,8 +51,10 @@ def first_of(texts: Sequence[str], most: int) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Return the name that is written most like this one."""
-    return get_close_matches(name, list(names), 1, 0)[0]
+    """Return the name that is written most like this one, best the same in other capitals."""
+    names = list(names)
+    same = [other for other in names if other.lower() == name.lower()]
+    return (same or get_close_matches(name, names, 1, 0))[0]
 
 
 def did_you_mean(word: Any, words: Iterable[str]) -> str:
@@ -60,7 +62,8 @@ def did_you_mean(word: Any, words: Iterable[str]) -> str:
     words = list(words)
     if not isinstance(word, str) or not word:
         return "."
-    near = get_close_matches(word.lower(), words, 1)
+    small = {name.lower(): name for name in reversed(words)}
+    near = [small[name] for name in get_close_matches(word.lower(), small, 1)]
     near = near or [name for name in words if name.startswith(f"{word.lower()}_")]
     if not near:
         return "."

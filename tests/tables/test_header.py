@@ -48,6 +48,20 @@ NAMES = {
 }
 
 
+MARKED = {
+    "tabs, and commas in names": ("a, b, c\tk\ty\n1\t2\t0\n3\t4\t1\n", "\t"),
+    "commas, and a bar in cells": ("a,b|c,y\n1,x|y,0\n2,z,1\n", ","),
+    "decimal commas": ("a;b;y\n1,5;2,5;0\n2,5;3,5;1\n", ";"),
+    "semicolons, and commas in texts": ("a;b, c;y\n1;x, y, z;0\n2;u, v;1\n", ";"),
+}
+
+
+@each("text, mark", MARKED.values(), ids=MARKED.keys())
+def test_the_delimiter_is_the_mark_that_stands_as_often_in_each_line(csv, text, mark):
+    table = opened(csv(text))
+    assert (*table.features.names, "y") == tuple(text.splitlines()[0].split(mark))
+
+
 @each("text", NAMES.values(), ids=NAMES.keys())
 def test_a_first_line_of_names_is_a_header(csv, text):
     table = opened(csv(text))
@@ -90,6 +104,7 @@ TITLES = {
     "a title": ("Sales 2024\n", ";", {"skip_rows": 1}),
     "a title and a blank line": ('"Sales, of\n\n', "\t", {"skip_rows": 2}),
     "two lines": ("Sales, 2024\nby city\n", ",", {"skip_rows": 2}),
+    "a title with another mark": ("Sales, 2024\n", ";", {"skip_rows": 1}),
 }
 
 

@@ -353,6 +353,13 @@ def test_a_single_odd_byte_is_a_bad_row_that_names_the_remedy(csv):
     assert len(opened(csv(damaged), on_bad_row="skip").bad_rows) == 6
 
 
+def test_an_encoding_that_is_said_of_utf8_gets_a_note(csv):
+    for text, n in ((WORDS, 1), (TEXT, 0)):
+        assert len(opened(csv(text), reading=Reading(encoding="cp1252")).raw.notes) == n
+    assert opened(csv(WORDS), reading=Reading(encoding="utf-8")).raw.notes == ()
+    assert opened(csv(WORDS.encode("cp1252")), reading=Reading(encoding="cp1252")).raw.notes == ()
+
+
 def test_utf16_with_its_mark_is_read_without_a_word(csv):
     assert opened(csv(WORDS.encode("utf-16"))).features.names == ("größe", "b")
 

@@ -148,8 +148,12 @@ def test_a_models_columns_are_read_by_name_with_its_types(csv):
 
 
 def test_columns_that_the_model_lacks_are_named_with_the_nearest(csv):
-    words = ["lacks", "'since'", "'City', 'Since', 'age'", "nearest are 'City', 'Since'"]
+    words = ["lacks", "'since'", "'Cty', 'sinse', 'age'", "the nearest are 'Cty', 'sinse'"]
+    refused(words, opened, csv("Cty,sinse,age\n1,2,3\n"), known=KNOWN)
+    words = ["'City', 'Since' differ only in their capitals"]
     refused(words, opened, csv("City,Since,age\n1,2,3\n"), known=KNOWN)
+    words = ["lacks", "'since'", "the nearest is 'sinse'"]
+    refused(words, opened, csv("city,sinse,age\n1,2,3\n"), known=KNOWN)
 
 
 def test_lines_of_kept_rows_are_known_when_predicting(csv):

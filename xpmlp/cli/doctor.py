@@ -25,7 +25,7 @@ LIBRARIES = {
     "array_api_strict": "pip install array-api-strict (checks code against the standard)",
 }
 EXTRAS = {
-    "duckdb": ("reads CSV and Parquet", 'pip install "xpmlp[data]"'),
+    "duckdb": ("reads tables", 'pip install "xpmlp[data]"'),
     "onnx": ("exports models to other runtimes", 'pip install "xpmlp[onnx]"'),
     "matplotlib": ("draws pictures", 'pip install "xpmlp[plot]"'),
 }

@@ -1,7 +1,5 @@
 """Repair of CSV text: its good rows, and the bad ones with line and reason."""
 
-import csv
-import io
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -143,7 +141,5 @@ def _written(text: str, cells: list[str], delimiter: str) -> bytes:
 
 def written(cells: Sequence[str], delimiter: str = WRITTEN) -> bytes:
     """Return cells as a line of CSV, each in quotes."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    writer.writerow(cells)
-    return out.getvalue().encode()
+    text = f'"{delimiter}"'.join(cell.replace('"', '""') for cell in cells)
+    return f'"{text}"\n'.encode()

@@ -79,8 +79,12 @@ def check_there(source: StrPath) -> None:
     folder, name = os.path.split(str(source))
     others: list[str] = []
     with suppress(OSError, ValueError):  # such as a folder that is not there, or may not be read
-        others = os.listdir(folder or ".")
-    near = [os.path.join(folder, other) for other in get_close_matches(name, others)]
+        others = sorted(os.listdir(folder or "."))
+    stems = {other: other.partition(".")[0].lower() for other in others}  # whatever the ending
+    close = get_close_matches(name.partition(".")[0].lower(), {*stems.values()})
+    near = [
+        os.path.join(folder, other) for stem in close for other in others if stems[other] == stem
+    ]
     require(not near, f"{source} does not exist, the nearest of its folder: {listed(near)}.")
     known = f"{', '.join(BUILT_IN)}; the nearest is {nearest(name, BUILT_IN)!r}"
     names = f"a built-in data set ({known})"

@@ -17,6 +17,7 @@ from .text_encoding import is_text, not_text
 
 SAMPLE = 200  # lines that are looked at
 SAMPLE_SIZE = 1 << 20  # characters, about
+ALIKE = 20  # lines whose delimiters are counted
 MOST = 0.9  # of the lines after the first one that are alike
 
 
@@ -46,8 +47,9 @@ class Dialect:
 def dialect_of(source: Source, reading: Reading, known: Collection[str] = ()) -> Dialect:
     """Find out how a CSV file is written; known: names of columns that a model has."""
     lines = _first_lines(source, reading)
-    line = next((line for line in lines if not _is_comment(line, reading)), "")
-    delimiter = reading.delimiter or _delimiter(line)
+    texts = [line for line in lines if not _is_comment(line, reading)]
+    line = texts[0] if texts else ""
+    delimiter = reading.delimiter or _delimiter(texts)
     records = [*rows_of(iter(lines), delimiter, reading.comment, source.first_line)]
     number, _, cells = records[0] if records else (source.first_line, "", [])
     place = f"{source.path} line {number}"
@@ -71,7 +73,7 @@ def dialect_of(source: Source, reading: Reading, known: Collection[str] = ()) ->
         first_line=source.first_line,
         comment=reading.comment,
         encoding=reading.encoding,
-        notes=notes,
+        notes=(*source.notes, *notes),
     )
 
 
@@ -79,21 +81,22 @@ def check_title(place: str, records: Sequence[CSVRow], reading: Reading) -> None
     """Raise DataError where most rows have more cells than the first one."""
     _, text, cells = records[0]
     rows = [(number, text, row) for number, text, row in records[1:] if text]
-    widths = [_width(row) for _, _, row in rows]
-    if len(cells) == 1 and reading.delimiter is None and rows:
-        delimiter = _delimiter(rows[-1][1])  # that of the first row says nothing
-        widths = [_width(row) for _, _, row in rows_of((t for _, t, _ in rows), delimiter)]
+    n_cells, widths = len(cells), [_width(row) for _, _, row in rows]
+    if reading.delimiter is None and rows:
+        delimiter = _delimiter([text for _, text, _ in rows])  # that of a title says nothing
+        split = list(rows_of((text for _, text, _ in [records[0], *rows]), delimiter))
+        n_cells, *widths = [_width(row) for _, _, row in split]
     width, n = Counter(widths).most_common(1)[0] if widths else (0, 0)
-    if width <= len(cells) or n < 2 or n < MOST * len(widths):
+    if width <= n_cells or n < 2 or n < MOST * len(widths):
         return
     at = rows[widths.index(width)][0] - 1
     ways = [f"a title, leave it out by skip_rows={at} (--skip-rows {at})"]
     mark = re.match(r"[^\w\s\"']+", text)
     if mark:
         ways.append(f"a comment, say comment={mark[0]!r} (--comment '{mark[0]}')")
-    if len(cells) > 1:
+    if n_cells > 1:
         ways.append("names without that of the row names, name all columns by names= (--names)")
-    got = f"{place} has {plural(len(cells), 'cell')}, {shortened(text.strip(), 60)!r}"
+    got = f"{place} has {plural(n_cells, 'cell')}, {shortened(text.strip(), 60)!r}"
     what = "; where it is ".join(ways)
     raise DataError(f"{got}, those after it have {width}: where it is {what}.")
 
@@ -123,13 +126,23 @@ def _first_lines(source: Source, reading: Reading) -> list[str]:
     return lines
 
 
-def _delimiter(line: str) -> str:
-    """Return the mark that stands most often in a line, quoted cells aside.
+def _delimiter(lines: Sequence[str]) -> str:
+    """Return the mark of a first line that stands as often in most others, and the most often.
 
     A comma between two digits is a decimal one where there is another mark.
     """
+    counts = [_marks(line) for line in lines[:ALIKE] if line.strip()]
+    first = counts[0] if counts else Counter()
+
+    def alike(mark: str) -> tuple[int, int]:
+        return sum(count[mark] == first[mark] for count in counts), first[mark]
+
+    return max(first, key=alike, default=",")
+
+
+def _marks(line: str) -> Counter[str]:
+    """Count the marks of a line that may be delimiters, quoted cells aside."""
     unquoted = re.sub('"[^"]*"', "", line)
     if any(mark in unquoted for mark in MARKS if mark != ","):
         unquoted = re.sub(r"(?<=\d),(?=\d)", "", unquoted)
-    marks = dict.fromkeys(mark for mark in unquoted if mark in MARKS)
-    return max(marks, key=unquoted.count, default=",")
+    return Counter(mark for mark in unquoted if mark in MARKS)

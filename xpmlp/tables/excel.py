@@ -1,11 +1,13 @@
 """Excel files: a sheet as rows of text."""
 
+import re
 import warnings
+import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from .csv_rows import CSVRow
 from .dialect import SAMPLE, check_title
 from .header import header_of
 from .reading import Reading
-from .source import Source
+from .source import BLOCK, Source
+
+FORMULA = re.compile(rb"<f[ >/]")  # the tag of one in a sheet
 
 
 def convert_excel(
@@ -66,19 +70,21 @@ def _rows(source: Source, reading: Reading) -> Iterator[CSVRow]:
     """Yield number, text and cells of a sheet's rows."""
     with ExitStack() as stack:
         values, formulas = _sheets(source, reading, stack)
-        pairs = zip(values.iter_rows(), formulas.iter_rows(), strict=True)
-        for number, (row, written_as) in enumerate(pairs, 1):
-            if number <= reading.skip_rows:
-                continue
-            cells = [_text(cell.value) for cell in row]
+        computed, empty = False, None
+        for number, (row, written_as) in enumerate(zip(values, formulas), 1):
+            cells = list(map(_text, row))
             for i, formula in enumerate(written_as):
-                if cells[i] == "" and formula.data_type == "f":
-                    raise _no_value(source, number, i, formula.value)
+                if isinstance(formula, str) and formula.startswith("="):
+                    computed = computed or cells[i] != ""
+                    empty = empty or (number, i, formula)
             while cells and not cells[-1]:
                 cells.pop()
             comment = reading.comment
-            if cells and not (comment is not None and cells[0].startswith(comment)):
+            left_out = comment is not None and cells[:1] and cells[0].startswith(comment)
+            if cells and not left_out and number > reading.skip_rows:
                 yield number, ",".join(cells), cells
+        if empty and not computed:  # a formula may be empty, but not all of them
+            raise _no_value(source, *empty)
 
 
 def _no_value(source: Source, number: int, i: int, formula: Any) -> DataError:
@@ -90,24 +96,48 @@ def _no_value(source: Source, number: int, i: int, formula: Any) -> DataError:
 
 
 def _sheets(source: Source, reading: Reading, stack: ExitStack) -> tuple[Any, Any]:
-    """Open the sheet to read twice: for its values, and for its formulas."""
+    """Return the rows of the sheet to read: its values, and its formulas, () where none is."""
+    book = _book(source, stack, data_only=True)
+    name = _chosen(source, reading, book)
+    formulas: Iterator[tuple[Any, ...]] = repeat(())
+    if _has_formulas(source):
+        formulas = _values(_book(source, stack, data_only=False)[name])
+    return _values(book[name]), formulas
+
+
+def _values(sheet: Any) -> Iterator[tuple[Any, ...]]:
+    sheet.reset_dimensions()  # what some programs write of them is wrong
+    return sheet.iter_rows(values_only=True)
+
+
+def _book(source: Source, stack: ExitStack, *, data_only: bool) -> Any:
+    """Open a file, until the stack closes it; data_only: values instead of formulas."""
     try:
         import openpyxl
     except ImportError as error:
         needed = f"{source.path} needs openpyxl to be read"
         raise DataError(f"{needed}: pip install 'xpmlp[data]'.") from error
-    books = []
+    file = stack.enter_context(open(source.file, "rb"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what openpyxl leaves out: styles, validation
-        for values in (True, False):
-            file = stack.enter_context(open(source.file, "rb"))
-            book = openpyxl.load_workbook(file, read_only=True, data_only=values)
-            stack.callback(book.close)
-            books.append(book)
-    name = _chosen(source, reading, books[0])
-    for book in books:
-        book[name].reset_dimensions()  # what some programs write of them is wrong
-    return books[0][name], books[1][name]
+        book = openpyxl.load_workbook(file, read_only=True, data_only=data_only)
+    stack.callback(book.close)
+    return book
+
+
+def _has_formulas(source: Source) -> bool:
+    """Tell whether any sheet of a file has formulas, without parsing all of it."""
+    with zipfile.ZipFile(source.file) as archive:
+        for name in archive.namelist():
+            if not name.startswith("xl/worksheets/"):
+                continue
+            with archive.open(name) as sheet:
+                end = b""
+                while block := sheet.read(BLOCK):
+                    if FORMULA.search(end + block):
+                        return True
+                    end = block[-2:]
+    return False
 
 
 def _chosen(source: Source, reading: Reading, book: Any) -> str:

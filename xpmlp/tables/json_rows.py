@@ -67,7 +67,7 @@ def _parsed(line: str) -> tuple[dict[str, Any] | str, str]:
     except ValueError as error:
         reason = str(error).partition(": line")[0]
         return f"expected a JSON object: {reason[:1].lower()}{reason[1:]}", shown
-    return _checked(found), shown
+    return _checked(found, line), shown
 
 
 def _of_array(source: Source) -> Iterator[Row]:
@@ -79,7 +79,8 @@ def _of_array(source: Source) -> Iterator[Row]:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{source.path} is no JSON: {error}.") from error
     for number, value in enumerate(found, 1):
-        yield number, _checked(value), json.dumps(value)
+        text = json.dumps(value)
+        yield number, _checked(value, text), text
 
 
 def _loads(text: str) -> Any:
@@ -96,14 +97,15 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _checked(value: Any) -> dict[str, Any] | str:
+def _checked(value: Any, text: str) -> dict[str, Any] | str:
     """Return an object that can be written as a row, or what is wrong with it."""
     if not isinstance(value, dict):
         return "expected a JSON object, a name for each value"
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return "the text holds half of a character (a lone surrogate)"
+    if "\\u" in text:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            return "the text holds half of a character (a lone surrogate)"
     return value
 
 

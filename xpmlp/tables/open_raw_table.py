@@ -140,7 +140,8 @@ def _load_converted(
     n_rows = _read_written(scratch, connection, found.columns, reading)
     require(n_rows == found.n_rows, f"{source.path} cannot be read: its rows are not text.")
     table = RawTable(source.path, connection, found.columns, found.types, n_rows, named, found.unit)
-    table = replace(table, bad_rows=found.bad_rows, breaks=found.breaks, notes=found.notes)
+    notes = (*source.notes, *found.notes)
+    table = replace(table, bad_rows=found.bad_rows, breaks=found.breaks, notes=notes)
     return without_names(table)
 
 

@@ -237,9 +237,8 @@ def _wanted(
     there = listed(known)
     missing = [name for name in features if name not in known]
     if missing:
-        near = listed(dict.fromkeys(nearest(name, known) for name in missing[:3]))
-        got = f"{raw.path} lacks the model's {listed(missing)}"
-        raise DataError(f"{got}: it has the columns {there}; the nearest are {near}.")
+        got = f"{raw.path} lacks the model's {listed(missing)}: it has the columns {there}"
+        raise DataError(f"{got}; {_nearest_of(missing[:3], list(known))}.")
     if target is not None and target not in known:
         near = f"did you mean {nearest(target, known)!r}?"
         raise DataError(f"{raw.path} has no column {target!r}, expected one of {there}; {near}")
@@ -247,6 +246,16 @@ def _wanted(
     remedy = ": another delimiter than , ; tab | is said by delimiter= (--delimiter)"
     require(bool(features), f"{got}{remedy * (raw.unit == 'line')}.")
     return raw, features
+
+
+def _nearest_of(missing: list[str], known: list[str]) -> str:
+    """Return in words which known names are nearest to those that are missing."""
+    pairs = {name: nearest(name, known) for name in missing}
+    near = listed(dict.fromkeys(pairs.values()))
+    if all(name.lower() == other.lower() for name, other in pairs.items()):
+        return f"{near} differ only in their capitals: write them as the model has them"
+    verb = "is" if len({*pairs.values()}) == 1 else "are"
+    return f"the nearest {verb} {near}"
 
 
 def _loaded(

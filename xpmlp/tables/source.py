@@ -20,6 +20,7 @@ from ..words import plural
 from .common import opened, opened_text, require
 from .packing import holds_sheets, only_member, packing_of, stem_of
 from .reading import PLAIN, Reading
+from .text_encoding import is_utf8_beyond_ascii
 
 ENDINGS = {
     "csv": (".csv", ".tsv", ".tab", ".txt", ".data", ".dat"),
@@ -56,7 +57,8 @@ class Source:
     """A table that can be read: `file` is `path`, or a copy of it that is unpacked and in UTF-8.
 
     path: as messages have it; kind: one of `ENDINGS`; files: those of a folder; first_line: the
-    number in `path` of the first line of `file`; packing: how `file` is compressed.
+    number in `path` of the first line of `file`; packing: how `file` is compressed; notes: on what
+    may have been meant otherwise.
     """
 
     path: Path
@@ -65,6 +67,7 @@ class Source:
     files: tuple[Path, ...] = ()
     first_line: int = 1
     packing: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def is_copy(self) -> bool:
@@ -264,6 +267,9 @@ def _as_text(source: Source, reading: Reading, folder: Path) -> tuple[Source, Re
     with opened(source.file, source.path) as stream:
         start = stream.read(4)
     require(start != b"", f"{source.path} line 1 is empty, expected a table: the file is empty.")
+    notes: tuple[str, ...] = ()
+    if encoding and is_utf8_beyond_ascii(_blocks(source)):
+        notes = (f"{source.path} is UTF-8 as it stands, and read as {encoding} (--encoding).",)
     encoding = encoding or _byte_order(start)
     skipped, delimiter = _front(source, reading, encoding)
     if delimiter and reading.delimiter is None:
@@ -272,7 +278,8 @@ def _as_text(source: Source, reading: Reading, folder: Path) -> tuple[Source, Re
         return source, reading
     copy = folder / "text"
     _copy(_encoded(source, encoding, skipped), copy, source.path)
-    return replace(source, file=copy, packing="", first_line=1 + skipped), reading
+    made = replace(source, file=copy, packing="", first_line=1 + skipped, notes=notes)
+    return made, reading
 
 
 def _front(source: Source, reading: Reading, encoding: str | None) -> tuple[int, str | None]:

@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import DataError
@@ -39,6 +40,16 @@ def _decodes(decoder: codecs.IncrementalDecoder, block: bytes, final: bool = Fal
     except UnicodeDecodeError:
         return False
     return True
+
+
+def is_utf8_beyond_ascii(blocks: Iterable[bytes]) -> bool:
+    """Tell whether bytes are UTF-8 with other characters than ASCII's, hardly so by chance."""
+    decoder, beyond = codecs.getincrementaldecoder("utf-8")(), False
+    for block in blocks:
+        beyond = beyond or not block.isascii()
+        if beyond and not _decodes(decoder, block):
+            return False
+    return beyond and _decodes(decoder, b"", final=True)
 
 
 def _holds_nul(path: Path, n_lines: int, block: bytes) -> DataError:
