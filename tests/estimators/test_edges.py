@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from each import each
 from needs import needs
-from sklearn.metrics import accuracy_score, log_loss
+from sklearn.metrics import accuracy_score, f1_score, log_loss, make_scorer
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils.class_weight import compute_sample_weight
@@ -236,10 +236,20 @@ def test_smoothed_targets_of_independent_outputs_go_half_way():
     assert est.history_["validation_loss"][-1] == pytest.approx(want)
 
 
-def test_a_score_that_cannot_be_says_which_rows_it_lacks():
-    some = Y != 2
-    with pytest.raises(ValueError, match="scoring='roc_auc_ovr' failed on the validation rows"):
-        made(scoring="roc_auc_ovr").fit(X, Y, X_val=X[some], y_val=Y[some])
+NAMES = np.asarray(["a", "b", "c"])[Y]
+
+
+@each("y, some, scoring, words", [
+    (Y, Y != 2, "roc_auc_ovr", "'roc_auc_ovr' failed .* no row of 2: pass X_val .*scoring='loss'"),
+    (NAMES, Y == 1, "neg_log_loss", "they have no row of a, c: pass X_val and y_val"),
+    (NAMES, Y < 3, "f1", "for two classes, and y has 3: take scoring='f1_macro'.$"),
+    (NAMES, Y < 3, "roc_auc", "for two classes, and y has 3: take scoring='roc_auc_ovr'.$"),
+    (np.where(Y, "yes", "no"), Y < 3, make_scorer(f1_score), r"make_scorer\(.*, pos_label='yes'\)"),
+    (NAMES, Y < 3, "r2", "'r2' failed on the validation rows: could not convert .*[^:]$"),
+])  # fmt: skip
+def test_a_score_that_cannot_be_says_why_and_what_to_do(y, some, scoring, words):
+    with pytest.raises(ValueError, match=words):
+        made(scoring=scoring).fit(X, y, X_val=X[some], y_val=y[some])
 
 
 def test_validation_rows_from_elsewhere_are_called_so():

@@ -16,6 +16,7 @@ from ..errors import DeviceMemoryError
 from ..model import Scaling
 from ..placing import check_transfer
 from ..training import SparseRows, Validation, like_of
+from ..words import first_of
 from .fit_result import FitResult
 from .inputs import check_weights, checked_rows, on_host
 from .targets import checked_targets
@@ -214,13 +215,32 @@ def _scored(estimator, scorer, rows, model):
         try:
             made = scorer(twin, X, y, **options)
         except ValueError as error:
-            raise ValueError(
-                f"scoring={estimator.scoring!r} failed on the validation rows, which need rows of "
-                f"every class for some scores: {error}"
-            ) from error
+            cure = _cure(estimator.scoring, model.targets, rows.labels, error)
+            text = f"scoring={estimator.scoring!r} failed on the validation rows: {error}"
+            raise ValueError(f"{text.rstrip('.')}{cure}.") from error
         try:
             return float(on_host(made))
         except (TypeError, ValueError) as error:
             raise TypeError(f"scoring must return a number, got {made!r}.") from error
 
     return score
+
+
+def _cure(scoring, targets, labels, error):
+    """Return the end of a sentence on why a score failed for these labels, and what to do."""
+    if targets.task not in ("binary", "multiclass"):
+        return ""
+    from sklearn.metrics import get_scorer_names
+
+    known = [name for end in ("macro", "ovr") if (name := f"{scoring}_{end}") in get_scorer_names()]
+    if targets.task == "multiclass" and known:
+        n = len(targets.classes)
+        return f"; it is for two classes, and y has {n}: take scoring={known[0]!r}"
+    if "pos_label" in str(error):
+        label = targets.classes[-1].item()
+        return f": say which label counts, as in make_scorer(..., pos_label={label!r})"
+    lacking = [str(label) for label in targets.classes if label not in labels]
+    if not lacking:
+        return ""
+    cure = "pass X_val and y_val with rows of every class, or take scoring='loss'"
+    return f"; they have no row of {first_of(lacking, 3)}: {cure}"

@@ -196,7 +196,7 @@ class LabelTargets(_Probabilities):
 
     def encode(self, y, like, dtype):
         """Return targets (N, C) for y in a dtype, beside `like`."""
-        return _smoothed(from_host(y, like, dtype), self.smoothing, 2)
+        return _smoothed(from_host(y.astype(dtype), like, dtype), self.smoothing, 2)
 
     def row_weights(self, y, weights):
         """Return sample weights (N,): a row has several labels, whose weights are in the loss."""
@@ -378,8 +378,11 @@ def _same(a, b):
 
 
 def _smoothed(targets, share, n_ways):
-    """Return targets of 0 and 1 with a share spread over n ways."""
-    return targets * (1.0 - share) + share / n_ways
+    """Return targets of 0 and 1 with a share spread over n ways. Donates: targets, often large."""
+    if share:
+        targets *= 1.0 - share
+        targets += share / n_ways
+    return targets
 
 
 def _namespace(a):
