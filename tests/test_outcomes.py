@@ -46,6 +46,13 @@ def test_classes_that_are_asked_for_are_shown_however_many_they_are():
     assert confusion(y, found, labels=range(50))[0].shape == (50, 50)
 
 
+def test_labels_are_no_formulas_and_long_ones_are_cut_in_their_middle():
+    labels = ["$10 - $20", f"first {'x' * 200} last", "plain"]
+    texts = plotting.plot_confusion(labels, labels).axes[0].get_yticklabels()
+    assert [text.get_text() for text in texts] == ["$10 - $20", "first xxxxxx…xxxxxx last", "plain"]
+    assert not any(text.get_parse_math() for text in texts)
+
+
 @each(
     "values, expected",
     [

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from .words import abridged
+
+LONGEST = 24  # letters of a label in a picture
 MOST = 40  # classes in a picture: the counts of more cannot be read
 SHOWN = 30  # of more classes those with the most errors, the others as one
 
@@ -17,8 +20,8 @@ def confusion(y_true, y_pred, labels=None):
 
     counts = confusion_matrix(y_true, y_pred, labels=labels)
     if labels is not None:
-        return counts, [str(name) for name in labels]
-    names = [str(name) for name in unique_labels(y_true, y_pred)]
+        return counts, _names(labels)
+    names = _names(unique_labels(y_true, y_pred))
     if len(names) <= MOST:
         return counts, names
     errors = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
@@ -29,6 +32,11 @@ def confusion(y_true, y_pred, labels=None):
     np.add.at(fewer, (place[:, None], place), counts)
     others = f"{len(names) - SHOWN} others"
     return fewer, [*(names[i] for i in chosen), others]
+
+
+def _names(labels):
+    """Return labels as text for a picture."""
+    return [abridged(str(label), LONGEST) for label in labels]
 
 
 def range_of_most(values):

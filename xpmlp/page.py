@@ -6,6 +6,7 @@ that stands twice, as .xpmlp.xpmlp, weighs more than a notebook's own rules for 
 Text is escaped wherever it enters; what is HTML already carries the type `Html`.
 """
 
+from base64 import b64encode
 from collections.abc import Iterable
 from html import escape
 
@@ -35,6 +36,9 @@ STYLE = """
   overflow-x: auto; }
 .xpmlp .good { color: var(--good); } .xpmlp .bad { color: var(--bad); font-weight: 600; }
 .xpmlp .soft { color: var(--soft); } .xpmlp .wide { overflow-x: auto; }
+.xpmlp img { background: white; border-radius: 6px; }
+.xpmlp li { margin: .2em 0; white-space: pre-line; }
+.xpmlp summary { cursor: pointer; color: var(--soft); } .xpmlp ul { padding-left: 1.2em; }
 .xpmlp .bar { display: inline-block; height: .6em; background: var(--up); border-radius: 2px;
   min-width: 1px; margin-right: .5em; }
 """
@@ -91,6 +95,18 @@ def bar(share: float, text: str = "") -> Html:
     width = 8 * min(max(share, 0.0), 1.0)
     span = f"<span class='bar' style='width: {width:.2f}em'></span>"
     return Html(f"<span class='bars'>{span}{escape(text)}</span>")
+
+
+def picture(png: bytes, width: float, text: str) -> Html:
+    """Return a picture that is part of the page; width: in pixels; text: what it shows."""
+    data = b64encode(png).decode()
+    look = f"width='{width:.0f}' alt='{escape(text)}'"
+    return Html(f"<div class='wide'><img {look} src='data:image/png;base64,{data}'></div>")
+
+
+def fold(title: str, part: Html) -> Html:
+    """Return a part that shows when its title is clicked."""
+    return Html(f"<details>{tag('summary', title)}{part}</details>")
 
 
 def curve(x: Iterable[float], y: Iterable[float], mark: float) -> Html:

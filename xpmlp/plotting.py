@@ -143,8 +143,8 @@ def plot_confusion(
     for (i, j), n in np.ndenumerate(counts):
         axes.text(j, i, str(n), ha="center", va="center", color=inks[i, j], fontsize=size)
     long = 7 * max(map(len, names)) > room
-    axes.set_xticks(range(len(names)), names, rotation=90 * long)
-    axes.set_yticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), names, rotation=90 * long, parse_math=False)
+    axes.set_yticks(range(len(names)), names, parse_math=False)  # $10 - $20 is no formula
     axes.set(xlabel="predicted class", ylabel="true class")
     right, total = np.trace(counts), counts.sum()
     axes.set_title(f"{right} of {total} correct ({right / total:.1%})", loc="left", fontsize=11)

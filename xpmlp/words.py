@@ -77,6 +77,14 @@ def check_word(what: str, word: Any, words: Iterable[str], others: str = "") -> 
         raise ValueError(f"{what} must be one of {known}, got {word!r}{did_you_mean(word, words)}")
 
 
+def abridged(text: str, most: int) -> str:
+    """Return a text on one line, without its middle where it has more letters: many begin alike."""
+    text = " ".join(text.split())
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}…{text[1 - most // 2 :]}"
+
+
 def shortened(text: str, most: int, mark: str = "...") -> str:
     """Return a text, after its first `most` letters a mark where it is longer."""
     return text[:most] + mark * (len(text) > most)

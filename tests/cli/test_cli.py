@@ -188,7 +188,7 @@ def test_a_single_row_is_evaluated_without_r2(train, xpmlp):
 
 
 def test_a_missing_matplotlib_is_told_before_the_training(xpmlp, monkeypatch):
-    monkeypatch.setattr(import_module("xpmlp.cli.train"), "find_spec", lambda name: None)
+    monkeypatch.setattr(import_module("xpmlp.cli.report"), "find_spec", lambda name: None)
     exit_code, _, err = xpmlp("train", "iris", *QUICK, "--plot")
     assert (exit_code, "xpmlp[plot]" in err, os.listdir()) == (2, True, [])
 

@@ -14,12 +14,14 @@ from .lists import FileValue
 
 FILE = "file of options"  # where a context keeps its name
 OUTPUT = "standard output"  # and what was standard output when the command began
+REMEMBERED = "told"  # and what was told to standard error
 OF_TRAIN = (
     "json",
     "metrics",
     "out",
     "plot",
     "quiet",
+    "report",
     "test",
     "threshold",
     "tune_threshold",
@@ -29,9 +31,17 @@ OF_TRAIN = (
 
 def tell(text):
     """Print to standard error: on a terminal in lines that fit it, in a pipe as it is."""
+    remember(text)
     if sys.stderr.isatty():
         text = wrapped(text)
     click.echo(text, err=True)
+
+
+def remember(text):
+    """Keep what was told, for a report at the end of the command."""
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.meta.setdefault(REMEMBERED, []).append(text)
 
 
 def tell_json(found):

@@ -19,7 +19,8 @@ from .data import (
     tell_quarantine,
     types_of_labels,
 )
-from .predict import as_taken, known_types, tell_lost
+from .predict import as_taken, known_types, predictions, tell_lost
+from .report import check_pictures, report_option, write_report
 from .roles import weight_option, weighted_by
 from .scores import (
     check_metrics,
@@ -40,12 +41,14 @@ from .used_columns import weights_of
 @metrics_option
 @threshold_option
 @weight_option
+@report_option
 @reading_options
-def evaluate(model, data, target, as_json, metrics, threshold, **options):
+def evaluate(model, data, target, as_json, metrics, threshold, report, **options):
     """Compare the predictions of MODEL with the targets in DATA (its test part, if it has one)."""
     from ..estimators import load_model
 
     start = time.perf_counter()
+    check_pictures(False, report, data, model)
     estimator = load_model(model)
     check_scorable(estimator, model)
     check_metrics(metrics, task_of(estimator))
@@ -53,6 +56,9 @@ def evaluate(model, data, target, as_json, metrics, threshold, **options):
         estimator.threshold_ = threshold
     with opened_rows(estimator, data, target, options, test=True) as (name, X, y, weights):
         scores = scored(estimator, X, y, weights, more=metrics)
+        if report:
+            rows = f"the {plural(len(y), 'row')} of {name}{weighted_by(options)}"
+            write_report(report, model, scores, rows, y, predictions(estimator, X))
     if as_json:
         found = {"task": task_of(estimator), "n_test": len(y)} | scores.as_json()
         found |= {"sample_weight": options["sample_weight"]}

@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from ..nn.layout import walk
-from ..words import first_of, listed, plural, shortened, wrapped
+from ..words import abridged, first_of, listed, plural, wrapped
 from .command import Command, tell, tell_json
 from .options import score_of, settings
 from .scores import Scores
@@ -86,7 +86,7 @@ class Info:
             "n_features": inputs.n_features,
             "columns": self.columns,
             "dtype": inputs.dtype,
-            "layers": [" ".join(line.split()) for line in self._network()[1:-1]],
+            "layers": [" ".join(line.split()) for line in self.network()[1:-1]],
             "n_parameters": self.n_parameters,
         }
         if found is None:
@@ -104,27 +104,31 @@ class Info:
 
     def lines(self):
         """Yield what is printed."""
-        size = f"{os.path.getsize(self.path):,} bytes"
-        yield wrapped(f"Model: {self.path}, {size}, written by xpmlp {self.version}.")
-        yield wrapped(f"Task: {self._task()}.")
+        yield wrapped(self.file_in_words())
+        yield wrapped(f"Task: {self.task_in_words()}.")
         if self.estimator is not None:
-            yield from self._training()
+            yield from map(wrapped, self.training())
         yield ""
         if self.columns:
             yield from column_table(self.columns)
         else:
             yield f"It takes arrays of {plural(self.model.inputs.n_features, 'column')}."
         yield ""
-        yield from self._network()
+        yield from self.network()
         if "scores" in self.record:
             yield f"\nTest: {plural(self.record['rows']['test'], 'row')}.\n"
             yield from Scores(**self.record["scores"]).lines()
 
-    def _network(self):
+    def file_in_words(self):
+        """Return what the file is."""
+        size = f"{os.path.getsize(self.path):,} bytes"
+        return f"Model: {self.path}, {size}, written by xpmlp {self.version}."
+
+    def network(self):
         """Return lines on the layers."""
         return self.model.network.summary(self.model.inputs.width).splitlines()
 
-    def _task(self):
+    def task_in_words(self):
         """Return in words what is predicted."""
         of, threshold = f" of {self.target}" * (self.target is not None), self.threshold
         if self.classes is None:
@@ -134,7 +138,7 @@ class Info:
             return text
         return f"{text}, the second where its probability is above {threshold:g}"
 
-    def _training(self):
+    def training(self):
         """Yield lines on where the model comes from."""
         record, found = self.record, self.estimator
         if record:
@@ -142,14 +146,14 @@ class Info:
             counts = f"{rows['train']:,} rows, {rows['validation']:,} to validate"
             counts += f", {rows['test']:,} to test, {rows['left_out']:,} left out"
             when = f"{datetime.fromisoformat(record['date']):%Y-%m-%d %H:%M} UTC"
-            yield wrapped(f"Trained: {when} on {record['data']}: {counts}.")
+            yield f"Trained: {when} on {record['data']}: {counts}."
             said = ", ".join(f"{k} {v}" for k, v in record["options"].items())
-            yield wrapped(f"Options: {said or 'none'}.")
+            yield f"Options: {said or 'none'}."
         else:
             yield "Trained: on which data is not recorded."
         changed = ", ".join(f"{k} {v}" for k, v in settings(found).items())
-        yield wrapped(f"Settings: {changed or 'the defaults'}.")
-        yield wrapped(f"Epochs: {self._epochs()}.")
+        yield f"Settings: {changed or 'the defaults'}."
+        yield f"Epochs: {self._epochs()}."
 
     def _epochs(self):
         """Return in words which epoch was kept."""
@@ -161,11 +165,13 @@ class Info:
 
 
 def _values(column):
-    """Return in words what training saw of a column."""
+    """Return in words what training saw of a column: of text, what it has learnt."""
     missing = "; also missing" * column.missing
     if column.kind == "category":
         n = len(column.categories)
-        names = [shortened(" ".join(text.split()), 19, "…") for text in column.categories[:4]]
+        if not n:
+            return f"no text twice{missing}"
+        names = [abridged(text, 19) for text in column.categories[:4]]
         return f"{n:,} different: {first_of(names, 3)}{missing}"
     if column.low is None:
         return missing.removeprefix("; ")
@@ -180,9 +186,7 @@ def column_table(columns):
     """Yield lines: the columns that a model takes."""
     rows = [("column", "type", "training saw")]
     for column in columns[:COLUMNS]:
-        name = " ".join(column["name"].split())
-        if len(name) > NAME:  # many begin alike
-            name = f"{name[: NAME // 2]}…{name[-NAME // 2 :]}"
+        name = abridged(column["name"], NAME)
         rows.append((name, column["type"], column.get("values", "")))
     widths = [max(map(len, cells)) for cells in zip(*rows)]
     for row in rows:

@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from ..words import wrapped
-from .command import Command, tell
+from .command import Command, remember, tell
 from .data import (
     check_array,
     check_no_table,
@@ -181,10 +181,17 @@ def as_taken(model, table):
     return array_of(table)
 
 
+def tell_bad_rows(table):
+    """Print which rows of an open table were left out, and keep it for a report."""
+    summary = table.summary_of_bad_rows()
+    remember(summary)
+    click.echo(wrapped(summary), err=True)
+
+
 def tell_lost(model, table):
     """Print which rows were left out, and what the model did not see in training."""
     if table.bad_rows:
-        click.echo(wrapped(table.summary_of_bad_rows()), err=True)
+        tell_bad_rows(table)
     if _encodes_table(model):
         for text in model.encoder_.drift(table.features):
             tell(f"Note: {text}")

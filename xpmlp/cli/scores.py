@@ -6,7 +6,7 @@ import click
 import numpy as np
 
 from ..errors import DataError
-from ..words import wrapped
+from ..words import abridged, wrapped
 from .baseline import baseline_answers, baseline_of, constant_of, words_of
 from .command import section
 from .options import INSIDE, Several
@@ -222,15 +222,19 @@ def rows_by_class(classes, codes, y, weights=None):
     return [dict(zip(names, row)) for row in zip(classes.tolist(), *columns, counts)]
 
 
+def worst_first(rows):
+    """Return the rows of a table by class, of more than `SHOWN` the worst and rarest first."""
+    if len(rows) <= SHOWN:
+        return rows
+    return sorted(rows, key=lambda row: (not row["rows"], row["f1"] or 0.0, row["rows"]))
+
+
 def class_table(rows):
     """Yield the lines of a table of the classes: of many those that are predicted worst."""
-    shown = rows
-    if len(rows) > SHOWN:
-        there = [row for row in rows if row["rows"]]
-        shown = sorted(there, key=lambda row: (row["f1"], row["rows"]))[:SHOWN]
+    shown = worst_first(rows)[:SHOWN]
     n = max(row["rows"] for row in shown)
     digits = max(len(f"{n:,}"), len("rows"))
-    labels = [_short(row["label"]) for row in shown]
+    labels = [abridged(str(row["label"]), WIDEST) for row in shown]
     width = max(map(len, ["class", *labels]))
     yield f"{'class':<{width}}  precision  recall      F1  {'rows':>{digits}}"
     for label, row in zip(labels, shown):
@@ -238,14 +242,6 @@ def class_table(rows):
         yield f"{label:<{width}}  {precision:>9}  {recall}  {f1}  {row['rows']:>{digits},}"
     if len(shown) < len(rows):
         yield f"... and {len(rows) - len(shown):,} more with a larger F1, or without rows."
-
-
-def _short(label):
-    """Return a label as text of one line, without its middle where it is long."""
-    text = " ".join(str(label).split())
-    if len(text) <= WIDEST:
-        return text
-    return f"{text[: WIDEST // 2]}…{text[1 - WIDEST // 2 :]}"
 
 
 def _cell(score):

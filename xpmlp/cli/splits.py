@@ -12,6 +12,7 @@ from ..words import wrapped
 from .command import tell
 from .data import check_predictable, column_options, is_table_file, opened_data, types_of_labels
 from .divisions import AtRandom
+from .predict import tell_bad_rows
 from .rare_labels import check_rare, known_rows, parted
 from .roles import split_by
 from .used_columns import division_of, labels_of, said_parts, tell_roles, weights_of
@@ -87,7 +88,7 @@ def opened_source(data, options, stack):
     if source.table is not None:
         click.echo(source.table.describe())
         if source.table.bad_rows:
-            click.echo(wrapped(source.table.summary_of_bad_rows()), err=True)
+            tell_bad_rows(source.table)
         doubtful = warnings_of(source.table, source.feature_names)
         source = replace(source, warnings=(*source.table.warnings, *doubtful))
     for text in source.warnings:

@@ -4,7 +4,6 @@ import os
 import time
 import warnings
 from contextlib import ExitStack
-from importlib.util import find_spec
 from itertools import chain
 from math import inf, isfinite
 
@@ -29,6 +28,7 @@ from .options import estimator_of, model_options, score_of, settings_of
 from .predict import predictions
 from .rare_labels import rare_option
 from .record import record_of, with_scores
+from .report import check_pictures, report_option, write_report
 from .roles import role_options, weighted_by
 from .scores import check_metrics, check_scoring, metrics_option, scored, threshold_option
 from .sentences import in_options
@@ -87,6 +87,7 @@ data_option, output = section("Data"), section("Output")
 @tune_option
 @output("--out", type=click.Path(dir_okay=False), help="Model file (DATA.safetensors).")
 @output("--plot", is_flag=True, help="Draw the loss curves and the test predictions.")
+@report_option
 @output("--json", "as_json", is_flag=True, help="Print a line of JSON alone.")
 @output("-v", "--verbose", is_flag=True, help="Print a line for each epoch.")
 @output("--quiet", is_flag=True, help="Show no progress, and not how it ended.")
@@ -101,8 +102,7 @@ def train(data, **options):
     start = time.perf_counter()
     out = options["out"] = options["out"] or f"{_stem(data)}.safetensors"
     writable("--out", out, data)
-    if options["plot"] and find_spec("matplotlib") is None:
-        raise click.UsageError("--plot needs matplotlib: pip install 'xpmlp[plot]'.")
+    check_pictures(options["plot"], options["report"], data, out)
     with ExitStack() as stack:
         source, train_part, test_part, watched = split_data(data, options, stack)
         check_metrics(options["metrics"], source.task)
@@ -131,6 +131,9 @@ def train(data, **options):
         click.echo(f"\nModel: {out}")
         if options["plot"]:
             _draw(model, test_part, out)
+        if options["report"]:
+            rows, found = f"the test rows{weighted_by(options)}", predictions(model, X_test)
+            write_report(options["report"], out, scores, rows, y_test, found)
     tell_quarantine(data, options, source.table)
     if options["as_json"]:
         scores_by_epoch = model.history_["validation_score"]
