@@ -8,7 +8,7 @@ import pytest
 from each import each
 
 from xpmlp.tables.common import Shape
-from xpmlp.tables.dates import TRUE, candidates, expected, order, parsed, rivals, value
+from xpmlp.tables.dates import TRUE, candidates, expected, order, parsed, rivals, value, wanted
 
 MOMENTS = [
     datetime(1999, 12, 31, 23, 59, 58),
@@ -339,4 +339,17 @@ def test_a_kind_is_told_by_an_example(kind, words):
     "time:%H duration:%S boolean:yes".split(),
 )
 def test_a_kind_that_says_no_date_is_refused(kind):
-    assert not parsed(kind)
+    assert not parsed(kind) and wanted(kind).endswith("date:%d/%m/%Y.")
+
+
+@each(
+    "letters, kind",
+    [
+        ("DD/MM/YYYY", "date:%d/%m/%Y"),
+        ("yyyy-MM-dd HH:mm:ss", "date:%Y-%m-%d %H:%M:%S"),
+        ("d.m.yy", "date:%d.%m.%y"),
+        ("dd-mmm-yyyy", "date:%d-%b-%Y"),
+    ],
+)
+def test_letters_of_other_programs_are_told_as_codes(letters, kind):
+    assert wanted(f"date:{letters}").endswith(f": did you mean {kind}?") and parsed(kind)

@@ -128,6 +128,25 @@ def is_format(date_format: str) -> bool:
     return _parts(date_format) is not None
 
 
+def from_letters(text: str) -> str:
+    """Return the format that letters mean which other programs have.
+
+    Examples
+    --------
+    >>> from_letters("DD.MM.YYYY HH:mm"), from_letters("m/d/yy")
+    ('%d.%m.%Y %H:%M', '%m/%d/%y')
+    """
+    codes = {"y": "%y", "yyyy": "%Y", "mmm": "%b", "mmmm": "%b", "m": "%m", "d": "%d", "h": "%H"}
+
+    def code(match: re.Match[str]) -> str:
+        letters = match[0].lower()
+        if letters[0] == "m" and "h" in text[: match.start()].lower():
+            return "%M"
+        return codes.get(letters) or codes.get(letters[0]) or "%S"
+
+    return re.sub("y{4}|yy|m{1,4}|d{1,2}|h{1,2}|ss", code, text, flags=re.IGNORECASE)
+
+
 def moment(c: str, date_format: str) -> str:
     """SQL: a cell as a TIMESTAMP in UTC by a format, NULL where it is no such date."""
     pattern, fields = _parts(date_format) or ("", ())

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 
 from .clocks import looks_like_time, time_of_day
 from .common import Shape
-from .date_formats import formats_of, is_format, moment
+from .date_formats import formats_of, from_letters, is_format, moment
 from .durations import BY_MINUTES, duration, kinds_of_durations, looks_like_duration
 from .raw_table import literal
 
@@ -134,6 +134,19 @@ def parsed(kind: str) -> bool:
     """Tell whether a kind is one of this module's."""
     base, _, date_format = kind.partition(":")
     return kind in EXPECTED or kind in EPOCHS or (base == "date" and is_format(date_format))
+
+
+def wanted(kind: str) -> str:
+    """Return what kind of date a user may name, where `parsed` does not know this one."""
+    meant = from_letters(kind.partition(":")[2])
+    near = "."
+    if "%" not in kind and is_format(meant):
+        near = f": did you mean date:{meant}?"
+    return (
+        "expected date, date:epoch (seconds since 1970; also epoch_ms, epoch_us, epoch_ns), or "
+        "date:FORMAT with a year, by strptime's codes %Y %y %m %d %b %a %H %I %M %S %f %p %z, each "
+        f"once: date:%d/%m/%Y{near}"
+    )
 
 
 def rivals(kind: str) -> list[str]:

@@ -137,6 +137,8 @@ def _is_kind(kind: str) -> bool:
 
 
 def _expected_kind(kind: str) -> str:
+    if kind.startswith("date:"):
+        return dates.wanted(kind)
     return (
         "expected number, number:comma (1.234,5), number:point (1,234.5), number:$ and other "
         "currencies or units, boolean, category, category:all (NA, None too), time, duration, "
