@@ -475,3 +475,30 @@ def test_doubtful_columns_are_warned_of_also_when_quiet(xpmlp):
     code, out, err = xpmlp("tune", "people.csv", "--epochs", 1, "--try", "lr=0.1,0.2")
     assert code == 0
     assert "--drop id" in err
+
+
+def prices(written, n=200):
+    """Rows of a price, written so, and whether it is high."""
+    values = np.random.default_rng(0).uniform(100, 9000, n)
+    return [[written(x), i % 7, ("low", "high")[int(x > 4500)]] for i, x in enumerate(values)]
+
+
+def test_prices_as_people_write_them_are_numbers_to_train_on_and_to_predict_from(xpmlp):
+    head = ("price", "k", "y")
+    write("prices.csv", prices(lambda x: f"${x:,.2f}"), head)
+    code, out, err = xpmlp("train", "prices.csv", "--epochs", 8, "--out", "m")
+    assert (code, err) == (0, "") and "number:$" in out
+    write("new.csv", [["$9,000", 1], ["($5.00)", 1]], head[:2])
+    code, out, _ = xpmlp("predict", "m", "new.csv")
+    assert (code, [row["prediction"] for row in table_of(out)]) == (0, ["high", "low"])
+    write("new.csv", [["9.000,00 €", 1]], head[:2])
+    code, _, err = xpmlp("predict", "m", "new.csv")
+    assert code == 3 and is_one_sentence(err) and "expected a number such as $1,234.5" in err
+
+
+def test_a_column_of_nearly_numbers_is_warned_of_once(xpmlp):
+    rows = prices(lambda x: f"${x:.2f}" if x > 2000 else f"€{x:.2f}")
+    write("prices.csv", rows, ("price", "k", "y"))
+    code, _, err = xpmlp("train", "prices.csv", *QUICK)
+    assert code == 0 and err.count("Warning") == 1
+    assert "its cells are numbers, written as" in " ".join(err.split())

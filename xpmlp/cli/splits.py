@@ -89,8 +89,10 @@ def opened_source(data, options, stack):
         click.echo(source.table.describe())
         if source.table.bad_rows:
             tell_bad_rows(source.table)
-        doubtful = warnings_of(source.table, source.feature_names)
-        source = replace(source, warnings=(*source.table.warnings, *doubtful))
+        warnings = source.table.warnings
+        others = [name for name in source.feature_names if name not in warnings]
+        doubtful = warnings_of(source.table, others)
+        source = replace(source, warnings=(*warnings.values(), *doubtful))
     for text in source.warnings:
         tell(f"Warning: {text}.")
     check_rare(options, source.task)

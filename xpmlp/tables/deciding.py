@@ -123,10 +123,10 @@ def convention(kind: str) -> str:
 
 def typed_columns(
     raw: RawTable, names: list[str], types: Mapping[str, str], target: str | None = None
-) -> tuple[list[TableColumn], list[str]]:
+) -> tuple[list[TableColumn], dict[str, str]]:
     """Decide the types of columns, unless `types` names them; the target may hold labels.
 
-    Returns the columns, and warnings of those that are nearly numbers or dates.
+    Returns the columns, and warnings of those that are nearly numbers or dates, by their names.
     """
     check_types(raw, types)
     stored = dict(zip(raw.columns, raw.types))
@@ -150,13 +150,17 @@ def typed_columns(
     ]
     opened = _opened(raw, texts, mark)
     kinds = settled(raw, texts, types.values(), mark)
-    warnings = [warning_of(raw, found) for found in opened if kinds[found.name] == "category"]
+    warnings = {
+        found.name: warning
+        for found in opened
+        if kinds[found.name] == "category" and (warning := warning_of(raw, found))
+    }
     raw.connection.execute("DROP TABLE IF EXISTS cells")
     read = {found.name: found.read.get(kinds[found.name]) for found in texts}
     return [
         _with_counts(column, kinds.get(column.name), counts[column.field], read.get(column.name))
         for column in columns
-    ], [*filter(None, warnings)]
+    ], warnings
 
 
 def _with_counts(

@@ -50,8 +50,8 @@ class OpenTable:
     bad_rows : list of BadRow
     left_out : ndarray (m,)
         Their numbers in `raw`, ascending, without those that never got there.
-    warnings : list of str
-        Columns that stay text though they are nearly numbers or dates, with the remedy.
+    warnings : dict of str
+        What is said of columns, by name, that stay text though they are nearly numbers or dates.
     kept : DuckDBFrame or None
         The columns that `open_table` was asked to keep, as text, rows as in `features`.
     """
@@ -64,7 +64,7 @@ class OpenTable:
     target_name: str | None
     bad_rows: list[BadRow]
     left_out: np.ndarray
-    warnings: list[str]
+    warnings: dict[str, str]
     kept: DuckDBFrame | None = None
 
     @property
