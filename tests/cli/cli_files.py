@@ -16,7 +16,7 @@ QUICK = ["--epochs", "2", "--hidden", "5", "--quiet"]
 KEYS = {
     "task", "n_train", "n_test", "n_left_out", "metrics", "seconds", "device", "why", "model",
     "validation_scores", "best_epoch", "scoring", "notes", "baseline", "classes", "threshold",
-    "split", "sample_weight", "warnings",
+    "split", "sample_weight", "warnings", "folds",
 }  # fmt: skip
 
 

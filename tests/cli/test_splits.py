@@ -25,7 +25,7 @@ def cells(n=200):
         x = rng.uniform(0, 9)
         word = ("Train", "training", "VAL", "test", "train")[i % 5]
         label = "high" if x > 4.5 else "low"
-        made.append([f"{x:.3f}", "abcdefghij"[rng.integers(10)], 2000 + rng.integers(20), word])
+        made.append([f"{x:.6f}", "abcdefghij"[rng.integers(10)], 2000 + rng.integers(20), word])
         made[-1] += [rng.integers(3), label]
     return made
 
@@ -71,7 +71,7 @@ def test_groups_stay_whole_and_are_no_feature(trained):
     assert "g" not in got["X"].names
     assert "'g', which is no feature" in err
     groups = {row[0]: row[1] for row in cells()}  # by x, which differs in each row
-    of = lambda X: {groups[f"{x:.3f}"] for x in X.column(0)}
+    of = lambda X: {groups[f"{x:.6f}"] for x in X.column(0)}
     assert of(got["X"]).isdisjoint(of(got["X_val"]))
     assert 20 < found["n_test"] < 60
 

@@ -12,6 +12,7 @@ import numpy as np
 from ..nn.layout import walk
 from ..words import abridged, first_of, listed, plural, wrapped
 from .command import Command, tell, tell_json
+from .folds import shown_folds
 from .options import score_of, settings
 from .scores import Scores
 
@@ -118,6 +119,8 @@ class Info:
         if "scores" in self.record:
             yield f"\nTest: {plural(self.record['rows']['test'], 'row')}.\n"
             yield from Scores(**self.record["scores"]).lines()
+        if self.record.get("folds"):
+            yield wrapped(shown_folds(self.record["folds"]))
 
     def file_in_words(self):
         """Return what the file is."""

@@ -23,18 +23,19 @@ def check_rare(options, task):
         tell("Note: --rare-labels changes nothing: this is a regression.")
 
 
-def parted(place, labels, division, least, policy):
+def parted(place, labels, division, least, policy, *, folds=False):
     """Return the rows to divide, and those that are trained on whatever becomes of the others.
 
-    labels: (n,) of classes; least: rows that a label needs to be divided.
+    labels: (n,) of classes; least: rows that a label needs to be divided; folds: into folds.
     """
     rows, few = np.arange(len(labels)), are_few(labels, least)
     if not few.any() or (policy == "keep" and not isinstance(division, AtRandom)):
         return rows, rows[:0]
     if policy == "error" or len(np.unique(labels[~few])) < 2:
-        check_enough(place, labels, least)
+        check_enough(place, labels, least, folds)
     has = _named(np.unique(labels[few]))
-    start = f"Note: {has} fewer than the {least} rows that it takes to hold some out"
+    purpose = f"be in {least} folds" if folds else "hold some out"
+    start = f"Note: {has} fewer than the {least} rows that it takes to {purpose}"
     if policy == "drop":
         tell(f"{start}: {plural(few.sum(), 'row')} left out.")
         return rows[~few], rows[:0]
@@ -50,13 +51,14 @@ def _named(labels):
     return f"the labels {shown} have"
 
 
-def check_enough(place, labels, least):
+def check_enough(place, labels, least, folds=False):
     """Raise DataError where a label has too few rows to be divided."""
     classes, counts = np.unique(labels, return_counts=True)
     if counts.min() >= least:
         return
     few = f"only {plural(counts.min(), 'row')} of the label {classes[counts.argmin()]!s}"
-    remedy = "find more rows of it, or say --rare-labels keep or drop"
+    said = "fewer --folds" if folds else "--rare-labels keep or drop"
+    remedy = f"find more rows of it, or say {said}"
     if classes.dtype.kind in "iuf":
         remedy += ", or --task regression"
     raise DataError(

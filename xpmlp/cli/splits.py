@@ -50,13 +50,13 @@ def split_data(data, options, stack):
     if test_file:
         test = _other(test_file, source, data, options, stack)
     rows, tested, seen = split_rows(source, data, options, test is None)
-    train = whole.taken(_sorted(source, rows))
+    train = part_of(source, whole, rows)
     if test is None:
-        test = whole.taken(_sorted(source, tested))
+        test = part_of(source, whole, tested)
     test = _predictable(source, train, test_file or f"the test part of {data}", test, options)
     if seen is not None:
         place = f"the validation part of {data}"
-        watched = whole.taken(_sorted(source, seen))
+        watched = part_of(source, whole, seen)
         watched = _predictable(source, train, place, watched, options)
     elif watch == "test":
         watched = test
@@ -145,11 +145,11 @@ def split_rows(source, data, options, tests):
         division = division_of(source, data, options)
         rows, always = _parted(source, data, division, options, divides=tests or validates)
     if tests:
-        rows, tested = _held_out(division, data, rows, TESTED)
+        rows, tested = held_out(division, data, rows, TESTED)
     if options["rows"] is not None:
         rows = rows[: max(options["rows"] - len(always), 0)]
     if validates:
-        rows, seen = _held_out(division, data, rows, share)
+        rows, seen = held_out(division, data, rows, share)
     return np.concatenate((rows, always)), tested, seen
 
 
@@ -159,7 +159,7 @@ def folds_of(source, data, rows, n, options):
     places, always = np.arange(len(rows)), np.arange(0)
     if labels is not None:
         policy = options["rare_labels"] or "keep"
-        places, always = parted(data, labels[rows], division, n, policy)
+        places, always = parted(data, labels[rows], division, n, policy, folds=True)
     try:
         folds = [*division.folds(rows[places], n)]
     except ValueError as error:
@@ -180,11 +180,13 @@ def _parted(source, data, division, options, *, divides):
     return parted(data, labels, division, 2, options["rare_labels"] or "keep")
 
 
-def _sorted(source, rows):
-    """Return the numbers of rows in the order in which they are read."""
+def part_of(source, whole, rows):
+    """Return some rows of a Part, in the order in which they are read; None for None."""
+    if rows is None:
+        return None
     if source.table is not None:  # a file is read in its order
-        return np.sort(rows)
-    return rows
+        rows = np.sort(rows)
+    return whole.taken(rows)
 
 
 def _predictable(source, train, place, part, options):
@@ -198,7 +200,7 @@ def _predictable(source, train, place, part, options):
     return part.taken(np.flatnonzero(known))
 
 
-def _held_out(division, data, rows, share):
+def held_out(division, data, rows, share):
     """Split off a share of the rows."""
     try:
         return division.held_out(rows, share)

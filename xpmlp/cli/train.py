@@ -2,39 +2,33 @@
 
 import os
 import time
-import warnings
 from contextlib import ExitStack
 from itertools import chain
-from math import inf, isfinite
+from math import isfinite
 
 import click
-import numpy as np
 
-from ..errors import DataError
 from ..words import plural, wrapped
-from .baseline import baseline_of
 from .command import Command, config_option, section, tell, tell_json
 from .data import (
-    check_memory,
-    check_range,
     reading_options,
     tell_quarantine,
     type_options,
     writable,
 )
-from .live_line import LiveLine
+from .fitting import described, fitted, interrupted, unit_of
+from .folds import check_folds, cross_validated, fold_rows, folds_option, shown_folds
 from .numbers import Whole
-from .options import estimator_of, model_options, score_of, settings_of
+from .options import model_options, score_of
 from .predict import predictions
 from .rare_labels import rare_option
 from .record import record_of, with_scores
 from .report import check_pictures, report_option, write_report
 from .roles import role_options, weighted_by
-from .scores import check_metrics, check_scoring, metrics_option, scored, threshold_option
+from .scores import check_metrics, metrics_option, scored, threshold_option
 from .sentences import in_options
 from .splits import split_data
 from .threshold import check_threshold, set_threshold, tune_option
-from .unused import unused
 
 
 class ValidationSource(click.ParamType):
@@ -85,6 +79,7 @@ data_option, output = section("Data"), section("Output")
 @metrics_option
 @threshold_option
 @tune_option
+@folds_option
 @output("--out", type=click.Path(dir_okay=False), help="Model file (DATA.safetensors).")
 @output("--plot", is_flag=True, help="Draw the loss curves and the test predictions.")
 @report_option
@@ -103,11 +98,14 @@ def train(data, **options):
     out = options["out"] = options["out"] or f"{_stem(data)}.safetensors"
     writable("--out", out, data)
     check_pictures(options["plot"], options["report"], data, out)
+    check_folds(options)
     with ExitStack() as stack:
         source, train_part, test_part, watched = split_data(data, options, stack)
         check_metrics(options["metrics"], source.task)
         check_threshold(options, source, watched)
-        model, notes = _fit(source, train_part, watched, options)
+        folds = fold_rows(source, data, options)
+        model = described(source, train_part, options)
+        notes = fitted(model, source, train_part, watched, options)
         tuned = set_threshold(model, watched, options)
         record = record_of(source, train_part, watched, test_part)
         model.training_record_ = record
@@ -128,6 +126,14 @@ def train(data, **options):
         rows = f"{plural(len(test_part.y), 'row')}{weighted_by(options)}"
         click.echo(f"Test: {rows}, {when_kept(model)}, {place}.\n")
         click.echo("\n".join(scores.lines()))
+        crossed = None
+        if folds and not interrupted(notes):
+            crossed, more = cross_validated(model, source, folds, watched, options)
+            notes += more
+        if crossed is not None:
+            click.echo(wrapped(f"\n{shown_folds(crossed)}"))
+            model.training_record_ = with_scores(record, scores) | {"folds": crossed}
+            model.save(out)
         click.echo(f"\nModel: {out}")
         if options["plot"]:
             _draw(model, test_part, out)
@@ -142,6 +148,7 @@ def train(data, **options):
             "n_train": len(train_part.y),
             "n_test": len(test_part.y),
             "n_left_out": source.n_left_out,
+            "folds": crossed,
             "split": options["split"],
             "sample_weight": options["sample_weight"],
             "warnings": source.warnings,
@@ -154,7 +161,7 @@ def train(data, **options):
             "validation_scores": [s if isfinite(s) else None for s in scores_by_epoch],
         }
         tell_json(found | scores.as_json())
-    if any("interrupted" in note for note in notes):
+    if interrupted(notes):
         raise click.exceptions.Exit(130)
 
 
@@ -167,54 +174,6 @@ def _stem(data):
     for suffix in (*SUFFIXES, *chain(*ENDINGS.values()), ".npz", ".pkl", ".pickle"):
         name = name.removesuffix(suffix)
     return name
-
-
-def _fit(source, part, watched, options):
-    """Return the estimator that the options describe, fitted, and lines to print about it."""
-    (X, y, weights), table = part, source.table is not None
-    model = estimator_of(source.task, getattr(X, "kinds", None), options, y)
-    check_scoring(model.scoring, source.task)
-    model.set_params(batch_size=min(model.batch_size, len(y)))
-    if options["validation"] in (0, "test") and options["patience"] is None:
-        model.set_params(n_iter_no_change=inf)  # every epoch that was asked for
-    for note in unused(model, options):
-        tell(f"Note: {note}")
-    if table:
-        click.echo(wrapped(f"Settings: {settings_of(model)}."))
-    if source.task == "regression" and not np.abs(y).max() < np.finfo(model.dtype).max:
-        raise DataError(f"{source.name} holds targets too large for {model.dtype}: divide them.")
-    check_memory(source.name, X, model)
-    if not table and model.feature_scale != "robust" and model.n_bins is None:
-        if options["standardise"]:
-            model.set_params(feature_scale="global" if source.image else "standard")
-        else:
-            check_range(X, model.dtype)
-    held = {}
-    if watched is not None:
-        held = dict(zip(("X_val", "y_val", "sample_weight_val"), watched))
-    look = {"unit": unit_of(model), "verbose": options["verbose"], "quiet": options["quiet"]}
-    live = LiveLine(model.max_iter, score_of(model), **look)
-    with warnings.catch_warnings(record=True) as caught, live:
-        warnings.simplefilter("always", UserWarning)
-        if live.shows:
-            model.set_params(callbacks=live)
-        model.fit(X, y, sample_weight=weights, **held)
-    model.set_params(callbacks=None)
-    texts = dict.fromkeys(str(warning.message) for warning in caught)
-    notes = [text for text in texts if "Maximum iterations" not in text]  # they were asked for
-    if table:
-        model.table_types_ = source.types
-        model.table_reading_ = source.table.raw.reading.of_cells
-    elif source.feature_names is not None:
-        model.feature_names_in_ = np.asarray(source.feature_names, object)
-    model.target_name_ = source.target_name
-    model.baseline_ = baseline_of(getattr(model, "classes_", None), y, weights)
-    return model, notes
-
-
-def unit_of(model):
-    """Return what a training counts."""
-    return "iteration" if model.solver == "lbfgs" else "epoch"
 
 
 def when_kept(model):

@@ -1,0 +1,79 @@
+"""The fit of a training: the estimator that the options describe, and what it says on its way."""
+
+import warnings
+from math import inf
+
+import click
+import numpy as np
+
+from ..errors import DataError
+from ..words import wrapped
+from .baseline import baseline_of
+from .command import tell
+from .data import check_memory, check_range
+from .live_line import LiveLine
+from .options import estimator_of, score_of, settings_of
+from .scores import check_scoring
+from .unused import unused
+
+
+def described(source, part, options):
+    """Return the estimator that the options describe for rows to train on; print its settings."""
+    (X, y, _), table = part, source.table is not None
+    model = estimator_of(source.task, getattr(X, "kinds", None), options, y)
+    check_scoring(model.scoring, source.task)
+    model.set_params(batch_size=min(model.batch_size, len(y)))
+    if options["validation"] in (0, "test") and options["patience"] is None:
+        model.set_params(n_iter_no_change=inf)  # every epoch that was asked for
+    for note in unused(model, options):
+        tell(f"Note: {note}")
+    if table:
+        click.echo(wrapped(f"Settings: {settings_of(model)}."))
+    if source.task == "regression" and not np.abs(y).max() < np.finfo(model.dtype).max:
+        raise DataError(f"{source.name} holds targets too large for {model.dtype}: divide them.")
+    check_memory(source.name, X, model)
+    if not table and model.feature_scale != "robust" and model.n_bins is None:
+        if options["standardise"]:
+            model.set_params(feature_scale="global" if source.image else "standard")
+        else:
+            check_range(X, model.dtype)
+    return model
+
+
+def fitted(model, source, part, watched, options, fold=""):
+    """Fit an estimator; return sentences to print about it.
+
+    watched: the Part of the validation rows, or None; fold: which one it is, for the live line.
+    """
+    X, y, weights = part
+    held = {}
+    if watched is not None:
+        held = dict(zip(("X_val", "y_val", "sample_weight_val"), watched))
+    look = {"unit": fold + unit_of(model), "verbose": options["verbose"], "quiet": options["quiet"]}
+    live = LiveLine(model.max_iter, score_of(model), **look)
+    with warnings.catch_warnings(record=True) as caught, live:
+        warnings.simplefilter("always", UserWarning)
+        if live.shows:
+            model.set_params(callbacks=live)
+        model.fit(X, y, sample_weight=weights, **held)
+    model.set_params(callbacks=None)
+    texts = dict.fromkeys(str(warning.message) for warning in caught)
+    notes = [text for text in texts if "Maximum iterations" not in text]  # they were asked for
+    if source.table is not None:
+        model.table_types_ = source.types
+        model.table_reading_ = source.table.raw.reading.of_cells
+    elif source.feature_names is not None:
+        model.feature_names_in_ = np.asarray(source.feature_names, object)
+    model.target_name_ = source.target_name
+    model.baseline_ = baseline_of(getattr(model, "classes_", None), y, weights)
+    return notes
+
+
+def interrupted(notes):
+    """Tell whether Ctrl-C ended a fit of these notes."""
+    return any("interrupted" in note for note in notes)
+
+
+def unit_of(model):
+    """Return what a training counts."""
+    return "iteration" if model.solver == "lbfgs" else "epoch"
