@@ -46,6 +46,14 @@ def test_a_bad_row_is_told_with_its_line_column_and_text(csv, text, words, endin
     refused([str(path), "--on-bad-row skip", *words], load_dataset, path)
 
 
+def test_a_type_that_reads_no_cell_is_told_to_be_wrong_and_no_row_is_left_out(csv):
+    path = csv(column("a", ["$5.50", "NA", "$7.25", "$8"]))
+    for words in (["no cell of 'a' is of type number:kg", "--types"], ["3 of 4 rows"]):
+        refused(words, opened, path, types={"a": "number:kg"})
+    path = csv(column("a", ["$5.50", "NA", "5 kg", "$8"]))
+    refused(["2 of 4 rows", "mend them"], opened, path, types={"a": "number:kg"})
+
+
 @each(
     "text, words",
     [

@@ -60,11 +60,20 @@ class BadCells:
         if n_bad > 1:
             others = first_of([str(row.line) for row in bad_rows[1:]], 5)
             message += f"; {n_bad:,} of {n_rows:,} rows are bad, the next in {raw.unit} {others}"
-        if policy == "error":
-            remedy = "mend them, or leave them out by on_bad_row='skip' (--on-bad-row skip)"
-        else:
+        raise DataError(f"{message}: {self._remedy(policy, most)}.")
+
+    def _remedy(self, policy: str, most: float | None) -> str:
+        """Return what to do about bad rows that are refused."""
+        wrong = self._wrongly_typed()
+        if wrong:
+            return (
+                f"no cell of {wrong.name!r} is of type {wrong.kind}, which the model or --types "
+                "says: give the right type, or the right file"
+            )
+        remedy = "mend them, or leave them out by on_bad_row='skip' (--on-bad-row skip)"
+        if policy != "error":
             remedy = f"that is more than the {most:g} of max_bad_rows (--max-bad-rows)"
-        raise DataError(f"{message}: {remedy}{self._other_remedy()}.")
+        return "; ".join([remedy, *self._other_remedies()])
 
     def _bad_cells(self, most: int) -> tuple[list[BadRow], np.ndarray]:
         """Return rows with a bad cell, the first of each row, and where they are in `raw`."""
@@ -85,18 +94,28 @@ class BadCells:
                 reason += f" ({cell} as a label: --types {quote(column.name)}={ALL})"
         return BadRow(line, column.name, reason, cell or "")
 
-    def _other_remedy(self) -> str:
-        """Return what else helps where bad cells say the same, or are a target's labels; or ""."""
+    def _wrongly_typed(self) -> TableColumn | None:
+        """Return the first column of several cells none of which is of its type."""
+        n = f"count(*) FILTER (NOT ({is_missing('cell', 'VARCHAR')}))"
+        query = f"SELECT field, {n} FROM bad GROUP BY field ORDER BY min(place)"
+        for field, n_bad in self.raw.connection.execute(query).fetchall():
+            column = self.columns[field]
+            if n_bad == self.raw.n_rows - column.n_missing > 1:
+                return column
+        return None
+
+    def _other_remedies(self) -> list[str]:
+        """Return what else helps where bad cells say the same, or are a target's labels."""
         query = "SELECT field, cell, count(*) AS n FROM bad GROUP BY ALL ORDER BY n DESC, 1, 2"
         worst = self.raw.connection.execute(f"{query} LIMIT 1").fetchone()
         if worst is None or worst[1] is None or worst[1] in MISSING:
-            return ""
+            return []
         field, cell, n = worst
         column, remedies = self.columns[field], []
         if n > 1:
-            what = f"; {shortened(cell, 30)!r} stands in {n:,} cells of {column.name!r}"
+            what = f"{shortened(cell, 30)!r} stands in {n:,} cells of {column.name!r}"
             remedies.append(f"{what}: if it is a missing value, say --missing {quote(cell)}")
         if column.name == self.target and base(column.kind) == "number":
             labels = f"--types {quote(column.name)}=category"
             remedies.append(f"if {column.name!r} holds labels, say {labels}")
-        return "; ".join(remedies)
+        return remedies

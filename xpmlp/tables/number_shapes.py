@@ -30,7 +30,7 @@ WORD = re.compile(r"/?[^\W\d_]([\w .,/%°²³^-]{0,28}[\w.%²³])?")  # a unit
 CLOCK = re.compile(r"[ap]\.?m\.?", re.IGNORECASE)
 LETTER = re.compile("9[A-Za-z]")  # in a shape: 12a, a house among 12k and 14m
 FRACTION = re.compile(r"9[.,]9 ?[^\W\d_]")  # of a magnitude, in a shape: 1.5k
-NEGATIVE = re.compile(rf"\)$|[^.,{MINUS}-][-{MINUS}]$")  # at the end of a shape
+FOOTNOTE = re.compile(rf"\(9\)|9[-{MINUS}]")  # a shape that alone is no negative number
 COMPARED = re.compile(r"([<>≤≥~≈±]?)=?\s*(.*)", re.DOTALL)
 NEARLY_ALL = 0.9  # of the cells
 ENOUGH = 0.95  # of the cells have a word after their numbers that is a unit, though none we know
@@ -143,8 +143,8 @@ def _forms(seen: Sequence[Seen], shapes: Sequence[Shape]) -> list[Form]:
     affixes: Counter[tuple[str, str]] = Counter()
     for part in seen:
         affixes[part.currency, part.unit] += part.n
-    negative = all(NEGATIVE.search(part.text) for part in seen)  # (5), 5-
-    if negative or (affixes.keys() == {("", "")} and _are_codes(shapes)):
+    footnotes = all(FOOTNOTE.fullmatch(part.text) for part in seen)
+    if footnotes or (affixes.keys() == {("", "")} and _are_codes(shapes)):
         return []
     forms = []
     letters = {part.text for part in seen}
