@@ -19,7 +19,8 @@ def drift(columns, frame):
     for block in frame.blocks():
         for seen, kind, values in zip(found, block.kinds, block.columns):
             seen.add(seen.column.read(values := as_kind(seen.column, kind, values)), values)
-    return [text for seen in found for text in seen.told(len(frame))]
+    n = len(frame)
+    return [text for seen in found for text in seen.told(n)]
 
 
 class _Values:

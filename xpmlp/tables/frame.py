@@ -76,7 +76,7 @@ class Frame:
         return len(self), len(self.names)
 
     def __len__(self) -> int:
-        return max(map(len, self.columns), default=0)
+        return next(map(len, self.columns), 0)
 
     def __getitem__(self, rows: Any) -> "Frame":
         """Return rows by a slice or an array; ``frame[rows, ...]`` is what splitters write."""
