@@ -96,19 +96,26 @@ def test_a_name_with_a_comma_can_be_dropped_typed_and_called_a_category(xpmlp):
         ("x=date:%Y=%m", {"x": "date:%Y=%m"}),
         ("x=nubmer", {"x": "nubmer"}),
         ({"a, b": "date:%b, %Y"}, {"a, b": "date:%b, %Y"}),
+        (["a=number", "b=date:%b, %Y"], {"a": "number", "b": "date:%b, %Y"}),
     ],
 )
 def test_types_are_told_apart_whatever_marks_they_hold(text, found):
     assert Types().convert(text, None, None) == found
 
 
-@each("text", ["", "a", "a,b", "=number", "a=", "a=number,b"])
+@each("text", ["", "a", "a,b", "=number", "a=", "a=number,b", 3, [], [3]])
 def test_what_is_no_type_of_a_column_is_refused(text):
     if text == "a=number,b":  # the comma may be of the type
         assert Types().convert(text, None, None) == {"a": "number,b"}
         return
     with pytest.raises(BadParameter, match="is no"):
         Types().convert(text, None, None)
+
+
+@each("value", [3, [["a"]], {"a": 1}, 0.5])
+def test_what_is_no_list_of_names_is_refused(value):
+    with pytest.raises(BadParameter, match="no list of names"):
+        Names().convert(value, None, None)
 
 
 def test_names_are_split_at_commas_but_in_quotes_in_files_and_in_columns():

@@ -20,9 +20,11 @@ class Names(FileValue):
 
     def convert(self, value, param, ctx):
         """Return the text as it was written, or a tuple of names."""
-        if isinstance(value, list | tuple):
-            return tuple(str(item).strip() for item in value)
-        return value
+        if isinstance(value, str):
+            return value
+        if not (isinstance(value, list | tuple) and all(isinstance(v, str | int) for v in value)):
+            self.fail(f"{value!r} is no list of names.", param, ctx)
+        return tuple(str(item).strip() for item in value)
 
 
 def names_of(values, columns=()):
@@ -46,6 +48,10 @@ class Types(FileValue):
         """Return a dict."""
         if isinstance(value, dict):
             return {str(name): str(kind) for name, kind in value.items()}
+        if isinstance(value, list) and value:
+            return {k: v for part in value for k, v in self.convert(part, param, ctx).items()}
+        if not isinstance(value, str):
+            self.fail(f"{value!r} is no list such as city=category,joined=date.", param, ctx)
         found, begun = {}, ""
         # What follows a comma is of the same format or name, unless it is COL= again.
         for part in re.split(r",(?=[^,=]+=)", value):
