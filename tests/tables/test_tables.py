@@ -76,13 +76,15 @@ def test_the_target_is_the_named_column_and_by_default_the_last(csv):
 
 
 def test_a_file_without_header_numbers_its_columns(csv):
-    table = read_table(csv("1,2,0\n3,4,1\n5,6,0\n7,8,1\n"))
+    with pytest.warns(UserWarning, match="line 1 is all numbers"):
+        table = read_table(csv("1,2,0\n3,4,1\n5,6,0\n7,8,1\n"))
     assert table.feature_names == ("x0", "x1")
     assert (table.target_name, table.X.shape, table.task) == ("x2", (4, 2), "classification")
 
 
 def test_names_that_are_growing_numbers_are_a_header_but_a_row_of_data_is_not(csv):
-    assert read_table(csv("0,1,target\n1,2,3\n1,2,4\n")).feature_names == ("0", "1")
+    with pytest.warns(UserWarning, match="taken as names"):
+        assert read_table(csv("0,1,target\n1,2,3\n1,2,4\n")).feature_names == ("0", "1")
     for text in ("5.1,3.5,setosa\n4.9,3.0,setosa\n", "39,State-gov,13\n50,Private,14\n"):
         words = ["line 1", f"got '{text.split(',')[0]}'", "--header", "--no-header"]
         refused(words, read_table, csv(text))

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -153,6 +154,16 @@ def tell_notes(table):
 
 
 @contextmanager
+def telling_warnings():
+    """Print the warnings of a reader of tables as notes."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for text in dict.fromkeys(str(warning.message) for warning in caught):
+        tell(f"Note: {text}")
+
+
+@contextmanager
 def opened_data(path, options, target, *, known=None, model=None, **columns):
     """Yield the Dataset of a name or path.
 
@@ -199,7 +210,9 @@ def _opened_table(raw, how, target, *, task, known, types=None, drop=(), categor
         aside = table.features.select([n for n, stays in used.items() if n in drop or not stays])
         names = tuple(n for n in table.features.names if n not in {*drop, *aside.names})
         if not names:
-            raise DataError(f"{raw.path} has no columns but its target and those to leave out.")
+            raise DataError(
+                f"{raw.path} has no columns but its target and those to leave out (--drop)."
+            )
         X = table.features.select(names)
         table, more = replace(table, features=X), {"aside": aside}
         yield Dataset(table.name, X, y, names, table.target_name, task, table=table, **more)

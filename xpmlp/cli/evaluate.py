@@ -17,6 +17,7 @@ from .data import (
     opened_data,
     reading_options,
     tell_quarantine,
+    telling_warnings,
     types_of_labels,
 )
 from .predict import as_taken, known_types, predictions, tell_lost
@@ -98,7 +99,9 @@ def opened_rows(model, data, target, options, *, test):
         check_no_table(data, how)
     if options.get("sample_weight"):
         raise click.UsageError("--sample-weight names a column, and this model knows no columns.")
-    yield *_of_array(model, data, target, how["reading"], test), None
+    with telling_warnings():
+        found = _of_array(model, data, target, how["reading"], test)
+    yield *found, None
 
 
 def _with_weights(known, options):

@@ -20,6 +20,7 @@ from .data import (
     reading_options,
     tell_notes,
     tell_quarantine,
+    telling_warnings,
     writable,
 )
 from .lists import Names, names_of
@@ -137,7 +138,9 @@ def features(model, data, options):
         if not is_table_file(data):
             check_no_table(data, how)
         target = getattr(model, "target_name_", None)
-        yield load_features(data, model.n_features_in_, target, how["reading"]), None
+        with telling_warnings():
+            X = load_features(data, model.n_features_in_, target, how["reading"])
+        yield X, None
         return
     from ..tables.open_raw_table import open_raw_table
     from ..tables.open_table import open_table

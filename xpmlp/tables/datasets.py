@@ -18,7 +18,7 @@ from .npz import read_npz
 from .open_table import read_features, read_table
 from .pickled import read_mnist_pickle
 from .reading import PLAIN, Reading
-from .source import ENDINGS, is_table
+from .source import ENDINGS, is_table, kind_of
 
 PICKLED = (".pkl", ".pkl.gz", ".pickle", ".pickle.gz")
 FROM_SKLEARN = ("digits", "iris", "wine", "breast_cancer", "diabetes")
@@ -63,12 +63,15 @@ def load_dataset(source: StrPath, target: str | None = None, reading: Reading = 
     if is_table(source):
         return read_table(path, target, reading)
     if path.is_dir():
+        tables = [found.name for found in sorted(path.iterdir()) if kind_of(found)]
+        require(not tables, f"{path} is a folder, expected one of its tables: {listed(tables)}.")
         return read_idx_folder(path)
     if name.endswith(".npz"):
         return read_npz(path)
     kinds = ", ".join((*chain(*ENDINGS.values()), ".npz", *PICKLED))
     known = name.endswith(PICKLED)
-    require(known, f"{source} is of no known kind, expected a folder of IDX files or {kinds}.")
+    got = f"{source} is of no known kind, expected a folder of IDX files or {kinds}"
+    require(known, f"{got}; the standard input, -, takes a table of any name.")
     return read_mnist_pickle(path)
 
 

@@ -26,7 +26,8 @@ def convert_json(source: Source, to: Path) -> Converted:
             continue
         for name, value in row.items():
             columns[name] = columns.get(name, False) or isinstance(value, dict | list)
-    require(bool(columns), f"{source.path} holds no objects with values, expected rows.")
+    first = f", the first: {bad_rows[0].sentence(unit)}" if bad_rows else ""
+    require(bool(columns), f"{source.path} holds no objects with values{first}.")
     _, rows = _rows(source)
     n_rows, breaks = write_rows(to, _good(rows, tuple(columns)))
     types = tuple(NESTED if nested else "VARCHAR" for nested in columns.values())

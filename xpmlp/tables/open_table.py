@@ -2,6 +2,7 @@
 
 import csv
 import io
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -188,7 +189,7 @@ def open_table(
         wanted = {target, *features}
         chosen = [name for name in raw.columns if name in wanted]
         said = {**(known or {}), **(types or {})}
-        columns, warnings = typed_columns(raw, chosen, said, target)
+        columns, doubts = typed_columns(raw, chosen, said, target)
         bad_rows, left_out = BadCells(raw, columns, target).found(on_bad_row, max_bad_rows)
         if bad_rows and len(left_out) == raw.n_rows:
             first = bad_rows[0].sentence(raw.unit)
@@ -212,7 +213,7 @@ def open_table(
             target,
             bad_rows=bad_rows,
             left_out=left_out,
-            warnings=warnings,
+            warnings=doubts,
             kept=kept,
         )
         if on_bad_row == "quarantine" and bad_rows:
@@ -325,9 +326,12 @@ def _write(path: StrPath, bad_rows: list[BadRow]) -> None:
 def read_table(path: StrPath, target: str | None = None, reading: Reading = PLAIN) -> Dataset:
     """Read features and a target from a table file without bad rows; see `open_table`.
 
-    The features are numbers (n, d) where all columns are and no cell is missing, else a Frame.
+    The features are numbers (n, d) where all columns are and no cell is missing, else a Frame. What
+    could have been meant otherwise becomes a UserWarning.
     """
     with open_table(path, target=target or "", reading=reading) as table:
+        for text in (*table.raw.notes, *table.warnings):
+            warnings.warn(text)
         X = table.features.in_memory()
         names = X.names
         if is_plain(X):
@@ -345,6 +349,8 @@ def read_features(
             names = [name for name in columns if name != target]
         got = f"{path} has {len(columns)} columns, {listed(columns)}"
         require(len(names) == n_features, f"{got}, expected the model's {n_features} features.")
+        for text in raw.notes:
+            warnings.warn(text)
         with open_table(raw, known=dict.fromkeys(names, "number")) as table:
             return array_of(table)
 
