@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from .raw_table import literal
 
-BLANK = "[\\s\u00a0\u202f]"  # JavaScript writes a narrow no-break space, U+202F, before AM
+BLANK = "[\\s\u00a0\u2007\u2009\u202f]"  # JavaScript writes the last one before AM
 # Hours from UTC of the zones of RFC 822, and of names that mean one zone wherever they are written.
 _HOURS = {
     -10: "HST",

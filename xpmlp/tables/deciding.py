@@ -10,6 +10,7 @@ from ..words import first_of, listed, shortened
 from . import dates, numbers
 from .cells import count, count_where, gather, shapes, words
 from .common import Shape, require
+from .disguised import disguised_dates
 from .raw_table import RawTable
 from .types import (
     MISSING,
@@ -126,7 +127,7 @@ def typed_columns(
 ) -> tuple[list[TableColumn], dict[str, str]]:
     """Decide the types of columns, unless `types` names them; the target may hold labels.
 
-    Returns the columns, and warnings of those that are nearly numbers or dates, by their names.
+    Returns the columns, and warnings of those that may be numbers or dates, by names.
     """
     check_types(raw, types)
     stored = dict(zip(raw.columns, raw.types))
@@ -155,6 +156,8 @@ def typed_columns(
         for found in opened
         if kinds[found.name] == "category" and (warning := warning_of(raw, found))
     }
+    plain = [found for found in texts if kinds[found.name] == "number" and not found.is_target]
+    warnings |= disguised_dates(raw, plain)
     raw.connection.execute("DROP TABLE IF EXISTS cells")
     read = {found.name: found.read.get(kinds[found.name]) for found in texts}
     return [
