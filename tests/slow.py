@@ -40,6 +40,7 @@ SLOW = {  # files and tests
         test_a_team_that_gets_no_threads_works_with_those_that_it_has
         test_a_training_on_two_threads_is_that_on_one
         test_ctrl_c_ends_the_training_after_the_epoch_and_the_model_is_saved
+        test_ctrl_c_while_the_command_is_being_loaded_ends_it_without_a_traceback
         test_each_link_is_tried_for_real
         test_mypy_sees_the_faults_of_a_users_script
         test_mypy_has_nothing_against_a_right_script
@@ -80,6 +81,7 @@ SLOW = {  # files and tests
         test_a_cell_says_the_median_ratio_and_is_blue_where_xpmlp_is_faster
         test_a_flipped_bit_is_refused_or_changes_nothing
         test_a_model_of_an_array_takes_tables_of_its_names
+        test_a_thousand_columns_and_97_classes_are_folded_and_small
         test_a_training_equals_the_plain_one_whatever_the_network_and_the_plan
         test_a_wide_x_is_never_dense_as_a_whole
         test_all_options_at_once_train_alike_on_every_library
@@ -109,6 +111,7 @@ SLOW = {  # files and tests
         test_these_libraries_pass
         test_thousands_of_columns_with_bins_are_saved
         test_thousands_of_columns_with_long_names_are_saved
+        test_very_many_columns_and_classes_are_cut_to_a_page
     """,
 }
 NAMES = {name for names in SLOW.values() for name in names.split()}
