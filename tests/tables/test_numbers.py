@@ -292,6 +292,12 @@ def test_random_numbers_in_random_forms_come_back():
         assert numbers in [read(cells, kind) for kind in candidates(shapes(cells))], cells
 
 
+@each("cell", ["05-Dec-2023", "5/Dec/23", "5. Dezember 2023", "5 de mayo de 2023", "5 Dec, '23"])
+def test_dates_of_one_month_are_no_numbers_with_a_unit(cell):
+    days = [cell.replace("5", f"{day}", 1) for day in range(1, 9)]
+    assert candidates(shapes(days)) == []
+
+
 def test_a_plain_column_is_a_number_first():
     assert candidates(shapes("1.5 2 -3 1e5".split()))[0] == "number"
     assert candidates([]) == []

@@ -28,6 +28,7 @@ ANY = re.compile(
 AROUND = f"-(){BLANKS}{MINUS}\u2014"  # an affix: signs, parentheses and blanks
 WORD = re.compile(r"/?[^\W\d_]([\w .,/%°²³^-]{0,28}[\w.%²³])?")  # a unit
 CLOCK = re.compile(r"[ap]\.?m\.?", re.IGNORECASE)
+YEAR = re.compile(r".*[ .,/'-](\d\d|\d{4})")  # and before it a month, after the 5 of 5-Dec-2023
 LETTER = re.compile("9[A-Za-z]")  # in a shape: 12a, a house among 12k and 14m
 FRACTION = re.compile(r"9[.,]9 ?[^\W\d_]")  # of a magnitude, in a shape: 1.5k
 FOOTNOTE = re.compile(rf"\(9\)|9[-{MINUS}]")  # a shape that alone is no negative number
@@ -126,7 +127,8 @@ def _parts(cell: str) -> tuple[str, str, str]:
         currency, unit = money["currency"], money["unit"].strip(AROUND)
         parted = True
     parted = parted or len(unit) > 1
-    named = parted and WORD.fullmatch(unit) and not CLOCK.fullmatch(unit)
+    dated = CLOCK.fullmatch(unit) or YEAR.fullmatch(unit)
+    named = parted and WORD.fullmatch(unit) and not dated
     if currency in ("", *CURRENCIES) and (unit in ("", *UNITS, *SCALES) or named):
         return currency, unit, number
     return "", "", ""
