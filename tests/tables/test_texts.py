@@ -100,6 +100,9 @@ NO_WRITING = {
     "flats": [f"{i}a" for i in range(99)],
     "names": [f"Room {i}" for i in range(99)],
     "codes with a dash": [f"A-{i}" for i in range(99)],
+    "sizes in two directions": [f"{i % 9}x{i}" for i in range(99)],
+    "versions": [f"1.{i % 12}.{i}" for i in range(200)],
+    "classes as floats": ["1.0", "2.0", "3.0"] * 30,
     "truth": ["True", "False"] * 50,
     "text": [f"It took {i} days, and more than 1 hour" for i in range(99)],
 }
