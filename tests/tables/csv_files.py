@@ -10,12 +10,13 @@ from xpmlp.tables.open_table import open_table
 
 
 def refused(words, read, *args, **options):
-    """Demand a DataError of one sentence that holds all the words."""
+    """Demand a DataError of one sentence that holds all the words; return it."""
     with pytest.raises(DataError) as caught:
         read(*args, **options)
     message = str(caught.value)
     assert all(word in message for word in words), message
     assert "\n" not in message
+    return message
 
 
 def opened(path, **options):

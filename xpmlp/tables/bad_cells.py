@@ -9,6 +9,7 @@ from ..errors import DataError
 from ..words import first_of, shortened
 from .cells import melted
 from .csv_repair import BadRow
+from .found import is_word
 from .raw_table import RawTable
 from .types import ALL, MISSING, TableColumn, base, is_missing, value_of
 
@@ -105,17 +106,17 @@ class BadCells:
         return None
 
     def _other_remedies(self) -> list[str]:
-        """Return what else helps where bad cells say the same, or are a target's labels."""
+        """Return what else helps where bad cells are the same word, or a target's labels."""
         query = "SELECT field, cell, count(*) AS n FROM bad GROUP BY ALL ORDER BY n DESC, 1, 2"
         worst = self.raw.connection.execute(f"{query} LIMIT 1").fetchone()
         if worst is None or worst[1] is None or worst[1] in MISSING:
             return []
         field, cell, n = worst
-        column, remedies = self.columns[field], []
-        if n > 1:
-            what = f"{shortened(cell, 30)!r} stands in {n:,} cells of {column.name!r}"
-            remedies.append(f"{what}: if it is a missing value, say --missing {quote(cell)}")
+        column = self.columns[field]
         if column.name == self.target and base(column.kind) == "number":
-            labels = f"--types {quote(column.name)}=category"
-            remedies.append(f"if {column.name!r} holds labels, say {labels}")
-        return remedies
+            return [f"if {column.name!r} holds labels, say --types {quote(column.name)}=category"]
+        if n == 1 or column.name == self.target or not is_word(cell):
+            return []
+        said = f"--missing {quote(cell)}, in Python Reading(missing=({cell!r},))"
+        where = f"{shortened(cell, 30)!r} stands in {n:,} cells of {column.name!r}"
+        return [f"{where}: if it is a missing value, say {said}"]

@@ -16,22 +16,31 @@ LONGEST = 100  # characters of a cell that may be a number or a date
 SHAPES = 40  # of a column
 
 
-def melted(raw: RawTable, fields: list[str]) -> Iterator[str]:
-    """Yield tables to select `row`, `field` and `cell` from; the fields are of one type."""
+def melted(raw: RawTable, fields: list[str], rest: str = "") -> Iterator[str]:
+    """Yield tables to select `row`, `field` and `cell` from; the fields are of one type.
+
+    rest: SQL of which rows, by default all.
+    """
     n_fields = max(1, AT_ONCE // min(max(raw.n_rows, 1), VECTOR))
     for start in range(0, len(fields), n_fields):
         some = ", ".join(fields[start : start + n_fields])
-        wide = f"(SELECT rowid AS row, {some} FROM raw)"
+        wide = f"(SELECT rowid AS row, {some} FROM raw {rest})"
         yield f"{wide} UNPIVOT INCLUDE NULLS (cell FOR field IN ({some}))"
 
 
-def count(raw: RawTable, fields: list[str], asked: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Return the values of SQL aggregates of `cell`, by their names, for each of the fields."""
+def count(
+    raw: RawTable, fields: list[str], asked: Mapping[str, str], rest: str = ""
+) -> dict[str, dict[str, Any]]:
+    """Return the values of SQL aggregates of `cell`, by their names, for each of the fields.
+
+    rest: SQL of which rows, by default all.
+    """
     found = {}
     selected = ", ".join(["field", *asked.values()])
-    for table in melted(raw, fields):
-        rows = raw.connection.execute(f"SELECT {selected} FROM {table} GROUP BY field").fetchall()
-        found.update({field: dict(zip(asked, values)) for field, *values in rows})
+    for table in melted(raw, fields, rest):
+        query = f"SELECT {selected} FROM {table} GROUP BY field"
+        for field, *values in raw.connection.execute(query).fetchall():
+            found[field] = dict(zip(asked, values))
     return found
 
 

@@ -18,7 +18,7 @@ from .dialect import Dialect, dialect_of
 from .excel import convert_excel
 from .json_rows import convert_json
 from .parquet import load_parquet
-from .raw_table import RawTable, cell_text, literal
+from .raw_table import RawTable, known_text, literal
 from .reading import PLAIN, WHITESPACE, Reading
 from .source import Source, disk_full, prepared
 from .text_encoding import check_encoding, scan
@@ -159,12 +159,15 @@ def _read(connection: Any, dialect: Dialect, reading: Reading) -> int:
     """Create table `raw` from a file in which all rows are good; return their number."""
     names = [f"c{i}" for i in range(len(dialect.columns))]
     typed = ", ".join(f"{c}: 'VARCHAR'" for c in names)
-    selected = ", ".join(f"{cell_text(c, reading)} AS {c}" for c in names)
+    # In two steps, else each cell is trimmed twice.
+    trimmed = ", ".join(f"trim({c}) AS {c}" for c in names)
+    selected = ", ".join(f"{known_text(c, reading)} AS {c}" for c in names)
     read = (
-        f"CREATE OR REPLACE TABLE raw AS SELECT {selected} FROM read_csv(?, auto_detect=false, "
+        f"CREATE OR REPLACE TABLE raw AS SELECT {selected} FROM "
+        f"(SELECT {trimmed} FROM read_csv(?, auto_detect=false, "
         f"strict_mode=true, delim={literal(dialect.delimiter)}, quote='\"', escape='\"', "
         f"header={dialect.has_header}, columns={{{typed}}}, "
-        f"compression={literal(dialect.packing or 'none')}, new_line={ascii(dialect.line_end)})"
+        f"compression={literal(dialect.packing or 'none')}, new_line={ascii(dialect.line_end)}))"
     )
     # DuckDB would read t1.csv for t[1].csv
     return connection.execute(read, [glob.escape(str(dialect.file))]).fetchone()[0]

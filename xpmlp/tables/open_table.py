@@ -123,9 +123,10 @@ def open_table(
 
     The type of a column is decided once, over all its rows. It is "number" where 95 % of the cells
     that are not missing are finite numbers, unless all are as long and some begin with 0, as postal
-    codes do. Likewise it is "number:point" (1,234.5), "number:comma" (1.234,5), "boolean" (true,
-    false in any case), "date" (2024-12-31), "date:%d.%m.%Y", "date:%d/%m/%Y" or "date:%m/%d/%Y"
-    (dates also with a time); else "category", which is text. Parquet columns have the file's types.
+    codes do. Likewise it is "number:FORM", such as number:comma (1.234,5) or number:$, "date" or
+    "date:FORMAT", "time", "duration" or "boolean"; else "category", which is text. Cells that may
+    be read in two ways are read as the other columns show it. Parquet columns have the file's
+    types.
 
     A cell is missing where it is empty or one of `MISSING` (of a "category:all", only where it is
     empty). A row is bad that has too few or too many cells, broken quotes, text that is not UTF-8,

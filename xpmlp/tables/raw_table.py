@@ -49,11 +49,16 @@ class RawTable:
 
 
 def cell_text(c: str, reading: Reading) -> str:
-    """SQL: a cell as text, NULL where it is empty or one of the markers of missing values.
+    """SQL: a cell as trimmed text; see `known_text`."""
+    return known_text(f"trim({c}::VARCHAR)", reading)
+
+
+def known_text(trimmed: str, reading: Reading) -> str:
+    """SQL: trimmed text, NULL where it is empty or one of the markers of missing values.
 
     A number is a marker however many zeros follow its point: -999.0 is -999.
     """
-    text = f"nullif(trim({c}::VARCHAR), '')"
+    text = f"nullif({trimmed}, '')"
     if not reading.missing:
         return text
     markers = ", ".join(literal(marker) for marker in reading.missing)

@@ -13,7 +13,7 @@ from ..errors import DataError
 from ..words import first_of, plural, shortened
 from . import dates, numbers
 from .common import Shape
-from .deciding import ENOUGH
+from .found import ENOUGH
 from .frame import Frame
 from .types import MISSING
 

@@ -1,0 +1,66 @@
+"""Columns of text that are nearly numbers, dates and the like: what is told of them."""
+
+import pytest
+from csv_files import column, csv_fixture, opened, refused  # noqa: F401 - fixtures among them
+from each import each
+
+from xpmlp.tables import cells
+from xpmlp.tables.reading import Reading
+
+NUMBERS = [f"{i}.5" for i in range(90)]
+DATES = [f"2024-{1 + i % 12:02}-{1 + i % 28:02}" for i in range(90)]
+
+
+@pytest.mark.parametrize("known, kind", [(NUMBERS, "number"), (DATES, "date")])
+def test_a_word_in_a_tenth_of_the_cells_is_told_with_the_remedies(csv, known, kind):
+    path = csv(column("a", [*known, *["TBD"] * 9, "x1"]))
+    table = opened(path)
+    assert table.types == {"a": "category"}
+    text = table.warnings["a"]
+    for words in ("'a'", "90.0%", f"type {kind}", "'TBD' (9), 'x1' (1)", "--missing TBD"):
+        assert words in text
+    assert f"--types a={kind} --on-bad-row skip" in text
+    assert opened(path, types={"a": "category"}).warnings == {}
+    table = opened(path, reading=Reading(missing=("TBD", "x1")))
+    assert (table.types, table.warnings) == ({"a": kind}, {})
+
+
+def test_a_word_that_makes_most_bad_cells_is_named_as_a_probable_missing_value(csv):
+    path = csv(column("a", [*NUMBERS, "ERR", "ERR", "4O"]))
+    refused(["'ERR' stands in 2 cells of 'a'", "--missing ERR"], opened, path)
+    message = refused(["'4O'"], opened, csv(column("a", [*NUMBERS, "4O"])))
+    assert "--missing" not in message
+
+
+def test_labels_of_which_most_are_numbers_are_offered_to_be_text(csv):
+    path = csv("a,y\n" + "".join(f"{i},{i % 3}\n" for i in range(9)) + "9,3+\n9,3+\n")
+    refused(["'3+'", "if 'y' holds labels, say --types y=category"], opened, path)
+    assert opened(path, types={"y": "category"}).y[-1] == "3+"
+
+
+NAMES = {
+    "house numbers": [f"{i}{'ab'[i % 2] * (i % 5 == 0)}" for i in range(60)],
+    "codes with leading zeros": [f"{i:05}" for i in range(30)] + ["unknown"] * 5,
+    "counts with an open end": ["0", "1", "2", "3+"] * 20,
+    "ranges": ["10-20", "20-30", "30-40", "50"] * 20,
+    "answers": ["yes", "no", "no answer"] * 20,
+    "words": ["a", "b", "1"] * 20,
+}
+
+
+@each("known", NAMES.values(), ids=NAMES, parts=1)
+def test_names_with_numbers_in_them_are_text_without_a_word(csv, known):
+    table = opened(csv(column("a", known)))
+    assert (table.types, table.warnings) == ({"a": "category"}, {})
+
+
+def test_columns_are_the_same_however_many_are_counted_at_a_time(csv, monkeypatch):
+    kinds = {"number": "1.5", "number:$": "$1.50", "date": "2024-01-31", "boolean": "yes"}
+    names = [f"{kind} {i}" for i in range(5) for kind in kinds]
+    row = ",".join(kinds[name.rpartition(" ")[0]] for name in names)
+    path = csv(",".join([*names, "y"]) + "\n" + f"{row},a\n{row},b\n,{row[4:]},a\n{row},b\n")
+    for at_once in (1, 12, cells.AT_ONCE):
+        monkeypatch.setattr(cells, "AT_ONCE", at_once)
+        table = opened(path)
+        assert table.types == {name: name.rpartition(" ")[0] for name in names}
+        assert [column.n_missing for column in table.columns] == [1, *[0] * len(names)]

@@ -1,0 +1,47 @@
+"""Warnings of columns of text that are nearly numbers, dates and the like."""
+
+from shlex import quote
+
+from ..words import first_of, listed, shortened
+from .cells import words
+from .found import ENOUGH, PARTLY, Found, cell_value, is_word, unread
+from .raw_table import RawTable
+
+SHOWN = 3  # words that a warning shows
+
+
+def warning_of(raw: RawTable, found: Found) -> str:
+    """Return a warning of a column of text that is numbers or dates in great part; or ""."""
+    kind, name = found.best, quote(found.name)
+    taken = f"column {found.name!r} is taken as text, though"
+    if found.forms:
+        examples = listed([shortened(cell, 30) for cell in found.forms[:SHOWN]])
+        return (
+            f"{taken} its cells are numbers, written as {examples}: write them in one form that is "
+            f"read, or say --types {name}=category if it is text"
+        )
+    if found.count["number"] >= ENOUGH * found.count["present"] > 0 and not found.read[kind]:
+        return f"{taken} its cells are numbers with points for decimals: is --decimal right?"
+    if not PARTLY <= found.share < ENOUGH or (kind == "number" and _is_name(raw, found)):
+        return ""
+    cells = unread(raw, found, kind)
+    shown = [f"{shortened(cell, 30)!r} ({n:,})" for cell, n in cells]
+    marker = next((quote(cell) for cell, _ in cells if is_word(cell)), "")
+    missing = f"--missing {marker} if that is a missing value, " * bool(marker)
+    return (
+        f"{taken} {found.share:.1%} of its cells are of type {kind}; the others are "
+        f"{first_of(shown, SHOWN)}: say {missing}--types {name}={quote(kind)} --on-bad-row skip if "
+        f"such rows are bad, --types {name}=category if it is text"
+    )
+
+
+def _is_name(raw: RawTable, found: Found) -> bool:
+    """Tell whether whole numbers among other text are names, such as 12 beside 12a and 14-16."""
+    if found.codes:
+        return True
+    number = cell_value("number")
+    if words(raw, found.field, f"({number}) <> trunc({number})"):
+        return False
+    cells = unread(raw, found, "number")
+    n_words = sum(n for cell, n in cells if is_word(cell))
+    return 2 * n_words < sum(n for _, n in cells)
