@@ -146,7 +146,7 @@ def test_ctrl_c_ends_the_search_and_tells_what_was_found_so_far(xpmlp, monkeypat
         (["--try", "lr=1e28,1e29", "--solver", "sgd"], 3, ["no combination", "1e+2"]),
         (["--scoring", "acuracy"], 2, ["--scoring", "did you mean 'accuracy'"]),
         (["--scoring", "r2"], 2, ["--scoring", "for a regression"]),
-        (["--folds", "60"], 3, ["iris", "only 40 rows", "60"]),
+        (["--folds", "60"], 3, ["iris", "fewer than 60 rows", "fewer --folds"]),
         (["--out", "nowhere/b.toml"], 2, ["nowhere"]),
         (["--plot"], 2, ["--plot"]),
         (["--candidates", "1"], 2, ["--candidates"]),

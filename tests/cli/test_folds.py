@@ -126,7 +126,7 @@ def test_an_interrupted_fold_leaves_the_model_and_says_so(xpmlp, monkeypatch):
     "arguments, code, words",
     [
         (["--folds", 1], 2, ["--folds", "1"]),
-        (["--folds", 80], 3, ["expected 80 or more", "fewer --folds"]),
+        (["--folds", 80], 3, ["fewer than 80 rows", "fewer --folds"]),
         (["--folds", 11, "--split", "group:g"], 3, ["there are 10 groups", "fewer --folds"]),
         (["--folds", 40, "--split", "time:year"], 3, ["40 folds"]),
         (["--folds", 3, "--split", "column:part"], 2, ["--folds", "--split column"]),

@@ -115,6 +115,12 @@ def test_another_file_to_test_on_weighs_by_its_own_column(trained):
     assert (found["n_test"], found["n_train"] > 160) == (60, True)
 
 
+def test_a_single_row_of_the_second_label_is_no_reason_to_refuse(trained):
+    rows = [[*row[:5], "yes" if i == 7 else "no"] for i, row in enumerate(cells(60))]
+    found, err, got = trained(rows=rows)
+    assert (sorted({*got["y"]}), found["n_test"]) == (["no", "yes"], 12)
+
+
 RARE = [*cells(100), ["3", "a", 2001, "train", 1, "rare"]]
 
 
@@ -161,6 +167,22 @@ ODD = {
     "weights below 0": (["--sample-weight", "below"], 3, ["line 3", "'below'", "-1"]),
     "weights that lack": (["--sample-weight", "gap"], 3, ["'gap' is missing in 1 row"]),
     "no such weights": (["--sample-weight", "v"], 3, ["no column 'v'"]),
+    "weights of 0": (["--sample-weight", "zero"], 3, ["'zero' is 0 in every row"]),
+    "test rows that weigh nothing": (
+        ["--sample-weight", "tested", "--split", "column:part"],
+        3,
+        ["every row to test on weighs 0 by 'tested'"],
+    ),
+    "a label in each row": (
+        ["--target", "x", "--task", "classification", "--types", "x=category"],
+        3,
+        ["labels has fewer than 2 rows", "--target"],
+    ),
+    "numbers for parts": (
+        ["--split", "column:year", "--types", "year=number"],
+        3,
+        ["'year', line 2", "train, validation"],
+    ),
     "few of a label": (["--rare-labels", "error"], 3, ["only 1 row", "rare", "--rare-labels keep"]),
 }
 
@@ -168,13 +190,22 @@ ODD = {
 @each("arguments, code, words", ODD.values(), ids=ODD, parts=2)
 def test_what_cannot_be_is_one_sentence(xpmlp, tmp_path, monkeypatch, arguments, code, words):
     monkeypatch.chdir(tmp_path)
-    more = [["1", "train", i if i != 2 else "", (-1) ** i] for i in range(100)]
-    rows = [[*row[:5], *extra, row[5]] for row, extra in zip(RARE[-100:], more)]
-    write_csv("t.csv", rows, [*HEAD[:5], "one", "all", "gap", "below", "y"])
+    more = [["1", "train", i if i != 2 else "", (-1) ** i, 0] for i in range(100)]
+    rows = [
+        [*row[:5], *extra, int(row[3] != "test"), row[5]] for row, extra in zip(RARE[-100:], more)
+    ]
+    write_csv("t.csv", rows, [*HEAD[:5], "one", "all", "gap", "below", "zero", "tested", "y"])
     found, _, err = xpmlp("train", "t.csv", *QUICK[:5], *arguments)
     errors = [line for line in err.splitlines() if not line.startswith(("Note: ", "Warning: "))]
     assert (found, is_one_sentence("\n".join(errors))) == (code, True)
     assert [word for word in words if word not in errors[-1]] == []
+
+
+def test_without_its_rare_labels_a_table_may_have_one_label_only(xpmlp):
+    rows = [[*row[:5], "yes" if i == 7 else "no"] for i, row in enumerate(cells(60))]
+    write_csv("t.csv", rows, HEAD)
+    code, _, err = xpmlp("train", "t.csv", *QUICK[:5], "--rare-labels", "drop")
+    assert (code, is_one_sentence(err), "--rare-labels keep" in err) == (3, True, True)
 
 
 def test_arrays_have_no_columns_to_split_by(xpmlp):

@@ -36,11 +36,16 @@ DOUBTFUL = {
         [f"{i % 195:05}" for i in range(N)],
         "text that differs",
     ),
-    "running": (range(1, N + 1), "numbers the rows"),
-    "running down": (range(N, 0, -1), "numbers the rows"),
-    "sorted numbers of customers": ([17 * i + i % 5 for i in range(N)], "numbers the rows"),
-    "shuffled": (SHUFFLED, "numbers the rows"),
-    "shuffled of a list twice as long": ([2 * i + i % 2 for i in SHUFFLED], "numbers the rows"),
+    "running": (range(1, N + 1), "counts the rows"),
+    "running down": (range(N, 0, -1), "counts the rows"),
+    "sorted numbers of customers": ([17 * i + i % 5 for i in range(N)], "counts the rows"),
+    "numbers that begin with the year": (
+        [2_020_00_001 + i // 50 * 100_000 + i % 50 for i in range(N)],
+        "counts the rows",
+    ),
+    "sorted, half of them left out": (sorted(DRAWN.sample(range(10**6), N)), "counts the rows"),
+    "shuffled": (SHUFFLED, "counts the rows"),
+    "shuffled of a list twice as long": ([2 * i + i % 2 for i in SHUFFLED], "counts the rows"),
     "the labels as numbers": ([int(label == "yes") for label in LABELS], "tells the target 'y'"),
     "the labels, one missing": ([label.replace("no", "") for label in LABELS], "tells the target"),
     "the noise again": (OTHERS, "tells what another"),
@@ -64,6 +69,7 @@ FINE = {
     "remarks in few rows": [f"remark {i}" if i % 9 == 0 else "" for i in range(N)],
     "almost the labels": [int(i == 3 or label == "yes") for i, label in enumerate(LABELS)],
     "a rare mark": [int(i in (5, 50)) for i in range(N)],
+    "sorted quantities": sorted({round(1e5 * 1.7 ** DRAWN.gauss(0, 3)) for _ in range(500)})[-N:],
     "almost running": [i + i % 3 * 1000 for i in range(N)],
 }
 
@@ -121,6 +127,9 @@ def test_all_rows_have_a_say_where_some_show_nothing(csv, monkeypatch):
         "shuffled": SHUFFLED,
         "almost one": [int(i == at) for i in range(N)],
         "almost the target": [f"{label} {i == at}" for i, label in enumerate(LABELS)],
+        "sorted quantities": sorted({round(1e5 * 1.7 ** DRAWN.gauss(0, 3)) for _ in range(500)})[
+            :N
+        ],
         "almost running": [i if i != at else 0 for i in range(N)],
         "rare": [int(i % 10 == 1) for i in range(N)],
         "as rare": ["word" if i % 10 == 1 else "" for i in range(N)],

@@ -12,7 +12,7 @@ from .rare_labels import known_rows
 from .roles import split_by
 from .scores import metrics, shown_score
 from .sentences import in_options
-from .splits import Part, folds_of, held_out, part_of
+from .splits import Part, check_weighed, folds_of, held_out, part_of
 from .threshold import set_threshold
 from .used_columns import division_of, weights_of
 
@@ -39,6 +39,7 @@ def fold_rows(source, data, options):
     if options["folds"] is None:
         return []
     rows, division = np.arange(len(source.y)), division_of(source, data, options)
+    weights = weights_of(source, options)
     share, made = options["validation"], []
     for i, (train, test) in enumerate(folds_of(source, data, rows, options["folds"], options), 1):
         seen = None
@@ -49,6 +50,9 @@ def fold_rows(source, data, options):
         if source.task == "classification":
             y, policy = source.y, options["rare_labels"]
             test = test[known_rows(place, y[test], np.unique(y[train]), policy)]
+        for purpose, part in (("train", train), ("validate", seen), ("test", test)):
+            if weights is not None and part is not None:
+                check_weighed(f"{data}, fold {i}", purpose, weights[part], options)
         made.append((train, seen, test))
     return made
 

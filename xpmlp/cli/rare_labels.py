@@ -31,8 +31,17 @@ def parted(place, labels, division, least, policy, *, folds=False):
     rows, few = np.arange(len(labels)), are_few(labels, least)
     if not few.any() or (policy == "keep" and not isinstance(division, AtRandom)):
         return rows, rows[:0]
-    if policy == "error" or len(np.unique(labels[~few])) < 2:
+    if few.all():
+        said = "fewer --folds" if folds else "another --target"
+        n = len(np.unique(labels))
+        raise DataError(
+            f"{place} cannot be divided: each of {n} labels has fewer than {least} rows: find more "
+            f"rows, or say {said}."
+        )
+    if policy == "error":
         check_enough(place, labels, least, folds)
+    if policy == "drop" and len(np.unique(labels[~few])) < 2:
+        raise DataError(f"{place} has one label only without rare ones: say --rare-labels keep.")
     has = _named(np.unique(labels[few]))
     purpose = f"be in {least} folds" if folds else "hold some out"
     start = f"Note: {has} fewer than the {least} rows that it takes to {purpose}"

@@ -8,7 +8,7 @@ import click
 import numpy as np
 
 from ..errors import DataError
-from ..words import wrapped
+from ..words import plural, wrapped
 from .command import tell
 from .data import check_predictable, column_options, is_table_file, opened_data, types_of_labels
 from .divisions import AtRandom
@@ -63,11 +63,15 @@ def split_data(data, options, stack):
     elif isinstance(watch, str):
         watched = _other(watch, source, data, options, stack)
         watched = _predictable(source, train, watch, watched, options)
+    for purpose, part in (("train", train), ("validate", watched), ("test", test)):
+        check_weighed(data, purpose, part and part.weights, options)
     text = "no validation"
     if watched is not None:
         text = f"validation on {len(watched.y):,}"
     left_out = f", {source.n_left_out:,} left out" * (source.n_left_out > 0)
-    shape = f"{len(train.y):,} rows{left_out}, {source.X.shape[1]} features, {source.task}"
+    shape = (
+        f"{len(train.y):,} rows{left_out}, {plural(source.X.shape[1], 'feature')}, {source.task}"
+    )
     click.echo(wrapped(f"{source.name}: {shape}; {text}, test on {len(test.y):,} rows."))
     tell_roles(options)
     return source, train, test, watched
@@ -77,6 +81,15 @@ def check_read_once(*sources):
     """Raise UsageError where the standard input is more than one of what is read."""
     if sum(source in ("-", "/dev/stdin") for source in sources) > 1:
         raise click.UsageError("- is the standard input, which can be read once: name a file.")
+
+
+def check_weighed(data, purpose, weights, options):
+    """Raise DataError where every row of a part weighs 0; weights: (n,), None where all count 1."""
+    if weights is not None and not weights.any():
+        raise DataError(
+            f"{data}: every row to {purpose} on weighs 0 by {options['sample_weight']!r}, expected "
+            "some that count: split otherwise, or leave --sample-weight out."
+        )
 
 
 def opened_source(data, options, stack):

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from ..errors import DataError
 from ..training.interrupts import on_ctrl_c
-from ..words import columns, wrapped
+from ..words import columns, plural, wrapped
 from .command import Choice, Command, config_option, key_of, section, tell
 from .data import check_memory, reading_options, tell_quarantine, type_options, writable
 from .lists import Names, names_of
@@ -106,7 +106,8 @@ def tune(ctx, data, **options):
     kept = ""
     if tested is not None:
         kept = f"; {len(tested):,} that train tests on are left out"
-    shape = f"{len(part.y):,} rows, {part.X.shape[1]} features, {source.task}{kept}"
+    n_features = plural(part.X.shape[1], "feature")
+    shape = f"{len(part.y):,} rows, {n_features}, {source.task}{kept}"
     click.echo(wrapped(f"{source.name}: {shape}."))
     tell_roles(options)
     click.echo(wrapped(f"Settings: {settings_of(model, space)}."))

@@ -86,13 +86,15 @@ def weights_of(source, options):
             f"{data} {source.table.raw.unit} {line}, column {name!r}: got {values[below[0]]:g}, "
             "expected a weight of 0 or more: mend it, or leave the row out."
         )
+    if not values.any():
+        raise DataError(f"{data}, column {name!r} is 0 in every row, expected weights above 0.")
     return values
 
 
 def said_parts(source, data, options, tests):
     """Return the rows to train, test and validate on as the cells of a column say, or None."""
     _, column = split_by(options)
-    cells = [cell.lower() for cell in cells_of(source, data, column, "--split").tolist()]
+    cells = [str(cell).lower() for cell in cells_of(source, data, column, "--split").tolist()]
     words = {word: part for part, some in PARTS.items() for word in some}
     odd = next((i for i, cell in enumerate(cells) if cell not in words), None)
     place = f"{data}, column {column!r}"

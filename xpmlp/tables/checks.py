@@ -20,6 +20,8 @@ AT_ONCE = 1_000  # columns a query, of which more take longer each
 CELLS = 4_000_000  # a query
 UNIQUE = 0.9  # of a text column's cells that occur once: it identifies rows
 DENSE = 0.5  # of the numbers from the least to the greatest: they are places in a list
+HALF = 0.5  # of the steps of running numbers are equal, whatever gaps there are
+EVEN = 20  # times the mean, up to which a step may be by chance where numbers are left out
 VARIED = 5  # rows besides the most frequent value, which two columns do not share by chance
 NAMED = 8  # columns that a warning names
 
@@ -59,19 +61,19 @@ class Cells:
         values = self.values
         if self.kind != "number" or self.missing.any() or (values % 1).any():
             return False
-        steps = np.diff(values)
+        with np.errstate(over="ignore"):
+            steps, reach = np.diff(values), np.ptp(values)
         if (steps > 0).all() or (steps < 0).all():
-            return True
-        dense = (np.ptp(values) + 1) * DENSE <= n_rows
-        return bool(dense and len(self.groups[1]) == len(values))
+            return _are_even(np.abs(steps))
+        return bool((reach + 1) * DENSE <= n_rows and len(self.groups[1]) == len(values))
 
     def follow(self, target: "Cells") -> bool:
         """Tell whether numbers rise, or fall, wherever the target rises, and only there."""
         if not self.kind == target.kind == "number" or self.missing.any():
             return False
         order = np.argsort(target.values, kind="stable")
-        turns = np.sign(np.diff(self.values[order]))
-        wanted = np.sign(np.diff(target.values[order]))
+        with np.errstate(over="ignore"):
+            turns, wanted = (np.sign(np.diff(a[order])) for a in (self.values, target.values))
         return bool((turns == wanted).all() or (turns == -wanted).all())
 
     def keys(self, varied: int) -> set[int]:
@@ -86,6 +88,12 @@ class Cells:
         if len(counts) <= len(self.values) / 2:  # else any two columns have the same groups
             found.add(hash(which.tobytes()))
         return found
+
+
+def _are_even(steps: np.ndarray) -> bool:
+    """Tell the steps of running numbers, some maybe left out, from those of sorted quantities."""
+    usual = (steps == np.median(steps)).mean() >= HALF
+    return bool(usual or steps.max() <= EVEN * steps.mean())
 
 
 @dataclass
@@ -120,8 +128,11 @@ def warnings_of(table: OpenTable, features: Sequence[str]) -> list[str]:
     ...     path = Path(folder, "rows.csv")
     ...     _ = path.write_text(f"id,x,y\\n{rows}")
     ...     with open_table(path) as table:
-    ...         warnings_of(table, table.features.names)
-    ["column 'id' only numbers the rows: leave it out by --drop id"]
+    ...         what, _, remedy = warnings_of(table, table.features.names)[0].partition(": ")
+    >>> what
+    "column 'id' counts the rows as an identifier does (or is it a quantity?)"
+    >>> remedy
+    'leave it out by --drop id'
     """
     if table.y is None or len(table.y) < LEAST:
         return []
@@ -203,7 +214,11 @@ def _sentences(found: Found, n_features: int, target: str) -> Iterator[str]:
             "is text that differs in almost every row, of which nothing can be learnt",
             "are text that differs in almost every row, of which nothing can be learnt",
         ),
-        (found.numbering, "only numbers the rows", "only number the rows"),
+        (
+            found.numbering,
+            "counts the rows as an identifier does (or is it a quantity?)",
+            "count the rows as identifiers do (or are they quantities?)",
+        ),
         (
             found.leaking,
             f"tells the target {target!r} itself (is it known before the target is?)",
