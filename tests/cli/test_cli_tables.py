@@ -354,7 +354,7 @@ def test_a_model_of_an_array_takes_tables_of_its_names(xpmlp):
     assert code == 0, err
     metrics = json.loads(xpmlp("evaluate", "wine.safetensors", "all.csv", "--json")[1])["metrics"]
     assert metrics == json.loads(out)["metrics"]
-    assert "on 3 rows" in xpmlp("evaluate", "wine.safetensors", "one.csv")[1]
+    assert "one.csv: 3 rows" in xpmlp("evaluate", "wine.safetensors", "one.csv")[1]
     write("bad.csv", [*rows[:3], ["x", *rows[3][1:]], ["", *rows[4][1:]]], names)
     code, _, err = xpmlp("predict", "wine.safetensors", "bad.csv", "--on-bad-row", "skip")
     assert (code, "line 6" in err, "'alcohol'" in err) == (3, True, True)  # holes are not encoded
