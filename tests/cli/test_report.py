@@ -111,6 +111,14 @@ def test_the_scores_of_the_page_are_those_that_are_printed(xpmlp):
         assert words[at : at + 3] == [name, model, baseline]
 
 
+def test_folds_stand_where_the_model_comes_from(xpmlp):
+    _, out, _ = xpmlp("train", "iris", *QUICK, "--folds", 2, "--out", "m", "--report", "r.html")
+    (folds,) = re.findall("2 folds: accuracy [0-9.]+ ± [0-9.]+", " ".join(out.split()))
+    words = Page("r.html").words
+    assert f"Cross-validated in {folds}" in words
+    assert words.index("Where the model comes from") < words.index(folds)
+
+
 @pytest.mark.parametrize("data, picture", [("iris", "confusion matrix"), ("diabetes", "against")])
 def test_an_evaluation_has_a_page_with_the_same_parts(xpmlp, data, picture):
     assert xpmlp("train", data, *QUICK, "--out", "m")[0] == 0

@@ -11,6 +11,7 @@ from ..page import Html, fold, page, picture, table, tag
 from ..words import abridged, plural
 from .command import REMEMBERED, section
 from .data import writable
+from .folds import shown_folds
 from .info import COLUMNS, NAME, opened_info
 from .scores import SHOWN, shown_score, worst_first
 
@@ -49,6 +50,7 @@ def write_report(path, model_file, scores, rows, y, found):
         *_warnings(told),
         tag("h2", f"Scores of {rows}"),
         *_scores(scores),
+        *_by_class(scores.classes),
         *_pictures(info.estimator, y, found),
         *_training(info),
         *_columns(info.columns),
@@ -67,7 +69,7 @@ def _warnings(told):
 
 
 def _scores(scores):
-    """Yield the tables of metrics and of classes."""
+    """Yield the table of metrics, and what is said of them."""
     others = scores.baseline["metrics"]
     yield table(
         ("metric", "model", "baseline"),
@@ -76,9 +78,13 @@ def _scores(scores):
     )
     yield from scores.words
     yield from (f"{name}: {why}." for name, why in scores.notes.items())
-    if scores.classes:
+
+
+def _by_class(classes):
+    """Yield the table of classes, of many the worst ones and the others folded."""
+    if classes:
         yield tag("h2", "Scores by class")
-        rows = worst_first(scores.classes)
+        rows = worst_first(classes)
         yield _class_table(rows[:SHOWN])
         if len(rows) > SHOWN:
             rest = rows[SHOWN:][:FOLDED]
@@ -127,6 +133,8 @@ def _training(info):
     for line in (info.file_in_words(), *info.training()):
         name, _, text = line.partition(": ")
         yield Html(f"<p>{tag('b', name)} {tag('span', text)}</p>")
+    if info.record.get("folds"):
+        yield f"Cross-validated in {shown_folds(info.record['folds'])}."
 
 
 def _columns(columns):
