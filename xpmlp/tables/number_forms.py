@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 # Letters come first where a sign is a part of another: US$ is not $.
 CURRENCIES = (
-    "US$ A$ C$ AU$ CA$ NZ$ HK$ NT$ S$ R$ $ € £ ¥ ₹ ₽ ₩ ₺ ₴ ₫ ₱ ₪ ₦ ฿ ₿ 元 円 kr. kr Kč zł Ft lei "
-    "лв руб. руб Rs. Rs Rp RM Fr. Fr SFr. SFr AED ARS AUD BDT BGN BRL CAD CHF CLP CNY COP CZK DKK "
-    "EGP EUR GBP GHS HKD HUF IDR ILS INR ISK JPY KES KRW KWD KZT LKR MAD MXN MYR NGN NOK NZD PEN "
-    "PHP PKR PLN QAR RMB RON RSD RUB SAR SEK SGD THB TND TRY TWD UAH USD UYU VND ZAR BTC ETH"
+    "US$ A$ C$ AU$ CA$ NZ$ HK$ NT$ S$ R$ $ € £ ¥ ￥ ₹ ₽ ₩ ₺ ₴ ₫ ₱ ₪ ₦ ฿ ₿ 元 円 kr. kr Kč zł Ft "
+    "lei лв руб. руб Rs. Rs Rp RM Fr. Fr SFr. SFr AED ARS AUD BDT BGN BRL CAD CHF CLP CNY COP CZK "
+    "DKK EGP EUR GBP GHS HKD HUF IDR ILS INR ISK JPY KES KRW KWD KZT LKR MAD MXN MYR NGN NOK NZD "
+    "PEN PHP PKR PLN QAR RMB RON RSD RUB SAR SEK SGD THB TND TRY TWD UAH USD UYU VND ZAR BTC ETH"
 ).split()
 # Units that may stand right behind a number. Letters of flats and seats (12A, 3b) are none.
 UNITS = (
-    '% ‰ ° °C °F ℃ ℉ " ″ nm µm μm mm cm dm m km in ft yd mi m² m2 m³ m3 cm² cm2 cm³ cm3 km² km2 '
+    '% ％ ‰ ° °C °F ℃ ℉ " ″ nm µm μm mm cm dm m km in ft yd mi m² m2 m³ m3 cm² cm2 cm³ cm3 km² km2 '
     "mm² mm2 ft² ft2 sqft sqm ha ac µg μg mg g kg t lb lbs oz ml mL cl dl dL l L cc CC ns µs μs ms "
     "s sec secs min mins h hr hrs yr yrs W kW MW GW Wh kWh MWh mV V kV mA Ah mAh Hz kHz MHz GHz Pa "
     "hPa kPa MPa bar mbar psi J kJ MJ cal kcal N kN Nm rpm dB dBm px pt em rem m/s km/h kph mph "
@@ -23,11 +23,11 @@ UNITS = (
     "star stars"
 ).split()
 MAGNITUDES = {
-    "e3": "thousand k K".split(),
+    "e3": "thousand Tsd k K".split(),
     "e5": "lakh Lakh lac Lac".split(),
     "e6": "million mio Mio mln mn m M".split(),
     "e7": "crore Crore Cr".split(),
-    "e9": "billion Mrd bn Bn b B".split(),
+    "e9": "billion Mrd Md bn Bn b B".split(),
     "e12": "trillion tn T".split(),
 }
 SCALES = tuple(word for words in MAGNITUDES.values() for word in words)
@@ -82,18 +82,18 @@ class Form(NamedTuple):
         """A regular expression of a whole cell."""
         digits = digits_of(self.mark)
         if self.scaled:
-            digits += f"(?:{BLANK}?(?:{'|'.join(SCALES)}))?"
+            digits += f"(?:{BLANK}?(?:{'|'.join(SCALES)})\\.?)?"
         currency = re.escape(self.currency).replace(r"\$", rf"{BLANK}?\$")  # US$, US $
-        affix, last = currency or _unit(self.unit), ""
-        if self.currency and self.unit:  # the unit comes last: $5/h, 5 €/h
-            last = f"{BLANK}*{_unit(self.unit)}"
-        cells = [_signed(digits, "", "")]
-        if affix:
-            cells = [
-                _signed(digits, f"(?:{affix}){BLANK}*", last),
-                _signed(digits, "", f"{BLANK}*(?:{affix}){last}"),
-            ]
-        return f"^{BLANK}*(?:{'|'.join(cells)}){BLANK}*$"
+        unit, gap = _unit(self.unit), f"{BLANK}*"
+        if currency and unit:  # $5/h, 5 €/h, 5 k€
+            both = f"(?:{currency}{gap}{unit}|{unit}{gap}{currency})"
+            around = [(currency + gap, gap + unit), ("", gap + both)]
+        elif currency or unit:
+            around = [(currency + unit + gap, ""), ("", gap + currency + unit)]
+        else:
+            around = [("", "")]
+        cells = "|".join(_signed(digits, before, after) for before, after in around)
+        return f"^{gap}(?:{cells}){gap}$"
 
 
 def digits_of(mark: str) -> str:

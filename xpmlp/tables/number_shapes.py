@@ -38,7 +38,10 @@ ENOUGH = 0.95  # of the cells have a word after their numbers that is a unit, th
 MOST_FORMS = 6  # more are names of something
 _MONEY = "|".join(map(re.escape, CURRENCIES))
 MONEY_FIRST = re.compile(rf"(?P<currency>{_MONEY})(?![^\W\d_])(?P<unit>.*)")
-MONEY_LAST = re.compile(rf"(?P<unit>.*?){BLANK}?(?<![^\W\d_])(?P<currency>{_MONEY})")
+_SIGNS = "|".join(re.escape(sign) for sign in CURRENCIES if not sign[0].isalpha())
+MONEY_LAST = re.compile(  # 5 k€, 5 million USD
+    rf"(?P<unit>.*?){BLANK}?(?P<currency>{_SIGNS}|(?<![^\W\d_])(?:{_MONEY}))"
+)
 
 
 class Seen(NamedTuple):
@@ -50,9 +53,16 @@ class Seen(NamedTuple):
     unit: str
     marks: frozenset[str]
 
+    @property
+    def scale(self) -> str:
+        """The unit, if it is a magnitude: Mio. is Mio."""
+        return self.unit.removesuffix(".")
+
     def fits(self, form: Form) -> bool:
         """Tell whether the cells may have a form."""
-        same = self.unit in ("", *SCALES) if form.scaled else self.unit == form.unit
+        same = self.unit == form.unit
+        if form.scaled:
+            same = self.scale in ("", *SCALES)
         return same and self.currency == form.currency and form.mark in self.marks
 
 
@@ -167,10 +177,10 @@ def _is_unit(currency: str, unit: str) -> bool:
 
 def _scaled(seen: Sequence[Seen], affixes: Mapping[tuple[str, str], int]) -> list[str]:
     """Return the currencies, "" for none, whose numbers end in several magnitudes."""
-    fractions = any(part.unit in SCALES and FRACTION.search(part.text) for part in seen)
+    fractions = any(part.scale in SCALES and FRACTION.search(part.text) for part in seen)
     found = []
     for currency in {currency: None for currency, _ in affixes}:
-        ends = {unit: n for (of, unit), n in affixes.items() if of == currency}
+        ends = {unit.removesuffix("."): n for (of, unit), n in affixes.items() if of == currency}
         letters = {unit: n for unit, n in ends.items() if unit in SCALES}
         n_plain = ends.get("", 0)
         several = len(letters) + (n_plain > 0) > 1

@@ -44,7 +44,7 @@ def value(c: str, kind: str) -> str:
         bare = f"replace({bare}, {literal(text)}, '')"
     if form.scaled:  # as exponents: 2.3 * 1e6 is not 2.3e6
         for exponent, words in MAGNITUDES.items():
-            spelled = f"{BLANK}?(?:{'|'.join(words)})\\b"
+            spelled = f"{BLANK}?(?:{'|'.join(words)})\\b\\.?"
             bare = f"regexp_replace({bare}, {literal(spelled)}, '{exponent}')"
     decimal, group = MARKS[form.mark]
     # DuckDB takes half a microsecond for all of them, and twice that for one translate.
