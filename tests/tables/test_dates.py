@@ -64,6 +64,8 @@ WRITTEN = {
     "%d/%m/%Y - %H:%M:%S": "date:%d/%m/%Y",
     "%d.%m.%Y %H.%M.%S": "date:%d.%m.%Y",
     "%d/%m/%Y %Hh%M": "date:%d/%m/%Y",
+    "%d/%m/%Y \u00e0 %Hh%M": "date:%d/%m/%Y",
+    "%d.%m.%Y um %H:%M Uhr": "date:%d.%m.%Y um %H:%M Uhr",
     "%d-%b-%y %I.%M.%S.000000 %p": "date:%d-%b-%y",  # Oracle
     "%d/%m/%Y (%a)": "date:%d/%m/%Y (%a)",
     "[%d/%b/%Y:%H:%M:%S +0000]": "date:[%d/%b/%Y:%H:%M:%S %z]",
@@ -107,7 +109,7 @@ def test_dates_are_found_and_read_as_python_reads_them(read, written, kind):
 @each(
     "kind, cell, wanted",
     [
-        ("date", "2024-05-01T10:00+02:00", datetime(2024, 5, 1, 8)),
+        ("date", "2024-05-01T10:00:00+02:00", datetime(2024, 5, 1, 8)),
         ("date:%Y-%m-%d", "2024-05-01T10:00+02:00[Europe/Paris]", datetime(2024, 5, 1, 8)),
         ("date:%d %b %Y", "1 May 2024 10:00 EST", datetime(2024, 5, 1, 15)),
         ("date:%d %b %Y", "1 May 2024 10:00 (CEST)", datetime(2024, 5, 1, 8)),

@@ -92,7 +92,8 @@ _CODES = {
     "%": ((), "%"),
 }
 _YEARS, _MONTHS_OF = ("year", "short_year"), ("month", "name")
-_BEFORE_TIME = rf"(?:T|,{BLANK}*|,?{BLANK}+(?:(?:at|-){BLANK}+)?)"
+_AT = "at|um|\u00e0"
+_BEFORE_TIME = rf"(?:T|,{BLANK}*|,?{BLANK}+(?:(?:{_AT}|-){BLANK}+)?)"
 _WITH_TIME = rf"(?:{_BEFORE_TIME}{AFTER_DATE}(?:{BLANK}*{ZONE})?)?"
 _PART = re.compile(rf"%-?(?P<code>.)|(?P<blank>{BLANK}+)|(?P<other>.)", re.DOTALL)
 
@@ -202,7 +203,7 @@ _ORDERS = {
     "[12]Y": ("mY",),
 }
 _BETWEEN = (
-    "(?:[-/.:, ()]{0,3}|['\u2019]| ['\u2019]| of | de | at |T|"
+    f"(?:[-/.:, ()]{{0,3}}|['\u2019]| ['\u2019]| of | de | (?:{_AT}) |T|"
     "[\u5e74\u6708\u65e5\ub144\uc6d4\uc77c] ?)"
 )
 _DATE = re.compile(rf"(?:%[abdmYyt]{_BETWEEN})+[\u65e5\uc77c]?")
