@@ -273,10 +273,13 @@ def test_the_index_of_a_data_frame_is_no_feature_and_never_the_target(tmp_path):
     table = opened(path)
     assert (table.features.names, table.target_name) == (("a",), "y")
     assert "'customer'" in table.raw.notes[0] and "index" in table.raw.notes[0]
-    asked = opened(path, types={"customer": "category"}, target="y")
-    assert asked.features.names == ("a", "customer")
+    asked = opened(path, types={"customer": "category"})
+    assert (asked.features.names, asked.target_name) == (("a", "customer"), "y")
+    assert asked.raw.notes == ()
     assert opened(path, target="customer").target_name == "customer"
     assert opened(path, known={"customer": "number"}).features.shape == (6, 1)
+    frame[[]].to_parquet(path)
+    refused(["no column with a name but an index"], opened, path)
     frame.reset_index(drop=True).to_parquet(path)
     assert opened(path).raw.notes == ()
 

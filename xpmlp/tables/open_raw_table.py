@@ -188,8 +188,8 @@ def without_names(raw: RawTable) -> RawTable:
         got = f"{raw.path}: column {others[0] + 1} holds values and has no name"
         remedy = "name all columns by names= and header=True (--names ... --header)"
         raise DataError(f"{got}: {remedy}.")
-    notes = raw.notes
+    note = ""
     if held:
         what = "has no name, is taken for the names of the rows, and left out"
-        notes += (f"{raw.path}: column 1 {what} (--names and --header name it).",)
-    return replace(raw, index=("",), notes=notes)
+        note = f"{raw.path}: column 1 {what} (--names and --header name it)."
+    return replace(raw, index={"": note})

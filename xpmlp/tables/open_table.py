@@ -180,14 +180,19 @@ def open_table(
     require(on_bad_row in POLICIES, f"on_bad_row is {on_bad_row!r}, expected one of {names}{near}")
     with _raw_table(path, reading, known) as raw:
         path = raw.path
-        own = [name for name in raw.columns if name not in raw.index or name in (types or {})]
+        own = [name for name in raw.columns if name not in raw.index]
+        require(bool(own), f"{path} has no column with a name but an index, expected features.")
         if target == "":
             target = own[-1] if known is None else None
+        own += [name for name in raw.index if name in (types or {})]
         to_predict = known is not None and target is None  # of which there may be none
         n_rows = raw.n_rows + len(raw.bad_rows)
         require(to_predict or n_rows > 0, f"{path} has column names but no rows.")
         raw, features = _wanted(raw, target, own if known is None else known)
         wanted = {target, *features}
+        if known is None:
+            notes = [note for name, note in raw.index.items() if note and name not in wanted]
+            raw = replace(raw, notes=(*raw.notes, *notes))
         chosen = [name for name in raw.columns if name in wanted]
         said = {**(known or {}), **(types or {})}
         columns, doubts = typed_columns(raw, chosen, said, target)

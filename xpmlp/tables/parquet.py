@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..words import listed
 from .common import require
 from .raw_table import RawTable, cell_text
 from .reading import PLAIN, Reading
@@ -43,16 +42,14 @@ def load_parquet(source: Source, connection: Any, reading: Reading) -> RawTable:
     selected = ", ".join(f"{sql} AS c{i}" for i, (_, sql) in enumerate(made))
     create = f"CREATE TABLE raw AS SELECT {selected} FROM {read} AS t({aliases})"
     n_rows = connection.execute(create, [paths]).fetchone()[0]
-    index = [name for name in index if name in columns]
-    notes: tuple[str, ...] = ()
-    if index:
-        remedy = f"--types {index[0]}=category makes a feature of it"
-        what = "the data frame's index, is left out"
-        notes = (f"{source.path}: column {listed(index)}, {what}: {remedy}.",)
+    what = "of the data frame's index is left out"
+    notes = {
+        name: f"{source.path}: column {name!r} {what} (--types {name}=category makes it a feature)."
+        for name in index
+        if name in columns
+    }
     types = tuple(kind for kind, _ in made)
-    return RawTable(
-        source.path, connection, columns, types, n_rows, index=tuple(index), notes=notes
-    )
+    return RawTable(source.path, connection, columns, types, n_rows, index=notes)
 
 
 def _check_alike(files: tuple[Path, ...], connection: Any) -> None:

@@ -1,5 +1,6 @@
 """A table file as DuckDB's table `raw`, and the line of each of its rows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ class RawTable:
     any other, which `raw` has as text. unit: what rows are found by in the file, "line" or "row".
     bad_rows: what is not in `raw`. breaks: rows from which a row's line minus its number in `raw`
     changes, and that difference. reading: how the file was read. index: columns that are no
-    features unless they are asked for. notes: on what was decided and could be otherwise.
+    features unless they are asked for, each with a note on that. notes: on what could be otherwise.
     """
 
     path: Path
@@ -31,7 +32,7 @@ class RawTable:
     bad_rows: list[BadRow] = field(default_factory=list)
     breaks: tuple[np.ndarray, np.ndarray] = (np.asarray([0]), np.asarray([1]))
     reading: Reading = PLAIN
-    index: tuple[str, ...] = ()
+    index: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def stored(self, name: str) -> str:
