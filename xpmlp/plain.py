@@ -4,7 +4,6 @@ from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 
 from .arrays import is_array, is_numpy, to_host
@@ -12,6 +11,7 @@ from .transfers import note
 
 MISSING = ("NoneType", "NAType", "NaTType")  # the last two are pandas', which may be absent
 NUMBERS = (Real, Decimal, np.bool_)
+IN_MEMORY = ("numpy", "pandas", "polars", "pyarrow")  # libraries whose columns are there already
 NO_DATES = "turn them into numbers, or into text where they are labels."
 
 
@@ -52,10 +52,15 @@ def host_array(a: Any, name: str) -> np.ndarray:
         a = to_host(a)
     elif hasattr(a, "__dlpack__") and not hasattr(a, "__array__"):
         a = np.from_dlpack(a)
-    elif hasattr(a, "__array__") and not (is_numpy(a) or nw.dependencies.is_into_series(a)):
+    elif hasattr(a, "__array__") and type(a).__module__.partition(".")[0] not in IN_MEMORY:
         kind = f"{type(a).__module__}.{type(a).__qualname__}"
         note(text=f"the {kind} was read whole, as the rows are trained on in memory")
-    made = np.asarray(a)
+    try:
+        made = np.asarray(a)
+    except (TypeError, ValueError, MemoryError):
+        raise
+    except Exception as error:  # of a library's own, for what NumPy lacks
+        raise TypeError(f"{name} is a {type(a).__name__} that makes no array: {error}.") from error
     if made.ndim == 0 and made.dtype == object:  # nothing that holds an array
         raise TypeError(f"{name} is a {type(a).__name__}, expected an array.")
     kind = made.dtype.kind
