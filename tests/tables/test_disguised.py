@@ -2,7 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from csv_files import column, csv_fixture, opened  # noqa: F401 - fixtures among them
+import pytest
+from csv_files import column, csv_fixture, opened, refused  # noqa: F401 - fixtures among them
 from each import each
 
 DAYS = [datetime(2023, 12, 20, 10) + timedelta(hours=7 * i) for i in range(60)]
@@ -41,3 +42,17 @@ def test_numbers_that_may_be_dates_are_told_with_the_type_that_reads_them(csv, c
 )
 def test_other_numbers_are_numbers_without_a_word(csv, cells):
     assert opened(csv(column("a", cells))).warnings == {}
+
+
+def test_numbers_of_parquet_are_dates_or_booleans_where_the_user_says_so(tmp_path):
+    duckdb = pytest.importorskip("duckdb", reason="DuckDB is not installed")
+    path = tmp_path / "t.parquet"
+    select = "20240501 + i AS day, 1714521600 + i AS at, i AS flag, i > 0 AS known, i % 2 AS y"
+    duckdb.sql(f"COPY (SELECT {select} FROM range(2) t(i)) TO '{path}' (FORMAT parquet)")
+    types = {"day": "date:%Y%m%d", "at": "date:epoch", "flag": "boolean", "known": "boolean"}
+    day, at, flag, known = opened(path, types=types).features.columns
+    assert day.astype("M8[D]").astype(str).tolist() == ["2024-05-01", "2024-05-02"]
+    assert (at - day[0]).astype("m8[s]").astype(int).tolist() == [0, 1]
+    assert flag.tolist() == known.tolist() == [0, 1]
+    refused(["row 1", "'at'", "true or false"], opened, path, types={"at": "boolean"})
+    refused(["'known' holds BOOLEAN", "date:epoch"], opened, path, types={"known": "date:epoch"})

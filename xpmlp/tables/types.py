@@ -86,8 +86,10 @@ def value_of(c: str, stored: str, kind: str) -> str:
         return _label(c, stored)
     if stored == "TIMESTAMP":
         return c
-    if stored == "VARCHAR" or base(kind) == "date":  # seconds since 1970, in a Parquet file
+    if stored == "VARCHAR" or kind in dates.EPOCHS:
         return _module(kind).value(c, kind)
+    if stored == "DOUBLE" and base(kind) in ("date", "boolean"):  # 20240501, and 1 and 0
+        return _module(kind).value(_label(c, stored), kind)
     number = f"{c}::DOUBLE"
     return f"CASE WHEN isfinite({number}) THEN {number} END"
 
@@ -153,4 +155,6 @@ def _fits(stored: str, kind: str) -> bool:
         return True
     if stored == "TIMESTAMP":
         return base(kind) == "date"
-    return stored in NATURAL and (base(kind) != "date" or kind in dates.EPOCHS)
+    if base(kind) == "date":  # of numbers: 20240501, or seconds since 1970
+        return stored == "DOUBLE" and kind != "date"
+    return stored in NATURAL
