@@ -198,3 +198,9 @@ def test_what_says_nothing_of_a_kind_of_file_is_refused(csv, name, how, words):
     with pytest.raises(ValueError) as caught:
         opened(path, reading=Reading(**how))
     assert all(word in str(caught.value) for word in [*words, "leave it out"])
+
+
+def test_marks_within_cells_are_no_delimiters_where_the_names_have_none(csv):
+    for mark in "|", ";", "\t":
+        table = opened(csv("x,y\n" + "".join(f"{i}{mark}5,{i % 2}\n" for i in range(20))))
+        assert table.features.column(0)[0] == f"0{mark}5"

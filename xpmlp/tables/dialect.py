@@ -82,6 +82,8 @@ def check_title(place: str, records: Sequence[CSVRow], reading: Reading) -> None
     _, text, cells = records[0]
     rows = [(number, text, row) for number, text, row in records[1:] if text]
     n_cells, widths = len(cells), [_width(row) for _, _, row in rows]
+    if n_cells > 1 and {*widths} == {n_cells}:  # of column names, though cells have other marks
+        return
     if reading.delimiter is None and rows:
         delimiter = _delimiter([text for _, text, _ in rows])  # that of a title says nothing
         split = list(rows_of((text for _, text, _ in [records[0], *rows]), delimiter))
