@@ -25,7 +25,7 @@ from .bases import TransformerMixin
 from .building import end_of_layer
 from .fit_result import FitResult, known, noted, part, view
 from .inputs import checked_rows, on_its_card, seed_of
-from .model_file import save_model
+from .model_file import onnx_metadata, save_model
 from .types import Array, Rows, Weights
 
 
@@ -331,7 +331,8 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):
         of a table has an input (N, 1) for each column, by its name. Numbers are double, 0 and 1 for
         false and true, NaN where missing. Dates are double, days since 1970-01-01 UTC, NaN where
         missing. Categories are text (a whole number "3", not "3.0"), where missing "" or any other
-        text that `fit` has not seen.
+        text that `fit` has not seen. Where `xpmlp train` read a table, the inputs' doc strings say
+        which value stands for a cell such as $1,234.50 or 15:57.
 
         Outputs are "label" (N,), in the type of the classes, and "probabilities" (N, n_classes) of
         a classifier, as skl2onnx has them without its zipmap; several labels are (N, n_labels). A
@@ -372,14 +373,7 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):
         >>> label.tolist(), probabilities.shape
         ([0, 0], (2, 3))
         """
-        result = self.result_
-        model = result.model
-        about = {"estimator": type(self).__name__, "epochs": result.state.epoch}
-        if model.inputs.names:
-            about["feature_names"] = [*model.inputs.names]
-        if hasattr(self, "target_name_"):
-            about["target"] = self.target_name_
-        model.export(path, check=check, about=about)
+        self.result_.model.export(path, check=check, about=onnx_metadata(self))
 
     def __copy__(self):
         """Return a shallow copy; by way of `__getstate__` a device's arrays would pass the host."""

@@ -57,6 +57,18 @@ def save_model(estimator, path):
     write_container(path, arrays, meta)
 
 
+def onnx_metadata(estimator):
+    """Return what an ONNX file of a fitted estimator has beside the model itself, by name."""
+    result = estimator.result_
+    about = {"estimator": type(estimator).__name__, "epochs": result.state.epoch}
+    if result.model.inputs.names:
+        about["feature_names"] = [*result.model.inputs.names]
+    own = {"target": "target_name_", "table_types": "table_types_"}
+    return about | {
+        k: getattr(estimator, name) for k, name in own.items() if hasattr(estimator, name)
+    }
+
+
 def _arguments(params):
     """Yield the arguments as JSON can hold them, without code that only a fit would run."""
     for name, value in params.items():

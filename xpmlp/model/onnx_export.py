@@ -11,6 +11,7 @@ from ..logs import logger
 from ..nn import Ctx, Kernels
 from ..nn.layout import map_params
 from ..tables.frame import Frame
+from ..tables.values import DAYS, value_in_words
 from .columns import EPOCH, ONE_DAY
 from .onnx_graph import FUNCTIONS, Graph
 
@@ -20,7 +21,7 @@ TYPES = {"number": "float64", "category": "object", "date": "float64"}
 DOCS = {
     "number": "NaN where missing",
     "category": "text; missing or unknown is what fit has not seen, such as ''",
-    "date": "days since 1970-01-01 UTC; NaN where missing",
+    "date": f"{DAYS}; NaN where missing",
 }
 
 
@@ -39,7 +40,8 @@ def export_model(model, path, *, check, about):
 def _graph(model, about):
     """Return the model as ONNX's own object."""
     graph, targets = Graph(), model.targets
-    x = FUNCTIONS.astype(_inputs(model.inputs, graph), np.float32)
+    types = about.get("table_types", {})
+    x = FUNCTIONS.astype(_inputs(model.inputs, graph, types), np.float32)
     params = map_params(lambda a: a.astype(np.float32), model.params(np.empty(0)))
     try:
         z, _ = model.predicting.forward(params, x, Ctx(FUNCTIONS, kernels=KERNELS))
@@ -92,8 +94,16 @@ def _by_column(encoder):
     )
 
 
-def _inputs(inputs, graph):
-    """Return the network's input as it follows from the graph's."""
+def _doc(column, types):
+    """Return what an input takes; types: those of the table, by name, where there was one."""
+    words = value_in_words(types.get(column.name, ""))
+    if words:
+        return f"{words}; NaN where missing"
+    return DOCS[column.kind]
+
+
+def _inputs(inputs, graph, types):
+    """Return the network's input as it follows from the graph's; types: as of `_doc`."""
     encoder = inputs.encoder
     if encoder is None:
         x = graph.input("X", _dtype_of_array(inputs), inputs.n_features)
@@ -102,7 +112,7 @@ def _inputs(inputs, graph):
         x = graph.input("X", "float64", inputs.n_features, DOCS["number"])
         return encoder.assemble([x[:, i] for i in range(inputs.n_features)])
     # All inputs ahead of the first node, which takes no name of theirs.
-    given = [graph.input(c.name, TYPES[c.kind], 1, DOCS[c.kind]) for c in encoder.columns]
+    given = [graph.input(c.name, TYPES[c.kind], 1, _doc(c, types)) for c in encoder.columns]
     read = [x[:, 0] for x in given]
     for i, column in enumerate(encoder.columns):
         if column.kind == "category":
