@@ -112,6 +112,8 @@ SLOW = {  # files and tests
         test_thousands_of_columns_with_bins_are_saved
         test_thousands_of_columns_with_long_names_are_saved
         test_very_many_columns_and_classes_are_cut_to_a_page
+        test_a_file_is_read_as_its_options_say_on_every_command
+        test_a_name_with_a_comma_can_be_dropped_typed_and_called_a_category
     """,
 }
 NAMES = {name for names in SLOW.values() for name in names.split()}

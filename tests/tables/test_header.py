@@ -26,7 +26,7 @@ ASKED = {
 }
 
 
-@each("text", ASKED.values(), ids=ASKED.keys())
+@each("text", ASKED.values(), ids=ASKED.keys(), parts=5)
 def test_a_first_line_that_may_be_names_or_a_row_is_asked_about(csv, text):
     path = csv(text)
     refused(["line 1", "names or a row", "--header", "--no-header"], opened, path)
@@ -62,7 +62,7 @@ def test_the_delimiter_is_the_mark_that_stands_as_often_in_each_line(csv, text, 
     assert (*table.features.names, "y") == tuple(text.splitlines()[0].split(mark))
 
 
-@each("text", NAMES.values(), ids=NAMES.keys())
+@each("text", NAMES.values(), ids=NAMES.keys(), parts=3)
 def test_a_first_line_of_names_is_a_header(csv, text):
     table = opened(csv(text))
     names = tuple(text.splitlines()[0].split(","))
@@ -108,7 +108,7 @@ TITLES = {
 }
 
 
-@each("front, mark, how", TITLES.values(), ids=TITLES.keys())
+@each("front, mark, how", TITLES.values(), ids=TITLES.keys(), parts=3)
 def test_lines_in_front_of_a_table_are_told_with_the_option_that_leaves_them_out(
     csv, front, mark, how
 ):

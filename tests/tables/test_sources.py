@@ -52,7 +52,7 @@ PACKED = {
 }
 
 
-@each("name, pack", PACKED.items(), ids=PACKED.keys())
+@each("name, pack", PACKED.items(), ids=PACKED.keys(), parts=4)
 def test_a_packed_file_is_read_like_the_plain_one_with_the_lines_of_bad_rows(tmp_path, name, pack):
     path = tmp_path / name
     path.write_bytes(pack(SPOILT.encode()))

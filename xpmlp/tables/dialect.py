@@ -93,7 +93,7 @@ def check_title(place: str, records: Sequence[CSVRow], reading: Reading) -> None
         return
     at = rows[widths.index(width)][0] - 1
     ways = [f"a title, leave it out by skip_rows={at} (--skip-rows {at})"]
-    mark = re.match(r"[^\w\s\"']+", text)
+    mark = re.match(r"[^\w\s\"',;|]+", text)
     if mark:
         ways.append(f"a comment, say comment={mark[0]!r} (--comment '{mark[0]}')")
     if n_cells > 1:

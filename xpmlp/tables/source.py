@@ -103,7 +103,7 @@ def is_table(path: StrPath) -> bool:
     if is_stream(path):
         return True
     if os.path.isdir(path):
-        return bool(parquet_files(Path(path)))
+        return any(parquet_files(Path(path)))
     known = bool(kind_of(path)) or str(path).lower().endswith(".zip")
     return known and os.path.isfile(path)
 
@@ -115,14 +115,13 @@ def name_of(path: StrPath) -> str:
     return PurePosixPath(path).name or Path(path).resolve().name
 
 
-def parquet_files(folder: Path) -> tuple[Path, ...]:
-    """Return the Parquet files in a folder and in those within, by name, hidden ones left out."""
-    return tuple(
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in ENDINGS["parquet"]
-        and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
-    )
+def parquet_files(folder: Path) -> Iterator[Path]:
+    """Yield the Parquet files in a folder and in those within, hidden ones left out."""
+    for path in folder.rglob("*"):
+        parts = path.relative_to(folder).parts
+        hidden = any(part.startswith((".", "_")) for part in parts)
+        if path.suffix.lower() in ENDINGS["parquet"] and not hidden:
+            yield path
 
 
 def disk_full() -> OSError:
@@ -135,7 +134,7 @@ def prepared(path: StrPath, reading: Reading, folder: Path) -> tuple[Source, Rea
     """Return what a path holds, ready to be read, and how it is written; folder: for copies."""
     path = Path(path)
     if path.is_dir():
-        files = parquet_files(path)
+        files = tuple(sorted(parquet_files(path)))
         require(bool(files), f"{path} is a folder without Parquet files, expected a table.")
         source = Source(path, path, "parquet", files)
     else:
