@@ -1,4 +1,4 @@
-"""Dates by a format such as %d-%b-%Y: SQL of DuckDB that reads them, and the formats of a cell.
+"""Dates by a format such as %d-%b-%Y: SQL of DuckDB that reads them.
 
 The codes are those of Python's strptime. Names of months and weekdays may be short or long, in
 seven languages and any case; after a format without hours a cell may have a time of day, with AM
@@ -6,7 +6,7 @@ or PM and a zone.
 """
 
 import re
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import zip_longest
 
 from .clocks import (
@@ -16,7 +16,6 @@ from .clocks import (
     FRACTION,
     HOUR,
     SIXTY,
-    TIME,
     TIME_FIELDS,
     ZONE,
     seconds_of_day,
@@ -25,7 +24,7 @@ from .clocks import (
 )
 
 # In English, German, French, Spanish, Italian, Portuguese and Dutch.
-_MONTHS = (
+MONTHS = (
     "january jan januar j\u00e4nner j\u00e4n janvier janv enero ene gennaio gen janeiro januari",
     "february feb februar f\u00e9vrier fevrier f\u00e9vr f\u00e9v febrero febbraio fevereiro fev "
     "februari",
@@ -52,7 +51,7 @@ _WEEKDAYS = (
 _WIDTH = 12  # of the longest name of a month, between two blanks
 
 
-def _one_of(names: str) -> str:
+def one_of(names: str) -> str:
     """Return the pattern of names, which may end in a point."""
     return rf"(?:{'|'.join(sorted(names.split(), key=len, reverse=True))})\.?"
 
@@ -62,15 +61,15 @@ def _month_number() -> str:
 
     It is its place in rows of twelve: as a pattern, these many names take three times as long.
     """
-    columns = zip_longest(*(names.split() for names in _MONTHS), fillvalue="")
+    columns = zip_longest(*(names.split() for names in MONTHS), fillvalue="")
     rows = "".join(f" {name}".ljust(_WIDTH) for row in columns for name in row)
     name = f"rpad(' ' || lower(s.name), {_WIDTH}, ' ')"
     return f"(((instr('{rows}', {name}) + {_WIDTH - 1}) // {_WIDTH} - 1) % 12 + 1)"
 
 
-_MONTH, _WEEKDAY = "([a-z\u00e0-\u00ff]{3,10})\\.?", _one_of(_WEEKDAYS)
-_ORDINAL = "(?:st|nd|rd|th|er|\u00ba)"
-_DAY = rf"(0?[1-9]|[12]\d|3[01]){_ORDINAL}?"
+_MONTH, WEEKDAY = "([a-z\u00e0-\u00ff]{3,10})\\.?", one_of(_WEEKDAYS)
+ORDINAL = "(?:st|nd|rd|th|er|\u00ba)"
+_DAY = rf"(0?[1-9]|[12]\d|3[01]){ORDINAL}?"
 # Of a code: the fields that it fills, and what stands for it in a cell.
 _CODES = {
     "Y": (("year",), r"(\d{4})"),
@@ -79,8 +78,8 @@ _CODES = {
     "d": (("day",), _DAY),
     "b": (("name",), _MONTH),
     "B": (("name",), _MONTH),
-    "a": ((), _WEEKDAY),
-    "A": ((), _WEEKDAY),
+    "a": ((), WEEKDAY),
+    "A": ((), WEEKDAY),
     "H": (("hour",), HOUR),
     "I": (("hour",), HOUR),
     "M": (("minute",), SIXTY),
@@ -92,9 +91,9 @@ _CODES = {
     "%": ((), "%"),
 }
 _YEARS, _MONTHS_OF = ("year", "short_year"), ("month", "name")
-_AT = "at|um|\u00e0"
-_BEFORE_TIME = rf"(?:T|,{BLANK}*|,?{BLANK}+(?:(?:{_AT}|-){BLANK}+)?)"
-_WITH_TIME = rf"(?:{_BEFORE_TIME}{AFTER_DATE}(?:{BLANK}*{ZONE})?)?"
+AT = "at|um|\u00e0"
+BEFORE_TIME = rf"(?:T|,{BLANK}*|,?{BLANK}+(?:(?:{AT}|-){BLANK}+)?)"
+_WITH_TIME = rf"(?:{BEFORE_TIME}{AFTER_DATE}(?:{BLANK}*{ZONE})?)?"
 _PART = re.compile(rf"%-?(?P<code>.)|(?P<blank>{BLANK}+)|(?P<other>.)", re.DOTALL)
 
 
@@ -171,114 +170,3 @@ def moment(c: str, date_format: str) -> str:
         some = "concat(s.minute, s.half) <> ''"
         value = f"CASE WHEN s.hour = '' THEN {date} WHEN {some} THEN {value} END"
     return taken_apart(c, pattern, fields, value)
-
-
-# --- the formats of a cell
-
-# Not the month and day of 2024:05:01, as cameras write it.
-_TIME = re.compile(rf"(?<!\d)(?<!^\d\d\d\d:){TIME}({BLANK}*{ZONE})(?!\d)", re.IGNORECASE)
-# A time such as 15.57 behind a date; elsewhere that is a day and month.
-_DOTTED = re.compile(
-    rf"(?<=\d)(?<!:\d\d)({_BEFORE_TIME}\d\d?)\.(\d\d)(?:\.(\d\d)(\.\d{{3,}})?)?(?!\.?\d)",
-    re.IGNORECASE,
-)
-_NAMES = (
-    (re.compile(rf"{BLANK}+"), " "),
-    (re.compile(rf"(?<![^\W\d_]){_one_of(' '.join(_MONTHS))}(?![^\W\d_])", re.IGNORECASE), "%b"),
-    (re.compile(rf"(?<![^\W\d_]){_WEEKDAY}(?![^\W\d_])", re.IGNORECASE), "%a"),
-    (re.compile(rf"(?<=\d){_ORDINAL}(?!\w)", re.IGNORECASE), ""),
-)
-# Orders of numbers that a date may have: of four digits (Y), two or one; with a month's name (b).
-_ORDERS = {
-    "b[12]Y": ("dY",),
-    "bY[12]": ("Yd",),
-    "b[12]2": ("dy",),
-    "bY": ("Y",),
-    "b2": ("y",),
-    "[12][12]Y": ("dmY", "mdY"),
-    "Y[12][12]": ("Ymd",),
-    "2[12]2": ("dmy", "mdy", "ymd"),
-    "1[12]2": ("dmy", "mdy"),
-    "Y[12]": ("Ym",),
-    "[12]Y": ("mY",),
-}
-_BETWEEN = (
-    f"(?:[-/.:, ()]{{0,3}}|['\u2019]| ['\u2019]| of | de | (?:{_AT}) |T|"
-    "[\u5e74\u6708\u65e5\ub144\uc6d4\uc77c] ?)"
-)
-_DATE = re.compile(rf"(?:%[abdmYyt]{_BETWEEN})+[\u65e5\uc77c]?")
-_WORDS = r"(?:[^\W\d_](?:[^\W\d_]|[ :,.])*)?"  # which a long text tries in one way only
-_WORDED = re.compile(rf"[\[(\"']?{_WORDS}{_DATE.pattern}{_WORDS}[\])\"']?")
-
-
-@cache
-def _orders(shape: str) -> tuple[str, ...]:
-    """Return the orders of numbers of these lengths, such as dmY and mdY of "12Y"."""
-    return next((orders for key, orders in _ORDERS.items() if re.fullmatch(key, shape)), ())
-
-
-def formats_of(cell: str) -> list[str]:
-    """Return the formats in which a cell is a date; without the time of day where it is last.
-
-    Examples
-    --------
-    >>> formats_of("Mon, 06 Dec 2023 15:57:09 GMT"), formats_of("1/2/2024 3 pm")
-    (['%a, %d %b %Y'], ['%d/%m/%Y', '%m/%d/%Y'])
-    """
-    if "%" in cell or not any(map(str.isdigit, cell)):
-        return []
-    basic = re.fullmatch(r"\d{8}T\d{6}(Z?|[+-]\d{4})", cell)
-    if basic:
-        return ["%Y%m%dT%H%M%S" + "%z" * bool(basic[1])]
-    cell = _DOTTED.sub(
-        lambda match: ":".join(filter(None, match.groups()[:3])) + (match[4] or ""), cell
-    )
-    times: list[str] = []
-    text = _TIME.sub(lambda match: _noted(match, times), cell)
-    for name, code in _NAMES:
-        text = name.sub(code, text)
-    numbers = re.findall(r"\d+", text)
-    lengths = {4: "Y", 2: "2", 1: "1"}
-    shape = "b" * text.count("%b") + "".join(lengths.get(len(n), "?") for n in numbers)
-    if shape == "Y2" and (int(numbers[0]) + 1) % 100 == int(numbers[1]):  # a season: 2023/24
-        return []
-    made = [_with_codes(text, order) for order in _orders(shape)]
-    return [_timed(date, times) for date in made if _is_sound(date) and len(times) < 2]
-
-
-def _with_codes(text: str, order: str) -> str:
-    """Return a text whose numbers are replaced by codes."""
-    codes = iter(order)
-    return re.sub(r"\d+", lambda _: "%" + next(codes), text)
-
-
-def _noted(match: re.Match[str], times: list[str]) -> str:
-    """Return %t for a time of day, whose format is kept in `times`; other numbers as they are."""
-    _, minute, second, fraction, half, zone = match.groups()[:6]
-    if not (minute or half):
-        return match[0]
-    hour = "%I" if half else "%H"
-    written = hour + ":%M" * bool(minute) + ":%S" * bool(second) + ".%f" * bool(fraction)
-    if half:
-        written += " " * match.string[match.start(5) - 1].isspace() + "%p"
-    if zone.strip():
-        written += " " * zone[0].isspace() + "%z"
-        zone = ""
-    times.append(written)
-    return "%t" + zone
-
-
-def _is_sound(date: str) -> bool:
-    """Tell whether the text around a date's codes is that of a date."""
-    if "%d" not in date:
-        form = r"%[Ym][-/]%[mY]|%b(?:[-/]| ?['\u2019])%y"
-        return re.fullmatch(form, date) is not None or "%b" in date and "%Y" in date
-    if "%y" in date:  # numbers such as 12 05 24 and 1:05:24 are something else
-        numeric = re.search("[ :]%[my]", date)
-        return _DATE.fullmatch(date) is not None and ("%b" in date or not numeric)
-    return _WORDED.fullmatch(date) is not None
-
-
-def _timed(date: str, times: list[str]) -> str:
-    """Return the format with that of its time of day, or without it where it is the end."""
-    return re.sub(f"{_BEFORE_TIME}%t$", "", date).replace("%t", "".join(times))

@@ -20,7 +20,8 @@ from datetime import UTC, datetime
 
 from .clocks import looks_like_time, time_of_day
 from .common import Shape
-from .date_formats import formats_of, from_letters, is_format, moment
+from .date_formats import from_letters, is_format, moment
+from .date_shapes import formats_of
 from .durations import BY_MINUTES, duration, kinds_of_durations, looks_like_duration
 from .raw_table import literal
 
