@@ -4,6 +4,7 @@ import pytest
 from csv_files import csv_fixture, opened, refused  # noqa: F401 - fixtures among them
 from each import each
 
+from xpmlp.tables import found
 from xpmlp.tables.reading import Reading
 
 POINTS = ["1.644", "997", "2.311", "12", "1.000", "5"]
@@ -31,11 +32,16 @@ SHOWN = {  # an ambiguous column, another one, the kind of the first and its fir
 
 
 @each("cells, others, kind, first", SHOWN.values(), ids=SHOWN, parts=2)
-def test_an_ambiguous_column_takes_the_convention_of_the_others(csv, cells, others, kind, first):
-    table = opened(written(csv, a=cells, b=others))
-    assert table.types["a"] == kind
-    value = table.features.column(0)[0]
-    assert value == first or str(value).startswith(str(first))
+def test_an_ambiguous_column_takes_the_convention_of_the_others(
+    csv, monkeypatch, cells, others, kind, first
+):
+    path = written(csv, a=cells, b=others)
+    for n_rows in (1, found.FIRST):  # of which all is asked at once, or step by step
+        monkeypatch.setattr(found, "FIRST", n_rows)
+        table = opened(path)
+        assert table.types["a"] == kind
+        value = table.features.column(0)[0]
+        assert value == first or str(value).startswith(str(first))
 
 
 @pytest.mark.parametrize("cells", [POINTS, COMMAS, DAYS])

@@ -4,7 +4,7 @@ import pytest
 from csv_files import column, csv_fixture, opened, refused  # noqa: F401 - fixtures among them
 from each import each
 
-from xpmlp.tables import cells
+from xpmlp.tables import cells, found
 from xpmlp.tables.reading import Reading
 
 NUMBERS = [f"{i}.5" for i in range(90)]
@@ -49,9 +49,11 @@ NAMES = {
 
 
 @each("known", NAMES.values(), ids=NAMES, parts=1)
-def test_names_with_numbers_in_them_are_text_without_a_word(csv, known):
-    table = opened(csv(column("a", known)))
-    assert (table.types, table.warnings) == ({"a": "category"}, {})
+def test_names_with_numbers_in_them_are_text_without_a_word(csv, monkeypatch, known):
+    for n_rows in (1, found.FIRST):  # of which all is asked at once, or step by step
+        monkeypatch.setattr(found, "FIRST", n_rows)
+        table = opened(csv(column("a", known)))
+        assert (table.types, table.warnings) == ({"a": "category"}, {})
 
 
 def test_columns_are_the_same_however_many_are_counted_at_a_time(csv, monkeypatch):

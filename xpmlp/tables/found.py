@@ -103,9 +103,12 @@ def counts_of(raw: RawTable, columns: list[TableColumn]) -> dict[str, dict[str, 
         for field, counted in count(raw, [*fields], asked, rest).items():
             found[field] |= counted
 
+    few = raw.n_rows <= FIRST  # of which all at once is faster than what is left open
     for stored, asked in _COUNTS.items():
+        if few and stored == "VARCHAR":
+            asked = asked | _OF_TEXT | _OF_CODES | _OF_POINTS
         ask((column.field for column in columns if column.stored == stored), asked)
-    texts = {c.field: found[c.field] for c in columns if c.stored == "VARCHAR"}
+    texts = {c.field: found[c.field] for c in columns if c.stored == "VARCHAR" and not few}
     ask((field for field, n in texts.items() if n["number"] < n["present"]), _OF_TEXT)
     numeric = {field: n for field, n in texts.items() if n["number"]}
     ask((field for field, n in numeric.items() if n["shortest"] == n["longest"]), _OF_CODES)
