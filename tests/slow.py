@@ -79,17 +79,30 @@ SLOW = {  # files and tests
     """,
     "draws many cases, or a large one": """
         test_a_cell_says_the_median_ratio_and_is_blue_where_xpmlp_is_faster
+        test_a_column_of_no_use_is_named_with_the_remedy
+        test_a_column_that_is_merely_unusual_is_not_named
         test_a_flipped_bit_is_refused_or_changes_nothing
+        test_a_label_in_few_rows_is_trained_on_in_each_fold
+        test_a_label_in_one_row_is_trained_on_and_that_is_told
+        test_a_label_that_only_the_last_year_has_is_left_out_if_that_is_said
+        test_a_metric_that_a_fold_does_not_have_has_no_mean
         test_a_model_of_an_array_takes_tables_of_its_names
+        test_a_search_divides_as_a_training_does
         test_a_thousand_columns_and_97_classes_are_folded_and_small
+        test_a_threshold_decides_in_the_folds_too
         test_a_training_equals_the_plain_one_whatever_the_network_and_the_plan
         test_a_wide_x_is_never_dense_as_a_whole
         test_all_options_at_once_train_alike_on_every_library
+        test_an_interrupted_fold_leaves_the_model_and_says_so
+        test_another_file_to_test_on_weighs_by_its_own_column
         test_any_row_is_predicted_as_the_model_predicts_it
         test_any_table_is_encoded_in_finite_bounded_numbers_or_refused_in_a_sentence
         test_any_text_comes_back_as_it_was_written
+        test_each_fold_in_time_has_more_past
         test_every_form_of_x_gives_the_model_of_the_plain_array
         test_every_line_of_a_damaged_file_is_of_a_row_that_is_kept_or_told
+        test_folds_part_groups_and_weigh
+        test_folds_that_cannot_be_are_told_before_the_training
         test_host_and_card_are_timed_once_a_process
         test_hundreds_of_columns_are_read
         test_integer_labels_train_one_output_or_one_each
@@ -114,6 +127,8 @@ SLOW = {  # files and tests
         test_very_many_columns_and_classes_are_cut_to_a_page
         test_a_file_is_read_as_its_options_say_on_every_command
         test_a_name_with_a_comma_can_be_dropped_typed_and_called_a_category
+        test_what_cannot_be_is_one_sentence
+        test_what_is_validated_on_is_as_without_folds
     """,
 }
 NAMES = {name for names in SLOW.values() for name in names.split()}

@@ -6,6 +6,7 @@ from csv_files import csv_fixture  # noqa: F401 - a fixture
 from each import each
 
 from xpmlp.tables import checks
+from xpmlp.tables import open_table as open_table_file
 from xpmlp.tables.checks import warnings_of
 from xpmlp.tables.open_table import open_table
 
@@ -137,6 +138,14 @@ def test_all_rows_have_a_say_where_some_show_nothing(csv, monkeypatch):
     numbered, same = warned(csv, {"x": X, **columns})
     assert "'shuffled'" in numbered
     assert "'as rare' (as 'rare')" in same
+
+
+def test_a_table_that_is_not_in_memory_is_told_the_same(csv, monkeypatch):
+    columns = {"x": X, "again": X, "id": range(N), "one": [1] * N, "code": [f"c{i}" for i in X]}
+    told = warned(csv, columns, y=OTHERS)
+    monkeypatch.setattr(open_table_file, "IN_MEMORY", 0)
+    assert warned(csv, columns, y=OTHERS) == told
+    assert [what in " ".join(told) for what in ("'again'", "'id'", "'one'", "'code'")] == [True] * 4
 
 
 def test_text_with_a_name_of_sql_is_a_name(csv):
