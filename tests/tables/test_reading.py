@@ -28,6 +28,9 @@ def test_a_delimiter_that_is_said_is_taken_where_another_is_more_frequent(csv):
         ({"names": ("a", "b", "a")}, "names has 'a', which is repeated"),
         ({"names": ("a", " ")}, "names has ' ', which is empty"),
         ({"skip_rows": -1}, "skip_rows is -1"),
+        ({"missing": "ERR"}, "missing is 'ERR', expected a tuple of texts"),
+        ({"missing": (1,)}, "missing is "),
+        ({"encoding": "utf8x"}, "encoding is 'utf8x'"),
     ],
 )
 def test_a_reading_that_contradicts_itself_is_refused(arguments, words):

@@ -67,8 +67,9 @@ class Reading:
 
     def __post_init__(self):
         for name in ("names", "missing"):
-            if not isinstance(getattr(self, name), tuple):
-                raise ValueError(f"{name} is {getattr(self, name)!r}, expected a tuple of texts.")
+            texts = getattr(self, name)
+            if not (isinstance(texts, tuple) and all(isinstance(text, str) for text in texts)):
+                raise ValueError(f"{name} is {texts!r}, expected a tuple of texts.")
         self._check_marks()
         self._check_names()
         if self.skip_rows < 0:
