@@ -178,3 +178,24 @@ def test_options_of_tables_are_refused_for_arrays_and_a_missing_file_is_told_fir
         assert (code, "iris is no table" in err) == (2, True), err
         code, _, err = xpmlp("train", "nowhere.csv", *QUICK, *options)
         assert (code, "nowhere.csv does not exist" in err) == (3, True), err
+
+
+def test_a_decimal_mark_that_the_model_does_not_read_is_refused(xpmlp):
+    rows = [f"{i * i % 31},{i % 7}5;{i % 5};{LABELS[i % 7]}" for i in range(80)]
+    Path("de.csv").write_text("\n".join(["x;k;y", *rows, ""]))
+    assert xpmlp("train", "de.csv", "--decimal", ",", *QUICK, "--out", "m")[0] == 0
+    for option in (["--decimal", "."], ["--thousands", ","]):
+        for command in ("predict", "evaluate"):
+            code, out, err = xpmlp(command, "m", "de.csv", *option)
+            assert (code, out) == (2, "") and is_one_sentence(err), err
+            assert f"{' '.join(option)}: the model reads column 'x' as number:comma" in err
+    plain = xpmlp("predict", "m", "de.csv")
+    assert plain[0] == 0
+    assert xpmlp("predict", "m", "de.csv", "--decimal", ",", "--thousands", ".") == plain
+
+
+def test_the_help_of_types_names_every_kind(xpmlp):
+    text = " ".join(xpmlp("train", "--help")[1].split())
+    for kind in ("number:comma", "number:$", "boolean", "time", "duration", "date:epoch"):
+        assert f"{kind}," in text
+    assert "category:all where NA is a word" in text

@@ -163,6 +163,16 @@ def test_blanks_and_tabs_in_any_number_are_a_delimiter_where_it_is_said(csv):
     refused(["one column", "--delimiter"], opened, csv("a b\n1 2\n3 4\n"))
 
 
+@pytest.mark.parametrize(
+    "said",
+    [{"target": "y"}, {"types": {"y": "category"}}, {"known": {"a": "number", "b": "number"}}],
+)
+@pytest.mark.parametrize("text", ["a:b:y\n1:2:no\n3:4:yes\n", "a b y\n1 2 no\n3 4 yes\n"])
+def test_whatever_a_file_of_one_column_lacks_the_delimiter_is_the_remedy(csv, text, said):
+    refused([text.partition("\n")[0], "--delimiter"], opened, csv(text), **said)
+    refused(["did you mean 'b'"], opened, csv("a,b\n1,2\n"), target="bb")
+
+
 def test_a_decimal_comma_is_no_delimiter_where_another_mark_is(csv):
     table = opened(csv("1,5;2,5;3,5;0\n2,5;3,5;4,5;1\n"), reading=Reading(header=False))
     assert table.features.shape == (2, 3)

@@ -11,7 +11,6 @@ import click
 import numpy as np
 
 from ..errors import DataError
-from ..words import did_you_mean, listed
 from .command import FILE, Choice, section, tell
 from .lists import Names, Types, names_of
 from .options import several
@@ -56,8 +55,9 @@ type_options = several(  # what the columns of a table are
     option("--drop", type=Names(), multiple=True, metavar="COL,...",
            help="Columns of a table to leave out."),
     option("--types", type=Types(), multiple=True, metavar="COL=TYPE,...",
-           help="Type of a column of a table: number, category, date or date:%d/%m/%Y (by what its "
-           "cells hold)."),
+           help="Type of a column of a table: number, number:comma, number:$, boolean, time, "
+           "duration, date, date:%d/%m/%Y, date:epoch, category, or category:all where NA is a "
+           "word (by what its cells hold)."),
 )  # fmt: skip
 
 
@@ -198,7 +198,8 @@ def _opened_table(raw, how, target, *, task, known, types=None, drop=(), categor
 
     used = used or {}
     drop, categorical = (names_of(names, raw.columns) for names in (drop, categorical))
-    _check_used(raw, used)
+    for name in used:
+        raw.check_has(name)
     left_out = (name for name in drop if name not in used)
     types = (types or {}) | dict.fromkeys((*categorical, *left_out), "category")  # as every cell is
     with open_table(raw, target=target or "", types=types, known=known, **how) as table:
@@ -216,14 +217,6 @@ def _opened_table(raw, how, target, *, task, known, types=None, drop=(), categor
         X = table.features.select(names)
         table, more = replace(table, features=X), {"aside": aside}
         yield Dataset(table.name, X, y, names, table.target_name, task, table=table, **more)
-
-
-def _check_used(raw, used):
-    """Raise DataError for columns to weigh or to split by that a raw table does not have."""
-    for name in used:
-        if name not in raw.columns:
-            got = f"{raw.path} has no column {name!r}, expected one of {listed(raw.columns)}"
-            raise DataError(f"{got}{did_you_mean(name, raw.columns)}")
 
 
 def _as_task(path, y, task):

@@ -42,6 +42,24 @@ file_options = several(
 )  # fmt: skip
 
 
+def _check_alike(reading, kept, types):
+    """Raise UsageError for a decimal mark other than the one by which a model reads numbers."""
+    from ..tables.numbers import decimal_mark
+    from ..tables.types import base
+
+    numbers = [name for name, kind in types.items() if base(kind) == "number"]
+    columns = {decimal_mark(types[name]): name for name in reversed(numbers)}
+    if len(columns) != 1:  # none, or both marks
+        return
+    ((mark, name),) = columns.items()
+    got = f"the model reads column {name!r} as {types[name]}, with {mark!r} before decimals"
+    remedy = "leave the option out, and write the file as the one that it was trained on."
+    if reading.decimal not in (None, mark, kept.decimal):
+        raise click.UsageError(f"--decimal {reading.decimal}: {got}: {remedy}")
+    if reading.thousands == mark != kept.thousands:
+        raise click.UsageError(f"--thousands {mark}: {got}: {remedy}")
+
+
 def reading_of(options, model=None):
     """Return what the options say about how a table file is written, and what a model keeps."""
     from ..tables.reading import Reading
@@ -53,6 +71,7 @@ def reading_of(options, model=None):
     kept = getattr(model, "table_reading_", None)
     if kept is None:
         return reading
+    _check_alike(reading, kept, getattr(model, "table_types_", {}))
     return replace(
         reading,
         missing=tuple(dict.fromkeys((*kept.missing, *missing))),

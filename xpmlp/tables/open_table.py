@@ -245,13 +245,12 @@ def _wanted(
     missing = [name for name in features if name not in known]
     if missing:
         got = f"{raw.path} lacks the model's {listed(missing)}: it has the columns {there}"
-        raise DataError(f"{got}; {_nearest_of(missing[:3], list(known))}.")
-    if target is not None and target not in known:
-        near = f"did you mean {nearest(target, known)!r}?"
-        raise DataError(f"{raw.path} has no column {target!r}, expected one of {there}; {near}")
+        remedy = raw.delimiter_remedy or f"; {_nearest_of(missing[:3], list(known))}"
+        raise DataError(f"{got}{remedy}.")
+    if target is not None:
+        raw.check_has(target)
     got = f"{raw.path} has one column, {next(iter(known))!r}, expected features and a target"
-    remedy = ": another delimiter than , ; tab | is said by delimiter= (--delimiter)"
-    require(bool(features), f"{got}{remedy * (raw.unit == 'line')}.")
+    require(bool(features), f"{got}{raw.delimiter_remedy}.")
     return raw, features
 
 
@@ -289,10 +288,7 @@ def _loaded(
 
 def _as_text(raw: RawTable, name: str) -> str:
     """SQL: the cells of a column as they stand in the file; a whole number has no point."""
-    known = name in raw.columns
-    near = f"did you mean {nearest(name, raw.columns)!r}?"
-    expected = f"expected columns to keep of {listed(raw.columns)}; {near}"
-    require(known, f"{raw.path} has no column {name!r}, {expected}")
+    raw.check_has(name)
     stored = raw.stored(name)
     if stored != "DOUBLE":
         stored = "TEXT"

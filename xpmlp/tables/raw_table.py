@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import DataError
+from ..words import listed, nearest
 from .csv_repair import BadRow
 from .reading import PLAIN, Reading
 
@@ -47,6 +49,22 @@ class RawTable:
         """Return the lines on which rows of `raw` begin (in Parquet, their numbers from 1)."""
         starts, offsets = self.breaks
         return rows + offsets[np.searchsorted(starts, rows, "right") - 1]
+
+    @property
+    def delimiter_remedy(self) -> str:
+        """What to do about a text file of one column where several are needed, else ""."""
+        if self.unit != "line" or len(self.columns) > 1:
+            return ""
+        return ": if it has several, say what stands between them by delimiter= (--delimiter)"
+
+    def check_has(self, name: str) -> None:
+        """Raise DataError for a column that is not there, with the one that may be meant."""
+        if name in self.columns:
+            return
+        known = [*filter(None, self.columns)]
+        got = f"{self.path} has no column {name!r}, expected one of {listed(known)}"
+        remedy = self.delimiter_remedy or f"; did you mean {nearest(name, known)!r}?"
+        raise DataError(f"{got}{remedy}")
 
 
 def cell_text(c: str, reading: Reading) -> str:

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..errors import DataError
-from ..words import did_you_mean, listed, nearest
+from ..words import did_you_mean
 from . import dates, numbers
 from .common import require
 from .raw_table import RawTable, literal
@@ -122,10 +121,7 @@ def check_types(raw: RawTable, types: Mapping[str, str]) -> None:
     """Raise DataError for types of columns that are not there, and for unknown types."""
     stored = dict(zip(raw.columns, raw.types))
     for name, kind in types.items():
-        if name not in stored:
-            near = f"did you mean {nearest(name, raw.columns)!r}?"
-            got = f"{raw.path} has no column {name!r}, expected one of {listed(raw.columns)}"
-            raise DataError(f"{got}; {near}")
+        raw.check_has(name)
         require(_is_kind(kind), f"column {name!r} is typed {kind!r}, {_expected_kind(kind)}")
         require(
             _fits(stored[name], kind),
