@@ -28,6 +28,8 @@ def test_a_word_in_a_tenth_of_the_cells_is_told_with_the_remedies(csv, known, ki
 def test_a_word_that_makes_most_bad_cells_is_named_as_a_probable_missing_value(csv):
     path = csv(column("a", [*NUMBERS, "ERR", "ERR", "4O"]))
     refused(["'ERR' stands in 2 cells of 'a'", "--missing ERR"], opened, path)
+    path = csv("a,b,y\n" + "".join(f"{n},{n},{i % 2}\n" for i, n in enumerate(NUMBERS)) + "x,x,1\n")
+    refused(["'x' stands in 2 cells of 'a', 'b'", "--missing x"], opened, path)
     message = refused(["'4O'"], opened, csv(column("a", [*NUMBERS, "4O"])))
     assert "--missing" not in message
 

@@ -6,7 +6,7 @@ from shlex import quote
 import numpy as np
 
 from ..errors import DataError
-from ..words import first_of, shortened
+from ..words import first_of, listed, shortened
 from .cells import melted
 from .csv_repair import BadRow
 from .found import is_word
@@ -107,16 +107,21 @@ class BadCells:
 
     def _other_remedies(self) -> list[str]:
         """Return what else helps where bad cells are the same word, or a target's labels."""
-        query = "SELECT field, cell, count(*) AS n FROM bad GROUP BY ALL ORDER BY n DESC, 1, 2"
-        worst = self.raw.connection.execute(f"{query} LIMIT 1").fetchone()
-        if worst is None or worst[1] is None or worst[1] in MISSING:
+        query = (
+            "SELECT cell, count(*), list(DISTINCT field ORDER BY field) FROM bad "
+            "GROUP BY cell ORDER BY count(*) DESC, cell LIMIT 1"
+        )
+        worst = self.raw.connection.execute(query).fetchone()
+        if worst is None or worst[0] is None or worst[0] in MISSING:
             return []
-        field, cell, n = worst
-        column = self.columns[field]
-        if column.name == self.target and base(column.kind) == "number":
-            return [f"if {column.name!r} holds labels, say --types {quote(column.name)}=category"]
-        if n == 1 or column.name == self.target or not is_word(cell):
+        cell, n, fields = worst
+        columns = [self.columns[field] for field in fields]
+        names = [column.name for column in columns]
+        if names == [self.target]:
+            labels = f"if {self.target!r} holds labels, say --types {quote(names[0])}=category"
+            return [labels] * (base(columns[0].kind) == "number")
+        if n == 1 or not is_word(cell):
             return []
         said = f"--missing {quote(cell)}, in Python Reading(missing=({cell!r},))"
-        where = f"{shortened(cell, 30)!r} stands in {n:,} cells of {column.name!r}"
+        where = f"{shortened(cell, 30)!r} stands in {n:,} cells of {listed(names)}"
         return [f"{where}: if it is a missing value, say {said}"]
