@@ -126,5 +126,6 @@ def test_warm_start_wants_the_same_classes_and_partial_fit_takes_some_of_them():
 @needs("sklearn", "1.8", "the message of the split names the label")
 def test_a_split_that_cannot_be_names_the_label_as_the_user_does():
     y = np.asarray(["rare"] + ["usual"] * 59)
-    with pytest.raises(ValueError, match=r"are: \['False'\] \(False is label rare"):
+    label = r"are: \['False'\] \(False is label rare, True usual\): pass X_val and y_val"
+    with pytest.raises(ValueError, match=label):
         fast(early_stopping=True).fit(X, y)
