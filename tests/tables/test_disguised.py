@@ -16,6 +16,9 @@ SECONDS = [int((day - datetime(1970, 1, 1)).total_seconds()) for day in DAYS]
         ([f"{day:%Y%m%d}" for day in DAYS], "date:%Y%m%d"),
         (SECONDS, "date:epoch"),
         ([1000 * second for second in SECONDS], "date:epoch_ms"),
+        ([10**6 * second for second in SECONDS], "date:epoch_us"),
+        ([f"{day:%Y%m%d%H%M%S}" for day in DAYS], "date:%Y%m%d%H%M%S"),
+        ([f"{day:%Y%m%d%H%M}" for day in DAYS], "date:%Y%m%d%H%M"),
         (["", *SECONDS, "NA"], "date:epoch"),
     ],
 )

@@ -40,7 +40,82 @@ def test_labels_of_which_most_are_numbers_are_offered_to_be_text(csv):
     assert opened(path, types={"y": "category"}).y[-1] == "3+"
 
 
+ARABIC = "".join(map(chr, range(0x660, 0x66A)))
+FULL = "".join(map(chr, range(0xFF10, 0xFF1A)))
+UNREAD = {
+    "full-width digits": (
+        "numbers",
+        [str(937 * i).translate(dict(zip(b"0123456789", FULL))) for i in range(60)],
+    ),
+    "Arabic digits": (
+        "numbers",
+        [f"{i / 8}".translate(dict(zip(b"0123456789.", ARABIC + "\u066b"))) for i in range(60)],
+    ),
+    "hex": ("numbers", [hex(97 * i * i) for i in range(60)]),
+    "errors": ("numbers", [f"{i / 10} ± 0.1" for i in range(60)]),
+    "errors of the last digit": ("numbers", [f"{i / 10}({i % 7})" for i in range(60)]),
+    "about": ("numbers", [f"ca. {i}" for i in range(60)]),
+    "hashes": ("numbers", [f"#{1659 + i}" for i in range(60)]),
+    "fractions": ("numbers", [f"{2627 + i}/10000" for i in range(60)]),
+    "underscores": ("numbers", [f"{i + 1}_{7 * i % 1000:03}" for i in range(60)]),
+    "weeks": ("dates", [f"20{20 + i % 4}-W{i % 52 + 1:02}" for i in range(60)]),
+    "quarters": ("dates", [f"20{20 + i % 4}-Q{i % 3 + 1}" for i in range(60)]),
+    "quarters first": ("dates", [f"Q{i % 3 + 1} '{20 + i % 4}" for i in range(60)]),
+    "days of a year": ("dates", [f"2020-{6 * i + 1:03}" for i in range(60)]),
+    "no year": ("dates", [f"{i % 28 + 1} {('Feb', 'august')[i % 2]}" for i in range(60)]),
+    "no year, month first": (
+        "dates",
+        [f"{('Feb', 'Sept.')[i % 2]} {i % 28 + 1}" for i in range(60)],
+    ),
+    "day and month": ("dates", [f"{i % 12 + 1:02}/{i % 28 + 1:02}" for i in range(60)]),
+}
+
+
+@each("what, known", UNREAD.values(), ids=UNREAD, parts=1)
+def test_numbers_and_dates_in_a_writing_that_is_not_read_are_told(csv, what, known):
+    path = csv(column("a", known))
+    table = opened(path)
+    text = table.warnings["a"]
+    assert table.types == {"a": "category"} and text.count("--types a=category") == 1
+    assert f"{what} " in text and "in a writing that is not read" in text
+    assert any(repr(cell) in text for cell in known)
+    assert opened(path, types={"a": "category"}).warnings == {}
+
+
+OF_A_WORD = {
+    "number": [f"{i}.5" for i in range(40)],
+    "date": [f"2024-{1 + i % 12:02}-{1 + i % 28:02}" for i in range(60)],
+    "number:$": [f"${i}.50" for i in range(40)],
+}
+
+
+@each("kind, known", OF_A_WORD.items(), ids=OF_A_WORD, parts=1)
+def test_a_word_in_most_cells_beside_numbers_or_dates_is_told(csv, kind, known):
+    path = csv(column("a", [*["off"] * 90, *known]))
+    table = opened(path)
+    assert table.types == {"a": "category"}
+    for words in (f"of type {kind}", "'off' (90)", "--missing off"):
+        assert words in table.warnings["a"]
+    assert opened(path, reading=Reading(missing=("off",))).types == {"a": kind}
+
+
 NAMES = {
+    "letters and digits": [f"A{i + 100}" for i in range(60)],
+    "rooms": [f"Room {i}" for i in range(60)],
+    "versions": [f"{i % 7}.{i}.0" for i in range(60)],
+    "addresses": [f"10.0.{i}.{i % 9}" for i in range(60)],
+    "telephones": [f"+49 {i + 100} {i * 97 + 1000}" for i in range(60)],
+    "short telephones": [f"555-{1000 + i}" for i in range(60)],
+    "cases of a year": [f"2022-{17 * i:05}" for i in range(60)],
+    "seasons": [f"{1960 + i}/{(61 + i) % 100:02}" for i in range(60)],
+    "colours": [f"#{i * 70001:06x}" for i in range(60)],
+    "checksums": [f"{i * 7919 * 7919:08x}" for i in range(60)],
+    "teams": [f"#{i % 4}" for i in range(60)],
+    "parts": [f"{i % 3 + 1}/3" for i in range(60)],
+    "scores": [f"{i % 5}-{i % 4}" for i in range(60)],
+    "sizes": [f"{i % 9}x{i % 7}" for i in range(60)],
+    "grades": ["absent"] * 50 + ["1", "2", "3"] * 10,
+    "few codes": ["none"] * 90 + [f"{i:05}" for i in range(60)],
     "house numbers": [f"{i}{'ab'[i % 2] * (i % 5 == 0)}" for i in range(60)],
     "codes with leading zeros": [f"{i:05}" for i in range(30)] + ["unknown"] * 5,
     "counts with an open end": ["0", "1", "2", "3+"] * 20,

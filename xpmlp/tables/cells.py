@@ -84,3 +84,10 @@ def words(raw: RawTable, field: str, condition: str) -> list[tuple[str, int]]:
     """Return the cells of a field in `cells` that fulfil a condition, the most frequent first."""
     query = f"SELECT cell, n FROM cells WHERE field = ? AND {condition} ORDER BY n DESC, cell"
     return raw.connection.execute(query, [field]).fetchall()
+
+
+def n_different(raw: RawTable, field: str, condition: str = "true") -> int:
+    """Return how many different cells of a field in `cells` fulfil a condition."""
+    query = f"SELECT count(*) FROM cells WHERE field = ? AND {condition}"
+    (n,) = raw.connection.execute(query, [field]).fetchone() or (0,)
+    return n

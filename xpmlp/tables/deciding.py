@@ -9,7 +9,7 @@ from .cells import count, count_where, gather, shapes
 from .common import Shape, require
 from .conventions import settled
 from .disguised import disguised_dates
-from .found import ABSENT, Found, cell_value, counts_of, unread
+from .found import ABSENT, PARTLY, Found, cell_value, counts_of, is_word, unread
 from .nearly import warning_of
 from .raw_table import RawTable
 from .types import (
@@ -21,6 +21,7 @@ from .types import (
     check_types,
     read_as,
 )
+from .unread_forms import unread_form
 
 GROUPED = r"^[-+]?[1-9][0-9]{0,2}(\.[0-9]{3})+$"
 SMALL = "^[-+]?[0-9]{1,3}$"
@@ -105,8 +106,8 @@ def _opened(raw: RawTable, texts: list[Found], mark: str) -> list[Found]:
     seen = shapes(raw)
     for found in opened:
         cells = _with_rest(found, seen.get(found.field, []))
-        found.forms = numbers.several_forms(cells)
-        for kind in _candidates(found, cells, mark):
+        found.forms, found.unread = numbers.several_forms(cells), unread_form(cells)
+        for kind in _candidates(found, cells, mark) or _candidates(found, _but_word(cells), mark):
             found.read[kind] = 0  # counted below; of as many, the first is taken
             fields_of.setdefault(kind, []).append(found.field)
     by_field = {found.field: found for found in texts}
@@ -130,6 +131,14 @@ def _with_rest(found: Found, seen: list[Shape]) -> list[Shape]:
     if rest > 0:
         return [*seen, Shape("", rest, "", "")]
     return seen
+
+
+def _but_word(seen: list[Shape]) -> list[Shape]:
+    """Return the shapes beside a word that stands in most cells, such as off; none without one."""
+    first, *others = seen
+    if is_word(first.low) and first.n > PARTLY * sum(shape.n for shape in seen):
+        return others
+    return []
 
 
 def _candidates(found: Found, seen: list[Shape], mark: str) -> list[str]:

@@ -9,7 +9,15 @@ from .cells import count
 from .raw_table import RawTable
 from .types import value_of
 
-KINDS = {8: "date:%Y%m%d", 10: "date:epoch", 13: "date:epoch_ms"}  # by the number of digits
+KINDS = {  # by the number of digits
+    8: "date:%Y%m%d",
+    10: "date:epoch",
+    12: "date:%Y%m%d%H%M",
+    13: "date:epoch_ms",
+    14: "date:%Y%m%d%H%M%S",
+    16: "date:epoch_us",
+    19: "date:epoch_ns",
+}
 SINCE, UNTIL = datetime(1900, 1, 1), datetime(2050, 1, 1)  # others are likely to be no dates
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from .cells import count, words
 from .raw_table import RawTable
 from .types import MISSING, TableColumn, is_missing, value_of
+from .unread_forms import Writing
 
 ENOUGH = 0.95  # of the cells that are not missing make a column of numbers, or of dates
 PARTLY = 0.5  # of them are worth a warning where the column stays text
@@ -57,7 +58,8 @@ class Found:
     """What was counted in a text column.
 
     count: as `counts_of` made it; read: how many cells each kind reads, the likeliest first; forms:
-    an example of each, where nearly all cells are numbers, but not of one form.
+    an example of each, where nearly all cells are numbers, but not of one form; unread: what they
+    are in a writing that is not read, None where they are not.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Found:
     count: dict[str, Any]
     read: dict[str, int]
     forms: Sequence[str] = ()
+    unread: Writing | None = None
 
     @property
     def best(self) -> str:

@@ -3,11 +3,17 @@
 from shlex import quote
 
 from ..words import first_of, listed, shortened
-from .cells import words
+from .cells import n_different, words
 from .found import ENOUGH, PARTLY, Found, cell_value, is_word, unread
 from .raw_table import RawTable
 
 SHOWN = 3  # words that a warning shows
+FEW = 20  # different cells that look like #3 or 1/2 are likely to be names
+LIKE = {  # what to write in the place of
+    "numbers": "plain numbers",
+    "dates": "dates such as 2024-12-31, or as plain numbers",
+    "numbers or dates": "plain numbers such as 12.5, or as dates such as 2024-12-31",
+}
 
 
 def warning_of(raw: RawTable, found: Found) -> str:
@@ -22,7 +28,15 @@ def warning_of(raw: RawTable, found: Found) -> str:
         )
     if found.count["number"] >= ENOUGH * found.count["present"] > 0 and not found.read[kind]:
         return f"{taken} its cells are numbers with points for decimals: is --decimal right?"
-    if not PARTLY <= found.share < ENOUGH or (kind == "number" and _is_name(raw, found)):
+    if found.unread and not _are_names(raw, found):
+        what, example, _ = found.unread
+        return (
+            f"{taken} its cells look like {what} in a writing that is not read, such as "
+            f"{shortened(example, 30)!r}: write them as {LIKE[what]}, or say --types "
+            f"{name}=category if it is text"
+        )
+    nearly = PARTLY <= found.share < ENOUGH and not (kind == "number" and _is_name(raw, found))
+    if not nearly and not _is_switched(raw, found):
         return ""
     cells = unread(raw, found, kind)
     shown = [f"{shortened(cell, 30)!r} ({n:,})" for cell, n in cells]
@@ -33,6 +47,23 @@ def warning_of(raw: RawTable, found: Found) -> str:
         f"{first_of(shown, SHOWN)}: say {missing}--types {name}={quote(kind)} --on-bad-row skip if "
         f"such rows are bad, --types {name}=category if it is text"
     )
+
+
+def _are_names(raw: RawTable, found: Found) -> bool:
+    """Tell whether cells in a writing that is not read are labels, or names of few things."""
+    named = found.is_target or found.unread is None or found.unread.named
+    return named and n_different(raw, found.field) <= FEW
+
+
+def _is_switched(raw: RawTable, found: Found) -> bool:
+    """Tell whether cells are a word or two, such as off, and else more values than names have."""
+    if not 0 < found.share < PARTLY or found.codes:
+        return False
+    value = cell_value(found.best)
+    n_words = n_different(raw, found.field, f"({value}) IS NULL")
+    if not n_words <= SHOWN or not all(is_word(cell) for cell, _ in unread(raw, found, found.best)):
+        return False
+    return n_different(raw, found.field, f"({value}) IS NOT NULL") > FEW
 
 
 def _is_name(raw: RawTable, found: Found) -> bool:
