@@ -101,3 +101,40 @@ def test_what_has_no_names_keeps_no_columns_and_says_so(xpmlp, data):
     code, _, err = xpmlp("predict", "m", data, "--keep", "id")
     assert (code, is_one_sentence(err.splitlines()[-1])) == (2, True)
     assert ("trained on an array" in err) == (data == "people.csv")
+
+
+def test_a_kept_cell_stands_as_in_the_file_though_the_model_takes_it_for_missing(xpmlp):
+    import duckdb
+
+    odd = '5,"a, b",yes', "ERR, x ,no", '-999,"",no'
+    rows = [f"{i},{i % 3},{'yes no'.split()[i % 2]}" for i in range(60)]
+    write("t.csv", [*rows, *odd], head="k,m,y")
+    marked = ["--missing", "ERR,-999"]
+    assert xpmlp("train", "t.csv", *marked, *QUICK, "--types", "m=category", "--out", "m")[0] == 0
+    write("new.csv", odd, head="k,m,y")
+    write("bare.csv", [line.removesuffix(",yes").removesuffix(",no") for line in odd], head="1, 1 ")
+    columns = "column0 AS k, column1 AS m"
+    duckdb.sql(
+        f"COPY (SELECT {columns} FROM read_csv('new.csv', header=false, skip=1)) TO 'new.parquet'"
+    )
+    for name in ("new.csv", "new.parquet"):
+        code, out, err = xpmlp("predict", "m", name, "--keep", "m,k")
+        assert code == 0, err
+        found = list(csv.reader(io.StringIO(out)))
+        assert [row[:2] for row in found] == [
+            ["m", "k"], ["a, b", "5"], [" x ", "ERR"], ["", "-999"],
+        ]  # fmt: skip
+    code, out, err = xpmlp("predict", "m", "bare.csv", "--keep", "m", "--no-header")
+    assert [row[0] for row in csv.reader(io.StringIO(out))] == ["m", " 1 ", "a, b", " x ", ""], err
+
+
+def test_names_to_keep_are_checked_before_bad_rows_are_told(predicted, xpmlp):
+    predicted()
+    lines = people()
+    lines[3] = "u3,old,2,Rome,hi"
+    write("new.csv", lines)
+    code, out, err = xpmlp("predict", "m", "new.csv", "--keep", "id,citty")
+    assert (code, out, is_one_sentence(err)) == (3, "", True)
+    assert "did you mean 'city'?" in err and "old" not in err
+    code, out, err = xpmlp("predict", "m", "new.csv", "--keep", "")
+    assert (code, out) == (2, "") and "--keep names no column" in err

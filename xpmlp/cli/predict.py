@@ -146,8 +146,11 @@ def features(model, data, options):
     from ..tables.open_table import open_table
 
     how = how_to_read(data, options, model)
-    with open_raw_table(data, how.pop("reading"), known) as raw:
+    maybe = {*options["keep"], *names_of(options["keep"])}  # a name may hold commas, or be several
+    with open_raw_table(data, how.pop("reading"), known, maybe) as raw:
         how["keep"] = names_of(options["keep"], raw.columns)
+        if options["keep"] and not how["keep"]:
+            raise click.UsageError("--keep names no column: say --keep COL, or leave it out.")
         with open_table(raw, known=known, target=None, **how) as table:
             tell_notes(table)
             tell_lost(model, table)

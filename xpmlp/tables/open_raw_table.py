@@ -18,7 +18,7 @@ from .dialect import Dialect, dialect_of
 from .excel import convert_excel
 from .json_rows import convert_json
 from .parquet import load_parquet
-from .raw_table import RawTable, known_text, literal
+from .raw_table import RawTable, known_text, literal, places
 from .reading import PLAIN, WHITESPACE, Reading
 from .source import Source, disk_full, prepared
 from .text_encoding import check_encoding, scan
@@ -28,11 +28,15 @@ ON_DISK = 256 << 20  # bytes of a file whose rows go to a scratch file
 
 @contextmanager
 def open_raw_table(
-    path: StrPath, reading: Reading = PLAIN, known: Collection[str] = ()
+    path: StrPath,
+    reading: Reading = PLAIN,
+    known: Collection[str] = (),
+    keep: Collection[str] = (),
 ) -> Iterator[RawTable]:
     """Load a file; what DuckDB refuses while it is in use becomes a DataError.
 
-    known: names of columns that a model has, which are a header wherever they stand first.
+    known: names of columns that a model has, which are a header wherever they stand first; keep:
+    of columns whose cells are wanted as they stand in the file, too, if it has such columns.
     """
     try:
         import duckdb
@@ -48,11 +52,11 @@ def open_raw_table(
                 _set_up(connection, folder)
                 scratch = Path(folder, "clean.csv")
                 if source.kind == "parquet":
-                    raw = load_parquet(source, connection, reading)
+                    raw = load_parquet(source, connection, reading, keep)
                 elif source.kind == "csv":
-                    raw = _load_csv(source, connection, scratch, reading, known)
+                    raw = _load_csv(source, connection, scratch, reading, known, keep)
                 else:
-                    raw = _load_converted(source, connection, scratch, reading, known)
+                    raw = _load_converted(source, connection, scratch, reading, known, keep)
                 if source.is_copy:
                     source.file.unlink()
                 yield replace(raw, reading=reading)
@@ -98,7 +102,12 @@ def _first_line(error: Exception) -> str:
 
 
 def _load_csv(
-    source: Source, connection: Any, scratch: Path, reading: Reading, known: Collection[str]
+    source: Source,
+    connection: Any,
+    scratch: Path,
+    reading: Reading,
+    known: Collection[str],
+    keep: Collection[str],
 ) -> RawTable:
     """Load a CSV file as text, and tell which of its lines are no rows.
 
@@ -111,25 +120,32 @@ def _load_csv(
     dialect = dialect_of(source, reading, known)
     if not is_utf8:
         check_encoding(source.file, source.path, source.first_line, dialect.encoding)
+    kept = places(keep, dialect.columns, dialect.named, known)
     header, n_rows = int(dialect.has_header), -1
     bad_rows: list[BadRow] = []
     breaks = (np.asarray([0]), np.asarray([source.first_line + header]))
     if dialect.comment is None and dialect.delimiter != WHITESPACE:
         with suppress(InvalidInputException):
-            n_rows = _read(connection, dialect, reading)
+            n_rows = _read(connection, dialect, reading, kept)
     if n_rows != n_lines - header:
         expected, bad_rows, breaks = clean(dialect, scratch)
-        n_rows = _read_written(scratch, connection, dialect.columns, reading, dialect.delimiter)
+        mark = dialect.delimiter.replace(WHITESPACE, WRITTEN)
+        n_rows = _read_written(scratch, connection, dialect.columns, reading, kept, mark)
         place = f"{source.path} cannot be read"
         require(n_rows == expected, f"{place}: its rows could not be told apart.")
     types = ("VARCHAR",) * len(dialect.columns)
     table = RawTable(source.path, connection, dialect.columns, types, n_rows, dialect.named)
     table = replace(table, unit="line", bad_rows=bad_rows, breaks=breaks, notes=dialect.notes)
-    return without_names(table)
+    return without_names(replace(table, as_written=kept))
 
 
 def _load_converted(
-    source: Source, connection: Any, scratch: Path, reading: Reading, known: Collection[str]
+    source: Source,
+    connection: Any,
+    scratch: Path,
+    reading: Reading,
+    known: Collection[str],
+    keep: Collection[str],
 ) -> RawTable:
     """Load the rows of a JSON or Excel file as text."""
     named = True
@@ -137,31 +153,41 @@ def _load_converted(
         found = convert_json(source, scratch)
     else:
         found, named = convert_excel(source, reading, known, scratch)
-    n_rows = _read_written(scratch, connection, found.columns, reading)
+    kept = places(keep, found.columns, named, known)
+    n_rows = _read_written(scratch, connection, found.columns, reading, kept)
     require(n_rows == found.n_rows, f"{source.path} cannot be read: its rows are not text.")
     table = RawTable(source.path, connection, found.columns, found.types, n_rows, named, found.unit)
     notes = (*source.notes, *found.notes)
     table = replace(table, bad_rows=found.bad_rows, breaks=found.breaks, notes=notes)
-    return without_names(table)
+    return without_names(replace(table, as_written=kept))
 
 
 def _read_written(
-    scratch: Path, connection: Any, columns: tuple[str, ...], reading: Reading, mark: str = WRITTEN
+    scratch: Path,
+    connection: Any,
+    columns: tuple[str, ...],
+    reading: Reading,
+    kept: tuple[int, ...],
+    mark: str = WRITTEN,
 ) -> int:
     """Create table `raw` from a scratch file, which is removed; return how many rows."""
-    mark = mark.replace(WHITESPACE, WRITTEN)
-    n_rows = _read(connection, Dialect(scratch, scratch, mark, columns, False), reading)
+    n_rows = _read(connection, Dialect(scratch, scratch, mark, columns, False), reading, kept)
     scratch.unlink()
     return n_rows
 
 
-def _read(connection: Any, dialect: Dialect, reading: Reading) -> int:
-    """Create table `raw` from a file in which all rows are good; return their number."""
+def _read(connection: Any, dialect: Dialect, reading: Reading, kept: tuple[int, ...]) -> int:
+    """Create table `raw` from a file in which all rows are good; return their number.
+
+    kept: columns whose cells are there as they stand in the file, too.
+    """
     names = [f"c{i}" for i in range(len(dialect.columns))]
     typed = ", ".join(f"{c}: 'VARCHAR'" for c in names)
     # In two steps, else each cell is trimmed twice.
-    trimmed = ", ".join(f"trim({c}) AS {c}" for c in names)
-    selected = ", ".join(f"{known_text(c, reading)} AS {c}" for c in names)
+    written = [f"c{i} AS kept{i}" for i in kept]
+    trimmed = ", ".join([f"trim({c}) AS {c}" for c in names] + written)
+    whole = [f"kept{i}" for i in kept]
+    selected = ", ".join([f"{known_text(c, reading)} AS {c}" for c in names] + whole)
     read = (
         f"CREATE OR REPLACE TABLE raw AS SELECT {selected} FROM "
         f"(SELECT {trimmed} FROM read_csv(?, auto_detect=false, "

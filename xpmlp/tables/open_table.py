@@ -178,7 +178,7 @@ def open_table(
     """
     names, near = ", ".join(POLICIES), did_you_mean(on_bad_row, POLICIES)
     require(on_bad_row in POLICIES, f"on_bad_row is {on_bad_row!r}, expected one of {names}{near}")
-    with _raw_table(path, reading, known) as raw:
+    with _raw_table(path, reading, known, keep) as raw:
         path = raw.path
         own = [name for name in raw.columns if name not in raw.index]
         require(bool(own), f"{path} has no column with a name but an index, expected features.")
@@ -189,6 +189,8 @@ def open_table(
         n_rows = raw.n_rows + len(raw.bad_rows)
         require(to_predict or n_rows > 0, f"{path} has column names but no rows.")
         raw, features = _wanted(raw, target, own if known is None else known)
+        for name in keep:
+            raw.check_has(name)
         wanted = {target, *features}
         if known is None:
             notes = [note for name, note in raw.index.items() if note and name not in wanted]
@@ -226,11 +228,16 @@ def open_table(
             _write(quarantine or f"{path}.bad.csv", bad_rows)
 
 
-def _raw_table(path: StrPath | RawTable, reading: Reading, known: Collection[str] | None) -> Any:
+def _raw_table(
+    path: StrPath | RawTable,
+    reading: Reading,
+    known: Collection[str] | None,
+    keep: Collection[str],
+) -> Any:
     """Return a context manager of a raw table, which may be open already."""
     if isinstance(path, RawTable):
         return nullcontext(path)
-    return open_raw_table(path, reading, known or ())
+    return open_raw_table(path, reading, known or (), keep)
 
 
 def _wanted(
@@ -288,11 +295,11 @@ def _loaded(
 
 def _as_text(raw: RawTable, name: str) -> str:
     """SQL: the cells of a column as they stand in the file; a whole number has no point."""
-    raw.check_has(name)
-    stored = raw.stored(name)
+    stored, place = raw.stored(name), raw.columns.index(name)
     if stored != "DOUBLE":
         stored = "TEXT"
-    return TableColumn(name, f"c{raw.columns.index(name)}", stored, ALL).value
+    word = "kept" if place in raw.as_written else "c"
+    return TableColumn(name, f"{word}{place}", stored, ALL).value
 
 
 def _targets(raw: RawTable, frame: DuckDBFrame, target: str | None) -> tuple[Any, str]:

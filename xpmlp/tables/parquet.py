@@ -3,12 +3,14 @@
 import glob
 import json
 import re
+from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .common import require
-from .raw_table import RawTable, cell_text
+from .raw_table import RawTable, cell_text, places
 from .reading import PLAIN, Reading
 from .source import Source
 
@@ -19,7 +21,9 @@ DURATIONS = {
 UNNAMED = re.compile(r"__index_level_\d+__")  # what pandas calls an index without a name
 
 
-def load_parquet(source: Source, connection: Any, reading: Reading) -> RawTable:
+def load_parquet(
+    source: Source, connection: Any, reading: Reading, keep: Collection[str] = ()
+) -> RawTable:
     """Load a Parquet file, or the files of a folder, with the types they have."""
     files = source.files or (source.file,)
     paths = [glob.escape(str(file)) for file in files]
@@ -32,14 +36,24 @@ def load_parquet(source: Source, connection: Any, reading: Reading) -> RawTable:
     kept = [i for i, row in enumerate(described) if not UNNAMED.fullmatch(row[0])]
     columns = tuple(described[i][0] for i in kept)
     index, parts = _said_by_pandas(paths[0], connection)
-    made = []
-    for i in kept:
-        stored, sql = _column(f"t{i}", described[i][1], reading)
-        if described[i][0] in parts and stored == "DOUBLE":
-            sql = f"({sql}) / {parts[described[i][0]]}"
-        made.append((stored, sql))
+
+    def column(i: int, how: Reading) -> tuple[str, str]:
+        stored, sql = _column(f"t{kept[i]}", described[kept[i]][1], how)
+        if columns[i] in parts and stored == "DOUBLE":
+            sql = f"({sql}) / {parts[columns[i]]}"
+        return stored, sql
+
+    def as_written(i: int) -> str:
+        stored, number = column(i, PLAIN)
+        return number if stored == "DOUBLE" else f"t{kept[i]}::VARCHAR"
+
+    made = [column(i, reading) for i in range(len(columns))]
+    whole = places(keep, columns, True, ())
     aliases = ", ".join(f"t{i}" for i in range(len(described)))
-    selected = ", ".join(f"{sql} AS c{i}" for i, (_, sql) in enumerate(made))
+    selected = ", ".join(
+        [f"{sql} AS c{i}" for i, (_, sql) in enumerate(made)]
+        + [f"{as_written(i)} AS kept{i}" for i in whole]
+    )
     create = f"CREATE TABLE raw AS SELECT {selected} FROM {read} AS t({aliases})"
     n_rows = connection.execute(create, [paths]).fetchone()[0]
     what = "of the data frame's index is left out"
@@ -49,7 +63,8 @@ def load_parquet(source: Source, connection: Any, reading: Reading) -> RawTable:
         if name in columns
     }
     types = tuple(kind for kind, _ in made)
-    return RawTable(source.path, connection, columns, types, n_rows, index=notes)
+    table = RawTable(source.path, connection, columns, types, n_rows, index=notes)
+    return replace(table, as_written=whole)
 
 
 def _check_alike(files: tuple[Path, ...], connection: Any) -> None:

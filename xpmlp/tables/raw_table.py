@@ -1,6 +1,6 @@
 """A table file as DuckDB's table `raw`, and the line of each of its rows."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ class RawTable:
     bad_rows: what is not in `raw`. breaks: rows from which a row's line minus its number in `raw`
     changes, and that difference. reading: how the file was read. index: columns that are no
     features unless they are asked for, each with a note on that. notes: on what could be otherwise.
+    as_written: columns whose cells are there as they stand in the file, too, in kept0, kept1, ...
     """
 
     path: Path
@@ -36,6 +37,7 @@ class RawTable:
     reading: Reading = PLAIN
     index: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    as_written: tuple[int, ...] = ()
 
     def stored(self, name: str) -> str:
         """Return the type of a column."""
@@ -65,6 +67,18 @@ class RawTable:
         got = f"{self.path} has no column {name!r}, expected one of {listed(known)}"
         remedy = self.delimiter_remedy or f"; did you mean {nearest(name, known)!r}?"
         raise DataError(f"{got}{remedy}")
+
+
+def places(
+    keep: Collection[str], columns: Sequence[str], named: bool, known: Collection[str]
+) -> tuple[int, ...]:
+    """Return where columns to keep are; where a file names none, they are called as a model does.
+
+    keep: names, also of columns that are not there; known: those that a model has.
+    """
+    if not named and len(columns) == len(known):
+        columns = tuple(known)
+    return tuple(i for i, name in enumerate(columns) if name in keep)
 
 
 def cell_text(c: str, reading: Reading) -> str:
