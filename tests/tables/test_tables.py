@@ -271,6 +271,7 @@ def test_parquet_and_csv_serve_one_model(parquet, csv):
 def scratch(tmp_path, monkeypatch):
     """Rows go to a scratch file in this folder, a few a block."""
     monkeypatch.setattr(open_raw_table, "ON_DISK", 0)
+    monkeypatch.setattr(open_raw_table, "IN_MEMORY", 0)
     monkeypatch.setattr("xpmlp.tables.open_table.IN_MEMORY", 0)
     monkeypatch.setattr(duckdb_frame, "BLOCK", 7)
     folder = tmp_path / "scratch"
