@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import random
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -67,6 +68,14 @@ def test_a_training_is_told_wholly(trained, xpmlp):
     assert "Baseline: always " in out and "precision  recall" in out
 
 
+def test_the_times_of_dates_are_shown(xpmlp):
+    cells = [f"{i % 28 + 1:02}/12/2023 03:{i % 28:02} PM,{i * i % 3},{i % 2}" for i in range(60)]
+    Path("t.csv").write_text("\n".join(["when,x,y", *cells]))
+    code, _, err = xpmlp("train", "t.csv", *QUICK, "--out", "m")
+    assert code == 0, err
+    assert re.search(r"when +date:%d/%m/%Y +2023-12-\d\d 15:\d\d:00 to 2023-12-", xpmlp("info", "m")[1])
+
+
 def test_the_json_has_all_of_it_for_programs(trained, xpmlp):
     found = trained()
     code, out, _ = xpmlp("info", "m", "--json")
@@ -118,7 +127,8 @@ def test_a_model_of_python_tells_what_it_knows(xpmlp):
     model.model_.save("bare")
     code, out, err = xpmlp("info", "bare")
     assert code == 0 and "arrays of 2 columns" in out and "holds a model alone" in err
-    assert json.loads(xpmlp("info", "bare", "--json")[1])["n_parameters"] == 17
+    told = json.loads(xpmlp("info", "bare", "--json")[1])
+    assert (told["n_parameters"], told["threshold"]) == (17, None)
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda p: f"{p.parent.name}-{p.stem}")

@@ -84,6 +84,7 @@ class Info:
             "task": self.model.targets.task,
             "target": self.target,
             "classes": self.classes,
+            "threshold": self.threshold,
             "n_features": inputs.n_features,
             "columns": self.columns,
             "dtype": inputs.dtype,
@@ -99,7 +100,6 @@ class Info:
             "best_epoch": found.best_epoch_,
             "scoring": score_of(found),
             "best_validation_score": found.best_validation_score_,
-            "threshold": self.threshold,
             "training": self.record,
         }
 
@@ -180,8 +180,9 @@ def _values(column):
         return missing.removeprefix("; ")
     ends = [f"{end:.6g}" for end in (column.low, column.high)]
     if column.kind == "date":
-        days = np.asarray([column.low, column.high]).astype("datetime64[D]")
-        ends = days.astype(str).tolist()
+        seconds = np.rint(np.asarray([column.low, column.high]) * 86400).astype("datetime64[s]")
+        texts = np.datetime_as_string(seconds).tolist()
+        ends = [text.replace("T", " ").removesuffix(" 00:00:00") for text in texts]
     return f"{' to '.join(ends)}{missing}"
 
 
