@@ -1,12 +1,14 @@
 """The door for arrays from outside: what is no plain number or label is refused by its name."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-from .arrays import is_array, is_numpy, to_host
+from .arrays import is_array, is_numpy, is_torch, to_host
 from .transfers import note
 
 MISSING = ("NoneType", "NAType", "NaTType")  # the last two are pandas', which may be absent
@@ -18,6 +20,27 @@ NO_DATES = "turn them into numbers, or into text where they are labels."
 def is_number(kind: type) -> bool:
     """Tell whether a type is one of numbers; NumPy's durations call themselves whole ones."""
     return issubclass(kind, NUMBERS) and not issubclass(kind, np.timedelta64)
+
+
+def check_has_values(a: Any, name: str) -> None:
+    """Raise ValueError for a tensor of torch's device meta, which is a shape alone."""
+    if is_torch(a) and a.is_meta:
+        raise ValueError(
+            f"{name} is on torch's device meta, which holds no values: pass real ones."
+        )
+
+
+@contextmanager
+def as_floats(name: str) -> Iterator[None]:
+    """Raise ValueError for whole numbers of an argument that no float holds, such as 10**400.
+
+    Floats that are too large become infinite, which other checks tell.
+    """
+    try:
+        with np.errstate(over="ignore"):
+            yield
+    except OverflowError as error:
+        raise ValueError(f"{name} holds a whole number too large for a float: scale it.") from error
 
 
 def host_array(a: Any, name: str) -> np.ndarray:
@@ -48,6 +71,7 @@ def host_array(a: Any, name: str) -> np.ndarray:
         raise ValueError(
             f"{name} is a masked array, whose mask would be lost: fill it, {name}.filled(value)."
         )
+    check_has_values(a, name)
     if is_array(a) and not is_numpy(a):
         a = to_host(a)
     elif hasattr(a, "__dlpack__") and not hasattr(a, "__array__"):
@@ -142,8 +166,10 @@ def numbers(a: Any, name: str) -> np.ndarray:
     """
     made = host_array(a, name)
     if made.dtype == object and all(is_number(type(value)) for value in made.flat):
-        return made.astype(np.float64)  # mixed ones too, and those of more than 64 bits
+        with as_floats(name):
+            return made.astype(np.float64)  # mixed ones too, and those of more than 64 bits
     made = labels(made, name)
     if made.dtype.kind not in "biuf":
         raise ValueError(f"{name} holds text, expected numbers.")
-    return made.astype(np.float64)
+    with as_floats(name):
+        return made.astype(np.float64)

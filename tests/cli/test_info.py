@@ -3,8 +3,8 @@
 import csv
 import json
 import os
-import re
 import random
+import re
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -73,7 +73,9 @@ def test_the_times_of_dates_are_shown(xpmlp):
     Path("t.csv").write_text("\n".join(["when,x,y", *cells]))
     code, _, err = xpmlp("train", "t.csv", *QUICK, "--out", "m")
     assert code == 0, err
-    assert re.search(r"when +date:%d/%m/%Y +2023-12-\d\d 15:\d\d:00 to 2023-12-", xpmlp("info", "m")[1])
+    assert re.search(
+        r"when +date:%d/%m/%Y +2023-12-\d\d 15:\d\d:00 to 2023-12-", xpmlp("info", "m")[1]
+    )
 
 
 def test_the_json_has_all_of_it_for_programs(trained, xpmlp):

@@ -298,3 +298,42 @@ def test_numpys_error_state_of_the_caller_is_for_the_callers_code():
             model.score(3 * far, y)
         with pytest.raises(FloatingPointError):
             np.exp(np.float64(-1e4))
+
+
+HUGE = 10**400
+LONG = np.asarray([np.longdouble("1e4000"), *[1] * 59])
+BEYOND = {
+    "X": lambda: regressor().fit([[HUGE, 1]] * 60, NUMBERS),
+    "X of objects": lambda: regressor().fit(np.asarray([[HUGE, 1]] * 60, object), NUMBERS),
+    "X to predict": lambda: regressor().fit(X, NUMBERS).predict([[HUGE, 1, 1, 1]]),
+    "X_val": lambda: regressor().fit(X, NUMBERS, X_val=[[HUGE, 1, 1, 1]], y_val=[1.0]),
+    "y": lambda: regressor().fit(X, [HUGE, *NUMBERS[1:]]),
+    "sample_weight": lambda: regressor().fit(X, NUMBERS, sample_weight=[HUGE, *W[1:]]),
+    "X of long floats": lambda: regressor().fit(LONG[:, None], NUMBERS),
+    "y of long floats": lambda: regressor().fit(X, LONG),
+    "sample_weight of long floats": lambda: regressor().fit(X, NUMBERS, sample_weight=LONG),
+    "classes": lambda: classifier().partial_fit(X, LABELS, classes=[0, np.nan]),
+    "classes with infinity": lambda: classifier().partial_fit(X, LABELS, classes=[0, 1, np.inf]),
+}
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@each("name, call", BEYOND.items(), ids=BEYOND, parts=1)
+def test_numbers_beyond_floats_are_refused_by_the_arguments_name(name, call):
+    with pytest.raises(ValueError, match=rf"\b{name.split()[0]} (holds|contains)") as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tensor_without_values_is_refused_by_the_arguments_name():
+    torch = pytest.importorskip("torch", reason="has the device meta")
+    none, rows = torch.empty(60, 4, device="meta"), torch.ones(60, 4)
+    model = regressor().fit(rows, torch.ones(60))
+    for name, call in {
+        "X": lambda: regressor().fit(none, NUMBERS),
+        "y": lambda: regressor().fit(rows, none[:, 0]),
+        "sample_weight": lambda: regressor().fit(rows, W, sample_weight=none[:, 0]),
+        "X to predict": lambda: model.predict(none),
+    }.items():
+        with pytest.raises(ValueError, match=f"^{name.split()[0]} is on torch's device meta"):
+            call()

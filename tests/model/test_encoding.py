@@ -247,7 +247,10 @@ def test_a_full_disk_is_told_before_anything_is_encoded(monkeypatch):
         (lambda t: t.assign(a=list("12345")), "'a' holds text such as '1', .* to numbers there"),
         (lambda t: t.assign(a=["1", "2", "4O", "4", "5"]), "'a' holds text such as '4O'"),
         (lambda t: t.assign(d=1.0), "'d' holds numbers such as 1.0, .* to dates there"),
-        (lambda t: t.assign(e=t["d"]), "'e' holds dates such as a date, .* to numbers there"),
+        (
+            lambda t: t.assign(e=t["d"]),
+            "'e' holds dates such as [-0-9 :.]+, .* to numbers there",
+        ),
         (lambda t: t.assign(c=2.0), "'c' holds numbers such as 2.0, .* to text there"),
         (
             lambda t: t.drop(columns="c").assign(**{f"n{i}": 1 for i in range(20)}),

@@ -132,6 +132,16 @@ def test_real_categories_raise_no_alarm(name):
     assert told(pd.DataFrame({"x": NO_STRAYS[name]})) == ""
 
 
+def test_numbers_mixed_with_text_among_objects_are_told_and_text_alone_is_not():
+    mixed = pd.Series([1, "a", 2, "a", None] * 6, dtype=object)
+    words = "column 'x' mixes numbers such as 2 and text such as 'a', all taken as categories: pass"
+    assert told(pd.DataFrame({"x": mixed})).startswith(words)
+    assert told(pd.DataFrame({"x": mixed.astype("category")})) == ""
+    assert told(pd.DataFrame({"x": mixed}), chosen={0}) == ""
+    assert told(pd.DataFrame({"x": mixed.map(str, na_action="ignore")})) == ""
+    assert told(pd.DataFrame({"x": ["a", "b", np.nan] * 9})) == ""
+
+
 def test_what_is_said_to_be_a_category_is_one():
     strays = with_words(0.05, "4O")
     assert told(pd.DataFrame({"x": pd.Categorical(strays)})) == ""

@@ -3,6 +3,7 @@
 from numbers import Real
 
 import numpy as np
+from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
 from ..model import ClassTargets, LabelTargets
@@ -34,7 +35,9 @@ def _targets(found, multilabel, given):
     found: classes in y; given: (classes,) as the first `partial_fit` got them, or None in `fit`.
     """
     if given is not None and given[0] is not None:
-        found = unique_labels(labels(given[0], "classes"))
+        found = labels(given[0], "classes")
+        assert_all_finite(found, input_name="classes")
+        found = unique_labels(found)
     elif given is not None and not multilabel:
         raise ValueError("classes must be passed on the first call to partial_fit.")
     return LabelTargets(len(found)) if multilabel else ClassTargets(found)

@@ -32,7 +32,7 @@ from ..engines import prepare
 from ..errors import DataError
 from ..model import Inputs, Scaling
 from ..placing import rows_to_host, to_device
-from ..plain import host_array, labels, numbers
+from ..plain import as_floats, check_has_values, host_array, labels, numbers
 from ..randomness import Draws, random_state
 from ..tables.frame import collected, is_lazy, is_table
 from ..training import SparseRows, like_of
@@ -166,12 +166,14 @@ def _checked_array(estimator, X, model=None):
         _refuse_text(X)
     how = {"accept_sparse": "csr", "dtype": FLOATS, "ensure_all_finite": False}
     if model is None:
-        x = check_array(X, **how, estimator=estimator, input_name="X")
+        with as_floats("X"):
+            x = check_array(X, **how, estimator=estimator, input_name="X")
     else:
         twin = copy(estimator)  # whose model no other thread's fit replaces
         twin.result_ = FitResult(model)
         try:
-            x = validate_data(twin, X, reset=False, **how)
+            with as_floats("X"):
+                x = validate_data(twin, X, reset=False, **how)
         except ValueError as error:
             if "feature names should match" in str(error):
                 error.args = (f"{error}\nPass X[model.feature_names_in_].",)
@@ -208,6 +210,7 @@ def dense_to_look_into(X):
 
 def _check_shape(estimator, X, model):
     """Check a device array as scikit-learn checks a host array, without copying it."""
+    check_has_values(X, "X")
     if is_torch(X) and "strided" not in str(X.layout):
         raise TypeError("X is a sparse tensor: pass X.to_dense(), or a sparse matrix of SciPy.")
     if X.ndim != 2:

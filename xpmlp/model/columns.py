@@ -107,7 +107,10 @@ def as_kind(column, kind, values):
     known = [value for value in values.tolist() if as_text(value) is not None]
     if known:
         odd = next((value for value in known if not _is_number(value)), known[0])
-        example = {"date": "a date"}.get(kind, repr(odd))
+        example = repr(odd)
+        if kind == "date":
+            first = values[~np.isnat(values)][0].astype("M8[s]")
+            example = str(first).removesuffix("T00:00:00").replace("T", " ")
         raise DataError(
             f"column {column.name!r} holds {KINDS[kind]} such as {example}, the model was fitted "
             f"to {KINDS[column.kind]} there."

@@ -4,6 +4,7 @@ import math
 import re
 import warnings
 from collections import Counter
+from numbers import Real
 from typing import Any, NamedTuple
 
 import narwhals as nw
@@ -57,7 +58,7 @@ def check_texts(frame: Frame, X: Any, chosen: set[int] | None) -> None:
     -----
     UserWarning
         More than half of a column's cells, or all of them, are numbers; or nearly all are numbers
-        or dates in writing, such as "$1,234.50" or "06-Dec-2023".
+        or dates in writing, such as "$1,234.50" or "06-Dec-2023"; or objects are numbers and text.
 
     Raises
     ------
@@ -68,9 +69,26 @@ def check_texts(frame: Frame, X: Any, chosen: set[int] | None) -> None:
     cure = Cure()
     if chosen is None:  # else a type alone does not make a column one of categories
         cure = CURES.get(library, cure)
+    mixed = _mixed(X)
     for i, (name, kind) in enumerate(zip(frame.names, frame.kinds)):
         if kind == "category" and name not in said and i not in (chosen or ()):
-            _check(name, frame.column(i), cure)
+            if not _check(name, frame.column(i), cure) and name in mixed:
+                keep = cure.keep.format(name=name)
+                text = f"column {name!r} mixes {mixed[name]}, all taken as categories"
+                warnings.warn(f"{text}: pass one type, or {keep}.", stacklevel=2)
+
+
+def _mixed(X):
+    """Return examples of a number and a text of the columns of objects that hold both, by name."""
+    found = {}
+    if nw.dependencies.is_into_dataframe(X):
+        for a in nw.from_native(X, eager_only=True).iter_columns():
+            if a.dtype != nw.Object:
+                continue
+            last = {isinstance(v, str): v for v in a if isinstance(v, str | Real) and v == v}
+            if len(last) > 1:
+                found[a.name] = f"numbers such as {last[False]} and text such as {last[True]!r}"
+    return found
 
 
 def _declared(X):
@@ -82,16 +100,16 @@ def _declared(X):
 
 
 def _check(name, values, cure):
-    """Do what `check_texts` does for a column's values (n,)."""
+    """Check a column's values (n,) for `check_texts`; return False where nothing was to say."""
     counts = Counter(values.tolist())
     for token in (None, *MISSING):
         counts.pop(token, None)
     if _is_writing(name, counts, cure):
-        return
+        return True
     plain = {text: k for text, k in counts.items() if _is_number(text)}
     n, present = sum(plain.values()), counts.total()
     if n < PARTLY * present or not n or _are_codes(plain):
-        return
+        return False
     cures = f"{cure.numbers}, or {cure.keep}".format(name=name)
     odd = {text: k for text, k in counts.most_common() if text not in plain}
     if odd and n >= ENOUGH * present:
@@ -101,15 +119,16 @@ def _check(name, values, cure):
             f"as in {n:,} of {plural(present, 'cell')}: mend that row, or pass {cures}."
         )
     if _n_words(odd) < (present - n) / 2:  # others, such as 12a, are names with numbers in them
-        return
+        return False
     if _are_few(plain, n) and all(float(text).is_integer() for text in plain):
-        return
+        return False
     what = "numbers as text"
     if odd:
         what = f"numbers in {n / present:.0%} of its cells, and {_shown(odd)}"
     warnings.warn(
         f"column {name!r} holds {what}, all taken as categories: pass {cures}.", stacklevel=2
     )
+    return True
 
 
 def _is_writing(name, counts, cure):
