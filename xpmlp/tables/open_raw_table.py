@@ -83,6 +83,8 @@ def _set_up(connection: Any, folder: str) -> None:
     connection.execute("SET TimeZone = 'UTC'")
     # Which DuckDB prints by itself in a notebook.
     connection.execute("SET enable_progress_bar = false")
+    # To look for how a scratch file's text is best compressed took half of the loading.
+    connection.execute("PRAGMA force_compression = 'uncompressed'")
     # Else each IN becomes a join, and 300 columns take minutes; and a Parquet file's statistics,
     # which say nothing of NaN, are taken to mean that there is none.
     optimizers = "in_clause,common_subexpressions,statistics_propagation"
