@@ -1,5 +1,6 @@
 """Words for messages: counts with their noun, lists of names, the nearest name, texts cut short."""
 
+import csv
 import os
 import shutil
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from functools import partial
+from io import StringIO
 from typing import Any
 
 COLUMNS = 80  # that a text has at most
@@ -43,6 +45,13 @@ def listed(names: Iterable[Any]) -> str:
     names = list(names)
     more = f" and {len(names) - 12} more" * (len(names) > 12)
     return ", ".join(map(repr, names[:12])) + more
+
+
+def as_list(names: Sequence[str]) -> str:
+    """Return names as an option takes them: a,b; what holds a comma stands in double quotes."""
+    row = StringIO()
+    csv.writer(row, lineterminator="").writerow(names)
+    return row.getvalue()
 
 
 def first_of(texts: Sequence[str], most: int) -> str:

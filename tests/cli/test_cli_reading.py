@@ -180,10 +180,11 @@ def test_options_of_tables_are_refused_for_arrays_and_a_missing_file_is_told_fir
         assert (code, "nowhere.csv does not exist" in err) == (3, True), err
 
 
-def test_a_decimal_mark_that_the_model_does_not_read_is_refused(xpmlp):
+@pytest.mark.parametrize("said", [[], ["--decimal", ","]])
+def test_a_decimal_mark_that_the_model_does_not_read_is_refused(xpmlp, said):
     rows = [f"{i * i % 31},{i % 7}5;{i % 5};{LABELS[i % 7]}" for i in range(80)]
     Path("de.csv").write_text("\n".join(["x;k;y", *rows, ""]))
-    assert xpmlp("train", "de.csv", "--decimal", ",", *QUICK, "--out", "m")[0] == 0
+    assert xpmlp("train", "de.csv", *said, *QUICK, "--out", "m")[0] == 0
     for option in (["--decimal", "."], ["--thousands", ","]):
         for command in ("predict", "evaluate"):
             code, out, err = xpmlp(command, "m", "de.csv", *option)

@@ -209,3 +209,13 @@ def test_a_copy_under_another_name_is_told_under_that_name(trained, xpmlp):
     trained()
     shutil.copy("m", "copy")
     assert xpmlp("info", "copy")[1].startswith("Model: copy, ")
+
+
+def test_names_with_commas_stand_in_quotes_among_the_options(xpmlp, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{i % 7},{i % 5},{i % 3},{i % 2}\n" for i in range(60))
+    Path("t.csv").write_text(f'"last, name",b,c,y\n{rows}')
+    quick = ["--epochs", 2, "--hidden", 3, "--out", "m"]
+    assert xpmlp("train", "t.csv", "--drop", "last, name", "--drop", "b", *quick)[0] == 0
+    found = json.loads(xpmlp("info", "m", "--json")[1])
+    assert found["training"]["options"]["drop"] == '"last, name",b'

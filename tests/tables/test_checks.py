@@ -30,8 +30,8 @@ def warned(csv, columns, y=LABELS, **options):
 DOUBTFUL = {
     "one number": ([7] * N, "holds the same"),
     "one word": (["a"] * N, "holds the same"),
-    "nothing": ([""] * N, "holds the same"),
-    "missing markers": (["NA"] * N, "holds the same"),
+    "nothing": ([""] * N, "is missing in every row"),
+    "missing markers": (["NA"] * N, "is missing in every row"),
     "names": ([f"name {i * 7919 % 1009:x}" for i in range(N)], "text that differs"),
     "postal codes of which few come twice": (
         [f"{i % 195:05}" for i in range(N)],

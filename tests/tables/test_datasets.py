@@ -354,11 +354,11 @@ def test_the_small_sets_follow_their_formulas():
 
 
 def test_an_unknown_source_names_the_nearest_set(tmp_path):
-    refused(["irsi", *BUILT_IN, "nearest is 'iris'"], load_dataset, "irsi")
+    refused(["irsi", *BUILT_IN, "did you mean 'iris'?"], load_dataset, "irsi")
     refused(["nowhere.csv"], load_dataset, tmp_path / "nowhere.csv")
     refused(["nowhere.csv"], load_features, tmp_path / "nowhere.csv", 1, None)
-    (tmp_path / "a.xls").write_bytes(b"x")
-    refused(["a.xls", ".csv", ".npz"], load_dataset, tmp_path / "a.xls")
+    (tmp_path / "a.doc").write_bytes(b"x")
+    refused(["a.doc", ".csv", ".npz", ".gz"], load_dataset, tmp_path / "a.doc")
     refused(["'label'", "iris"], load_dataset, "iris", "label")
 
 
@@ -368,3 +368,34 @@ def test_a_name_wins_over_a_file_unless_it_is_written_as_a_path(tmp_path, monkey
     assert load_dataset("iris").X.shape == (150, 4)
     refused(["lacks"], load_dataset, "./iris")
     assert datasets.BUILT_IN[1] == "iris"
+
+
+def test_a_missing_file_is_told_with_tables_of_that_name_alone(tmp_path):
+    for name in ("b.csv", "b.py", "b.txt.bak", "b.npz", "c.csv.gz"):
+        (tmp_path / name).touch()
+    with pytest.raises(DataError) as error:
+        load_dataset(tmp_path / "b.cvs")
+    assert "b.csv" in str(error.value) and "b.npz" in str(error.value)
+    assert "b.py" not in str(error.value) and "b.txt.bak" not in str(error.value)
+    with pytest.raises(DataError, match="moons") as error:
+        load_dataset("nosuch.csv")
+    assert "nearest" not in str(error.value) and "did you mean" not in str(error.value)
+    with pytest.raises(DataError, match="did you mean 'moons'"):
+        load_dataset("moon")
+
+
+@pytest.mark.parametrize("name", ["old.xls", "OLD.XLS", "t.ods"])
+def test_old_workbooks_are_told_how_to_be_saved(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(DataError, match=r"save it as \.xlsx"):
+        load_dataset(tmp_path / name, "y")
+
+
+def test_a_frame_whose_features_are_its_index_is_told_so(tmp_path):
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame({"k": range(9), "x": range(9), "y": [0, 1, 0] * 3})
+    path = tmp_path / "t.parquet"
+    frame.set_index(["k", "x"]).to_parquet(path)
+    with pytest.raises(DataError, match="one column, 'y', .*'k', 'x' of its index.*--types"):
+        load_dataset(path)

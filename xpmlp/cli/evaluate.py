@@ -89,7 +89,7 @@ def opened_rows(model, data, target, options, *, test):
         how |= {"task": task_of(model), "model": model}
         with opened_data(data, options, target, **how) as found:
             tell_lost(model, found.table)
-            check_predictable(data, found.y, classes)
+            check_predictable(data, found.y, classes, _remedy(model))
             X = as_taken(model, found.table)
             yield found.name, X, found.y, weights_of(found, options)
         tell_quarantine(data, options, found.table)
@@ -102,6 +102,14 @@ def opened_rows(model, data, target, options, *, test):
     with telling_warnings():
         found = _of_array(model, data, target, how["reading"], test)
     yield *found, None
+
+
+def _remedy(model):
+    """Return what to do about rows of a label that a model has not learnt."""
+    said = getattr(model, "training_record_", {}).get("options", {})
+    if said.get("rare-labels") == "drop":
+        return "leave such rows out, or train without --rare-labels drop"
+    return "leave such rows out, or train on rows of every label"
 
 
 def _with_weights(known, options):
@@ -127,7 +135,7 @@ def _of_array(model, data, target, reading, test):
         X = load_features(data, model.n_features_in_, table.target_name, reading)
     if X.shape[1] != model.n_features_in_:
         raise DataError(
-            f"{data} has {X.shape[1]} features, the model expects {model.n_features_in_}."
+            f"{data} has {plural(X.shape[1], 'feature')}, the model expects {model.n_features_in_}."
         )
-    check_predictable(data, y, getattr(model, "classes_", None))
+    check_predictable(data, y, getattr(model, "classes_", None), _remedy(model))
     return table.name, X, y

@@ -7,7 +7,7 @@ import click
 import numpy as np
 
 from ..errors import DataError
-from ..words import wrapped
+from ..words import plural, wrapped
 from .baseline import baseline_of
 from .command import tell
 from .data import check_memory, check_range
@@ -57,7 +57,7 @@ def fitted(model, source, part, watched, options, fold=""):
             model.set_params(callbacks=live)
         model.fit(X, y, sample_weight=weights, **held)
     model.set_params(callbacks=None)
-    texts = dict.fromkeys(str(warning.message) for warning in caught)
+    texts = dict.fromkeys(_in_words(str(warning.message), y) for warning in caught)
     notes = [text for text in texts if "Maximum iterations" not in text]  # they were asked for
     if source.table is not None:
         model.table_types_ = source.types
@@ -67,6 +67,15 @@ def fitted(model, source, part, watched, options, fold=""):
     model.target_name_ = source.target_name
     model.baseline_ = baseline_of(getattr(model, "classes_", None), y, weights)
     return notes
+
+
+def _in_words(text, y):
+    """Return a warning; scikit-learn's of many labels without the names of its own arguments."""
+    if not text.startswith("The number of unique classes"):
+        return text
+    remedy = "--task regression" if y.dtype.kind in "iuf" else "another --target"
+    labels, rows = plural(len(np.unique(y)), "label"), plural(len(y), "row")
+    return f"the target has {labels} in {rows} to train on: if these are no classes, say {remedy}."
 
 
 def interrupted(notes):

@@ -1,5 +1,6 @@
 """Labels in too few rows to be divided, and those that training lacks."""
 
+import click
 import numpy as np
 
 from ..errors import DataError
@@ -9,6 +10,7 @@ from .data import check_predictable
 from .divisions import AtRandom, are_few
 
 SHOWN = 5  # labels that a note names
+TOLD = "rare labels"  # where a context keeps those that were told of
 rare_option = section("Data")(
     "--rare-labels",
     type=Choice(["keep", "drop", "error"]),
@@ -42,14 +44,26 @@ def parted(place, labels, division, least, policy, *, folds=False):
         check_enough(place, labels, least, folds)
     if policy == "drop" and len(np.unique(labels[~few])) < 2:
         raise DataError(f"{place} has one label only without rare ones: say --rare-labels keep.")
-    has = _named(np.unique(labels[few]))
-    purpose = f"be in {least} folds" if folds else "hold some out"
-    start = f"Note: {has} fewer than the {least} rows that it takes to {purpose}"
+    _tell_rare(labels[few], least, policy, folds)
     if policy == "drop":
-        tell(f"{start}: {plural(few.sum(), 'row')} left out.")
         return rows[~few], rows[:0]
-    tell(f"{start}: trained on alone (--rare-labels drop leaves such rows out).")
     return rows[~few], rows[few]
+
+
+def _tell_rare(labels, least, policy, folds):
+    """Print what becomes of rows of rare labels (n,), unless it was said of all of these before."""
+    context = click.get_current_context(silent=True)
+    told = context.meta.setdefault(TOLD, set()) if context else set()
+    names = np.unique(labels)
+    if told.issuperset(names.tolist()):
+        return
+    told.update(names.tolist())
+    purpose = f"be in {least} folds" if folds else "hold some out"
+    start = f"Note: {_named(names)} fewer than the {least} rows that it takes to {purpose}"
+    if policy == "drop":
+        tell(f"{start}: {plural(len(labels), 'row')} left out.")
+    else:
+        tell(f"{start}: trained on alone (--rare-labels drop leaves such rows out).")
 
 
 def _named(labels):
@@ -66,7 +80,10 @@ def check_enough(place, labels, least, folds=False):
     if counts.min() >= least:
         return
     few = f"only {plural(counts.min(), 'row')} of the label {classes[counts.argmin()]!s}"
-    said = "fewer --folds" if folds else "--rare-labels keep or drop"
+    several = (counts >= least).sum() > 1
+    said = "--rare-labels keep or drop" if several else "--rare-labels keep"
+    if folds:
+        said = "fewer --folds"
     remedy = f"find more rows of it, or say {said}"
     if classes.dtype.kind in "iuf":
         remedy += ", or --task regression"

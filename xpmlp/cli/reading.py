@@ -48,7 +48,8 @@ def _check_alike(reading, kept, types):
     from ..tables.types import base
 
     numbers = [name for name, kind in types.items() if base(kind) == "number"]
-    columns = {decimal_mark(types[name]): name for name in reversed(numbers)}
+    told = [name for name in numbers if types[name] != "number"]  # others may be whole numbers
+    columns = {decimal_mark(types[name]): name for name in reversed(told or numbers)}
     if len(columns) != 1:  # none, or both marks
         return
     ((mark, name),) = columns.items()
@@ -68,9 +69,7 @@ def reading_of(options, model=None):
     said |= {name: options[name] for name in ("delimiter", "skip_rows", "thousands")}
     missing, names = (names_of(options[name]) for name in ("missing", "names"))
     reading = Reading(**said, missing=missing, names=names)
-    kept = getattr(model, "table_reading_", None)
-    if kept is None:
-        return reading
+    kept = getattr(model, "table_reading_", None) or Reading()
     _check_alike(reading, kept, getattr(model, "table_types_", {}))
     return replace(
         reading,

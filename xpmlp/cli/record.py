@@ -6,8 +6,9 @@ import click
 from click.core import ParameterSource
 
 from .. import __version__
-from ..words import shortened
+from ..words import as_list, shortened
 from .command import key_of
+from .lists import Names, names_of
 from .options import shown
 
 # Options that say where things are written and what is printed, not how a model comes about.
@@ -34,15 +35,18 @@ def record_of(source, train, watched, test):
             "test": len(test[1]),
             "left_out": source.n_left_out,
         },
-        "options": said_options(click.get_current_context()),
+        "options": said_options(click.get_current_context(), source.table),
     }
 
 
-def said_options(ctx):
-    """Return the options that the command line or a file gave, as text, by name."""
+def said_options(ctx, table):
+    """Return the options that the command line or a file gave, as text, by name.
+
+    table: the open table, or None; of its columns, those with a comma stand in quotes.
+    """
     said = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
     given = {
-        key_of(p): ctx.params[p.name]
+        key_of(p): _as_list(p, ctx.params[p.name], table)
         for p in ctx.command.params
         if isinstance(p, click.Option)
         and p.name in ctx.params
@@ -53,6 +57,13 @@ def said_options(ctx):
         for name, value in given.items()
         if name not in OF_OUTPUT
     }
+
+
+def _as_list(option, value, table):
+    """Return the value of an option, lists of names as one text that the option takes."""
+    if not isinstance(option.type, Names) or table is None:
+        return value
+    return as_list(names_of(value, table.raw.columns))
 
 
 def with_scores(record, scores):

@@ -1,16 +1,14 @@
 """Columns that a model had better not learn from: of no use to it, or the target once more."""
 
-import csv
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from io import StringIO
 from typing import Any
 
 import numpy as np
 
-from ..words import first_of
+from ..words import as_list, first_of
 from .frame import Frame
 from .open_table import OpenTable
 from .types import TableColumn
@@ -37,9 +35,8 @@ class Cells:
 
     @cached_property
     def constant(self) -> bool:
-        """Whether all are the same, or all are missing."""
-        first = self.values[0]
-        return bool(self.missing.all() or (self.values == first).all())
+        """Whether all are the same."""
+        return bool((self.values == self.values[0]).all())
 
     @cached_property
     def groups(self) -> tuple[np.ndarray, np.ndarray]:
@@ -101,6 +98,7 @@ def _are_even(steps: np.ndarray) -> bool:
 class Found:
     """Names of columns by what is the matter; those of `same` with what each one repeats."""
 
+    missing: list[str] = field(default_factory=list)
     constant: list[str] = field(default_factory=list)
     identifying: list[str] = field(default_factory=list)
     numbering: list[str] = field(default_factory=list)
@@ -110,8 +108,8 @@ class Found:
     @property
     def names(self) -> set[str]:
         """All of the columns, and what they repeat."""
-        lists = self.constant, self.identifying, self.numbering, self.leaking, self.same
-        return set(self.same.values()).union(*lists)
+        lists = self.missing, self.constant, self.identifying, self.numbering, self.leaking
+        return set(self.same.values()).union(self.same, *lists)
 
 
 def warnings_of(table: OpenTable, features: Sequence[str]) -> list[str]:
@@ -161,7 +159,9 @@ def _found(
     ((_, told),) = _read(table, [target], step)
     its_keys = told.keys(least)
     for name, cells in _read(table, columns, step):
-        if cells.constant:
+        if cells.missing.all():
+            found.missing.append(name)
+        elif cells.constant:
             found.constant.append(name)
         elif cells.number_rows(n_rows):
             found.numbering.append(name)
@@ -225,6 +225,7 @@ CELL = {  # SQL of a cell v as a number, 0.0 and -0.0 as one
 def _sentences(found: Found, n_features: int, target: str) -> Iterator[str]:
     """Yield a sentence for each kind of columns; none where it would leave no column."""
     kinds = (
+        (found.missing, "is missing in every row", "are missing in every row"),
         (found.constant, "holds the same in every row", "hold the same in every row"),
         (
             found.identifying,
@@ -252,11 +253,4 @@ def _sentences(found: Found, n_features: int, target: str) -> Iterator[str]:
         what, them = f"column {shown[0]} {one}", "it"
         if len(names) > 1:
             what, them = f"columns {first_of(shown, NAMED)} {several}", "them"
-        yield f"{what}: leave {them} out by --drop {_as_option([*names][:NAMED])}"
-
-
-def _as_option(names: Sequence[str]) -> str:
-    """Return names as a shell takes them: what holds a comma stands in quotes of its own."""
-    row = StringIO()
-    csv.writer(row, lineterminator="").writerow(names)
-    return shlex.quote(row.getvalue())
+        yield f"{what}: leave {them} out by --drop {shlex.quote(as_list([*names][:NAMED]))}"

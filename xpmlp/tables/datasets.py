@@ -11,16 +11,18 @@ import numpy as np
 
 from ..atomic import StrPath
 from ..errors import DataError
-from ..words import listed, nearest
+from ..words import did_you_mean, listed
 from .common import Dataset, require
 from .idx import read_idx_folder
 from .npz import read_npz
 from .open_table import read_features, read_table
+from .packing import SUFFIXES
 from .pickled import read_mnist_pickle
 from .reading import PLAIN, Reading
 from .source import ENDINGS, is_table, kind_of
 
 PICKLED = (".pkl", ".pkl.gz", ".pickle", ".pickle.gz")
+OLD_EXCEL = (".xls", ".xlsb", ".ods")  # workbooks of other kinds than those that are read
 FROM_SKLEARN = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 
 
@@ -68,30 +70,39 @@ def load_dataset(source: StrPath, target: str | None = None, reading: Reading = 
         return read_idx_folder(path)
     if name.endswith(".npz"):
         return read_npz(path)
-    kinds = ", ".join((*chain(*ENDINGS.values()), ".npz", *PICKLED))
+    kinds, packed = ", ".join((*chain(*ENDINGS.values()), ".npz", *PICKLED)), ", ".join(SUFFIXES)
     known = name.endswith(PICKLED)
-    got = f"{source} is of no known kind, expected a folder of IDX files or {kinds}"
+    got = f"{source} is of no known kind, expected a folder of IDX files or {kinds} ({packed} too)"
     require(known, f"{got}; the standard input, -, takes a table of any name.")
     return read_mnist_pickle(path)
 
 
 def check_there(source: StrPath) -> None:
     """Raise DataError for what is neither a name nor a path, with the nearest of its folder."""
-    if source in BUILT_IN or os.path.exists(source):
+    if source in BUILT_IN:
+        return
+    if os.path.exists(source):
+        old = str(source).lower().endswith(OLD_EXCEL)
+        require(not old, f"{source} is a workbook that is not read: save it as .xlsx, or as CSV.")
         return
     folder, name = os.path.split(str(source))
     others: list[str] = []
     with suppress(OSError, ValueError):  # such as a folder that is not there, or may not be read
         others = sorted(os.listdir(folder or "."))
+    others = [other for other in others if _is_data(os.path.join(folder, other))]
     stems = {other: other.partition(".")[0].lower() for other in others}  # whatever the ending
     close = get_close_matches(name.partition(".")[0].lower(), {*stems.values()})
     near = [
         os.path.join(folder, other) for stem in close for other in others if stems[other] == stem
     ]
     require(not near, f"{source} does not exist, the nearest of its folder: {listed(near)}.")
-    known = f"{', '.join(BUILT_IN)}; the nearest is {nearest(name, BUILT_IN)!r}"
-    names = f"a built-in data set ({known})"
-    raise DataError(f"{source} does not exist, expected a file, a folder or {names}.")
+    names = f"a built-in data set ({', '.join(BUILT_IN)}){did_you_mean(name, BUILT_IN)}"
+    raise DataError(f"{source} does not exist, expected a file, a folder or {names}")
+
+
+def _is_data(path: str) -> bool:
+    """Tell whether a path may be that of a data set, by its name."""
+    return bool(kind_of(path)) or path.endswith((".npz", *PICKLED)) or os.path.isdir(path)
 
 
 def load_features(

@@ -256,7 +256,11 @@ def _wanted(
         raise DataError(f"{got}{remedy}.")
     if target is not None:
         raw.check_has(target)
-    got = f"{raw.path} has one column, {next(iter(known))!r}, expected features and a target"
+    own = [name for name in known if name not in raw.index]
+    got = f"{raw.path} has one column, {own[0]!r}, expected features and a target"
+    index = listed(filter(None, raw.index))
+    if index:
+        got += f"; {index} of its index left out: say --types NAME=TYPE of what is a feature"
     require(bool(features), f"{got}{raw.delimiter_remedy}.")
     return raw, features
 
