@@ -189,3 +189,10 @@ def test_types_are_described_a_line_each(csv):
         ["when", "date", "2", "2024-01-01", "to", "2024-01-31"],
         ["price", "(target)", "number", "-", "1", "to", "4"],
     ]
+
+
+@each("cells, kind", [(["{}h 30m", "1 day {}h"], "duration"), (["{} mg/100ml"], "number:mg/100ml")])
+def test_a_duration_of_several_units_is_no_number_with_a_unit(csv, cells, kind):
+    for text in cells:
+        table = opened(csv(column("a", [text.format(i % 24) for i in range(60)])))
+        assert table.types == {"a": kind}

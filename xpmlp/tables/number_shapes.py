@@ -7,6 +7,7 @@ from functools import cache
 from typing import NamedTuple
 
 from .common import Shape
+from .durations import looks_like_duration
 from .number_forms import (
     BLANK,
     BLANKS,
@@ -138,7 +139,8 @@ def _parts(cell: str) -> tuple[str, str, str]:
         parted = True
     parted = parted or len(unit) > 1
     dated = CLOCK.fullmatch(unit) or YEAR.fullmatch(unit)
-    named = parted and WORD.fullmatch(unit) and not dated
+    lasting = any(map(str.isdigit, unit)) and looks_like_duration(cell)  # of several units: 5h 30m
+    named = parted and WORD.fullmatch(unit) and not dated and not lasting
     if currency in ("", *CURRENCIES) and (unit in ("", *UNITS, *SCALES) or named):
         return currency, unit, number
     return "", "", ""
