@@ -143,6 +143,23 @@ def test_a_label_that_only_the_last_year_has_is_left_out_if_that_is_said(trained
     assert "--rare-labels drop" in err
 
 
+@pytest.mark.parametrize(
+    "options",
+    [["--split", "group:g"], ["--split", "time:year"], ["--split", "column:part"],
+     ["--sample-weight", "w"]],
+)  # fmt: skip
+@pytest.mark.parametrize("nothing", ["", "NA"])
+def test_rows_without_what_they_are_split_or_weighed_by_can_be_left_out(trained, options, nothing):
+    rows = cells()
+    place = HEAD.index(options[-1].rpartition(":")[2])
+    for i in (7, 40, 41):
+        rows[i][place] = nothing
+    found, err, _ = trained(*options, "--on-bad-row", "skip", rows=rows)
+    assert found["n_left_out"] == 3
+    words = " ".join(err.split())
+    assert "line 9, column" in words and "expected a value to weigh or to split rows by" in words
+
+
 ODD = {
     "no such way": (["--split", "place:g"], 2, ["'place:g'", "time:COL", "group:COL"]),
     "no such column": (["--split", "group:gg"], 3, ["no column 'gg'", "'g'"]),
@@ -150,7 +167,7 @@ ODD = {
     "text as time": (["--split", "time:g"], 3, ["'g' holds text such as", "--types g=date"]),
     "one moment": (["--split", "time:one"], 3, ["one moment", "--test"]),
     "one group": (["--split", "group:one"], 3, ["one group"]),
-    "a gap": (["--split", "group:gap"], 3, ["'gap' is missing in 1 row", "line 4", "--split"]),
+    "a gap": (["--split", "group:gap"], 3, ["line 4", "'gap'", "to split", "--on-bad-row skip"]),
     "another word": (["--split", "column:g"], 3, ["'g', line 2", "train, validation, test"]),
     "no test rows": (["--split", "column:all"], 3, ["'all' says 'test' of no row", "--test"]),
     "test rows and a file": (
@@ -165,7 +182,7 @@ ODD = {
     ),
     "weights of text": (["--sample-weight", "g"], 3, ["'g' holds", "numbers of 0 or more"]),
     "weights below 0": (["--sample-weight", "below"], 3, ["line 3", "'below'", "-1"]),
-    "weights that lack": (["--sample-weight", "gap"], 3, ["'gap' is missing in 1 row"]),
+    "weights that lack": (["--sample-weight", "gap"], 3, ["line 4", "'gap'", "to weigh"]),
     "no such weights": (["--sample-weight", "v"], 3, ["no column 'v'"]),
     "weights of 0": (["--sample-weight", "zero"], 3, ["'zero' is 0 in every row"]),
     "test rows that weigh nothing": (

@@ -202,7 +202,8 @@ def _opened_table(raw, how, target, *, task, known, types=None, drop=(), categor
         raw.check_has(name)
     left_out = (name for name in drop if name not in used)
     types = (types or {}) | dict.fromkeys((*categorical, *left_out), "category")  # as every cell is
-    with open_table(raw, target=target or "", types=types, known=known, **how) as table:
+    how |= {"types": types, "needed": tuple(used)}
+    with open_table(raw, target=target or "", known=known, **how) as table:
         tell_notes(table)
         y, task = _as_task(raw.path, table.y, task or table.task)
         if table.target_name in used:

@@ -5,7 +5,7 @@ import numpy as np
 from click.core import ParameterSource
 
 from ..errors import DataError
-from ..words import plural, wrapped
+from ..words import wrapped
 from .divisions import AtRandom, ByGroup, ByTime
 from .roles import PARTS, split_by
 
@@ -35,7 +35,7 @@ def division_of(source, data, options):
     way, column = split_by(options)
     labels, seed = labels_of(source), options["seed"] or 0
     if way == "time":
-        values = cells_of(source, data, column, "--split")
+        values = cells_of(source, column)
         if values.dtype == object:
             raise DataError(
                 f"{data}, column {column!r} holds text such as {values[0]!r}, expected numbers or "
@@ -43,28 +43,17 @@ def division_of(source, data, options):
             )
         return ByTime(np.unique(values, return_inverse=True)[1])
     if way == "group":
-        values = cells_of(source, data, column, "--split")
+        values = cells_of(source, column)
         return ByGroup(np.unique(values, return_inverse=True)[1], labels, seed)
     return AtRandom(labels, seed)
 
 
-def cells_of(source, data, name, option):
-    """Return the cells (n,) of a column that an option needs, of which none may be missing."""
+def cells_of(source, name):
+    """Return the cells (n,) of a column that an option needs, none of which is missing."""
     frame = source.X
     if source.aside is not None and name in source.aside.names:
         frame = source.aside
-    values = frame.column(frame.names.index(name))
-    missing = np.flatnonzero(values != values)  # NaN, NaT
-    if values.dtype == object:
-        missing = np.flatnonzero([value is None for value in values])
-    if len(missing):
-        line = source.table.lines(missing[:1])[0]
-        rows = plural(len(missing), "row")
-        raise DataError(
-            f"{data}, column {name!r} is missing in {rows}, the first in {source.table.raw.unit} "
-            f"{line}, expected a value in each row for {option}: mend them, or leave them out."
-        )
-    return values
+    return frame.column(frame.names.index(name))
 
 
 def weights_of(source, options):
@@ -73,7 +62,7 @@ def weights_of(source, options):
     if not name:
         return None
     data = source.table.raw.path
-    values = cells_of(source, data, name, "--sample-weight")
+    values = cells_of(source, name)
     if values.dtype.kind != "f":
         raise DataError(
             f"{data}, column {name!r} holds {values[0]!s}, expected numbers of 0 or more to weigh "
@@ -94,7 +83,7 @@ def weights_of(source, options):
 def said_parts(source, data, options, tests):
     """Return the rows to train, test and validate on as the cells of a column say, or None."""
     _, column = split_by(options)
-    cells = [str(cell).lower() for cell in cells_of(source, data, column, "--split").tolist()]
+    cells = [str(cell).lower() for cell in cells_of(source, column).tolist()]
     words = {word: part for part, some in PARTS.items() for word in some}
     odd = next((i for i, cell in enumerate(cells) if cell not in words), None)
     place = f"{data}, column {column!r}"

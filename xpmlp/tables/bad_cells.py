@@ -1,6 +1,6 @@
 """Rows of a raw table that a cell makes bad: which they are, and what is said of them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from shlex import quote
 
 import numpy as np
@@ -19,8 +19,14 @@ LISTED = 10  # bad rows that a message shows
 class BadCells:
     """Table `bad` of the cells that are not what their columns hold, or no target."""
 
-    def __init__(self, raw: RawTable, columns: list[TableColumn], target: str | None):
-        self.raw, self.target = raw, target
+    def __init__(
+        self,
+        raw: RawTable,
+        columns: list[TableColumn],
+        target: str | None,
+        needed: Collection[str] = (),
+    ):
+        self.raw, self.target, self.needed = raw, target, {target, *needed}
         self.columns = {column.field: column for column in columns}
         create = "CREATE TABLE bad (row BIGINT, place BIGINT, field VARCHAR, cell VARCHAR)"
         raw.connection.execute(create)
@@ -35,7 +41,7 @@ class BadCells:
         for column in self.columns.values():
             if not column.checked:
                 alike.setdefault((column.stored, column.kind), []).append(column.field)
-            if column.name == self.target and column.n_missing:
+            if column.name in self.needed and column.n_missing:
                 yield [column.field], is_missing("cell", column.stored)
         for (stored, kind), fields in alike.items():
             value = value_of("cell", stored, kind)
@@ -93,6 +99,8 @@ class BadCells:
             reason = "the target is missing"
             if cell:
                 reason += f" ({cell} as a label: --types {quote(column.name)}={ALL})"
+        elif column.name in self.needed and (cell is None or cell in MISSING):
+            reason = "expected a value to weigh or to split rows by"
         return BadRow(line, column.name, reason, cell or "")
 
     def _wrongly_typed(self) -> TableColumn | None:

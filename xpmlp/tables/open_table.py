@@ -111,6 +111,7 @@ def open_table(
     max_bad_rows: float | None = None,
     quarantine: StrPath | None = None,
     keep: Sequence[str] = (),
+    needed: Collection[str] = (),
     reading: Reading = PLAIN,
 ) -> Iterator[OpenTable]:
     """Open a raw table: a file of CSV (.csv, .tsv, .txt, .data), JSON, Excel or Parquet.
@@ -153,6 +154,8 @@ def open_table(
         That file; by default the table's path and ``.bad.csv``.
     keep : sequence of str, default=()
         Columns, features or not, that are also read as text, as their cells stand in the file.
+    needed : collection of str, default=()
+        Columns that are read of which a missing cell makes a row bad, as one of the target does.
     reading : Reading, optional
         How the file is written, where its first lines do not say so.
 
@@ -198,7 +201,7 @@ def open_table(
         chosen = [name for name in raw.columns if name in wanted]
         said = {**(known or {}), **(types or {})}
         columns, doubts = typed_columns(raw, chosen, said, target)
-        bad_rows, left_out = BadCells(raw, columns, target).found(on_bad_row, max_bad_rows)
+        bad_rows, left_out = BadCells(raw, columns, target, needed).found(on_bad_row, max_bad_rows)
         if bad_rows and len(left_out) == raw.n_rows:
             first = bad_rows[0].sentence(raw.unit)
             raise DataError(f"{path} has no good row, the first: {first}.")
