@@ -132,6 +132,18 @@ def test_real_categories_raise_no_alarm(name):
     assert told(pd.DataFrame({"x": NO_STRAYS[name]})) == ""
 
 
+def test_numbers_and_dates_in_a_writing_that_is_not_read_are_told():
+    for what, known in {
+        "numbers": [hex(99 * i) for i in range(40)],
+        "dates": [f"2022-W{i % 50 + 1:02}" for i in range(40)],
+    }.items():
+        words = f"column 'x' holds text that looks like {what}, such as {known[0]!r}, taken as cat"
+        assert told(pd.DataFrame({"x": known})).startswith(words)
+        assert told(pd.DataFrame({"x": pd.Categorical(known)})) == ""
+    for known in (["#1", "#2"], [f"A{i}" for i in range(40)], [None], ["1/2", "x"]):
+        assert told(pd.DataFrame({"x": [*known, "#3"] * 20})) == ""
+
+
 def test_numbers_mixed_with_text_among_objects_are_told_and_text_alone_is_not():
     mixed = pd.Series([1, "a", 2, "a", None] * 6, dtype=object)
     words = "column 'x' mixes numbers such as 2 and text such as 'a', all taken as categories: pass"

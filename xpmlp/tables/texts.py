@@ -17,6 +17,7 @@ from .common import Shape
 from .found import ENOUGH
 from .frame import Frame
 from .types import MISSING
+from .unread_forms import unread_form
 
 PARTLY = 0.5  # of the cells that are not missing: below, numbers are among text as in addresses
 FEW = 20  # different whole numbers that categories may be called by
@@ -58,7 +59,8 @@ def check_texts(frame: Frame, X: Any, chosen: set[int] | None) -> None:
     -----
     UserWarning
         More than half of a column's cells, or all of them, are numbers; or nearly all are numbers
-        or dates in writing, such as "$1,234.50" or "06-Dec-2023"; or objects are numbers and text.
+        or dates in writing, such as "$1,234.50" or "06-Dec-2023", or in one that files do not have
+        read, such as "0x1f"; or objects are numbers and text.
 
     Raises
     ------
@@ -108,7 +110,9 @@ def _check(name, values, cure):
         return True
     plain = {text: k for text, k in counts.items() if _is_number(text)}
     n, present = sum(plain.values()), counts.total()
-    if n < PARTLY * present or not n or _are_codes(plain):
+    if not n:
+        return _is_unread(name, counts, cure)
+    if n < PARTLY * present or _are_codes(plain):
         return False
     cures = f"{cure.numbers}, or {cure.keep}".format(name=name)
     odd = {text: k for text, k in counts.most_common() if text not in plain}
@@ -161,6 +165,20 @@ def _is_writing(name, counts, cure):
     return True
 
 
+def _is_unread(name, counts, cure):
+    """Warn of texts, of so many cells each, in a writing that files do not have read, either."""
+    found = unread_form(_shapes_of(counts))
+    if found is None or (found.named and _are_few(counts, counts.total())):
+        return False
+    example, keep = shortened(found.example, 40), cure.keep.format(name=name)
+    warnings.warn(
+        f"column {name!r} holds text that looks like {found.what}, such as {example!r}, taken as "
+        f"categories: pass {found.what}, or {keep}.",
+        stacklevel=2,
+    )
+    return True
+
+
 def _n_words(texts):
     """Return in how many cells there are texts without digits."""
     return sum(n for text, n in texts.items() if not DIGITS.search(text))
@@ -186,11 +204,16 @@ def _kinds(texts):
 
     `candidates` asks for half of the cells: with others beside them, for nearly all of these.
     """
-    some = [*texts.items()][:: max(1, len(texts) // SAMPLED)]
-    shapes = [Shape(DIGITS.sub("9", text), n, text, text) for text, n in some]
-    others = round((2 * ENOUGH - 1) * sum(n for _, n in some))
+    shapes = _shapes_of(texts)
+    others = round((2 * ENOUGH - 1) * sum(shape.n for shape in shapes))
     shapes.append(Shape("?", others, "?", "?"))
     return [k for k in (*dates.candidates(shapes), *numbers.candidates(shapes)) if k != "boolean"]
+
+
+def _shapes_of(texts):
+    """Return the shapes of some of the texts, of so many cells each."""
+    some = [*texts.items()][:: max(1, len(texts) // SAMPLED)]
+    return [Shape(DIGITS.sub("9", text), n, text, text) for text, n in some]
 
 
 def _are_few(texts, n):
