@@ -110,6 +110,7 @@ NAMES = {
     "seasons": [f"{1960 + i}/{(61 + i) % 100:02}" for i in range(60)],
     "colours": [f"#{i * 70001:06x}" for i in range(60)],
     "checksums": [f"{i * 7919 * 7919:08x}" for i in range(60)],
+    "long addresses": [f"0x{i * 7919:040x}" for i in range(60)],
     "teams": [f"#{i % 4}" for i in range(60)],
     "parts": [f"{i % 3 + 1}/3" for i in range(60)],
     "scores": [f"{i % 5}-{i % 4}" for i in range(60)],

@@ -13,7 +13,7 @@ _MONTH = one_of(" ".join(MONTHS))
 _DAY = r"(?:0?[1-9]|[12][0-9]|3[01])(?:st|nd|rd|th|\.)?"
 _CLOCK = r"(?:,? [0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)?"
 NUMBERS = (
-    r"[-+]?0x[0-9a-f]+",
+    r"[-+]?0x[0-9a-f]{1,16}",  # longer ones are addresses and checksums
     rf"{_NUMBER} ?(?:±|\+/-|\+-) ?{_NUMBER}",
     r"[0-9]+\.[0-9]+\([0-9]+\)",  # 1.23(4), the error of the last digit
     rf"(?:~|≈|[<>≤≥]=?|ca?\.|circa|approx\.?|about) ?{_NUMBER}",
