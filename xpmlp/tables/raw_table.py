@@ -65,8 +65,9 @@ class RawTable:
             return
         known = [*filter(None, self.columns)]
         got = f"{self.path} has no column {name!r}, expected one of {listed(known)}"
-        remedy = self.delimiter_remedy or f"; did you mean {nearest(name, known)!r}?"
-        raise DataError(f"{got}{remedy}")
+        if self.delimiter_remedy:
+            raise DataError(f"{got}{self.delimiter_remedy}.")
+        raise DataError(f"{got}; did you mean {nearest(name, known)!r}?")
 
 
 def places(
