@@ -46,7 +46,7 @@ EXPECTED = {
     "time": "a time of day such as 15:57 or 3:57 PM",
     "duration": "a duration such as 26:15:00, 1 days 03:00:00 or 1h 30m",
     BY_MINUTES: "a duration such as 75:30 (minutes and seconds) or 1:15:30",
-    "boolean": "true or false, or yes or no, on or off, 1 or 0",
+    "boolean": "true or false, yes or no, on or off",
 }
 # Numbers of day, month and year, which may stand in another order.
 ORDER = re.compile(r"%([dmy])([^%]+)%([dmy])([^%]+)%([dmyY])")
