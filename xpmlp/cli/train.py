@@ -110,22 +110,14 @@ def train(data, **options):
         record = record_of(source, train_part, watched, test_part)
         model.training_record_ = record
         model.save(out)
-        for note in notes:
-            tell(f"Warning: {in_options(note)}")
-        if not options["quiet"]:
-            click.echo("\n".join(how_it_ended(model, options["validation"], notes)))
-        if tuned is not None:
-            click.echo(wrapped(tuned))
+        _tell_fit(model, notes, tuned, options)
         X_test, y_test, weights = test_part
         scores = scored(model, X_test, y_test, weights, more=options["metrics"])
         model.training_record_ = with_scores(record, scores)
         model.save(out)
+        rows = f"{plural(len(y_test), 'row')}{weighted_by(options)}"
         seconds = time.perf_counter() - start
-        click.echo(f"\n{model.network_.summary(model.model_.inputs.width)}\n")
-        place = f"{seconds:.1f} s on {model.device_}"
-        rows = f"{plural(len(test_part.y), 'row')}{weighted_by(options)}"
-        click.echo(f"Test: {rows}, {when_kept(model)}, {place}.\n")
-        click.echo("\n".join(scores.lines()))
+        _tell_scores(model, scores, f"{rows}, {when_kept(model)}, {seconds:.1f} s")
         crossed = None
         if folds and not interrupted(notes):
             crossed, more = cross_validated(model, source, folds, watched, options)
@@ -142,27 +134,46 @@ def train(data, **options):
             write_report(options["report"], out, scores, rows, y_test, found)
     tell_quarantine(data, options, source.table)
     if options["as_json"]:
-        scores_by_epoch = model.history_["validation_score"]
-        found = {
-            "task": source.task,
-            "n_train": len(train_part.y),
-            "n_test": len(test_part.y),
-            "n_left_out": source.n_left_out,
-            "folds": crossed,
-            "split": options["split"],
-            "sample_weight": options["sample_weight"],
-            "warnings": source.warnings,
-            "seconds": round(seconds, 3),
-            "device": model.device_,
-            "why": model.fit_report_["why"],
-            "model": str(out),
-            "best_epoch": model.best_epoch_,
-            "scoring": score_of(model),
-            "validation_scores": [s if isfinite(s) else None for s in scores_by_epoch],
-        }
+        n = {"n_train": len(train_part.y), "n_test": len(y_test), "folds": crossed}
+        found = _as_json(source, model, options) | n | {"seconds": round(seconds, 3)}
         tell_json(found | scores.as_json())
     if interrupted(notes):
         raise click.exceptions.Exit(130)
+
+
+def _tell_fit(model, notes, tuned, options):
+    """Print what a fit warned of, how it ended, and which threshold was found."""
+    for note in notes:
+        tell(f"Warning: {in_options(note)}")
+    if not options["quiet"]:
+        click.echo("\n".join(how_it_ended(model, options["validation"], notes)))
+    if tuned is not None:
+        click.echo(wrapped(tuned))
+
+
+def _tell_scores(model, scores, of):
+    """Print the network and its scores; of: which rows, which epoch, how long it took."""
+    click.echo(f"\n{model.network_.summary(model.model_.inputs.width)}\n")
+    click.echo(f"Test: {of} on {model.device_}.\n")
+    click.echo("\n".join(scores.lines()))
+
+
+def _as_json(source, model, options):
+    """Return what --json prints of a training beside its scores."""
+    by_epoch = model.history_["validation_score"]
+    return {
+        "task": source.task,
+        "n_left_out": source.n_left_out,
+        "split": options["split"],
+        "sample_weight": options["sample_weight"],
+        "warnings": source.warnings,
+        "device": model.device_,
+        "why": model.fit_report_["why"],
+        "model": str(options["out"]),
+        "best_epoch": model.best_epoch_,
+        "scoring": score_of(model),
+        "validation_scores": [s if isfinite(s) else None for s in by_epoch],
+    }
 
 
 def _stem(data):
