@@ -9,7 +9,7 @@ import pytest
 
 import xpmlp
 from xpmlp import nn
-from xpmlp.tables.open_raw_table import open_raw_table
+from xpmlp.tables.files.open_raw_table import open_raw_table
 from xpmlp.tables.open_table import open_table
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)

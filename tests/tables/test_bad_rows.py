@@ -13,8 +13,8 @@ from csv_files import (
 )
 from each import each
 
-from xpmlp.tables.csv_repair import BadRow
 from xpmlp.tables.datasets import load_dataset
+from xpmlp.tables.files.csv_repair import BadRow
 from xpmlp.tables.open_table import open_table
 
 # --- bad rows

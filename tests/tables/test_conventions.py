@@ -4,7 +4,7 @@ import pytest
 from csv_files import csv_fixture, opened, refused  # noqa: F401 - fixtures among them
 from each import each
 
-from xpmlp.tables import found
+from xpmlp.tables.kinds import found
 from xpmlp.tables.reading import Reading
 
 POINTS = ["1.644", "997", "2.311", "12", "1.000", "5"]

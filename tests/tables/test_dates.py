@@ -8,7 +8,16 @@ import pytest
 from each import each
 
 from xpmlp.tables.common import Shape
-from xpmlp.tables.dates import TRUE, candidates, expected, order, parsed, rivals, value, wanted
+from xpmlp.tables.kinds.dates import (
+    TRUE,
+    candidates,
+    expected,
+    order,
+    parsed,
+    rivals,
+    value,
+    wanted,
+)
 
 MOMENTS = [
     datetime(1999, 12, 31, 23, 59, 58),

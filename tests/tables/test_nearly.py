@@ -4,7 +4,7 @@ import pytest
 from csv_files import column, csv_fixture, opened, refused  # noqa: F401 - fixtures among them
 from each import each
 
-from xpmlp.tables import cells, found
+from xpmlp.tables.kinds import cells, found
 from xpmlp.tables.reading import Reading
 
 NUMBERS = [f"{i}.5" for i in range(90)]

@@ -8,7 +8,7 @@ import duckdb
 from each import each
 
 from xpmlp.tables.common import Shape
-from xpmlp.tables.numbers import (
+from xpmlp.tables.kinds.numbers import (
     candidates,
     decimal_mark,
     expected,

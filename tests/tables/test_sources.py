@@ -16,8 +16,8 @@ import pytest
 from csv_files import csv_fixture, opened, refused  # noqa: F401 - fixtures among them
 from each import each
 
-from xpmlp.tables import source
 from xpmlp.tables.datasets import load_dataset
+from xpmlp.tables.files import source
 from xpmlp.tables.frame import frame_of
 from xpmlp.tables.reading import Reading
 
@@ -225,7 +225,7 @@ def test_a_sheet_is_read_with_its_numbers_dates_and_texts(excel):
 
 
 def test_the_cells_of_a_sheet_become_the_text_that_a_csv_would_have():
-    from xpmlp.tables.excel import _text
+    from xpmlp.tables.files.excel import _text
 
     cells = [None, True, 3, 0.1, "x", datetime(2024, 1, 2), datetime(2024, 1, 2, 3), time(4, 5)]
     texts = ["", "true", "3", "0.1", "x", "2024-01-02", "2024-01-02 03:00:00", "04:05:00"]

@@ -21,12 +21,13 @@ from each import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xpmlp.tables import csv_repair, duckdb_frame, open_raw_table
+from xpmlp.tables import duckdb_frame
 from xpmlp.tables.datasets import load_dataset, load_features
 from xpmlp.tables.duckdb_frame import DuckDBFrame
+from xpmlp.tables.files import csv_repair, open_raw_table
 from xpmlp.tables.frame import Frame
+from xpmlp.tables.kinds.types import MISSING
 from xpmlp.tables.open_table import array_of, open_table, read_features, read_table
-from xpmlp.tables.types import MISSING
 
 
 @pytest.fixture

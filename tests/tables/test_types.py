@@ -9,8 +9,8 @@ from csv_files import (
 )
 from each import each
 
+from xpmlp.tables.kinds.types import MISSING
 from xpmlp.tables.open_table import open_table
-from xpmlp.tables.types import MISSING
 
 # --- what columns are
 

@@ -64,7 +64,7 @@ type_options = several(  # what the columns of a table are
 def is_table_file(path):
     """Tell whether a path is that of a table: a file, a folder of Parquet files or a stream."""
     from ..tables.datasets import BUILT_IN
-    from ..tables.source import is_table
+    from ..tables.files.source import is_table
 
     return path not in BUILT_IN and is_table(path)
 
@@ -84,7 +84,7 @@ def how_to_read(path, options, model=None):
 
 def file_name(path):
     """Return a path; of the standard input and the like, the name that its files have."""
-    from ..tables.source import is_stream, name_of
+    from ..tables.files.source import is_stream, name_of
 
     return name_of(path) if is_stream(path) else path
 
@@ -138,7 +138,7 @@ def column_options(options):
 
 def types_of_labels(target, labels):
     """Return the type of a target, as the reader of tables takes it, by known labels (or None)."""
-    from ..tables.types import ALL, MISSING
+    from ..tables.kinds.types import ALL, MISSING
 
     if labels is None or labels.dtype.kind in "iufb":
         return {}
@@ -171,7 +171,7 @@ def opened_data(path, options, target, *, known=None, model=None, **columns):
     for something else, and whether they are features, too.
     """
     from ..tables.datasets import load_dataset
-    from ..tables.open_raw_table import open_raw_table
+    from ..tables.files.open_raw_table import open_raw_table
 
     how, task = how_to_read(path, options, model), columns["task"]
     if is_table_file(path):

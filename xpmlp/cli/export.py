@@ -30,7 +30,7 @@ def export(model, out):
 
 def _other_values(types):
     """Yield lines on columns whose cells the file does not take as they stand in a table."""
-    from ..tables.values import value_in_words
+    from ..tables.kinds.values import value_in_words
 
     values = {name: words for name, kind in types.items() if (words := value_in_words(kind))}
     if not values:

@@ -142,7 +142,7 @@ def features(model, data, options):
             X = load_features(data, model.n_features_in_, target, how["reading"])
         yield X, None
         return
-    from ..tables.open_raw_table import open_raw_table
+    from ..tables.files.open_raw_table import open_raw_table
     from ..tables.open_table import open_table
 
     how = how_to_read(data, options, model)

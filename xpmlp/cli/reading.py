@@ -44,8 +44,8 @@ file_options = several(
 
 def _check_alike(reading, kept, types):
     """Raise UsageError for a decimal mark other than the one by which a model reads numbers."""
-    from ..tables.numbers import decimal_mark
-    from ..tables.types import base
+    from ..tables.kinds.numbers import decimal_mark
+    from ..tables.kinds.types import base
 
     numbers = [name for name, kind in types.items() if base(kind) == "number"]
     told = [name for name in numbers if types[name] != "number"]  # others may be whole numbers

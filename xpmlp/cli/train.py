@@ -178,8 +178,8 @@ def _as_json(source, model, options):
 
 def _stem(data):
     """Return what the model of DATA is called after."""
-    from ..tables.packing import SUFFIXES
-    from ..tables.source import ENDINGS, name_of
+    from ..tables.files.packing import SUFFIXES
+    from ..tables.files.source import ENDINGS, name_of
 
     name = name_of(data)
     for suffix in (*SUFFIXES, *chain(*ENDINGS.values()), ".npz", ".pkl", ".pickle"):

@@ -11,7 +11,7 @@ from ..logs import logger
 from ..nn import Ctx, Kernels
 from ..nn.layout import map_params
 from ..tables.frame import Frame
-from ..tables.values import DAYS, value_in_words
+from ..tables.kinds.values import DAYS, value_in_words
 from .columns import EPOCH, ONE_DAY
 from .onnx_graph import FUNCTIONS, Graph
 

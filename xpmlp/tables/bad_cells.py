@@ -7,11 +7,11 @@ import numpy as np
 
 from ..errors import DataError
 from ..words import first_of, listed, shortened
-from .cells import melted
-from .csv_repair import BadRow
-from .found import is_word
-from .raw_table import RawTable
-from .types import ALL, MISSING, TableColumn, base, is_missing, value_of
+from .files.csv_repair import BadRow
+from .files.raw_table import RawTable
+from .kinds.cells import melted
+from .kinds.found import is_word
+from .kinds.types import ALL, MISSING, TableColumn, base, is_missing, value_of
 
 LISTED = 10  # bad rows that a message shows
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..words import as_list, first_of
 from .frame import Frame
+from .kinds.types import TableColumn
 from .open_table import OpenTable
-from .types import TableColumn
 
 LEAST = 20  # rows, of which fewer prove nothing
 SAMPLES = 1_000, 30_000  # rows that most columns are settled by; of the others all are read

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..atomic import StrPath
 from ..errors import DataError
-from .packing import is_damage, unpacked
+from .files.packing import is_damage, unpacked
 
 MAX_BYTES = 8 << 30  # what a small file may unpack to
 

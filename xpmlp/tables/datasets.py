@@ -13,13 +13,13 @@ from ..atomic import StrPath
 from ..errors import DataError
 from ..words import did_you_mean, listed
 from .common import Dataset, require
+from .files.packing import SUFFIXES
+from .files.source import ENDINGS, is_table, kind_of
 from .idx import read_idx_folder
 from .npz import read_npz
 from .open_table import read_features, read_table
-from .packing import SUFFIXES
 from .pickled import read_mnist_pickle
 from .reading import PLAIN, Reading
-from .source import ENDINGS, is_table, kind_of
 
 PICKLED = (".pkl", ".pkl.gz", ".pickle", ".pickle.gz")
 OLD_EXCEL = (".xls", ".xlsb", ".ods")  # workbooks of other kinds than those that are read

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..words import first_of, shortened
-from .types import TableColumn
+from .kinds.types import TableColumn
 
 DESCRIBED = 40  # columns
 

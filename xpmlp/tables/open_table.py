@@ -16,15 +16,15 @@ from ..logs import logger
 from ..words import did_you_mean, listed, nearest, plural
 from .bad_cells import LISTED, BadCells
 from .common import Dataset, infer_task, require
-from .csv_repair import BadRow
-from .deciding import typed_columns
 from .describe import described
 from .duckdb_frame import DuckDBFrame
+from .files.csv_repair import BadRow
+from .files.open_raw_table import open_raw_table
+from .files.raw_table import RawTable
 from .frame import is_plain
-from .open_raw_table import open_raw_table
-from .raw_table import RawTable
+from .kinds.deciding import typed_columns
+from .kinds.types import ALL, TableColumn
 from .reading import PLAIN, Reading
-from .types import ALL, TableColumn
 
 POLICIES = ("error", "skip", "quarantine")
 LABEL = 200  # characters of the longest label

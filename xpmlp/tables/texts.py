@@ -12,12 +12,12 @@ import numpy as np
 
 from ..errors import DataError
 from ..words import first_of, plural, shortened
-from . import dates, numbers
 from .common import Shape
-from .found import ENOUGH
 from .frame import Frame
-from .types import MISSING
-from .unread_forms import unread_form
+from .kinds import dates, numbers
+from .kinds.found import ENOUGH
+from .kinds.types import MISSING
+from .kinds.unread_forms import unread_form
 
 PARTLY = 0.5  # of the cells that are not missing: below, numbers are among text as in addresses
 FEW = 20  # different whole numbers that categories may be called by

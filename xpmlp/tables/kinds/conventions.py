@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from shlex import quote
 
-from ..errors import DataError
+from ...errors import DataError
+from ..files.raw_table import RawTable
 from . import dates, numbers
 from .cells import words
 from .found import Found, cell_value
-from .raw_table import RawTable
 from .types import base
 
 SEVERAL = 3  # cells such as 1.644, and such as 997, show that points may part thousands

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
-from ..words import listed, nearest
+from ...errors import DataError
+from ...words import listed, nearest
+from ..reading import PLAIN, Reading
 from .csv_repair import BadRow
-from .reading import PLAIN, Reading
 
 
 @dataclass(frozen=True)

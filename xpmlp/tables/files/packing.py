@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import PurePosixPath
 from typing import IO, Any
 
-from ..errors import DataError
+from ...errors import DataError
 
 SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
 DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)

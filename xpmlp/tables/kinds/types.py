@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..words import did_you_mean
+from ...words import did_you_mean
+from ..common import require
+from ..files.raw_table import RawTable, literal
 from . import dates, numbers
-from .common import require
-from .raw_table import RawTable, literal
 
 # A cell that is one of these, or empty, is missing. They are what R, SQL, pandas and others write.
 MISSING = tuple("? NA N/A n/a #N/A <NA> NaN nan NaT NULL null None".split())

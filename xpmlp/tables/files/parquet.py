@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .common import require
+from ..common import require
+from ..reading import PLAIN, Reading
 from .raw_table import RawTable, cell_text, places
-from .reading import PLAIN, Reading
 from .source import Source
 
 # What pandas calls durations, and the parts of a second that they count.

@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import free_memory
-from ..atomic import StrPath
-from ..errors import DataError
-from .common import require
+from ...arrays import free_memory
+from ...atomic import StrPath
+from ...errors import DataError
+from ..common import require
+from ..reading import PLAIN, WHITESPACE, Reading
 from .csv_repair import WRITTEN, BadRow, clean
 from .dialect import Dialect, dialect_of
 from .excel import convert_excel
 from .json_rows import convert_json
 from .parquet import load_parquet
 from .raw_table import RawTable, known_text, literal, places
-from .reading import PLAIN, WHITESPACE, Reading
 from .source import Source, disk_full, prepared
 from .text_encoding import check_encoding, scan
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from shlex import quote
 from typing import Any
 
+from ..files.raw_table import RawTable
 from .cells import count
-from .raw_table import RawTable
 from .types import value_of
 
 KINDS = {  # by the number of digits

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..files.raw_table import RawTable
 from .cells import count, words
-from .raw_table import RawTable
 from .types import MISSING, TableColumn, is_missing, value_of
 from .unread_forms import Writing
 

@@ -18,12 +18,12 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from ..common import Shape
+from ..files.raw_table import literal
 from .clocks import looks_like_time, time_of_day
-from .common import Shape
 from .date_formats import from_letters, is_format, moment
 from .date_shapes import formats_of
 from .durations import BY_MINUTES, duration, kinds_of_durations, looks_like_duration
-from .raw_table import literal
 
 # DuckDB's cast takes other names of zones for what they mean somewhere: BST is Bangladesh's.
 ISO = (

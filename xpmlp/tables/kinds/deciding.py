@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..common import Shape, require
+from ..files.raw_table import RawTable
 from . import dates, numbers
 from .cells import count, count_where, gather, shapes
-from .common import Shape, require
 from .conventions import settled
 from .disguised import disguised_dates
 from .found import ABSENT, PARTLY, Found, cell_value, counts_of, is_word, unread
 from .nearly import warning_of
-from .raw_table import RawTable
 from .types import (
     MISSING,
     NATURAL,

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-from .reading import WHITESPACE
+from ..reading import WHITESPACE
 
 LONGEST = 1_900_000  # bytes of a row: DuckDB takes 2 MB
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .common import Shape
+from ..common import Shape
 from .date_formats import MONTHS, one_of
 
 NEARLY_ALL = 0.95  # of the cells

@@ -2,10 +2,10 @@
 
 from shlex import quote
 
-from ..words import first_of, listed, shortened
+from ...words import first_of, listed, shortened
+from ..files.raw_table import RawTable
 from .cells import n_different, words
 from .found import ENOUGH, PARTLY, Found, cell_value, is_word, unread
-from .raw_table import RawTable
 
 SHOWN = 3  # words that a warning shows
 FEW = 20  # different cells that look like #3 or 1/2 are likely to be names

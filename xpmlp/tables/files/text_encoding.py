@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..errors import DataError
-from .common import opened, opened_text
+from ...errors import DataError
+from ..common import opened, opened_text
 
 BLOCK = 1 << 20  # bytes
 SEVERAL = 5  # lines that are no text; fewer may be damaged

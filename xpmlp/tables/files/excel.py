@@ -11,14 +11,14 @@ from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
-from ..words import did_you_mean, listed, plural
-from .common import require
+from ...errors import DataError
+from ...words import did_you_mean, listed, plural
+from ..common import require
+from ..reading import Reading
 from .csv_repair import BadRow, Converted, write_rows, written
 from .csv_rows import CSVRow
 from .dialect import SAMPLE, check_title
 from .header import header_of
-from .reading import Reading
 from .source import BLOCK, Source
 
 FORMULA = re.compile(rb"<f[ >/]")  # the tag of one in a sheet

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from .common import Shape
+from ..common import Shape
 from .durations import looks_like_duration
 from .number_forms import (
     BLANK,

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
-from .common import opened, opened_text, require
+from ...errors import DataError
+from ..common import opened, opened_text, require
 from .csv_repair import BadRow, Converted, write_rows, written
 from .source import Source
 

@@ -14,12 +14,12 @@ from pathlib import Path, PurePosixPath
 from tempfile import gettempdir
 from typing import Any
 
-from ..atomic import StrPath
-from ..errors import DataError
-from ..words import plural
-from .common import opened, opened_text, require
+from ...atomic import StrPath
+from ...errors import DataError
+from ...words import plural
+from ..common import opened, opened_text, require
+from ..reading import PLAIN, Reading
 from .packing import holds_sheets, only_member, packing_of, stem_of
-from .reading import PLAIN, Reading
 from .text_encoding import is_utf8_beyond_ascii
 
 ENDINGS = {

@@ -6,12 +6,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import DataError
-from ..words import plural, shortened
-from .common import opened_text, require
+from ...errors import DataError
+from ...words import plural, shortened
+from ..common import opened_text, require
+from ..reading import MARKS, Reading
 from .csv_rows import CSVRow, rows_of
 from .header import header_of
-from .reading import MARKS, Reading
 from .source import Source
 from .text_encoding import is_text, not_text
 

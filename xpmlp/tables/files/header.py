@@ -4,10 +4,10 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from ..errors import DataError
-from ..words import listed, shortened
-from .common import require
-from .reading import Reading
+from ...errors import DataError
+from ...words import listed, shortened
+from ..common import require
+from ..reading import Reading
 
 NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 ASK = (

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..words import shortened
-from .common import opened_text, require
+from ...words import shortened
+from ..common import opened_text, require
+from ..reading import WHITESPACE
 from .csv_rows import LONGEST, filled, rows_of
 from .dialect import Dialect
-from .reading import WHITESPACE
 from .source import disk_full
 from .text_encoding import not_text
 

@@ -7,7 +7,7 @@ decimals of a second), half (the first letter of AM or PM), and zone: a name, an
 import re
 from collections.abc import Sequence
 
-from .raw_table import literal
+from ..files.raw_table import literal
 
 BLANK = "[\\s\u00a0\u2007\u2009\u202f]"  # JavaScript writes the last one before AM
 # Hours from UTC of the zones of RFC 822, and of names that mean one zone wherever they are written.

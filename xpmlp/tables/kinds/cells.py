@@ -7,8 +7,8 @@ all columns, so that the SQL stays short: with an expression a column, 10 000 co
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from .common import Shape
-from .raw_table import RawTable
+from ..common import Shape
+from ..files.raw_table import RawTable
 
 AT_ONCE = 1 << 21  # cells that DuckDB holds at a time
 VECTOR = 2048  # rows that it takes at a time

@@ -18,9 +18,9 @@ only, as "Room 12" is a name. Phone numbers, addresses, versions and codes are n
 
 import re
 
+from ..files.raw_table import literal
 from .number_forms import BLANK, BLANKS, MAGNITUDES, MARKS, MINUS, SCALED, Form
 from .number_shapes import candidates, several_forms
-from .raw_table import literal
 
 __all__ = ["candidates", "decimal_mark", "expected", "parsed", "rival", "several_forms", "value"]
 
