@@ -15,7 +15,7 @@ KINDS = {
     "took": ("duration", "seconds, 5400 for 1h 30m"),
     "day": ("date:%d-%b-%Y", "days since 1970-01-01 UTC, where the table has date:%d-%b-%Y"),
     "seen": ("date:epoch", "days since 1970-01-01 UTC, where the table has date:epoch"),
-    "paid": ("boolean", "1 or 0, where the table has true or false, or yes or no"),
+    "paid": ("boolean", "1 or 0, where the table has true or false, yes or no"),
     "city": ("category", "text"),
 }
 SHOWN = [name for name in KINDS if name not in ("plain", "city")]
