@@ -78,6 +78,19 @@ SLOW = {  # files and tests
         test_the_table_for_who_comes_from_pytorch_names_what_there_is_there
     """,
     "draws many cases, or a large one": """
+        test_what_scikit_learn_draws_is_drawn_alike_whatever_the_way
+        test_names_with_numbers_in_them_are_text_without_a_word
+        test_a_file_keeps_the_best_epoch_whichever_it_is
+        test_a_file_keeps_some_epochs_of_a_long_history_and_all_of_a_short_one
+        test_numbers_and_dates_in_a_writing_that_is_not_read_are_told
+        test_scores_of_one_class_rank_by_the_second_whatever_its_label
+        test_numbers_that_may_be_dates_are_told_with_the_type_that_reads_them
+        test_the_best_threshold_is_as_good_as_any
+        test_the_score_that_chose_the_epoch_is_reported_too
+        test_a_tuned_threshold_has_few_decimals_and_weights_count_as_rows
+        test_columns_are_the_same_however_many_are_counted_at_a_time
+        test_folds_stand_where_the_model_comes_from
+        test_a_rare_label_is_told_of_once_though_rows_are_divided_twice
         test_a_cell_says_the_median_ratio_and_is_blue_where_xpmlp_is_faster
         test_a_column_of_no_use_is_named_with_the_remedy
         test_a_column_that_is_merely_unusual_is_not_named
