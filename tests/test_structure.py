@@ -23,6 +23,7 @@ FLOORS = {
     "randomness": 0,
     "errors": 0,
     "atomic": 0,
+    "container": 0,
     "words": 0,
     "logs": 0,
     "figure": 0,

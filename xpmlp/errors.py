@@ -29,6 +29,10 @@ class ModelFileError(ValueError):
     """A model file that is missing, damaged, hostile, or from a newer format."""
 
 
+class CheckpointError(ValueError):
+    """A checkpoint that is damaged, of another training, or written to by another fit."""
+
+
 class DeviceError(RuntimeError):
     """A device or array library that was asked for and does not work here."""
 

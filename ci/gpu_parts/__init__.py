@@ -28,7 +28,7 @@ def needs(module):
 
 def needs_xpmlp():
     """Skip where something is missing without which xpmlp cannot be imported."""
-    for module in ("array_api_compat", "sklearn", "narwhals", "safetensors", "click", "tqdm"):
+    for module in ("array_api_compat", "sklearn", "narwhals", "click", "tqdm"):
         needs(module)
 
 

@@ -48,7 +48,6 @@ def test_a_bundle_is_checkout_wheels_and_a_line_and_small(made):
         "array_api_extra",
         "cuda_pathfinder",
         "narwhals",
-        "safetensors",
         "click",
         "tqdm",
         "pytest",

@@ -14,7 +14,7 @@ import pytest
 from cli_data import is_one_sentence
 
 from xpmlp import MLPRegressor, load_model
-from xpmlp.model.container import read_container, write_container
+from xpmlp.container import read_container, write_container
 
 QUICK = ["--quiet", "--epochs", 3, "--hidden", 4]
 KEPT = sorted((Path(__file__).parents[1] / "model" / "files").rglob("*.safetensors"))

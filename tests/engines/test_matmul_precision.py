@@ -8,8 +8,8 @@ import pytest
 from conftest import find, relative_error
 
 from xpmlp import MLPClassifier, MLPRegressor, load_model, nn, train
+from xpmlp.container import read_container, write_container
 from xpmlp.engines import MATMUL_PRECISIONS, Options, engine_for
-from xpmlp.model.container import read_container, write_container
 from xpmlp.training.precision import note_unheeded
 from xpmlp.transfers import counting
 

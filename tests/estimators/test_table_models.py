@@ -10,8 +10,8 @@ from each import each
 from table_models import FLOATS, LABELS, TABLE, classifier, regressor
 
 from xpmlp import load_model
+from xpmlp.container import read_container, write_container
 from xpmlp.errors import DataError, DivergenceError, ModelFileError
-from xpmlp.model.container import read_container, write_container
 from xpmlp.tables.frame import Frame
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Maximum iterations")

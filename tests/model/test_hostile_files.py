@@ -12,8 +12,8 @@ from each import each
 from stored_models import BLOCK, SIGN, X, assert_same, classifier, regressor, saved
 
 from xpmlp import load_model
+from xpmlp.container import read_container, write_container
 from xpmlp.errors import ModelFileError
-from xpmlp.model.container import read_container, write_container
 from xpmlp.model.json_records import MAX_DEPTH
 from xpmlp.model.scaling import Scalings
 
@@ -229,7 +229,7 @@ def test_what_makes_no_model_is_named(stored, tmp_path, edit, words):
 def test_a_network_a_thousand_deep_is_refused_where_its_text_is_read(stored, tmp_path, monkeypatch):
     text, dumps = '{"record":"Network","fields":{"layers":[' * 1000 + "]}}" * 1000, json.dumps
     deep = SimpleNamespace(dumps=lambda *a, **k: dumps(*a, **k).replace('"DEEP"', text))
-    monkeypatch.setattr("xpmlp.model.container.json", deep)
+    monkeypatch.setattr("xpmlp.container.json", deep)
     arrays, meta = stored
     write_container(tmp_path / "hostile", arrays, meta | {"layers": "DEEP"})
     monkeypatch.undo()
@@ -248,7 +248,7 @@ def test_text_labels_are_as_wide_as_they_are_not_as_wide_as_declared(stored, tmp
 
 
 def test_a_newer_format_names_the_remedy(stored, tmp_path, monkeypatch):
-    monkeypatch.setattr("xpmlp.model.container.FORMAT_VERSION", 99)
+    monkeypatch.setattr("xpmlp.container.FORMAT_VERSION", 99)
     edited(stored, tmp_path / "m", lambda meta, arrays: None)
     monkeypatch.undo()
     with pytest.raises(ModelFileError, match="format 99.*newer xpmlp"):

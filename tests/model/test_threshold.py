@@ -12,8 +12,8 @@ from sklearn.model_selection import FixedThresholdClassifier
 from stored_models import saved
 
 from xpmlp import MLPClassifier, load
+from xpmlp.container import read_container, write_container
 from xpmlp.errors import ModelFileError
-from xpmlp.model.container import read_container, write_container
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Maximum iterations")
 

@@ -13,8 +13,8 @@ from each import each
 
 from xpmlp import MLPClassifier
 from xpmlp.cli import main
+from xpmlp.container import read_container, write_container
 from xpmlp.errors import DataError
-from xpmlp.model.container import read_container, write_container
 from xpmlp.testing.parity import run_parity
 from xpmlp.testing.parity.operations import operations
 from xpmlp.testing.parity.saved import digest, read_results, write_results
@@ -285,7 +285,7 @@ DAMAGES = {
     "missing": (os.unlink, "it does not exist."),
     "folder": (lambda saved: (os.unlink(saved), os.mkdir(saved)), "it is a folder"),
     "empty": (lambda saved: saved.write_bytes(b""), "it has 0 bytes"),
-    "cut": (lambda saved: saved.write_bytes(saved.read_bytes()[:-9]), "do not fit its header"),
+    "cut": (lambda saved: saved.write_bytes(saved.read_bytes()[:-9]), "was it cut?"),
     "flipped": (
         lambda saved: saved.write_bytes(saved.read_bytes()[:-1] + b"\x01"),
         "it is damaged",

@@ -219,9 +219,9 @@ def info(model, as_json):
 
 def opened_info(path):
     """Return the `Info` of a model file."""
+    from ..container import read_container
     from ..estimators import load_model
     from ..model import load
-    from ..model.container import read_container
 
     _, meta = read_container(path)
     about = str(path), str(meta.get("xpmlp"))

@@ -4,10 +4,10 @@ from math import isfinite
 
 from sklearn.base import is_classifier
 
+from ..container import read_container, write_container
 from ..engines import Carry
 from ..errors import ModelFileError
 from ..model import Model
-from ..model.container import read_container, write_container
 from ..model.json_records import decode, encode
 from ..model.saving import as_model_file_error, decoded, pack_model, unpack_model
 from ..nn.activations import get_activation

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array, Location, array_at, copy_to, current_card, is_array, location_of
+from ..container import read_container, write_container
 from ..engines import DEFAULTS, Options, engine_for
 from ..errors import ShapeError
 from ..nn import Layout, Network
@@ -17,7 +18,6 @@ from ..placing import as_library_of, destination
 from ..protocols import AnyArray, Path, Rows
 from ..tables.frame import frame_of, frame_of_array, is_table
 from ..training import like_of, network_outputs
-from .container import read_container, write_container
 from .inputs import Inputs
 from .onnx_export import export_model
 from .parameters import lists_to_params, params_to_lists
@@ -288,7 +288,7 @@ class Model:
 def load(path: Path) -> Model:
     """Read the model in a model file, without scikit-learn and SciPy.
 
-    NumPy, safetensors, array-api-compat and narwhals are all that is imported; `load_model` gives
+    NumPy, array-api-compat and narwhals are all that is imported; `load_model` gives
     the estimator, of a file that an estimator has saved.
 
     Parameters

@@ -8,13 +8,13 @@ import numpy as np
 
 from .. import __version__
 from ..arrays import HOST
+from ..container import MAX_ARRAYS
 from ..errors import ModelFileError
 from ..nn import Dense, Network
 from ..nn.layout import path_name, put, walk
 from ..nn.loss import LINKS
 from ..nn.losses import quantile
 from .columns import Column
-from .container import MAX_ARRAYS
 from .encoding import Encoder, Scales
 from .inputs import Inputs
 from .json_records import decode, encode

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ...atomic import StrPath
+from ...container import read_container, write_container
 from ...errors import DataError, ModelFileError
-from ...model.container import read_container, write_container
 from ..backends import FLOATS, one_line
 from .compare import Operation, Result, Row, fetched, in_floats, judged, wanted
 

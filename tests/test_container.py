@@ -12,8 +12,8 @@ import safetensors.numpy
 from each import each
 
 from xpmlp.atomic import atomic_write
+from xpmlp.container import FORMAT_VERSION, read_container, write_container
 from xpmlp.errors import ModelFileError
-from xpmlp.model.container import FORMAT_VERSION, read_container, write_container
 
 ARRAYS = {"W1": np.arange(6, dtype=np.float32).reshape(2, 3), "b1": np.array([[0.5, -0.5]])}
 METADATA = {"activation": "relu", "rate": 0.001}
@@ -43,6 +43,13 @@ def test_what_was_written_is_read_back(model):
     assert is_original(model)
     arrays, _ = read_container(model)
     arrays["W1"] += 1  # a loaded model can go on training
+
+
+def test_safetensors_reads_what_was_written(model):
+    arrays = safetensors.numpy.load_file(model)
+    assert arrays.keys() == ARRAYS.keys()
+    for name, a in ARRAYS.items():
+        np.testing.assert_array_equal(arrays[name], a, strict=True)
 
 
 @each(
@@ -158,8 +165,7 @@ def test_a_hostile_array_entry_is_refused(tmp_path, entry):
         read_container(tmp_path / "m")
 
 
-def test_thousands_of_empty_arrays_are_refused_unread(tmp_path, monkeypatch):
-    monkeypatch.setattr(safetensors.numpy, "load", None)
+def test_thousands_of_empty_arrays_are_refused_unread(tmp_path):
     entry = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
     header_file(tmp_path / "m", {f"a{i}": entry for i in range(5000)})
     with pytest.raises(ModelFileError, match="5000 arrays"):
