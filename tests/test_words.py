@@ -5,6 +5,7 @@ import pytest
 from xpmlp.words import (
     check_word,
     did_you_mean,
+    escaped,
     first_of,
     listed,
     nearest,
@@ -68,3 +69,10 @@ def test_a_text_is_as_wide_as_the_terminal_but_no_wider_than_80(monkeypatch):
         monkeypatch.setenv("COLUMNS", columns)
         assert max(map(len, wrapped(text).splitlines())) <= widest + 1
         assert len(wrapped(text).splitlines()[0]) == widest
+
+
+def test_what_a_terminal_obeys_is_escaped_and_letters_and_blanks_stay():
+    assert escaped("a\x1b[2J\r\x9b\x7f\t\ud800") == r"a\x1b[2J\r\x9b\x7f\t\ud800"
+    assert escaped("\u202eevil\u2066\u2028\ufeff") == r"\u202eevil\u2066\u2028\ufeff"
+    plain = "Zürich\u00a0東京\u3000عربى 👍\n"
+    assert escaped(plain) == plain

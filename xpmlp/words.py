@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import textwrap
+import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
@@ -38,6 +39,27 @@ def wrapped(text: str) -> str:
     insets = (" " * (len(line) - len(line.lstrip()) + 2) for line in text.splitlines())
     lines = zip(text.splitlines(), insets)
     return "\n".join(fill(line, subsequent_indent=inset) for line, inset in lines)
+
+
+def escaped(text: str) -> str:
+    r"""Return a text whose only control characters are ends of lines, for a terminal or a log.
+
+    The others, and what shows nothing or turns the direction of writing, become what a literal of
+    Python has for them: names and labels in a file may hold anything.
+
+    Examples
+    --------
+    >>> print(escaped("Oslo\x1b[2J"))
+    Oslo\x1b[2J
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c
+        if c.isprintable() or c == "\n" or unicodedata.category(c) == "Zs"  # kinds of blanks
+        else c.encode("unicode_escape").decode()
+        for c in text
+    )
 
 
 def listed(names: Iterable[Any]) -> str:

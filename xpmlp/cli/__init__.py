@@ -10,8 +10,9 @@ import click
 from .. import __version__
 from ..errors import DataError, DeviceError, DivergenceError, ModelFileError
 from ..logs import logger
+from ..words import escaped
 from . import doctor, evaluate, explain, export, info, parity, predict, train, tune
-from .command import tell
+from .command import echo, tell
 from .pipes import outlive_readers
 from .sentences import in_options
 
@@ -25,6 +26,14 @@ EXIT_CODES = {
     TypeError: 2,
     ImportError: 2,
 }
+
+
+class _Lines(logging.Formatter):
+    """Lines of a log, in which names out of files are escaped."""
+
+    def format(self, record):
+        """Return the line of a record."""
+        return escaped(super().format(record))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,14 +50,16 @@ def cli(log_level):
     130 interrupted.
     """
     if log_level:
-        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+        handler = logging.StreamHandler()
+        handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
+        logging.basicConfig(handlers=[handler])
         logger.setLevel(log_level.upper())
 
 
 @cli.command("doctor")
 def _doctor():
     """Show which array libraries and devices work here, and what to install."""
-    click.echo(doctor.report())
+    echo(doctor.report())
 
 
 for module in (train, tune, predict, evaluate, info, explain, export, parity):
@@ -75,7 +86,7 @@ def run_command(command, name, argv=None):
         tell(shown.getvalue().rstrip("\n"))
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
+        echo("Interrupted.", err=True)
         code = 130
     except OSError as error:  # of writing: what cannot be read is a DataError or ModelFileError
         place = f"{error.filename}: " if error.filename else ""

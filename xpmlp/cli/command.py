@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 import click
 from click.core import ParameterSource
 
-from ..words import did_you_mean, nearest, wrapped
+from ..words import did_you_mean, escaped, nearest, wrapped
 from .lists import FileValue
 
 FILE = "file of options"  # where a context keeps its name
@@ -29,12 +29,21 @@ OF_TRAIN = (
 )  # what other commands skip in a file for train
 
 
+def echo(text, *, err=False, nl=True):
+    """Print a text that may hold names and labels out of files, escaped; nl: with an end of line.
+
+    All commands print by this alone: a terminal obeys control characters. Files and pipes for data
+    get them as they are.
+    """
+    click.echo(escaped(text), err=err, nl=nl)
+
+
 def tell(text):
     """Print to standard error: on a terminal in lines that fit it, in a pipe as it is."""
     remember(text)
     if sys.stderr.isatty():
         text = wrapped(text)
-    click.echo(text, err=True)
+    echo(text, err=True)
 
 
 def remember(text):

@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from ..errors import DataError
-from .command import FILE, Choice, section, tell
+from .command import FILE, Choice, echo, section, tell
 from .lists import Names, Types, names_of
 from .options import several
 from .reading import file_options, reading_of
@@ -125,7 +125,7 @@ def writable(option, path, *others):
 def tell_quarantine(path, options, table):
     """Print where the bad rows of an open table are written, if they are."""
     if table is not None and table.bad_rows and options["on_bad_row"] == "quarantine":
-        click.echo(f"Bad rows: {how_to_read(path, options)['quarantine']}", err=True)
+        echo(f"Bad rows: {how_to_read(path, options)['quarantine']}", err=True)
 
 
 def column_options(options):

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..words import plural
-from .command import Command, tell_json
+from .command import Command, echo, tell_json
 from .data import (
     check_no_table,
     check_predictable,
@@ -67,8 +67,8 @@ def evaluate(model, data, target, as_json, metrics, threshold, report, **options
         tell_json(found | {"device": estimator.device_, "model": str(model)})
     else:
         rows = f"{plural(len(y), 'row')}{weighted_by(options)}"
-        click.echo(f"{name}: {rows}, computed on {estimator.device_}.\n")
-        click.echo("\n".join(scores.lines()))
+        echo(f"{name}: {rows}, computed on {estimator.device_}.\n")
+        echo("\n".join(scores.lines()))
 
 
 @contextmanager

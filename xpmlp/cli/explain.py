@@ -6,7 +6,7 @@ import click
 import numpy as np
 from click.core import ParameterSource
 
-from .command import Choice, Command, section
+from .command import Choice, Command, echo, section
 from .data import reading_options
 from .options import COUNT, LOSSES, SEED, Several
 
@@ -56,13 +56,13 @@ def explain(ctx, model, data, sizes, orientation, as_plan, html, latex, **option
         found = _of_sizes(sizes, orientation, as_plan, options)
     else:
         found = _of_model(model, data, orientation, as_plan, options)
-    click.echo(str(found))
+    echo(str(found))
     if html:
         atomic_write(html, found.to_html().encode())
-        click.echo(f"Page: {html}", err=True)
+        echo(f"Page: {html}", err=True)
     if latex:
         atomic_write(latex, found.to_latex(document=True).encode())
-        click.echo(f"LaTeX: {latex}", err=True)
+        echo(f"LaTeX: {latex}", err=True)
 
 
 def _of_sizes(sizes, orientation, as_plan, options):

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from ..words import wrapped
+from .command import echo
 from .data import writable
 
 SHOWN = 8  # columns, of which more are in the file alone
@@ -23,9 +24,9 @@ def export(model, out):
     out = writable("--out", out or str(Path(model).with_suffix(".onnx")), model)
     estimator = load_model(model)
     estimator.export(out)
-    click.echo(f"ONNX: {out}")
+    echo(f"ONNX: {out}")
     for text in _other_values(getattr(estimator, "table_types_", {})):
-        click.echo(wrapped(text), err=True)
+        echo(wrapped(text), err=True)
 
 
 def _other_values(types):

@@ -3,13 +3,12 @@
 import warnings
 from math import inf
 
-import click
 import numpy as np
 
 from ..errors import DataError
 from ..words import plural, wrapped
 from .baseline import baseline_of
-from .command import tell
+from .command import echo, tell
 from .data import check_memory, check_range
 from .live_line import LiveLine
 from .options import estimator_of, score_of, settings_of
@@ -28,7 +27,7 @@ def described(source, part, options):
     for note in unused(model, options):
         tell(f"Note: {note}")
     if table:
-        click.echo(wrapped(f"Settings: {settings_of(model)}."))
+        echo(wrapped(f"Settings: {settings_of(model)}."))
     if source.task == "regression" and not np.abs(y).max() < np.finfo(model.dtype).max:
         raise DataError(f"{source.name} holds targets too large for {model.dtype}: divide them.")
     check_memory(source.name, X, model)

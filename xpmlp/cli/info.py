@@ -11,7 +11,7 @@ import numpy as np
 
 from ..nn.layout import walk
 from ..words import abridged, first_of, listed, plural, wrapped
-from .command import Command, tell, tell_json
+from .command import Command, echo, tell, tell_json
 from .folds import shown_folds
 from .options import score_of, settings
 from .scores import Scores
@@ -214,7 +214,7 @@ def info(model, as_json):
         if as_json:
             tell_json(found.as_json())
         else:
-            click.echo(printable("\n".join(found.lines())))
+            echo("\n".join(found.lines()))
 
 
 def opened_info(path):
@@ -230,8 +230,3 @@ def opened_info(path):
         return Info(*about, estimator.model_, estimator)
     tell("Note: the file holds a model alone, without its arguments and its training.")
     return Info(*about, load(path), None)
-
-
-def printable(text):
-    """Return a text without control characters, which could tell a terminal what to do."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

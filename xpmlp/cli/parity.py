@@ -3,6 +3,7 @@
 import click
 
 from ..errors import DataError
+from .command import echo
 from .data import writable
 
 HELP = {
@@ -49,13 +50,13 @@ def parity(xp, save, against, **files):
     except DataError as error:
         raise click.UsageError(f"--against {error}") from error
     report = run_parity(xp, there=there)
-    click.echo(str(report))
+    echo(str(report))
     for kind, path in files.items():
         if kind != "save":
             atomic_write(path, getattr(report, kind)().encode())
         elif report.here and report.here.outputs:
             write_results(path, report.here)
-            click.echo(f"results: {path}")
+            echo(f"results: {path}")
         else:
-            click.echo(f"--save {path}: nothing is saved, as no library has run.", err=True)
+            echo(f"--save {path}: nothing is saved, as no library has run.", err=True)
     return int(not report.ok)

@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from ..words import wrapped
-from .command import Command, remember, tell
+from .command import Command, echo, remember, tell
 from .data import (
     check_array,
     check_no_table,
@@ -64,9 +64,18 @@ def predict(model, data, proba, out, **options):
             with tempfile.SpooledTemporaryFile(MAX_BYTES) as file:
                 _write(file, estimator, X, table, proba)
                 file.seek(0)
-                shutil.copyfileobj(io.TextIOWrapper(file, "utf-8", newline=""), sys.stdout)
+                _print(io.TextIOWrapper(file, "utf-8", newline=""))
     if out:
-        click.echo(f"{n:,} predictions on {estimator.device_}: {out}", err=True)
+        echo(f"{n:,} predictions on {estimator.device_}: {out}", err=True)
+
+
+def _print(lines):
+    """Print lines of CSV: to a file or a pipe as they are, to a terminal escaped."""
+    if not sys.stdout.isatty():
+        shutil.copyfileobj(lines, sys.stdout)
+        return
+    for line in lines:
+        echo(line, nl=False)
 
 
 def _write(file, model, X, table, proba):
@@ -191,7 +200,7 @@ def tell_bad_rows(table):
     """Print which rows of an open table were left out, and keep it for a report."""
     summary = table.summary_of_bad_rows()
     remember(summary)
-    click.echo(wrapped(summary), err=True)
+    echo(wrapped(summary), err=True)
 
 
 def tell_lost(model, table):

@@ -9,7 +9,7 @@ import click
 from ..atomic import atomic_write
 from ..page import Html, fold, page, picture, table, tag
 from ..words import abridged, plural
-from .command import REMEMBERED, section
+from .command import REMEMBERED, echo, section
 from .data import writable
 from .folds import shown_folds
 from .info import COLUMNS, NAME, opened_info
@@ -58,7 +58,7 @@ def write_report(path, model_file, scores, rows, y, found):
         tag("pre", "\n".join(info.network())),
     ]
     atomic_write(path, page(heading, *parts).encode())
-    click.echo(f"Report: {path}", err=True)
+    echo(f"Report: {path}", err=True)
 
 
 def _warnings(told):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..words import plural, wrapped
-from .command import tell
+from .command import echo, tell
 from .data import check_predictable, column_options, is_table_file, opened_data, types_of_labels
 from .divisions import AtRandom
 from .predict import tell_bad_rows
@@ -72,7 +72,7 @@ def split_data(data, options, stack):
     shape = (
         f"{len(train.y):,} rows{left_out}, {plural(source.X.shape[1], 'feature')}, {source.task}"
     )
-    click.echo(wrapped(f"{source.name}: {shape}; {text}, test on {len(test.y):,} rows."))
+    echo(wrapped(f"{source.name}: {shape}; {text}, test on {len(test.y):,} rows."))
     tell_roles(options)
     return source, train, test, watched
 
@@ -99,7 +99,7 @@ def opened_source(data, options, stack):
     how = column_options(options) | {"task": options["task"]}
     source = stack.enter_context(opened_data(data, options, options["target"], **how))
     if source.table is not None:
-        click.echo(source.table.describe())
+        echo(source.table.describe())
         if source.table.bad_rows:
             tell_bad_rows(source.table)
         warnings = source.table.warnings

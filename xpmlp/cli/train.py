@@ -9,7 +9,7 @@ from math import isfinite
 import click
 
 from ..words import plural, wrapped
-from .command import Command, config_option, section, tell, tell_json
+from .command import Command, config_option, echo, section, tell, tell_json
 from .data import (
     reading_options,
     tell_quarantine,
@@ -123,10 +123,10 @@ def train(data, **options):
             crossed, more = cross_validated(model, source, folds, watched, options)
             notes += more
         if crossed is not None:
-            click.echo(wrapped(f"\n{shown_folds(crossed)}"))
+            echo(wrapped(f"\n{shown_folds(crossed)}"))
             model.training_record_ = with_scores(record, scores) | {"folds": crossed}
             model.save(out)
-        click.echo(f"\nModel: {out}")
+        echo(f"\nModel: {out}")
         if options["plot"]:
             _draw(model, test_part, out)
         if options["report"]:
@@ -146,16 +146,16 @@ def _tell_fit(model, notes, tuned, options):
     for note in notes:
         tell(f"Warning: {in_options(note)}")
     if not options["quiet"]:
-        click.echo("\n".join(how_it_ended(model, options["validation"], notes)))
+        echo("\n".join(how_it_ended(model, options["validation"], notes)))
     if tuned is not None:
-        click.echo(wrapped(tuned))
+        echo(wrapped(tuned))
 
 
 def _tell_scores(model, scores, of):
     """Print the network and its scores; of: which rows, which epoch, how long it took."""
-    click.echo(f"\n{model.network_.summary(model.model_.inputs.width)}\n")
-    click.echo(f"Test: {of} on {model.device_}.\n")
-    click.echo("\n".join(scores.lines()))
+    echo(f"\n{model.network_.summary(model.model_.inputs.width)}\n")
+    echo(f"Test: {of} on {model.device_}.\n")
+    echo("\n".join(scores.lines()))
 
 
 def _as_json(source, model, options):
@@ -233,4 +233,4 @@ def _draw(model, test_part, out):
     if hasattr(model, "classes_"):
         kind, draw = "confusion", plot_confusion
     draw(y, predictions(model, X), path=f"{stem}-{kind}.png")
-    click.echo(f"Pictures: {stem}-history.png, {stem}-{kind}.png")
+    echo(f"Pictures: {stem}-history.png, {stem}-{kind}.png")

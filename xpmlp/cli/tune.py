@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from ..errors import DataError
 from ..training.interrupts import on_ctrl_c
 from ..words import columns, plural, wrapped
-from .command import Choice, Command, config_option, key_of, section, tell
+from .command import Choice, Command, config_option, echo, key_of, section, tell
 from .data import check_memory, reading_options, tell_quarantine, type_options, writable
 from .lists import Names, names_of
 from .live_line import live_columns
@@ -108,15 +108,15 @@ def tune(ctx, data, **options):
         kept = f"; {len(tested):,} that train tests on are left out"
     n_features = plural(part.X.shape[1], "feature")
     shape = f"{len(part.y):,} rows, {n_features}, {source.task}{kept}"
-    click.echo(wrapped(f"{source.name}: {shape}."))
+    echo(wrapped(f"{source.name}: {shape}."))
     tell_roles(options)
-    click.echo(wrapped(f"Settings: {settings_of(model, space)}."))
+    echo(wrapped(f"Settings: {settings_of(model, space)}."))
     trials, whole, notes = _searched(model, space, part, folds, options)
     ranked = _ranked(trials, len(folds))
     for note in notes:
         tell(f"Warning: {note}")
     if ranked:
-        click.echo(_table(ranked, options["resource"], _scoring(model, options)))
+        echo(_table(ranked, options["resource"], _scoring(model, options)))
     if not whole:
         tell("Interrupted: this is what was found so far, and no file is written.")
         raise click.exceptions.Exit(130)
@@ -125,7 +125,7 @@ def tune(ctx, data, **options):
     from ..atomic import atomic_write
 
     atomic_write(out, _toml(ctx, ranked[0][-1]).encode())
-    click.echo(f"Best options: {out}, to train with: xpmlp train --config {out}")
+    echo(f"Best options: {out}, to train with: xpmlp train --config {out}")
 
 
 def _space(options):

@@ -6,6 +6,7 @@ from click.core import ParameterSource
 
 from ..errors import DataError
 from ..words import wrapped
+from .command import echo
 from .divisions import AtRandom, ByGroup, ByTime
 from .roles import PARTS, split_by
 
@@ -22,7 +23,7 @@ def tell_roles(options):
     if options["sample_weight"]:
         texts.append(f"Weights: {options['sample_weight']!r}, which is no feature.")
     for text in filter(None, texts):
-        click.echo(wrapped(text))
+        echo(wrapped(text))
 
 
 def labels_of(source):

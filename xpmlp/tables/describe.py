@@ -14,7 +14,7 @@ def described(connection: Any, columns: list[TableColumn], target: str | None) -
     contents = _ranges(connection, shown) | _categories(connection, shown)
     lines = [("column", "type", "missing", "values")]
     for column in shown:
-        name = column.name + " (target)" * (column.name == target)
+        name = " ".join(column.name.split()) + " (target)" * (column.name == target)
         tokens = f" ({', '.join(column.tokens)})" * bool(column.tokens)
         missing = "-"
         if column.n_missing:
