@@ -24,6 +24,7 @@ FLOORS = {
     "errors": 0,
     "atomic": 0,
     "container": 0,
+    "leftovers": 0,
     "words": 0,
     "logs": 0,
     "figure": 0,

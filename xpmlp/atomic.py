@@ -3,12 +3,13 @@
 import contextlib
 import errno
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+
+from .leftovers import remove_unfinished, unfinished_file
 
 StrPath = str | os.PathLike[str]
 
@@ -35,19 +36,26 @@ def atomic_file(path: StrPath, needed: str = "") -> Iterator[IO[bytes]]:
             yield file
         return
     final = Path(os.path.realpath(path))
-    # Not made of the own name, which may be as long as names can be.
-    temporary = final.with_name(f".xpmlp-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = None
+    remove_unfinished(final.parent)
     try:
-        with open(temporary, "xb") as file:
+        with unfinished_file(final.parent) as file:
+            temporary = file.name
             yield file
             file.flush()
             os.fsync(file.fileno())
-        if final.exists():
-            os.chmod(temporary, stat.S_IMODE(final.stat().st_mode))
-        os.replace(temporary, final)
+            if final.exists():
+                os.chmod(temporary, stat.S_IMODE(final.stat().st_mode))
+            if (
+                os.name == "nt"
+            ):  # where no open file is renamed; elsewhere it stays locked till then
+                file.close()
+            os.replace(temporary, final)
+        _sync(final.parent)
     except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
         if not isinstance(error, OSError):
             raise
         reason = error.strerror or str(error)
@@ -55,9 +63,20 @@ def atomic_file(path: StrPath, needed: str = "") -> Iterator[IO[bytes]]:
             free = shutil.disk_usage(final.parent).free
             reason += f" ({needed}{free} free, nothing changed): free some space"
         raise OSError(error.errno, reason, str(path)) from error
-    if os.name == "posix":  # the new name itself must survive a power cut
-        folder = os.open(final.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+
+
+def _sync(folder):
+    """Let a new name in a folder survive a power cut, where the system can do that."""
+    if os.name == "nt":
+        return
+    try:
+        opened = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # of a folder that may be written to, and not read
+        return
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of network folders
+            raise
+    finally:
+        os.close(opened)

@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from ...arrays import free_memory
 from ...atomic import StrPath
 from ...errors import DataError
+from ...leftovers import scratch_folder
 from ..common import require
 from ..reading import PLAIN, WHITESPACE, Reading
 from .csv_repair import WRITTEN, BadRow, clean
@@ -46,7 +46,7 @@ def open_raw_table(
     except ImportError as error:
         raise DataError(f"{path} needs DuckDB to be read: pip install 'xpmlp[data]'.") from error
     try:
-        with TemporaryDirectory(prefix="xpmlp-", ignore_cleanup_errors=True) as folder:
+        with scratch_folder() as folder:
             source, reading = prepared(path, reading, Path(folder))
             where = ":memory:"
             if source.size > max(ON_DISK, (free_memory(np.empty(0)) or 0) * IN_MEMORY):
