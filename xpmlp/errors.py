@@ -25,6 +25,10 @@ class DataError(ValueError):
     """A data file or table that cannot be read as it stands."""
 
 
+class DataMemoryError(DataError, MemoryError):
+    """A data file that takes more memory than it is allowed to, by ``max_memory`` or by default."""
+
+
 class ModelFileError(ValueError):
     """A model file that is missing, damaged, hostile, or from a newer format."""
 

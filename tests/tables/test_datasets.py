@@ -17,6 +17,7 @@ from xpmlp.tables.common import infer_task
 from xpmlp.tables.datasets import BUILT_IN, load_dataset, load_features
 from xpmlp.tables.idx import read_idx
 from xpmlp.tables.open_table import read_table
+from xpmlp.tables.reading import PLAIN
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -106,7 +107,7 @@ def test_an_idx_cut_anywhere_is_refused(tmp_path):
         (idx(IMAGES)[:10], ["ends at byte 10", "3 sizes"]),
         (idx(IMAGES)[:-5], ["ends at byte 35", "byte 40", "(2, 3, 4)"]),
         (idx(IMAGES) + b"x", ["goes on after byte 40"]),
-        (b"\0\0\x08\x03" + b"\xff" * 12, ["byte 4", "8 GiB"]),
+        (b"\0\0\x08\x03" + b"\xff" * 12, ["(4294967295, 4294967295, 4294967295)", "allowed"]),
         (gzip.compress(idx(IMAGES))[:-4] + bytes(4), ["length"]),
     ],
     ids=["empty", "type", "zip", "sizes", "truncated", "longer", "huge", "gzip"],
@@ -183,7 +184,6 @@ def test_a_hostile_name_in_a_pickle_is_refused_and_not_called(tmp_path, module, 
     [
         (Reduced(np.fromfile, "/etc/passwd"), "fromfile"),
         (Reduced(getattr, 1, "real"), "getattr"),
-        (np.array([Reduced(print, "x")], object), "print"),
         (np.float64(1), "scalar"),
     ],
 )
@@ -200,7 +200,7 @@ def test_a_persistent_id_and_a_dotted_name_are_refused(tmp_path):
 
     stream = io.BytesIO()
     WithId(stream).dump([1])
-    refused(["persistent"], load_dataset, pickled(tmp_path, stream.getvalue()))
+    refused(["PERSID"], load_dataset, pickled(tmp_path, stream.getvalue()))
     dotted = b"\x80\x04\x8c\x05numpy\x8c\x0fndarray.tofile1\x93."
     refused(["ndarray.tofile1"], load_dataset, pickled(tmp_path, dotted))
 
@@ -261,7 +261,7 @@ def test_npz_images_are_scaled_and_float32_stays(tmp_path):
 @each(
     "arrays, words",
     [
-        ({"X": X}, ["['X']", "'y'"]),
+        ({"X": X}, ["holds 'X'", "'y'"]),
         ({"X": X, "y": Y[:3]}, ["(3,)", "4 rows"]),
         ({"X": X[:, 0], "y": Y}, ["(4,)", "n_features"]),
         ({"X": X[:0], "y": Y[:0]}, ["(0, 2)"]),
@@ -280,9 +280,10 @@ def test_a_fault_in_an_npz_is_told_with_its_array(tmp_path, arrays, words):
 
 def test_an_npz_that_unpacks_to_too_much_is_refused_unread(tmp_path, monkeypatch):
     path = saved(tmp_path, X=X, y=Y)
-    monkeypatch.setattr(npz, "MAX_BYTES", 100)
-    monkeypatch.setattr(np, "load", None)
-    refused(["unpacks to"], load_dataset, path)
+    monkeypatch.setattr(np.lib.format, "read_array", None)
+    refused(
+        ["128 bytes", "10 bytes are allowed", "--max-memory"], load_dataset, path, None, PLAIN, 10
+    )
 
 
 def test_an_npz_cut_or_hostile_is_refused(tmp_path):

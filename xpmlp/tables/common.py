@@ -1,6 +1,7 @@
 """Data sets as a record, and what all readers share: opening, checks, inferring the task."""
 
 import csv
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from ..atomic import StrPath
 from ..errors import DataError
 from .files.packing import is_damage, unpacked
 
-MAX_BYTES = 8 << 30  # what a small file may unpack to
+BLOCK = 1 << 20  # bytes that are read at once
 
 
 class Shape(NamedTuple):
@@ -79,6 +80,21 @@ class Dataset:
         return {name: types.get(name, "number") for name in self.feature_names or ()}
 
 
+def read_most(file: IO[bytes], n: int) -> bytearray:
+    """Read up to n bytes; memory is taken as they come, whatever n says."""
+    data = bytearray()
+    while block := file.read(min(n - len(data), BLOCK)):
+        data += block
+    return data
+
+
+def check_regular(path: StrPath, called: StrPath | None = None) -> None:
+    """Raise DataError for what is there and no file: to open a pipe would wait for ever."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        got = f"{called or path} is a folder, pipe or device, expected a file"
+        raise DataError(f"{got}: of these only a table can be read, such as - or a pipe.")
+
+
 def require(ok: bool, message: str) -> None:
     """Raise DataError with the message unless `ok`."""
     if not ok:
@@ -89,9 +105,12 @@ def require(ok: bool, message: str) -> None:
 def opened(path: StrPath, called: StrPath | None = None) -> Iterator[IO[bytes]]:
     """Open a file, unpacked; what fails becomes a DataError, which calls it so."""
     called = called or path
+    check_regular(path, called)
     try:
         with open(path, "rb") as file, unpacked(file, called) as stream:
             yield stream
+    except DataError:
+        raise
     except Exception as error:
         if not is_damage(error) and not isinstance(error, csv.Error | MemoryError):
             raise

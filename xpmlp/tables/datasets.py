@@ -14,19 +14,23 @@ from ..errors import DataError
 from ..words import did_you_mean, listed
 from .common import Dataset, require
 from .files.packing import SUFFIXES
-from .files.source import ENDINGS, is_table, kind_of
+from .files.source import ARRAYS, ENDINGS, is_table, kind_of
 from .idx import read_idx_folder
 from .npz import read_npz
 from .open_table import read_features, read_table
 from .pickled import read_mnist_pickle
 from .reading import PLAIN, Reading
 
-PICKLED = (".pkl", ".pkl.gz", ".pickle", ".pickle.gz")
 OLD_EXCEL = (".xls", ".xlsb", ".ods")  # workbooks of other kinds than those that are read
 FROM_SKLEARN = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 
 
-def load_dataset(source: StrPath, target: str | None = None, reading: Reading = PLAIN) -> Dataset:
+def load_dataset(
+    source: StrPath,
+    target: str | None = None,
+    reading: Reading = PLAIN,
+    max_memory: int | None = None,
+) -> Dataset:
     """Load a built-in set by its name, or a file: a table, .npz, mnist.pkl.gz, an IDX folder.
 
     Parameters
@@ -38,6 +42,8 @@ def load_dataset(source: StrPath, target: str | None = None, reading: Reading = 
         Column to predict, for tables only; by default the last one.
     reading : Reading, optional
         How a table file is written, where its first lines do not say so.
+    max_memory : int, optional
+        Bytes that the data may take; by default half of the memory that is free.
 
     Returns
     -------
@@ -47,6 +53,8 @@ def load_dataset(source: StrPath, target: str | None = None, reading: Reading = 
     ------
     DataError
         When it is neither a name nor a file, or the file cannot be read as it stands.
+    DataMemoryError
+        When its data take more memory than they may.
 
     Examples
     --------
@@ -67,14 +75,14 @@ def load_dataset(source: StrPath, target: str | None = None, reading: Reading = 
     if path.is_dir():
         tables = [found.name for found in sorted(path.iterdir()) if kind_of(found)]
         require(not tables, f"{path} is a folder, expected one of its tables: {listed(tables)}.")
-        return read_idx_folder(path)
+        return read_idx_folder(path, max_memory)
     if name.endswith(".npz"):
-        return read_npz(path)
-    kinds, packed = ", ".join((*chain(*ENDINGS.values()), ".npz", *PICKLED)), ", ".join(SUFFIXES)
-    known = name.endswith(PICKLED)
+        return read_npz(path, max_memory)
+    kinds, packed = ", ".join((*chain(*ENDINGS.values()), *ARRAYS)), ", ".join(SUFFIXES)
+    known = name.endswith(ARRAYS)
     got = f"{source} is of no known kind, expected a folder of IDX files or {kinds} ({packed} too)"
     require(known, f"{got}; the standard input, -, takes a table of any name.")
-    return read_mnist_pickle(path)
+    return read_mnist_pickle(path, max_memory)
 
 
 def check_there(source: StrPath) -> None:
@@ -102,7 +110,7 @@ def check_there(source: StrPath) -> None:
 
 def _is_data(path: str) -> bool:
     """Tell whether a path may be that of a data set, by its name."""
-    return bool(kind_of(path)) or path.endswith((".npz", *PICKLED)) or os.path.isdir(path)
+    return bool(kind_of(path)) or path.endswith(ARRAYS) or os.path.isdir(path)
 
 
 def load_features(

@@ -1,63 +1,43 @@
-"""Pickled MNIST, mnist.pkl.gz: read by an unpickler that knows NumPy arrays and nothing else."""
+"""Pickled MNIST, mnist.pkl.gz: three pairs of images and labels."""
 
-import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..atomic import StrPath
-from ..errors import DataError
+from ..errors import DataError, DataMemoryError
 from .common import Dataset, check_samples, opened, require
+from .memory import allowed_memory, array_bytes, check_memory
+from .pickle_arrays import arrays_of
 
 
-def _latin1(text: str, encoding: str) -> bytes:
-    """Stand in for codecs.encode, which would look up any codec by name."""
-    return text.encode("latin1")
-
-
-_RECONSTRUCT = np.empty(0).__reduce__()[0]  # numpy's own, without importing a private module
-ALLOWED: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("_codecs", "encode"): _latin1,
-}
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """An unpickler for which no other name exists."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        refusal = f"it refuses to load '{module}.{name}', expected NumPy arrays only"
-        require((module, name) in ALLOWED, f"{refusal}: a pickle can run code, use IDX or .npz")
-        return ALLOWED[module, name]
-
-    def persistent_load(self, pid: Any) -> Any:
-        raise DataError(f"it refers to a persistent id {pid!r}, expected NumPy arrays only")
-
-
-def read_mnist_pickle(path: StrPath) -> Dataset:
+def read_mnist_pickle(path: StrPath, max_memory: int | None = None) -> Dataset:
     """Read a pickle (gzipped or not) of three (images, labels) pairs: train, validation, test.
 
-    Train and validation are joined, in this order. Of the pickle's names only NumPy's arrays are
-    known, so it can call nothing else; NumPy's own unpacking of an array is trusted.
+    Train and validation are joined, in this order. Nothing is unpickled: see `pickle_arrays`.
     """
     with opened(path) as file:
         try:
-            parts = _ArraysOnly(file, encoding="latin1").load()
-        except Exception as error:  # a damaged pickle raises anything
-            raise DataError(f"{path} cannot be unpickled: {error}.") from error
+            parts = arrays_of(file, allowed_memory(max_memory))
+            require(not file.read(1), "it goes on after its end")  # also ends a gzip checksum
+        except DataMemoryError as error:
+            raise DataMemoryError(f"{path}: {error} (--max-memory).") from error
+        except (DataError, ValueError, TypeError, LookupError, AttributeError) as error:
+            damaged = isinstance(error, LookupError | AttributeError | TypeError)
+            reason = "it is damaged" if damaged else f"{error!s:.200}"
+            raise DataError(f"{path} cannot be read: {reason}.") from error
     try:
-        kinds = [(X.dtype.kind, X.ndim, y.dtype.kind in "iu") for X, y in parts]
+        pairs = [(X.array, y.array) for X, y in parts]
+        kinds = [(X.dtype.kind, X.ndim, y.dtype.kind in "iu") for X, y in pairs]
     except (TypeError, ValueError, AttributeError):
         kinds = []
     form = "three pairs of float images (n, d) and integer labels (n,)"
     require(kinds == [("f", 2, True)] * 3, f"{path} holds something else, expected {form}.")
+    needed = sum(array_bytes(a.shape, a.dtype) for pair in pairs for a in pair)
+    check_memory(path, "pairs of arrays to join", 2 * needed, max_memory)
     (X, y), (X_valid, y_valid), (X_test, y_test) = (
         check_samples(f"{path}, part {i}", X, y.astype(np.int64))
-        for i, (X, y) in enumerate(parts, 1)
+        for i, (X, y) in enumerate(pairs, 1)
     )
     same = X.shape[1] == X_valid.shape[1] == X_test.shape[1]
     require(same, f"{path}: the parts' images differ in size, expected one size.")

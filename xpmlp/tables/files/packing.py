@@ -2,7 +2,9 @@
 
 import bz2
 import gzip
+import io
 import lzma
+import os
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -13,6 +15,9 @@ from typing import IO, Any
 from ...errors import DataError
 
 SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip")
+# A file may unpack to so many bytes, or to so many times its own size; tables are 3 to 50 times as
+# large, and more is what files do that were made to fill the memory.
+SMALL, MOST_TIMES = 256 << 20, 200
 DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
 
 
@@ -27,7 +32,40 @@ def unpacked(file: IO[bytes], path: Any) -> Any:
     packing = packing_of(start)
     if not packing:
         return file
-    return PACKINGS[packing][1](file, path)
+    most = max(SMALL, MOST_TIMES * os.fstat(file.fileno()).st_size)
+    return io.BufferedReader(_Bounded(PACKINGS[packing][1](file, path), most, path), 1 << 17)
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that is read up to a number of bytes."""
+
+    def __init__(self, stream: Any, most: int, path: Any) -> None:
+        self.stream, self.left, self.most, self.path = stream, most, most, path
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        n = self.stream.readinto(buffer)
+        self.left -= n
+        if self.left < 0:
+            raise _too_large(self.path, f"more than {self.most:,} bytes")
+        return n
+
+    def close(self) -> None:
+        self.stream.close()
+        super().close()
+
+
+def check_unpacked(path: Any, size: int, packed: int) -> None:
+    """Raise DataError where packed bytes say that they unpack to many times as many."""
+    if size > max(SMALL, MOST_TIMES * packed):
+        raise _too_large(path, f"{size:,} bytes")
+
+
+def _too_large(path: Any, size: str) -> DataError:
+    got = f"{path} unpacks to {size}, more than {MOST_TIMES} times its own size"
+    return DataError(f"{got}: unpack it by yourself if you trust it.")
 
 
 def is_damage(error: Exception) -> bool:

@@ -37,6 +37,7 @@ APPLIES = {
     "excel": ("sheet", *OF_LINES, *OF_CELLS),
     "parquet": OF_CELLS,
 }
+ARRAYS = (".npz", ".pkl", ".pkl.gz", ".pickle", ".pickle.gz")  # files that are no tables
 CALLED = {"csv": "CSV text", "json": "JSON", "excel": "an Excel file", "parquet": "Parquet"}
 STDIN = "-"
 PARQUET = b"PAR1"  # its first bytes
@@ -101,7 +102,7 @@ def is_stream(path: StrPath) -> bool:
 def is_table(path: StrPath) -> bool:
     """Tell whether a path is that of a table, which has columns: a file, a folder or a stream."""
     if is_stream(path):
-        return True
+        return not str(path).lower().endswith(ARRAYS)
     if os.path.isdir(path):
         return any(parquet_files(Path(path)))
     known = bool(kind_of(path)) or str(path).lower().endswith(".zip")

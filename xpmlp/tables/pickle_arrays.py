@@ -1,0 +1,193 @@
+"""Arrays of a pickle, read out of its opcodes: nothing is unpickled, called or looked up by name.
+
+The opcodes are followed with numbers, text, bytes, tuples, lists, and stand-ins for what NumPy's
+functions return. Memory is taken for what the file holds, never for what it declares.
+
+References
+----------
+Python's pickletools, which describes each opcode.
+"""
+
+import pickletools
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import IO, Any
+
+import numpy as np
+
+from ..errors import DataMemoryError
+from .common import read_most, require
+
+MOST = 10_000  # opcodes; MNIST has about 130
+LONGEST = 1 << 28  # bytes of a line, which protocol 0 writes arrays as
+KINDS = "fiub"  # of NumPy's types
+ORDERS = {"<", ">", "|", "="}  # of the bytes of a number
+
+
+def arrays_of(file: IO[bytes], most: int) -> Any:
+    """Return what a pickle holds, each array as a `Pending`; most: bytes that it may take.
+
+    Raises DataError for all but arrays, and for damage also ValueError, TypeError, LookupError and
+    AttributeError.
+    """
+    machine = _Machine()
+    for opcode, argument, _ in islice(pickletools.genops(_Stream(file, most)), MOST):  # type: ignore[arg-type]
+        if opcode.name == "STOP":
+            return machine.stack.pop()
+        known = f"it holds the opcode {opcode.name}, expected those of NumPy arrays only"
+        require(opcode.name in OPCODES, known)
+        OPCODES[opcode.name](machine, argument)
+    raise ValueError(f"it has more than {MOST:,} opcodes")
+
+
+class Pending:
+    """An array or a type of a pickle, whose state comes after it was made."""
+
+    dtype: np.dtype | None = None
+    array: np.ndarray | None = None
+
+
+class _Stream:
+    """A file as pickletools reads it."""
+
+    def __init__(self, file: IO[bytes], most: int) -> None:
+        self.file, self.left, self.most = file, most, most
+
+    def read(self, n: int) -> bytearray:
+        data = read_most(self.file, min(n, self.left + 1))
+        self.left -= len(data)
+        if self.left < 0:
+            raise DataMemoryError(f"it holds more than the {self.most:,} bytes that are allowed")
+        return data
+
+    def readline(self) -> bytes:
+        return self.file.readline(LONGEST)
+
+
+class _Machine:
+    """The stack and the memo."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def taken(self, n: int) -> list[Any]:
+        """Take the last n values off the stack."""
+        return [self.stack.pop() for _ in range(n)][::-1]
+
+    def marked(self) -> list[Any]:
+        """Take the values since the last mark."""
+        return self.taken(len(self.stack) - self.marks.pop())
+
+    def remember(self, index: int) -> None:
+        self.memo[index] = self.stack[-1]
+
+    def extend(self, values: list[Any]) -> None:
+        list.extend(self.stack[-1], values)
+
+    def name(self, module: Any, name: Any) -> None:
+        """Push a name of `NAMES`; DataError for any other."""
+        found = _text(module), _text(name)
+        shown = f"it refuses to load '{found[0]:.80}.{found[1]:.80}', expected NumPy arrays only"
+        require(found in NAMES, f"{shown}: a pickle can run code, use IDX or .npz")
+        self.push(NAMES[found])
+
+    def call(self) -> None:
+        function, arguments = self.taken(2)
+        self.push(function(*arguments))
+
+    def build(self) -> None:
+        """Give what was made its state."""
+        pending, state = self.taken(2)
+        if pending.dtype is None:
+            _, shape, of, is_fortran, data = state
+            pending.array = _array(data, of, shape, "F" if is_fortran else "C")
+        else:
+            order = _text(state[1])
+            require(order in ORDERS, f"the order of its bytes is {order!r:.40}")
+            pending.dtype = pending.dtype.newbyteorder(order)
+        self.push(pending)
+
+
+def _text(value: Any) -> str:
+    """Return text, which Python 2 writes as bytes."""
+    return value if isinstance(value, str) else value.decode("latin1")
+
+
+def _latin1(text: str, encoding: Any = None) -> bytearray:
+    """Stand in for codecs.encode: Python 3 writes bytes as text where Python 2 is to read them."""
+    return bytearray(text, "latin1")
+
+
+def _no_array(*kind: Any) -> Pending:
+    """Stand in for the function that makes an empty array, to get its state."""
+    return Pending()
+
+
+def _dtype(code: Any, *how: Any) -> Pending:
+    """Stand in for NumPy's dtype, of numbers alone; code: such as "f4"."""
+    code = _text(code)
+    number = code[:1] in KINDS and code[1:] in ("1", "2", "4", "8")
+    require(number, f"it holds values of type {code!r:.40}, expected numbers")
+    made = Pending()
+    made.dtype = np.dtype(code)
+    return made
+
+
+def _from_buffer(data: Any, of: Pending, shape: Sequence[int], order: Any) -> Pending:
+    """Stand in for the function that makes an array of bytes, which protocol 5 writes."""
+    made = Pending()
+    made.array = _array(data, of, shape, order)
+    return made
+
+
+def _array(data: Any, of: Pending, shape: Sequence[int], order: Any) -> np.ndarray:
+    """Return an array on bytes that the pickle holds: none of it can be uninitialised."""
+    if not isinstance(data, bytes | bytearray) or of.dtype is None:
+        raise ValueError("an array has no bytes")
+    return np.frombuffer(data, of.dtype).reshape(shape, order=_text(order))  # type: ignore[call-overload]
+
+
+NAMES: dict[tuple[str, str], Callable[..., Any] | None] = {
+    ("numpy", "ndarray"): None,  # an argument, and never called
+    ("numpy", "dtype"): _dtype,
+    ("_codecs", "encode"): _latin1,
+    ("numpy.core.multiarray", "_reconstruct"): _no_array,
+    ("numpy._core.multiarray", "_reconstruct"): _no_array,
+    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _from_buffer,
+}
+VALUES = (
+    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT", "BINFLOAT"),
+    *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+)
+OPCODES: dict[str, Callable[[_Machine, Any], None]] = {
+    **dict.fromkeys(VALUES, _Machine.push),
+    **dict.fromkeys(("BINSTRING", "SHORT_BINSTRING"), lambda m, text: m.push(_latin1(text))),
+    **dict.fromkeys(("PROTO", "FRAME"), lambda m, _: None),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _Machine.remember),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda m, i: m.push(m.memo[i])),
+    "MEMOIZE": lambda m, _: m.remember(len(m.memo)),
+    "NONE": lambda m, _: m.push(None),
+    "NEWTRUE": lambda m, _: m.push(True),
+    "NEWFALSE": lambda m, _: m.push(False),
+    "MARK": lambda m, _: m.marks.append(len(m.stack)),
+    "EMPTY_TUPLE": lambda m, _: m.push(()),
+    "TUPLE": lambda m, _: m.push(tuple(m.marked())),
+    "TUPLE1": lambda m, _: m.push(tuple(m.taken(1))),
+    "TUPLE2": lambda m, _: m.push(tuple(m.taken(2))),
+    "TUPLE3": lambda m, _: m.push(tuple(m.taken(3))),
+    "EMPTY_LIST": lambda m, _: m.push([]),
+    "LIST": lambda m, _: m.push(m.marked()),
+    "APPEND": lambda m, _: m.extend(m.taken(1)),
+    "APPENDS": lambda m, _: m.extend(m.marked()),
+    "GLOBAL": lambda m, name: m.name(*name.split(" ", 1)),
+    "STACK_GLOBAL": lambda m, _: m.name(*m.taken(2)),
+    "REDUCE": lambda m, _: m.call(),
+    "BUILD": lambda m, _: m.build(),
+}
