@@ -9,7 +9,7 @@ class ShapeError(ValueError):
 
 
 class DivergenceError(ValueError):
-    """Training produced a loss or a parameter that is not finite.
+    """Training left the finite numbers, or its loss or a weight grew out of all proportion.
 
     Attributes
     ----------

@@ -134,9 +134,10 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         Raises
         ------
         DivergenceError
-            When the loss or a weight is not finite after an epoch; it says where that began. The
-            estimator then holds the weights after the epoch before. If that was the first epoch,
-            it is what it was before the call, as after any other error.
+            When the loss or a weight after an epoch is not finite, or out of all proportion
+            (guide, "When a training diverges"); it says where that began. The estimator then holds
+            the weights after the epoch before. If that was the first epoch, it is what it was
+            before the call, as after any other error.
         """
         how: dict = {"resume": self.warm_start and hasattr(self, "model_")}
         if how["resume"]:
@@ -369,7 +370,7 @@ def _resumed(state, one_epoch, x, *, rescored):
     if one_epoch:
         carry = map_arrays(state.carry, lambda a: copy_to(a, x))
         return replace(state, carry=carry, history=history)
-    names = ["lr", "epoch", "step", "n_seen", "best_epoch", "best_loss"]
+    names = ["lr", "epoch", "step", "n_seen", "best_epoch", "best_loss", "reference"]
     if not rescored:
         names += ["stale", "best_score"]
     goes_on = {name: getattr(state, name) for name in names}

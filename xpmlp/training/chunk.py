@@ -25,7 +25,9 @@ class Chunk:
     rates: np.ndarray  # (E, B)
     next_rates: list  # (E,): the state's rate after each epoch, where no plateau changes it
     losses: list[float]  # (E,)
+    first: float  # the first batch's loss
     finite: bool
+    sums: np.ndarray  # of each leaf of parameters, then of buffers
     seconds: float  # an epoch
 
 
@@ -40,6 +42,7 @@ class Chunks:
         self.sample_weight, self.n = sample_weight, data[0].shape[0]
         self.B = -(-self.n // step.batch_size)
         self.steps = engine.run(step)
+        self.sums = None  # of the leaves after the chunk before, once known
         self.ahead: dict = {}  # epoch -> its plan, and the place of the draws before it
 
     def longest(self) -> int:
@@ -74,8 +77,7 @@ class Chunks:
         leaves = *state.carry.params.values(), *state.carry.buffers.values()
         with np.errstate(over="ignore", invalid="ignore"):
             report = to_host(self.engine.compile(_summary)(losses, leaves)).astype(np.float64)
-        value, penalty = report[: 2 * n_steps].reshape(2, n_epochs, self.B)
-        made = value * self.step.loss.reported(self.data[1].shape[-1]) + penalty
+        made, losses = self._reported(report[: 2 * n_steps], plan)
         state.batch_losses = made[-1]
         return Chunk(
             before=before,
@@ -83,14 +85,30 @@ class Chunks:
             plan=plan,
             rates=rates,
             next_rates=next_rates,
-            losses=((plan.n_rows.reshape(made.shape) * made).sum(axis=-1) / self.n).tolist(),
+            losses=losses.tolist(),
+            first=float(made[0, 0]),
             finite=_stays_finite(report[: 2 * n_steps], report[2 * n_steps :], leaves),
+            sums=report[2 * n_steps :],
             seconds=(time.perf_counter() - start) / n_epochs,
         )
 
     def run_plan(self, carry, plan):
         """Run a host plan. Returns the carry and the losses.  Donates carry."""
-        return run_plan(self.steps, carry, self.data, plan, self.step.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):  # which ends in a DivergenceError
+            return run_plan(self.steps, carry, self.data, plan, self.step.dtype)
+
+    def loss_at(self, carry, chunk: Chunk) -> float:
+        """Return the loss of a carry's weights on all rows, as a chunk's first epoch has them."""
+        still = at_rate(chunk.plan.part(0, self.B), self.step.rule, 0.0)
+        _, losses = self.run_plan(copy_carry(carry, xp=self.engine.xp), still)
+        return float(self._reported(to_host(losses).astype(np.float64), still)[1][0])
+
+    def _reported(self, losses, plan):
+        """Return the losses (E, B) of batches, with the penalty, and those (E,) of epochs."""
+        value, penalty = losses.reshape(2, -1, self.B)
+        made = value * self.step.loss.reported(self.data[1].shape[-1]) + penalty
+        with np.errstate(over="ignore"):
+            return made, (plan.n_rows.reshape(made.shape) * made).sum(axis=-1) / self.n
 
     def first(self, chunk: Chunk, state, n_epochs: int):
         """Bring a state to the end of the first epochs of a chunk, which run again."""

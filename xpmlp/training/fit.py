@@ -278,7 +278,7 @@ def train(
     ShapeError
         When X or y does not fit the network; the message says which reshape does.
     DivergenceError
-        When the loss or a weight is not finite after an epoch.
+        When the loss or a weight is not finite, or out of all proportion, after an epoch.
     TypeError, ValueError
         For an argument that is none, or has another type or value than expected.
 

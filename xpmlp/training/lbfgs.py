@@ -7,7 +7,7 @@ import numpy as np
 
 from ..arrays import from_host, in_host, location_of, to_host
 from ..transfers import note
-from .divergence import divergence, ranges
+from .divergence import NON_FINITE, divergence, ranges, too_large
 from .interrupts import interruptible
 from .loop import append_epoch, validate
 from .plan import make_plan
@@ -67,7 +67,8 @@ def run_lbfgs(
         return np.concatenate([to_host(store[k]).ravel() for k in params]).astype(np.float64)
 
     def fun(vector):
-        with engine.threads(step.batch_size * step.layout.size):
+        quiet = np.errstate(over="ignore", invalid="ignore")  # which ends in a DivergenceError
+        with quiet, engine.threads(step.batch_size * step.layout.size):
             total, value, grads = _summed(objective, unpack(vector), buffers, batches())
         return float(to_host(total)) + extra * float(to_host(value)), flat(grads)
 
@@ -103,10 +104,13 @@ def run_lbfgs(
         )
         if interrupted():
             ended = ended or "interrupted"
-    if not (np.isfinite(found.x).all() and np.isfinite(found.fun)):
+    what = NON_FINITE
+    if np.isfinite(found.x).all() and np.isfinite(found.fun):
+        what = too_large("loss", abs(found.fun), step.dtype)
+    if what:
         state.n_iter = 0
-        where = f"It happened in iteration {found.nit} of L-BFGS"
-        return divergence(where, *ranges(step, data))
+        what = f"{what} It happened in iteration {found.nit} of L-BFGS."
+        return divergence(what, *ranges(step, data))
     state.carry = state.carry._replace(params=unpack(found.x))
     state.n_iter, state.best_loss = found.nit, float(found.fun)
     state.epoch += found.nit

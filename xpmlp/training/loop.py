@@ -11,7 +11,7 @@ from ..arrays import Array
 from ..engines import Carry, Options, copy_store
 from ..placing import rows_to_host
 from .chunk import PROMPT, Chunks
-from .divergence import diverged
+from .divergence import diverged, excess
 from .interrupts import interruptible
 from .outputs import network_outputs
 from .progress import Progress
@@ -65,6 +65,7 @@ class State:
     n_seen: int = 0  # samples since the weights were initialised
     n_iter: int = 0  # epochs of this call
     stale: int = 0  # epochs without improvement
+    reference: float = 0.0  # loss that divergence is measured against; 0: not known yet
     best_loss: float = np.inf
     best_score: float = -np.inf
     scoring: str = "None"  # what the best score is by: another begins the search for it again
@@ -141,13 +142,14 @@ def _run_chunk(chunks, state, n_epochs, show, validation, on_epoch):
     """
     step, engine, options = chunks.step, chunks.engine, chunks.options
     chunk = chunks.run(state, n_epochs)
-    if not chunk.finite:
+    text = excess(chunks, chunk, state) if chunk.finite else ""
+    if text or not chunk.finite:
         state.carry = chunk.before
         chunks.give_back(state)
         if n_epochs > 1:  # some of them may be
             state.draws.go_to(chunk.place)
             return n_epochs // 2, None
-        return 1, _after_divergence(chunks, chunk, state, show)
+        return 1, _after_divergence(chunks, chunk, state, show, text)
     reason: Any = None
     for i, lr in enumerate(chunk.next_rates):
         _append(state, chunk, i, chunks)
@@ -170,7 +172,7 @@ def _run_chunk(chunks, state, n_epochs, show, validation, on_epoch):
     return max(1, int(PROMPT / chunk.seconds)), reason
 
 
-def _after_divergence(chunks, chunk, state, show):
+def _after_divergence(chunks, chunk, state, show, text):
     """Set the rate to repeat an epoch with that diverged. Returns None, or why training ends."""
     options, epoch = chunks.options, state.n_iter + 1
     lr = options.schedule.after_divergence(state.lr)
@@ -180,7 +182,7 @@ def _after_divergence(chunks, chunk, state, show):
         return None
     if options.early_stopping and state.best:
         return "diverged"
-    return diverged(chunks.step, chunks.engine, chunks.data, chunks.run_plan, chunk, epoch)
+    return diverged(chunks, chunk, epoch, text)
 
 
 def copy_weights(step, state, xp):
