@@ -1,15 +1,18 @@
 """What a fit made is one value: other threads and failed fits never see a part of it."""
 
+import ast
 import copy
 import pickle
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from small_sets import LABELS, THREE, VALUES, X, fast
 
+import xpmlp.estimators
 from xpmlp import MLPClassifier, MLPRegressor, load_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Maximum iterations")
@@ -73,6 +76,28 @@ def test_what_a_thread_copies_saves_and_predicts_while_another_fits_is_of_one_fi
             thread.join()
         sys.setswitchinterval(before)
     assert wrong == [] and {*looks} == {*kinds}
+
+
+def test_a_function_reads_the_result_of_a_fit_once_as_another_thread_may_fit_meanwhile():
+    views = {name for kind in (MLPClassifier, MLPRegressor) for name in dir(kind)}
+    views = {"_result", *(n for n in views if n.endswith("_") and not n.endswith("__"))}
+    assert {"result_", "model_", "training_record_", "classes_", "threshold_"} <= views
+    functions, twice = (ast.FunctionDef, ast.Lambda), []
+
+    def reads(node):
+        """Yield what a function reads of an estimator, that within it being looked at by itself."""
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Attribute) and isinstance(child.ctx, ast.Load):
+                if child.attr in views and ast.unparse(child.value) in ("self", "estimator"):
+                    yield child.attr
+            if not isinstance(child, functions):
+                yield from reads(child)
+
+    for path in Path(xpmlp.estimators.__file__).parent.glob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text()))
+        found = ([*reads(node)] for node in nodes if isinstance(node, functions))
+        twice += [(path.name, names) for names in found if len(names) > 1]
+    assert twice == []
 
 
 def test_a_failed_fit_never_leaves_the_estimator_without_arguments():

@@ -24,10 +24,11 @@ from .targets import checked_targets
 
 def explained(estimator, X, y, orientation):
     """Return the `Explanation` of one training step on X and y."""
-    notes = _shape_notes(estimator, X, y)
+    twin = copy(estimator)  # whose model no other thread's fit replaces
+    notes = _shape_notes(twin, X, y)
     with catch_warnings():
         simplefilter("ignore", DataConversionWarning)  # a note says it
-        problem = present_problem(estimator, X, y)
+        problem = present_problem(twin, X, y)
     first = problem.model.network, problem.loss, problem.params, *problem.rows[:2]
     options, names = problem.options, ("alpha", "weight_decay", "seed")
     more = {name: getattr(options, name) for name in names} | {"lr": options.learning_rate}
@@ -46,9 +47,9 @@ def present_problem(estimator, X, y) -> Problem:
 
 def planned(estimator, X, y):
     """Return the `TrainingPlan` of a fit to X and y."""
-    estimator._validate_params()
-    notes, twin = _shape_notes(estimator, X, y), copy(estimator)
-    model = getattr(estimator, "model_", None)
+    twin = copy(estimator)  # whose model no other thread's fit replaces
+    twin._validate_params()
+    notes, model = _shape_notes(twin, X, y), getattr(twin, "model_", None)
     if y is None and model is None:
         raise ValueError("plan needs y before fit: it says how many outputs there are.")
     inputs, X = _planned_inputs(twin, X, model and model.inputs)
@@ -62,7 +63,7 @@ def planned(estimator, X, y):
         network = network_of(twin, inputs, n_outputs, last_activation(loss, link))
     else:
         network = model.network
-    how = {"rule": rule_of(estimator), "batch_size": rows_a_step(estimator), "notes": notes}
+    how = {"rule": rule_of(twin), "batch_size": rows_a_step(twin), "notes": notes}
     return plan_training(network, X, dtype=inputs.dtype, like=inputs.like, **how)
 
 

@@ -92,7 +92,8 @@ def threshold_part() -> "Part[float]":
     """Return a property: the threshold of the fitted model, which can be set."""
 
     def write(self, threshold):
-        self.result_ = replace(self.result_, model=self.model_.with_threshold(threshold))
+        result = self.result_
+        self.result_ = replace(result, model=result.model.with_threshold(threshold))
 
     read = lambda self: self.model_.targets.threshold
     doc = "Probability above which the second of two classes is predicted."

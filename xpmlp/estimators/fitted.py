@@ -100,8 +100,9 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):
 
     @feature_names_in_.setter
     def feature_names_in_(self, names):
-        inputs = replace(self.model_.inputs, columns=tuple(map(str, names)))
-        self._result = self.result_.changed(inputs=inputs)
+        result = self.result_
+        inputs = replace(result.model.inputs, columns=tuple(map(str, names)))
+        self._result = result.changed(inputs=inputs)
 
     coefs_ = part("coefs", "Weights (n_in, n_out), layer by layer.")
     intercepts_ = part("intercepts", "Biases (n_out,), layer by layer.")
@@ -373,7 +374,8 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):
         >>> label.tolist(), probabilities.shape
         ([0, 0], (2, 3))
         """
-        self.result_.model.export(path, check=check, about=onnx_metadata(self))
+        result = self.result_
+        result.model.export(path, check=check, about=onnx_metadata(self, result))
 
     def __copy__(self):
         """Return a shallow copy; by way of `__getstate__` a device's arrays would pass the host."""

@@ -46,7 +46,7 @@ def save_model(estimator, path):
         "n_epochs": len(result.state.history["loss"]),
         "history": {k: encode(v, k) for k, v in _thinned(result.state).items()},
         "target_name": getattr(estimator, "target_name_", None),
-        "training": estimator.training_record_,
+        "training": result.record or {},
         "baseline": getattr(estimator, "baseline_", None),
         "table_types": types and {k: v for k, v in types.items() if known.get(k) != v},
         "table_reading": _said(getattr(estimator, "table_reading_", PLAIN)),
@@ -57,9 +57,8 @@ def save_model(estimator, path):
     write_container(path, arrays, meta)
 
 
-def onnx_metadata(estimator):
-    """Return what an ONNX file of a fitted estimator has beside the model itself, by name."""
-    result = estimator.result_
+def onnx_metadata(estimator, result):
+    """Return what an ONNX file has beside the model itself, by name; result: a `FitResult`."""
     about = {"estimator": type(estimator).__name__, "epochs": result.state.epoch}
     if result.model.inputs.names:
         about["feature_names"] = [*result.model.inputs.names]
