@@ -179,9 +179,3 @@ def test_bad_rows_go_into_quarantine_at_the_end_if_all_is_well(csv, tmp_path):
     opened(csv(MANY), on_bad_row="quarantine")
     assert not kept.exists()
     refused(["'ignore'", "skip"], opened, path, on_bad_row="ignore")
-
-
-def test_a_quote_too_many_costs_its_line_and_no_more(csv):
-    table = opened(csv('a,b\n1,x\n"2,x\n3,y\n4,x\n'), on_bad_row="skip")
-    assert [row.line for row in table.bad_rows] == [3] and table.lines().tolist() == [2, 4, 5]
-    assert table.features.column(0).tolist() == [1, 3, 4]

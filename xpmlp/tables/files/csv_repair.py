@@ -89,7 +89,7 @@ def _good_rows(dialect: Dialect, bad_rows: list[BadRow]) -> Iterator[tuple[int, 
     """Yield the line and the text of each good row, and put the bad ones into a list."""
     n_columns = len(dialect.columns)
     with opened_text(dialect.file, dialect.path) as lines:
-        records = rows_of(lines, dialect.delimiter, dialect.comment, dialect.first_line)
+        records = rows_of(lines, dialect.form, dialect.first_line)
         if dialect.has_header:
             next(records)
         for line, text, cells in filled(records, n_columns == 1):
@@ -97,7 +97,7 @@ def _good_rows(dialect: Dialect, bad_rows: list[BadRow]) -> Iterator[tuple[int, 
                 cells = cells[:-1]  # DuckDB allows a delimiter at a line's end
             bad = _fault(dialect, line, text, cells)
             if bad is None:
-                yield line, _written(text, list(cells), dialect.delimiter)
+                yield line, _written(text, list(cells), dialect.form.delimiter)
             else:
                 bad_rows.append(bad)
                 many = f"{dialect.path} has more than a million bad rows, the first is in "

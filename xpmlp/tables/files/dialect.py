@@ -10,7 +10,7 @@ from ...errors import DataError
 from ...words import plural, shortened
 from ..common import opened_text, require
 from ..reading import MARKS, Reading
-from .csv_rows import CSVRow, rows_of
+from .csv_rows import CSVRow, RowForm, is_comment, rows_of
 from .header import header_of
 from .source import Source
 from .text_encoding import is_text, not_text
@@ -25,21 +25,21 @@ MOST = 0.9  # of the lines after the first one that are alike
 class Dialect:
     """How the text of a CSV file is written.
 
-    path: as messages have it; file: what is read; has_header: whether the first line is no row;
-    named: whether the columns have names of their own; first_line: of `file`, in `path`; encoding:
-    that of `path`, None for UTF-8; notes: what was decided that could have been meant otherwise.
+    path: as messages have it; file: what is read; form: of rows; has_header: whether the first line
+    is no row; named: whether the columns have names of their own; first_line: of `file`, in `path`;
+    encoding: that of `path`, None for UTF-8; notes: what was decided that could have been meant
+    otherwise.
     """
 
     path: Path
     file: Path
-    delimiter: str
+    form: RowForm
     columns: tuple[str, ...]
     has_header: bool
     named: bool = True
     packing: str = ""
     line_end: str = "\n"
     first_line: int = 1
-    comment: str | None = None
     encoding: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -47,16 +47,18 @@ class Dialect:
 def dialect_of(source: Source, reading: Reading, known: Collection[str] = ()) -> Dialect:
     """Find out how a CSV file is written; known: names of columns that a model has."""
     lines = _first_lines(source, reading)
-    texts = [line for line in lines if not _is_comment(line, reading)]
+    texts = [line for line in lines if not is_comment(line, reading.comment)]
     line = texts[0] if texts else ""
     delimiter = reading.delimiter or _delimiter(texts)
-    records = [*rows_of(iter(lines), delimiter, reading.comment, source.first_line)]
+    form = RowForm.of(lines, delimiter, reading.comment)
+    records = [*rows_of(iter(lines), form, source.first_line)]
     number, _, cells = records[0] if records else (source.first_line, "", [])
     place = f"{source.path} line {number}"
     remedy = f"leave it out by skip_rows={number} (--skip-rows {number})"
     require(line.strip() != "", f"{place} is empty, expected column names: {remedy}.")
     require(is_text(line), f"{place} {not_text(line, reading.encoding)}.")
-    require(isinstance(cells, list), f"{place}: {cells}, expected column names.")
+    broken = f"{place}: {cells}, expected column names: mend it, or {remedy}."
+    require(isinstance(cells, list), broken)
     rows = [cells for _, text, cells in records[1:] if text and isinstance(cells, list)]
     if not reading.names:
         check_title(place, records, reading)
@@ -64,14 +66,13 @@ def dialect_of(source: Source, reading: Reading, known: Collection[str] = ()) ->
     return Dialect(
         source.path,
         source.file,
-        delimiter,
+        form,
         columns,
         has_header,
         named=named,
         packing=source.packing,
         line_end=line[len(line.rstrip("\r\n")) :] or "\n",
         first_line=source.first_line,
-        comment=reading.comment,
         encoding=reading.encoding,
         notes=(*source.notes, *notes),
     )
@@ -86,7 +87,7 @@ def check_title(place: str, records: Sequence[CSVRow], reading: Reading) -> None
         return
     if reading.delimiter is None and rows:
         delimiter = _delimiter([text for _, text, _ in rows])  # that of a title says nothing
-        split = list(rows_of((text for _, text, _ in [records[0], *rows]), delimiter))
+        split = list(rows_of((text for _, text, _ in [records[0], *rows]), RowForm(delimiter)))
         n_cells, *widths = [_width(row) for _, _, row in split]
     width, n = Counter(widths).most_common(1)[0] if widths else (0, 0)
     if width <= n_cells or n < 2 or n < MOST * len(widths):
@@ -110,10 +111,6 @@ def _width(cells: list[str] | str) -> int:
     return len(cells) - (len(cells) > 1 and not cells[-1].strip())
 
 
-def _is_comment(line: str, reading: Reading) -> bool:
-    return reading.comment is not None and line.startswith(reading.comment)
-
-
 def _first_lines(source: Source, reading: Reading) -> list[str]:
     """Return the first lines of a file: all its comments up to there, and `SAMPLE` others."""
     lines: list[str] = []
@@ -121,7 +118,7 @@ def _first_lines(source: Source, reading: Reading) -> list[str]:
     with opened_text(source.file, source.path) as text:
         for line in text:
             lines.append(line)
-            n += not _is_comment(line, reading)
+            n += not is_comment(line, reading.comment)
             size += len(line)
             if n > SAMPLE or (n > 2 and size > SAMPLE_SIZE):
                 break

@@ -52,7 +52,7 @@ def _named(place: str, first: list[str], reading: Reading) -> Header:
     if has_header is None:
         got = f"{place} may be names to replace or a row, got {_shown(first)}"
         remedy = "say header=True (--header) or header=False (--no-header)"
-        require(any(map(_is_bare, first)), f"{got}: {remedy}.")
+        require(any(map(is_bare, first)), f"{got}: {remedy}.")
         has_header = False
     return names, has_header, True, ()
 
@@ -61,7 +61,7 @@ def _decided(place, first, rows, known):
     """Return whether the first row holds names, and notes; DataError where it may be both."""
     if known and {*known} <= {*first}:
         return True, ()
-    alike = [i for i, cell in enumerate(first) if _is_bare(cell) and _is_like(i, cell, rows)]
+    alike = [i for i, cell in enumerate(first) if is_bare(cell) and _is_like(i, cell, rows)]
     numbers = [i for i in alike if NUMBER.fullmatch(first[i])]
     whole = [int(first[i]) for i in alike if first[i].isdigit()]
     steps = {b - a for a, b in zip(whole, whole[1:])}
@@ -93,7 +93,7 @@ def _column(rows, i):
     return [row[i].strip() for row in rows if i < len(row) and row[i].strip()]
 
 
-def _is_bare(cell: str) -> bool:
+def is_bare(cell: str) -> bool:
     """Tell whether a cell has digits and no letters, as numbers, dates and times do."""
     number = NUMBER.fullmatch(cell) is not None
     return number or (any(map(str.isdigit, cell)) and not any(map(str.isalpha, cell)))
@@ -118,9 +118,9 @@ def _repeated(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
 
     A text above numbers or dates is a name, and so are the others beside it.
     """
-    texts = [i for i, cell in enumerate(first) if cell and not _is_bare(cell)]
+    texts = [i for i, cell in enumerate(first) if cell and not is_bare(cell)]
     columns = {i: _column(rows, i) for i in texts}
-    if any(2 * sum(map(_is_bare, cells)) > len(cells) for cells in columns.values()):
+    if any(2 * sum(map(is_bare, cells)) > len(cells) for cells in columns.values()):
         return False
     again = [i for i in texts if first[i] in columns[i]]
     return bool(again) and 2 * len(again) >= len(texts)

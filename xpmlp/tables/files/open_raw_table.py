@@ -16,6 +16,7 @@ from ...leftovers import scratch_folder
 from ..common import require
 from ..reading import PLAIN, WHITESPACE, Reading
 from .csv_repair import WRITTEN, BadRow, clean
+from .csv_rows import RowForm
 from .dialect import Dialect, dialect_of
 from .excel import convert_excel
 from .json_rows import convert_json
@@ -129,12 +130,13 @@ def _load_csv(
     header, n_rows = int(dialect.has_header), -1
     bad_rows: list[BadRow] = []
     breaks = (np.asarray([0]), np.asarray([source.first_line + header]))
-    if dialect.comment is None and dialect.delimiter != WHITESPACE:
+    delimiter = dialect.form.delimiter
+    if dialect.form.comment is None and delimiter != WHITESPACE:
         with suppress(InvalidInputException):
             n_rows = _read(connection, dialect, reading, kept)
     if n_rows != n_lines - header:
         expected, bad_rows, breaks = clean(dialect, scratch)
-        mark = dialect.delimiter.replace(WHITESPACE, WRITTEN)
+        mark = delimiter.replace(WHITESPACE, WRITTEN)
         n_rows = _read_written(scratch, connection, dialect.columns, reading, kept, mark)
         place = f"{source.path} cannot be read"
         require(n_rows == expected, f"{place}: its rows could not be told apart.")
@@ -176,7 +178,8 @@ def _read_written(
     mark: str = WRITTEN,
 ) -> int:
     """Create table `raw` from a scratch file, which is removed; return how many rows."""
-    n_rows = _read(connection, Dialect(scratch, scratch, mark, columns, False), reading, kept)
+    written = Dialect(scratch, scratch, RowForm(mark), columns, False)
+    n_rows = _read(connection, written, reading, kept)
     scratch.unlink()
     return n_rows
 
@@ -196,7 +199,7 @@ def _read(connection: Any, dialect: Dialect, reading: Reading, kept: tuple[int, 
     read = (
         f"CREATE OR REPLACE TABLE raw AS SELECT {selected} FROM "
         f"(SELECT {trimmed} FROM read_csv(?, auto_detect=false, "
-        f"strict_mode=true, delim={literal(dialect.delimiter)}, quote='\"', escape='\"', "
+        f"strict_mode=true, delim={literal(dialect.form.delimiter)}, quote='\"', escape='\"', "
         f"header={dialect.has_header}, columns={{{typed}}}, "
         f"compression={literal(dialect.packing or 'none')}, new_line={ascii(dialect.line_end)}))"
     )
