@@ -25,6 +25,7 @@ FLOORS = {
     "atomic": 0,
     "container": 0,
     "leftovers": 0,
+    "locks": 0,
     "words": 0,
     "logs": 0,
     "figure": 0,

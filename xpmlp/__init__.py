@@ -13,6 +13,7 @@ _MODULES = {
     "load_model": "xpmlp.estimators",
     "load": "xpmlp.model",
     "train": "xpmlp.training",
+    "Checkpoint": "xpmlp.training",
     "explain": "xpmlp.inspection",
     "plan": "xpmlp.inspection",
     "forbid_transfers": "xpmlp.transfers",

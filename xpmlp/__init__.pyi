@@ -5,11 +5,12 @@ from .estimators import MLPClassifier, MLPRegressor, load_model
 from .inspection.explain import explain
 from .inspection.plan import plan
 from .model import load
-from .training import train
+from .training import Checkpoint, train
 from .transfers import forbid_transfers
 
 __version__: str
 __all__ = [
+    "Checkpoint",
     "MLPClassifier",
     "MLPRegressor",
     "callbacks",

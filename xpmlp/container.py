@@ -28,6 +28,7 @@ from .words import did_you_mean
 FORMAT_VERSION = 1
 ENDING = ".safetensors"
 DTYPES = {"F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64"}
+BLOCK = 1 << 20  # bytes
 MAX_HEADER, MAX_ARRAYS, MAX_AXES = 1 << 20, 4096, 32
 OTHER_KINDS = {
     b"PK\x03\x04": "a zip archive (.npz, Keras or PyTorch file)",
@@ -117,17 +118,37 @@ def read_container(
         _require(positive, path, wanted, kind)
         newer = f"it has format {version}, expected at most {FORMAT_VERSION}"
         _require(version <= FORMAT_VERSION, path, f"{newer}: it needs a newer xpmlp", kind)
-        arrays = {}
-        for entry in entries:
-            a: np.ndarray = np.empty(entry.shape, DTYPES[entry.dtype])
-            cut = "it was cut while it was read, try again"
-            _require(file.readinto(_bytes(a)) == a.nbytes, path, cut, kind)  # type: ignore[attr-defined]
-            arrays[entry.name] = a
+        arrays = dict(_arrays(path, file, entries, kind))
     intact = strings.get("sha256") == _digest(strings["xpmlp"], arrays)
     _require(intact, path, "its SHA-256 does not match: it is damaged, take another copy", kind)
     _check_arrays(path, arrays, kind)
     logger.info("%s read: %s", kind.name.capitalize(), path)
     return arrays, metadata
+
+
+def _arrays(
+    path: StrPath, file: IO[bytes], entries: list[Entry], kind: FileKind
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the name and the array of each entry, in the order of the file."""
+    for entry in entries:
+        a: np.ndarray = np.empty(entry.shape, DTYPES[entry.dtype])
+        n_bytes = file.readinto(_bytes(a))  # type: ignore[attr-defined]
+        _require(n_bytes == a.nbytes, path, "it was cut while it was read, try again", kind)
+        yield entry.name, a
+
+
+def check_container(path: StrPath, kind: FileKind = MODEL_FILE) -> None:
+    """Read a file and keep none of it: where it is not whole the error of its kind is raised."""
+    with _opened(path, kind) as file:
+        strings, entries = _header(path, file, kind)
+        shapes = [(e.name, DTYPES[e.dtype], e.shape) for e in entries]
+        start, digest = file.tell(), _begun_digest(strings["xpmlp"], shapes)
+        for entry in sorted(entries):
+            file.seek(start + entry.begin)
+            for first in range(entry.begin, entry.end, BLOCK):
+                digest.update(file.read(min(BLOCK, entry.end - first)))
+    intact = strings.get("sha256") == digest.hexdigest()
+    _require(intact, path, "its SHA-256 does not match: it is damaged", kind)
 
 
 @contextmanager
@@ -244,11 +265,15 @@ def _check_arrays(path: StrPath, arrays: dict[str, np.ndarray], kind: FileKind) 
 
 def _digest(text: str, arrays: dict[str, np.ndarray]) -> str:
     """Return the SHA-256 of the metadata and of every array's name, type, shape and bytes."""
-    shapes = [[name, a.dtype.name, a.shape] for name, a in sorted(arrays.items())]
-    digest = hashlib.sha256(json.dumps([text, shapes]).encode())
+    digest = _begun_digest(text, [(name, a.dtype.name, a.shape) for name, a in arrays.items()])
     for _, a in sorted(arrays.items()):
         digest.update(_bytes(a))
     return digest.hexdigest()
+
+
+def _begun_digest(text, shapes):
+    """Return the SHA-256 of all but the arrays' bytes; shapes: name, dtype and shape of each."""
+    return hashlib.sha256(json.dumps([text, sorted(shapes)]).encode())
 
 
 def _require(ok: bool, path: StrPath, reason: str, kind: FileKind) -> None:

@@ -37,6 +37,10 @@ class CheckpointError(ValueError):
     """A checkpoint that is damaged, of another training, or written to by another fit."""
 
 
+class PreemptedError(RuntimeError):
+    """A training that a signal ended before its first epoch had."""
+
+
 class DeviceError(RuntimeError):
     """A device or array library that was asked for and does not work here."""
 

@@ -19,7 +19,14 @@ from xpmlp.cli import options
 
 QUICK = ["--epochs", "2", "--hidden", "5", "--quiet"]
 # What is no option: others say it (--quiet, --validation, --categorical), or it is code.
-NO_OPTION = {"verbose", "validation_fraction", "categorical_features", "warm_start", "callbacks"}
+NO_OPTION = {
+    "verbose",
+    "validation_fraction",
+    "categorical_features",
+    "warm_start",
+    "callbacks",
+    "checkpoint",
+}
 
 
 @pytest.fixture(autouse=True)

@@ -60,9 +60,9 @@ def outcome(monkeypatch, options, longest=None, x=X, prompt=1e9):
     """Return what a fit and a partial_fit leave and say, as text, and the epochs of each chunk."""
     sizes, run, said = [], Chunks.run, []
 
-    def noted(self, state, n_epochs):
+    def noted(self, state, n_epochs, pause):
         sizes.append(n_epochs)
-        return run(self, state, n_epochs)
+        return run(self, state, n_epochs, pause)
 
     model = MLPRegressor(**ARGS | options)
     with monkeypatch.context() as patch, warnings.catch_warnings(record=True) as told:

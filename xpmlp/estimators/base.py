@@ -1,6 +1,6 @@
 """Base class of the classifier and the regressor: arguments, fit, state across calls."""
 
-import warnings
+import os
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
@@ -8,12 +8,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, Options
 
-from ..arrays import copy_to
-from ..engines import ACCELERATIONS, MATMUL_PRECISIONS, Carry
-from ..errors import DivergenceError
+from ..engines import ACCELERATIONS, MATMUL_PRECISIONS
+from ..errors import DivergenceError, PreemptedError
 from ..logs import logger
 from ..nn import Layer
 from ..nn.activations import ActivationFunction
@@ -21,13 +19,14 @@ from ..nn.normalization import NORMALIZATIONS
 from ..optim import SCHEDULES, Rule, Schedule
 from ..optim.rules import SOLVERS
 from ..placing import fit_or_stay, why_there
-from ..training import STEP_OPTIONS, LearningRates, State, fit_report
+from ..training import NO_FOLDER, STEP_OPTIONS, Checkpoint, LearningRates, checkpoint_of, fit_report
 from ..transfers import counting
 from . import types
 from .bases import BaseEstimator, CallbackSupportMixin, with_callbacks
 from .callbacks import observed
 from .constraints import check_arguments, words
-from .fit_result import FitResult, map_arrays
+from .ends import continued, warn_of_end
+from .fit_result import FitResult
 from .fitted import Fitted
 from .inputs import STANDARDISED, on_its_card
 from .problem import check_trainable, problem_of
@@ -86,6 +85,7 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         "accelerate": [words(*ACCELERATIONS)],
         "deterministic": ["boolean"],
         "callbacks": [list, tuple, callable, None],
+        "checkpoint": [str, os.PathLike, Checkpoint, None],
     }
     solver: types.Solver
     max_iter: int
@@ -95,6 +95,7 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
     scoring: types.Scoring
     dtype: types.DType
     callbacks: types.Callbacks
+    checkpoint: types.Kept
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -112,6 +113,7 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         X_val: Rows | None = None,
         y_val: Rows | None = None,
         sample_weight_val: Weights = None,
+        resume: bool = False,
     ) -> Self:
         """Fit the network to X and y.
 
@@ -126,6 +128,9 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         X_val, y_val, sample_weight_val : like X, y and sample_weight, optional
             Rows that are predicted after each epoch: `history_` gets their loss and score, and
             early_stopping uses them instead of splitting a part off X.
+        resume : bool, default=False
+            Go on from the newest whole state in `checkpoint`, to the same end as without a stop, to
+            the last bit on the same machine; begin from the start where there is none.
 
         Returns
         -------
@@ -138,18 +143,23 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
             (guide, "When a training diverges"); it says where that began. The estimator then holds
             the weights after the epoch before. If that was the first epoch, it is what it was
             before the call, as after any other error.
+        CheckpointError
+            When the checkpoint is of other data or options, or another fit writes to its folder.
         """
-        how: dict = {"resume": self.warm_start and hasattr(self, "model_")}
-        if how["resume"]:
+        how: dict = {"goes_on": self.warm_start and hasattr(self, "model_"), "resume": resume}
+        if how["goes_on"]:
             how["classes"] = "same"
         return _guarded(self, X, y, sample_weight, (X_val, y_val, sample_weight_val), **how)
 
     @with_callbacks
-    def _fit(self, X, y, sample_weight, validation, resume, one_epoch, classes, report, stays):
+    def _fit(
+        self, X, y, sample_weight, validation, goes_on, one_epoch, classes, report, kept, stays
+    ):
         """Fit. Returns the error of a training that diverged after an epoch that ended well.
 
-        report: (array, options, why, seed=) -> `fit_report_`; stays: why host arrays stay on the
-        host, where they do not pay on a GPU in any case.
+        goes_on: whether with the fitted model; report: (array, options, why, seed=) ->
+        `fit_report_`; kept: a `Checkpoint` or None, and whether to resume it; stays: why host
+        arrays stay on the host, where they do not pay on a GPU in any case.
         """
         if one_epoch and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -161,7 +171,9 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
                 "computed from: pass the weights as a dict."
             )
         how = {"classes": classes, "one_epoch": one_epoch, "moves": not stays}
-        known = self.result_ if resume else None
+        known = self.result_ if goes_on else None
+        if kept[1] and self.random_state is None:
+            how["seed"] = kept[0].seed()
         problem = problem_of(self, X, y, sample_weight, result=known, **how)
         problem = split(self, problem, validation)
         model, options = problem.model, problem.options
@@ -169,9 +181,9 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         if known is not None:
             others = validation[0] is not None or known.state.scoring != repr(self.scoring)
             at, rescored = problem.rows.targets, others and options.early_stopping
-            state, why = _resumed(known.state, one_epoch, at, rescored=rescored), known.why
+            state, why = continued(known.state, one_epoch, at, rescored=rescored), known.why
         reason = why or why_there(X, model.inputs.requested)
-        if not (one_epoch and resume):
+        if not (one_epoch and goes_on):
             logger.info("Training on %s: %s", model.location.device, reason)
             if self.verbose and model.inputs.requested != "cpu":
                 print(f"Training on {model.location.device}: {reason}")
@@ -180,7 +192,9 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         with observed(
             self, (X, y, sample_weight), begun, options.max_iter, tasks=not one_epoch
         ) as on_epoch:
-            params, state, ended = problem.trained(state, on_epoch)
+            params, state, ended = problem.trained(state, on_epoch, *kept)
+            if ended == "preempted" and not state.n_iter:
+                raise PreemptedError("the training was to end before its first epoch had.")
             error = ended if isinstance(ended, DivergenceError) else None
             if error and not state.n_iter:
                 raise error
@@ -194,45 +208,11 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
             )
             told = report(model.coefs[0], options.engine, reason, seed=options.seed)
             self.result_ = FitResult.of(self, model, state, options.seed, why, told)
-        self._warn(state, ended, one_epoch, options)
+        warn_of_end(self, state, ended, one_epoch, options)
         if error:
             error.n_finite = state.n_iter
             error.args = (f"{error} The estimator holds the weights after epoch {state.n_iter}.",)
         return error
-
-    def _warn(self, state, reason, one_epoch, options):
-        """Print and warn of what the user should know of a fit."""
-        if self.verbose and self.model_.inputs.dtype == "float64" and self.dtype is None:
-            print(
-                "Computed in float64, as X is: dtype='float32' takes half the memory and less time."
-            )
-        if reason == "interrupted":
-            warnings.warn("Training interrupted by user.")
-        elif reason == "diverged":
-            warnings.warn(
-                f"Training diverged in epoch {state.n_iter + 1}; the weights of the best epoch are "
-                "restored: lower learning_rate_init or standardise X.",
-                ConvergenceWarning,
-            )
-        elif self.early_stopping and self.solver != "lbfgs" and state.best_score == -np.inf:
-            warnings.warn(
-                "scoring gave no number for the validation rows in any epoch, so the last weights "
-                "are kept: pass more rows, or another scoring."
-            )
-        elif one_epoch and options.schedule.has_end and state.cycle > options.n_epochs:
-            warnings.warn(
-                f"The schedule of learning_rate ended after max_iter={self.max_iter} epochs, and "
-                "its rate stays where it ended: pass a larger max_iter."
-            )
-        elif reason == "max_iter" and not one_epoch:
-            name = "Stochastic Optimizer"
-            if self.solver == "lbfgs":
-                name = "lbfgs failed to converge"
-            warnings.warn(
-                f"{name}: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
-                "converged yet.",
-                ConvergenceWarning,
-            )
 
     @on_its_card
     def explain(
@@ -361,38 +341,45 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         return tested_rates(self, X, y, sample_weight, low=low, high=high, n_steps=n_steps)
 
 
-def _resumed(state, one_epoch, x, *, rescored):
-    """Return a copy of the state of the call before; warm_start makes a new rule's state.
-
-    rescored: whether the best score was of other rows, or by another scoring.
-    """
-    history = {name: list(values) for name, values in state.history.items()}
-    if one_epoch:
-        carry = map_arrays(state.carry, lambda a: copy_to(a, x))
-        return replace(state, carry=carry, history=history)
-    names = ["lr", "epoch", "step", "n_seen", "best_epoch", "best_loss", "reference"]
-    if not rescored:
-        names += ["stale", "best_score"]
-    goes_on = {name: getattr(state, name) for name in names}
-    return State(Carry({}, {}, {}), history=history, **goes_on)
-
-
 def fit_one_epoch(estimator, X, y, sample_weight, classes=None):
     """Train for one epoch, as `partial_fit`; classes: (classes,) as a classifier's got them."""
-    how = {"resume": hasattr(estimator, "model_"), "one_epoch": True, "classes": classes}
+    if estimator.checkpoint is not None:
+        raise ValueError(
+            "partial_fit writes no checkpoints: leave checkpoint away, and keep what it has made "
+            "with save(path, training=True)."
+        )
+    how = {"goes_on": hasattr(estimator, "model_"), "one_epoch": True, "classes": classes}
     return _guarded(estimator, X, y, sample_weight, (None, None, None), **how)
 
 
 @on_its_card
-def _guarded(estimator, X, y, sample_weight, validation, *, resume, one_epoch=False, classes=None):
-    """Fit; after an error restore the estimator as it was before."""
+def _guarded(
+    estimator,
+    X,
+    y,
+    sample_weight,
+    validation,
+    *,
+    goes_on,
+    one_epoch=False,
+    classes=None,
+    resume=False,
+):
+    """Fit; after an error restore the estimator as it was before.
+
+    goes_on: whether with the fitted model; resume: whether with the newest checkpoint.
+    """
     before, start = dict(vars(estimator)), perf_counter()
     try:
         check_arguments(estimator, estimator._parameter_constraints)
+        checkpoint = checkpoint_of(estimator.checkpoint)
+        if resume and checkpoint is None:
+            raise ValueError(NO_FOLDER)
         with counting() as counts:
             report = partial(fit_report, counts=counts, start=start)
-            args = X, y, sample_weight, validation, resume, one_epoch, classes, report
-            auto = estimator.device == "auto" and not resume
+            kept = checkpoint, resume
+            args = X, y, sample_weight, validation, goes_on, one_epoch, classes, report, kept
+            auto = estimator.device == "auto" and not goes_on
             error = fit_or_stay(partial(estimator._fit, *args), auto)
         if estimator.verbose:
             for text in counts.notes:

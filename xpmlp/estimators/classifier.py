@@ -201,10 +201,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     callbacks : function or list of functions, default=None
         Each is called with an `xpmlp.callbacks.Epoch` after every epoch, and stops the training by
         returning something true; an error in one ends the fit and leaves the estimator as it was.
-        `xpmlp.callbacks` has logs. A clone has copies of objects and the same functions; model
-        files leave callbacks out. scikit-learn's callbacks, such as its ProgressBar, go to
-        ``set_callbacks``, and are told of each epoch of a `fit`. Source: Keras. Why: nothing is
-        called.
+        A clone has copies of objects and the same functions; model files leave them out.
+        scikit-learn's callbacks, such as its ProgressBar, go to ``set_callbacks``. Source: Keras.
+        Why: nothing is called.
+    checkpoint : str, Path or Checkpoint, default=None
+        Folder that keeps what `fit` does, for ``fit(..., resume=True)``; one fit at a time may
+        write to it. Source: Keras. Why: nothing is written.
 
     Attributes
     ----------
@@ -229,8 +231,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     result_ : FitResult
         What the last fit made, as one value; the other fitted attributes are views of it.
     model_, state_ : Model, State
-        The fitted model, and the training's state, which `partial_fit` goes on with. A model can be
-        set; unless its arrays have the shapes of the one before, its training begins there.
+        The fitted model, which can be set, and its training's state, for `partial_fit`; a model
+        with arrays of other shapes begins a training.
     threshold_ : float
         Of two classes: the second is predicted where its probability is above it. It can be set,
         and is 0.5 after a fit from the start.
@@ -304,6 +306,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         accelerate: types.Accelerate = "auto",
         deterministic: bool = False,
         callbacks: types.Callbacks = None,
+        checkpoint: types.Kept = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -350,6 +353,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.accelerate = accelerate
         self.deterministic = deterministic
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -380,16 +384,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     @on_its_card
     def predict(self, X: Rows) -> Array:
-        """Predict labels.
+        """Return labels of shape (n_samples,) or, multilabel, (n_samples, n_labels) for X.
 
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_features)
-
-        Returns
-        -------
-        y : array of shape (n_samples,) or, multilabel, (n_samples, n_labels)
-            In X's library, on its device; text labels come as a NumPy array.
+        They are in X's library, on its device; text labels come as a NumPy array.
         """
         return answer(self, "predict", X)
 

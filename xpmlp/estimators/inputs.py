@@ -64,7 +64,7 @@ def on_its_card(method: Method) -> Method:
     def call(self, X, *args, **kwargs):
         model = getattr(self, "model_", None)
         device = self.device  # which only a fit from the start heeds
-        if model is not None and kwargs.get("resume", True):
+        if model is not None and kwargs.get("goes_on", True):
             device = model.inputs.requested
         raises = [error for error, then in np.geterr().items() if then == "raise"]
         own: Any = dict.fromkeys(raises, "warn") | {"under": "ignore"}
@@ -281,13 +281,16 @@ def seed_of(given):
     return int(np.random.SeedSequence([place, *words]).generate_state(1)[0] >> 1)
 
 
-def drawn_from(given, result, *, goes_on):
+def drawn_from(given, result, *, goes_on, drawn=None):
     """Return the seed of a fit, and its Draws.
 
     An integer begins it again in each call of fit, a RandomState goes on, as in scikit-learn;
-    `partial_fit` (goes_on) goes on in any case, and so does what None drew.
+    `partial_fit` (goes_on) goes on in any case, and so does what None drew; drawn: that, of
+    another process.
     """
     seed = seed_of(given) if result is None else result.seed
+    if drawn is not None:
+        seed = drawn
     before = getattr(result and result.state, "draws", None)
     if before is not None and (goes_on or given is None):
         draws = before.copy()

@@ -31,7 +31,7 @@ def save_model(estimator, path):
     params = estimator.get_params(deep=False)
     if isinstance(params["init"], tuple | list):
         params["init"] = "auto"  # the weights themselves are in the file
-    params["callbacks"] = None
+    params |= {"callbacks": None, "checkpoint": None}
     if not isinstance(params["random_state"], int | None):
         params["random_state"] = result.seed
     types = getattr(estimator, "table_types_", None)

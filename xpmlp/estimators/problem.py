@@ -1,7 +1,7 @@
 """What a fit starts from, as one value: fit, explain, plan and the checks in testing use it."""
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -39,25 +39,37 @@ class Problem:
     rows: Rows
     held_out: Validation | None = None
     why: str = ""
+    settings: dict = field(default_factory=dict)  # further options, as of `fit_network`
 
-    def trained(self, state=None, on_epoch=None):
+    def trained(self, state=None, on_epoch=None, checkpoint=None, resume=False):
         """Train. Returns parameters, state and reason as `fit_network` does."""
         data, given = (self.rows.x, self.rows.targets), self.rows.weights
         first = self.model.network, self.loss, self.rule, self.options, data, self.params
         more = {"draws": self.draws, "validation": self.held_out, "on_epoch": on_epoch}
+        more |= {"checkpoint": checkpoint, "resume": resume, "settings": self.settings}
         return fit_network(*first, state=state, sample_weight=given, **more)
 
 
 def problem_of(
-    estimator, X, y, sample_weight=None, *, result=None, classes=None, one_epoch=False, moves=False
+    estimator,
+    X,
+    y,
+    sample_weight=None,
+    *,
+    result=None,
+    classes=None,
+    one_epoch=False,
+    moves=False,
+    seed=None,
 ) -> Problem:
     """Return what a fit of an estimator to X and y starts from.
 
     result: the `FitResult` that the fit goes on with, or None; classes: as of `checked_targets`;
-    moves: whether ``device="auto"`` may bring host rows to a GPU.
+    moves: whether ``device="auto"`` may bring host rows to a GPU; seed: what random_state=None has
+    drawn in another process.
     """
     rule, scale, known = rule_of(estimator), estimator.feature_scale, result and result.model
-    seed, draws = drawn_from(estimator.random_state, result, goes_on=one_epoch)
+    seed, draws = drawn_from(estimator.random_state, result, goes_on=one_epoch, drawn=seed)
     x, inputs = checked_rows(estimator, X, known)
     if known is None and scale in STANDARDISED:
         inputs = replace(inputs, scaling=measured_scaling(scale, x, inputs))
@@ -85,6 +97,7 @@ def problem_of(
         model = replace(known, targets=targets)
     params = model.params(rows.targets)
     first = {"options": options, "params": params, "draws": draws, "rows": rows}
+    first["settings"] = {"scoring": estimator.scoring}
     return Problem(model=model, loss=loss, rule=rule, why=why, **first)
 
 

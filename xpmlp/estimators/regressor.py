@@ -107,6 +107,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         accelerate: types.Accelerate = "auto",
         deterministic: bool = False,
         callbacks: types.Callbacks = None,
+        checkpoint: types.Kept = None,
         quantiles: types.Quantiles = None,
         target_scale: types.TargetScale = None,
     ) -> None:
@@ -153,6 +154,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.accelerate = accelerate
         self.deterministic = deterministic
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.quantiles = quantiles
         self.target_scale = target_scale
 

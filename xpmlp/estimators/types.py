@@ -12,6 +12,7 @@ from ..nn import ActivationFunction, Layer, Loss
 from ..nn.initializers import Initializer
 from ..optim import Rule, Schedule
 from ..protocols import AnyArray, Path, Rows, Values
+from ..training import Checkpoint
 
 __all__ = ["AnyArray", "Array", "Path", "Rows"]  # imported for the methods
 
@@ -51,6 +52,7 @@ Init = InitName | Initializer | tuple[Sequence[ArrayLike], Sequence[ArrayLike]]
 ClassWeight = dict[Any, float] | Literal["balanced"] | list[Any] | None
 Scoring = str | Callable[..., float] | None
 Columns = Literal["auto", "from_dtype"] | Sequence[Any] | None
+Kept = Path | Checkpoint | None
 Callbacks = Callable[..., Any] | Sequence[Callable[..., Any]] | None
 OutActivation = Auto | ActivationName
 BatchSize = int | Auto

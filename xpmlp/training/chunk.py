@@ -1,6 +1,7 @@
 """Epochs that run at once: their plan, their rates, and what the host reads of them."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +10,12 @@ from ..arrays import all_finite, is_numpy, namespace, to_host
 from ..engines import Carry, Plan, copy_carry
 from .plan import at_rate, epoch_orders, make_plan
 from .rows import run_plan
+from .state import Begun
 
 CHUNK = 2e8  # FLOP, some 10 ms: progress and Ctrl-C wait no longer, and plans stay small
 PROMPT = 0.1  # seconds that it may take, where a layer of one's own has more FLOP than it shows
+PART = 2e9  # FLOP, after which an epoch may be left or kept
+PART_SECONDS = 0.5  # in which as many steps as make a part are to be done
 STEP = 1e6  # FLOP in the time that a step takes beside, where it is not compiled
 
 
@@ -44,6 +48,7 @@ class Chunks:
         self.steps = engine.run(step)
         self.sums = None  # of the leaves after the chunk before, once known
         self.ahead: dict = {}  # epoch -> its plan, and the place of the draws before it
+        self.part = max(1, int(PART / self._work()))  # steps
 
     def longest(self) -> int:
         """Return how many epochs may run at once.
@@ -53,11 +58,18 @@ class Chunks:
         """
         if not (is_numpy(self.data[1]) and self.options.schedule.asked_ahead):
             return 1
-        step = STEP + 6 * self.step.layout.size * self.step.batch_size
-        return max(1, int(CHUNK / (self.B * step)))
+        return max(1, int(CHUNK / (self.B * self._work())))
 
-    def run(self, state, n_epochs: int) -> Chunk:
-        """Run epochs from where a state stands. It gets the carry and the last losses."""
+    def _work(self):
+        """Return the FLOP of a step, about."""
+        return STEP + 6 * self.step.layout.size * self.step.batch_size
+
+    def run(self, state, n_epochs: int, pause: Callable | None = None) -> Chunk | None:
+        """Run epochs from where a state stands. It gets the carry and the last losses.
+
+        pause: called with the state between parts of an epoch that takes long; where it returns
+        true None is returned, and the state's `begun` says what is done of the epoch.
+        """
         start, xp, n_steps = time.perf_counter(), self.engine.xp, n_epochs * self.B
         rates, next_rates = self._rates(state, n_epochs)
         place = state.draws.place() if n_epochs > 1 else None
@@ -66,8 +78,14 @@ class Chunks:
         decay = {"weight_decay": self.options.weight_decay}
         rule = self.step.rule
         plan = at_rate(plan, rule, rates.ravel(), rule_step=state.rule_step, **decay)
-        before = copy_carry(state.carry, xp=xp)  # the run may give its carry away
-        state.carry, losses = self.run_plan(state.carry, plan)
+        if state.begun is None:  # the run may give its carry away
+            state.begun = Begun(copy_carry(state.carry, xp=xp), np.empty((2, 0)))
+        if n_epochs == 1 and pause is not None and not self._come_near(state, plan, pause):
+            return None
+        before, losses_before = state.begun
+        last = plan.part(losses_before.shape[-1], None)
+        state.carry, losses = self.run_plan(state.carry, last)
+        state.begun = None
         # A GPU still works on this epoch: the host makes the next plan, whose rates are set later.
         if state.n_iter + n_epochs < self.options.max_iter and not is_numpy(losses):
             then = state.epoch + n_epochs
@@ -77,7 +95,10 @@ class Chunks:
         leaves = *state.carry.params.values(), *state.carry.buffers.values()
         with np.errstate(over="ignore", invalid="ignore"):
             report = to_host(self.engine.compile(_summary)(losses, leaves)).astype(np.float64)
-        made, losses = self._reported(report[: 2 * n_steps], plan)
+        n_last = len(last.rows)
+        losses = np.concatenate((losses_before, report[: 2 * n_last].reshape(2, -1)), axis=-1)
+        finite = _stays_finite(losses, report[2 * n_last :], leaves)
+        made, losses = self._reported(losses, plan)
         state.batch_losses = made[-1]
         return Chunk(
             before=before,
@@ -87,10 +108,30 @@ class Chunks:
             next_rates=next_rates,
             losses=losses.tolist(),
             first=float(made[0, 0]),
-            finite=_stays_finite(report[: 2 * n_steps], report[2 * n_steps :], leaves),
-            sums=report[2 * n_steps :],
+            finite=finite,
+            sums=report[2 * n_last :],
             seconds=(time.perf_counter() - start) / n_epochs,
         )
+
+    def _come_near(self, state, plan, pause):
+        """Run an epoch's plan part by part, but for the last. Returns False to leave it there."""
+        first = state.begun.losses.shape[-1]
+        while first + self.part < self.B:
+            start, stop = time.perf_counter(), first + self.part
+            state.carry, losses = self.run_plan(state.carry, plan.part(first, stop))
+            made = to_host(losses).astype(np.float64)
+            losses = np.concatenate((state.begun.losses, made), axis=-1)
+            state.begun, first = state.begun._replace(losses=losses), stop
+            if is_numpy(self.data[1]):  # elsewhere each number of steps may compile again
+                seconds = time.perf_counter() - start
+                self.part = max(1, int(self.part * PART_SECONDS / seconds))
+            if pause(state):
+                return False
+        return True
+
+    def place(self):
+        """Return where the draws stood before an epoch that is planned ahead, None without one."""
+        return next((place for _, place in self.ahead.values()), None)
 
     def run_plan(self, carry, plan):
         """Run a host plan. Returns the carry and the losses.  Donates carry."""
@@ -136,7 +177,10 @@ class Chunks:
     def _plan(self, state, n_epochs, first_step):
         """Return the host plan of the next epochs, whose rates are yet to be set."""
         options = self.options
-        orders = epoch_orders(state.draws, self.n, n_epochs, shuffle=options.shuffle)
+        if state.begun is not None and options.shuffle:  # its order was drawn
+            orders = state.draws.order[None, :]
+        else:
+            orders = epoch_orders(state.draws, self.n, n_epochs, shuffle=options.shuffle)
         return make_plan(
             self.step.rule,
             orders,

@@ -1,8 +1,53 @@
-"""Ctrl-C while training: it ends the training after the epoch."""
+"""Signals while training: it ends after the epoch, or within seconds where that takes long."""
 
 import signal
 import threading
+import time
 from contextlib import contextmanager
+
+GRACE = 3.0  # seconds that an epoch may go on after a signal that asks a command to end
+
+
+class Preemption:
+    """Handler of the signals by which a system asks a command to end, such as SIGTERM.
+
+    A training looks for one among the handlers of its process: there is no other way to it.
+    """
+
+    def __init__(self):
+        self.signum, self.since = None, 0.0
+
+    def __call__(self, signum, frame):
+        """Note the signal; the first one counts."""
+        if self.signum is None:
+            self.signum, self.since = signum, time.monotonic()
+
+    @staticmethod
+    def found():
+        """Return the one that is the handler of SIGTERM, or None."""
+        handler = signal.getsignal(signal.SIGTERM)
+        return handler if isinstance(handler, Preemption) else None
+
+
+class Requests:
+    """What asks a training to end, heeded between chunks of it."""
+
+    def __init__(self):
+        self.interrupts: list = []  # Ctrl-C
+        self.preemption = Preemption.found()
+
+    def reason(self):
+        """Return why a training is to end after its epoch, or None."""
+        if self.interrupts:
+            return "interrupted"
+        if self.preemption is not None and self.preemption.signum is not None:
+            return "preempted"
+        return None
+
+    def urgent(self) -> bool:
+        """Return whether it is to end within the epoch."""
+        since = self.preemption and self.preemption.since
+        return bool(since) and time.monotonic() - since > GRACE
 
 
 @contextmanager
@@ -21,12 +66,12 @@ def on_ctrl_c(handler):
 
 @contextmanager
 def interruptible():
-    """Turn a first Ctrl-C into a flag, ``asked()``, that the loop heeds between chunks."""
-    flags: list = []
+    """Yield the `Requests` of a training, among them a first Ctrl-C."""
+    requests = Requests()
 
     def note(signum, frame):
-        flags.append(signum)
+        requests.interrupts.append(signum)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a second one stops at once
 
     with on_ctrl_c(note):
-        yield lambda: bool(flags)
+        yield requests

@@ -9,10 +9,11 @@ from ..arrays import from_host, in_host, location_of, to_host
 from ..transfers import note
 from .divergence import NON_FINITE, divergence, ranges, too_large
 from .interrupts import interruptible
-from .loop import append_epoch, validate
+from .loop import validate
 from .plan import make_plan
 from .progress import Progress
 from .rows import SparseRows, batches_of
+from .state import append_epoch
 from .step import full_gradient
 
 
@@ -23,7 +24,7 @@ def run_lbfgs(
 
     SciPy keeps its vectors on the host, so they travel at each evaluation; a note counts that.
     Returns "converged", "max_iter", "stopped" (by on_epoch, called after each iteration),
-    "interrupted" or a DivergenceError.
+    "interrupted", "preempted" or a DivergenceError.
 
     References
     ----------
@@ -74,7 +75,7 @@ def run_lbfgs(
 
     start, state.n_iter, ended = time.perf_counter(), 0, ""
     show = Progress(options.verbose, options.max_iter, state.history, "iteration")
-    with closing(show), interruptible() as interrupted:
+    with closing(show), interruptible() as requests:
 
         def after(intermediate_result):
             nonlocal ended, start
@@ -91,7 +92,7 @@ def run_lbfgs(
                     ended = "stopped"
             except StopIteration as error:  # which the solver would take for an end
                 raise RuntimeError("a callback raised StopIteration") from error
-            if ended or interrupted():
+            if ended or requests.reason():
                 raise StopIteration
 
         found = minimize(
@@ -102,8 +103,7 @@ def run_lbfgs(
             callback=after,
             options={"maxfun": options.max_fun, "maxiter": options.max_iter, "gtol": options.tol},
         )
-        if interrupted():
-            ended = ended or "interrupted"
+        ended = ended or requests.reason() or ""
     what = NON_FINITE
     if np.isfinite(found.x).all() and np.isfinite(found.fun):
         what = too_large("loss", abs(found.fun), step.dtype)

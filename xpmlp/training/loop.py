@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..arrays import Array
-from ..engines import Carry, Options, copy_store
+from ..engines import Options, copy_store
 from ..placing import rows_to_host
 from .chunk import PROMPT, Chunks
 from .divergence import diverged, excess
@@ -16,8 +16,10 @@ from .interrupts import interruptible
 from .outputs import network_outputs
 from .progress import Progress
 from .rows import SparseRows
+from .state import append_epoch
 from .step import StepOptions
 
+FINAL = "converged", "stopped", "diverged"  # what `ended` may be
 NO_VALIDATION = "leave X_val and early_stopping away, or fit outside of that block"
 
 
@@ -49,46 +51,23 @@ class TrainOptions:
         return self.batch_size
 
 
-@dataclass
-class State:
-    """What training changes, kept from call to call."""
+class NoCheckpoints:
+    """The `Keeper` of a training without checkpoints."""
 
-    carry: Carry
-    lr: float
-    lr_init: float | None = None  # learning_rate of the options, to notice another
-    rule: Any = None  # whose state the carry holds
-    draws: Any = None  # Draws: scikit-learn's stream, which each epoch advances
-    epoch: int = 0  # or iteration, since the weights were initialised
-    step: int = 0  # since then: names the dropout masks
-    rule_step: int = 0  # since the rule's state was made: Adam's t
-    cycle: int = 0  # epochs since then: the schedule's time
-    n_seen: int = 0  # samples since the weights were initialised
-    n_iter: int = 0  # epochs of this call
-    stale: int = 0  # epochs without improvement
-    reference: float = 0.0  # loss that divergence is measured against; 0: not known yet
-    best_loss: float = np.inf
-    best_score: float = -np.inf
-    scoring: str = "None"  # what the best score is by: another begins the search for it again
-    best_epoch: int = 0  # whose weights training ends with, as `epoch` counts; 0: the first ones
-    history: dict[str, list[float]] = field(default_factory=lambda: new_history())
-    best: Any = None  # while training: the parameters and buffers to end with
-    batch_losses: Any = None  # while training: of the last epoch, with the penalty
+    within = False  # whether it looks at a training within an epoch, too
 
+    def epochs(self, state):
+        """Return how many epochs may run before it looks again."""
+        return np.inf
 
-def new_history():
-    """Return an empty history: one list a quantity, one entry an epoch, or none at all."""
-    names = ("loss", "validation_loss", "validation_score", "learning_rate", "seconds")
-    return {name: [] for name in names}
+    def within_epoch(self, state):
+        """Look at a state within an epoch."""
 
+    def after_epoch(self, state, place):
+        """Look at a state after an epoch; place: where its draws stand."""
 
-def append_epoch(history, **numbers):
-    """Append an epoch's numbers; NaN where an epoch lacks what others have."""
-    n = len(history["loss"])
-    for name, values in history.items():
-        if name in numbers:
-            values += [float("nan")] * (n - len(values)) + [numbers[name]]
-        elif values:
-            values.append(float("nan"))
+    def end(self, state, place):
+        """Look at the state at the end."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,46 +81,81 @@ class Validation:
 
 
 def run_epochs(
-    step, engine, data, options, state, *, sample_weight=None, validation=None, on_epoch=None
+    step,
+    engine,
+    data,
+    options,
+    state,
+    *,
+    sample_weight=None,
+    validation=None,
+    on_epoch=None,
+    keeper=None,
 ):
-    """Train for up to ``options.max_iter`` epochs; `state` holds the outcome.
+    """Train up to epoch ``options.max_iter`` of this call; `state` holds the outcome.
 
     data: (X, y) on the device; sample_weight: (n,) on the host, or None; on_epoch: called with the
-    state once an epoch is in the history, and stops the training by a true result.
+    state once an epoch is in the history, and stops the training by a true result; keeper: a
+    `Keeper` of checkpoints; state: as a checkpoint has it, or with no epochs of this call.
     Returns why it ended: "max_iter", "finished" (the schedule), "converged", "stopped",
-    "interrupted", "diverged" (with early_stopping: the best weights are restored), or a
-    DivergenceError: then the last finite weights are.
+    "interrupted", "preempted" (by a `Preemption`), "diverged" (with early_stopping: the best
+    weights are restored), or a DivergenceError: then the last finite weights are.
     """
-    if options.early_stopping and state.epoch:  # the weights to begin with may stay the best
+    first = not (state.n_iter or state.begun)
+    if first and options.early_stopping and state.epoch:  # the weights may stay the best
         if state.best_score == -np.inf:  # else that of the call before, as in scikit-learn
             _, score = loss_and_score(step, engine, state, validation)
             state.best_score = float(np.fmax(score, -np.inf))  # a score of NaN is none
         state.best = copy_weights(step, state, engine.xp)
     show = Progress(options.verbose, options.max_iter, state.history)
     chunks = Chunks(step, engine, data, options, sample_weight)
+    keeper = keeper or NoCheckpoints()
     looks = validation is not None or on_epoch is not None  # at the weights after each epoch
     longest = 1 if looks else chunks.longest()
     at_once = longest if engine.compiled(step) else 1  # which shows how long an epoch takes
-    reason, state.n_iter = None, 0
-    with closing(show), interruptible() as interrupted:
+    reason: Any = state.ended
+    with closing(show), interruptible() as requests:
+
+        def pause(state):
+            """Return whether to leave an epoch of which some steps are done."""
+            keeper.within_epoch(state)
+            return requests.urgent()
+
+        within = pause if keeper.within or requests.preemption else None
         while reason is None and state.n_iter < options.max_iter:
-            n_epochs = min(at_once, longest, options.max_iter - state.n_iter)
-            at_once, reason = _run_chunk(chunks, state, n_epochs, show, validation, on_epoch)
-            if reason is None and state.n_iter and interrupted():
-                reason = "interrupted"
+            n_epochs = min(at_once, longest, options.max_iter - state.n_iter, keeper.epochs(state))
+            if state.begun:
+                n_epochs = 1
+            chunk = chunks.run(state, n_epochs, within)
+            if chunk is None:
+                reason = "preempted"
+                break
+            at_once, reason = _end_chunk(chunks, chunk, state, show, validation, on_epoch)
+            del chunk  # and the copies in it, before the next are made
+            if reason is None and state.n_iter:
+                reason = requests.reason()
+            state.ended = reason if reason in FINAL else None
+            if reason is None:
+                keeper.after_epoch(state, chunks.place())
+    if isinstance(reason, str | None):
+        keeper.end(state, chunks.place())
+    leave_epoch(state)
     chunks.give_back(state)
     if reason is None and options.schedule.has_end and state.cycle >= options.n_epochs:
         return "finished"
     return reason or "max_iter"
 
 
-def _run_chunk(chunks, state, n_epochs, show, validation, on_epoch):
-    """Run a chunk of epochs. Returns how many may run next, and why the training ends, or None.
+def leave_epoch(state):
+    """Return to before an epoch that was begun: the history knows whole ones."""
+    if state.begun is not None:
+        state.carry, state.begun = state.begun.before, None
 
-    A function, so that the copies of the carry in the chunk are gone before the next are made.
-    """
+
+def _end_chunk(chunks, chunk, state, show, validation, on_epoch):
+    """Take in a chunk of epochs. Returns how many may run next, and why training ends, or None."""
     step, engine, options = chunks.step, chunks.engine, chunks.options
-    chunk = chunks.run(state, n_epochs)
+    n_epochs = len(chunk.next_rates)
     text = excess(chunks, chunk, state) if chunk.finite else ""
     if text or not chunk.finite:
         state.carry = chunk.before

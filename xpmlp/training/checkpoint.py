@@ -1,0 +1,232 @@
+"""Checkpoints: a training kept in a folder, from which another process goes on, to the last bit."""
+
+import os
+import re
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..atomic import StrPath
+from ..container import ENDING, FileKind, check_container, read_container, write_container
+from ..errors import CheckpointError
+from ..locks import locked
+from ..logs import logger
+from .fingerprint import different
+from .state import State, pack_state, unpack_state
+
+NO_FOLDER = "resume=True needs checkpoint=, the folder to go on from: pass it, too."
+CHECKPOINT = FileKind("checkpoint", CheckpointError, finite=False)
+NAME = re.compile(rf"checkpoint-(\d{{8}}){re.escape(ENDING)}")
+SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
+EVERY = re.compile(rf"(\d+(?:\.\d+)?)\s*({'|'.join(SECONDS)})")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder that keeps a training, so that ``fit(..., resume=True)`` goes on with it.
+
+    Each file in it is written whole or not at all, and read again before an older one is removed.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made where it is missing. One fit at a time may write to it.
+    every : int or str, default="60s"
+        Epochs between two checkpoints, or the time as "90s", "10min", "1.5h"; then a long epoch is
+        kept within, too. The end of a training is kept in any case.
+    keep : int, default=2
+        How many of the last ones stay. Two or more are safe against damage of the last.
+
+    Raises
+    ------
+    ValueError
+        When `every` or `keep` is none of these.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn.datasets import load_iris
+    >>> from xpmlp import Checkpoint, MLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> kept = Checkpoint(tempfile.mkdtemp(), every=10)
+    >>> clf = MLPClassifier((8,), max_iter=300, tol=0, random_state=0, checkpoint=kept).fit(X, y)
+    >>> again = MLPClassifier((8,), max_iter=300, tol=0, random_state=0, checkpoint=kept)
+    >>> bool((again.fit(X, y, resume=True).coefs_[0] == clf.coefs_[0]).all())
+    True
+    """
+
+    folder: StrPath
+    every: int | str = "60s"
+    keep: int = 2
+
+    def __post_init__(self):
+        whole = type(self.every) is int and self.every > 0
+        text = isinstance(self.every, str) and EVERY.fullmatch(self.every)
+        if not (whole or text):
+            raise ValueError(
+                "every must be a number of epochs from 1, or a time such as '60s', '10min' or "
+                f"'1.5h', got {self.every!r}."
+            )
+        if type(self.keep) is not int or self.keep < 1:
+            raise ValueError(f"keep must be a whole number from 1, got {self.keep!r}.")
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds between two checkpoints, None where epochs are counted."""
+        if isinstance(self.every, int):
+            return None
+        found: Any = EVERY.fullmatch(self.every)
+        return float(found[1]) * SECONDS[found[2]]
+
+    def files(self) -> list[Path]:
+        """Return the checkpoints in the folder, the newest first."""
+        folder = Path(self.folder)
+        names = os.listdir(folder) if folder.is_dir() else []
+        return [folder / name for name in sorted(filter(NAME.fullmatch, names), reverse=True)]
+
+    def newest(self) -> tuple[dict, dict] | None:
+        """Return arrays and JSON of the newest checkpoint that is whole, None without one.
+
+        A damaged one is warned of, and passed over.
+        """
+        for path in self.files():
+            try:
+                return read_container(path, CHECKPOINT)
+            except CheckpointError as error:
+                warnings.warn(f"{error} The one before it is taken, if there is one.")
+        return None
+
+    def seed(self) -> int | None:
+        """Return the seed of the newest checkpoint that is whole, None without one."""
+        kept = self.newest()
+        if kept is None:
+            return None
+        return int(kept[1]["about"]["options"]["random_state"])
+
+
+def checkpoint_of(given: Any) -> Checkpoint | None:
+    """Return what the argument `checkpoint` says: a Checkpoint, a folder, or None."""
+    if given is None or isinstance(given, Checkpoint):
+        return given
+    if isinstance(given, str | os.PathLike):
+        return Checkpoint(given)
+    raise TypeError(f"checkpoint must be a folder or a Checkpoint, got a {type(given).__name__}.")
+
+
+class Keeper:
+    """Writes a training's checkpoints where they are due.
+
+    about: what `fingerprint` returns of it.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, about: dict):
+        self.checkpoint, self.about, self.last = checkpoint, about, time.monotonic()
+        self.within = checkpoint.seconds is not None
+        numbers = [int(path.name[11:19]) for path in checkpoint.files()]
+        self.number = max(numbers, default=0)
+
+    def found(self) -> State | None:
+        """Return the State to go on from, its arrays on the host, None where none is kept.
+
+        Raises
+        ------
+        CheckpointError
+            When the newest is of other data or options; the message names them.
+        """
+        kept = self.checkpoint.newest()
+        if kept is None:
+            return None
+        arrays, meta = kept
+        folder = os.fspath(self.checkpoint.folder)
+        try:
+            others, elsewhere = different(meta["about"], self.about)
+            state = unpack_state(arrays, meta["state"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(
+                f"the newest checkpoint in {folder!r} is not one of this version of xpmlp "
+                f"({type(error).__name__}: {error}): take another folder."
+            ) from error
+        if others:
+            raise CheckpointError(
+                f"checkpoint folder {folder!r} is of another training: {others}. Fit as it was, "
+                "or take another folder."
+            )
+        if elsewhere:
+            warnings.warn(
+                f"The checkpoint in {folder!r} was written with {elsewhere}: what goes on from it "
+                "equals the undisturbed training up to rounding."
+            )
+        logger.info("Going on from epoch %d of the checkpoint in %s", state.n_iter, folder)
+        return state
+
+    def epochs(self, state: State) -> float:
+        """Return how many epochs may run before one is due."""
+        every = self.checkpoint.every
+        if not isinstance(every, int):
+            return float("inf")
+        return every - state.n_iter % every
+
+    def within_epoch(self, state: State) -> None:
+        """Write one within an epoch, if it is due by time."""
+        if self.within and self._late():
+            self.write(state)
+
+    def after_epoch(self, state: State, place: tuple | None) -> None:
+        """Write one after an epoch, if it is due; place: where the draws stand."""
+        every = self.checkpoint.every
+        if self._late() if not isinstance(every, int) else state.n_iter % every == 0:
+            self.write(state, place)
+
+    def end(self, state: State, place: tuple | None) -> None:
+        """Write the last one."""
+        self.write(state, place)
+
+    def _late(self):
+        return time.monotonic() - self.last >= (self.checkpoint.seconds or 0.0)
+
+    def write(self, state: State, place: tuple | None = None) -> None:
+        """Write a checkpoint, and remove those that are too old.
+
+        A disk that is full does not end the training: it is warned of, and the older ones stay.
+        """
+        arrays, meta = pack_state(state, place)
+        path = Path(self.checkpoint.folder) / f"checkpoint-{self.number + 1:08d}{ENDING}"
+        try:
+            write_container(path, arrays, {"about": self.about, "state": meta}, CHECKPOINT)
+            check_container(path, CHECKPOINT)
+            self.number += 1
+            for old in self.checkpoint.files()[self.checkpoint.keep :]:
+                old.unlink()
+        except (OSError, CheckpointError) as error:
+            warnings.warn(f"A checkpoint was not written: {error} The training goes on.")
+        self.last = time.monotonic()
+
+
+@contextmanager
+def keeping(checkpoint: Checkpoint | None, about) -> Iterator[Keeper | None]:
+    """Hold a checkpoint's folder, and yield its Keeper; about: returns the fingerprint.
+
+    Raises
+    ------
+    CheckpointError
+        When another fit holds the folder.
+    OSError
+        When the folder cannot be written to.
+    """
+    if checkpoint is None:
+        yield None
+        return
+    folder = Path(checkpoint.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(folder / "lock"):
+            yield Keeper(checkpoint, about())
+    except BlockingIOError as error:
+        raise CheckpointError(
+            f"checkpoint folder {os.fspath(checkpoint.folder)!r} is written to by another fit "
+            f"({error}): give each fit a folder of its own."
+        ) from None

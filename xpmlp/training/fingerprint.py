@@ -1,0 +1,108 @@
+"""What a training is of: its options and data, and where it runs. A checkpoint holds it."""
+
+import hashlib
+import platform
+import re
+from dataclasses import fields
+from importlib import import_module
+
+import numpy as np
+
+from .. import __version__
+from ..arrays import Array, location_of
+from ..engines.blas import find_blas, n_threads
+from ..placing import rows_to_host
+from .rows import SparseRows, like_of
+
+# What TrainOptions calls otherwise than arguments; what does not change a training's numbers.
+ARGUMENTS = "learning_rate", "learning_rate_init", "random_state"
+CALLED = dict(zip(("schedule", "learning_rate", "seed"), ARGUMENTS))
+FREE = {"verbose", "max_iter", "n_epochs", "steps", "engine", "max_fun"}
+REMEDY = "leave checkpoint away, or fit outside of that block"
+BLOCK = 1 << 26  # bytes of rows that are brought to the host at once
+
+
+def fingerprint(step, options, data, sample_weight, validation, more: dict) -> dict:
+    """Return what a checkpoint says of a training, JSON: its options, its data, where it runs.
+
+    more: further options by name.
+    """
+    given = {f.name: getattr(options, f.name) for f in fields(options) if f.name not in FREE}
+    named = {CALLED.get(name, name): value for name, value in given.items()}
+    named |= {name: getattr(options.steps, name) for name in options.steps.given}
+    named |= {"the network": step.network, "loss": step.loss, "solver": step.rule}
+    named |= {"dtype": step.dtype, "matmul_precision": options.engine.matmul_precision, **more}
+    if options.schedule.has_end:
+        named["max_iter"] = options.n_epochs
+    parts = {"X": data[0], "y": data[1], "sample_weight": sample_weight}
+    if validation is not None:
+        parts |= {"X_val": validation.x, "y_val": validation.y}
+        parts["sample_weight_val"] = validation.weights
+    return {
+        "options": {name: _text(value) for name, value in sorted(named.items())},
+        "data": {name: _digest(a) for name, a in parts.items() if a is not None},
+        "machine": _machine(data[1], options),
+    }
+
+
+def different(kept: dict, now: dict) -> tuple[str, str]:
+    """Return in words how a kept fingerprint differs: another training, or another machine."""
+    others = [*_changes(kept["options"], now["options"])]
+    for name in sorted({*kept["data"], *now["data"]}):
+        before, after = kept["data"].get(name), now["data"].get(name)
+        if before == after:
+            continue
+        shapes = [value and value["shape"] for value in (before, after)]
+        what = "holds other values"
+        if shapes[0] != shapes[1]:
+            was, got = (_shape(shape) for shape in shapes)
+            what = f"was {was}, got {got}"
+        others.append(f"{name} {what}")
+    elsewhere = [
+        f"{name} {kept['machine'].get(name)}, now {value}"
+        for name, value in now["machine"].items()
+        if kept["machine"].get(name) != value
+    ]
+    return "; ".join(others), ", ".join(elsewhere)
+
+
+def _changes(before, now):
+    for name in sorted({*before, *now}):
+        if before.get(name) != now.get(name):
+            yield f"{name} was {before.get(name)}, got {now.get(name)}"
+
+
+def _shape(shape):
+    return "not given" if shape is None else " x ".join(map(str, shape))
+
+
+def _text(value):
+    """Return an option as text, without the address of a function: another process has another."""
+    if callable(value) and hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
+def _digest(a: Array | SparseRows) -> dict:
+    """Return shape, dtype and SHA-256 of all numbers of an array or of sparse rows."""
+    digest = hashlib.sha256()
+    if isinstance(a, SparseRows):
+        for part in (a.csr.indptr, a.csr.indices, a.csr.data):
+            digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
+    else:
+        rows = max(1, BLOCK // max(1, 8 * int(np.prod(a.shape[1:]))))
+        for first in range(0, a.shape[0], rows):
+            part = rows_to_host(a[first : first + rows, ...], "rows, to know them again", REMEDY)
+            digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
+    like = like_of(a)
+    dtype = str(like.dtype).rpartition(".")[2]
+    return {"shape": [*a.shape], "dtype": dtype, "sha256": digest.hexdigest()}
+
+
+def _machine(like, options) -> dict:
+    """Return what the last bits of a training depend on beside its options and data."""
+    location = location_of(like)
+    versions = {name: import_module(name).__version__ for name in {"numpy", location.library}}
+    about = {"xpmlp": __version__, **versions, "device": str(location.device)}
+    about |= {"processor": platform.machine(), "BLAS": find_blas().name, "threads": n_threads()}
+    return about | {"processes": 1, "accelerate": options.engine.accelerate}
