@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import stat
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +13,13 @@ import safetensors.numpy
 from each import each
 
 from xpmlp.atomic import atomic_write
-from xpmlp.container import FORMAT_VERSION, read_container, write_container
+from xpmlp.container import (
+    FORMAT_VERSION,
+    MAX_PARTS,
+    read_container,
+    strict_json,
+    write_container,
+)
 from xpmlp.errors import ModelFileError
 
 ARRAYS = {"W1": np.arange(6, dtype=np.float32).reshape(2, 3), "b1": np.array([[0.5, -0.5]])}
@@ -177,6 +184,42 @@ def test_metadata_that_are_no_object_are_refused(tmp_path, text):
     header_file(tmp_path / "m", {}, text)
     with pytest.raises(ModelFileError):
         read_container(tmp_path / "m")
+
+
+@each(
+    "text, reason",
+    [
+        ("[" + "[]," * MAX_PARTS + "[]]", f"holds {MAX_PARTS + 2} lists and objects, expected"),
+        ('{"a":' * 1000 + "1" + "}" * 1000, "nests lists and objects too deep"),
+        ("[NaN]", "holds NaN, expected finite numbers"),
+        ('{"a": 1, "a": 1}', "a name stands twice"),
+        ("1" * 5000, "4300 digits"),
+    ],
+    ids="parts depth NaN twice digits".split(),
+)
+def test_json_that_costs_or_misleads_is_refused_in_words(text, reason):
+    with pytest.raises(ValueError, match=reason):
+        strict_json(text)
+
+
+def test_brackets_in_texts_of_json_are_no_lists():
+    texts = ["[" * MAX_PARTS, '"[' * 9, "\\", "{"]
+    assert strict_json(json.dumps(texts)) == texts
+
+
+@each("opened", ['"', '"\\', '["a', '\\"'])
+def test_texts_of_json_that_never_end_are_refused_at_once(opened):
+    start = time.process_time()
+    with pytest.raises(ValueError, match="expected|Unterminated|Expecting|Invalid"):
+        strict_json("[" * (MAX_PARTS + 1) + opened * 200_000)
+    assert time.process_time() - start < 1.0
+
+
+def test_a_refusal_is_one_short_line_whatever_the_file_is_called(tmp_path):
+    for name in ("a\nb" * 60, "\x1b[31m\u202e", "a" * 250, "b" * 5000):
+        with pytest.raises(ModelFileError) as error:
+            read_container(tmp_path / name)
+        assert str(error.value).isprintable() and len(str(error.value)) < 600
 
 
 @each(

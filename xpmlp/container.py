@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,13 +24,15 @@ import numpy as np
 from .atomic import StrPath, atomic_file
 from .errors import ModelFileError
 from .logs import logger
-from .words import did_you_mean
+from .words import abridged, did_you_mean
 
 FORMAT_VERSION = 1
 ENDING = ".safetensors"
 DTYPES = {"F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64"}
 BLOCK = 1 << 20  # bytes
 MAX_HEADER, MAX_ARRAYS, MAX_AXES = 1 << 20, 4096, 32
+MAX_PARTS = 100_000  # lists and objects in a text of JSON, which take far more memory than it
+STRINGS = re.compile(r'"(?:[^"\\]+|\\.)*"?', re.DOTALL)  # without an end, too: it never goes back
 OTHER_KINDS = {
     b"PK\x03\x04": "a zip archive (.npz, Keras or PyTorch file)",
     b"\x93NUMPY": "a NumPy .npy file",
@@ -160,12 +163,12 @@ def _opened(path: StrPath, kind: FileKind) -> Iterator[IO[bytes]]:
         with open(path, "rb") as file:
             yield file
     except FileNotFoundError as error:
-        raise _refusal(path, f"it does not exist{_neighbour(path)}", kind) from error
+        raise refusal(path, f"it does not exist{_neighbour(path)}", kind) from error
     except kind.error:
         raise
     except (OSError, ValueError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error) or "not enough memory"
-        raise _refusal(path, f"it cannot be read ({reason})", kind) from error
+        raise refusal(path, f"it cannot be read ({reason})", kind) from error
 
 
 def _header(path: StrPath, file: IO[bytes], kind: FileKind) -> tuple[dict[str, str], list[Entry]]:
@@ -234,15 +237,26 @@ def _neighbour(path: StrPath) -> str:
     return near.replace("'?", f"{ENDING}'?").rstrip(".")
 
 
-def _parse(path: StrPath, text: str | bytes, kind: FileKind) -> dict[str, Any]:
-    """Return the JSON object in `text`; NaN, endless nesting and endless digits are refused."""
+def strict_json(text: str, most: int = MAX_PARTS) -> Any:
+    """Return what a text of JSON holds, or raise ValueError.
+
+    Refused is what no file of xpmlp holds: NaN, a name twice in an object, endless nesting and
+    endless digits, and more than so many lists and objects, which are counted before one is made.
+    """
+    n_parts = text.count("[") + text.count("{")
+    if n_parts > most:  # or a text holds brackets
+        bare = STRINGS.sub("", text)
+        n_parts = bare.count("[") + bare.count("{")
+    if n_parts > most:
+        raise ValueError(f"it holds {n_parts} lists and objects, expected {most} at most")
     try:
-        value = json.loads(text, parse_constant=int, object_pairs_hook=_once)  # int("NaN") raises
-    except (ValueError, RecursionError) as error:
-        raise _refusal(path, f"its header is not valid JSON ({error!s:.200})", kind) from error
-    got = f"its header holds a JSON {type(value).__name__}, expected an object"
-    _require(isinstance(value, dict), path, got, kind)
-    return value
+        return json.loads(text, parse_constant=_none, object_pairs_hook=_once)
+    except RecursionError as error:
+        raise ValueError("it nests lists and objects too deep") from error
+
+
+def _none(name: str) -> None:
+    raise ValueError(f"it holds {name}, expected finite numbers")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -251,6 +265,17 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) != len(pairs):
         raise ValueError("a name stands twice in an object")
     return made
+
+
+def _parse(path: StrPath, text: str | bytes, kind: FileKind) -> dict[str, Any]:
+    """Return the JSON object in `text`."""
+    try:
+        value = strict_json(text if isinstance(text, str) else text.decode())
+    except ValueError as error:
+        raise refusal(path, f"its header is not valid JSON ({error!s:.200})", kind) from error
+    got = f"its header holds a JSON {type(value).__name__}, expected an object"
+    _require(isinstance(value, dict), path, got, kind)
+    return value
 
 
 def _check_arrays(path: StrPath, arrays: dict[str, np.ndarray], kind: FileKind) -> None:
@@ -278,9 +303,10 @@ def _begun_digest(text, shapes):
 
 def _require(ok: bool, path: StrPath, reason: str, kind: FileKind) -> None:
     if not ok:
-        raise _refusal(path, reason, kind)
+        raise refusal(path, reason, kind)
 
 
-def _refusal(path: StrPath, reason: str, kind: FileKind) -> ValueError:
+def refusal(path: StrPath, reason: str, kind: FileKind = MODEL_FILE) -> ValueError:
+    """Return the error on a file that is none of a kind, or damaged."""
     end = "." * (not reason.endswith("?"))
-    return kind.error(f"{kind.name} {os.fspath(path)!r}: {reason}{end}")
+    return kind.error(f"{kind.name} {abridged(repr(os.fspath(path)), 300)}: {reason}{end}")

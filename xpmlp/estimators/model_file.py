@@ -4,9 +4,8 @@ from math import isfinite
 
 from sklearn.base import is_classifier
 
-from ..container import read_container, write_container
+from ..container import read_container, refusal, write_container
 from ..engines import Carry
-from ..errors import ModelFileError
 from ..model import Model
 from ..model.json_records import decode, encode
 from ..model.saving import as_model_file_error, decoded, pack_model, unpack_model
@@ -82,10 +81,8 @@ def read_model(path, kinds):
     """Return the estimator in a model file; kinds: name -> class of those that it may hold."""
     arrays, meta = read_container(path)
     if "estimator" not in meta:
-        raise ModelFileError(
-            f"{path} holds a model alone, without an estimator's arguments and training: "
-            "xpmlp.load reads it."
-        )
+        alone = "it holds a model alone, without an estimator's arguments and training"
+        raise refusal(path, f"{alone}: xpmlp.load reads it")
     with as_model_file_error(path):
         return _rebuild(arrays, meta, kinds)
 

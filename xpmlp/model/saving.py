@@ -8,12 +8,12 @@ import numpy as np
 
 from .. import __version__
 from ..arrays import HOST
-from ..container import MAX_ARRAYS
-from ..errors import ModelFileError
+from ..container import MAX_ARRAYS, refusal
 from ..nn import Dense, Network
 from ..nn.layout import path_name, put, walk
 from ..nn.loss import LINKS
 from ..nn.losses import quantile
+from ..words import abridged, escaped
 from .columns import Column
 from .encoding import Encoder, Scales
 from .inputs import Inputs
@@ -36,10 +36,10 @@ def as_model_file_error(path):
     try:
         yield
     except Exception as error:  # down to RecursionError
-        text = " ".join(str(error).split())[:300]
+        text = abridged(escaped(str(error)), 300) or type(error).__name__
         if isinstance(error, KeyError):
             text = f"unknown or missing {text}"
-        raise ModelFileError(f"{path} is not a model of this version of xpmlp: {text}.") from error
+        raise refusal(path, text.removesuffix(".")) from error
 
 
 def pack_model(model):
