@@ -14,6 +14,7 @@ from csv_files import (
 from each import each
 
 from xpmlp.tables.datasets import load_dataset
+from xpmlp.tables.files import open_raw_table
 from xpmlp.tables.files.csv_repair import BadRow
 from xpmlp.tables.open_table import open_table
 
@@ -102,6 +103,12 @@ def test_folders_and_damaged_gzips_are_told_in_a_sentence(csv, tmp_path):
 def test_mixed_line_ends_and_an_end_without_one_are_no_fault(csv):
     table = opened(csv("a,b\r\n1,2\n3,4\r\n5,6"))
     assert table.features.column(0).tolist() == [1, 3, 5] and table.lines().tolist() == [2, 3, 4]
+
+
+def test_a_file_of_good_rows_needs_no_repair_whatever_its_line_ends(csv, monkeypatch):
+    monkeypatch.setattr(open_raw_table, "clean", None)
+    for end in ("\n", "\r\n"):
+        assert len(opened(csv(MANY.replace("\n", end))).y) == 60
 
 
 MANY = "a,b,y\n" + "".join(f"{i},x,{i % 2}\n" for i in range(60))
