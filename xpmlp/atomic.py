@@ -32,7 +32,7 @@ def atomic_write(path: StrPath, data: bytes) -> None:
 def atomic_file(path: StrPath, needed: str = "") -> Iterator[IO[bytes]]:
     """Open a file to write that takes its place at `path` when the block has ended well."""
     if os.path.exists(path) and not os.path.isfile(path):
-        with open(path, "wb") as file:
+        with naming(path), open(path, "wb") as file:
             yield file
         return
     final = Path(os.path.realpath(path))
@@ -63,6 +63,16 @@ def atomic_file(path: StrPath, needed: str = "") -> Iterator[IO[bytes]]:
             free = shutil.disk_usage(final.parent).free
             reason += f" ({needed}{free} free, nothing changed): free some space"
         raise OSError(error.errno, reason, str(path)) from error
+
+
+@contextlib.contextmanager
+def naming(path: StrPath) -> Iterator[None]:
+    """Name a path in an error of the system that names none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def _sync(folder):

@@ -13,6 +13,7 @@ from ..logs import logger
 from ..words import escaped
 from . import doctor, evaluate, explain, export, info, parity, predict, train, tune
 from .command import echo, tell
+from .outputs import DISK, in_words
 from .pipes import outlive_readers
 from .sentences import in_options
 
@@ -89,9 +90,8 @@ def run_command(command, name, argv=None):
         echo("Interrupted.", err=True)
         code = 130
     except OSError as error:  # of writing: what cannot be read is a DataError or ModelFileError
-        place = f"{error.filename}: " if error.filename else ""
-        tell(f"Error: {place}{error.strerror or error}.")
-        code = 7
+        tell(f"Error: {in_words(error)}.")
+        code = DISK
     except tuple(EXIT_CODES) as error:
         text = " ".join(str(error).split()) or "there is not enough memory."
         if not isinstance(error, DataError):  # it speaks of the user's data

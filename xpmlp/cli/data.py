@@ -1,6 +1,5 @@
 """Data of the commands: by name or path, with their options, and checked against a model."""
 
-import os
 import shutil
 import tempfile
 import warnings
@@ -11,9 +10,10 @@ import click
 import numpy as np
 
 from ..errors import DataError
-from .command import FILE, Choice, echo, section, tell
+from .command import Choice, echo, section, tell
 from .lists import Names, Types, names_of
 from .options import several
+from .outputs import writable
 from .reading import file_options, reading_of
 from .roles import types_of_used, used_columns
 
@@ -99,27 +99,6 @@ def check_no_table(path, options, *columns):
         raise click.UsageError(
             f"{path} is no table, as a CSV file is: leave out what concerns rows and columns."
         )
-
-
-def writable(option, path, *others):
-    """Return the path of a file to write, or raise an error before any work is done."""
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        raise click.UsageError(f"{option} {path}: there is no folder {folder}.")
-    try:
-        os.lstat(path)
-    except FileNotFoundError:
-        pass
-    except OSError as error:  # its name is too long
-        raise click.UsageError(f"{option} {path}: {error.strerror}.") from error
-    context = click.get_current_context(silent=True)
-    if context is not None:  # whatever the command reads
-        named = map(context.params.get, ("data", "model", "test_file", "validation"))
-        others = (*others, *map(str, filter(None, named)), context.meta.get(FILE))
-    for other in filter(None, others):
-        if os.path.realpath(path) == os.path.realpath(other):
-            raise click.UsageError(f"{option} {path} would overwrite {other}.")
-    return path
 
 
 def tell_quarantine(path, options, table):

@@ -20,6 +20,7 @@ from .data import (
     telling_warnings,
     types_of_labels,
 )
+from .outputs import Results
 from .predict import as_taken, known_types, predictions, tell_lost
 from .report import check_pictures, report_option, write_report
 from .roles import weight_option, weighted_by
@@ -48,7 +49,7 @@ def evaluate(model, data, target, as_json, metrics, threshold, report, **options
     """Compare the predictions of MODEL with the targets in DATA (its test part, if it has one)."""
     from ..estimators import load_model
 
-    start = time.perf_counter()
+    start, results = time.perf_counter(), Results()
     check_pictures(False, report, data, model)
     estimator = load_model(model)
     check_scorable(estimator, model)
@@ -59,7 +60,8 @@ def evaluate(model, data, target, as_json, metrics, threshold, report, **options
         scores = scored(estimator, X, y, weights, more=metrics)
         if report:
             rows = f"the {plural(len(y), 'row')} of {name}{weighted_by(options)}"
-            write_report(report, model, scores, rows, y, predictions(estimator, X))
+            with results.beside():
+                write_report(report, model, scores, rows, y, predictions(estimator, X))
     if as_json:
         found = {"task": task_of(estimator), "n_test": len(y)} | scores.as_json()
         found |= {"sample_weight": options["sample_weight"]}
@@ -69,6 +71,7 @@ def evaluate(model, data, target, as_json, metrics, threshold, report, **options
         rows = f"{plural(len(y), 'row')}{weighted_by(options)}"
         echo(f"{name}: {rows}, computed on {estimator.device_}.\n")
         echo("\n".join(scores.lines()))
+    results.end()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from click.core import ParameterSource
 from .command import Choice, Command, echo, section
 from .data import reading_options
 from .options import COUNT, LOSSES, SEED, Several
+from .outputs import writable
 
 option = partial(section("Options"), show_default=True)
 FILE, ORIENTATION = click.Path(dir_okay=False), Choice(["rows", "columns"])
@@ -52,6 +53,9 @@ def explain(ctx, model, data, sizes, orientation, as_plan, html, latex, **option
     for name in OF_SIZES:
         if not sizes and ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{name} goes with --sizes only.")
+    for name, path in (("--html", html), ("--latex", latex)):
+        if path:
+            writable(name, path, html if path is latex else None)
     if sizes:
         found = _of_sizes(sizes, orientation, as_plan, options)
     else:

@@ -6,7 +6,7 @@ import click
 
 from ..words import wrapped
 from .command import echo
-from .data import writable
+from .outputs import writable
 
 SHOWN = 8  # columns, of which more are in the file alone
 

@@ -4,7 +4,7 @@ import click
 
 from ..errors import DataError
 from .command import echo
-from .data import writable
+from .outputs import writable
 
 HELP = {
     "--xp": "numpy, numpy:compiled (trainings in the compiled engine), cupy, torch:cpu, "

@@ -4,6 +4,8 @@ import io
 import os
 import sys
 
+STREAMS = {1: "standard output", 2: "standard error"}  # by their numbers
+
 
 class _Output(io.FileIO):
     """A file or pipe that may fail once: what is written to it after that goes nowhere."""
@@ -18,6 +20,7 @@ class _Output(io.FileIO):
             os.close(nowhere)
             if isinstance(error, BrokenPipeError):
                 return memoryview(data).nbytes
+            error.filename = STREAMS.get(self.fileno())
             raise
 
 

@@ -21,9 +21,9 @@ from .data import (
     tell_notes,
     tell_quarantine,
     telling_warnings,
-    writable,
 )
 from .lists import Names, names_of
+from .outputs import writable
 
 MAX_BYTES = 1 << 26  # of predictions to print that are kept in memory
 
@@ -48,7 +48,7 @@ def predict(model, data, proba, out, **options):
     could not be read and were left out, a first column holds the line of the file that each
     prediction is of. Beside a kept column called prediction, that one is output_prediction.
     """
-    from ..atomic import atomic_file
+    from ..atomic import atomic_file, naming
     from ..estimators import load_model
 
     if out:
@@ -62,7 +62,8 @@ def predict(model, data, proba, out, **options):
                 n = _write(file, estimator, X, table, proba)
         else:
             with tempfile.SpooledTemporaryFile(MAX_BYTES) as file:
-                _write(file, estimator, X, table, proba)
+                with naming(tempfile.gettempdir()):
+                    _write(file, estimator, X, table, proba)
                 file.seek(0)
                 _print(io.TextIOWrapper(file, "utf-8", newline=""))
     if out:

@@ -10,9 +10,9 @@ from ..atomic import atomic_write
 from ..page import Html, fold, page, picture, table, tag
 from ..words import abridged, plural
 from .command import REMEMBERED, echo, section
-from .data import writable
 from .folds import shown_folds
 from .info import COLUMNS, NAME, opened_info
+from .outputs import writable
 from .scores import SHOWN, shown_score, worst_first
 
 FOLDED = 1000  # columns, or classes, that a page lists at most

@@ -14,12 +14,12 @@ from .data import (
     reading_options,
     tell_quarantine,
     type_options,
-    writable,
 )
 from .fitting import described, fitted, interrupted, unit_of
 from .folds import check_folds, cross_validated, fold_rows, folds_option, shown_folds
 from .numbers import Whole
 from .options import model_options, score_of
+from .outputs import Results, writable
 from .predict import predictions
 from .rare_labels import rare_option
 from .record import record_of, with_scores
@@ -98,7 +98,10 @@ def train(data, **options):
     out = options["out"] = options["out"] or f"{_stem(data)}.safetensors"
     writable("--out", out, data)
     check_pictures(options["plot"], options["report"], data, out)
+    for picture in _pictures_of(out) * options["plot"]:
+        writable("--plot", picture, data, out)
     check_folds(options)
+    results = Results()
     with ExitStack() as stack:
         source, train_part, test_part, watched = split_data(data, options, stack)
         check_metrics(options["metrics"], source.task)
@@ -109,12 +112,12 @@ def train(data, **options):
         tuned = set_threshold(model, watched, options)
         record = record_of(source, train_part, watched, test_part)
         model.training_record_ = record
-        model.save(out)
+        out = options["out"] = results.write(out, model.save)
         _tell_fit(model, notes, tuned, options)
         X_test, y_test, weights = test_part
         scores = scored(model, X_test, y_test, weights, more=options["metrics"])
         model.training_record_ = with_scores(record, scores)
-        model.save(out)
+        out = options["out"] = results.write(out, model.save)
         rows = f"{plural(len(y_test), 'row')}{weighted_by(options)}"
         seconds = time.perf_counter() - start
         _tell_scores(model, scores, f"{rows}, {when_kept(model)}, {seconds:.1f} s")
@@ -125,18 +128,21 @@ def train(data, **options):
         if crossed is not None:
             echo(wrapped(f"\n{shown_folds(crossed)}"))
             model.training_record_ = with_scores(record, scores) | {"folds": crossed}
-            model.save(out)
+            out = options["out"] = results.write(out, model.save)
         echo(f"\nModel: {out}")
         if options["plot"]:
-            _draw(model, test_part, out)
+            with results.beside():
+                _draw(model, test_part, out)
         if options["report"]:
             rows, found = f"the test rows{weighted_by(options)}", predictions(model, X_test)
-            write_report(options["report"], out, scores, rows, y_test, found)
+            with results.beside():
+                write_report(options["report"], out, scores, rows, y_test, found)
     tell_quarantine(data, options, source.table)
     if options["as_json"]:
         n = {"n_train": len(train_part.y), "n_test": len(y_test), "folds": crossed}
         found = _as_json(source, model, options) | n | {"seconds": round(seconds, 3)}
         tell_json(found | scores.as_json())
+    results.end()
     if interrupted(notes):
         raise click.exceptions.Exit(130)
 
@@ -226,11 +232,16 @@ def _draw(model, test_part, out):
     """Draw the history and the test predictions beside the model file."""
     from ..plotting import plot_confusion, plot_history, plot_predictions
 
-    X, y, _ = test_part
-    stem = str(out).removesuffix(".safetensors")
-    plot_history(model, path=f"{stem}-history.png")
-    kind, draw = "predictions", plot_predictions
+    (X, y, _), (history, confusion, scatter) = test_part, _pictures_of(out)
+    plot_history(model, path=history)
+    path, draw = scatter, plot_predictions
     if hasattr(model, "classes_"):
-        kind, draw = "confusion", plot_confusion
-    draw(y, predictions(model, X), path=f"{stem}-{kind}.png")
-    echo(f"Pictures: {stem}-history.png, {stem}-{kind}.png")
+        path, draw = confusion, plot_confusion
+    draw(y, predictions(model, X), path=path)
+    echo(f"Pictures: {history}, {path}")
+
+
+def _pictures_of(out):
+    """Return the paths of the pictures that may be drawn beside a model file."""
+    stem = str(out).removesuffix(".safetensors")
+    return [f"{stem}-{kind}.png" for kind in ("history", "confusion", "predictions")]

@@ -15,7 +15,7 @@ from ..errors import DataError
 from ..training.interrupts import on_ctrl_c
 from ..words import columns, plural, wrapped
 from .command import Choice, Command, config_option, echo, key_of, section, tell
-from .data import check_memory, reading_options, tell_quarantine, type_options, writable
+from .data import check_memory, reading_options, tell_quarantine, type_options
 from .lists import Names, names_of
 from .live_line import live_columns
 from .numbers import Whole
@@ -30,6 +30,7 @@ from .options import (
     settings_of,
     shown,
 )
+from .outputs import Results, writable
 from .rare_labels import rare_option
 from .roles import role_options
 from .scores import answers_of, check_scoring, targets_of
@@ -124,8 +125,10 @@ def tune(ctx, data, **options):
         raise DataError(f"{data}: no combination got a score in every fold.")
     from ..atomic import atomic_write
 
-    atomic_write(out, _toml(ctx, ranked[0][-1]).encode())
+    results, text = Results(), _toml(ctx, ranked[0][-1]).encode()
+    out = results.write(out, lambda path: atomic_write(path, text))
     echo(f"Best options: {out}, to train with: xpmlp train --config {out}")
+    results.end()
 
 
 def _space(options):
