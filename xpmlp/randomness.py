@@ -87,9 +87,9 @@ class Draws:
         self.generator.set_state(words)
         return self
 
-    def copy(self) -> "Draws":
-        """Return another stream at the same place."""
-        return Draws(random_state(0)).go_to(self.place())
+    def copy(self, place: tuple | None = None) -> "Draws":
+        """Return another stream at a place, by default the same one."""
+        return Draws(random_state(0)).go_to(place or self.place())
 
 
 def _mix(x, word=0):

@@ -11,6 +11,7 @@ from copy import copy
 
 import numpy as np
 import pytest
+from each import each
 from needs import needs
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -87,6 +88,33 @@ def test_the_estimator_of_an_epoch_is_a_fit_that_ended_there(xp, solver):
             assert np.array_equal(xp.host(mine), xp.host(theirs))
         assert np.array_equal(xp.host(view.predict_proba(x)), xp.host(plain.predict_proba(x)))
     assert copy(last).coefs_ is last.coefs_  # not by way of the host
+
+
+FALLING = {"tol": 0.05, "n_iter_no_change": 1, "learning_rate_init": 0.02}
+
+
+@each(
+    "options",
+    [
+        {},
+        {"solver": "sgd", "learning_rate": "adaptive"} | FALLING,
+        {"learning_rate": "plateau", "ema_decay": 0.9} | FALLING,
+        {"learning_rate": "cosine", "dropout": 0.2, "solver": "lion"},
+        {"solver": "sgd", "learning_rate": "invscaling", "normalization": "batch"},
+        {"random_state": np.random.RandomState(5)},
+    ],
+)
+def test_the_estimator_of_an_epoch_trains_on_as_its_fit_does(xp, options):
+    x, seen, options = xp.asarray(X.astype(np.float32)), [], {"max_iter": 8} | options
+    look = lambda epoch: seen.append(pickle.dumps(epoch.estimator.set_params(callbacks=None)))
+    est = fast(callbacks=look, **options).fit(x, LABELS)
+    for n in (4, 5):
+        view = pickle.loads(seen[n - 1])
+        for _ in range(n, est.n_iter_):
+            view.partial_fit(x, LABELS)
+        for mine, theirs in zip(view.coefs_ + view.intercepts_, est.coefs_ + est.intercepts_):
+            assert np.array_equal(xp.host(mine), xp.host(theirs))
+        assert view.history_["learning_rate"] == est.history_["learning_rate"]
 
 
 def test_what_a_callback_does_to_its_estimator_does_not_reach_the_fit():

@@ -5,8 +5,9 @@ from copy import copy
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
+
 from ..callbacks import Epoch
-from ..engines import Carry
 from ..training.progress import latest, lengths
 from .fit_result import FitResult
 
@@ -28,8 +29,8 @@ def observed(estimator, data, begun, max_iter, *, tasks):
     if tasks and hasattr(estimator, "_skl_callbacks"):
         fit = _Fit(estimator, begun, data, max_iter)
 
-    def on_epoch(state, weights):
-        view, finish = _while_it_lasts(lambda: _view(estimator, begun, state, weights()))
+    def on_epoch(state, stands):
+        view, finish = _while_it_lasts(lambda: _view(estimator, begun, *stands()))
         numbers = latest(state.history, before)
         epoch = Epoch(state.n_iter, max_iter, len(state.history["loss"]), **numbers, _view=view)
         answers = [bool(function(epoch)) for function in functions]  # each is asked
@@ -47,14 +48,16 @@ def observed(estimator, data, begun, max_iter, *, tasks):
         fit.end()
 
 
-def _view(estimator, begun, state, params):
-    """Return a fitted copy that owns `params`, in the middle of a fit."""
+def _view(estimator, begun, params, state):
+    """Return a fitted copy that owns parameters and state, in the middle of a fit."""
     view = copy(estimator)
     for name in RUNNING:
         vars(view).pop(name, None)
     history = {name: list(values) for name, values in state.history.items()}
-    now = {"history": history, "best_epoch": len(history["loss"])}
-    state = replace(state, carry=Carry({}, {}, {}), rule=None, **now)
+    now = {"history": history, "epoch": len(history["loss"]), "best_epoch": len(history["loss"])}
+    state = replace(state, batch_losses=None, scoring=repr(estimator.scoring), **now)
+    if isinstance(view.random_state, np.random.RandomState):  # which the fit advances at its end
+        view.random_state = state.draws.copy().generator
     model = begun.model.with_params(params)
     view.result_ = FitResult.of(estimator, model, state, begun.seed, begun.why)
     return view

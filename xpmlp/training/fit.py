@@ -1,5 +1,6 @@
 """Fitting a network to data: what the estimators and `train` share."""
 
+from dataclasses import replace
 from functools import partial
 
 from ..arrays import (
@@ -48,12 +49,12 @@ def fit_network(
     data: (X, y) on the device in the compute dtype, X an array or SparseRows, y rows or (integers)
     class codes; params: nested dicts of arrays there; rule: an update rule, or None for L-BFGS;
     draws: where scikit-learn's stream stands; state: of the call before, or None; sample_weight:
-    (n,) on the host; on_epoch: called after each epoch with the state and a function that returns a
-    copy of the parameters, stops the training by a true result; checkpoint: a `Checkpoint`, from
-    whose newest state resume=True goes on; settings: further options by name, to tell another
-    training by. Returns the parameters (nested dicts of new arrays), the state (its arrays new too:
-    what an engine returns it may overwrite in the next run), and why it ended: text, or (the
-    parameters are the last finite ones) a DivergenceError.
+    (n,) on the host; on_epoch: called after each epoch with the state and a function that returns
+    copies of the parameters and of the state as it goes on, stops the training by a true result;
+    checkpoint: a `Checkpoint`, from whose newest state resume=True goes on; settings: further
+    options by name, to tell another training by. Returns the parameters (nested dicts of new
+    arrays), the state (its arrays new too: what an engine returns it may overwrite in the next
+    run), and why it ended: text, or (the parameters are the last finite ones) a DivergenceError.
     """
     like = like_of(data[0])
     engine, xp = engine_for(like, options.engine), namespace(like)
@@ -84,12 +85,13 @@ def fit_network(
         tree = layout.unpack(params | buffers, xp=xp)
         return map_params(lambda a: xp.asarray(a, copy=True), tree)
 
-    def weights():
-        return nested(*copy_weights(step, state, xp))
+    def stands(place):
+        here = replace(state, draws=state.draws.copy(place), best=None)
+        return nested(*copy_weights(step, state, xp)), _between_calls(step, here, xp)
 
     more: dict = {"sample_weight": sample_weight, "validation": validation}
     about = partial(fingerprint, step, options, data, **more, more=settings or {})
-    more["on_epoch"] = on_epoch and (lambda state: on_epoch(state, weights))
+    more["on_epoch"] = on_epoch and (lambda state, place: on_epoch(state, partial(stands, place)))
     with keeping(checkpoint, about) as keeper:
         kept = keeper.found() if keeper and resume else None
         if kept is None:
@@ -100,12 +102,16 @@ def fit_network(
         reason = _run(step, engine, data, options, state, keeper, rule, more)
     log_end(state, engine, reason, options)
     trained = nested(*(state.best or copy_weights(step, state, xp)))
+    return trained, _between_calls(step, state, xp), reason
+
+
+def _between_calls(step, state, xp):
+    """Return a state as a call leaves it to the next: its arrays copied, those that go on."""
     raw = {}
-    if options.steps.ema_decay is not None and not state.best:
+    if step.options.ema_decay is not None and not state.best:
         raw = state.carry.params  # from which training goes on, not from their average
     slots = {slot: copy_store(s, xp=xp) for slot, s in state.carry.state.items()}
-    state.carry, state.best = Carry(copy_store(raw, xp=xp), {}, slots), None
-    return trained, state, reason
+    return replace(state, carry=Carry(copy_store(raw, xp=xp), {}, slots), best=None)
 
 
 def _run(step, engine, data, options, state, keeper, rule, more):

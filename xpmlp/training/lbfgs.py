@@ -88,7 +88,7 @@ def run_lbfgs(
             state.n_iter += 1
             show.epoch(state.n_iter, state.history, early_stopping=False)
             try:
-                if on_epoch is not None and on_epoch(state):
+                if on_epoch is not None and on_epoch(state, None):
                     ended = "stopped"
             except StopIteration as error:  # which the solver would take for an end
                 raise RuntimeError("a callback raised StopIteration") from error

@@ -95,8 +95,9 @@ def run_epochs(
     """Train up to epoch ``options.max_iter`` of this call; `state` holds the outcome.
 
     data: (X, y) on the device; sample_weight: (n,) on the host, or None; on_epoch: called with the
-    state once an epoch is in the history, and stops the training by a true result; keeper: a
-    `Keeper` of checkpoints; state: as a checkpoint has it, or with no epochs of this call.
+    state once an epoch is in the history, and with where its draws stood then, if elsewhere than
+    now; it stops the training by a true result; keeper: a `Keeper` of checkpoints; state: as a
+    checkpoint has it, or with no epochs of this call.
     Returns why it ended: "max_iter", "finished" (the schedule), "converged", "stopped",
     "interrupted", "preempted" (by a `Preemption`), "diverged" (with early_stopping: the best
     weights are restored), or a DivergenceError: then the last finite weights are.
@@ -173,12 +174,11 @@ def _end_chunk(chunks, chunk, state, show, validation, on_epoch):
         if not state.best:  # it ends with the last
             state.best_epoch = state.epoch
         show.epoch(state.n_iter, state.history, early_stopping=options.early_stopping)
-        stop = on_epoch is not None and on_epoch(state)
         state.lr = lr
         if state.stale > options.n_iter_no_change and not _goes_on(options, state, show):
             reason = "converged"
-        elif stop:
-            reason = "stopped"
+        if on_epoch is not None and on_epoch(state, chunks.place()):
+            reason = reason or "stopped"
         if reason or state.lr != lr:
             break
     if i + 1 < n_epochs:  # what came after is not what the training makes of it
