@@ -92,7 +92,7 @@ class _Machine:
     def name(self, module: Any, name: Any) -> None:
         """Push a name of `NAMES`; DataError for any other."""
         found = _text(module), _text(name)
-        shown = f"it refuses to load '{found[0]:.80}.{found[1]:.80}', expected NumPy arrays only"
+        shown = f"it refuses to load {'.'.join(found)!r:.160}, expected NumPy arrays only"
         require(found in NAMES, f"{shown}: a pickle can run code, use IDX or .npz")
         self.push(NAMES[found])
 
