@@ -79,6 +79,14 @@ def test_the_live_line_is_never_wider_than_the_terminal_and_is_wiped_out(termina
     assert (len(wiped), wiped.strip(), end) == (columns - 1, "", "")
 
 
+def test_the_live_line_begins_where_a_training_goes_on(terminal):
+    screen = terminal(80)
+    with LiveLine(9, "accuracy", done=4) as live:
+        assert "epoch 4/9" in screen()
+        show(live, 2)
+        assert "epoch 5/9" in screen()
+
+
 def test_an_error_fits_the_terminal_and_is_one_line_in_a_pipe(xpmlp, terminal, monkeypatch):
     arguments = ["train", "iris", "--learning-rate", "nonsense"]
     code, _, err = xpmlp(*arguments)

@@ -8,7 +8,7 @@ import warnings
 import click
 
 from .. import __version__
-from ..errors import DataError, DeviceError, DivergenceError, ModelFileError
+from ..errors import CheckpointError, DataError, DeviceError, DivergenceError, ModelFileError
 from ..logs import logger
 from ..words import escaped
 from . import doctor, evaluate, explain, export, info, parity, predict, train, tune
@@ -20,6 +20,7 @@ from .sentences import in_options
 EXIT_CODES = {
     DataError: 3,
     ModelFileError: 4,
+    CheckpointError: 4,
     DivergenceError: 5,
     MemoryError: 6,
     DeviceError: 2,
@@ -47,8 +48,8 @@ class _Lines(logging.Formatter):
 def cli(log_level):
     """Train multilayer perceptrons on any array library, and predict with them.
 
-    Exit codes: 0 ok, 2 usage, 3 bad data, 4 model file, 5 training diverged, 6 memory, 7 disk,
-    130 interrupted.
+    Exit codes: 0 ok, 2 usage, 3 bad data, 4 model file or checkpoint, 5 training diverged,
+    6 memory, 7 disk, 130 interrupted.
     """
     if log_level:
         handler = logging.StreamHandler()

@@ -16,12 +16,15 @@ FILE = "file of options"  # where a context keeps its name
 OUTPUT = "standard output"  # and what was standard output when the command began
 REMEMBERED = "told"  # and what was told to standard error
 OF_TRAIN = (
+    "checkpoint",
+    "checkpoint_every",
     "json",
     "metrics",
     "out",
     "plot",
     "quiet",
     "report",
+    "resume",
     "test",
     "threshold",
     "tune_threshold",

@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import DataError
 from ..words import plural, wrapped
 from .baseline import baseline_of
+from .checkpoints import epochs_done
 from .command import echo, tell
 from .data import check_memory, check_range
 from .live_line import LiveLine
@@ -45,17 +46,19 @@ def fitted(model, source, part, watched, options, fold=""):
     watched: the Part of the validation rows, or None; fold: which one it is, for the live line.
     """
     X, y, weights = part
-    held = {}
+    held, resume = {}, options["resume"] and model.checkpoint is not None
     if watched is not None:
         held = dict(zip(("X_val", "y_val", "sample_weight_val"), watched))
     look = {"unit": fold + unit_of(model), "verbose": options["verbose"], "quiet": options["quiet"]}
+    if resume:
+        look["done"] = epochs_done(model.checkpoint, options["quiet"])
     live = LiveLine(model.max_iter, score_of(model), **look)
     with warnings.catch_warnings(record=True) as caught, live:
         warnings.simplefilter("always", UserWarning)
         if live.shows:
             model.set_params(callbacks=live)
-        model.fit(X, y, sample_weight=weights, **held)
-    model.set_params(callbacks=None)
+        model.fit(X, y, sample_weight=weights, resume=resume, **held)
+    model.set_params(callbacks=None, checkpoint=None)
     texts = dict.fromkeys(_in_words(str(warning.message), y) for warning in caught)
     notes = [text for text in texts if "Maximum iterations" not in text]  # they were asked for
     if source.table is not None:

@@ -24,12 +24,13 @@ def live_columns() -> int:
 class LiveLine:
     """A callback that shows each epoch; as a context it wipes the live line out at its end.
 
-    total: how many epochs come at most; score: the name of the validation score, "loss" for the
-    loss itself; verbose: whether each epoch has a line of its own, too; quiet: nothing is shown.
+    total: how many epochs come at most, of which `done` are over; score: the name of the validation
+    score, "loss" for the loss itself; verbose: whether each epoch has a line of its own, too;
+    quiet: nothing is shown.
     """
 
-    def __init__(self, total: int, score: str, *, unit="epoch", verbose=False, quiet=False):
-        self.total, self.unit, self.quiet = total, unit, quiet
+    def __init__(self, total: int, score: str, *, unit="epoch", done=0, verbose=False, quiet=False):
+        self.total, self.unit, self.done, self.quiet = total, unit, done, quiet
         self.verbose = verbose and not quiet
         self.score = "validation loss" if score == "loss" else score
         self.bar: Any = None
@@ -40,7 +41,7 @@ class LiveLine:
 
             width = live_columns()
             look = {"leave": False, "ncols": width, "bar_format": self._form([], width)}
-            self.bar = tqdm(total=self.total, file=sys.stderr, **look)
+            self.bar = tqdm(total=self.total, initial=self.done, file=sys.stderr, **look)
         return self
 
     def __exit__(self, *error):

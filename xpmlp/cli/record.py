@@ -13,6 +13,7 @@ from .options import shown
 
 # Options that say where things are written and what is printed, not how a model comes about.
 OF_OUTPUT = {"json", "out", "plot", "quiet", "quarantine", "report", "verbose", "config"}
+OF_OUTPUT |= {"checkpoint", "checkpoint-every", "resume"}
 LONGEST = 1000  # letters of an option
 MOST_CLASSES = 200  # whose scores are kept
 

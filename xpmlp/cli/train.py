@@ -9,6 +9,7 @@ from math import isfinite
 import click
 
 from ..words import plural, wrapped
+from .checkpoints import checkpoint_options, checkpoint_said
 from .command import Command, config_option, echo, section, tell, tell_json
 from .data import (
     reading_options,
@@ -80,6 +81,7 @@ data_option, output = section("Data"), section("Output")
 @threshold_option
 @tune_option
 @folds_option
+@checkpoint_options
 @output("--out", type=click.Path(dir_okay=False), help="Model file (DATA.safetensors).")
 @output("--plot", is_flag=True, help="Draw the loss curves and the test predictions.")
 @report_option
@@ -101,13 +103,13 @@ def train(data, **options):
     for picture in _pictures_of(out) * options["plot"]:
         writable("--plot", picture, data, out)
     check_folds(options)
-    results = Results()
+    checkpoint, results = checkpoint_said(options), Results()
     with ExitStack() as stack:
         source, train_part, test_part, watched = split_data(data, options, stack)
         check_metrics(options["metrics"], source.task)
         check_threshold(options, source, watched)
         folds = fold_rows(source, data, options)
-        model = described(source, train_part, options)
+        model = described(source, train_part, options).set_params(checkpoint=checkpoint)
         notes = fitted(model, source, train_part, watched, options)
         tuned = set_threshold(model, watched, options)
         record = record_of(source, train_part, watched, test_part)

@@ -107,6 +107,17 @@ class Checkpoint:
             return None
         return int(kept[1]["about"]["options"]["random_state"])
 
+    def reached(self) -> tuple[int, bool] | None:
+        """Return how far the newest whole checkpoint is, None without one.
+
+        That is the number of epochs, and whether a part of the next is done, too.
+        """
+        kept = self.newest()
+        if kept is None:
+            return None
+        arrays, meta = kept
+        return int(meta["state"]["n_iter"]), any(name.startswith("begun/") for name in arrays)
+
 
 def checkpoint_of(given: Any) -> Checkpoint | None:
     """Return what the argument `checkpoint` says: a Checkpoint, a folder, or None."""

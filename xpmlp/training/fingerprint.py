@@ -20,6 +20,7 @@ CALLED = dict(zip(("schedule", "learning_rate", "seed"), ARGUMENTS))
 FREE = {"verbose", "max_iter", "n_epochs", "steps", "engine", "max_fun"}
 REMEDY = "leave checkpoint away, or fit outside of that block"
 BLOCK = 1 << 26  # bytes of rows that are brought to the host at once
+SHOWN = 80  # letters of an option that a message shows
 
 
 def fingerprint(step, options, data, sample_weight, validation, more: dict) -> dict:
@@ -68,8 +69,11 @@ def different(kept: dict, now: dict) -> tuple[str, str]:
 
 def _changes(before, now):
     for name in sorted({*before, *now}):
-        if before.get(name) != now.get(name):
-            yield f"{name} was {before.get(name)}, got {now.get(name)}"
+        was, got = (options.get(name, "not given") for options in (before, now))
+        if was == got:
+            continue
+        shown = len(was) <= SHOWN and len(got) <= SHOWN
+        yield f"{name} was {was}, got {got}" if shown else f"{name} is another"
 
 
 def _shape(shape):

@@ -108,7 +108,7 @@ def run_epochs(
             _, score = loss_and_score(step, engine, state, validation)
             state.best_score = float(np.fmax(score, -np.inf))  # a score of NaN is none
         state.best = copy_weights(step, state, engine.xp)
-    show = Progress(options.verbose, options.max_iter, state.history)
+    show = Progress(options.verbose, options.max_iter, state.history, done=state.n_iter)
     chunks = Chunks(step, engine, data, options, sample_weight)
     keeper = keeper or NoCheckpoints()
     looks = validation is not None or on_epoch is not None  # at the weights after each epoch

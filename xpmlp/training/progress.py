@@ -19,12 +19,13 @@ def latest(history: dict[str, list], before: dict[str, int]) -> dict:
     return {k: value for k, value in new.items() if value == value or k == "loss"}
 
 
-def progress_bar(total: int, unit: str, lines: bool) -> Any:
+def progress_bar(total: int, unit: str, lines: bool, done: int) -> Any:
     """Return a bar on a terminal or in a notebook; elsewhere None.
 
-    lines: whether others are printed, too; a notebook without ipywidgets then has no bar.
+    lines: whether others are printed, too; a notebook without ipywidgets then has no bar; done: how
+    far it is at the start.
     """
-    how: Any = {"total": total, "unit": unit, "dynamic_ncols": True}
+    how: Any = {"total": total, "unit": unit, "initial": done, "dynamic_ncols": True}
     find: Any = getattr(sys.modules.get("IPython"), "get_ipython", None)
     in_notebook = find is not None and hasattr(find(), "kernel")
     if in_notebook and find_spec("ipywidgets") is not None:
@@ -45,12 +46,15 @@ class Progress:
     """Show epochs as they end.
 
     verbose: 0 nothing; 1 a bar on a terminal or in a notebook, else scikit-learn's lines; 2 a bar
-    and a line with the validation loss and score, and the learning rate.
+    and a line with the validation loss and score, and the learning rate. done: epochs of a training
+    that goes on.
     """
 
-    def __init__(self, verbose: int, max_iter: int, history: dict[str, list], unit="epoch"):
+    def __init__(self, verbose: int, max_iter: int, history: dict[str, list], unit="epoch", done=0):
         self.verbose, self.unit, self.before = int(verbose), unit, lengths(history)
-        self.bar = progress_bar(max_iter, unit, self.verbose > 1) if self.verbose else None
+        self.bar = None
+        if self.verbose:
+            self.bar = progress_bar(max_iter, unit, self.verbose > 1, done)
 
     def epoch(self, n_iter: int, history: dict[str, list], *, early_stopping: bool) -> None:
         """Show the epoch that has ended, the last of `history`, and log it."""
