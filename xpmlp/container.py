@@ -237,18 +237,18 @@ def _neighbour(path: StrPath) -> str:
     return near.replace("'?", f"{ENDING}'?").rstrip(".")
 
 
-def strict_json(text: str, most: int = MAX_PARTS) -> Any:
+def strict_json(text: str, most: int = MAX_PARTS, marks: str = "[{") -> Any:
     """Return what a text of JSON holds, or raise ValueError.
 
     Refused is what no file of xpmlp holds: NaN, a name twice in an object, endless nesting and
-    endless digits, and more than so many lists and objects, which are counted before one is made.
+    endless digits; and more marks of lists and objects than `most`, which are counted before one is
+    made. marks: with a comma, all their entries count.
     """
-    n_parts = text.count("[") + text.count("{")
-    if n_parts > most:  # or a text holds brackets
+    if sum(map(text.count, marks)) > most:  # or a text holds them
         bare = STRINGS.sub("", text)
-        n_parts = bare.count("[") + bare.count("{")
-    if n_parts > most:
-        raise ValueError(f"it holds {n_parts} lists and objects, expected {most} at most")
+        n_parts = sum(map(bare.count, marks))
+        if n_parts > most:
+            raise ValueError(f"it holds {n_parts} lists and objects, expected {most} at most")
     try:
         return json.loads(text, parse_constant=_none, object_pairs_hook=_once)
     except RecursionError as error:

@@ -41,6 +41,13 @@ def wrapped(text: str) -> str:
     return "\n".join(fill(line, subsequent_indent=inset) for line, inset in lines)
 
 
+def is_name(text: str) -> bool:
+    """Tell whether a text may be the name of a column: it has no control characters but blanks."""
+    return text.isprintable() or not any(
+        unicodedata.category(c) == "Cc" and not c.isspace() for c in text
+    )
+
+
 def escaped(text: str) -> str:
     r"""Return a text whose only control characters are ends of lines, for a terminal or a log.
 

@@ -9,6 +9,7 @@ import pytest
 import xpmlp.cli
 
 EVIL = "\x1b[31m\u202e\x07"
+TURNED = "\u202e"  # which a name may hold
 FORBIDDEN = {"\x1b", "\u202e", "\x07", "\x9b"}
 
 
@@ -18,7 +19,7 @@ def table(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = [(i % 7, f"{EVIL}{i % 3}", f"{EVIL}{'no' if i % 7 < 3 else 'yes'}") for i in range(60)]
     with open(f"{EVIL}.csv", "w", newline="") as file:
-        csv.writer(file).writerows([(f"age{EVIL}", f"city{EVIL}", f"rich{EVIL}"), *rows])
+        csv.writer(file).writerows([(f"age{TURNED}", f"city{TURNED}", f"rich{TURNED}"), *rows])
     return f"{EVIL}.csv"
 
 
@@ -28,7 +29,7 @@ def commands(table):
     yield "evaluate", "m", table
     yield "predict", "m", table, "--out", f"{EVIL}out.csv"
     yield "predict", "m", "absent" + EVIL
-    yield "train", table, "--target", "age" + EVIL + "?"
+    yield "train", table, "--target", "age" + EVIL
     yield "info", "absent" + EVIL
 
 
@@ -52,3 +53,11 @@ def test_commands_print_by_one_function_alone():
     folder = Path(xpmlp.cli.__file__).parent
     uses = [p.name for p in folder.glob("*.py") if "click.echo(" in p.read_text("utf-8")]
     assert uses == ["command.py"]
+
+
+def test_control_characters_in_the_name_of_a_column_are_refused_in_a_sentence(xpmlp, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(f"age,{EVIL}\n1,2\n")
+    code, out, err = xpmlp("train", path, "--out", tmp_path / "m")
+    assert (code, out, err.count("\n")) == (3, "", 1)
+    assert r"the column '\x1b[31m\u202e\x07' has control characters in its name" in err

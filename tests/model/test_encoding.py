@@ -304,7 +304,7 @@ def scales(fill=0, center=2, scale=None):
         (lambda: column(categories=("x", "x")), "same category twice"),
         (lambda: column(categories=("x", 1)), "of .'x', 1."),
         (lambda: column(kind="number"), "a number with categories"),
-        (lambda: Encoder((column(), column()), scales(0, 4)), "two columns have the same name"),
+        (lambda: Encoder((column(), column()), scales(0, 4)), "two columns have the name 'c'"),
         (lambda: Encoder((column(),), scales(0, 3)), "fit 0 numbers and 2 other"),
         (lambda: Encoder((column(),), scales(0, 2, 1)), "fit 0 numbers and 2 other"),
         (lambda: Encoder((Column("a", "number"),), scales(1, 1), (np.zeros(2),)), "rising"),

@@ -259,7 +259,9 @@ def test_a_model_saved_by_itself_is_the_same_model(tmp_path, y):
     model.save(tmp_path / "again")
     (first, meta), (second, again) = (read_container(tmp_path / f) for f in ("m", "again"))
     assert meta == again and all((second[k] == a).all() for k, a in first.items())
-    with pytest.raises(ModelFileError, match=r"/m holds a model alone, .* xpmlp\.load reads it\.$"):
+    with pytest.raises(
+        ModelFileError, match=r"/m': it holds a model alone, .* xpmlp\.load reads it\.$"
+    ):
         load_model(tmp_path / "m")
 
 

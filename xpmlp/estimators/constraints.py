@@ -39,7 +39,11 @@ def check_arguments(estimator, constraints: dict) -> None:
         except InvalidParameterError as error:
             meant = _meant(kind, name, given, constraints[name])
             raise InvalidParameterError(f"{error}".removesuffix(".") + meant) from None
-    scoring = estimator.scoring
+    check_scorer(estimator.scoring)
+
+
+def check_scorer(scoring: Any) -> None:
+    """Raise ValueError for the name of a scorer that scikit-learn does not have."""
     if isinstance(scoring, str) and scoring != "loss":
         from sklearn.metrics import get_scorer_names
 

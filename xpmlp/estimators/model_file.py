@@ -1,26 +1,93 @@
 """A fitted estimator as a model file, and back: tensors and plain JSON, no code, no pickle."""
 
-from math import isfinite
-
-from sklearn.base import is_classifier
+from dataclasses import replace
+from inspect import signature
 
 from ..container import read_container, refusal, write_container
 from ..engines import Carry
-from ..model import Model
-from ..model.json_records import decode, encode
-from ..model.saving import as_model_file_error, decoded, pack_model, unpack_model
-from ..nn.activations import get_activation
-from ..nn.losses import match_loss
+from ..model.fields import (
+    anything,
+    by_name,
+    label,
+    maybe,
+    measured,
+    nothing,
+    number,
+    record,
+    row,
+    several,
+    text,
+    title,
+    whole,
+    word,
+    written,
+)
+from ..model.json_records import decode, decode_all, encode
+from ..model.record import unpacked
+from ..model.saving import FIELDS, as_model_file_error, pack_model
 from ..tables.reading import PLAIN, Reading
 from ..training import State, new_history
-from .arguments import loss_of
+from ..words import listed
+from .described import check_described
 from .fit_result import FitResult
 
-FITTED = {"best_loss": (float,), "best_score": (float,), "seed": (int,)}  # of the training
-FITTED |= dict.fromkeys(("n_iter", "n_seen", "step", "best_epoch"), (int,))
 KEPT_EPOCHS = 1000  # of a longer history, a file keeps so many at most, and three more
-MOST_EPOCHS = 10**7  # that a file may claim to be of
+MOST_EPOCHS = 10**6  # with a history: a file of more keeps none, as each entry takes memory
+NOT_KEPT = ("callbacks", "checkpoint")  # always None in a file
 ONLY_FIT_USES = ("callbacks", "scoring", "learning_rate")  # a file may lack them
+FITTED = {  # of the training
+    "best_loss": measured("inf", "nan"),
+    "best_score": measured("-inf"),
+    "seed": whole(0, 2**32 - 1),
+    **dict.fromkeys(("epoch", "n_iter", "n_seen", "step", "best_epoch"), whole()),
+}
+NUMBERS = record({"list": several(measured("nan", "inf", "-inf"), KEPT_EPOCHS + 3)})
+SCORE = maybe(number())
+SCORES = {
+    "metrics": by_name(SCORE),
+    "notes": by_name(text),
+    "baseline": record({"always": label, "of": text, "metrics": by_name(SCORE)}),
+    "classes": several(
+        record(
+            {"label": label, "rows": whole()} | dict.fromkeys(("precision", "recall", "f1"), SCORE)
+        )
+    ),
+    "threshold": SCORE,
+    "words": several(text),
+}
+FOLDS = {
+    "n": whole(1),
+    "mean": by_name(SCORE),
+    "deviation": by_name(SCORE),
+    "scores": several(by_name(SCORE)),
+}
+TRAINING = {  # what the command line says of it
+    "xpmlp": FIELDS["xpmlp"],
+    "date": written(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", "a date and a time in UTC"),
+    "data": text,
+    "rows": record(dict.fromkeys(("train", "validation", "test", "left_out"), whole())),
+    "options": by_name(text),
+    "scores": record(SCORES),
+    "folds": record(FOLDS),
+}
+TYPE = r"(number|boolean|category|date|time|duration)(:.{1,200})?"
+READING = {
+    "missing": several(text),
+    "decimal": maybe(word(".", ",")),
+    "thousands": maybe(text),
+}
+ESTIMATOR = FIELDS | {
+    "estimator": text,
+    "params": by_name(anything),
+    "fitted": record(FITTED, ("epoch",)),
+    "n_epochs": whole(),
+    "history": record(dict.fromkeys(new_history(), NUMBERS)),
+    "target_name": maybe(title),
+    "training": maybe(record(TRAINING, tuple(TRAINING))),
+    "baseline": maybe(by_name(anything)),
+    "table_types": maybe(by_name(written(f"(?s:{TYPE})", "a type of columns"))),
+    "table_reading": maybe(record(READING)),
+}
 
 
 def save_model(estimator, path):
@@ -30,7 +97,7 @@ def save_model(estimator, path):
     params = estimator.get_params(deep=False)
     if isinstance(params["init"], tuple | list):
         params["init"] = "auto"  # the weights themselves are in the file
-    params |= {"callbacks": None, "checkpoint": None}
+    params |= dict.fromkeys(NOT_KEPT)
     if not isinstance(params["random_state"], int | None):
         params["random_state"] = result.seed
     types = getattr(estimator, "table_types_", None)
@@ -88,45 +155,51 @@ def read_model(path, kinds):
 
 
 def _rebuild(arrays, meta, kinds):
-    params = {k: decode(v) for k, v in meta["params"].items()}
-    if meta["estimator"] not in kinds:
-        raise ValueError(f"{meta['estimator']!r} is none of {', '.join(kinds)}")
-    estimator = kinds[meta["estimator"]](**(params | {"device": "auto"}))
-    estimator._validate_params()
-    given = estimator.activation
-    for activation in given if isinstance(given, list | tuple) else [given]:
-        get_activation(activation)
-    fitted = decoded(meta["fitted"], FITTED)
-    if fitted["step"] < 0:
-        raise ValueError(f"its step is {fitted['step']}")
-    seed, history = fitted.pop("seed"), _history(meta, fitted["best_epoch"])
-    state = State(
-        Carry({}, {}, {}),
-        estimator.learning_rate_init,
-        epoch=len(history["loss"]),
-        history=history,
-        **fitted,
-    )
-    model = Model.of(*unpack_model(arrays, meta))
-    estimator.result_, task = FitResult.of(estimator, model, state, seed), model.targets.task
-    if (task == "regression") == is_classifier(estimator):
-        raise ValueError(f"its task is {task!r}")
-    match_loss(loss_of(estimator), task, estimator.out_activation_)
+    model = unpacked(arrays, meta, ESTIMATOR)
+    kind, params = kinds.get(meta["estimator"]), decode_all(meta["params"])
+    if kind is None:
+        raise ValueError(f"its estimator {meta['estimator']!r:.60} is none of {', '.join(kinds)}")
+    unknown = params.keys() - signature(kind).parameters.keys()
+    if unknown:
+        raise ValueError(f"it has arguments that {kind.__name__} lacks: {listed(sorted(unknown))}")
+    for name in NOT_KEPT:
+        nothing(params.get(name), f"metadata.params.{name}")
+    estimator = kind(**params | {"device": "auto"})
+    estimator.result_ = _result(estimator, model, meta)
+    check_described(estimator)
+    _tell_of_table(estimator, meta)
+    return estimator
+
+
+def _result(estimator, model, meta):
+    """Return the `FitResult` that a file holds of an estimator and a model."""
+    fitted = decode_all(meta["fitted"])
+    n = meta.get("n_epochs", len(meta["history"]["loss"]["list"]))
+    epoch, seed = fitted.pop("epoch", n), fitted.pop("seed")
+    if not max(fitted["best_epoch"], fitted["n_iter"]) <= epoch:
+        raise ValueError(f"it has no epoch {fitted['best_epoch']} of {epoch}")
+    history = _history(meta["history"], n, fitted["best_epoch"])
+    lr = estimator.learning_rate_init
+    state = State(Carry({}, {}, {}), lr, epoch=epoch, history=history, **fitted)
+    result = FitResult.of(estimator, model, state, seed)
+    return replace(result, record=meta.get("training") or {})
+
+
+def _tell_of_table(estimator, meta):
+    """Set what is known of the data that an estimator was trained on."""
+    model = estimator.model_
     if meta["target_name"] is not None:
-        estimator.target_name_ = str(meta["target_name"])
-    estimator.training_record_ = dict(meta.get("training") or {})
+        estimator.target_name_ = meta["target_name"]
     if meta.get("baseline") is not None:
         estimator.baseline_ = _baseline(meta["baseline"], model.targets.classes)
-    known = _kinds(model.inputs.encoder)
-    if meta.get("table_types") is not None:
-        own = {str(k): str(v) for k, v in meta["table_types"].items()}
+    known, own = _kinds(model.inputs.encoder), meta.get("table_types")
+    if own is not None:
         if known and not {*own} <= {*known}:
             raise ValueError("it has types of columns that its table lacks")
         estimator.table_types_ = known | own
     said = meta.get("table_reading")
     if said is not None:
         estimator.table_reading_ = Reading(**said | {"missing": tuple(said["missing"])}).of_cells
-    return estimator
 
 
 def _said(reading):
@@ -147,40 +220,40 @@ def _kept_epochs(n, best):
     step = 1
     while n > KEPT_EPOCHS * step:
         step *= 2
-    return sorted({*range(step, n + 1, step)} | ({1, best, n} & {*range(1, n + 1)}))
+    return sorted({*range(step, n + 1, step), *(i for i in (1, best, n) if 1 <= i <= n)})
 
 
 def _thinned(state):
     """Return a history without the epochs that a file leaves out."""
-    kept = _kept_epochs(len(state.history["loss"]), state.best_epoch)
+    n = len(state.history["loss"])
+    if n > MOST_EPOCHS:
+        return new_history()
+    kept = _kept_epochs(n, state.best_epoch)
     return {k: values and [values[i - 1] for i in kept] for k, values in state.history.items()}
 
 
-def _history(meta, best):
-    """Return the history in a file, an entry for each epoch: NaN where it was left out."""
-    stored, history = {k: decode(values) for k, values in meta["history"].items()}, new_history()
-    n = meta.get("n_epochs", len(stored["loss"]))
-    if type(n) is not int or not 0 <= best <= n <= MOST_EPOCHS:
-        raise ValueError(f"it has no epoch {best} of {n}")
-    kept = _kept_epochs(n, best)
+def _history(stored, n, best):
+    """Return the history of n epochs in a file: NaN where an epoch was left out."""
+    history, kept = new_history(), []
+    if n <= MOST_EPOCHS:
+        kept = _kept_epochs(n, best)
     for name, values in stored.items():
-        history[name] = [float("nan")] * (n * bool(values))
-        for i, value in zip(kept, values, strict=bool(values)):
-            history[name][i - 1] = float(value)
+        if len(values["list"]) not in (0, len(kept)):
+            raise ValueError(f"its history has {len(values['list'])} values of {n} epochs")
+        if values["list"]:
+            history[name] = [float("nan")] * n
+        for i, value in zip(kept, values["list"]):
+            history[name][i - 1] = float(decode(value))
     return history
 
 
 def _baseline(stored, classes):
     """Return what is kept of the training's targets: shares of the classes, or mean and median."""
-    if classes is None:
-        found = decoded(stored, {"mean": (float,), "median": (float,)})
-        if not all(map(isfinite, found.values())):
-            raise ValueError(f"its baseline is {found}")
-        return found
-    shares = [float(share) for share in stored["shares"]]
-    if len(shares) != len(classes) or not all(0 <= share <= 1 for share in shares):
-        raise ValueError(f"it has shares {shares} of {len(classes)} classes")
-    return {"shares": shares}
+    known = {"mean": number(), "median": number()}
+    if classes is not None:
+        known = {"shares": row(*[number(0.0, 1.0)] * len(classes))}
+    record(known)(stored, "metadata.baseline")
+    return stored
 
 
 def _kinds(encoder):

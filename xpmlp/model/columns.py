@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
+from itertools import pairwise, repeat
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from ..tables.frame import EMPTY, as_text
 YEAR, WEEK, DAY = 365.2425, 7.0, 1.0  # days
 EPOCH, ONE_DAY = np.datetime64(0, "us"), np.timedelta64(1, "D") / np.timedelta64(1, "us")
 KINDS = {"number": "numbers", "category": "text", "date": "dates"}
+# Ends of numbers, and of the days since 1970 that microseconds of 64 bits count; text has none.
+LARGEST = {"number": float(np.finfo(np.float64).max), "date": 2**63 * 1e-6 / 86400, "category": 0.0}
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,15 @@ class Column:
         texts = {*self.categories, self.name}
         if self.kind not in KINDS or not all(isinstance(text, str) for text in texts):
             raise ValueError(f"column {self.name!r} is a {self.kind!r} of {self.categories[:3]}")
-        if len({*self.categories}) < len(self.categories):
-            raise ValueError(f"column {self.name!r} has the same category twice")
+        if any(a >= b for a, b in pairwise(self.categories)):
+            raise ValueError(f"column {self.name!r} has the same category twice, or not in order")
         if (self.categories or self.embedded) and self.kind != "category":
             raise ValueError(f"column {self.name!r} is a {self.kind} with categories")
-        ends = [end for end in (self.low, self.high) if end is not None]
-        known = all(isinstance(end, int | float) and math.isfinite(end) for end in ends)
-        if not known or len(ends) == 1 or ends != sorted(ends):
+        if self.times and self.kind != "date":
+            raise ValueError(f"column {self.name!r} is a {self.kind} with times of day")
+        ends, most = [end for end in (self.low, self.high) if end is not None], LARGEST[self.kind]
+        known = all(isinstance(end, int | float) and abs(end) <= most for end in ends)
+        if not known or len(ends) == 1 or ends != sorted(ends) or (ends and not most):
             raise ValueError(f"column {self.name!r} goes from {self.low!r} to {self.high!r}")
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import free_memory
 from ..errors import DataError, DeviceMemoryError
 from ..nn import Embedding
-from ..tables.frame import frame_of
+from ..tables.frame import check_names, frame_of
 from ..words import listed
 from .columns import Column, as_kind
 from .drift import drift
@@ -63,17 +63,39 @@ class Encoder:
     named: bool = True  # False where columns are known by place, those of an array
 
     def __post_init__(self):
-        if len({c.name for c in self.columns}) < len(self.columns):
-            raise ValueError("two columns have the same name")
+        check_names([c.name for c in self.columns])
         others = sum(len(c.names_of_others) for c in self.columns)
         n = sum(c.kind != "category" for c in self.columns)
         if [a.shape for a in self.scales] != [(1, n), (1, n + others), (1, n + others)]:
             raise ValueError(f"the scales of a table fit {n} numbers and {others} other columns")
-        if not all((a >= 0).all() for a in self.scales[2:]):
-            raise ValueError("the scales of a table are not below 0")
+        self._check_numbers()
         rising = all(a.ndim == 1 and a.size and (np.diff(a) > 0).all() for a in self.edges)
         if len(self.edges) not in (0, n) or not rising:
             raise ValueError(f"the edges of bins are {n} rows of rising numbers")
+        self._check_ends()
+
+    def _check_numbers(self):
+        """Refuse scales by which a finite number could become none."""
+        _, center, scale = self.scales
+        if not (scale >= 0).all():
+            raise ValueError("the scales of a table are not below 0")
+        if center[scale == 0].any():  # 0 times a difference that is too large
+            raise ValueError("what a table scales by 0 is centred at 0")
+        if not self.robust and (center.any() or not np.isin(scale, (0.0, 1.0)).all()):
+            raise ValueError("a table that is not scaled has scales of 1")
+
+    def _check_ends(self):
+        """Refuse fills outside of their columns' ends, and bins between others than these."""
+        values = [c for c in self.columns if c.kind != "category"]
+        # Of halves, by which fit measures: the smallest numbers differ from twice their halves.
+        for i, (column, fill) in enumerate(zip(values, self.scales.fill[0] / 2.0)):
+            if column.low is None or column.high is None:
+                continue
+            low, high = column.low / 2.0, column.high / 2.0
+            if not low <= fill <= high:
+                raise ValueError(f"column {column.name!r} fills in what is not between its ends")
+            if self.edges and (low, high) != tuple(self.edges[i][[0, -1]] / 2.0):
+                raise ValueError(f"the bins of column {column.name!r} are not between its ends")
 
     @staticmethod
     def of(frame, *, kinds=None, robust=True, named=True, n_bins=None):

@@ -19,6 +19,7 @@ from ..arrays import (
     location_of,
 )
 from ..placing import check_transfer, moved
+from ..tables.frame import check_names
 from ..training import SparseRows
 from .encoding import Encoder
 from .scaling import Scaling
@@ -57,6 +58,9 @@ class Inputs:
     encoder: Encoder | None = None
     scaling: Scaling = Scaling()
     columns: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        check_names(self.columns)
 
     @property
     def names(self) -> tuple[str, ...]:

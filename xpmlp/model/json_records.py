@@ -1,6 +1,7 @@
 """Layers, losses, rules and other records as plain JSON, and back: no code, no pickle."""
 
 from dataclasses import fields, is_dataclass
+from reprlib import repr as brief
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from ..nn.losses import LOSSES, MAKERS
 from ..optim import RULES, schedules
 
 MAX_DEPTH = 64  # of lists and records in one another
+LARGEST = float(np.finfo(np.float64).max)
+PLAIN = {float: (int, float), int: (int,), bool: (bool,), str: (str,)}  # fields of records
 
 
 def _dataclasses(module):
@@ -55,18 +58,57 @@ def encode(value, where):
 
 
 def decode(value, depth=0):
-    """Return the value that `encode` made JSON of."""
+    """Return the value that `encode` made JSON of, or raise ValueError for what it never makes."""
     if depth > MAX_DEPTH:
         raise ValueError(f"it nests lists and records more than {MAX_DEPTH} deep")
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return tuple(decode(v, depth + 1) for v in value)
     if not isinstance(value, dict):
-        return value
-    if "float" in value:
-        return float(value["float"])
-    if "list" in value:
-        return list(decode(value["list"], depth + 1))
-    if "dict" in value:
-        return dict(decode(value["dict"], depth + 1))
-    made = {k: decode(v, depth + 1) for k, v in value["fields"].items()}
-    return MAKERS[value["loss"]](**made) if "loss" in value else RECORDS[value["record"]](**made)
+        return _plain(value)
+    own = value.get("fields")
+    if own is not None and not isinstance(own, dict):
+        raise ValueError(f"the fields of a record are {brief(own)}, expected an object")
+    made = {k: decode(v, depth + 1) for k, v in (own or {}).items()}
+    match sorted(value):
+        case ["float"] if value["float"] in ("nan", "inf", "-inf"):
+            return float(value["float"])
+        case ["list"] if isinstance(value["list"], list):
+            return list(decode(value["list"], depth + 1))
+        case ["dict"] if isinstance(value["dict"], list):
+            return _dict_of(decode(value["dict"], depth + 1))
+        case ["fields", "loss"] if value["loss"] in [*MAKERS]:
+            return MAKERS[value["loss"]](**made)
+        case ["fields", "record"] if value["record"] in [*RECORDS]:
+            return _record(RECORDS[value["record"]], made)
+    raise ValueError(f"it holds {brief(value)}, which stands for nothing")
+
+
+def decode_all(stored):
+    """Return the decoded values of an object, by name."""
+    return {name: decode(value) for name, value in stored.items()}
+
+
+def _plain(value):
+    """Return a text, a flag, None or a number; of the numbers those that a float holds."""
+    if isinstance(value, int | float) and not abs(value) <= LARGEST:
+        raise ValueError(f"it holds the number {brief(value)}, which is too large")
+    return value
+
+
+def _dict_of(pairs):
+    """Return the dict of pairs whose first entries differ."""
+    if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
+        raise ValueError(f"it holds {brief(pairs)}, expected pairs of keys and values")
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("a key stands twice in a dict")
+    return made
+
+
+def _record(kind, own):
+    """Return a record, once each field that is a plain number, text or flag is one."""
+    for f in fields(kind):
+        value = own.get(f.name, f.default)
+        if f.type in PLAIN and (type(value) not in PLAIN[f.type] or value != value):
+            raise ValueError(f"{kind.__name__} has {f.name}={brief(value)}")
+    return kind(**own)

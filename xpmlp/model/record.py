@@ -18,11 +18,12 @@ from ..placing import as_library_of, destination
 from ..protocols import AnyArray, Path, Rows
 from ..tables.frame import frame_of, frame_of_array, is_table
 from ..training import like_of, network_outputs
+from .fields import record
 from .inputs import Inputs
 from .onnx_export import export_model
 from .parameters import lists_to_params, params_to_lists
 from .predictor import own_copy, predictor
-from .saving import as_model_file_error, pack_model, unpack_model
+from .saving import FIELDS, LACKS, as_model_file_error, check_outputs, pack_model, unpack_model
 from .targets import ClassTargets, LabelTargets, NumberTargets, with_threshold
 
 
@@ -274,7 +275,7 @@ class Model:
             When the network holds a layer or activation of your own, which no file can hold.
         """
         arrays, meta = pack_model(self)
-        unpack_model(dict(arrays), meta)  # what could not be read is not written
+        unpacked(dict(arrays), meta)  # what could not be read is not written
         write_container(path, arrays, meta)
 
     def export(self, path: Path, *, check: bool = True, about: dict | None = None) -> None:
@@ -283,6 +284,17 @@ class Model:
         check: whether onnxruntime tries the file; about: dict of more metadata of the file.
         """
         export_model(self, path, check=check, about=about or {})
+
+
+def unpacked(arrays: dict, meta: dict, known: dict = FIELDS) -> Model:
+    """Return the model of a file, or raise one of many errors: the file may be hostile.
+
+    Its arrays are taken out of `arrays`; known: the fields that `meta` may have.
+    """
+    record(known, LACKS)(meta, "metadata")
+    model = Model.of(*unpack_model(arrays, meta))
+    check_outputs(model)
+    return model
 
 
 def load(path: Path) -> Model:
@@ -317,4 +329,4 @@ def load(path: Path) -> Model:
     """
     arrays, meta = read_container(path)
     with as_model_file_error(path):
-        return Model.of(*unpack_model(arrays, meta))
+        return unpacked(arrays, {name: meta[name] for name in FIELDS if name in meta})

@@ -1,33 +1,62 @@
 """A model as named arrays and plain JSON, and back: what a model file holds of it."""
 
-import json
 from contextlib import contextmanager
-from dataclasses import fields
+from itertools import pairwise
 
 import numpy as np
 
 from .. import __version__
 from ..arrays import HOST
-from ..container import MAX_ARRAYS, refusal
-from ..nn import Dense, Network
+from ..container import MAX_ARRAYS, MAX_HEADER, refusal
+from ..nn import Ctx, Dense, Network
 from ..nn.layout import path_name, put, walk
 from ..nn.loss import LINKS
 from ..nn.losses import quantile
+from ..randomness import stream
 from ..words import abridged, escaped
-from .columns import Column
-from .encoding import Encoder, Scales
+from .encoder_arrays import arrays_of, encoder_of
+from .fields import fits, label, maybe, number, record, several, title, whole, word, written
 from .inputs import Inputs
-from .json_records import decode, encode
+from .json_records import decode, decode_all, encode
 from .scaling import Scaling, Scalings
 from .targets import ClassTargets, LabelTargets, NumberTargets, with_threshold
 
-VALUES = {  # what the model's records hold beside arrays and layers, and its types
-    "n_features": (int,),
-    "task": (str,),
-    "dtype": (str,),
-    "link": (str,),
-    "quantiles": (tuple, type(None)),
+LAYER = fits("a record", lambda value: isinstance(value, dict))
+FIELDS = {  # of the JSON of a model
+    "xpmlp": written(r"[\w.+-]{1,40}", "a version"),
+    "format_version": whole(1),
+    "layers": several(LAYER, MAX_ARRAYS),
+    "model": record(
+        {
+            "n_features": whole(1),
+            "task": word("binary", "multiclass", "multilabel", "regression"),
+            "dtype": word("float32", "float64"),
+            "link": word(*LINKS),
+            "quantiles": maybe(several(number(0.0, 1.0), MAX_HEADER)),
+        }
+    ),
+    "classes": maybe(
+        record(
+            {
+                "dtype": written(r"[<>|=]?(b1|[iu][1248]|f[248]|U\d{1,9}|O8?)", "a type of labels"),
+                "values": several(label, MAX_HEADER),
+            }
+        )
+    ),
+    "threshold": fits(
+        "a number above 0 and below 1", lambda value: type(value) in (int, float) and 0 < value < 1
+    ),
+    "feature_names": maybe(several(title, MAX_HEADER)),
 }
+# What a file may lack: those of before, and what has not been written yet.
+LACKS = (  # some files, written before or of what is not known
+    *("format_version", "threshold", "feature_names", "n_epochs", "training", "baseline"),
+    *("table_types", "table_reading", "target_name"),
+)
+KINDS = {"b": bool, "i": int, "u": int, "f": float, "U": str, "O": str}  # of labels, by dtype
+Targets = ClassTargets | LabelTargets | NumberTargets
+WIDEST = 2**21  # letters of labels in one array, as wide as the longest of them
+N_TRIED = 4  # rows that a model is tried on
 
 
 @contextmanager
@@ -55,132 +84,95 @@ def pack_model(model):
     scalings = Scalings(*inputs.scaling, *targets.scaling)
     arrays |= {k: v for k, v in scalings._asdict().items() if v is not None}
     if encoder is not None:
-        arrays |= _stored(encoder)
-    own = inputs.n_features, targets.task, inputs.dtype, targets.link, targets.quantiles or None
+        arrays |= arrays_of(encoder)
+    own = {
+        "n_features": inputs.n_features,
+        "task": targets.task,
+        "dtype": inputs.dtype,
+        "link": targets.link,
+        "quantiles": targets.quantiles or None,
+    }
     classes = targets.classes
     if classes is not None:
         classes = {"dtype": classes.dtype.str, "values": classes.tolist()}
     return arrays, {
         "xpmlp": __version__,
         "layers": [encode(layer, "the network") for layer in model.network.layers],
-        "model": {k: encode(v, k) for k, v in zip(VALUES, own)},
+        "model": {k: encode(v, k) for k, v in own.items()},
         "classes": classes,
         "threshold": getattr(targets, "threshold", 0.5),
         "feature_names": [*inputs.columns] or None,
     }
 
 
-def decoded(stored, kinds):
-    """Return decoded values of the types that they must have, by name."""
-    found = {name: decode(stored[name]) for name in kinds}
-    for name, value in found.items():
-        if type(value) not in kinds[name]:
-            raise ValueError(f"{name} is {value!r}")
-    return found
-
-
 def unpack_model(arrays, meta):
     """Return what `Model.of` takes, of what `pack_model` made, or refuse it: a file may be hostile.
 
-    Takes the model's arrays out of `arrays`.
+    Takes the model's arrays out of `arrays`. `meta` has been checked by `FIELDS`.
     """
-    own = decoded(meta["model"], VALUES)
-    n_features, _, dtype, link, quantiles = (own[name] for name in VALUES)
-    if dtype not in ("float32", "float64") or link not in LINKS:
-        raise ValueError(f"its dtype is {dtype!r}, its link {link!r}")
+    own = decode_all(meta["model"])
+    n_features, quantiles = own["n_features"], own["quantiles"]
     if quantiles is not None:
         quantile(quantiles)
-    if len(meta["layers"]) > MAX_ARRAYS:
-        raise ValueError(f"it has {len(meta['layers'])} layers")
     network = Network(tuple(decode(layer) for layer in meta["layers"]))
-    last = network.layers[-1]
+    last = network.layers[-1] if network.layers else None
     if type(last) is not Dense:
         raise ValueError(f"its last layer is {last!r}, expected a Dense")
     n_outputs, rest = divmod(last.n_out, len(quantiles or (0.5,)))
     if rest:
         raise ValueError(f"it has {last.n_out} outputs for quantiles {quantiles}")
     x_scaling, y_scaling = _scaling(arrays, "x", n_features), _scaling(arrays, "y", n_outputs)
-    encoder = _encoder(arrays, n_features, network) if "encoder.text" in arrays else None
-    columns = tuple(map(str, meta.get("feature_names") or ()))
+    encoder = encoder_of(arrays, n_features, network) if "encoder.text" in arrays else None
+    columns = tuple(meta.get("feature_names") or ())
     if len(columns) not in (0, n_features):
         raise ValueError(f"it names {len(columns)} features")
-    inputs = Inputs(n_features, dtype, HOST, encoder=encoder, scaling=x_scaling, columns=columns)
+    inputs = Inputs(
+        n_features, own["dtype"], HOST, encoder=encoder, scaling=x_scaling, columns=columns
+    )
     tree = _checked(network, arrays, inputs)
     return network, inputs, _targets(meta, own, y_scaling, n_outputs), tree
 
 
 def _targets(meta, own, scaling, n_outputs):
     """Return what the outputs mean."""
-    task, link = own["task"], own["link"]
+    task, link, threshold = own["task"], own["link"], meta.get("threshold", 0.5)
     if task == "regression":
-        return NumberTargets(n_outputs, link, own["quantiles"] or (), scaling)
-    if scaling.mean is not None:
+        targets: Targets = NumberTargets(n_outputs, link, own["quantiles"] or (), scaling)
+    elif scaling.mean is not None or own["quantiles"] is not None:
         raise ValueError("it has statistics of targets that are no numbers")
-    classes = _classes(meta["classes"], n_outputs, task)
+    elif link == "exp" or (link == "softmax") > (task == "multiclass"):
+        raise ValueError(f"its task is {task!r}, its link {link!r}")
+    else:
+        targets = _class_targets(_classes(meta["classes"], n_outputs, task), link, task)
+    return targets if threshold == 0.5 else with_threshold(targets, threshold)
+
+
+def _class_targets(classes, link, task):
+    """Return what the outputs of a classifier mean."""
     if task == "multilabel":
-        return LabelTargets(n_outputs, link)
+        if classes.tolist() != [*range(len(classes))]:
+            raise ValueError("several labels a row have other names than their numbers")
+        return LabelTargets(len(classes), link)
     targets = ClassTargets(classes, link)
     if targets.task != task:
         raise ValueError(f"its task is {task!r}, its classes are {len(classes)}")
-    threshold = meta.get("threshold", 0.5)
-    if threshold == 0.5:
-        return targets
-    return with_threshold(targets, threshold)
-
-
-def _stored(encoder):
-    """Return the arrays that hold an encoder; its text is one, as categories may be many."""
-    text = {
-        "columns": [[getattr(c, f.name) for f in fields(c)] for c in encoder.columns],
-        "n_edges": [len(a) for a in encoder.edges],
-        "robust": encoder.robust,
-        "named": encoder.named,
-    }
-    made = json.dumps(text).encode()
-    made += b" " * (-len(made) % 4)
-    return {
-        "encoder.text": np.frombuffer(made, "<i4"),
-        "encoder.edges": np.concatenate([np.empty(0), *encoder.edges]),
-        **{f"encoder.{k}": v for k, v in encoder.scales._asdict().items()},
-    }
-
-
-def _encoder(arrays, n_features, network):
-    """Return the encoder of a table, whose arrays are taken out of `arrays`."""
-    text = json.loads(arrays.pop("encoder.text").astype("<i4").tobytes())
-    columns = [
-        Column(name, kind, bool(missing), tuple(categories), bool(times), bool(embedded), *ends)
-        for name, kind, missing, categories, times, embedded, *ends in text["columns"]
-    ]
-    if len(columns) != n_features:
-        raise ValueError(f"it has {len(columns)} columns for {n_features} features")
-    scales = Scales(*(arrays.pop(f"encoder.{name}") for name in Scales._fields))
-    edges, ends = arrays.pop("encoder.edges"), np.cumsum([0, *text["n_edges"]], dtype=np.int64)
-    if any(a.dtype != np.float64 for a in (*scales, edges)):
-        raise ValueError("the scales of its table are not float64")
-    if len(edges) != ends[-1]:
-        raise ValueError(f"it has {len(edges)} edges of bins, expected {text['n_edges']}")
-    parts = tuple(np.split(edges, ends)[1:-1])
-    how = {name: bool(text[name]) for name in ("robust", "named")}
-    encoder = Encoder(tuple(columns), scales, edges=parts, **how)
-    if encoder.sizes and getattr(network.layers[0], "sizes", None) != encoder.sizes:
-        raise ValueError(f"its first layer embeds no categories of {encoder.sizes}")
-    return encoder
+    return targets
 
 
 def _checked(network, arrays, inputs):
     """Return the parameters as nested dicts, each of the shape that the layers say."""
     tree: dict = {}
-    if inputs.n_features < 1:
-        raise ValueError(f"it has {inputs.n_features!r} features")
     shapes, _ = network.shapes(inputs.width)
-    for path, _, shape in walk(network, shapes):
-        name, dtype = path_name(path), inputs.dtype
+    dtype, most = inputs.dtype, np.sqrt(np.finfo(inputs.dtype).max)
+    for path, group, shape in walk(network, shapes):
+        name = path_name(path)
         a = arrays.pop(name)
         if a.shape != shape or a.dtype != dtype:
             raise ValueError(f"array {name} is {a.dtype} {a.shape}, expected {dtype} {shape}")
         if path[-1] == "var" and not (a >= 0).all():
             raise ValueError(f"array {name} holds variances below 0")
+        if group.trained and a.size and not -most <= a.min() <= a.max() <= most:
+            raise ValueError(f"array {name} holds numbers beyond {most:.2g}, where fits diverge")
         put(tree, path, a)
     if arrays:
         raise ValueError(f"it holds arrays that no layer has: {sorted(arrays)}")
@@ -192,23 +184,54 @@ def _scaling(arrays, letter, n):
     mean, scale = (arrays.pop(f"{letter}_{name}", None) for name in Scaling._fields)
     if (mean is None) != (scale is None):
         raise ValueError("a mean and its scale go together")
-    if mean is not None and not (mean.shape == scale.shape == (1, n) and (scale > 0).all()):
+    if mean is None:
+        return Scaling()
+    shaped = mean.shape == scale.shape == (1, n) and mean.dtype == scale.dtype == np.float64
+    # The root of a sum of squares, the least of which is 5e-324.
+    if not shaped or not (scale >= 1e-162).all():
         raise ValueError(f"the means and scales of {letter} are not {n} each, the scales above 0")
     return Scaling(mean, scale)
 
 
 def _classes(stored, n_outputs, task):
     """Return `classes_`, sorted and as many as the outputs say."""
-    dtype = np.dtype(stored["dtype"])
-    if dtype.kind not in "biufUO" or not all(
-        isinstance(v, str | int | float) for v in stored["values"]
-    ):
-        raise ValueError("class labels must be numbers or text")
-    # Text is as wide as its longest label, whatever width the file declares.
-    classes = np.asarray(stored["values"], {"U": "U"}.get(dtype.kind, dtype))
+    if stored is None:
+        raise ValueError(f"its task is {task!r}, and it has no classes")
+    values, dtype = stored["values"], np.dtype(stored["dtype"])
     allowed = {"binary": [(1, 1), (2, 1)]}.get(task, [(n_outputs, n_outputs)])
-    if (len(classes), n_outputs) not in allowed:
-        raise ValueError(f"{len(classes)} class labels for {n_outputs} outputs")
-    if classes.tolist() != stored["values"] or np.unique(classes).tolist() != stored["values"]:
+    if (len(values), n_outputs) not in allowed:
+        raise ValueError(f"{len(values)} class labels for {n_outputs} outputs")
+    if {*map(type, values)} != {KINDS[dtype.kind]}:
+        raise ValueError(f"class labels must be numbers or text, all of type {dtype}")
+    if dtype.kind == "U":  # as wide as the longest label, whatever width the file declares
+        wide = len(values) * max(map(len, values)) > WIDEST
+        dtype = np.dtype(object) if wide else np.dtype("U")
+    classes = np.asarray(values, dtype)
+    rising = all(a < b for a, b in pairwise(values))
+    if not rising or classes.tolist() != list(values):
         raise ValueError(f"the class labels are not sorted, different values of type {dtype}")
     return classes
+
+
+def check_outputs(model):
+    """Refuse a model whose outputs for rows of ordinary size are not finite.
+
+    The rows are of 0, and of 1 and -1 at random, in numbers as the network takes them: what is
+    standardised or encoded lies mostly between these. They come one by one, so that they take no
+    more memory than the weights do.
+    """
+    inputs, network = model.inputs, model.predicting
+    params, draw = model.params(np.empty(0)), stream(0, "data")
+    scaled = inputs.standardises or inputs.encoder is not None
+    for i in range(N_TRIED):
+        x = draw.integers(2, size=(1, inputs.width), dtype=np.int8) * 2 - 1
+        x = (x * (i > 0)).astype(inputs.dtype)
+        if inputs.encoder is not None and inputs.encoder.sizes:
+            x[0, -len(inputs.encoder.sizes) :] = draw.integers(inputs.encoder.sizes)
+        with np.errstate(all="ignore"):
+            made, _ = network.forward(params, x, Ctx(np))
+            # Far from where it was trained the exponential of a sane output may be infinite.
+            if model.targets.task == "regression" and (model.targets.link != "exp" or scaled > i):
+                made = model.targets.values(made)
+        if not np.isfinite(made).all():
+            raise ValueError("its outputs for rows of zeros and ones are not finite")

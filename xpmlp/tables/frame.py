@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..plain import MISSING, is_number
+from ..words import is_name
 
 BLOCK = 2**16  # rows at a time
 # What stands where a value is missing, in the dtype of such a column.
@@ -58,7 +59,7 @@ class Frame:
     columns: tuple[np.ndarray, ...]
 
     def __post_init__(self):
-        _check_names(self.names)
+        check_names(self.names)
         found = [a.dtype.kind for a in self.columns]
         wanted = [EMPTY[kind].dtype.kind for kind in self.kinds if kind in EMPTY]
         if found != wanted or len(found) != len(self.names):
@@ -103,9 +104,11 @@ class Frame:
         return Frame(tuple(names), kinds, columns)
 
 
-def _check_names(names: Sequence[str]) -> None:
-    """Raise DataError for a name that two columns have."""
+def check_names(names: Sequence[str]) -> None:
+    """Raise DataError for a name that two columns have, or one with control characters."""
     for name, n in Counter(names).items():
+        if not is_name(name):
+            raise DataError(f"the column {name!r} has control characters in its name: rename it.")
         if n > 1:
             raise DataError(f"two columns have the name {name!r}: rename one.")
 
@@ -179,7 +182,7 @@ def _opened(X: Any) -> tuple[tuple[str, ...], Iterator]:
     try:
         table = nw.from_native(X, eager_only=True)
     except nw.exceptions.DuplicateError:
-        _check_names([*map(str, getattr(X, "column_names", X.columns))])  # the first is pyarrow's
+        check_names([*map(str, getattr(X, "column_names", X.columns))])  # the first is pyarrow's
         raise
     names = tuple(map(str, table.columns))
     return names, map(_column, names, table.iter_columns())

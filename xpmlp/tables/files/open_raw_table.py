@@ -13,6 +13,7 @@ from ...arrays import free_memory
 from ...atomic import StrPath
 from ...errors import DataError
 from ...leftovers import scratch_folder
+from ...words import is_name
 from ..common import require
 from ..reading import PLAIN, WHITESPACE, Reading
 from .csv_repair import WRITTEN, BadRow, clean
@@ -212,8 +213,12 @@ def _read(connection: Any, dialect: Dialect, reading: Reading, kept: tuple[int, 
 def without_names(raw: RawTable) -> RawTable:
     """Return a table in which columns that have no name are none; DataError where they hold data.
 
-    The first of them may: it is what pandas and R write of the names of rows.
+    The first of them may: it is what pandas and R write of the names of rows. Control characters in
+    a name are an error, too.
     """
+    for name in raw.columns:
+        got = f"{raw.path}: the column {name!r} has control characters in its name"
+        require(is_name(name), f"{got}: rename it, or name all columns by names= (--names).")
     nameless = [i for i, name in enumerate(raw.columns) if not name]
     if not nameless:
         return raw
