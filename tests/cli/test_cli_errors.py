@@ -204,3 +204,25 @@ def test_data_that_do_not_fit_the_model_are_told(xpmlp, command, arguments, exit
     found, out, err = xpmlp(command, *arguments)
     assert (found, out, is_one_sentence(err)) == (exit_code, "", True)
     assert words in err and sorted(os.listdir()) == before
+
+
+LONG = "x" * 50_000 + "\n\x1b[2J\u202e"
+
+
+@pytest.mark.parametrize(
+    "name, text, options",
+    [
+        ("d.csv", f'a,"{LONG}",y\n1,2,3\n', ["--target", "z"]),
+        ("d.csv", f'"{LONG}","{LONG}",y\n1,2,3\n', []),
+        ("d.json", f'[{{"a": 1, "{LONG[:-5]}": 2}}]', ["--target", "z"]),
+        ("o.toml", f"'{LONG[:50_000]}' = 1\n", ["--config", "o.toml"]),
+        ("o.toml", "", ["--lerning-rate" + LONG]),
+        ("o.toml", "", ["--out", LONG]),
+    ],
+    ids=["header", "header twice", "key of JSON", "key of TOML", "option", "path"],
+)
+def test_an_error_is_one_line_of_some_length_whatever_it_quotes(xpmlp, name, text, options):
+    Path(name).write_text(text)
+    code, out, err = xpmlp("train", name, *QUICK, *options)
+    assert code in (2, 3) and out == "" and is_one_sentence(err)
+    assert max(map(len, err.splitlines())) < 1500 and err.replace("\n", "").isprintable()

@@ -122,7 +122,7 @@ def test_a_folder_that_is_gone_after_the_training_costs_no_model(xpmlp, elsewher
     monkeypatch.setattr(outputs.Results, "write", late)
     code, out, err = xpmlp("train", "iris", *QUICK, "--out", "sub/m", "--plot")
     (place,) = elsewhere.glob("xpmlp-saved-*/m")
-    assert code == 7 and f"sub/m: No such file or directory: it was written to {place}" in err
+    assert code == 7 and f"sub/m: No such file or directory; it was written to {place}" in err
     assert len(os.listdir(place.parent)) == 3 and load_model(place).n_iter_ > 0
 
 

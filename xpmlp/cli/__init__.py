@@ -10,13 +10,16 @@ import click
 from .. import __version__
 from ..errors import CheckpointError, DataError, DeviceError, DivergenceError, ModelFileError
 from ..logs import logger
-from ..words import escaped
+from ..words import abridged, escaped
 from . import doctor, evaluate, explain, export, info, parity, predict, train, tune
 from .command import echo, tell
 from .outputs import DISK, in_words
 from .pipes import outlive_readers
 from .sentences import in_options
 
+LETTERS = (
+    1200  # of an error, whatever a file holds that it quotes: what and remedy stand at its ends
+)
 EXIT_CODES = {
     DataError: 3,
     ModelFileError: 4,
@@ -85,16 +88,17 @@ def run_command(command, name, argv=None):
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)
-        tell(shown.getvalue().rstrip("\n"))
+        usage, mark, text = shown.getvalue().partition("Error: ")
+        tell(f"{usage}{mark}{abridged(text, LETTERS)}")
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         echo("Interrupted.", err=True)
         code = 130
     except OSError as error:  # of writing: what cannot be read is a DataError or ModelFileError
-        tell(f"Error: {in_words(error)}.")
+        tell(f"Error: {abridged(in_words(error), LETTERS)}.")
         code = DISK
     except tuple(EXIT_CODES) as error:
-        text = " ".join(str(error).split()) or "there is not enough memory."
+        text = abridged(str(error), LETTERS) or "there is not enough memory."
         if not isinstance(error, DataError):  # it speaks of the user's data
             text = in_options(text)
         tell(f"Error: {text}")

@@ -71,7 +71,7 @@ class Results:
             if place is None:
                 raise
             self.failed = True
-            tell(f"Error: {in_words(error)}: it was written to {place} instead.")
+            tell(f"Error: {in_words(error)}; it was written to {place} instead.")
             return place
         return path
 
