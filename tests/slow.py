@@ -79,6 +79,8 @@ SLOW = {  # files and tests
         test_the_table_for_who_comes_from_pytorch_names_what_there_is_there
     """,
     "draws many cases, or a large one": """
+        test_a_sane_fit_raises_no_alarm
+        test_a_number_at_the_ends_of_floats_works_or_gets_its_error_without_a_warning
         test_what_scikit_learn_draws_is_drawn_alike_whatever_the_way
         test_names_with_numbers_in_them_are_text_without_a_word
         test_a_file_keeps_the_best_epoch_whichever_it_is

@@ -1,5 +1,6 @@
 """The door for arrays from outside: what is no plain number or label is refused by its name."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -32,7 +33,7 @@ def check_has_values(a: Any, name: str) -> None:
 
 @contextmanager
 def as_floats(name: str) -> Iterator[None]:
-    """Raise ValueError for whole numbers of an argument that no float holds, such as 10**400.
+    """Raise ValueError for exact numbers of an argument that no float holds, such as 10**400.
 
     Floats that are too large become infinite, which other checks tell.
     """
@@ -41,6 +42,31 @@ def as_floats(name: str) -> Iterator[None]:
             yield
     except OverflowError as error:
         raise ValueError(f"{name} holds a whole number too large for a float: scale it.") from error
+
+
+def number(value: Any, name: str, low: float = -math.inf) -> float:
+    """Return a finite number of `low` or more as a float.
+
+    Raises
+    ------
+    TypeError
+        For what is no number, and ValueError for another value.
+
+    Examples
+    --------
+    >>> number(1, "alpha")
+    1.0
+    """
+    if not (isinstance(value, NUMBERS) and is_number(type(value))):
+        raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}.")
+    least = "" if low == -math.inf else f" of {low:g} or more"
+    try:
+        made = float(value)
+    except (OverflowError, ValueError):  # such as 10**400, and Decimal's signalling NaN
+        made = math.nan
+    if not low <= made < math.inf:
+        raise ValueError(f"{name} must be a finite number{least} that a float holds, got {value}.")
+    return made
 
 
 def host_array(a: Any, name: str) -> np.ndarray:
@@ -148,7 +174,8 @@ def _of_numbers(values, name):
             f"{name} holds whole numbers of more than 64 bits: turn them into floats, or into text "
             "where they are labels."
         )
-    return made.astype(np.float64)
+    with as_floats(name):
+        return made.astype(np.float64)
 
 
 def numbers(a: Any, name: str) -> np.ndarray:

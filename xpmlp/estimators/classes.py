@@ -1,22 +1,21 @@
 """The classes of a classifier: found in y, and weighed."""
 
-from numbers import Real
-
 import numpy as np
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 
 from ..model import ClassTargets, LabelTargets
-from ..plain import labels
+from ..plain import as_floats, is_number, labels
 from ..words import did_you_mean
 
 
 def checked_labels(y, known, classes):
     """Return labels or rows of 0/1 from a host array y, and their targets, known or as y says."""
     # scikit-learn's looks take as long as a small fit, and say nothing of a few whole numbers.
-    if y.ndim == 2 or y.dtype.kind not in "bi" or len(np.unique(y)) > 10:
-        check_classification_targets(y)
-    multilabel = y.ndim == 2 and type_of_target(y) == "multilabel-indicator"
+    with np.errstate(invalid="ignore"):  # they cast large floats to whole numbers
+        if y.ndim == 2 or y.dtype.kind not in "bi" or len(np.unique(y)) > 10:
+            check_classification_targets(y)
+        multilabel = y.ndim == 2 and type_of_target(y) == "multilabel-indicator"
     if multilabel:
         found = np.arange(y.shape[1])
     elif y.ndim == 2:
@@ -114,7 +113,8 @@ def _weights_of(given, classes, y, weights):
         return np.where(shares > 0, balanced, 1.0)
     unknown = [c for c in given if c not in classes]
     lacking = [c for c in classes if c not in given]
-    fine = all(isinstance(w, Real) and 0 <= float(w) < np.inf for w in given.values())
+    with as_floats("class_weight"):
+        fine = all(is_number(type(w)) and 0 <= float(w) < np.inf for w in given.values())
     if not fine or (unknown and lacking):  # else a fold without some of the classes
         raise ValueError(
             f"class_weight must give classes of {list(classes)} numbers of 0 or more, got {given}."

@@ -2,6 +2,7 @@
 
 from functools import cache
 from inspect import signature
+from numbers import Integral, Real
 from typing import Any
 
 from sklearn.utils._param_validation import (
@@ -12,6 +13,7 @@ from sklearn.utils._param_validation import (
 )
 
 from ..nn import Layer
+from ..plain import number
 from ..words import did_you_mean
 
 
@@ -34,6 +36,10 @@ def check_arguments(estimator, constraints: dict) -> None:
         given = getattr(estimator, name)
         if given is default:
             continue
+        if isinstance(given, Real) and not isinstance(given, float):
+            exact, given = given, number(given, name)  # scikit-learn fails at fractions and 10**400
+            if isinstance(exact, Integral):
+                given = exact
         try:
             validate_parameter_constraints(constraints, {name: given}, kind.__name__)
         except InvalidParameterError as error:

@@ -32,7 +32,8 @@ def explained(estimator, X, y, orientation):
     first = problem.model.network, problem.loss, problem.params, *problem.rows[:2]
     options, names = problem.options, ("alpha", "weight_decay", "seed")
     more = {name: getattr(options, name) for name in names} | {"lr": options.learning_rate}
-    return explain_step(*first, rule=problem.rule, orientation=orientation, notes=notes, **more)
+    with np.errstate(over="ignore", invalid="ignore"):  # the numbers that it shows say so
+        return explain_step(*first, rule=problem.rule, orientation=orientation, notes=notes, **more)
 
 
 def present_problem(estimator, X, y) -> Problem:

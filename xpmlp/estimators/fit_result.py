@@ -4,8 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar
 
-from ..arrays import is_array
+import numpy as np
+
+from ..arrays import is_array, is_numpy
 from ..model import Model
+from ..plain import numbers
 from ..training import State
 
 T = TypeVar("T")
@@ -82,10 +85,20 @@ def part(name: str, doc: str) -> "Part[list[Any]]":
     """Return a property: a part of the fitted model, which can be set."""
 
     def write(self, value):
+        value = [_plain_floats(a, f"{name}_") for a in value]
         self.result_ = self.result_.changed(**{name: value})
 
     read = lambda self: getattr(self.model_, name)
     return property(read, write, doc=doc)  # type: ignore[return-value]
+
+
+def _plain_floats(a, name):
+    """Return an array of floats itself, so that what is written into it is seen, others in float64.
+
+    Those of other libraries are moved when they are used, as they are.
+    """
+    plain = type(a) is np.ndarray and a.dtype in (np.float64, np.float32)
+    return a if plain or (is_array(a) and not is_numpy(a)) else numbers(a, name)
 
 
 def threshold_part() -> "Part[float]":

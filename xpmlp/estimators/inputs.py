@@ -36,6 +36,7 @@ from ..plain import as_floats, check_has_values, host_array, labels, numbers
 from ..randomness import Draws, random_state
 from ..tables.frame import collected, is_lazy, is_table
 from ..training import SparseRows, like_of
+from ..training.inputs import check_total
 from ..training.rows import at_once
 from ..transfers import note
 from .arguments import engine_options
@@ -137,7 +138,8 @@ def measured_scaling(kind, x, inputs) -> Scaling:
     host = rows_to_host(x, "X", "standardise X where it is, and leave feature_scale away")
     scaling = Scaling.of(host, shared=kind == "global")
     largest = max(np.abs(scaling.mean).max(), scaling.scale.max())
-    if np.finfo(inputs.dtype).max < largest < np.inf:
+    if not largest <= np.finfo(inputs.dtype).max:
+        assert_all_finite(host, input_name="X")
         raise DataError(f"X holds numbers too large to be standardised in {inputs.dtype}.")
     return scaling
 
@@ -255,9 +257,19 @@ def check_weights(sample_weight, n):
     if not isinstance(w, Real):  # which scikit-learn takes as that of all rows
         w = numbers(w, "sample_weight")
     w = _check_sample_weight(w, np.empty((n, 1)), dtype=np.float64, ensure_non_negative=True)
-    if not w.any():
-        raise ValueError("Sample weights must contain at least one non-zero number.")
+    check_total(w, "float64", "sample_weight")
     return w
+
+
+def r2(y, predictions, sample_weight=None) -> float:
+    """Return R^2, which no common factor changes: squares of large numbers would overflow."""
+    from sklearn.metrics import r2_score
+
+    exponents = np.frexp(np.abs(y).max(axis=0))[1]  # of each column
+    factor = np.ldexp(1.0, -np.maximum(exponents, -1000))
+    with np.errstate(over="ignore"):  # of predictions far larger than y it is -inf
+        made = np.clip(factor * predictions, -1e300, 1e300)
+        return float(r2_score(factor * y, made, sample_weight=sample_weight))
 
 
 def scored(metric, estimator, X, y, sample_weight):
@@ -265,7 +277,8 @@ def scored(metric, estimator, X, y, sample_weight):
     made = rows_to_host(estimator.predict(X), "the predictions", NO_SCORE)
     how = {"numeric": isinstance(estimator, RegressorMixin), "name": type(estimator).__name__}
     y = host_targets(y, len(made), **how)
-    return float(metric(y, made, sample_weight=check_weights(sample_weight, len(made))))
+    with np.errstate(invalid="ignore"):  # it casts large floats to whole numbers
+        return float(metric(y, made, sample_weight=check_weights(sample_weight, len(made))))
 
 
 def seed_of(given):

@@ -14,6 +14,7 @@ from ..optim import Rule
 from ..plain import numbers
 from ..randomness import Draws, InitialStream
 from ..training import TrainOptions, Validation, fit_network, like_of, where_it_pays
+from ..training.inputs import check_total
 from .arguments import loss_of, rule_of, train_options
 from .building import has_layer, is_pair, network_of
 from .inputs import STANDARDISED, check_weights, checked_rows, drawn_from, measured_scaling
@@ -89,7 +90,8 @@ def problem_of(
         if at != HOST:  # as if that device had been asked for
             inputs = replace(inputs, location=at, requested=at.device)
     rows = rows_of(x, labels, given, inputs, targets)
-    _check_total(rows.weights, inputs.dtype)
+    if rows.weights is not None:
+        check_total(rows.weights, inputs.dtype, "sample_weight and class_weight")
     if known is None:
         stream = InitialStream.of(seed, draws.generator)
         model = _initial(network, inputs, targets, rows.targets, stream, estimator.init)
@@ -99,20 +101,6 @@ def problem_of(
     first = {"options": options, "params": params, "draws": draws, "rows": rows}
     first["settings"] = {"scoring": estimator.scoring}
     return Problem(model=model, loss=loss, rule=rule, why=why, **first)
-
-
-def _check_total(weights, dtype):
-    """Refuse weights of rows that are all 0, or whose sum the compute dtype cannot divide by."""
-    if weights is None:
-        return
-    if not weights.any():
-        raise ValueError("class_weight and sample_weight leave no row a weight above 0.")
-    least, largest = np.finfo(dtype).tiny, np.finfo(dtype).max
-    if not (least <= np.max(weights) and np.max(weights) < largest / weights.size):
-        raise ValueError(
-            f"sample_weight and class_weight give rows weights of up to {np.max(weights):.3g}, "
-            f"which {dtype} cannot sum or divide by: scale them, to a mean of 1."
-        )
 
 
 def last_activation(loss, link) -> str:

@@ -11,7 +11,7 @@ from .base import BaseMLP, fit_one_epoch
 from .bases import RegressorMixin, available_if
 from .constraints import words
 from .fitted import answer
-from .inputs import on_its_card, scored
+from .inputs import on_its_card, r2, scored
 from .types import Array, Rows, Weights
 
 
@@ -189,6 +189,4 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     @on_its_card
     def score(self, X: Rows, y: Rows, sample_weight: Weights = None) -> float:
         """Return R^2 for X and y, the mean over outputs."""
-        from sklearn.metrics import r2_score
-
-        return scored(r2_score, self, X, y, sample_weight)
+        return scored(r2, self, X, y, sample_weight)

@@ -16,9 +16,10 @@ from ..errors import DeviceMemoryError
 from ..model import Scaling
 from ..placing import check_transfer
 from ..training import SparseRows, Validation, like_of
+from ..training.inputs import check_total
 from ..words import first_of
 from .fit_result import FitResult
-from .inputs import check_weights, checked_rows, on_host
+from .inputs import check_weights, checked_rows, on_host, r2
 from .targets import checked_targets
 
 
@@ -150,6 +151,7 @@ def _held_out(estimator, rows, model):
     if w is not None:
         if not w.any():
             raise ValueError("all validation rows have weight 0: pass X_val, or other weights.")
+        check_total(w, "float64", "sample_weight_val")
         w = w / w.sum()
     return Validation(x=rows.x, y=y, weights=w, score=_score(estimator, rows, y, model))
 
@@ -181,9 +183,7 @@ def _r2(model, outputs, targets, weights):
     y, predictions = model.targets.compared(outputs, targets)
     if len(y) < 2 or not np.isfinite(predictions).all():
         return float("nan")  # R^2 is undefined
-    from sklearn.metrics import r2_score
-
-    return float(r2_score(y, predictions, sample_weight=weights))
+    return r2(y, predictions, weights)
 
 
 def _scored(estimator, scorer, rows, model):

@@ -329,4 +329,5 @@ def _random_targets(loss, network, x, seed):
 
 def _norm(a):
     """Return the Frobenius norm in float64."""
-    return float(np.linalg.norm(a.astype(np.float64)))
+    with np.errstate(over="ignore"):  # of numbers from 1e154 on it is infinite
+        return float(np.linalg.norm(a.astype(np.float64)))

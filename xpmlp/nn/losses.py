@@ -211,7 +211,7 @@ def quantile(levels=0.5) -> Loss:
     if not hasattr(levels, "__iter__"):
         levels = (levels,)
     given = (*levels,)
-    numbers = all(isinstance(q, Real) and 0 < float(q) < 1 for q in given)
+    numbers: Any = all(isinstance(q, Real) for q in given) and all(0 < q < 1 for q in given)
     if not given or not numbers or sorted({*given}) != [*given]:
         raise ValueError(
             f"quantiles must be different numbers in rising order between 0 and 1, got {given}."

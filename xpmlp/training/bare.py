@@ -12,7 +12,6 @@ from numpy.typing import DTypeLike
 from ..arrays import (
     HOST,
     Array,
-    as_float,
     copy_to,
     current_card,
     detached,
@@ -27,6 +26,7 @@ from ..nn import Layout, Loss, Network
 from ..nn.layout import map_params, walk
 from ..optim import Rule, Schedule, make_rule, make_schedule
 from ..placing import fit_or_stay, to_device, why_there
+from ..plain import number
 from ..protocols import AnyArray, Path, Values
 from ..transfers import counting
 from .checkpoint import NO_FOLDER, Checkpoint, checkpoint_of
@@ -64,10 +64,10 @@ class Trained:
 
     def outputs(self, X: AnyArray) -> Array:
         """Return the network's outputs (n_samples, n_outputs) for X, in its library and device."""
-        engine = engine_for(X, self.options)
-        layout = Layout.of(self.network, self.params, contiguous=False)
         first = next(a for _, _, a in walk(self.network, self.params))
-        x = as_float(detached(X), float_dtype(first))
+        x = checked_inputs(X, float_dtype(first))
+        engine = engine_for(x, self.options)
+        layout = Layout.of(self.network, self.params, contiguous=False)
         store = layout.pack(map_params(detached, self.params), xp=engine.xp)
         return network_outputs(self.network, layout, store, x, engine)
 
@@ -188,6 +188,8 @@ def train(
     kept = checkpoint_of(checkpoint)
     if resume and kept is None:
         raise ValueError(NO_FOLDER)
+    learning_rate_init = number(learning_rate_init, "learning_rate_init", 0.0)
+    alpha, tol = number(alpha, "alpha", 0.0), number(tol, "tol", 0.0)
     rule = make_rule(
         solver,
         momentum=momentum,
@@ -201,6 +203,7 @@ def train(
     )
     if weight_decay is None:
         weight_decay = getattr(rule, "weight_decay", 0.0)
+    weight_decay = number(weight_decay, "weight_decay", 0.0)
     start = perf_counter()
     with counting() as counts, current_card(X, device):
         host = checked_inputs(X, dtype)
@@ -237,7 +240,7 @@ def train(
             logger.info("Training on %s: %s", location_of(x).device, why)
             first, n_out, draws = starting_params(network, x, params, random_state)
             record, targets = loss_and_targets(loss, y, x, n_out)
-            data, w = (x, targets), checked_weights(sample_weight, x.shape[0])
+            data, w = (x, targets), checked_weights(sample_weight, x.shape[0], dtype_name(x))
             more = {"draws": draws, "sample_weight": w, "checkpoint": kept, "resume": resume}
             made = fit_network(network, record, rule, options, data, first, **more)
             return x, why, made

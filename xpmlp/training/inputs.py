@@ -20,7 +20,7 @@ from ..errors import ShapeError
 from ..nn.layout import get, map_params, path_name, walk
 from ..nn.loss import check_domain, check_targets
 from ..nn.losses import CLASS_LOG_LOSS, LOSSES, Loss, named_loss
-from ..plain import labels, numbers
+from ..plain import as_floats, labels, numbers
 from ..randomness import Draws, InitialStream, random_state
 
 
@@ -38,7 +38,8 @@ def checked_inputs(X, dtype=None) -> Array:
     X = detached(X)
     if isinstance(X, np.ma.MaskedArray) or not namespace(X).isdtype(X.dtype, ("bool", "numeric")):
         raise ValueError(f"X is a {type(X).__name__} of {X.dtype}, expected an array of numbers.")
-    x = as_float(X, float_dtype(X, dtype))
+    with as_floats("X"):
+        x = as_float(X, float_dtype(X, dtype))
     _check_finite(x, "X")
     return x
 
@@ -61,7 +62,7 @@ def starting_params(network, x, params, seed):
         if found != a.shape:
             raise ShapeError(f"params hold {path_name(path)} as {found}, expected {a.shape}.")
     dtype = dtype_name(x)
-    given = map_params(lambda _, a: to_host(a).astype(dtype, copy=False), host, params)
+    given = map_params(lambda _, a: numbers(a, "params").astype(dtype, copy=False), host, params)
     for path, _, a in walk(network, given):
         _check_finite(a, f"params {path_name(path)}")
     params = map_params(lambda a: from_host(a, x, dtype), given)
@@ -103,22 +104,38 @@ def loss_and_targets(loss, y, x, n_out) -> tuple[Loss, Array]:
             return CLASS_LOG_LOSS, xp.astype(y[:, None], xp.int32)
         y = y[:, None]
     check_targets((x.shape[0], n_out), tuple(y.shape))
-    y = as_float(y, dtype_name(x))
+    if is_numpy(y):
+        y = numbers(y, "y")
+    with as_floats("y"):
+        y = as_float(y, dtype_name(x))
     _check_finite(y, "y")
     check_domain(record, y)
     return record, y
 
 
-def checked_weights(sample_weight, n):
+def checked_weights(sample_weight, n, dtype):
     """Return weights (n,) on the host, or None."""
     if sample_weight is None:
         return None
     w = numbers(sample_weight, "sample_weight")
-    if w.shape != (n,) or not np.isfinite(w).all() or w.min() < 0 or not w.any():
+    if w.shape != (n,) or not np.isfinite(w).all() or w.min() < 0:
         raise ValueError(
             f"sample_weight of shape {w.shape} must be ({n},), finite, 0 or more, and not all 0."
         )
+    check_total(w, dtype, "sample_weight")
     return w
+
+
+def check_total(weights, dtype, name):
+    """Refuse weights of rows that are all 0, or whose sum the compute dtype cannot divide by."""
+    if not weights.any():
+        raise ValueError(f"{name} must leave a row a weight above 0: all are 0.")
+    least, largest = np.finfo(dtype).tiny, np.finfo(dtype).max
+    if not (least <= np.max(weights) and np.max(weights) < largest / weights.size):
+        raise ValueError(
+            f"{name} must not give rows weights of up to {np.max(weights):.3g}, which {dtype} "
+            "cannot sum or divide by: scale them, to a mean of 1."
+        )
 
 
 def _check_finite(a, name):

@@ -234,7 +234,8 @@ def loss_and_score(step, engine, state, validation):
     store = step.predicting(state.carry, state.rule_step, xp=engine.xp) | state.carry.buffers
     outputs = network_outputs(step.network, step.layout, store, validation.x, engine)
     outputs = rows_to_host(outputs, "the outputs for validation rows", NO_VALIDATION)
-    value, _ = step.loss(outputs, validation.y, validation.weights, xp=np)
+    with np.errstate(over="ignore", invalid="ignore"):  # a loss too large for floats is infinite
+        value, _ = step.loss(outputs, validation.y, validation.weights, xp=np)
     loss = float(value) * step.loss.reported(outputs.shape[-1])
     return loss, validation.score(outputs, loss, step.layout.unpack(store, xp=engine.xp))
 
