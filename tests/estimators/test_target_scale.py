@@ -185,3 +185,24 @@ def test_arguments_without_sense_are_refused_in_a_sentence(options, said):
 def test_a_model_without_quantiles_says_so(bands):
     with pytest.raises(ValueError, match="has learnt no quantiles"):
         MLPRegressor(max_iter=1).fit(X, Y).predict(X, quantiles=[0.5])
+
+
+@each("dtype", ["float32", "float64"])
+@each("offset", [1e3, -1e10, 1e15, 1e16, -2e16, 1e20, -1e100, 1e300])
+def test_an_offset_is_refused_where_it_takes_the_variation_of_y_and_a_constant_is_none(
+    dtype, offset
+):
+    reg, limits = clone(SCALED).set_params(dtype=dtype), np.finfo(dtype)
+    if abs(offset) > float(limits.max):
+        with pytest.raises(ValueError, match="too large for float32"):
+            reg.fit(X, offset + 0.1 * offset * Y)
+        return
+    for constant in (np.full(120, offset), np.where(Y > 0, offset, np.nextafter(offset, 0.0))):
+        assert reg.fit(X, constant).predict(X) == pytest.approx(offset, rel=1e-2)
+    assert reg.fit(X, offset + 0.1 * offset * Y).score(X, offset + 0.1 * offset * Y) > 0.9
+    for deviation in (1.0, 3.0, 1e-15 * abs(offset)):
+        y = offset + deviation * (Y - Y.mean()) / Y.std()
+        seen = np.ptp(y) > np.spacing(abs(offset))  # else it is a constant by now
+        if seen and limits.eps * abs(offset) > 2e-3 * deviation:
+            with pytest.raises(ValueError, match=f"{dtype} cannot tell apart: .*subtract the mean"):
+                reg.fit(X, y)

@@ -7,6 +7,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import column_or_1d
 
 from ..model import NumberTargets, Scaling
+from ..model.scaling import constant_columns
 from ..nn.loss import check_domain
 from ..nn.losses import levels_of, named_loss
 from .arguments import loss_of
@@ -65,20 +66,29 @@ def _measured_scaling(y, weights, dtype, link):
         raise ValueError(
             "target_scale='auto' cannot be measured on one row: pass more in the first call."
         )
-    scaling = Scaling.of_targets(y, weights, by_mean=link == "exp")
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaling = Scaling.of_targets(y, weights, by_mean=link == "exp")
     mean, scale = scaling
     known, largest = np.finfo(dtype), np.abs(y).max()
     finite = np.isfinite(mean + scale).all() and largest < known.max
     if not finite or (scale < known.tiny).any():
         size = "large" if largest > 1 else "small"
         raise ValueError(f"y holds values too {size} for {dtype}: divide y by its scale.")
-    varies = np.ptp(y, axis=0) > 8 * np.finfo(np.float64).eps * np.abs(mean[0])
-    lost = (known.eps * np.abs(mean) > 1e-3 * scale)[0] & varies
+    if weights is not None:
+        y = y[weights > 0]
+    lost = _is_lost(scaling, dtype) & ~constant_columns(y)
     if lost.any():
         k = int(np.argmax(lost))
-        wider = "pass dtype='float64', or " * (dtype == "float32")
+        remedy = "subtract the mean"
+        if not _is_lost(scaling, "float64")[k]:
+            remedy = "pass dtype='float64', or subtract the mean"
         raise ValueError(
             f"column {k} of y varies by {scale[0, k]:.2g} around {mean[0, k]:.3g}, which "
-            f"predictions in {dtype} cannot tell apart: {wider}subtract the mean."
+            f"predictions in {dtype} cannot tell apart: {remedy}."
         )
     return scaling
+
+
+def _is_lost(scaling, dtype):
+    """Return in which columns predictions in a dtype have steps of over 1e-3 deviations."""
+    return (np.finfo(dtype).eps * np.abs(scaling.mean) > 1e-3 * scaling.scale)[0]

@@ -31,7 +31,8 @@ class Scaling(NamedTuple):
         """Return mean and scale of X (n, d); shared: the same for all columns, as for pixels."""
         a = np.asarray(X, np.float64)
         axis = (0, None)[shared]
-        mean, scale = a.mean(axis=axis), a.std(axis=axis)
+        with np.errstate(over="ignore", invalid="ignore"):  # who asks checks that they are finite
+            mean, scale = a.mean(axis=axis), a.std(axis=axis)
         scale = np.where(scale > 0, scale, 1.0)  # a constant column stays what it is, centred
         return Scaling(*(np.broadcast_to(s, (1, a.shape[1])).copy() for s in (mean, scale)))
 
@@ -45,15 +46,15 @@ class Scaling(NamedTuple):
         if weights is not None:
             y, weights = y[weights > 0], weights[weights > 0]
         mean = np.average(y, axis=0, weights=weights)
-        center, scale, least = np.zeros_like(mean), mean, np.zeros_like(mean)
-        if not by_mean:
-            size = np.abs(y - mean).max(axis=0)  # squares of large numbers would overflow
-            size = np.where(size > 0, size, 1.0)
-            squares = np.average(((y - mean) / size) ** 2, axis=0, weights=weights)
-            center, scale = mean, size * np.sqrt(squares)
-            least = 8 * np.finfo(np.float64).eps * np.abs(mean)  # as rounding makes of a constant
-        scale = np.where(scale > least, scale, 1.0)
-        return Scaling(center[None, :], scale[None, :])
+        if by_mean:
+            return Scaling(np.zeros((1, y.shape[1])), np.where(mean > 0, mean, 1.0)[None, :])
+        inside = np.clip(mean, y.min(axis=0), y.max(axis=0))  # of a constant the very number
+        mean = np.where(np.isfinite(mean), inside, mean)
+        size = np.abs(y - mean).max(axis=0)  # squares of large numbers would overflow
+        size = np.where(size > 0, size, 1.0)
+        squares = np.average(((y - mean) / size) ** 2, axis=0, weights=weights)
+        scale = np.where(constant_columns(y), np.maximum(size, 1.0), size * np.sqrt(squares))
+        return Scaling(mean[None, :], scale[None, :])
 
     def apply(self, x):
         """Return inputs or targets x (n, n_columns) standardised, in their library."""
@@ -62,6 +63,11 @@ class Scaling(NamedTuple):
     def restore(self, y) -> Any:
         """Return predictions y (n, n_outputs) in the units of the targets."""
         return y if self.mean is None else y * _at(self.scale, y) + _at(self.mean, y)
+
+
+def constant_columns(y: np.ndarray) -> np.ndarray:
+    """Return which columns of y hold one number, or it and a neighbour that rounding made of it."""
+    return np.ptp(y, axis=0) <= np.spacing(np.abs(y).max(axis=0))
 
 
 # The scaling of inputs and that of targets, as `scaling_` of an estimator shows them.
