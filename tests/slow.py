@@ -23,7 +23,7 @@ test_a_moved_model_predicts_there_what_it_predicted_here
 SLOW = {  # files and tests
     "starts processes": """
         test_ci_gpu.py test_ci_gpu_bundle.py test_ci_gpu_failures.py test_ci_gpu_verdicts.py
-        test_packaging.py test_sanitize.py test_threads_at_exit.py
+        test_packaging.py test_reliability.py test_sanitize.py test_threads_at_exit.py
         test_a_limit_of_a_files_size_keeps_the_model_before_and_says_where_the_new_one_is
         test_cupy_standin.py test_examples.py test_standins.py
         test_a_reader_that_goes_away_costs_no_work test_output_to_a_full_disk_is_told_once
