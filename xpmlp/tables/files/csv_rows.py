@@ -64,12 +64,15 @@ class RowForm:
         cells: of the row, or what is wrong with its quotes. Where they are as they should be, the
         lines have to be rows beyond chance, for a quoted cell may hold what it likes.
         """
+        may_be = isinstance(cells, list) and self._may_be(cells)
+        if may_be and self.usual:
+            return False
         lines = [line for line in lines if line.strip() and not is_comment(line, self.comment)]
         bare = [_split(line.replace('"', ""), self.delimiter) for line in lines]
         bare = [row for row in bare if self._fits(row)]
-        if isinstance(cells, list) and self._may_be(cells):
+        if may_be:
             marks = sum(self.width - 1 + 2 * self._n_numbers(row) for row in bare)
-            return not self.usual and len(bare) >= ALIKE * len(lines) and marks >= EVIDENCE
+            return len(bare) >= ALIKE * len(lines) and marks >= EVIDENCE
         n_whole = sum(map(self._is_whole, lines[1:]))
         return 2 * n_whole >= len(lines) - 1 or 2 * len(bare) > len(lines)
 
