@@ -145,6 +145,13 @@ SLOW = {  # files and tests
         test_a_name_with_a_comma_can_be_dropped_typed_and_called_a_category
         test_what_cannot_be_is_one_sentence
         test_what_is_validated_on_is_as_without_folds
+        test_a_table_unpacks_to_a_bounded_multiple_of_its_size
+        test_lists_and_texts_that_repeat_are_counted_too
+        test_rows_beyond_the_memory_that_is_allowed_are_refused
+        test_a_later_line_without_end_is_a_bad_row
+        test_an_array_that_is_no_json_is_told_with_its_row
+        test_styles_of_excel_are_counted_before_they_are_read
+        test_a_member_that_is_no_array_of_its_size_is_refused
         test_quotes_too_many_at_random_lose_no_other_line
         test_text_after_a_quote_is_read_a_few_times_at_most
     """,

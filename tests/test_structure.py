@@ -24,6 +24,7 @@ FLOORS = {
     "errors": 0,
     "atomic": 0,
     "container": 0,
+    "host_memory": 0,
     "leftovers": 0,
     "locks": 0,
     "words": 0,

@@ -18,6 +18,7 @@ import array_api_compat as compat
 import numpy as np
 
 from .errors import DeviceError
+from .host_memory import free_host_memory
 from .transfers import passed
 from .words import did_you_mean
 
@@ -342,9 +343,4 @@ def free_memory(x: Array) -> int | None:
         return int(import_module("torch").cuda.mem_get_info(x.device)[0])
     if is_jax(x) and (stats := device(x).memory_stats()):
         return int(stats["bytes_limit"] - stats["bytes_in_use"])
-    try:
-        with open("/proc/meminfo") as file:
-            known = dict(line.split(":") for line in file)
-        return 1024 * int(known["MemAvailable"].split()[0])
-    except (OSError, KeyError):  # not Linux
-        return None
+    return free_host_memory()

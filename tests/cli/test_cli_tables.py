@@ -459,9 +459,25 @@ def test_rows_beyond_memory_and_disk_are_told_before_the_training(xpmlp, monkeyp
     write("people.csv", people())
     monkeypatch.setattr("xpmlp.arrays.free_memory", lambda x: 100)
     monkeypatch.setattr(cli_data.shutil, "disk_usage", lambda path: SimpleNamespace(free=50))
-    code, _, err = xpmlp("train", "people.csv", *QUICK)
+    code, _, err = xpmlp("train", "people.csv", *QUICK, "--max-memory", "1GB")
     assert (code, is_one_sentence(err), os.listdir()) == (6, True, ["people.csv"])
     assert "people.csv" in err and "--rows" in err
+
+
+def test_data_beyond_the_memory_that_is_said_end_each_command_in_a_sentence(xpmlp):
+    write("people.csv", people())
+    assert xpmlp("train", "people.csv", *QUICK, "--out", "m.safetensors")[0] == 0
+    model = ("m.safetensors", "people.csv")
+    for command in (
+        ("train", model[1]),
+        ("tune", model[1]),
+        ("predict", *model),
+        ("evaluate", *model),
+    ):
+        code, _, err = xpmlp(*command, "--max-memory", "9kB")
+        assert (code, is_one_sentence(err)) == (6, True) and "9.0 kB are allowed" in err
+    code, _, err = xpmlp("predict", *model, "--max-memory", "much")
+    assert code == 2 and "expected one such as 4GB" in err
 
 
 def test_doubtful_columns_are_warned_of_also_when_quiet(xpmlp):

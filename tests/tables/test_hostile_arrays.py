@@ -220,7 +220,7 @@ def test_an_encrypted_member_is_refused(tmp_path):
 
 
 def test_an_npz_of_zeros_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(packing, "SMALL", 1_000_000)
+    monkeypatch.setattr(packing.check_unpacked, "__defaults__", (1_000_000, 200))
     path = archive_of(tmp_path / "a.npz", ("X.npy", npy(np.zeros((10**6, 3)))), ("y.npy", npy(Y)))
     refused(path, "24,000,128 bytes", "more than 200 times its own size", most=1_000_000)
 
@@ -277,5 +277,5 @@ def test_what_is_no_size_is_refused(text):
 
 
 def test_half_of_the_free_memory_is_allowed_unless_more_is_said(monkeypatch):
-    monkeypatch.setattr("xpmlp.tables.memory.free_memory", lambda like: 1000)
+    monkeypatch.setattr("xpmlp.arrays.free_memory", lambda like: 1000)
     assert (allowed_memory(), allowed_memory(7)) == (500, 7)

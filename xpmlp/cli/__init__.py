@@ -21,11 +21,11 @@ LETTERS = (
     1200  # of an error, whatever a file holds that it quotes: what and remedy stand at its ends
 )
 EXIT_CODES = {
+    MemoryError: 6,  # also of data, and of a device
     DataError: 3,
     ModelFileError: 4,
     CheckpointError: 4,
     DivergenceError: 5,
-    MemoryError: 6,
     DeviceError: 2,
     ValueError: 2,  # an argument that an estimator refuses
     TypeError: 2,

@@ -17,7 +17,8 @@ from .outputs import writable
 from .reading import file_options, reading_of
 from .roles import types_of_used, used_columns
 
-READING = ("on_bad_row", "max_bad_rows", "quarantine")  # what becomes of rows that cannot be read
+# What becomes of rows that cannot be read, and the memory that all of them may take.
+READING = ("on_bad_row", "max_bad_rows", "quarantine", "max_memory")
 
 
 class Limit(click.ParamType):
@@ -37,6 +38,21 @@ class Limit(click.ParamType):
         raise click.BadParameter(what, ctx, param)
 
 
+class Size(click.ParamType):
+    """A number of bytes, with its unit."""
+
+    name = "4GB"
+
+    def convert(self, value, param, ctx):
+        """Return the bytes."""
+        from ..tables.memory import bytes_of
+
+        try:
+            return bytes_of(str(value))
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from error
+
+
 option = section("Data")
 reading_options = several(  # how a table is read, and what becomes of its bad rows
     file_options,
@@ -45,6 +61,7 @@ reading_options = several(  # how a table is read, and what becomes of its bad r
     option("--max-bad-rows", type=Limit(), help="Stop where there are more bad rows."),
     option("--quarantine", type=click.Path(dir_okay=False),
            help="CSV file for bad rows (DATA.bad.csv), with --on-bad-row quarantine."),
+    option("--max-memory", type=Size(), help="Memory that data may take (half of what is free)."),
 )  # fmt: skip
 type_options = several(  # what the columns of a table are
     option("--target", help="Column to predict, for tables (the last one)."),
@@ -154,14 +171,15 @@ def opened_data(path, options, target, *, known=None, model=None, **columns):
 
     how, task = how_to_read(path, options, model), columns["task"]
     if is_table_file(path):
-        with open_raw_table(path, how.pop("reading"), known or ()) as raw:
+        how_read = how.pop("reading"), known or (), (), how.pop("max_memory")
+        with open_raw_table(path, *how_read) as raw:
             with _opened_table(raw, how, target, known=known, **columns) as found:
                 yield found
         return
     check_no_table(
         path, how, *(columns.get(name) for name in ("types", "drop", "categorical", "used"))
     )
-    found = load_dataset(path, target)
+    found = load_dataset(path, target, max_memory=how["max_memory"])
     y, task = _as_task(path, found.y, task or found.task)
     y_test = found.y_test
     if y_test is not None:

@@ -103,7 +103,7 @@ def opened_rows(model, data, target, options, *, test):
     if options.get("sample_weight"):
         raise click.UsageError("--sample-weight names a column, and this model knows no columns.")
     with telling_warnings():
-        found = _of_array(model, data, target, how["reading"], test)
+        found = _of_array(model, data, target, how, test)
     yield *found, None
 
 
@@ -126,16 +126,17 @@ def _with_weights(known, options):
     }
 
 
-def _of_array(model, data, target, reading, test):
+def _of_array(model, data, target, how, test):
     """Return the name, features and targets of an array, or for a model that knows no names."""
     from ..tables.datasets import load_dataset, load_features
 
-    table = load_dataset(data, target, reading)
+    reading, most = how["reading"], how["max_memory"]
+    table = load_dataset(data, target, reading, most)
     X, y = table.X, table.y
     if test and table.X_test is not None and table.y_test is not None:
         X, y = table.X_test, table.y_test
     elif is_table_file(data) and not isinstance(X, np.ndarray):
-        X = load_features(data, model.n_features_in_, table.target_name, reading)
+        X = load_features(data, model.n_features_in_, table.target_name, reading, most)
     if X.shape[1] != model.n_features_in_:
         raise DataError(
             f"{data} has {plural(X.shape[1], 'feature')}, the model expects {model.n_features_in_}."

@@ -149,7 +149,7 @@ def features(model, data, options):
             check_no_table(data, how)
         target = getattr(model, "target_name_", None)
         with telling_warnings():
-            X = load_features(data, model.n_features_in_, target, how["reading"])
+            X = load_features(data, model.n_features_in_, target, how["reading"], how["max_memory"])
         yield X, None
         return
     from ..tables.files.open_raw_table import open_raw_table
@@ -157,7 +157,7 @@ def features(model, data, options):
 
     how = how_to_read(data, options, model)
     maybe = {*options["keep"], *names_of(options["keep"])}  # a name may hold commas, or be several
-    with open_raw_table(data, how.pop("reading"), known, maybe) as raw:
+    with open_raw_table(data, how.pop("reading"), known, maybe, how.pop("max_memory")) as raw:
         how["keep"] = names_of(options["keep"], raw.columns)
         if options["keep"] and not how["keep"]:
             raise click.UsageError("--keep names no column: say --keep COL, or leave it out.")

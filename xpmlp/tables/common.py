@@ -15,6 +15,7 @@ from ..errors import DataError
 from .files.packing import is_damage, unpacked
 
 BLOCK = 1 << 20  # bytes that are read at once
+LONGEST = 1_900_000  # bytes of a row: DuckDB takes 2 MB
 
 
 class Shape(NamedTuple):
@@ -129,6 +130,17 @@ def opened_text(
                 yield text
         except UnicodeError as error:  # such as UTF-16 that ends within a character
             raise DataError(f"{called or path} cannot be read as {encoding}: {error}.") from error
+
+
+def lines_of(text: TextIO) -> Iterator[str]:
+    """Yield the lines of a text; what is too long for a row is cut, and still too long."""
+    while line := text.readline(LONGEST + 1):
+        end = line
+        while len(end) > LONGEST and end[-1] not in "\r\n":
+            end = text.readline(LONGEST + 1) or "\n"
+        if end is not line:
+            line += end[-1]
+        yield line
 
 
 def infer_task(y: np.ndarray) -> tuple[np.ndarray, str]:

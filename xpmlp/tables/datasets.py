@@ -71,7 +71,7 @@ def load_dataset(
         return _built_in(str(source))
     path, name = Path(source), Path(source).name.lower()
     if is_table(source):
-        return read_table(path, target, reading)
+        return read_table(path, target, reading, max_memory)
     if path.is_dir():
         tables = [found.name for found in sorted(path.iterdir()) if kind_of(found)]
         require(not tables, f"{path} is a folder, expected one of its tables: {listed(tables)}.")
@@ -93,6 +93,8 @@ def check_there(source: StrPath) -> None:
         old = str(source).lower().endswith(OLD_EXCEL)
         require(not old, f"{source} is a workbook that is not read: save it as .xlsx, or as CSV.")
         return
+    leads = f"{source} is a symbolic link that leads to no file or folder: mend or remove it."
+    require(not os.path.islink(source), leads)
     folder, name = os.path.split(str(source))
     others: list[str] = []
     with suppress(OSError, ValueError):  # such as a folder that is not there, or may not be read
@@ -114,12 +116,16 @@ def _is_data(path: str) -> bool:
 
 
 def load_features(
-    source: StrPath, n_features: int, target: str | None, reading: Reading = PLAIN
+    source: StrPath,
+    n_features: int,
+    target: str | None,
+    reading: Reading = PLAIN,
+    max_memory: int | None = None,
 ) -> np.ndarray:
     """Load rows to predict (n, n_features); a table need not hold the target."""
     if source not in BUILT_IN and is_table(source):
-        return read_features(source, n_features, target, reading)
-    X = load_dataset(source, reading=reading).X
+        return read_features(source, n_features, target, reading, max_memory)
+    X = load_dataset(source, reading=reading, max_memory=max_memory).X
     got = f"{source} has {X.shape[1]} features"
     require(X.shape[1] == n_features, f"{got}, expected the model's {n_features}.")
     return X

@@ -92,7 +92,10 @@ def _needed(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: StrPath) -> i
     require(magic, f"{place} is no .npy array, expected one as numpy.savez writes it.")
     version = np.lib.format.read_magic(start)
     require(version in HEADERS, f"{place} has format {version}, expected (1, 0) or (2, 0).")
-    shape, _, dtype = HEADERS[version](start, max_header_size=LONGEST)
+    try:
+        shape, _, dtype = HEADERS[version](start, max_header_size=LONGEST)
+    except Exception as error:  # NumPy's parser raises what Python's does
+        raise DataError(f"{place} has no header that can be read: it is damaged.") from error
     plain = not dtype.hasobject and dtype.itemsize > 0
     require(plain, f"{place} holds objects, which a pickle is needed for, expected numbers.")
     n_bytes = start.tell() + math.prod(shape) * dtype.itemsize

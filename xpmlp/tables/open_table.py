@@ -113,6 +113,7 @@ def open_table(
     keep: Sequence[str] = (),
     needed: Collection[str] = (),
     reading: Reading = PLAIN,
+    max_memory: int | None = None,
 ) -> Iterator[OpenTable]:
     """Open a raw table: a file of CSV (.csv, .tsv, .txt, .data), JSON, Excel or Parquet.
 
@@ -158,6 +159,9 @@ def open_table(
         Columns that are read of which a missing cell makes a row bad, as one of the target does.
     reading : Reading, optional
         How the file is written, where its first lines do not say so.
+    max_memory : int, optional
+        Bytes that its rows may take in memory; by default half of those that are free. What its
+        cells take is written to disk where it is more.
 
     Returns
     -------
@@ -167,6 +171,8 @@ def open_table(
     ------
     DataError
         With path, line, column and the text found there.
+    DataMemoryError
+        When it takes more memory than it may.
 
     Examples
     --------
@@ -181,7 +187,7 @@ def open_table(
     """
     names, near = ", ".join(POLICIES), did_you_mean(on_bad_row, POLICIES)
     require(on_bad_row in POLICIES, f"on_bad_row is {on_bad_row!r}, expected one of {names}{near}")
-    with _raw_table(path, reading, known, keep) as raw:
+    with _raw_table(path, reading, known, keep, max_memory) as raw:
         path = raw.path
         own = [name for name in raw.columns if name not in raw.index]
         require(bool(own), f"{path} has no column with a name but an index, expected features.")
@@ -236,11 +242,12 @@ def _raw_table(
     reading: Reading,
     known: Collection[str] | None,
     keep: Collection[str],
+    max_memory: int | None,
 ) -> Any:
     """Return a context manager of a raw table, which may be open already."""
     if isinstance(path, RawTable):
         return nullcontext(path)
-    return open_raw_table(path, reading, known or (), keep)
+    return open_raw_table(path, reading, known or (), keep, max_memory)
 
 
 def _wanted(
@@ -339,13 +346,18 @@ def _write(path: StrPath, bad_rows: list[BadRow]) -> None:
     atomic_write(path, text.getvalue().encode("utf-8", "replace"))
 
 
-def read_table(path: StrPath, target: str | None = None, reading: Reading = PLAIN) -> Dataset:
+def read_table(
+    path: StrPath,
+    target: str | None = None,
+    reading: Reading = PLAIN,
+    max_memory: int | None = None,
+) -> Dataset:
     """Read features and a target from a table file without bad rows; see `open_table`.
 
     The features are numbers (n, d) where all columns are and no cell is missing, else a Frame. What
     could have been meant otherwise becomes a UserWarning.
     """
-    with open_table(path, target=target or "", reading=reading) as table:
+    with open_table(path, target=target or "", reading=reading, max_memory=max_memory) as table:
         for text in (*table.raw.notes, *table.warnings):
             warnings.warn(text)
         X = table.features.in_memory()
@@ -356,10 +368,14 @@ def read_table(path: StrPath, target: str | None = None, reading: Reading = PLAI
 
 
 def read_features(
-    path: StrPath, n_features: int, target: str | None, reading: Reading = PLAIN
+    path: StrPath,
+    n_features: int,
+    target: str | None,
+    reading: Reading = PLAIN,
+    max_memory: int | None = None,
 ) -> np.ndarray:
     """Read the features (n, n_features), all numbers, by position; a target is left out."""
-    with open_raw_table(path, reading) as raw:
+    with open_raw_table(path, reading, max_memory=max_memory) as raw:
         columns = names = [name for name in raw.columns if name not in raw.index]
         if len(columns) != n_features:
             names = [name for name in columns if name != target]

@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..errors import DataMemoryError
-from .common import read_most, require
+from .common import read_most
 
 MOST = 10_000  # opcodes; MNIST has about 130
 LONGEST = 1 << 28  # bytes of a line, which protocol 0 writes arrays as
@@ -27,7 +27,7 @@ ORDERS = {"<", ">", "|", "="}  # of the bytes of a number
 def arrays_of(file: IO[bytes], most: int) -> Any:
     """Return what a pickle holds, each array as a `Pending`; most: bytes that it may take.
 
-    Raises DataError for all but arrays, and for damage also ValueError, TypeError, LookupError and
+    Raises ValueError for all but arrays, and for damage also TypeError, LookupError and
     AttributeError.
     """
     machine = _Machine()
@@ -35,9 +35,14 @@ def arrays_of(file: IO[bytes], most: int) -> Any:
         if opcode.name == "STOP":
             return machine.stack.pop()
         known = f"it holds the opcode {opcode.name}, expected those of NumPy arrays only"
-        require(opcode.name in OPCODES, known)
+        _require(opcode.name in OPCODES, known)
         OPCODES[opcode.name](machine, argument)
     raise ValueError(f"it has more than {MOST:,} opcodes")
+
+
+def _require(ok: bool, reason: str) -> None:
+    if not ok:
+        raise ValueError(reason)
 
 
 class Pending:
@@ -90,10 +95,10 @@ class _Machine:
         list.extend(self.stack[-1], values)
 
     def name(self, module: Any, name: Any) -> None:
-        """Push a name of `NAMES`; DataError for any other."""
+        """Push a name of `NAMES`; ValueError for any other."""
         found = _text(module), _text(name)
         shown = f"it refuses to load {'.'.join(found)!r:.160}, expected NumPy arrays only"
-        require(found in NAMES, f"{shown}: a pickle can run code, use IDX or .npz")
+        _require(found in NAMES, f"{shown}: a pickle can run code, use IDX or .npz")
         self.push(NAMES[found])
 
     def call(self) -> None:
@@ -108,7 +113,7 @@ class _Machine:
             pending.array = _array(data, of, shape, "F" if is_fortran else "C")
         else:
             order = _text(state[1])
-            require(order in ORDERS, f"the order of its bytes is {order!r:.40}")
+            _require(order in ORDERS, f"the order of its bytes is {order!r:.40}")
             pending.dtype = pending.dtype.newbyteorder(order)
         self.push(pending)
 
@@ -132,7 +137,7 @@ def _dtype(code: Any, *how: Any) -> Pending:
     """Stand in for NumPy's dtype, of numbers alone; code: such as "f4"."""
     code = _text(code)
     number = code[:1] in KINDS and code[1:] in ("1", "2", "4", "8")
-    require(number, f"it holds values of type {code!r:.40}, expected numbers")
+    _require(number, f"it holds values of type {code!r:.40}, expected numbers")
     made = Pending()
     made.dtype = np.dtype(code)
     return made

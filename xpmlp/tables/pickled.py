@@ -19,13 +19,16 @@ def read_mnist_pickle(path: StrPath, max_memory: int | None = None) -> Dataset:
     with opened(path) as file:
         try:
             parts = arrays_of(file, allowed_memory(max_memory))
-            require(not file.read(1), "it goes on after its end")  # also ends a gzip checksum
         except DataMemoryError as error:
             raise DataMemoryError(f"{path}: {error} (--max-memory).") from error
-        except (DataError, ValueError, TypeError, LookupError, AttributeError) as error:
-            damaged = isinstance(error, LookupError | AttributeError | TypeError)
-            reason = "it is damaged" if damaged else f"{error!s:.200}"
-            raise DataError(f"{path} cannot be read: {reason}.") from error
+        except DataError:  # of unpacking
+            raise
+        except ValueError as error:
+            raise DataError(f"{path} cannot be read: {error!s:.200}.") from error
+        except (TypeError, LookupError, AttributeError) as error:
+            raise DataError(f"{path} cannot be read: it is damaged.") from error
+        # This also ends a gzip checksum.
+        require(not file.read(1), f"{path} cannot be read: it goes on after its end.")
     try:
         pairs = [(X.array, y.array) for X, y in parts]
         kinds = [(X.dtype.kind, X.ndim, y.dtype.kind in "iu") for X, y in pairs]

@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ...words import shortened
-from ..common import opened_text, require
+from ..common import LONGEST, lines_of, opened_text, require
 from ..reading import WHITESPACE
-from .csv_rows import LONGEST, filled, rows_of
+from .csv_rows import filled, rows_of
 from .dialect import Dialect
-from .source import disk_full
+from .packing import check_unpacked
+from .source import Source, disk_full
 from .text_encoding import not_text
 
 MOST_BAD = 1_000_000  # rows; more are another kind of file
@@ -85,11 +86,20 @@ def write_rows(to: Path, rows: Iterable[tuple[int, bytes]]) -> tuple[int, Breaks
     return n_rows, (np.asarray(starts), np.asarray(offsets))
 
 
+def bounded(rows: Iterable[tuple[int, bytes]], source: Source) -> Iterator[tuple[int, bytes]]:
+    """Yield rows, each with its line; DataError where they become many times their file."""
+    n_bytes, size = 0, source.file.stat().st_size
+    for line, row in rows:
+        n_bytes += len(row)
+        check_unpacked(source.path, n_bytes, size)
+        yield line, row
+
+
 def _good_rows(dialect: Dialect, bad_rows: list[BadRow]) -> Iterator[tuple[int, bytes]]:
     """Yield the line and the text of each good row, and put the bad ones into a list."""
     n_columns = len(dialect.columns)
-    with opened_text(dialect.file, dialect.path) as lines:
-        records = rows_of(lines, dialect.form, dialect.first_line)
+    with opened_text(dialect.file, dialect.path) as stream:
+        records = rows_of(lines_of(stream), dialect.form, dialect.first_line)
         if dialect.has_header:
             next(records)
         for line, text, cells in filled(records, n_columns == 1):

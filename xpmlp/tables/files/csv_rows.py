@@ -9,7 +9,6 @@ from itertools import chain
 from ..reading import WHITESPACE
 from .header import is_bare
 
-LONGEST = 1_900_000  # bytes of a row: DuckDB takes 2 MB
 OPEN = 1 << 20  # characters after which a quote counts as never closed
 OPENED = "a quote is not closed"
 MOST = 0.9  # of a column's cells, which then is one of numbers

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...errors import DataError
 from ...words import plural, shortened
-from ..common import opened_text, require
+from ..common import lines_of, opened_text, require
 from ..reading import MARKS, Reading
 from .csv_rows import CSVRow, RowForm, is_comment, rows_of
 from .header import header_of
@@ -116,7 +116,7 @@ def _first_lines(source: Source, reading: Reading) -> list[str]:
     lines: list[str] = []
     n, size = 0, 0
     with opened_text(source.file, source.path) as text:
-        for line in text:
+        for line in lines_of(text):
             lines.append(line)
             n += not is_comment(line, reading.comment)
             size += len(line)

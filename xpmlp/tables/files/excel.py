@@ -14,20 +14,30 @@ from typing import Any
 from ...errors import DataError
 from ...words import did_you_mean, listed, plural
 from ..common import require
+from ..memory import check_memory
 from ..reading import Reading
-from .csv_repair import BadRow, Converted, write_rows, written
+from .csv_repair import BadRow, Converted, bounded, write_rows, written
 from .csv_rows import CSVRow
 from .dialect import SAMPLE, check_title
 from .header import header_of
+from .packing import check_unpacked
 from .source import BLOCK, Source
 
+SHEETS = "xl/worksheets/"  # which are read row by row; all else is in memory
+IN_MEMORY = 20  # times its size: empty strings take most
+SMALL, MOST_TIMES = 16 << 20, 100  # see `check_unpacked`: a MB of XML takes seconds
+MOST_ROWS = 1 << 20  # which a sheet can have
 FORMULA = re.compile(rb"<f[ >/]")  # the tag of one in a sheet
 
 
 def convert_excel(
-    source: Source, reading: Reading, known: Collection[str], to: Path
+    source: Source, reading: Reading, known: Collection[str], to: Path, allowed: int
 ) -> tuple[Converted, bool]:
-    """Write the rows of a sheet as CSV. Returns what was written, and whether there are names."""
+    """Write the rows of a sheet as CSV. Returns what was written, and whether there are names.
+
+    allowed: bytes of memory that it may take.
+    """
+    _check_parts(source, allowed)
     records = list(islice(_records(source, reading), SAMPLE))
     require(bool(records), f"{source.path} has an empty sheet, expected column names.")
     number, _, cells = records[0]
@@ -38,9 +48,20 @@ def convert_excel(
     columns, has_header, named, notes = header_of(place, cells, rows, reading, known)
     bad_rows: list[BadRow] = []
     found = islice(_records(source, reading), int(has_header), None)
-    n_rows, breaks = write_rows(to, _good(found, columns, bad_rows))
+    n_rows, breaks = write_rows(to, bounded(_good(found, columns, bad_rows), source))
     types = ("VARCHAR",) * len(columns)
     return Converted(columns, types, n_rows, "row", bad_rows, breaks, notes), named
+
+
+def _check_parts(source: Source, allowed: int) -> None:
+    """Raise DataError where the parts of a file are too large for what they are packed to."""
+    with zipfile.ZipFile(source.file) as archive:
+        sizes = {info.filename: info.file_size for info in archive.infolist()}
+    packed = source.file.stat().st_size
+    check_unpacked(source.path, sum(sizes.values()), packed, SMALL, MOST_TIMES)
+    others = sum(size for name, size in sizes.items() if not name.startswith(SHEETS))
+    what = f"{others:,} bytes of strings and styles"
+    check_memory(source.path, what, IN_MEMORY * others, allowed)
 
 
 def _good(
@@ -70,8 +91,11 @@ def _rows(source: Source, reading: Reading) -> Iterator[CSVRow]:
     """Yield number, text and cells of a sheet's rows."""
     with ExitStack() as stack:
         values, formulas = _sheets(source, reading, stack)
-        computed, empty = False, None
+        computed, empty, n_cells, packed = False, None, 0, source.file.stat().st_size
         for number, (row, written_as) in enumerate(zip(values, formulas), 1):
+            require(number <= MOST_ROWS, f"{source.path} has a row beyond {MOST_ROWS:,}.")
+            n_cells += len(row)  # of which there are more than the file holds: gaps are filled
+            check_unpacked(source.path, n_cells, packed)
             cells = list(map(_text, row))
             for i, formula in enumerate(written_as):
                 if isinstance(formula, str) and formula.startswith("="):
@@ -129,7 +153,7 @@ def _has_formulas(source: Source) -> bool:
     """Tell whether any sheet of a file has formulas, without parsing all of it."""
     with zipfile.ZipFile(source.file) as archive:
         for name in archive.namelist():
-            if not name.startswith("xl/worksheets/"):
+            if not name.startswith(SHEETS):
                 continue
             with archive.open(name) as sheet:
                 end = b""

@@ -1,22 +1,29 @@
 """JSON: an object a line, or an array of objects, as rows of text."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ...errors import DataError
-from ..common import opened, opened_text, require
-from .csv_repair import BadRow, Converted, write_rows, written
+from ..common import BLOCK, LONGEST, lines_of, opened, opened_text, require
+from ..memory import check_table
+from .csv_repair import BadRow, Converted, bounded, write_rows, written
 from .source import Source
 
+SPACE = re.compile(r"[ \t\r\n]*")
 NESTED = "lists or objects"  # the type of a column that holds such
 
 Row = tuple[int, dict[str, Any] | str, str]  # line or number, an object or what is wrong, text
 
 
-def convert_json(source: Source, to: Path) -> Converted:
-    """Write the rows of a JSON file as CSV; numbers keep the text that they have in the file."""
+def convert_json(source: Source, to: Path, allowed: int) -> Converted:
+    """Write the rows of a JSON file as CSV; numbers keep the text that they have in the file.
+
+    allowed: bytes of memory that they may take.
+    """
+    n_rows = 0
     columns: dict[str, bool] = {}  # name -> whether a cell of it is nested
     bad_rows: list[BadRow] = []
     unit, rows = _rows(source)
@@ -24,12 +31,15 @@ def convert_json(source: Source, to: Path) -> Converted:
         if isinstance(row, str):
             bad_rows.append(BadRow(line, "", row, text))
             continue
+        n_rows += 1
         for name, value in row.items():
             columns[name] = columns.get(name, False) or isinstance(value, dict | list)
+    check_table(source.path, n_rows, len(columns), allowed)
     first = f", the first: {bad_rows[0].sentence(unit)}" if bad_rows else ""
     require(bool(columns), f"{source.path} holds no objects with values{first}.")
     _, rows = _rows(source)
-    n_rows, breaks = write_rows(to, _good(rows, tuple(columns)))
+    good = bounded(_good(rows, tuple(columns)), source)
+    n_rows, breaks = write_rows(to, good)
     types = tuple(NESTED if nested else "VARCHAR" for nested in columns.values())
     return Converted(tuple(columns), types, n_rows, unit, bad_rows, breaks)
 
@@ -52,8 +62,8 @@ def _rows(source: Source) -> tuple[str, Iterator[Row]]:
 
 def _of_lines(source: Source) -> Iterator[Row]:
     """Yield the rows of a file with an object a line."""
-    with opened_text(source.file, source.path) as lines:
-        for number, line in enumerate(lines, source.first_line):
+    with opened_text(source.file, source.path) as text:
+        for number, line in enumerate(lines_of(text), source.first_line):
             if line.strip():
                 yield number, *_parsed(line.strip())
 
@@ -63,8 +73,12 @@ def _parsed(line: str) -> tuple[dict[str, Any] | str, str]:
     shown = line.encode("utf-8", "replace").decode()
     if shown != line:
         return "the text is not UTF-8", shown
+    if len(line) > LONGEST:
+        return f"the row is longer than {LONGEST:,} characters", shown
     try:
-        found = _loads(line)
+        found = DECODER.decode(line)
+    except RecursionError:
+        return "the row is nested too deeply", shown
     except ValueError as error:
         reason = str(error).partition(": line")[0]
         return f"expected a JSON object: {reason[:1].lower()}{reason[1:]}", shown
@@ -73,22 +87,49 @@ def _parsed(line: str) -> tuple[dict[str, Any] | str, str]:
 
 def _of_array(source: Source) -> Iterator[Row]:
     """Yield the rows of a file that is one array."""
-    with opened(source.file, source.path) as stream:
-        data = stream.read()
-    try:
-        found = _loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{source.path} is no JSON: {error}.") from error
-    for number, value in enumerate(found, 1):
-        text = json.dumps(value)
-        yield number, _checked(value, text), text
+    number = 0
+    with opened_text(source.file, source.path) as stream:
+        try:
+            for number, (value, text) in enumerate(_elements(stream), 1):
+                shown = text.encode("utf-8", "replace").decode()
+                if shown == text:
+                    yield number, _checked(value, text), text
+                else:
+                    yield number, "the text is not UTF-8", shown
+        except (ValueError, RecursionError) as error:
+            reason = str(error).partition(": line")[0]
+            place = f"{source.path} is no JSON after row {number:,}"
+            raise DataError(f"{place}: {reason[:1].lower()}{reason[1:]}.") from error
 
 
-def _loads(text: str) -> Any:
-    """Parse JSON; numbers, also NaN, stay text, so that they are read like those of a CSV file."""
-    return json.loads(
-        text, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=_object
-    )
+def _elements(stream: TextIO) -> Iterator[tuple[Any, str]]:
+    """Yield each element of an array and its text, which is read piece by piece."""
+    text, at = "", 0
+
+    def following() -> str:
+        """Return the next character that is no space, with a whole element after it."""
+        nonlocal text, at
+        at = SPACE.match(text, at).end()  # type: ignore[union-attr]
+        while len(text) - at <= LONGEST and (more := stream.read(4 * BLOCK)):
+            text, at = text[at:] + more, 0
+            at = SPACE.match(text, at).end()  # type: ignore[union-attr]
+        return text[at : at + 1]
+
+    mark, at = following(), at + 1
+    if following() == "]":
+        mark, at = "]", at + 1
+    while mark != "]":
+        following()
+        value, end = DECODER.raw_decode(text, at)
+        if end - at > LONGEST:
+            raise ValueError(f"it is longer than {LONGEST:,} characters")
+        yield value, text[at:end]
+        at = end
+        mark, at = following(), at + 1
+        if mark not in (",", "]"):
+            raise ValueError(f"expected ',' or the array's end, got {mark!r}")
+    if following():
+        raise ValueError("it goes on after the array's end")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -96,6 +137,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise ValueError("a key stands twice in one object")
     return found
+
+
+# Numbers, also NaN, stay text, so that they are read like those of a CSV file.
+DECODER = json.JSONDecoder(
+    parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=_object
+)
 
 
 def _checked(value: Any, text: str) -> dict[str, Any] | str:

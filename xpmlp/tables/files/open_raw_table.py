@@ -11,10 +11,11 @@ import numpy as np
 
 from ...arrays import free_memory
 from ...atomic import StrPath
-from ...errors import DataError
+from ...errors import DataError, DataMemoryError
 from ...leftovers import scratch_folder
 from ...words import is_name
 from ..common import require
+from ..memory import UNITS, allowed_memory, check_table
 from ..reading import PLAIN, WHITESPACE, Reading
 from .csv_repair import WRITTEN, BadRow, clean
 from .csv_rows import RowForm
@@ -37,11 +38,13 @@ def open_raw_table(
     reading: Reading = PLAIN,
     known: Collection[str] = (),
     keep: Collection[str] = (),
+    max_memory: int | None = None,
 ) -> Iterator[RawTable]:
     """Load a file; what DuckDB refuses while it is in use becomes a DataError.
 
     known: names of columns that a model has, which are a header wherever they stand first; keep:
-    of columns whose cells are wanted as they stand in the file, too, if it has such columns.
+    of columns whose cells are wanted as they stand in the file, too, if it has such columns;
+    max_memory: see `allowed_memory`.
     """
     try:
         import duckdb
@@ -50,18 +53,20 @@ def open_raw_table(
     try:
         with scratch_folder() as folder:
             source, reading = prepared(path, reading, Path(folder))
-            where = ":memory:"
+            where, allowed = ":memory:", allowed_memory(max_memory)
             if source.size > max(ON_DISK, (free_memory(np.empty(0)) or 0) * IN_MEMORY):
                 where = f"{folder}/rows.duckdb"
             with duckdb.connect(where) as connection:
-                _set_up(connection, folder)
+                _set_up(connection, folder, allowed)
                 scratch = Path(folder, "clean.csv")
                 if source.kind == "parquet":
-                    raw = load_parquet(source, connection, reading, keep)
+                    raw = load_parquet(source, connection, reading, keep, allowed)
                 elif source.kind == "csv":
-                    raw = _load_csv(source, connection, scratch, reading, known, keep)
+                    raw = _load_csv(source, connection, scratch, reading, known, keep, allowed)
                 else:
-                    raw = _load_converted(source, connection, scratch, reading, known, keep)
+                    raw = _load_converted(
+                        source, connection, scratch, reading, known, keep, allowed
+                    )
                 if source.is_copy:
                     source.file.unlink()
                 yield replace(raw, reading=reading)
@@ -70,7 +75,8 @@ def open_raw_table(
             raise
         raise KeyboardInterrupt from error
     except duckdb.OutOfMemoryException as error:
-        raise MemoryError(f"{path} does not fit the memory: {_first_line(error)}") from error
+        got = f"{path} does not fit the memory: {_first_line(error)}"
+        raise DataMemoryError(f"{got}: allow more by max_memory= (--max-memory).") from error
     except duckdb.Error as error:
         full = "space" in str(error) or "Could not write" in str(error)
         if full and isinstance(error, duckdb.IOException):
@@ -78,10 +84,10 @@ def open_raw_table(
         raise DataError(f"{path} cannot be read: {_first_line(error)}") from error
 
 
-def _set_up(connection: Any, folder: str) -> None:
+def _set_up(connection: Any, folder: str, allowed: int) -> None:
     """Set what DuckDB takes of memory and disk, and what it does by itself."""
     connection.execute(f"SET temp_directory = {literal(folder)}")
-    _leave_memory(connection)
+    _leave_memory(connection, allowed)
     connection.execute("SET TimeZone = 'UTC'")
     # Which DuckDB prints by itself in a notebook.
     connection.execute("SET enable_progress_bar = false")
@@ -93,15 +99,16 @@ def _set_up(connection: Any, folder: str) -> None:
     connection.execute(f"SET disabled_optimizers = '{optimizers}'")
 
 
-def _leave_memory(connection: Any) -> None:
+def _leave_memory(connection: Any, allowed: int) -> None:
     """Halve the memory that DuckDB takes, which is 80 % of the machine's: a model wants some too.
 
-    As "40%" DuckDB takes that since 2.0.
+    As "40%" DuckDB takes that since 2.0; and never more than is allowed.
     """
     row = connection.execute("SELECT current_setting('memory_limit')").fetchone()
-    size, unit = row[0].split()  # "18.8 GiB"
-    if unit != "PiB":  # DuckDB 1.3 may find no limit, and refuses its own words for that
-        connection.execute(f"SET memory_limit = '{float(size) / 2:.1f} {unit}'")
+    size, unit = row[0].split()  # "18.8 GiB"; DuckDB 1.3 may find no limit, which is in PiB
+    half = float(size) / 2 * {"PiB": 2**50, **UNITS}.get(unit, 1)
+    if min(half, allowed) < 2**50:
+        connection.execute(f"SET memory_limit = '{min(half, allowed):.0f} bytes'")
 
 
 def _first_line(error: Exception) -> str:
@@ -115,6 +122,7 @@ def _load_csv(
     reading: Reading,
     known: Collection[str],
     keep: Collection[str],
+    allowed: int,
 ) -> RawTable:
     """Load a CSV file as text, and tell which of its lines are no rows.
 
@@ -127,6 +135,7 @@ def _load_csv(
     dialect = dialect_of(source, reading, known)
     if not is_utf8:
         check_encoding(source.file, source.path, source.first_line, dialect.encoding)
+    check_table(source.path, n_lines, len(dialect.columns), allowed)
     kept = places(keep, dialect.columns, dialect.named, known)
     header, n_rows = int(dialect.has_header), -1
     bad_rows: list[BadRow] = []
@@ -154,13 +163,15 @@ def _load_converted(
     reading: Reading,
     known: Collection[str],
     keep: Collection[str],
+    allowed: int,
 ) -> RawTable:
     """Load the rows of a JSON or Excel file as text."""
     named = True
     if source.kind == "json":
-        found = convert_json(source, scratch)
+        found = convert_json(source, scratch, allowed)
     else:
-        found, named = convert_excel(source, reading, known, scratch)
+        found, named = convert_excel(source, reading, known, scratch, allowed)
+    check_table(source.path, found.n_rows, len(found.columns), allowed)
     kept = places(keep, found.columns, named, known)
     n_rows = _read_written(scratch, connection, found.columns, reading, kept)
     require(n_rows == found.n_rows, f"{source.path} cannot be read: its rows are not text.")

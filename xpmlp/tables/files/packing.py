@@ -57,14 +57,16 @@ class _Bounded(io.RawIOBase):
         super().close()
 
 
-def check_unpacked(path: Any, size: int, packed: int) -> None:
-    """Raise DataError where packed bytes say that they unpack to many times as many."""
-    if size > max(SMALL, MOST_TIMES * packed):
-        raise _too_large(path, f"{size:,} bytes")
+def check_unpacked(
+    path: Any, size: int, packed: int, small: int = SMALL, times: int = MOST_TIMES
+) -> None:
+    """Raise DataError where packed bytes become many times as many, beyond a small size."""
+    if size > max(small, times * packed):
+        raise _too_large(path, f"{size:,} bytes", times)
 
 
-def _too_large(path: Any, size: str) -> DataError:
-    got = f"{path} unpacks to {size}, more than {MOST_TIMES} times its own size"
+def _too_large(path: Any, size: str, times: int = MOST_TIMES) -> DataError:
+    got = f"{path} unpacks to {size}, more than {times} times its own size"
     return DataError(f"{got}: unpack it by yourself if you trust it.")
 
 

@@ -3,28 +3,37 @@
 import glob
 import json
 import re
+import shutil
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
+from ...words import plural
 from ..common import require
+from ..memory import check_memory, check_table
 from ..reading import PLAIN, Reading
 from .raw_table import RawTable, cell_text, places
-from .source import Source
+from .source import SHARE, Source
 
 # What pandas calls durations, and the parts of a second that they count.
 DURATIONS = {
     f"timedelta64[{unit}]": 10 ** (3 * i) for i, unit in enumerate(("s", "ms", "us", "ns"))
 }
+VALUE = 16  # bytes of one in DuckDB
+AT_ONCE = 2 * 2048  # values of a column that DuckDB reads at once, and their copies
 UNNAMED = re.compile(r"__index_level_\d+__")  # what pandas calls an index without a name
 
 
 def load_parquet(
-    source: Source, connection: Any, reading: Reading, keep: Collection[str] = ()
+    source: Source, connection: Any, reading: Reading, keep: Collection[str], allowed: int
 ) -> RawTable:
-    """Load a Parquet file, or the files of a folder, with the types they have."""
+    """Load a Parquet file, or the files of a folder, with the types they have.
+
+    allowed: bytes of memory that it may take.
+    """
     files = source.files or (source.file,)
     paths = [glob.escape(str(file)) for file in files]
     _check_alike(files, connection)
@@ -33,6 +42,7 @@ def load_parquet(
         options = "union_by_name=true, hive_partitioning=true, hive_types_autocast=false"
         read = f"read_parquet(?, {options})"
     described = connection.execute(f"DESCRIBE SELECT * FROM {read}", [paths]).fetchall()
+    _check_size(source, connection, read, paths, described, allowed)
     kept = [i for i, row in enumerate(described) if not UNNAMED.fullmatch(row[0])]
     columns = tuple(described[i][0] for i in kept)
     index, parts = _said_by_pandas(paths[0], connection)
@@ -65,6 +75,41 @@ def load_parquet(
     types = tuple(kind for kind, _ in made)
     table = RawTable(source.path, connection, columns, types, n_rows, index=notes)
     return replace(table, as_written=whole)
+
+
+def _check_size(
+    source: Source,
+    connection: Any,
+    read: str,
+    paths: list[str],
+    described: list[tuple],
+    allowed: int,
+) -> None:
+    """Raise DataMemoryError for what a small file may hold: values that repeat without end.
+
+    What it declares is asked for first, and then the length of its texts, which it does not say.
+    """
+    query = "SELECT sum(num_rows) FROM parquet_file_metadata(?)"
+    n_rows = int(connection.execute(query, [paths]).fetchone()[0] or 0)
+    check_table(source.path, n_rows, len(described), allowed)
+    query = """SELECT path_in_schema, sum(num_values) AS n FROM parquet_metadata(?)
+        GROUP BY path_in_schema ORDER BY n DESC LIMIT 1"""
+    name, n_values = connection.execute(query, [paths]).fetchone() or ("", 0)
+    what = f"{plural(int(n_values), 'value')} in column {name!r:.80}"
+    check_memory(source.path, what, VALUE * int(n_values), allowed)
+    texts = [f"t{i}" for i, row in enumerate(described) if row[1] in ("VARCHAR", "BLOB")]
+    if not texts:
+        return
+    lengths = [f"max(strlen({c})), sum(strlen({c}))" for c in texts]
+    aliases = ", ".join(f"t{i}" for i in range(len(described)))
+    query = f"SELECT {', '.join(lengths)} FROM {read} AS t({aliases})"
+    found = [int(n or 0) for n in connection.execute(query, [paths]).fetchone()]
+    longest, total = max(found[::2]), sum(found[1::2])
+    what = f"texts of up to {longest:,} bytes"
+    check_memory(source.path, what, min(longest * AT_ONCE, total), allowed)
+    most = allowed + int(SHARE * shutil.disk_usage(gettempdir()).free)
+    got = f"{source.path} holds {total / 1e9:,.1f} GB of text, which neither memory nor disk holds"
+    require(total <= most, f"{got}: let TMPDIR name a larger disk.")
 
 
 def _check_alike(files: tuple[Path, ...], connection: Any) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from ...atomic import StrPath
 from ...errors import DataError
 from ...words import plural
-from ..common import opened, opened_text, require
+from ..common import BLOCK, lines_of, opened, opened_text, require
 from ..reading import PLAIN, Reading
 from .packing import holds_sheets, only_member, packing_of, stem_of
 from .text_encoding import is_utf8_beyond_ascii
@@ -41,7 +41,6 @@ ARRAYS = (".npz", ".pkl", ".pkl.gz", ".pickle", ".pickle.gz")  # files that are 
 CALLED = {"csv": "CSV text", "json": "JSON", "excel": "an Excel file", "parquet": "Parquet"}
 STDIN = "-"
 PARQUET = b"PAR1"  # its first bytes
-BLOCK = 1 << 20  # bytes, or characters
 SHARE = 0.9  # of the free disk, which a copy may take
 UNPACKED = 8  # what gzip and Parquet save, about
 BYTE_ORDER_MARKS = {  # UTF-32's first: UTF-16's begins like it
@@ -121,7 +120,7 @@ def parquet_files(folder: Path) -> Iterator[Path]:
     for path in folder.rglob("*"):
         parts = path.relative_to(folder).parts
         hidden = any(part.startswith((".", "_")) for part in parts)
-        if path.suffix.lower() in ENDINGS["parquet"] and not hidden:
+        if path.suffix.lower() in ENDINGS["parquet"] and not hidden and path.is_file():
             yield path
 
 
@@ -287,7 +286,10 @@ def _front(source: Source, reading: Reading, encoding: str | None) -> tuple[int,
     with opened_text(source.file, source.path, encoding or "utf-8-sig") as text:
         for n in range(reading.skip_rows):
             end = f"{source.path} has {plural(n, 'line')}"
-            require(text.readline() != "", f"{end}, expected more than skip_rows (--skip-rows).")
+            require(
+                next(lines_of(text), "") != "",
+                f"{end}, expected more than skip_rows (--skip-rows).",
+            )
         found = EXCEL.fullmatch(text.readline(100))
     if found and source.kind == "csv":
         return reading.skip_rows + 1, found[1]
@@ -303,6 +305,6 @@ def _encoded(source: Source, encoding: str | None, skipped: int) -> Iterator[byt
     errors = "surrogatepass" if encoding else "surrogateescape"
     with opened_text(source.file, source.path, encoding or "utf-8-sig") as text:
         for _ in range(skipped):
-            text.readline()
+            next(lines_of(text), "")
         while block := text.read(BLOCK):
             yield block.encode("utf-8", errors)

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ...errors import DataError
-from ..common import opened, opened_text
+from ..common import BLOCK, LONGEST, lines_of, opened, opened_text, require
 
-BLOCK = 1 << 20  # bytes
 SEVERAL = 5  # lines that are no text; fewer may be damaged
 OTHERS = "cp1252 (Western), cp1251 (Cyrillic), cp932 (Japanese), gb18030 (Chinese)"
 RUN = re.compile(rb"[\x80-\xff]{3}")  # of letters beyond ASCII, which Western words do not have
@@ -21,12 +20,15 @@ def scan(file: Path, path: Path) -> tuple[int, bool]:
 
     Reading all of it also checks what gzip says of its text, which DuckDB does not.
     """
-    n_lines, n_blank, is_utf8 = 0, 0, True
+    n_lines, n_blank, is_utf8, ended, size = 0, 0, True, False, 0
     decoder = codecs.getincrementaldecoder("utf-8")()
     with opened(file, path) as stream:
         while block := stream.read(BLOCK):
             if b"\0" in block:
                 raise _holds_nul(path, n_lines, block)
+            ended, size = ended or b"\n" in block or b"\r" in block, size + len(block)
+            expected = f"expected column names in up to {LONGEST:,} bytes"
+            require(ended or size <= LONGEST, f"{path} has no end of a first line, {expected}.")
             is_utf8 = is_utf8 and _decodes(decoder, block)
             rest = block.rstrip(b"\r\n")
             if rest:  # what ends the last line that is not blank is not counted yet
@@ -69,7 +71,7 @@ def check_encoding(file: Path, path: Path, first_line: int, encoding: str | None
     """Raise DataError where several lines are no text, and fewer go beyond ASCII and are."""
     n_bad, n_good, found = 0, 0, ("", "")
     with opened_text(file, path) as text:
-        for line, content in enumerate(text, first_line):
+        for line, content in enumerate(lines_of(text), first_line):
             if content.isascii():
                 continue
             if is_text(content):
