@@ -55,6 +55,7 @@ def readers() -> dict[str, Reader]:
     from xpmlp.tables.files.csv_repair import clean
     from xpmlp.tables.files.dialect import dialect_of
     from xpmlp.tables.files.source import prepared
+    from xpmlp.tables.files.text_encoding import scan
     from xpmlp.tables.idx import read_idx
     from xpmlp.tables.npz import read_npz
     from xpmlp.tables.open_table import open_table
@@ -68,6 +69,7 @@ def readers() -> dict[str, Reader]:
     def read_rows(path: Path) -> Any:
         with tempfile.TemporaryDirectory() as folder:
             source, reading = prepared(path, PLAIN, Path(folder))
+            scan(source.file, source.path)
             if source.kind == "csv":
                 clean(dialect_of(source, reading), Path(folder, "clean.csv"))
 
@@ -98,6 +100,8 @@ def check(reader: Reader, data: bytes, folder: Path) -> str:
 
     Returns its message, "" where it returned data. What else it raises is not caught.
     """
+    from xpmlp.words import escaped
+
     path, message = folder / reader.name, ""
     path.write_bytes(data)
     before = {*folder.iterdir(), *Path(tempfile.gettempdir()).iterdir()}
@@ -111,7 +115,7 @@ def check(reader: Reader, data: bytes, folder: Path) -> str:
         except reader.error as error:
             message = str(error)
             assert len(message.splitlines()) == 1, f"a message of several lines or none: {message}"
-            assert message.isprintable(), f"a message that is not printable: {message!r}"
+            assert message == escaped(message), f"control characters in the message {message!r}"
             assert len(message) < MESSAGE, f"a message of {len(message)} characters"
     after = {*folder.iterdir(), *Path(tempfile.gettempdir()).iterdir()}
     assert after == before, f"files appear or go: {sorted(map(str, after ^ before))}"

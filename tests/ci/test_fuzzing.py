@@ -67,7 +67,7 @@ BREACHES = [
     (raises(KeyError("x")), KeyError, "x"),
     (raises(ValueError("two\nlines")), AssertionError, "several lines"),
     (raises(ValueError("")), AssertionError, "none"),
-    (raises(ValueError("\x1b[31m")), AssertionError, "not printable"),
+    (raises(ValueError("\x1b[31m")), AssertionError, "control characters"),
     (raises(ValueError("x" * 2000)), AssertionError, "2000 characters"),
     (lambda path: warnings.warn("overflow", RuntimeWarning), RuntimeWarning, "overflow"),
     (leaves_a_file, AssertionError, "appear"),

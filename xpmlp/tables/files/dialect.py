@@ -95,7 +95,7 @@ def check_title(place: str, records: Sequence[CSVRow], reading: Reading) -> None
     at = rows[widths.index(width)][0] - 1
     ways = [f"a title, leave it out by skip_rows={at} (--skip-rows {at})"]
     mark = re.match(r"[^\w\s\"',;|]+", text)
-    if mark:
+    if mark and mark[0].isprintable():
         ways.append(f"a comment, say comment={mark[0]!r} (--comment '{mark[0]}')")
     if n_cells > 1:
         ways.append("names without that of the row names, name all columns by names= (--names)")

@@ -13,7 +13,7 @@ from ...arrays import free_memory
 from ...atomic import StrPath
 from ...errors import DataError, DataMemoryError
 from ...leftovers import scratch_folder
-from ...words import is_name
+from ...words import escaped, is_name
 from ..common import require
 from ..memory import UNITS, allowed_memory, check_table
 from ..reading import PLAIN, WHITESPACE, Reading
@@ -112,7 +112,7 @@ def _leave_memory(connection: Any, allowed: int) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
+    return escaped(str(error).splitlines()[0])  # it may name bytes of the file
 
 
 def _load_csv(
