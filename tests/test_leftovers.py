@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from xpmlp import leftovers
+from xpmlp import leftovers, locks
 from xpmlp.atomic import atomic_file, atomic_write
 from xpmlp.leftovers import MACHINE, OWNER, remove_unfinished, scratch_folder, unfinished_file
 
@@ -117,15 +117,15 @@ def test_folders_of_the_user_and_of_other_machines_stay(scratch):
 
 
 def test_a_file_that_is_removed_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
-    lock, calls = leftovers.lock, []
+    take, calls = leftovers.take, []
 
-    def late(file):
+    def late(handle):
         if not calls:
-            calls.append(file.name)
+            calls.extend(names(tmp_path))
             remove_unfinished(tmp_path)
-        return lock(file)
+        take(handle)
 
-    monkeypatch.setattr(leftovers, "lock", late)
+    monkeypatch.setattr(leftovers, "take", late)
     with unfinished_file(tmp_path) as file:
         assert names(tmp_path) == [Path(file.name).name] != calls
 
@@ -134,7 +134,7 @@ def test_without_locks_files_are_written_and_nothing_is_removed(tmp_path, scratc
     def no_locks(file, how):
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr(leftovers.fcntl, "flock", no_locks)
+    monkeypatch.setattr(locks.fcntl, "flock", no_locks)
     kept = old(tmp_path / ".xpmlp-9-0123abcd.tmp")
     with scratch_folder(), scratch_folder():
         atomic_write(tmp_path / "model", b"new")

@@ -19,32 +19,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import IO
 
-try:
-    import fcntl
-except ImportError:  # Windows, where the system removes no file that is open
-    fcntl = None  # type: ignore[assignment]
+from .locks import HELD, take
 
 HOUR = 3600  # seconds
 MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"
 UNFINISHED = re.compile(r"\.xpmlp-(?:([0-9a-f]{8})-)?\d+-[0-9a-f]{8}\.tmp")
 SCRATCH, OWNER = "xpmlp-", f"owner-{MACHINE}"
-
-
-def lock(file: IO) -> bool:
-    """Lock an open file until it is closed; return False where another holds it.
-
-    Raises
-    ------
-    OSError
-        Where the file system has no locks.
-    """
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def unfinished_file(folder: Path) -> IO[bytes]:
@@ -62,9 +42,12 @@ def unfinished_file(folder: Path) -> IO[bytes]:
 
 def _held(file):
     """Lock a new file; return False where another has taken it for a leftover just before."""
-    with suppress(OSError):  # without locks nobody removes it
-        if not lock(file):
-            return False
+    try:
+        take(file.fileno())
+    except HELD:
+        return False
+    except OSError:  # of a file system without locks, where nobody removes it
+        return True
     return os.fstat(file.fileno()).st_nlink > 0
 
 
@@ -80,14 +63,12 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def _remove_unless_locked(path, remove):
-    """Call `remove` while a file is ours; nothing happens to one that is another user's or gone."""
-    with suppress(OSError):
-        if fcntl is None:
-            remove(path)
-            return
-        with open(path, "r+b") as file:
-            if lock(file):
-                remove(path)
+    """Call `remove` for a file while its lock is ours; another user's stays as it is."""
+    with suppress(OSError), open(path, "r+b") as file:
+        take(file.fileno())
+        if os.name == "nt":  # where no open file can be removed
+            file.close()
+        remove(path)
 
 
 @contextmanager
@@ -105,6 +86,4 @@ def scratch_folder() -> Iterator[str]:
 
 
 def _remove_folder_of(owner):
-    if fcntl is None:
-        os.unlink(owner)  # which fails where it is open
     shutil.rmtree(owner.parent, ignore_errors=True)

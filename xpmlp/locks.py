@@ -6,12 +6,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .atomic import StrPath
-
 if sys.platform == "win32":
     import msvcrt
 
-    def _take(handle: int) -> None:
+    def take(handle: int) -> None:
+        """Lock an open file until it is closed; raise one of `HELD` where another has it."""
         # A byte far behind the text: what is locked cannot be read by others.
         os.lseek(handle, 1 << 20, os.SEEK_SET)
         msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
@@ -20,12 +19,16 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _take(handle: int) -> None:
+    def take(handle: int) -> None:
+        """Lock an open file until it is closed; raise one of `HELD` where another has it."""
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+HELD = BlockingIOError, PermissionError  # what `take` raises where another has the lock
+
+
 @contextmanager
-def locked(path: StrPath) -> Iterator[None]:
+def locked(path: str | os.PathLike[str]) -> Iterator[None]:
     """Hold a lock on a file, which is made where it is missing and stays.
 
     Raises
@@ -36,9 +39,9 @@ def locked(path: StrPath) -> Iterator[None]:
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
-            _take(handle)
+            take(handle)
         except OSError as error:
-            if not isinstance(error, BlockingIOError | PermissionError):
+            if not isinstance(error, HELD):
                 raise
             holder = os.read(handle, 200).decode(errors="replace")
             raise BlockingIOError(holder or "another process") from error
