@@ -115,6 +115,15 @@ def check_word(what: str, word: Any, words: Iterable[str], others: str = "") -> 
         raise ValueError(f"{what} must be one of {known}, got {word!r}{did_you_mean(word, words)}")
 
 
+def check_ranges(record: Any, **ranges: tuple[float, float]) -> None:
+    """Raise ValueError for a field of a record that is not between two numbers, or one of them."""
+    for name, (low, high) in ranges.items():
+        value = getattr(record, name)
+        if not low <= value <= high:
+            kind = type(record).__name__
+            raise ValueError(f"{kind} needs {name} from {low:g} to {high:g}, got {value!r}.")
+
+
 def abridged(text: str, most: int) -> str:
     """Return a text on one line, without its middle where it has more letters: many begin alike."""
     text = " ".join(text.split())

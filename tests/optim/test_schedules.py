@@ -12,6 +12,7 @@ from xpmlp.optim import (
     Adam,
     ByEpoch,
     Cosine,
+    InvScaling,
     OneCycle,
     Plateau,
     StepDecay,
@@ -189,3 +190,15 @@ def test_a_plateau_lowers_the_rate_of_every_rule_and_goes_on():
     reg = MLPRegressor(**args).fit(X, X[:, 0])
     rates = reg.history_["learning_rate"]
     assert rates == pytest.approx([1e-3] * 4 + [1e-4] * 3 + [1e-5] * 3 + [1e-6] * 2, rel=1e-9)
+
+
+def test_rates_that_vanish_are_0_and_raise_nothing():
+    assert InvScaling(1e300).after_epoch(0.1, 0.1, n_seen=800) == 0.0
+    assert StepDecay(every=1e-300).rates(0.1, 5, 2, 10).tolist() == [0.0, 0.0]
+
+
+def test_fields_beyond_their_ranges_are_named():
+    with pytest.raises(ValueError, match="InvScaling needs power_t from 0 to inf, got -1"):
+        InvScaling(-1)
+    with pytest.raises(ValueError, match="StepDecay needs decay from 0 to 1, got 2.0"):
+        StepDecay(decay=2.0)

@@ -230,8 +230,11 @@ def check_outputs(model):
             x[0, -len(inputs.encoder.sizes) :] = draw.integers(inputs.encoder.sizes)
         with np.errstate(all="ignore"):
             made, _ = network.forward(params, x, Ctx(np))
-            # Far from where it was trained the exponential of a sane output may be infinite.
-            if model.targets.task == "regression" and (model.targets.link != "exp" or scaled > i):
+            if model.targets.link == "exp" and not scaled > i:
+                # Far from where it was trained the exponential of a sane output may be infinite,
+                # but an output with no digit behind the point is none.
+                made = np.where(np.abs(made) * np.finfo(inputs.dtype).eps < 1.0, 1.0, np.inf)
+            elif model.targets.task == "regression":
                 made = model.targets.values(made)
         if not np.isfinite(made).all():
             raise ValueError("its outputs for rows of zeros and ones are not finite")

@@ -25,7 +25,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..words import check_word
+from ..words import check_ranges, check_word
+
+LARGE = 1e150  # no sane weight is so large, and its square is finite
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ class VarianceScaling:
     distribution: str = "normal"
     biases: bool = False
 
+    def __post_init__(self):
+        check_ranges(self, gain=(0.0, LARGE))
+        check_word("fan", self.fan, ("mean", "in"))
+        check_word("distribution", self.distribution, ("normal", "uniform"))
+
     def draw(self, n_in, n_out, rng):
         """Return W (n_in, n_out) and b (1, n_out), host arrays; rng: a NumPy Generator."""
         fan = {"in": n_in, "mean": (n_in + n_out) / 2}[self.fan]
@@ -77,6 +84,9 @@ class Normal:
     std: float = 1.0
     biases: bool = True
 
+    def __post_init__(self):
+        check_ranges(self, std=(0.0, LARGE))
+
     def draw(self, n_in, n_out, rng):
         """Return W (n_in, n_out) and b (1, n_out), host arrays."""
         W, b = rng.normal(0.0, self.std, (n_in, n_out)), np.zeros((1, n_out))
@@ -92,6 +102,9 @@ class Uniform:
     low: float = -0.05
     high: float = 0.05
     biases: bool = True
+
+    def __post_init__(self):
+        check_ranges(self, low=(-LARGE, LARGE), high=(self.low, LARGE))
 
     def draw(self, n_in, n_out, rng):
         """Return W (n_in, n_out) and b (1, n_out), host arrays."""
@@ -115,6 +128,9 @@ class Orthogonal:
     """Draw orthonormal rows or columns, times `gain` (Saxe et al. 2014); biases are 0."""
 
     gain: float = 1.0
+
+    def __post_init__(self):
+        check_ranges(self, gain=(-LARGE, LARGE))
 
     def draw(self, n_in, n_out, rng):
         """Return W (n_in, n_out) and b (1, n_out), host arrays."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..words import check_word
+from ..words import check_ranges, check_word
 
 
 class Schedule:
@@ -110,9 +110,13 @@ class InvScaling(Schedule):
     only_sgd = True
     arguments = ("power_t",)
 
+    def __post_init__(self):
+        check_ranges(self, power_t=(0.0, math.inf))
+
     def after_epoch(self, lr_init: float, lr: float, n_seen: int) -> float:
         """Return the learning rate of the next epoch."""
-        return lr_init / (n_seen + 1) ** self.power_t
+        with np.errstate(over="ignore"):  # the rate is 0 then
+            return float(lr_init / np.float64(n_seen + 1) ** float(self.power_t))
 
 
 @dataclass(frozen=True)
@@ -258,10 +262,11 @@ class StepDecay(Warmup):
     def __post_init__(self):
         if not self.every > 0:
             raise ValueError(f"StepDecay needs every > 0 (epochs), got {self.every!r}.")
+        check_ranges(self, decay=(0.0, 1.0))
 
     def factor(self, t: float, n_epochs: float) -> float:
         """Return the factor of the rate after the warm-up."""
-        return self.decay ** int(t / self.every)
+        return self.decay ** int(min(t / self.every, 1e9))
 
 
 @dataclass(frozen=True)
