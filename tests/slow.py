@@ -80,6 +80,7 @@ SLOW = {  # files and tests
     """,
     "draws many cases, or a large one": """
         test_a_sane_fit_raises_no_alarm
+        test_what_users_pass_is_refused_or_accepted_rightly
         test_a_number_at_the_ends_of_floats_works_or_gets_its_error_without_a_warning
         test_what_scikit_learn_draws_is_drawn_alike_whatever_the_way
         test_names_with_numbers_in_them_are_text_without_a_word

@@ -93,10 +93,13 @@ def host_array(a: Any, name: str) -> np.ndarray:
     >>> host_array([1, 2], "y")
     array([1, 2])
     """
-    if isinstance(a, np.ma.MaskedArray):
+    parts = a if isinstance(a, list | tuple) else (a,)  # rows, or numbers and np.ma.masked
+    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
         raise ValueError(
             f"{name} is a masked array, whose mask would be lost: fill it, {name}.filled(value)."
         )
+    if isinstance(a, np.matrix):  # whose products are those of matrices
+        raise TypeError(f"{name} is an np.matrix, expected an array: pass np.asarray({name}).")
     check_has_values(a, name)
     if is_array(a) and not is_numpy(a):
         a = to_host(a)

@@ -85,6 +85,16 @@ def test_what_a_copy_would_lose_or_change_is_refused_by_the_arguments_name(argum
         assert name in str(refused.value), why
 
 
+@each("argument", [name for name, (_, call) in ARGUMENTS.items() if "train" not in name])
+def test_a_list_of_masked_arrays_and_a_matrix_are_refused_by_the_arguments_name(argument):
+    a, call = ARGUMENTS[argument]
+    name = argument.partition(" ")[0]
+    with pytest.raises(ValueError, match=f"{name} is a masked array"):
+        call([*np.ma.masked_greater(a, np.max(a) - 0.5)])
+    with pytest.raises(TypeError, match=f"{name} is an np.matrix"):
+        call(a.reshape(len(a), -1).view(np.matrix))
+
+
 @each("argument", ["y", "y_val", "sample_weight", "y of score", "sample_weight of train"])
 def test_text_is_no_number(argument):
     a, call = ARGUMENTS[argument]

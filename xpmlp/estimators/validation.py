@@ -76,7 +76,7 @@ def told_as(name):
     """Name an argument such as X_val in the messages of the checks that X passes too."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         own = name.removesuffix("_val")
         error.args = (re.sub(rf"\b{own}\b", name, str(error)),)
         raise

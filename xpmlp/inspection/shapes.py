@@ -1,5 +1,7 @@
 """Shapes of X and y, and what was probably meant where they do not fit."""
 
+import warnings
+
 import numpy as np
 
 from ..errors import ShapeError
@@ -8,7 +10,9 @@ from ..errors import ShapeError
 def shape_of(a):
     """Return the shape of an array, a table or nested lists."""
     try:
-        return tuple(int(n) for n in np.shape(a))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of masks, which the door refuses
+            return tuple(int(n) for n in np.shape(a))
     except (TypeError, ValueError) as error:
         raise ShapeError(
             f"a {type(a).__name__} of uneven rows has no shape: pass an array of (n_samples, ...)."

@@ -36,7 +36,9 @@ def checked_inputs(X, dtype=None) -> Array:
             f"X is {tuple(X.shape)}, expected (n_samples, n_features) of one row or more."
         )
     X = detached(X)
-    if isinstance(X, np.ma.MaskedArray) or not namespace(X).isdtype(X.dtype, ("bool", "numeric")):
+    if isinstance(X, np.ma.MaskedArray | np.matrix) or not namespace(X).isdtype(
+        X.dtype, ("bool", "numeric")
+    ):
         raise ValueError(f"X is a {type(X).__name__} of {X.dtype}, expected an array of numbers.")
     with as_floats("X"):
         x = as_float(X, float_dtype(X, dtype))
