@@ -68,7 +68,7 @@ def readers() -> dict[str, Reader]:
 
     def read_rows(path: Path) -> Any:
         with tempfile.TemporaryDirectory() as folder:
-            source, reading = prepared(path, PLAIN, Path(folder))
+            source, reading = prepared(path, PLAIN, Path(folder), 1 << 30)
             scan(source.file, source.path)
             if source.kind == "csv":
                 clean(dialect_of(source, reading), Path(folder, "clean.csv"))

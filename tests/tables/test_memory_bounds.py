@@ -224,6 +224,17 @@ def test_a_link_that_leads_to_itself_is_told_as_one(tmp_path):
         refused(path, "a symbolic link that leads to no file")
 
 
+@each("block, words", [(b"y\n", "rows of 1 column"), (b"yy", "no end of a first line")])
+def test_a_stream_without_end_is_refused_before_it_fills_the_disk(monkeypatch, block, words):
+    class Endless(io.RawIOBase):
+        def read(self, n=-1):
+            assert n > 0
+            return block * (n // 2)
+
+    monkeypatch.setattr("sys.stdin", type("Stream", (), {"buffer": Endless()}))
+    refused("-", "stdin", words, max_memory=100_000_000)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX's")
 def test_a_pipe_in_a_folder_of_parquet_is_no_part_of_it(tmp_path):
     os.mkfifo(tmp_path / "b.parquet")

@@ -50,10 +50,11 @@ def open_raw_table(
         import duckdb
     except ImportError as error:
         raise DataError(f"{path} needs DuckDB to be read: pip install 'xpmlp[data]'.") from error
+    allowed = allowed_memory(max_memory)
     try:
         with scratch_folder() as folder:
-            source, reading = prepared(path, reading, Path(folder))
-            where, allowed = ":memory:", allowed_memory(max_memory)
+            source, reading = prepared(path, reading, Path(folder), allowed)
+            where = ":memory:"
             if source.size > max(ON_DISK, (free_memory(np.empty(0)) or 0) * IN_MEMORY):
                 where = f"{folder}/rows.duckdb"
             with duckdb.connect(where) as connection:

@@ -18,9 +18,10 @@ from ...atomic import StrPath
 from ...errors import DataError
 from ...words import plural
 from ..common import BLOCK, lines_of, opened, opened_text, require
+from ..memory import check_table
 from ..reading import PLAIN, Reading
 from .packing import holds_sheets, only_member, packing_of, stem_of
-from .text_encoding import is_utf8_beyond_ascii
+from .text_encoding import check_first_line, is_utf8_beyond_ascii
 
 ENDINGS = {
     "csv": (".csv", ".tsv", ".tab", ".txt", ".data", ".dat"),
@@ -130,15 +131,18 @@ def disk_full() -> OSError:
     return OSError(ENOSPC, remedy, gettempdir())
 
 
-def prepared(path: StrPath, reading: Reading, folder: Path) -> tuple[Source, Reading]:
-    """Return what a path holds, ready to be read, and how it is written; folder: for copies."""
+def prepared(path: StrPath, reading: Reading, folder: Path, allowed: int) -> tuple[Source, Reading]:
+    """Return what a path holds, ready to be read, and how it is written.
+
+    folder: for copies; allowed: bytes of memory that it may take.
+    """
     path = Path(path)
     if path.is_dir():
         files = tuple(sorted(parquet_files(path)))
         require(bool(files), f"{path} is a folder without Parquet files, expected a table.")
         source = Source(path, path, "parquet", files)
     else:
-        source = _unpacked(_looked_at(_at_rest(path, reading, folder)), folder)
+        source = _unpacked(_looked_at(_at_rest(path, reading, folder, allowed)), folder)
     _check_applies(source, reading)
     if source.kind in ("csv", "json"):
         return _as_text(source, reading, folder)
@@ -160,7 +164,7 @@ def _said(reading: Reading, name: str) -> bool:
     return getattr(reading, name) != getattr(PLAIN, name)
 
 
-def _at_rest(path: Path, reading: Reading, folder: Path) -> Source:
+def _at_rest(path: Path, reading: Reading, folder: Path, allowed: int) -> Source:
     """Return a file as it is, and a stream as a copy."""
     if not is_stream(path):
         return Source(path, path, kind_of(path))
@@ -168,13 +172,16 @@ def _at_rest(path: Path, reading: Reading, folder: Path) -> Source:
     if str(path) == STDIN:
         name = Path("stdin")
     copy = folder / "stream"
-    _copy(_of_stream(path, name, reading), copy, name)
+    _copy(_of_stream(path, name, reading, allowed), copy, name)
     require(copy.stat().st_size > 0, f"{name} is empty, expected a table.")
     return Source(name, copy, kind_of(path))
 
 
-def _of_stream(path: Path, name: Path, reading: Reading) -> Iterator[bytes]:
-    """Yield the bytes of a stream; DataError at once where they are no text and no known file."""
+def _of_stream(path: Path, name: Path, reading: Reading, allowed: int) -> Iterator[bytes]:
+    """Yield the bytes of a stream; DataError at once where they are no text and no known file.
+
+    Lines of text are counted, for a stream may be endless.
+    """
     try:
         with _open_stream(path) as file:
             first = file.read(BLOCK)
@@ -182,7 +189,13 @@ def _of_stream(path: Path, name: Path, reading: Reading) -> Iterator[bytes]:
             if not (known or reading.encoding):
                 require(b"\0" not in first, f"{name} holds a NUL byte, expected text in UTF-8.")
             yield first
-            yield from iter(lambda: file.read(BLOCK), b"")
+            n_bytes, n_lines = len(first), first.count(b"\n") + first.count(b"\r")
+            for block in iter(lambda: file.read(BLOCK), b""):
+                if not known:
+                    n_bytes, n_lines = n_bytes + len(block), n_lines + block.count(b"\n")
+                    check_first_line(name, n_bytes, n_lines > 0)
+                    check_table(name, n_lines, 1, allowed)
+                yield block
     except OSError as error:
         raise DataError(f"{name} cannot be read: {error.strerror}.") from error
 

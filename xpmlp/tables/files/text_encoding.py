@@ -27,14 +27,19 @@ def scan(file: Path, path: Path) -> tuple[int, bool]:
             if b"\0" in block:
                 raise _holds_nul(path, n_lines, block)
             ended, size = ended or b"\n" in block or b"\r" in block, size + len(block)
-            expected = f"expected column names in up to {LONGEST:,} bytes"
-            require(ended or size <= LONGEST, f"{path} has no end of a first line, {expected}.")
+            check_first_line(path, size, ended)
             is_utf8 = is_utf8 and _decodes(decoder, block)
             rest = block.rstrip(b"\r\n")
             if rest:  # what ends the last line that is not blank is not counted yet
                 n_lines, n_blank = n_lines + n_blank + rest.count(b"\n"), 0
             n_blank += block[len(rest) :].count(b"\n")
     return n_lines + 1, is_utf8 and _decodes(decoder, b"", final=True)
+
+
+def check_first_line(path: Path, size: int, ended: bool) -> None:
+    """Raise DataError where a first line has no end in so many bytes."""
+    expected = f"expected column names in up to {LONGEST:,} bytes"
+    require(ended or size <= LONGEST, f"{path} has no end of a first line, {expected}.")
 
 
 def _decodes(decoder: codecs.IncrementalDecoder, block: bytes, final: bool = False) -> bool:
