@@ -112,6 +112,8 @@ SLOW = {  # files and tests
         test_all_options_at_once_train_alike_on_every_library
         test_an_interrupted_fold_leaves_the_model_and_says_so
         test_another_file_to_test_on_weighs_by_its_own_column
+        test_the_estimator_of_an_epoch_trains_on_as_its_fit_does
+        test_a_model_from_a_file_trains_on_as_one_from_a_pickle
         test_any_row_is_predicted_as_the_model_predicts_it
         test_any_table_is_encoded_in_finite_bounded_numbers_or_refused_in_a_sentence
         test_any_text_comes_back_as_it_was_written

@@ -94,7 +94,7 @@ def test_n_iter_counts_a_call_and_n_iter_total_all_since_the_weights_were_made(t
     assert (est.n_iter_, est.n_iter_total_) == (1, 6)
     est.set_params(max_iter=3).fit(X, TARGETS["binary"])
     assert (est.n_iter_, est.n_iter_total_) == (3, 9)
-    est.save(tmp_path / "model")
+    est.save(tmp_path / "model", training=True)
     for twin in (pickle.loads(pickle.dumps(est)), load_model(tmp_path / "model")):
         assert (twin.n_iter_, twin.n_iter_total_) == (3, 9)
         assert twin.partial_fit(X, TARGETS["binary"]).n_iter_total_ == 10

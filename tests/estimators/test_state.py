@@ -169,7 +169,7 @@ def test_a_validation_part_that_weighs_nothing_is_refused_and_a_nan_score_ends_t
 
 def test_a_saved_model_goes_on_where_it_was(tmp_path):
     est = fast(warm_start=True, dropout=0.3, max_iter=30).fit(X, LABELS)
-    est.save(tmp_path / "m")
+    est.save(tmp_path / "m", training=True)
     from xpmlp import load_model
 
     twin = load_model(tmp_path / "m").fit(X, LABELS)

@@ -25,7 +25,7 @@ from . import types
 from .bases import BaseEstimator, CallbackSupportMixin, with_callbacks
 from .callbacks import observed
 from .constraints import check_arguments, words
-from .ends import continued, warn_of_end
+from .ends import continued, warn_of_end, warn_of_lost
 from .fit_result import FitResult
 from .fitted import Fitted
 from .inputs import STANDARDISED, on_its_card
@@ -181,6 +181,7 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         if known is not None:
             others = validation[0] is not None or known.state.scoring != repr(self.scoring)
             at, rescored = problem.rows.targets, others and options.early_stopping
+            warn_of_lost(self, problem, known.state, one_epoch)
             state, why = continued(known.state, one_epoch, at, rescored=rescored), known.why
         reason = why or why_there(X, model.inputs.requested)
         if not (one_epoch and goes_on):

@@ -8,6 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..arrays import copy_to
 from ..engines import Carry
+from ..optim import Schedule
 from ..training import State
 from .fit_result import map_arrays
 
@@ -26,6 +27,45 @@ def continued(state, one_epoch, x, *, rescored):
         names += ["stale", "best_score"]
     goes_on = {name: getattr(state, name) for name in names}
     return State(Carry({}, {}, {}), history=history, **goes_on)
+
+
+def warn_of_lost(estimator, problem, state, one_epoch):
+    """Warn of what begins again, as the model comes from a file without its State."""
+    if state.draws is not None or not state.n_seen or problem.rule is None:
+        return
+    lost = [*_lost(estimator, problem, one_epoch)]
+    if not lost:
+        return
+    more = ""
+    if not one_epoch:
+        more = " The update rule begins again with each warm start, partial_fit goes on with it."
+    warnings.warn(
+        "Training goes on with a model from a file that holds its weights alone. What begins "
+        f"again: {', '.join(lost)}. save(path, training=True) keeps that.{more}"
+    )
+
+
+def _lost(estimator, problem, one_epoch):
+    """Yield what begins again in a call without the State of the calls before."""
+    options, rule = problem.options, problem.rule
+    changes = {name for name in vars(Schedule) if _overrides(options.schedule, name)}
+    if one_epoch and rule.slots:
+        yield f"the averages of {type(rule).__name__} ({', '.join(rule.slots)})"
+    if one_epoch and options.steps.ema_decay is not None:
+        yield "the moving average of the weights"
+    if one_epoch and "rates" in changes:
+        yield "the place in the schedule of the learning rate"
+    if one_epoch and changes & {"after_epoch", "on_plateau"}:
+        yield "the learning rate that its schedule had reached"
+    if not one_epoch and options.n_iter_no_change < np.inf:
+        yield "the count of epochs without improvement"
+    drawn = options.shuffle or options.early_stopping
+    if drawn and (one_epoch or estimator.random_state is None):
+        yield "the place in the random stream"
+
+
+def _overrides(schedule, name):
+    return getattr(type(schedule), name, None) is not getattr(Schedule, name)
 
 
 def warn_of_end(estimator, state, reason, one_epoch, options):

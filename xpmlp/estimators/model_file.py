@@ -24,12 +24,13 @@ from ..model.fields import (
 )
 from ..model.json_records import decode, decode_all, encode
 from ..model.record import unpacked
-from ..model.saving import FIELDS, as_model_file_error, pack_model
+from ..model.saving import FIELDS, as_model_file_error, pack_model, take_training
 from ..tables.reading import PLAIN, Reading
 from ..training import State, new_history
 from ..words import listed
 from .described import check_described
 from .fit_result import FitResult
+from .training_file import STATE, pack_training, unpack_training
 
 KEPT_EPOCHS = 1000  # of a longer history, a file keeps so many at most, and three more
 MOST_EPOCHS = 10**6  # with a history: a file of more keeps none, as each entry takes memory
@@ -87,13 +88,17 @@ ESTIMATOR = FIELDS | {
     "baseline": maybe(by_name(anything)),
     "table_types": maybe(by_name(written(f"(?s:{TYPE})", "a type of columns"))),
     "table_reading": maybe(record(READING)),
+    "state": maybe(record(STATE)),
 }
 
 
-def save_model(estimator, path):
-    """Write a fitted estimator to `path`."""
+def save_model(estimator, path, *, training=False):
+    """Write a fitted estimator to `path`; training: with its State, for `partial_fit`."""
     result = estimator.result_
     arrays, about = pack_model(result.model)
+    kept, state = {}, None
+    if training:
+        kept, state = pack_training(estimator, result.state)
     params = estimator.get_params(deep=False)
     if isinstance(params["init"], tuple | list):
         params["init"] = "auto"  # the weights themselves are in the file
@@ -106,7 +111,7 @@ def save_model(estimator, path):
     kind = type(estimator)
     meta = {
         "estimator": kind.__name__,
-        "params": dict(_arguments(params)),
+        "params": dict(_arguments(params, () if training else ONLY_FIT_USES)),
         **about,
         "fitted": {k: encode(fitted[k], k) for k in FITTED},
         "n_epochs": len(result.state.history["loss"]),
@@ -116,9 +121,11 @@ def save_model(estimator, path):
         "baseline": getattr(estimator, "baseline_", None),
         "table_types": types and {k: v for k, v in types.items() if known.get(k) != v},
         "table_reading": _said(getattr(estimator, "table_reading_", PLAIN)),
+        "state": state,
     }
     if not kind.__module__.startswith(f"{__package__}."):
         raise TypeError(f"a model file holds no {kind.__name__}, a class of your own: pickle it.")
+    arrays |= kept
     _rebuild(dict(arrays), meta, {kind.__name__: kind})  # what could not be read is not written
     write_container(path, arrays, meta)
 
@@ -134,13 +141,13 @@ def onnx_metadata(estimator, result):
     }
 
 
-def _arguments(params):
-    """Yield the arguments as JSON can hold them, without code that only a fit would run."""
+def _arguments(params, dispensable):
+    """Yield the arguments as JSON can hold them, but for code in those that are dispensable."""
     for name, value in params.items():
         try:
             yield name, encode(value, f"the argument {name}")
         except TypeError:
-            if name not in ONLY_FIT_USES:
+            if name not in dispensable:
                 raise
 
 
@@ -155,6 +162,7 @@ def read_model(path, kinds):
 
 
 def _rebuild(arrays, meta, kinds):
+    kept = take_training(arrays)
     model = unpacked(arrays, meta, ESTIMATOR)
     kind, params = kinds.get(meta["estimator"]), decode_all(meta["params"])
     if kind is None:
@@ -165,14 +173,16 @@ def _rebuild(arrays, meta, kinds):
     for name in NOT_KEPT:
         nothing(params.get(name), f"metadata.params.{name}")
     estimator = kind(**params | {"device": "auto"})
-    estimator.result_ = _result(estimator, model, meta)
+    estimator.result_ = _result(estimator, model, meta, kept)
+    if meta.get("state") and meta["state"]["random_state"]:
+        estimator.random_state = estimator.state_.draws.copy().generator
     check_described(estimator)
     _tell_of_table(estimator, meta)
     return estimator
 
 
-def _result(estimator, model, meta):
-    """Return the `FitResult` that a file holds of an estimator and a model."""
+def _result(estimator, model, meta, kept):
+    """Return the `FitResult` that a file holds of an estimator; kept: the arrays of its State."""
     fitted = decode_all(meta["fitted"])
     n = meta.get("n_epochs", len(meta["history"]["loss"]["list"]))
     epoch, seed = fitted.pop("epoch", n), fitted.pop("seed")
@@ -181,6 +191,10 @@ def _result(estimator, model, meta):
     history = _history(meta["history"], n, fitted["best_epoch"])
     lr = estimator.learning_rate_init
     state = State(Carry({}, {}, {}), lr, epoch=epoch, history=history, **fitted)
+    if meta.get("state") is not None:
+        state = unpack_training(kept, meta["state"], state, model)
+    elif kept:
+        raise ValueError(f"it holds arrays that no training has: {sorted(kept)}")
     result = FitResult.of(estimator, model, state, seed)
     return replace(result, record=meta.get("training") or {})
 

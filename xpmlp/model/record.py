@@ -23,7 +23,15 @@ from .inputs import Inputs
 from .onnx_export import export_model
 from .parameters import lists_to_params, params_to_lists
 from .predictor import own_copy, predictor
-from .saving import FIELDS, LACKS, as_model_file_error, check_outputs, pack_model, unpack_model
+from .saving import (
+    FIELDS,
+    LACKS,
+    as_model_file_error,
+    check_outputs,
+    pack_model,
+    take_training,
+    unpack_model,
+)
 from .targets import ClassTargets, LabelTargets, NumberTargets, with_threshold
 
 
@@ -328,5 +336,6 @@ def load(path: Path) -> Model:
     [3.0]
     """
     arrays, meta = read_container(path)
+    take_training(arrays)
     with as_model_file_error(path):
         return unpacked(arrays, {name: meta[name] for name in FIELDS if name in meta})

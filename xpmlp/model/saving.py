@@ -51,10 +51,11 @@ FIELDS = {  # of the JSON of a model
 # What a file may lack: those of before, and what has not been written yet.
 LACKS = (  # some files, written before or of what is not known
     *("format_version", "threshold", "feature_names", "n_epochs", "training", "baseline"),
-    *("table_types", "table_reading", "target_name"),
+    *("table_types", "table_reading", "target_name", "state"),
 )
 KINDS = {"b": bool, "i": int, "u": int, "f": float, "U": str, "O": str}  # of labels, by dtype
 Targets = ClassTargets | LabelTargets | NumberTargets
+OF_TRAINING = "training/"  # begins the names of arrays that a model does without
 WIDEST = 2**21  # letters of labels in one array, as wide as the longest of them
 N_TRIED = 4  # rows that a model is tried on
 
@@ -103,6 +104,12 @@ def pack_model(model):
         "threshold": getattr(targets, "threshold", 0.5),
         "feature_names": [*inputs.columns] or None,
     }
+
+
+def take_training(arrays):
+    """Return the arrays of a training by their names in it, taken out of `arrays`."""
+    names = [name for name in arrays if name.startswith(OF_TRAINING)]
+    return {name.removeprefix(OF_TRAINING): arrays.pop(name) for name in names}
 
 
 def unpack_model(arrays, meta):

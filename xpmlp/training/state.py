@@ -84,7 +84,7 @@ def pack_state(state, place=None):
         "draws": {"words": np.asarray(key, np.uint32).view(np.int32)},
     }
     if order is not None:
-        nested["draws"]["order"] = order
+        nested["draws"]["order"] = order.astype(np.int32)  # as of a plan's rows
     if state.best is not None:
         nested["best"] = dict(zip(("params", "buffers"), state.best))
     if state.begun is not None:
@@ -126,7 +126,9 @@ def _carry(nested):
 
 def _as_json(value):
     """Return a float as JSON can hold it: one that is not finite as text."""
-    return value if value is None or math.isfinite(value) else str(value)
+    if value is None:
+        return None
+    return float(value) if math.isfinite(value) else str(value)
 
 
 def _of_type(value, kind):
