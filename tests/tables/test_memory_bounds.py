@@ -201,6 +201,15 @@ def test_styles_of_excel_are_counted_before_they_are_read(tmp_path):
     refused(path, "more than 100 times its own size")
 
 
+def test_a_damaged_list_of_the_parts_of_a_workbook_is_told_in_a_sentence(tmp_path):
+    path = sheet(tmp_path / "a.xlsx")
+    data = path.read_bytes()
+    start, end = data.index(b"PK\1\2"), len(data)
+    for at in (start, start + 28, end - 6, end - 10):
+        changed = data[:at] + b"\xff" + data[at + 1 :]
+        refused(written(path, changed), "a.xlsx", "cannot be read")
+
+
 @each(
     "row, words",
     [

@@ -20,7 +20,7 @@ from .csv_repair import BadRow, Converted, bounded, write_rows, written
 from .csv_rows import CSVRow
 from .dialect import SAMPLE, check_title
 from .header import header_of
-from .packing import check_unpacked
+from .packing import check_unpacked, sizes_of
 from .source import BLOCK, Source
 
 SHEETS = "xl/worksheets/"  # which are read row by row; all else is in memory
@@ -55,9 +55,7 @@ def convert_excel(
 
 def _check_parts(source: Source, allowed: int) -> None:
     """Raise DataError where the parts of a file are too large for what they are packed to."""
-    with zipfile.ZipFile(source.file) as archive:
-        sizes = {info.filename: info.file_size for info in archive.infolist()}
-    packed = source.file.stat().st_size
+    sizes, packed = sizes_of(source.file, source.path), source.file.stat().st_size
     check_unpacked(source.path, sum(sizes.values()), packed, SMALL, MOST_TIMES)
     others = sum(size for name, size in sizes.items() if not name.startswith(SHEETS))
     what = f"{others:,} bytes of strings and styles"

@@ -91,12 +91,19 @@ def only_member(path: Any, called: Any) -> str:
 
 def _members(path: Any, called: Any) -> list[str]:
     """Return the names of the files in a zip archive, but those that macOS adds."""
+    names = sizes_of(path, called)
+    return [name for name in names if not name.endswith("/") and not name.startswith("__MACOSX/")]
+
+
+def sizes_of(path: Any, called: Any) -> dict[str, int]:
+    """Return the bytes that the members of a zip archive unpack to, by name."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except DAMAGE as error:
-        raise DataError(f"{called} cannot be read: {error}; is it the whole file?") from error
-    return [name for name in names if not name.endswith("/") and not name.startswith("__MACOSX/")]
+            return {info.filename: info.file_size for info in archive.infolist()}
+    except (*DAMAGE, ValueError) as error:
+        raise DataError(
+            f"{called} cannot be read: {error!s:.200}; is it the whole file?"
+        ) from error
 
 
 def stem_of(path: Any) -> str:
