@@ -43,6 +43,7 @@ SLOW = {  # files and tests
         test_ctrl_c_ends_the_training_after_the_epoch_and_the_model_is_saved
         test_ctrl_c_while_the_command_is_being_loaded_ends_it_without_a_traceback
         test_each_link_is_tried_for_real
+        test_each_signal_ends_the_command_after_the_epoch
         test_mypy_sees_the_faults_of_a_users_script
         test_mypy_has_nothing_against_a_right_script
         test_mypy_takes_arrays_of_torch_and_jax
@@ -82,6 +83,10 @@ SLOW = {  # files and tests
         test_a_sane_fit_raises_no_alarm
         test_what_users_pass_is_refused_or_accepted_rightly
         test_a_number_at_the_ends_of_floats_works_or_gets_its_error_without_a_warning
+        test_a_signal_while_a_large_table_is_read_leaves_nothing_behind
+        test_with_a_checkpoint_it_goes_on_to_the_model_of_an_undisturbed_training
+        test_a_long_epoch_is_left_within_and_gone_on_with
+        test_a_training_that_was_stopped_goes_on_to_the_same_model_and_scores
         test_what_scikit_learn_draws_is_drawn_alike_whatever_the_way
         test_names_with_numbers_in_them_are_text_without_a_word
         test_a_file_keeps_the_best_epoch_whichever_it_is

@@ -52,7 +52,7 @@ def cli(log_level):
     """Train multilayer perceptrons on any array library, and predict with them.
 
     Exit codes: 0 ok, 2 usage, 3 bad data, 4 model file or checkpoint, 5 training diverged,
-    6 memory, 7 disk, 130 interrupted.
+    6 memory, 7 disk, 75 ended by SIGTERM or the like (train --resume goes on), 130 interrupted.
     """
     if log_level:
         handler = logging.StreamHandler()

@@ -16,6 +16,8 @@ from .options import estimator_of, score_of, settings_of
 from .scores import check_scoring
 from .unused import unused
 
+UNTOLD = "Maximum iterations", "ended by a signal"  # asked for; told by `preemptible`
+
 
 def described(source, part, options):
     """Return the estimator that the options describe for rows to train on; print its settings."""
@@ -60,7 +62,7 @@ def fitted(model, source, part, watched, options, fold=""):
         model.fit(X, y, sample_weight=weights, resume=resume, **held)
     model.set_params(callbacks=None, checkpoint=None)
     texts = dict.fromkeys(_in_words(str(warning.message), y) for warning in caught)
-    notes = [text for text in texts if "Maximum iterations" not in text]  # they were asked for
+    notes = [text for text in texts if not any(words in text for words in UNTOLD)]
     if source.table is not None:
         model.table_types_ = source.types
         model.table_reading_ = source.table.raw.reading.of_cells

@@ -22,6 +22,7 @@ from .numbers import Whole
 from .options import model_options, score_of
 from .outputs import Results, writable
 from .predict import predictions
+from .preemption import Kept, preemptible
 from .rare_labels import rare_option
 from .record import record_of, with_scores
 from .report import check_pictures, report_option, write_report
@@ -103,23 +104,30 @@ def train(data, **options):
     for picture in _pictures_of(out) * options["plot"]:
         writable("--plot", picture, data, out)
     check_folds(options)
-    checkpoint, results = checkpoint_said(options), Results()
-    with ExitStack() as stack:
+    results, kept = Results(), Kept(checkpoint_said(options))
+    with preemptible(kept, keeps=True) as preemption, ExitStack() as stack:
         source, train_part, test_part, watched = split_data(data, options, stack)
         check_metrics(options["metrics"], source.task)
         check_threshold(options, source, watched)
         folds = fold_rows(source, data, options)
-        model = described(source, train_part, options).set_params(checkpoint=checkpoint)
+        model = described(source, train_part, options).set_params(checkpoint=kept.checkpoint)
         notes = fitted(model, source, train_part, watched, options)
+        for note in notes:
+            tell(f"Warning: {in_options(note)}")
+        if preemption.signum is not None and kept.holds(model):
+            preemption.heed()
         tuned = set_threshold(model, watched, options)
         record = record_of(source, train_part, watched, test_part)
         model.training_record_ = record
         out = options["out"] = results.write(out, model.save)
+        kept.where = f"the model {when_kept(model)} is in {out}, without scores"
+        preemption.heed()
         _tell_fit(model, notes, tuned, options)
         X_test, y_test, weights = test_part
         scores = scored(model, X_test, y_test, weights, more=options["metrics"])
         model.training_record_ = with_scores(record, scores)
         out = options["out"] = results.write(out, model.save)
+        kept.where = f"the model and its scores are in {out}"
         rows = f"{plural(len(y_test), 'row')}{weighted_by(options)}"
         seconds = time.perf_counter() - start
         _tell_scores(model, scores, f"{rows}, {when_kept(model)}, {seconds:.1f} s")
@@ -150,9 +158,7 @@ def train(data, **options):
 
 
 def _tell_fit(model, notes, tuned, options):
-    """Print what a fit warned of, how it ended, and which threshold was found."""
-    for note in notes:
-        tell(f"Warning: {in_options(note)}")
+    """Print how a fit ended, and which threshold was found."""
     if not options["quiet"]:
         echo("\n".join(how_it_ended(model, options["validation"], notes)))
     if tuned is not None:

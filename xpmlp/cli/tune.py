@@ -12,7 +12,7 @@ import numpy as np
 from click.core import ParameterSource
 
 from ..errors import DataError
-from ..training.interrupts import on_ctrl_c
+from ..training.interrupts import Ended, on_ctrl_c
 from ..words import columns, plural, wrapped
 from .command import Choice, Command, config_option, echo, key_of, section, tell
 from .data import check_memory, reading_options, tell_quarantine, type_options
@@ -31,6 +31,7 @@ from .options import (
     shown,
 )
 from .outputs import Results, writable
+from .preemption import preemptible
 from .rare_labels import rare_option
 from .roles import role_options
 from .scores import answers_of, check_scoring, targets_of
@@ -93,7 +94,33 @@ def tune(ctx, data, **options):
     Options that are not tried are those of `xpmlp train`.
     """
     space = _space(options)
+    ranked: list = []
     out = writable("--out", options["out"], data)
+    found = lambda: "this is what was found so far, and " * bool(ranked) + "no file is written."
+    with preemptible(found) as preemption:
+        model, part, folds = _opened(data, options, space)
+        trials, whole, notes = _searched(model, space, part, folds, options)
+        ranked = _ranked(trials, len(folds))
+        for note in notes:
+            tell(f"Warning: {note}")
+        if ranked:
+            echo(_table(ranked, options["resource"], _scoring(model, options)))
+        if not whole:
+            preemption.heed()
+            tell(f"Interrupted: {found()}")
+            raise click.exceptions.Exit(130)
+        if not ranked:
+            raise DataError(f"{data}: no combination got a score in every fold.")
+        from ..atomic import atomic_write
+
+        results, text = Results(), _toml(ctx, ranked[0][-1]).encode()
+        out = results.write(out, lambda path: atomic_write(path, text))
+    echo(f"Best options: {out}, to train with: xpmlp train --config {out}")
+    results.end()
+
+
+def _opened(data, options, space):
+    """Return the estimator that the options describe, the Part to search on, and its folds."""
     with ExitStack() as stack:
         source = opened_source(data, options, stack)
         model = estimator_of(source.task, getattr(source.X, "kinds", None), options, source.y)
@@ -112,23 +139,7 @@ def tune(ctx, data, **options):
     echo(wrapped(f"{source.name}: {shape}."))
     tell_roles(options)
     echo(wrapped(f"Settings: {settings_of(model, space)}."))
-    trials, whole, notes = _searched(model, space, part, folds, options)
-    ranked = _ranked(trials, len(folds))
-    for note in notes:
-        tell(f"Warning: {note}")
-    if ranked:
-        echo(_table(ranked, options["resource"], _scoring(model, options)))
-    if not whole:
-        tell("Interrupted: this is what was found so far, and no file is written.")
-        raise click.exceptions.Exit(130)
-    if not ranked:
-        raise DataError(f"{data}: no combination got a score in every fold.")
-    from ..atomic import atomic_write
-
-    results, text = Results(), _toml(ctx, ranked[0][-1]).encode()
-    out = results.write(out, lambda path: atomic_write(path, text))
-    echo(f"Best options: {out}, to train with: xpmlp train --config {out}")
-    results.end()
+    return model, part, folds
 
 
 def _space(options):
@@ -260,7 +271,7 @@ def _searched(model, space, part, folds, options):
         warnings.simplefilter("always", FitFailedWarning)
         try:
             search.fit(X, y, **given)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Ended):
             return trials, False, []
         except ValueError as error:
             if "fits failed" not in str(error):

@@ -116,7 +116,18 @@ class Checkpoint:
         if kept is None:
             return None
         arrays, meta = kept
-        return int(meta["state"]["n_iter"]), any(name.startswith("begun/") for name in arrays)
+        try:
+            n_epochs = int(meta["state"]["n_iter"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self.not_ours(error) from error
+        return n_epochs, any(name.startswith("begun/") for name in arrays)
+
+    def not_ours(self, error: Exception) -> CheckpointError:
+        """Return the error of a checkpoint that holds other things than it should."""
+        return CheckpointError(
+            f"the newest checkpoint in {os.fspath(self.folder)!r} is not one of this version of "
+            f"xpmlp ({type(error).__name__}: {error}): take another folder."
+        )
 
 
 def checkpoint_of(given: Any) -> Checkpoint | None:
@@ -157,10 +168,7 @@ class Keeper:
             others, elsewhere = different(meta["about"], self.about)
             state = unpack_state(arrays, meta["state"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CheckpointError(
-                f"the newest checkpoint in {folder!r} is not one of this version of xpmlp "
-                f"({type(error).__name__}: {error}): take another folder."
-            ) from error
+            raise self.checkpoint.not_ours(error) from error
         if others:
             raise CheckpointError(
                 f"checkpoint folder {folder!r} is of another training: {others}. Fit as it was, "

@@ -4,29 +4,78 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
+from typing import Any
 
-GRACE = 3.0  # seconds that an epoch may go on after a signal that asks a command to end
+GRACE = 1.5  # seconds that an epoch may go on after a signal that asks a command to end
+TWICE = 1.0  # seconds in which systemd, or a terminal that closes, sends another for good measure
+NAMES = "SIGTERM", "SIGHUP", "SIGUSR1", "SIGBREAK"  # the last one is of Windows
+SIGNALS = [signal.Signals[name] for name in NAMES if hasattr(signal, name)]
+
+
+class Ended(BaseException):
+    """A signal that ends a command at once; no Exception, as libraries go on after these."""
 
 
 class Preemption:
     """Handler of the signals by which a system asks a command to end, such as SIGTERM.
 
-    A training looks for one among the handlers of its process: there is no other way to it.
+    A training looks for one among the handlers of its process: there is no other way to it. From
+    then on the first signal is noted, and the training ends in order; before that and after `heed`
+    it raises Ended, and so does a second one.
+
+    keeps: whether a training is to end in order.
     """
 
-    def __init__(self):
-        self.signum, self.since = None, 0.0
+    def __init__(self, *, keeps: bool):
+        self.keeps, self.waits, self.raised = keeps, False, False
+        self.signum: Any = None  # of the first one
+        self.since = 0.0
 
     def __call__(self, signum, frame):
-        """Note the signal; the first one counts."""
-        if self.signum is None:
-            self.signum, self.since = signum, time.monotonic()
+        """Note a signal, or raise Ended."""
+        now, first = time.monotonic(), self.signum is None
+        if first:
+            self.signum, self.since = signum, now
+        if not (self.waits if first else now - self.since < TWICE):
+            self._end()
+
+    def heed(self):
+        """Raise Ended if a signal was noted; from here on one does at once."""
+        self.keeps = self.waits = False
+        if self.signum is not None:
+            self._end()
+
+    def _end(self):
+        self.raised = True
+        raise Ended
+
+    @property
+    def name(self):
+        """The name of the first signal."""
+        return signal.Signals(self.signum).name
+
+    @contextmanager
+    def installed(self):
+        """Handle the signals in this block, in the main thread and where nothing else is set.
+
+        One that is ignored stays so: nohup does that to SIGHUP.
+        """
+        free = [n for n in SIGNALS if signal.getsignal(n) == signal.SIG_DFL]
+        if threading.current_thread() is not threading.main_thread():
+            free = []
+        try:
+            for signum in free:
+                signal.signal(signum, self)
+            yield
+        finally:
+            for signum in free:
+                signal.signal(signum, signal.SIG_DFL)
 
     @staticmethod
     def found():
-        """Return the one that is the handler of SIGTERM, or None."""
-        handler = signal.getsignal(signal.SIGTERM)
-        return handler if isinstance(handler, Preemption) else None
+        """Return the one that is a handler and keeps a training, or None."""
+        handlers = map(signal.getsignal, SIGNALS)
+        return next((h for h in handlers if isinstance(h, Preemption) and h.keeps), None)
 
 
 class Requests:
@@ -35,6 +84,8 @@ class Requests:
     def __init__(self):
         self.interrupts: list = []  # Ctrl-C
         self.preemption = Preemption.found()
+        if self.preemption is not None:
+            self.preemption.waits = True
 
     def reason(self):
         """Return why a training is to end after its epoch, or None."""
