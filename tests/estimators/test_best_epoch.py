@@ -67,7 +67,7 @@ def test_it_counts_through_warm_starts_and_partial_fits():
 
 def test_it_comes_back_with_files_pickles_and_copies(tmp_path):
     est = fast(early_stopping=True, scoring=scored(1, 3, 2, 2, 2)).fit(X, LABELS)
-    est.set_params(scoring=None).save(tmp_path / "m")
+    est.set_params(scoring=None).save(tmp_path / "m", training=True)
     twins = load_model(tmp_path / "m"), pickle.loads(pickle.dumps(est)), copy.deepcopy(est)
     for twin in twins:
         assert (twin.best_epoch_, twin.n_iter_total_) == (2, 5)

@@ -198,6 +198,33 @@ class Recorder:
         return (context.task_name, context.task_id) == ("epoch", self.stop_at)
 
 
+class Saver(Recorder):
+    """A callback that writes the estimator of the third epoch to a file."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator, **data):
+        if (context.task_name, context.task_id) == ("epoch", 2):
+            fitted_estimator.save(self.path, training=True)
+
+
+@pytest.mark.parametrize("kind", ["function", pytest.param("protocol", marks=PROTOCOL)])
+def test_the_estimator_of_an_epoch_trains_on_out_of_a_file_too(kind, tmp_path):
+    est = fast(ema_decay=0.9)
+    if kind == "protocol":
+        est.set_callbacks(Saver(tmp_path / "m"))
+    else:
+        save = lambda epoch: (
+            epoch.epoch == 3 and epoch.estimator.save(tmp_path / "m", training=True)
+        )
+        est.set_params(callbacks=save)
+    est.fit(X, LABELS)
+    third = load_model(tmp_path / "m").partial_fit(X, LABELS).partial_fit(X, LABELS)
+    assert all(map(np.array_equal, third.coefs_, est.coefs_))
+
+
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("kind", ["function", pytest.param("protocol", marks=PROTOCOL)])
 def test_an_error_in_a_callback_leaves_the_estimator_as_it_was(kind, solver):

@@ -112,8 +112,18 @@ def test_copies_of_every_kind_predict_alike_and_a_clone_fits_alike(name, tmp_pat
     assert repr(clone(model).get_params()) == repr(est.get_params())
 
 
+def pickled(model, path):
+    return pickle.loads(pickle.dumps(model))
+
+
+def saved(model, path):
+    model.save(path, training=True)
+    return load_model(path)
+
+
 @EVERY
-def test_a_model_that_was_pickled_between_calls_trains_on_bit_for_bit(name):
+@pytest.mark.parametrize("kept", [pickled, saved])
+def test_a_model_that_was_kept_between_calls_trains_on_bit_for_bit(name, kept, tmp_path):
     est, y, _ = CASES[name]
     given = {"early_stopping": False, "scoring": None}
     if getattr(est, "class_weight", None) is not None:
@@ -124,7 +134,7 @@ def test_a_model_that_was_pickled_between_calls_trains_on_bit_for_bit(name):
             model.partial_fit(X, y, WEIGHTS, classes=np.unique(y))
     for _ in range(2):
         whole.partial_fit(X, y, WEIGHTS)
-        parts = pickle.loads(pickle.dumps(parts.partial_fit(X, y, WEIGHTS)))
+        parts = kept(parts.partial_fit(X, y, WEIGHTS), tmp_path / "m")
     for a, b in zip([*parts.coefs_, *parts.intercepts_], [*whole.coefs_, *whole.intercepts_]):
         assert np.array_equal(a, b)
     # They are the epochs of a fit.

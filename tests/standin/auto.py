@@ -169,7 +169,7 @@ def test_a_pickle_comes_home_a_file_to_the_host_and_a_move_says_that_it_was_aske
     wanted = model.predict_proba(X)
     back = pickle.loads(pickle.dumps(model))
     assert back.device_ == "cuda:0"
-    model.save(tmp_path / "model.safetensors")
+    model.save(tmp_path / "model.safetensors", training=True)
     for twin in (back, load_model(tmp_path / "model.safetensors")):
         np.testing.assert_array_equal(twin.predict_proba(X), wanted)
     assert twin.partial_fit(X, Y).device_ == "cpu"
