@@ -26,6 +26,7 @@ SLOW = {  # files and tests
         test_packaging.py test_reliability.py test_sanitize.py test_threads_at_exit.py
         test_a_limit_of_a_files_size_keeps_the_model_before_and_says_where_the_new_one_is
         test_cupy_standin.py test_examples.py test_standins.py
+        test_another_process_finds_the_same_in_functions_of_the_users
         test_a_reader_that_goes_away_costs_no_work test_output_to_a_full_disk_is_told_once
         test_a_child_that_was_forked_off_after_a_fit_can_fit
         test_a_contender_that_cannot_start_or_fails_says_why
@@ -87,6 +88,8 @@ SLOW = {  # files and tests
         test_with_a_checkpoint_it_goes_on_to_the_model_of_an_undisturbed_training
         test_a_long_epoch_is_left_within_and_gone_on_with
         test_a_training_that_was_stopped_goes_on_to_the_same_model_and_scores
+        test_another_value_of_an_option_is_refused_by_its_name
+        test_other_data_are_refused_by_their_name
         test_what_scikit_learn_draws_is_drawn_alike_whatever_the_way
         test_names_with_numbers_in_them_are_text_without_a_word
         test_a_file_keeps_the_best_epoch_whichever_it_is

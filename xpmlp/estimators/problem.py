@@ -21,6 +21,9 @@ from .inputs import STANDARDISED, check_weights, checked_rows, drawn_from, measu
 from .targets import checked_targets, completed
 from .validation import Rows, rows_of
 
+# Arguments of which a training knows only what they come to.
+SETTINGS = "scoring", "class_weight", "label_smoothing"
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Problem:
@@ -99,7 +102,11 @@ def problem_of(
         model = replace(known, targets=targets)
     params = model.params(rows.targets)
     first = {"options": options, "params": params, "draws": draws, "rows": rows}
-    first["settings"] = {"scoring": estimator.scoring}
+    settings = {name: getattr(estimator, name, None) for name in SETTINGS}
+    settings |= {"classes": targets.classes, "target_scale": getattr(targets, "scaling", None)}
+    settings |= {"columns": inputs.names, "encoding of X": inputs.encoder}
+    settings |= {"feature_scale": inputs.scaling}
+    first["settings"] = settings
     return Problem(model=model, loss=loss, rule=rule, why=why, **first)
 
 

@@ -3,15 +3,19 @@
 import hashlib
 import platform
 import re
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
+from functools import partial, singledispatch
 from importlib import import_module
+from types import CodeType, FunctionType
 
 import numpy as np
 
 from .. import __version__
-from ..arrays import Array, location_of
+from ..arrays import Array, location_of, to_host
 from ..engines.blas import find_blas, n_threads
+from ..nn.layout import walk
 from ..placing import rows_to_host
+from ..words import abridged
 from .rows import SparseRows, like_of
 
 # What TrainOptions calls otherwise than arguments; what does not change a training's numbers.
@@ -19,19 +23,21 @@ ARGUMENTS = "learning_rate", "learning_rate_init", "random_state"
 CALLED = dict(zip(("schedule", "learning_rate", "seed"), ARGUMENTS))
 FREE = {"verbose", "max_iter", "n_epochs", "steps", "engine", "max_fun"}
 REMEDY = "leave checkpoint away, or fit outside of that block"
+BEGIN = "init, or the model that warm_start goes on with,"
 BLOCK = 1 << 26  # bytes of rows that are brought to the host at once
-SHOWN = 80  # letters of an option that a message shows
+LONGEST, SHOWN = 200, 100  # letters of an option that is kept as it is, that a message shows
 
 
-def fingerprint(step, options, data, sample_weight, validation, more: dict) -> dict:
+def fingerprint(step, options, data, params, sample_weight, validation, more: dict) -> dict:
     """Return what a checkpoint says of a training, JSON: its options, its data, where it runs.
 
-    more: further options by name.
+    params: those that it begins with; more: further options by name.
     """
     given = {f.name: getattr(options, f.name) for f in fields(options) if f.name not in FREE}
     named = {CALLED.get(name, name): value for name, value in given.items()}
     named |= {name: getattr(options.steps, name) for name in options.steps.given}
-    named |= {"the network": step.network, "loss": step.loss, "solver": step.rule}
+    named |= {f"layer {i}": layer for i, layer in enumerate(step.network.layers, 1)}
+    named |= {"loss": step.loss.name, "loss formula": step.loss, "solver": step.rule}
     named |= {"dtype": step.dtype, "matmul_precision": options.engine.matmul_precision, **more}
     if options.schedule.has_end:
         named["max_iter"] = options.n_epochs
@@ -40,8 +46,9 @@ def fingerprint(step, options, data, sample_weight, validation, more: dict) -> d
         parts |= {"X_val": validation.x, "y_val": validation.y}
         parts["sample_weight_val"] = validation.weights
     return {
-        "options": {name: _text(value) for name, value in sorted(named.items())},
-        "data": {name: _digest(a) for name, a in parts.items() if a is not None},
+        "options": {name: _short(_text(value)) for name, value in sorted(named.items())},
+        "data": {name: _digest(a) for name, a in parts.items() if a is not None}
+        | {BEGIN: _digest_of_parameters(step.network, params)},
         "machine": _machine(data[1], options),
     }
 
@@ -80,11 +87,74 @@ def _shape(shape):
     return "not given" if shape is None else " x ".join(map(str, shape))
 
 
+def _short(text):
+    """Return a text abridged; what is left out counts by its digest."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{abridged(text, LONGEST)} ({_name(text.encode())})"
+
+
+def _name(data):
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+@singledispatch
 def _text(value):
-    """Return an option as text, without the address of a function: another process has another."""
-    if callable(value) and hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
+    """Return a value as text that is the same in every process, and another for another value."""
+    if is_dataclass(value):
+        inside = _text({f.name: getattr(value, f.name) for f in fields(value)})
+        return f"{type(value).__name__}({inside})"
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
+@_text.register(type)
+def _text_of_type(value):
+    return f"{value.__module__}.{value.__qualname__}"
+
+
+@_text.register(dict)
+def _text_of_dict(value):
+    return ", ".join(f"{name}={_text(inside)}" for name, inside in value.items())
+
+
+@_text.register(tuple)
+@_text.register(list)
+def _text_of_sequence(value):
+    return f"({', '.join(map(_text, value))})"
+
+
+@_text.register(set)
+@_text.register(frozenset)
+def _text_of_set(value):
+    return _text(sorted(map(_text, value)))
+
+
+@_text.register(np.ndarray)
+def _text_of_array(value):
+    if value.size <= 10:
+        return repr(value.tolist())
+    return f"{value.shape} {_name(_text(value.ravel().tolist()).encode())}"
+
+
+@_text.register(partial)
+def _text_of_partial(value):
+    return _text([value.func, *value.args, value.keywords])
+
+
+@_text.register(FunctionType)
+def _text_of_function(value):
+    """Return a function's name, and of a user's own what it computes."""
+    name = f"{value.__module__}.{value.__qualname__}"
+    if name.startswith("xpmlp."):
+        return name
+    cells = [cell.cell_contents for cell in value.__closure__ or ()]
+    inside = [value.__code__, cells, value.__defaults__, value.__kwdefaults__]
+    return f"{name} {_name(_text(inside).encode())}"
+
+
+@_text.register(CodeType)
+def _text_of_code(value):
+    return _text([value.co_code, value.co_names, value.co_consts])
 
 
 def _digest(a: Array | SparseRows) -> dict:
@@ -96,11 +166,23 @@ def _digest(a: Array | SparseRows) -> dict:
     else:
         rows = max(1, BLOCK // max(1, 8 * int(np.prod(a.shape[1:]))))
         for first in range(0, a.shape[0], rows):
-            part = rows_to_host(a[first : first + rows, ...], "rows, to know them again", REMEDY)
+            block = a[first : min(first + rows, a.shape[0]), ...]
+            part = rows_to_host(block, "rows, to know them again", REMEDY)
             digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
     like = like_of(a)
     dtype = str(like.dtype).rpartition(".")[2]
     return {"shape": [*a.shape], "dtype": dtype, "sha256": digest.hexdigest()}
+
+
+def _digest_of_parameters(network, params) -> dict:
+    """Return the count and SHA-256 of parameters and buffers, nested dicts of arrays."""
+    digest, n = hashlib.sha256(), 0
+    for *path, a in walk(network, params):
+        a = np.ascontiguousarray(to_host(a))
+        digest.update(f"{path} {a.shape} {a.dtype}".encode())
+        digest.update(a.reshape(-1).view(np.uint8).data)
+        n += a.size
+    return {"shape": [n], "sha256": digest.hexdigest()}
 
 
 def _machine(like, options) -> dict:

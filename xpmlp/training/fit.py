@@ -90,7 +90,7 @@ def fit_network(
         return nested(*copy_weights(step, state, xp)), _between_calls(step, here, xp)
 
     more: dict = {"sample_weight": sample_weight, "validation": validation}
-    about = partial(fingerprint, step, options, data, **more, more=settings or {})
+    about = partial(fingerprint, step, options, data, params, **more, more=settings or {})
     more["on_epoch"] = on_epoch and (lambda state, place: on_epoch(state, partial(stands, place)))
     with keeping(checkpoint, about) as keeper:
         kept = keeper.found() if keeper and resume else None
