@@ -26,6 +26,7 @@ SLOW = {  # files and tests
         test_packaging.py test_reliability.py test_sanitize.py test_threads_at_exit.py
         test_a_limit_of_a_files_size_keeps_the_model_before_and_says_where_the_new_one_is
         test_cupy_standin.py test_examples.py test_standins.py
+        test_another_process_is_refused_until_the_first_is_killed
         test_another_process_finds_the_same_in_functions_of_the_users
         test_a_reader_that_goes_away_costs_no_work test_output_to_a_full_disk_is_told_once
         test_a_child_that_was_forked_off_after_a_fit_can_fit

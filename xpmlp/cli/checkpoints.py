@@ -21,7 +21,7 @@ class Every(click.ParamType):
         """Return an int, or text."""
         every = int(value) if str(value).isdigit() else value
         try:
-            return Checkpoint("", every=every).every
+            return Checkpoint(".", every=every).every
         except ValueError:
             self.fail(
                 f"{value!r} is neither a number of epochs from 1 nor a time such as 60s, 10min or "

@@ -5,13 +5,13 @@ import re
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..atomic import StrPath
-from ..container import ENDING, FileKind, check_container, read_container, write_container
+from ..container import ENDING, FileKind, check_container, read_container, refusal, write_container
 from ..errors import CheckpointError
 from ..locks import locked
 from ..logs import logger
@@ -20,7 +20,7 @@ from .state import State, pack_state, unpack_state
 
 NO_FOLDER = "resume=True needs checkpoint=, the folder to go on from: pass it, too."
 CHECKPOINT = FileKind("checkpoint", CheckpointError, finite=False)
-NAME = re.compile(rf"checkpoint-(\d{{8}}){re.escape(ENDING)}")
+NAME = re.compile(rf"checkpoint-(\d{{8,18}}){re.escape(ENDING)}")
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 EVERY = re.compile(rf"(\d+(?:\.\d+)?)\s*({'|'.join(SECONDS)})")
 
@@ -73,6 +73,8 @@ class Checkpoint:
             )
         if type(self.keep) is not int or self.keep < 1:
             raise ValueError(f"keep must be a whole number from 1, got {self.keep!r}.")
+        if os.fspath(self.folder) in ("", b"") or "\0" in os.fsdecode(self.folder):
+            raise ValueError(f"checkpoint must be the name of a folder, got {self.folder!r}.")
 
     @property
     def seconds(self) -> float | None:
@@ -84,21 +86,32 @@ class Checkpoint:
 
     def files(self) -> list[Path]:
         """Return the checkpoints in the folder, the newest first."""
-        folder = Path(self.folder)
+        folder = Path(os.fsdecode(self.folder))
         names = os.listdir(folder) if folder.is_dir() else []
-        return [folder / name for name in sorted(filter(NAME.fullmatch, names), reverse=True)]
+        return sorted(map(folder.joinpath, filter(NAME.fullmatch, names)), key=_number)[::-1]
 
     def newest(self) -> tuple[dict, dict] | None:
         """Return arrays and JSON of the newest checkpoint that is whole, None without one.
 
         A damaged one is warned of, and passed over.
         """
+        return next(self.whole([]), None)
+
+    def whole(self, damaged: list[Path]) -> Iterator[tuple[dict, dict]]:
+        """Yield arrays and JSON of each whole checkpoint, the newest first.
+
+        Names those that are not: `damaged` gets their paths.
+        """
         for path in self.files():
             try:
-                return read_container(path, CHECKPOINT)
+                arrays, meta = read_container(path, CHECKPOINT)
+                if not {"about", "state"} <= meta.keys():
+                    raise refusal(path, "it holds no training", CHECKPOINT)
             except CheckpointError as error:
                 warnings.warn(f"{error} The one before it is taken, if there is one.")
-        return None
+                damaged.append(path)
+            else:
+                yield arrays, meta
 
     def seed(self) -> int | None:
         """Return the seed of the newest checkpoint that is whole, None without one."""
@@ -130,6 +143,12 @@ class Checkpoint:
         )
 
 
+def _number(path: Path) -> int:
+    """Return the number in the name of a checkpoint."""
+    found: Any = NAME.fullmatch(path.name)
+    return int(found[1])
+
+
 def checkpoint_of(given: Any) -> Checkpoint | None:
     """Return what the argument `checkpoint` says: a Checkpoint, a folder, or None."""
     if given is None or isinstance(given, Checkpoint):
@@ -148,8 +167,8 @@ class Keeper:
     def __init__(self, checkpoint: Checkpoint, about: dict):
         self.checkpoint, self.about, self.last = checkpoint, about, time.monotonic()
         self.within = checkpoint.seconds is not None
-        numbers = [int(path.name[11:19]) for path in checkpoint.files()]
-        self.number = max(numbers, default=0)
+        self.number = max(map(_number, checkpoint.files()), default=0)
+        self.damaged: list[Path] = []
 
     def found(self) -> State | None:
         """Return the State to go on from, its arrays on the host, None where none is kept.
@@ -159,7 +178,7 @@ class Keeper:
         CheckpointError
             When the newest is of other data or options; the message names them.
         """
-        kept = self.checkpoint.newest()
+        kept = next(self.checkpoint.whole(self.damaged), None)
         if kept is None:
             return None
         arrays, meta = kept
@@ -217,12 +236,22 @@ class Keeper:
         try:
             write_container(path, arrays, {"about": self.about, "state": meta}, CHECKPOINT)
             check_container(path, CHECKPOINT)
-            self.number += 1
-            for old in self.checkpoint.files()[self.checkpoint.keep :]:
-                old.unlink()
         except (OSError, CheckpointError) as error:
-            warnings.warn(f"A checkpoint was not written: {error} The training goes on.")
+            reason = getattr(error, "strerror", None) or error
+            warnings.warn(f"Checkpoint {path} was not written, the training goes on: {reason}")
+        else:
+            self.number += 1
+            self._tidy()
         self.last = time.monotonic()
+
+    def _tidy(self):
+        """Remove the checkpoints that are too old, and damaged ones, which newer ones follow."""
+        whole = [path for path in self.checkpoint.files() if path not in self.damaged]
+        for old in (*self.damaged, *whole[self.checkpoint.keep :]):
+            try:
+                old.unlink(missing_ok=True)
+            except OSError as error:
+                warnings.warn(f"The old checkpoint {old} stays: {error.strerror}")
 
 
 @contextmanager
@@ -239,13 +268,17 @@ def keeping(checkpoint: Checkpoint | None, about) -> Iterator[Keeper | None]:
     if checkpoint is None:
         yield None
         return
-    folder = Path(checkpoint.folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with locked(folder / "lock"):
-            yield Keeper(checkpoint, about())
-    except BlockingIOError as error:
-        raise CheckpointError(
-            f"checkpoint folder {os.fspath(checkpoint.folder)!r} is written to by another fit "
-            f"({error}): give each fit a folder of its own."
-        ) from None
+    folder = os.path.abspath(os.fsdecode(checkpoint.folder))  # a callback may change to another
+    with ExitStack() as stack:
+        try:
+            os.makedirs(folder, exist_ok=True)
+            stack.enter_context(locked(os.path.join(folder, "lock")))
+        except BlockingIOError as error:
+            raise CheckpointError(
+                f"checkpoint folder {os.fspath(checkpoint.folder)!r} is written to by another fit "
+                f"({error}): give each fit a folder of its own."
+            ) from None
+        except OSError as error:
+            reason = f"no folder for checkpoints ({error.strerror}): take another one"
+            raise OSError(error.errno, reason, folder) from error
+        yield Keeper(replace(checkpoint, folder=folder), about())
