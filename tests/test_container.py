@@ -189,7 +189,7 @@ def test_metadata_that_are_no_object_are_refused(tmp_path, text):
 @each(
     "text, reason",
     [
-        ("[" + "[]," * MAX_PARTS + "[]]", f"holds {MAX_PARTS + 2} lists and objects, expected"),
+        ("[" + "[]," * MAX_PARTS + "[]]", f"holds more than {MAX_PARTS} lists and objects"),
         ('{"a":' * 1000 + "1" + "}" * 1000, "nests lists and objects too deep"),
         ("[NaN]", "holds NaN, expected finite numbers"),
         ('{"a": 1, "a": 1}', "a name stands twice"),
@@ -210,7 +210,7 @@ def test_brackets_in_texts_of_json_are_no_lists():
 @each("opened", ['"', '"\\', '["a', '\\"'])
 def test_texts_of_json_that_never_end_are_refused_at_once(opened):
     start = time.process_time()
-    with pytest.raises(ValueError, match="expected|Unterminated|Expecting|Invalid"):
+    with pytest.raises(ValueError, match="holds more than"):
         strict_json("[" * (MAX_PARTS + 1) + opened * 200_000)
     assert time.process_time() - start < 1.0
 

@@ -31,8 +31,9 @@ ENDING = ".safetensors"
 DTYPES = {"F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64"}
 BLOCK = 1 << 20  # bytes
 MAX_HEADER, MAX_ARRAYS, MAX_AXES = 1 << 20, 4096, 32
-MAX_PARTS = 100_000  # lists and objects in a text of JSON, which take far more memory than it
-STRINGS = re.compile(r'"(?:[^"\\]+|\\.)*"?', re.DOTALL)  # without an end, too: it never goes back
+MAX_PARTS = 30_000  # lists and objects in a text of JSON, which take far more memory than it
+# Texts, without an end, too, so that the search never goes back; or what begins a list or an entry.
+PARTS = re.compile(r'"(?:[^"\\]+|\\.)*"?|[\[{,]', re.DOTALL)
 OTHER_KINDS = {
     b"PK\x03\x04": "a zip archive (.npz, Keras or PyTorch file)",
     b"\x93NUMPY": "a NumPy .npy file",
@@ -245,10 +246,9 @@ def strict_json(text: str, most: int = MAX_PARTS, marks: str = "[{") -> Any:
     made. marks: with a comma, all their entries count.
     """
     if sum(map(text.count, marks)) > most:  # or a text holds them
-        bare = STRINGS.sub("", text)
-        n_parts = sum(map(bare.count, marks))
-        if n_parts > most:
-            raise ValueError(f"it holds {n_parts} lists and objects, expected {most} at most")
+        parts = (part for part in PARTS.finditer(text) if text[part.start()] in marks)
+        if any(i >= most for i, _ in enumerate(parts)):
+            raise ValueError(f"it holds more than {most} lists and objects")
     try:
         return json.loads(text, parse_constant=_none, object_pairs_hook=_once)
     except RecursionError as error:

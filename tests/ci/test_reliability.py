@@ -1,6 +1,6 @@
 """The matrices of ci/reliability, a few tries of each."""
 
-from ci.reliability import data_files, inputs, saves
+from ci.reliability import data_files, inputs, model_files, saves
 
 
 def test_saves_that_are_killed_run_at_once_or_fail_are_whole(monkeypatch):
@@ -24,3 +24,10 @@ def test_data_files_that_are_made_to_harm_take_neither_memory_nor_time(monkeypat
     n_good = len(data_files.GOOD_FILES)
     assert not figures.notes and figures.tried == len(few) + 3 * n_good
     assert len(few) <= figures.refused <= len(few) + 2 * n_good
+
+
+def test_model_files_that_are_damaged_or_made_to_harm_are_refused_or_sane(monkeypatch):
+    for name, few in {"EACH": 150, "SECONDS": 3.0, "CPU": 1.0}.items():
+        monkeypatch.setattr(model_files, name, few)
+    figures = model_files.run()
+    assert figures.notes == [] and figures.tried > 250 and figures.leaked == 0

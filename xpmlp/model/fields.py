@@ -100,8 +100,9 @@ def several(own: Check, most: int = MOST) -> Check:
     def check(value, place):
         if not isinstance(value, list | tuple) or len(value) > most:
             raise refused(value, place, f"a list of {most} entries at most")
-        for i, entry in enumerate(value):
-            own(entry, f"{place}[{i}]")
+        inside = f"an entry of {place}"  # its number for each of them would take longer than all
+        for entry in value:
+            own(entry, inside)
 
     return check
 

@@ -11,6 +11,7 @@ from ..nn.losses import LOSSES, MAKERS
 from ..optim import RULES, schedules
 
 MAX_DEPTH = 64  # of lists and records in one another
+MAX_LAYERS = 2048
 LARGEST = float(np.finfo(np.float64).max)
 PLAIN = {float: (int, float), int: (int,), bool: (bool,), str: (str,)}  # fields of records
 
@@ -55,6 +56,21 @@ def encode(value, where):
         f"a model file holds no code of your own, and {where} holds {value!r}: pickle the "
         "estimator, or rebuild the network from xpmlp's own layers and activations."
     )
+
+
+def check_layers(stored):
+    """Raise ValueError for more layers, those in others among them, than a network has.
+
+    Many have no arrays, so that nothing else in a file counts them.
+    """
+    waiting, n = list(stored), 0
+    while waiting and n <= MAX_LAYERS:
+        value = waiting.pop()
+        n += isinstance(value, dict) and "record" in value
+        if isinstance(value, dict | list | tuple):
+            waiting += value.values() if isinstance(value, dict) else value
+    if n > MAX_LAYERS:
+        raise ValueError(f"it has more than {MAX_LAYERS} layers")
 
 
 def decode(value, depth=0):

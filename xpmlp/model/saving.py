@@ -17,7 +17,7 @@ from ..words import abridged, escaped
 from .encoder_arrays import arrays_of, encoder_of
 from .fields import fits, label, maybe, number, record, several, title, whole, word, written
 from .inputs import Inputs
-from .json_records import decode, decode_all, encode
+from .json_records import check_layers, decode, decode_all, encode
 from .scaling import Scaling, Scalings
 from .targets import ClassTargets, LabelTargets, NumberTargets, with_threshold
 
@@ -121,6 +121,7 @@ def unpack_model(arrays, meta):
     n_features, quantiles = own["n_features"], own["quantiles"]
     if quantiles is not None:
         quantile(quantiles)
+    check_layers(meta["layers"])
     network = Network(tuple(decode(layer) for layer in meta["layers"]))
     last = network.layers[-1] if network.layers else None
     if type(last) is not Dense:
