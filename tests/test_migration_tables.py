@@ -54,7 +54,9 @@ def test_the_tables_for_who_switches_name_what_there_is_here(first):
     column = 2 if first == "what" else 1
     cells = " ".join(row[column] for row in table(first))
     code = " ".join(re.findall(r"`([^`]+)`", cells))
-    methods = (getattr(kind, m) for kind in BOTH for m in ("fit", "partial_fit", "transform"))
+    methods = (
+        getattr(kind, m) for kind in BOTH for m in ("fit", "partial_fit", "transform", "save")
+    )
     known = parameters(*BOTH, *methods, nn.losses.focal, optim.StepDecay).keys()
     given = set(re.findall(r"\b(\w+) ?=(?!=)", code))
     assert given <= known
