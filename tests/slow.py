@@ -50,6 +50,7 @@ SLOW = {  # files and tests
         test_mypy_has_nothing_against_a_right_script
         test_mypy_takes_arrays_of_torch_and_jax
         test_estimators_load_scores_and_explanations_only_where_they_are_asked_for
+        test_the_command_line_loads_scikit_learn_only_where_it_is_asked_for
         test_each_tier_is_tried_on_the_stand_ins_and_tells_what_it_lacks
         test_pytest_compares_with_a_file_in_workers_too
         test_rows_travel_from_workers_and_to_junit

@@ -292,6 +292,10 @@ def test_estimators_load_scores_and_explanations_only_where_they_are_asked_for()
     assert not loaded & {"sklearn.metrics", "sklearn.model_selection", "xpmlp.inspection"}
 
 
+def test_the_command_line_loads_scikit_learn_only_where_it_is_asked_for():
+    assert not loaded_after("import xpmlp.cli") & {"sklearn", "scipy", "duckdb"}
+
+
 def test_every_public_name_is_there():
     assert len(set(xpmlp.__all__)) == len(xpmlp.__all__)
     assert set(xpmlp.__all__) <= set(dir(xpmlp))

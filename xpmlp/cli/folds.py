@@ -2,7 +2,6 @@
 
 import click
 import numpy as np
-from sklearn.base import clone
 
 from ..words import plural
 from .command import section, tell
@@ -63,6 +62,8 @@ def cross_validated(model, source, folds, watched, options):
     The model is trained again on each of them; where Ctrl-C ends one, None is returned for all.
     folds: as of `fold_rows`; watched: the Part of another file to validate on.
     """
+    from sklearn.base import clone
+
     found, notes = [], []
     whole = Part(source.X, source.y, weights_of(source, options))
     for i, rows in enumerate(folds, 1):
