@@ -149,6 +149,21 @@ def test_a_file_keeps_the_best_epoch_whichever_it_is(tmp_path):
         assert np.isnan(twin.history_[name][1112])
 
 
+@pytest.mark.filterwarnings("ignore:Training goes on with a model from a file")
+def test_a_file_of_more_than_a_million_epochs_keeps_their_number_and_no_history(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("xpmlp.estimators.model_file.MOST_EPOCHS", 5)
+    model = regressor(solver="sgd")
+    for _ in range(6):
+        model.partial_fit(X, X[:, 0])
+    twin = saved(model, tmp_path / "m")
+    assert twin.n_iter_total_ == model.n_iter_total_ == 8 and twin.best_epoch_ == 8
+    assert twin.loss_curve_ == [] and twin.loss_ == model.best_loss_
+    again = saved(twin.partial_fit(X, X[:, 0]), tmp_path / "again")
+    assert again.n_iter_total_ == 9 and len(again.loss_curve_) == 1
+
+
 def test_a_loaded_model_trains_on_with_partial_fit_and_warm_start(tmp_path):
     model = regressor(solver="sgd", momentum=0.0, warm_start=True, shuffle=False)
     twin = saved(model, tmp_path / "m")
