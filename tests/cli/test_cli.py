@@ -284,7 +284,7 @@ def test_a_reader_that_goes_away_costs_no_work():
 def test_output_to_a_full_disk_is_told_once():
     with open("/dev/full", "w") as full, command("train", "iris", *QUICK, stdout=full) as process:
         err = process.stderr.read()
-    assert (process.returncode, err) == (7, "Error: No space left on device.\n")
+    assert (process.returncode, err) == (7, "Error: standard output: No space left on device.\n")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
