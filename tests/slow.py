@@ -23,7 +23,7 @@ test_a_moved_model_predicts_there_what_it_predicted_here
 SLOW = {  # files and tests
     "starts processes": """
         test_ci_gpu.py test_ci_gpu_bundle.py test_ci_gpu_failures.py test_ci_gpu_verdicts.py
-        test_packaging.py test_reliability.py test_sanitize.py test_threads_at_exit.py
+        test_kills.py test_packaging.py test_reliability.py test_sanitize.py test_threads_at_exit.py
         test_a_limit_of_a_files_size_keeps_the_model_before_and_says_where_the_new_one_is
         test_cupy_standin.py test_examples.py test_standins.py
         test_another_process_is_refused_until_the_first_is_killed
@@ -90,6 +90,8 @@ SLOW = {  # files and tests
         test_with_a_checkpoint_it_goes_on_to_the_model_of_an_undisturbed_training
         test_a_long_epoch_is_left_within_and_gone_on_with
         test_a_training_that_was_stopped_goes_on_to_the_same_model_and_scores
+        test_every_kind_of_training_goes_on_to_the_same_end
+        test_every_library_goes_on_to_the_same_end
         test_another_value_of_an_option_is_refused_by_its_name
         test_other_data_are_refused_by_their_name
         test_what_scikit_learn_draws_is_drawn_alike_whatever_the_way
