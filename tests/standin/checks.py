@@ -19,11 +19,13 @@ cupy = install()
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 
 import xpmlp  # noqa: E402
-from xpmlp import MLPClassifier, MLPRegressor, engines, load_model, nn  # noqa: E402
+from xpmlp import Checkpoint, MLPClassifier, MLPRegressor, engines, load_model, nn  # noqa: E402
 from xpmlp.arrays import free_memory, location_of, namespace  # noqa: E402
 from xpmlp.errors import DeviceMemoryError  # noqa: E402
 from xpmlp.placing import to_device  # noqa: E402
 from xpmlp.randomness import step_keys  # noqa: E402
+from xpmlp.training import chunk  # noqa: E402
+from xpmlp.training.checkpoint import Keeper  # noqa: E402
 from xpmlp.training.chunk import _summary  # noqa: E402
 from xpmlp.transfers import counting  # noqa: E402
 
@@ -419,3 +421,28 @@ def test_rows_fit_once_what_the_pool_keeps_is_given_back(little_memory):
     with counting() as counts:
         assert location_of(to_device(MANY, "cuda")).library == "cupy"
     assert (counts.notes, counts.bytes_to_device) == ([], MANY.nbytes)
+
+
+@pytest.mark.parametrize("every", [1, "0s"])
+def test_a_killed_training_goes_on_though_its_next_epoch_was_planned_ahead(
+    every, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(chunk, "PART", 2 * chunk.STEP)
+    options = ARGS | {"max_iter": 5, "early_stopping": True, "dropout": 0.2}
+    data, kept, write = (cupy.asarray(X), Y), Checkpoint(tmp_path, every=every), Keeper.write
+
+    def then_die(self, *args):
+        write(self, *args)
+        if self.number == 3:
+            raise KeyboardInterrupt
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        whole = MLPClassifier(**options).fit(*data)
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(Keeper, "write", then_die)
+            MLPClassifier(**options, checkpoint=kept).fit(*data)
+        resumed = MLPClassifier(**options, checkpoint=kept).fit(*data, resume=True)
+    assert resumed.history_["validation_score"] == whole.history_["validation_score"]
+    for a, b in zip(resumed.coefs_, whole.coefs_):
+        np.testing.assert_array_equal(cupy.asnumpy(a), cupy.asnumpy(b))
