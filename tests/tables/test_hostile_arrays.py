@@ -8,6 +8,7 @@ import socket
 import struct
 import tracemalloc
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -96,7 +97,7 @@ NO_DATA = b"\x80\x02cnumpy\nndarray\nK\x09\x85\x85R"  # np.ndarray((9,)) hands o
         (NO_DATA + b".", ["damaged"]),
         (b"\x80\x02B" + struct.pack("<I", 2**32 - 1) + b"x", ["4294967295"]),
         (b"\x80\x04\x8e" + struct.pack("<Q", 2**62) + b"x", ["bytes"]),
-        (b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"x", ["not enough data"]),
+        (b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"x", ["the opcode LONG4"]),
         (b"\x80\x02h\x07.", ["damaged"]),
         (b"\x80\x020.", ["the opcode POP"]),
         (b"\x80\x02}.", ["the opcode EMPTY_DICT"]),
@@ -105,7 +106,7 @@ NO_DATA = b"\x80\x02cnumpy\nndarray\nK\x09\x85\x85R"  # np.ndarray((9,)) hands o
         (b"\x80\x02(((tttt.", ["damaged"]),
         (b"\x80\x02]]e.", ["damaged"]),
         (b"\xff", ["unknown"]),
-        (b"", ["exhausted"]),
+        (b"", ["before its STOP"]),
         (b"I" + b"9" * 5000 + b"\n.", ["limit"]),
         (pickle.dumps(PAIRS, 4) + b"more", ["goes on after its end"]),
     ],
@@ -113,6 +114,31 @@ NO_DATA = b"\x80\x02cnumpy\nndarray\nK\x09\x85\x85R"  # np.ndarray((9,)) hands o
 def test_a_pickle_that_is_made_to_harm_is_refused(tmp_path, data, words):
     path = as_pickle(tmp_path, data)
     refused(path, "mnist.pkl", *words)
+
+
+def test_a_text_whose_bytes_are_asked_for_again_and_again_is_held_once(tmp_path):
+    text = counted(b"X", b"x" * 1_000_000) + b"q\1"
+    for arguments in (b"h\1\x85", b"h\1K\2\x86"):
+        calls = [
+            b"c_codecs\nencode\n" + arguments.replace(b"K\2", b"K" + bytes([i])) + b"R"
+            for i in range(200)
+        ]
+        path = as_pickle(tmp_path, b"\x80\x02(" + text + b"".join(calls) + b"t.")
+        refused(path, "something else", most=5_000_000)
+
+
+@each(
+    "values",
+    [
+        b"(" + (b"V" + b"x" * 400_000 + b"\n") * 100,  # lines
+        counted(b"(X", "\U0001f600".encode() + b"x" * 2_000_000),  # of four bytes a letter
+        b"(V\\U0001f600" + b"x" * 2_000_000 + b"\n",
+    ],
+)
+def test_all_values_of_a_pickle_count_as_what_they_take(tmp_path, values):
+    path = as_pickle(tmp_path, values + b"t.")
+    read = partial(load_dataset, max_memory=4_000_000)
+    refused(path, "--max-memory", most=12_000_000, read=read)
 
 
 def test_a_pickle_cut_or_changed_anywhere_is_an_error_in_a_sentence_or_read(tmp_path):

@@ -9,8 +9,9 @@ Python's pickletools, which describes each opcode.
 """
 
 import pickletools
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from sys import getsizeof
 from typing import IO, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from .common import read_most
 
 MOST = 10_000  # opcodes; MNIST has about 130
 LONGEST = 1 << 28  # bytes of a line, which protocol 0 writes arrays as
+CODES = {opcode.code: opcode for opcode in pickletools.opcodes}
 KINDS = "fiub"  # of NumPy's types
 ORDERS = {"<", ">", "|", "="}  # of the bytes of a number
 
@@ -31,12 +33,23 @@ def arrays_of(file: IO[bytes], most: int) -> Any:
     AttributeError.
     """
     machine = _Machine()
-    for opcode, argument, _ in islice(pickletools.genops(_Stream(file, most)), MOST):  # type: ignore[arg-type]
+    for name, argument in _opcodes(_Stream(file, most)):
+        OPCODES[name](machine, argument)
+    return machine.stack.pop()
+
+
+def _opcodes(stream: "_Stream") -> Iterator[tuple[str, Any]]:
+    """Yield the name and the argument of each opcode before STOP."""
+    for _ in range(MOST):
+        code = bytes(stream.read(1)).decode("latin1")
+        _require(code != "", "it ends before its STOP")
+        _require(code in CODES, f"its opcode {code!r} is unknown")
+        opcode = CODES[code]
         if opcode.name == "STOP":
-            return machine.stack.pop()
+            return
         known = f"it holds the opcode {opcode.name}, expected those of NumPy arrays only"
         _require(opcode.name in OPCODES, known)
-        OPCODES[opcode.name](machine, argument)
+        yield opcode.name, opcode.arg and stream.argument(opcode)
     raise ValueError(f"it has more than {MOST:,} opcodes")
 
 
@@ -56,17 +69,30 @@ class _Stream:
     """A file as pickletools reads it."""
 
     def __init__(self, file: IO[bytes], most: int) -> None:
-        self.file, self.left, self.most = file, most, most
+        self.file, self.left, self.most, self.width = file, most, most, 1
+
+    def argument(self, opcode: pickletools.OpcodeInfo) -> Any:
+        """Return the argument of an opcode, and count what it takes of memory."""
+        # One letter beyond U+FFFF makes each letter of a text take four bytes.
+        self.width = 4 if "UNICODE" in opcode.name else 1
+        value = opcode.arg.reader(self)  # type: ignore[union-attr, arg-type]
+        self.left -= getsizeof(value)
+        return value
 
     def read(self, n: int) -> bytearray:
-        data = read_most(self.file, min(n, self.left + 1))
-        self.left -= len(data)
-        if self.left < 0:
-            raise DataMemoryError(f"it holds more than the {self.most:,} bytes that are allowed")
-        return data
+        return self._within(read_most(self.file, min(n, self._most() + 1)))
 
     def readline(self) -> bytes:
-        return self.file.readline(LONGEST)
+        return self._within(self.file.readline(min(LONGEST, self._most() + 1)))
+
+    def _most(self) -> int:
+        """Return how many bytes may be read at once."""
+        return max(0, self.left // self.width)
+
+    def _within(self, data: Any) -> Any:
+        if len(data) > self._most():
+            raise DataMemoryError(f"its values take more than the {self.most:,} bytes allowed")
+        return data
 
 
 class _Machine:
@@ -76,6 +102,9 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
+        # Once a text: a pickle can hold one of a MB and ask for its bytes thousands of times.
+        once = cache(_latin1)
+        self.names = {**NAMES, ("_codecs", "encode"): lambda text, *how: once(text)}
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
@@ -97,9 +126,9 @@ class _Machine:
     def name(self, module: Any, name: Any) -> None:
         """Push a name of `NAMES`; ValueError for any other."""
         found = _text(module), _text(name)
-        shown = f"it refuses to load {'.'.join(found)!r:.160}, expected NumPy arrays only"
-        _require(found in NAMES, f"{shown}: a pickle can run code, use IDX or .npz")
-        self.push(NAMES[found])
+        shown = f"it refuses to load {'.'.join(found)[:160]!r}, expected NumPy arrays only"
+        _require(found in self.names, f"{shown}: a pickle can run code, use IDX or .npz")
+        self.push(self.names[found])
 
     def call(self) -> None:
         function, arguments = self.taken(2)
@@ -113,7 +142,7 @@ class _Machine:
             pending.array = _array(data, of, shape, "F" if is_fortran else "C")
         else:
             order = _text(state[1])
-            _require(order in ORDERS, f"the order of its bytes is {order!r:.40}")
+            _require(order in ORDERS, f"the order of its bytes is {order[:40]!r}")
             pending.dtype = pending.dtype.newbyteorder(order)
         self.push(pending)
 
@@ -123,7 +152,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else value.decode("latin1")
 
 
-def _latin1(text: str, encoding: Any = None) -> bytearray:
+def _latin1(text: str) -> bytearray:
     """Stand in for codecs.encode: Python 3 writes bytes as text where Python 2 is to read them."""
     return bytearray(text, "latin1")
 
@@ -137,7 +166,7 @@ def _dtype(code: Any, *how: Any) -> Pending:
     """Stand in for NumPy's dtype, of numbers alone; code: such as "f4"."""
     code = _text(code)
     number = code[:1] in KINDS and code[1:] in ("1", "2", "4", "8")
-    _require(number, f"it holds values of type {code!r:.40}, expected numbers")
+    _require(number, f"it holds values of type {code[:40]!r}, expected numbers")
     made = Pending()
     made.dtype = np.dtype(code)
     return made
@@ -160,7 +189,6 @@ def _array(data: Any, of: Pending, shape: Sequence[int], order: Any) -> np.ndarr
 NAMES: dict[tuple[str, str], Callable[..., Any] | None] = {
     ("numpy", "ndarray"): None,  # an argument, and never called
     ("numpy", "dtype"): _dtype,
-    ("_codecs", "encode"): _latin1,
     ("numpy.core.multiarray", "_reconstruct"): _no_array,
     ("numpy._core.multiarray", "_reconstruct"): _no_array,
     ("numpy.core.numeric", "_frombuffer"): _from_buffer,
