@@ -168,6 +168,7 @@ SLOW = {  # files and tests
         test_styles_of_excel_are_counted_before_they_are_read
         test_a_member_that_is_no_array_of_its_size_is_refused
         test_quotes_too_many_at_random_lose_no_other_line
+        test_a_quote_too_many_costs_its_line_among_cells_of_several_lines
         test_text_after_a_quote_is_read_a_few_times_at_most
     """,
 }

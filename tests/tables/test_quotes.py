@@ -63,6 +63,26 @@ def test_a_quote_too_many_costs_its_line_and_no_more(csv, rows, changed, lost):
     assert left_out(csv(text_of(rows, changed, end="\r\n"), "t.csv.gz")) == lost
 
 
+@each("places", [(6, 7), (0, 5, 298, 299)])
+@each("row", ['"street 3 town 2,3,1', 'street 3 town 2,3,"1', 'street 3,"3,1', '"""street 3,3,1'])
+@each("address", ['"street {i}\ntown, {i}",{i},{i}', '"a ""{i}""\n\nb\nc",{i},"{i}"'])
+def test_a_quote_too_many_costs_its_line_among_cells_of_several_lines(csv, places, row, address):
+    rows = [address.format(i=i) for i in range(N)]
+    n_lines = 1 + address.count("\n")
+    table = opened(csv(text_of(rows, dict.fromkeys(places, row))), on_bad_row="skip")
+    before = [sum(at < i for at in places) for i in places]
+    lines = [2 + (i - n) * n_lines + n for i, n in zip(places, before, strict=True)]
+    assert [bad.line for bad in table.bad_rows] == lines
+    assert {bad.text for bad in table.bad_rows} == {row} and len(table.y) == N - len(places)
+
+
+@each("row", ['6,"a\nb""', '6,"a\n\n"b"', '6,""a\nb"', '6,"a\nb" ""'])
+def test_a_quote_too_many_in_a_row_of_several_lines_costs_that_row(csv, row):
+    rows = [f'{i},"line {i}\n{i % 9}, next"' for i in range(N)]
+    table = opened(csv(text_of(rows, {6: row, 200: row}, "a,y")), on_bad_row="skip")
+    assert {*range(N)} - {*table.features.column(0).tolist()} == {6, 200}
+
+
 @each("mark", [";", "\t", "|", "whitespace"])
 def test_a_quote_too_many_costs_its_line_whatever_the_delimiter(csv, mark):
     written = mark.replace("whitespace", "  ")

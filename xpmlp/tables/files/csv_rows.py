@@ -11,6 +11,7 @@ from .header import is_bare
 
 OPEN = 1 << 20  # characters after which a quote counts as never closed
 OPENED = "a quote is not closed"
+TRIED = 8  # lines after a quote too many, as the first of the next row
 MOST = 0.9  # of a column's cells, which then is one of numbers
 USUAL = 0.1  # of a file's rows, two or more, whose cells go over several lines
 ALIKE = 0.8  # of the lines of a quoted row, which then are rows: some have missing numbers
@@ -68,7 +69,7 @@ class RowForm:
             return False
         lines = [line for line in lines if line.strip() and not is_comment(line, self.comment)]
         bare = [_split(line.replace('"', ""), self.delimiter) for line in lines]
-        bare = [row for row in bare if self._fits(row)]
+        bare = [row for row in bare if self.fits(row)]
         if may_be:
             marks = sum(self.width - 1 + 2 * self._n_numbers(row) for row in bare)
             return len(bare) >= ALIKE * len(lines) and marks >= EVIDENCE
@@ -80,9 +81,10 @@ class RowForm:
         cells: list[str] | str = _split(line, self.delimiter)
         if '"' in line:
             _, cells = _parsed(line, iter(()), self.delimiter)
-        return isinstance(cells, list) and not any('"' in c for c in cells) and self._fits(cells)
+        return isinstance(cells, list) and not any('"' in c for c in cells) and self.fits(cells)
 
-    def _fits(self, cells: Sequence[str]) -> bool:
+    def fits(self, cells: Sequence[str]) -> bool:
+        """Tell whether cells are a row's: as many as in others, numbers in half their columns."""
         return self.has_width(cells) and 2 * self._n_numbers(cells) >= len(self.numbers)
 
     def _n_numbers(self, cells: Sequence[str]) -> int:
@@ -154,9 +156,34 @@ def _quoted(
     read, cells = _parsed(first, _until_open(iter(following, ""), form.width), form.delimiter)
     if cells == OPENED:
         return read, cells, 1
-    if form.width and len(read) > 1 and form.swallows(read, cells):
+    n = len(read)
+    if not form.width or n == 1:
+        return read, cells, n
+    if form.swallows(read, cells):
         return read, OPENED, 1
-    return read, cells, len(read)
+    if isinstance(cells, str):
+        read, at = _next_row(read, following, form)
+        if at:
+            return read, OPENED, at
+    return read, cells, n
+
+
+def _next_row(
+    read: list[str], following: Callable[[], str], form: RowForm
+) -> tuple[list[str], int]:
+    """Return the lines read, and where among them a row of several lines begins, else 0.
+
+    In a file of such rows a quote too many is closed by the first one of the row after it.
+    """
+    with_quotes = [i for i, line in enumerate(read) if i and '"' in line]
+    for i in with_quotes[:TRIED]:
+        left = iter(read[i + 1 :])
+        lines = chain(left, _until_open(iter(following, ""), form.width))
+        row, cells = _parsed(read[i], lines, form.delimiter)
+        read = [*read[:i], *row, *left]
+        if len(row) > 1 and isinstance(cells, list) and form.fits(cells):
+            return read, i
+    return read, 0
 
 
 def _until_open(lines: Iterator[str], width: int) -> Iterator[str]:
