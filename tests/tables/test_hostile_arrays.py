@@ -172,6 +172,15 @@ def test_a_packed_file_unpacks_to_a_bounded_multiple_of_its_size(tmp_path, monke
 # --- npz
 
 
+@each("name", ["X", "y"])
+@pytest.mark.skipif(np.finfo("g").max == np.finfo("d").max, reason="long doubles are float64 here")
+def test_a_long_double_beyond_float64_is_refused_where_it_stands(tmp_path, name):
+    arrays = {"X": np.ones((4, 2), "g"), "y": np.ones(4, "g")}
+    arrays[name][2] = np.longdouble("1e4000")
+    np.savez(tmp_path / "a.npz", **arrays)
+    refused(tmp_path / "a.npz", f"{name}[2", "is not finite")
+
+
 def archive_of(path, *members):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members:

@@ -172,8 +172,11 @@ def check_samples(place: str, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray,
     require(fits, f"{got}, expected one number or text for each of the {len(X)} rows of X.")
     if X.dtype == np.uint8 and X.ndim > 2:
         X = np.divide(X, 255, dtype=np.float32)
-    if X.dtype.name != "float32":
-        X = X.astype(np.float64, copy=False)
+    with np.errstate(over="ignore"):  # a long double beyond float64 is told below
+        if X.dtype.name != "float32":
+            X = X.astype(np.float64, copy=False)
+        if y.dtype.kind == "f":
+            y = y.astype(np.float64, copy=False)
     X = X.reshape(len(X), -1)
     for name, a in (("X", X), ("y", y)):
         if a.dtype.kind == "f" and not np.isfinite(a).all():
