@@ -23,7 +23,7 @@ from xpmlp import Checkpoint, MLPClassifier, MLPRegressor, load_model
 ROWS, PER_TRAINING = 2000, 6
 BASE = {"hidden_layer_sizes": (32, 16), "max_iter": 60, "random_state": 3, "tol": 0.0}
 TRAININGS = {
-    "adam, by time": {"every": "0s"},
+    "adam, by time": {"every": "0.0001s"},
     "sgd, a rate that falls": {"solver": "sgd", "learning_rate": "adaptive", "tol": 1e-2},
     "cosine, dropout, batch norm": {
         "learning_rate": "cosine",

@@ -12,6 +12,7 @@ import os
 import tempfile
 import time
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def state_of(megabytes):
 
 def large(megabytes, rounds, folder):
     """Print what a checkpoint of a state takes beside the disk."""
-    keeper, state, took = Keeper(Checkpoint(folder), {}), state_of(megabytes), []
+    keeper, state, took = Keeper(Checkpoint(folder), {}, ExitStack()), state_of(megabytes), []
     for _ in range(rounds):
         disk = seconds(lambda: plain_write(Path(folder, "plain"), int(megabytes * 1e6)))
         took.append((seconds(lambda: keeper.write(state)), disk))

@@ -175,7 +175,8 @@ def test_a_checkpoint_that_the_disk_refuses_leaves_the_model_and_a_warning(xpmlp
     monkeypatch.setattr(import_module("xpmlp.training.checkpoint"), "write_container", full)
     code, _, err = xpmlp("train", "iris", *QUICK, *KEPT)
     warning, told = err.splitlines()
-    assert code == 75 and warning.startswith("Warning: A checkpoint was not written: ")
+    assert code == 75
+    assert re.match(r"Warning: Checkpoint .* was not written, the training goes on: ", warning)
     assert told.startswith("Ended by SIGTERM: the model after 2 epochs is in iris.safetensors, ")
 
 

@@ -101,7 +101,7 @@ def test_where_all_are_damaged_the_training_begins_at_the_start_and_they_are_rem
 def test_so_many_stay_as_are_asked_for(keep, tmp_path):
     fit(tmp_path, keep=keep)
     assert len(names(tmp_path)) == keep
-    assert names(tmp_path)[-1] == "checkpoint-00000007.safetensors"
+    assert names(tmp_path)[-1] == "checkpoint-00000006.safetensors"
 
 
 def test_numbers_go_on_after_those_of_eight_digits(tmp_path):
@@ -113,7 +113,7 @@ def test_numbers_go_on_after_those_of_eight_digits(tmp_path):
     (tmp_path / "checkpoint-00000003.safetensors").unlink(missing_ok=True)
     resumed, told = fit(tmp_path, resume=True)
     assert_same(resumed, fit(None)[0])
-    assert (told, names(tmp_path)[-1]) == ([], "checkpoint-100000002.safetensors")
+    assert (told, names(tmp_path)[-1]) == ([], "checkpoint-100000001.safetensors")
 
 
 def test_a_full_disk_is_told_and_the_training_and_older_checkpoints_stay(tmp_path, monkeypatch):
@@ -128,20 +128,50 @@ def test_a_full_disk_is_told_and_the_training_and_older_checkpoints_stay(tmp_pat
     monkeypatch.setattr(module, "write_container", full)
     model, told = fit(tmp_path)
     assert_same(model, fit(None)[0])
-    assert {*told} == {
+    assert told == [
         f"Checkpoint {tmp_path}/checkpoint-00000004.safetensors was not written, the training "
         "goes on: No space left on device"
-    }
+    ]
     assert names(tmp_path) == [f"checkpoint-0000000{i}.safetensors" for i in (2, 3)]
     monkeypatch.undo()
     assert_same(fit(tmp_path, resume=True)[0], model)
 
 
-def test_a_folder_that_is_removed_meanwhile_costs_its_checkpoints_only(tmp_path):
+def test_a_folder_that_is_removed_meanwhile_is_made_again_and_locked(tmp_path):
     folder = tmp_path / "kept"
-    model, told = fit(folder, callbacks=lambda epoch: shutil.rmtree(folder, ignore_errors=True))
+
+    def remove_once(epoch):
+        if epoch.epoch == 3:
+            shutil.rmtree(folder)
+        if epoch.epoch == 5:
+            with pytest.raises(CheckpointError, match="written to by another fit"):
+                fit(folder)
+
+    model, told = fit(folder, callbacks=remove_once)
+    assert told == [f"Folder {folder} of checkpoints was removed, it is made again."]
+    assert len(names(folder)) == 2
+    assert_same(fit(folder, resume=True)[0], model)
+
+
+def test_a_folder_that_cannot_be_made_again_costs_its_checkpoints_only(tmp_path):
+    folder = tmp_path / "kept"
+
+    def file_instead(epoch):
+        if epoch.epoch == 3:
+            shutil.rmtree(folder)
+            folder.touch()
+
+    model, told = fit(folder, callbacks=file_instead)
     assert_same(model, fit(None)[0])
-    assert "was not written" in told[0]
+    assert "was removed" in told[0]
+    assert "was not written, the training goes on: File exists" in told[1]
+
+
+def test_the_end_is_written_once(tmp_path):
+    fit(tmp_path, every=6)
+    assert names(tmp_path) == ["checkpoint-00000001.safetensors"]
+    fit(tmp_path, every=6, resume=True)
+    assert names(tmp_path) == ["checkpoint-00000001.safetensors"]
 
 
 def test_the_folder_stays_the_same_where_a_callback_goes_to_another(tmp_path, monkeypatch):
@@ -155,7 +185,7 @@ def test_a_folder_that_is_none_is_told_in_a_sentence(tmp_path):
     file.touch()
     (tmp_path / "kept" / "lock").mkdir(parents=True)
     for folder in (file, file / "below", tmp_path / "kept", tmp_path / ("a" * 300)):
-        with pytest.raises(OSError, match="no folder for checkpoints .*take another one") as error:
+        with pytest.raises(OSError, match="checkpoint= needs a folder .*take another one") as error:
             fit(folder)
         assert error.value.filename == str(folder)
     for folder in ("", "a\0b"):
@@ -168,7 +198,7 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(locks, "take", no_locks)
-    with pytest.raises(OSError, match="no folder for checkpoints .No locks available."):
+    with pytest.raises(OSError, match="checkpoint= needs a folder .* .No locks available."):
         fit(tmp_path)
 
 

@@ -65,10 +65,10 @@ KINDS = {
 }
 
 
-@pytest.fixture(params=[1, "0s"], ids=["after epochs", "within epochs"])
+@pytest.fixture(params=[1, "0.0001s"], ids=["after epochs", "within epochs"])
 def every(request, monkeypatch):
     """When a checkpoint is written; in the second case after each two steps."""
-    if request.param == "0s":
+    if request.param == "0.0001s":
         monkeypatch.setattr(chunk, "PART", 2 * (chunk.STEP + 6 * 100 * 32))
         monkeypatch.setattr(chunk, "PART_SECONDS", 0.0)
         monkeypatch.setattr(chunk, "CHUNK", 0.0)

@@ -19,7 +19,7 @@ from ..nn.normalization import NORMALIZATIONS
 from ..optim import SCHEDULES, Rule, Schedule
 from ..optim.rules import SOLVERS
 from ..placing import fit_or_stay, why_there
-from ..training import NO_FOLDER, STEP_OPTIONS, Checkpoint, LearningRates, checkpoint_of, fit_report
+from ..training import STEP_OPTIONS, Checkpoint, LearningRates, checkpoint_of, fit_report
 from ..transfers import counting
 from . import types
 from .bases import BaseEstimator, CallbackSupportMixin, with_callbacks
@@ -373,12 +373,9 @@ def _guarded(
     before, start = dict(vars(estimator)), perf_counter()
     try:
         check_arguments(estimator, estimator._parameter_constraints)
-        checkpoint = checkpoint_of(estimator.checkpoint)
-        if resume and checkpoint is None:
-            raise ValueError(NO_FOLDER)
+        kept = checkpoint_of(estimator.checkpoint, resume), resume
         with counting() as counts:
             report = partial(fit_report, counts=counts, start=start)
-            kept = checkpoint, resume
             args = X, y, sample_weight, validation, goes_on, one_epoch, classes, report, kept
             auto = estimator.device == "auto" and not goes_on
             error = fit_or_stay(partial(estimator._fit, *args), auto)

@@ -1,7 +1,7 @@
 """Training: one step, the plan of an epoch, the loop, and `train` for a bare network."""
 
 from .bare import Trained, train
-from .checkpoint import NO_FOLDER, Checkpoint, checkpoint_of
+from .checkpoint import Checkpoint, checkpoint_of
 from .fit import fit_network
 from .loop import TrainOptions, Validation
 from .outputs import network_outputs

@@ -29,7 +29,7 @@ from ..placing import fit_or_stay, to_device, why_there
 from ..plain import number
 from ..protocols import AnyArray, Path, Values
 from ..transfers import counting
-from .checkpoint import NO_FOLDER, Checkpoint, checkpoint_of
+from .checkpoint import Checkpoint, checkpoint_of
 from .fit import fit_network
 from .inputs import checked_inputs, checked_weights, loss_and_targets, network_loss, starting_params
 from .loop import TrainOptions
@@ -185,9 +185,7 @@ def train(
     if not isinstance(device, str):
         got = type(device).__name__
         raise TypeError(f"device must be a name such as 'cpu' or 'cuda:1', got a {got}.")
-    kept = checkpoint_of(checkpoint)
-    if resume and kept is None:
-        raise ValueError(NO_FOLDER)
+    kept = checkpoint_of(checkpoint, resume)
     learning_rate_init = number(learning_rate_init, "learning_rate_init", 0.0)
     alpha, tol = number(alpha, "alpha", 0.0), number(tol, "tol", 0.0)
     rule = make_rule(

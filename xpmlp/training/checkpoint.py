@@ -10,15 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..atomic import StrPath
 from ..container import ENDING, FileKind, check_container, read_container, refusal, write_container
 from ..errors import CheckpointError
 from ..locks import locked
 from ..logs import logger
+from ..transfers import note
 from .fingerprint import different
 from .state import State, pack_state, unpack_state
 
-NO_FOLDER = "resume=True needs checkpoint=, the folder to go on from: pass it, too."
 CHECKPOINT = FileKind("checkpoint", CheckpointError, finite=False)
 NAME = re.compile(rf"checkpoint-(\d{{8,18}}){re.escape(ENDING)}")
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
@@ -65,8 +67,7 @@ class Checkpoint:
 
     def __post_init__(self):
         whole = type(self.every) is int and self.every > 0
-        text = isinstance(self.every, str) and EVERY.fullmatch(self.every)
-        if not (whole or text):
+        if not (whole or self.seconds):
             raise ValueError(
                 "every must be a number of epochs from 1, or a time such as '60s', '10min' or "
                 f"'1.5h', got {self.every!r}."
@@ -78,11 +79,9 @@ class Checkpoint:
 
     @property
     def seconds(self) -> float | None:
-        """Seconds between two checkpoints, None where epochs are counted."""
-        if isinstance(self.every, int):
-            return None
-        found: Any = EVERY.fullmatch(self.every)
-        return float(found[1]) * SECONDS[found[2]]
+        """Seconds between two checkpoints, None where `every` is no time."""
+        found = EVERY.fullmatch(self.every) if isinstance(self.every, str) else None
+        return found and float(found[1]) * SECONDS[found[2]]
 
     def files(self) -> list[Path]:
         """Return the checkpoints in the folder, the newest first."""
@@ -143,14 +142,24 @@ class Checkpoint:
         )
 
 
+def _far(state):
+    """Return how far a State is: its epochs, the steps of the next, and whether it has ended."""
+    steps = state.begun.losses.shape[-1] if state.begun else 0
+    return state.n_iter, steps, state.ended
+
+
 def _number(path: Path) -> int:
     """Return the number in the name of a checkpoint."""
     found: Any = NAME.fullmatch(path.name)
     return int(found[1])
 
 
-def checkpoint_of(given: Any) -> Checkpoint | None:
-    """Return what the argument `checkpoint` says: a Checkpoint, a folder, or None."""
+def checkpoint_of(given: Any, resume: Any) -> Checkpoint | None:
+    """Return what the arguments `checkpoint` (a Checkpoint, a folder or None) and `resume` say."""
+    if not isinstance(resume, bool | np.bool_):
+        raise TypeError(f"resume must be True or False, got {resume!r:.60}.")
+    if resume and given is None:
+        raise ValueError("resume=True needs checkpoint=, the folder to go on from: pass it, too.")
     if given is None or isinstance(given, Checkpoint):
         return given
     if isinstance(given, str | os.PathLike):
@@ -161,14 +170,17 @@ def checkpoint_of(given: Any) -> Checkpoint | None:
 class Keeper:
     """Writes a training's checkpoints where they are due.
 
-    about: what `fingerprint` returns of it.
+    about: what `fingerprint` returns of it; lock: holds the folder's.
     """
 
-    def __init__(self, checkpoint: Checkpoint, about: dict):
-        self.checkpoint, self.about, self.last = checkpoint, about, time.monotonic()
+    def __init__(self, checkpoint: Checkpoint, about: dict, lock: ExitStack):
+        self.checkpoint, self.about, self.lock = checkpoint, about, lock
+        self.last = time.monotonic()
         self.within = checkpoint.seconds is not None
         self.number = max(map(_number, checkpoint.files()), default=0)
         self.damaged: list[Path] = []
+        self.kept: tuple | None = None  # how far the State in the newest is
+        self.failure = ""  # why the last one could not be written
 
     def found(self) -> State | None:
         """Return the State to go on from, its arrays on the host, None where none is kept.
@@ -176,7 +188,8 @@ class Keeper:
         Raises
         ------
         CheckpointError
-            When the newest is of other data or options; the message names them.
+            When the newest is of other data or options, or has done more epochs than are asked
+            for; the message names them.
         """
         kept = next(self.checkpoint.whole(self.damaged), None)
         if kept is None:
@@ -198,8 +211,30 @@ class Keeper:
                 f"The checkpoint in {folder!r} was written with {elsewhere}: what goes on from it "
                 "equals the undisturbed training up to rounding."
             )
+        self._check_end(state, meta["about"]["max_iter"])
         logger.info("Going on from epoch %d of the checkpoint in %s", state.n_iter, folder)
         return state
+
+    def _check_end(self, state, before):
+        """Refuse a State beyond max_iter; one that a callback stopped goes on to a larger one.
+
+        before: the max_iter that it was stopped in.
+        """
+        done, most = state.n_iter, self.about["max_iter"]
+        folder = os.fspath(self.checkpoint.folder)
+        if done > most:
+            raise CheckpointError(
+                f"max_iter is {most}, but the training in checkpoint folder {folder!r} has done "
+                f"{done} epochs: give {done} or more, or take another folder."
+            )
+        self.kept = _far(state)
+        if state.ended == "stopped" and most > before:
+            state.ended = None
+        if state.ended == "stopped":
+            note(
+                text=f"a callback stopped this training after epoch {done}, so resume=True gives "
+                f"what it had then: raise max_iter above {before} to go on"
+            )
 
     def epochs(self, state: State) -> float:
         """Return how many epochs may run before one is due."""
@@ -220,8 +255,9 @@ class Keeper:
             self.write(state, place)
 
     def end(self, state: State, place: tuple | None) -> None:
-        """Write the last one."""
-        self.write(state, place)
+        """Write the last one, unless it is kept as it is."""
+        if self.kept != _far(state):
+            self.write(state, place)
 
     def _late(self):
         return time.monotonic() - self.last >= (self.checkpoint.seconds or 0.0)
@@ -229,18 +265,25 @@ class Keeper:
     def write(self, state: State, place: tuple | None = None) -> None:
         """Write a checkpoint, and remove those that are too old.
 
-        A disk that is full does not end the training: it is warned of, and the older ones stay.
+        A disk that is full does not end the training: it is warned of, and the older ones stay. A
+        folder that was removed is made again.
         """
         arrays, meta = pack_state(state, place)
         path = Path(self.checkpoint.folder) / f"checkpoint-{self.number + 1:08d}{ENDING}"
         try:
+            if not path.parent.is_dir():
+                warnings.warn(f"Folder {path.parent} of checkpoints was removed, it is made again.")
+                self.lock.enter_context(_locked_folder(path.parent))
             write_container(path, arrays, {"about": self.about, "state": meta}, CHECKPOINT)
             check_container(path, CHECKPOINT)
         except (OSError, CheckpointError) as error:
-            reason = getattr(error, "strerror", None) or error
-            warnings.warn(f"Checkpoint {path} was not written, the training goes on: {reason}")
+            reason = str(getattr(error, "strerror", None) or error)
+            if reason != self.failure:  # else it is told already
+                warnings.warn(f"Checkpoint {path} was not written, the training goes on: {reason}")
+            self.failure = reason
         else:
             self.number += 1
+            self.kept, self.failure = _far(state), ""
             self._tidy()
         self.last = time.monotonic()
 
@@ -269,16 +312,23 @@ def keeping(checkpoint: Checkpoint | None, about) -> Iterator[Keeper | None]:
         yield None
         return
     folder = os.path.abspath(os.fsdecode(checkpoint.folder))  # a callback may change to another
-    with ExitStack() as stack:
+    with ExitStack() as lock:
         try:
-            os.makedirs(folder, exist_ok=True)
-            stack.enter_context(locked(os.path.join(folder, "lock")))
+            lock.enter_context(_locked_folder(folder))
         except BlockingIOError as error:
             raise CheckpointError(
                 f"checkpoint folder {os.fspath(checkpoint.folder)!r} is written to by another fit "
                 f"({error}): give each fit a folder of its own."
             ) from None
         except OSError as error:
-            reason = f"no folder for checkpoints ({error.strerror}): take another one"
+            reason = f"checkpoint= needs a folder to write to ({error.strerror}), take another one"
             raise OSError(error.errno, reason, folder) from error
-        yield Keeper(replace(checkpoint, folder=folder), about())
+        yield Keeper(replace(checkpoint, folder=folder), about(), lock)
+
+
+@contextmanager
+def _locked_folder(folder):
+    """Make a folder where it is missing, and hold its lock."""
+    os.makedirs(folder, exist_ok=True)
+    with locked(os.path.join(folder, "lock")):
+        yield

@@ -50,6 +50,7 @@ def fingerprint(step, options, data, params, sample_weight, validation, more: di
         "data": {name: _digest(a) for name, a in parts.items() if a is not None}
         | {BEGIN: _digest_of_parameters(step.network, params)},
         "machine": _machine(data[1], options),
+        "max_iter": options.max_iter,
     }
 
 
