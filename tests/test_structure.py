@@ -26,6 +26,7 @@ FLOORS = {
     "container": 0,
     "host_memory": 0,
     "leftovers": 0,
+    "signals": 0,
     "locks": 0,
     "words": 0,
     "logs": 0,

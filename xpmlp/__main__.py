@@ -2,11 +2,14 @@
 
 import sys
 
+from .signals import ending_at_once
+
 
 def main():
-    """Run the command line; it ends alike by Ctrl-C while it is still being loaded."""
+    """Run the command line; by Ctrl-C or a signal it ends alike while it is still being loaded."""
     try:
-        from .cli import main as run
+        with ending_at_once():
+            from .cli import main as run
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 from importlib import import_module
@@ -15,6 +17,7 @@ from cli_files import command, label
 
 from xpmlp import Checkpoint, load_model
 from xpmlp.cli.outputs import Results
+from xpmlp.signals import SIGNALS
 from xpmlp.training import chunk, interrupts
 from xpmlp.training.checkpoint import Keeper
 
@@ -28,6 +31,13 @@ GOES_ON = "xpmlp train ... --resume goes on"
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    yield
+    as_in_a_new_process()
+
+
+def as_in_a_new_process():
+    for signum in SIGNALS:
+        signal.signal(signum, signal.SIG_DFL)
 
 
 @pytest.fixture
@@ -35,6 +45,7 @@ def at(monkeypatch):
     """Send signals where a function is called the n-th time."""
 
     def sends(owner, name, n=1, *, sent=(signal.SIGTERM,)):
+        as_in_a_new_process()
         plain, calls = getattr(owner, name), []
 
         def then(*arguments, **options):
@@ -80,7 +91,7 @@ def test_a_signal_ends_a_training_in_a_sentence_that_says_what_is_kept(stage, xp
     assert (code, err) == (75, f"Ended by SIGTERM: {kept}; {AGAIN}.\n")
     assert os.listdir() == ["iris.safetensors"] * (" iris.safetensors" in kept)
     assert ("Test: " in out) == ("scores are in" in kept)
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN  # else a second one kills at exit
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -158,13 +169,31 @@ def test_two_signals_in_a_second_are_one_and_a_later_one_ends_at_once(xpmlp, at,
 
 
 def test_a_signal_that_is_ignored_stays_so(xpmlp, at):
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
-    try:
-        at(LOOP, "validate", 2, sent=(signal.SIGHUP,))
-        assert xpmlp("train", "iris", *QUICK)[0] == 0
-        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    at(LOOP, "validate", 2, sent=(signal.SIGHUP,))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    assert xpmlp("train", "iris", *QUICK)[0] == 0
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+
+
+LOADING = """
+import signal, sys
+
+class Sends:
+    def find_spec(self, name, *rest):
+        if name == "xpmlp.cli.tune":
+            signal.raise_signal(signal.SIGTERM)
+
+sys.meta_path.insert(0, Sends())
+from xpmlp.__main__ import main
+main()
+"""
+
+
+def test_a_signal_while_the_command_is_loaded_ends_it_alike():
+    how = {"capture_output": True, "text": True, "timeout": 100}
+    done = subprocess.run([sys.executable, "-c", LOADING, "train", "iris"], **how)
+    told = "Ended by SIGTERM before it began: nothing is kept.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (75, "", told)
 
 
 def test_a_checkpoint_that_the_disk_refuses_leaves_the_model_and_a_warning(xpmlp, at, monkeypatch):

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import click
 
 from ..errors import PreemptedError
+from ..signals import CODE
 from ..training import Checkpoint
 from ..training.interrupts import Preemption
 from .checkpoints import in_epochs
 from .command import tell
-
-CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 
 @contextmanager

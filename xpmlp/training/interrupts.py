@@ -6,10 +6,10 @@ import time
 from contextlib import contextmanager
 from typing import Any
 
+from ..signals import SIGNALS, unhandled
+
 GRACE = 1.5  # seconds that an epoch may go on after a signal that asks a command to end
 TWICE = 1.0  # seconds in which systemd, or a terminal that closes, sends another for good measure
-NAMES = "SIGTERM", "SIGHUP", "SIGUSR1", "SIGBREAK"  # the last one is of Windows
-SIGNALS = [signal.Signals[name] for name in NAMES if hasattr(signal, name)]
 
 
 class Ended(BaseException):
@@ -58,9 +58,9 @@ class Preemption:
     def installed(self):
         """Handle the signals in this block, in the main thread and where nothing else is set.
 
-        One that is ignored stays so: nohup does that to SIGHUP.
+        Once one came they are ignored afterwards, so that no second one changes the exit code.
         """
-        free = [n for n in SIGNALS if signal.getsignal(n) == signal.SIG_DFL]
+        free = unhandled()
         if threading.current_thread() is not threading.main_thread():
             free = []
         try:
@@ -68,8 +68,9 @@ class Preemption:
                 signal.signal(signum, self)
             yield
         finally:
+            then = signal.SIG_DFL if self.signum is None else signal.SIG_IGN
             for signum in free:
-                signal.signal(signum, signal.SIG_DFL)
+                signal.signal(signum, then)
 
     @staticmethod
     def found():
