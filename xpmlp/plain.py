@@ -69,6 +69,19 @@ def number(value: Any, name: str, low: float = -math.inf) -> float:
     return made
 
 
+def boolean(value: Any, name: str) -> bool:
+    """Return True or False; raise TypeError for anything else, such as "no", which is true.
+
+    Examples
+    --------
+    >>> boolean(True, "resume")
+    True
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r:.60}.")
+    return bool(value)
+
+
 def host_array(a: Any, name: str) -> np.ndarray:
     """Return anything that holds an array in NumPy: of any library, a frame's column, a list.
 

@@ -265,3 +265,10 @@ def test_a_state_that_no_training_has_is_refused_in_a_sentence(tmp_path, name):
     with pytest.raises(ModelFileError, match="bad") as caught:
         load_model(tmp_path / "bad")
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+def test_training_that_is_neither_true_nor_false_is_refused(tmp_path):
+    model = MLPClassifier((4,), max_iter=1, tol=0).fit(X, LABELS)
+    with pytest.raises(TypeError, match="training must be True or False, got 'no'"):
+        model.save(tmp_path / "m", training="no")
+    assert not (tmp_path / "m").exists()

@@ -193,3 +193,10 @@ def test_another_process_finds_the_same_in_functions_of_the_users(tmp_path):
             text=True,
         )
         assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_where_an_option_is_another_what_follows_from_it_is_not_told(tmp_path):
+    fit(tmp_path, early_stopping=True)
+    with pytest.raises(CheckpointError) as told:
+        fit(tmp_path, early_stopping=True, random_state=4, resume=True)
+    assert ": random_state was 3, got 4. Fit as it was, " in str(told.value)

@@ -112,3 +112,9 @@ def test_a_device_is_given_by_its_name():
     x = np.ones((4, 2))
     with pytest.raises(TypeError, match=r"a name such as 'cpu' or 'cuda:1', got a ndarray"):
         train(nn.Network([nn.Dense(1)]), x, x[:, :1], device=np.ones(3))
+
+
+@each("max_iter", [1.5, "a", -1, 10**310])
+def test_a_number_of_epochs_that_is_none_is_refused_in_words(max_iter):
+    with pytest.raises((TypeError, ValueError), match="^max_iter must be a "):
+        train(nn.Network([nn.Dense(1)]), X, X[:, :1], max_iter=max_iter, learning_rate="cosine")

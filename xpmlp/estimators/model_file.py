@@ -25,6 +25,7 @@ from ..model.fields import (
 from ..model.json_records import decode, decode_all, encode
 from ..model.record import unpacked
 from ..model.saving import FIELDS, as_model_file_error, pack_model, take_training
+from ..plain import boolean
 from ..tables.reading import PLAIN, Reading
 from ..training import State, new_history
 from ..words import listed
@@ -97,7 +98,7 @@ def save_model(estimator, path, *, training=False):
     result = estimator.result_
     arrays, about = pack_model(result.model)
     kept, state = {}, None
-    if training:
+    if boolean(training, "training"):
         kept, state = pack_training(estimator, result.state)
     params = estimator.get_params(deep=False)
     if isinstance(params["init"], tuple | list):

@@ -45,6 +45,8 @@ WEIGHTS = Group("weights", decay=True)
 OFFSETS = Group("offsets")
 BUFFERS = Group("buffers", trained=False)  # running statistics: set by the layer, not by the rule
 
+MOST = 1 << 48  # weights of a layer, 2 PB in float64; NumPy refuses far more in words of its own
+
 
 def dense_forward(x, W, b, activation, *, xp):
     """Affine map and activation: ``activation(x @ W + b)``.
@@ -248,6 +250,11 @@ class Dense(Layer):
 
     def init(self, n_in: int, stream: Generator, x: Array = None) -> tuple[dict, int]:
         """Draw W (n_in, n_out) and b (1, n_out)."""
+        if n_in * self.n_out > MOST:
+            raise ValueError(
+                f"a layer of {n_in} inputs has more than {MOST:.1e} weights, which fit no memory: "
+                "take fewer units."
+            )
         rule = self.initializer
         if rule == "auto":
             rule = get_activation(self.activation).init

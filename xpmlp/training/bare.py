@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 from time import perf_counter
 from typing import Literal
 
@@ -186,6 +187,9 @@ def train(
         got = type(device).__name__
         raise TypeError(f"device must be a name such as 'cpu' or 'cuda:1', got a {got}.")
     kept = checkpoint_of(checkpoint, resume)
+    if not isinstance(max_iter, Integral):
+        raise TypeError(f"max_iter must be a whole number, got {max_iter!r:.60}.")
+    number(max_iter, "max_iter", 0.0)
     learning_rate_init = number(learning_rate_init, "learning_rate_init", 0.0)
     alpha, tol = number(alpha, "alpha", 0.0), number(tol, "tol", 0.0)
     rule = make_rule(

@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..atomic import StrPath
 from ..container import ENDING, FileKind, check_container, read_container, refusal, write_container
 from ..errors import CheckpointError
 from ..locks import locked
 from ..logs import logger
+from ..plain import boolean
 from ..transfers import note
 from .fingerprint import different
 from .state import State, pack_state, unpack_state
@@ -156,9 +155,7 @@ def _number(path: Path) -> int:
 
 def checkpoint_of(given: Any, resume: Any) -> Checkpoint | None:
     """Return what the arguments `checkpoint` (a Checkpoint, a folder or None) and `resume` say."""
-    if not isinstance(resume, bool | np.bool_):
-        raise TypeError(f"resume must be True or False, got {resume!r:.60}.")
-    if resume and given is None:
+    if boolean(resume, "resume") and given is None:
         raise ValueError("resume=True needs checkpoint=, the folder to go on from: pass it, too.")
     if given is None or isinstance(given, Checkpoint):
         return given

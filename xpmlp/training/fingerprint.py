@@ -56,17 +56,18 @@ def fingerprint(step, options, data, params, sample_weight, validation, more: di
 
 def different(kept: dict, now: dict) -> tuple[str, str]:
     """Return in words how a kept fingerprint differs: another training, or another machine."""
-    others = [*_changes(kept["options"], now["options"])]
+    options = [*_changes(kept["options"], now["options"])]
+    others = [*options]
     for name in sorted({*kept["data"], *now["data"]}):
         before, after = kept["data"].get(name), now["data"].get(name)
         if before == after:
             continue
         shapes = [value and value["shape"] for value in (before, after)]
-        what = "holds other values"
         if shapes[0] != shapes[1]:
             was, got = (_shape(shape) for shape in shapes)
-            what = f"was {was}, got {got}"
-        others.append(f"{name} {what}")
+            others.append(f"{name} was {was}, got {got}")
+        elif not options:  # another seed, for one, draws other validation rows: told by its name
+            others.append(f"{name} holds other values")
     elsewhere = [
         f"{name} {kept['machine'].get(name)}, now {value}"
         for name, value in now["machine"].items()
