@@ -236,6 +236,8 @@ HOSTILE = {
     "a layer as rule": state_with(rule={"record": "Dense", "fields": {"n_out": 3}}),
     "code as rule": state_with(rule={"record": "os.system", "fields": {}}),
     "a rule of text": state_with(rule="adam"),
+    "a rule out of range": state_with(rule={"record": "Adam", "fields": {"epsilon": -1.0}}),
+    "a scoring that a terminal obeys": state_with(scoring="a\x1b[31m"),
     "words missing": array_with("draws/words", lambda a: None),
     "words too few": array_with("draws/words", lambda a: a[:-1]),
     "words of floats": array_with("draws/words", lambda a: a.astype(np.float32)),

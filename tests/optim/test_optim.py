@@ -324,3 +324,20 @@ def test_a_rule_of_ones_own_needs_only_its_apply():
     got = run(Sign(), start, gradients[:1], [0.1])["params"]
     want = {k: start[k] - 0.1 * np.sign(g) for k, g in gradients[0].items()}
     assert max(relative_error(got[k], want[k]) for k in want) < 1e-15
+
+
+@each(
+    "rule, words",
+    [
+        (lambda: SGD(-0.1), "SGD needs momentum from 0 to 1"),
+        (lambda: Adam(beta_1=1.0), "Adam needs beta_1 from 0 to 1"),
+        (lambda: Nadam(beta_2=float("nan")), "Nadam needs beta_2"),
+        (lambda: AdamW(epsilon=-1e-8), "AdamW needs epsilon from 0"),
+        (lambda: RMSprop(rho=1.5), "RMSprop needs rho"),
+        (lambda: Adagrad(float("inf")), "Adagrad needs epsilon"),
+        (lambda: Lion(beta_1=-1), "Lion needs beta_1"),
+    ],
+)
+def test_a_rule_refuses_numbers_out_of_range(rule, words):
+    with pytest.raises(ValueError, match=words):
+        rule()

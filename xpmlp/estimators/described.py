@@ -27,6 +27,7 @@ def check_described(estimator):
     float_dtype(np.empty(0), estimator.dtype)
     asks_for_table(estimator)
     train_options(estimator, 1, rule_of(estimator), seed)
+    match_loss(loss_of(estimator), targets.task, estimator.out_activation)
     loss, link = match_loss(loss_of(estimator), targets.task, estimator.out_activation_)
     network_of(estimator, model.inputs, targets.n_outputs, last_activation(loss, link))
     if is_classifier(estimator):

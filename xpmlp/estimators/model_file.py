@@ -36,6 +36,7 @@ from .training_file import STATE, pack_training, unpack_training
 KEPT_EPOCHS = 1000  # of a longer history, a file keeps so many at most, and three more
 MOST_EPOCHS = 10**6  # with a history: a file of more keeps none, as each entry takes memory
 NOT_KEPT = ("callbacks", "checkpoint")  # always None in a file
+POSITIVE = ("learning_rate", "seconds")  # of a history
 ONLY_FIT_USES = ("callbacks", "scoring", "learning_rate")  # a file may lack them
 FITTED = {  # of the training
     "best_loss": measured("inf", "nan"),
@@ -43,7 +44,9 @@ FITTED = {  # of the training
     "seed": whole(0, 2**32 - 1),
     **dict.fromkeys(("epoch", "n_iter", "n_seen", "step", "best_epoch"), whole()),
 }
-NUMBERS = record({"list": several(measured("nan", "inf", "-inf"), KEPT_EPOCHS + 3)})
+KEPT = KEPT_EPOCHS + 3
+NUMBERS = record({"list": several(measured("nan", "inf", "-inf"), KEPT)})
+AMOUNTS = record({"list": several(measured("nan", low=0.0), KEPT)})
 SCORE = maybe(number())
 SCORES = {
     "metrics": by_name(SCORE),
@@ -83,7 +86,7 @@ ESTIMATOR = FIELDS | {
     "params": by_name(anything),
     "fitted": record(FITTED, ("epoch",)),
     "n_epochs": whole(),
-    "history": record(dict.fromkeys(new_history(), NUMBERS)),
+    "history": record(dict.fromkeys(new_history(), NUMBERS) | dict.fromkeys(POSITIVE, AMOUNTS)),
     "target_name": maybe(title),
     "training": maybe(record(TRAINING, tuple(TRAINING))),
     "baseline": maybe(by_name(anything)),
@@ -173,6 +176,7 @@ def _rebuild(arrays, meta, kinds):
         raise ValueError(f"it has arguments that {kind.__name__} lacks: {listed(sorted(unknown))}")
     for name in NOT_KEPT:
         nothing(params.get(name), f"metadata.params.{name}")
+    title(params.get("device", "auto"), "metadata.params.device")
     estimator = kind(**params | {"device": "auto"})
     estimator.result_ = _result(estimator, model, meta, kept)
     if meta.get("state") and meta["state"]["random_state"]:

@@ -4,7 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..model.fields import flag, maybe, measured, number, record, row, text, whole, word, written
+from ..model.fields import (
+    flag,
+    maybe,
+    measured,
+    number,
+    record,
+    row,
+    text,
+    title,
+    whole,
+    word,
+    written,
+)
 from ..model.json_records import decode_all, encode
 from ..model.saving import OF_TRAINING
 from ..nn import Layout
@@ -19,7 +31,7 @@ STATE = {  # beside the arrays, and beside what a file has without a State
     "lr": number(0.0),
     "lr_init": maybe(number(0.0)),
     "reference": measured("inf"),
-    "scoring": text,
+    "scoring": title,
     "generator": word("MT19937"),
     "position": whole(0, 624),
     "gauss": row(whole(0, 1), written(HEX, "a float in hexadecimal")),

@@ -43,9 +43,9 @@ def number(low: float = -FINITE, high: float = FINITE) -> Check:
     return fits(expected, lambda value: type(value) in (int, float) and low <= value <= high)
 
 
-def measured(*words: str) -> Check:
+def measured(*words: str, low: float = -FINITE) -> Check:
     """Return the check for a finite number, or one that JSON has no form for: "nan", "inf"."""
-    finite = number()
+    finite = number(low)
 
     def check(value, place):
         if not (isinstance(value, dict) and [*value] == ["float"] and value["float"] in words):

@@ -23,7 +23,7 @@ from .targets import ClassTargets, LabelTargets, NumberTargets, with_threshold
 
 LAYER = fits("a record", lambda value: isinstance(value, dict))
 FIELDS = {  # of the JSON of a model
-    "xpmlp": written(r"[\w.+-]{1,40}", "a version"),
+    "xpmlp": written(r"\d[\w.+-]{0,39}", "a version"),
     "format_version": whole(1),
     "layers": several(LAYER, MAX_ARRAYS),
     "model": record(

@@ -12,7 +12,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..arrays import Array
-from ..words import check_word
+from ..words import check_ranges, check_word
+
+BELOW_1 = 0.0, float(np.nextafter(1.0, 0.0))  # at 1 a mean would never change
+RANGES = {"momentum": (0.0, 1.0), "epsilon": (0.0, float(np.finfo(np.float64).max))}
+RANGES |= dict.fromkeys(("beta_1", "beta_2", "rho"), BELOW_1)
 
 
 class Rule:
@@ -44,6 +48,9 @@ class Rule:
     slots: Any = ()
     arguments: ClassVar[tuple[str, ...]] = ()
     weight_decay: ClassVar[float] = 0.0  # what ``weight_decay=None`` means
+
+    def __post_init__(self):
+        check_ranges(self, **{k: ends for k, ends in RANGES.items() if k in vars(self)})
 
     def rates(self, lr: float | np.ndarray, steps: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return the rate of each step as a host array: `lr` itself, where there is no correction.
