@@ -121,7 +121,7 @@ def test_a_line_is_cut_where_it_is_too_long_for_a_row_and_the_next_is_whole(end)
 
 def test_a_first_line_without_end_is_refused_before_it_is_read(tmp_path):
     path = written(tmp_path / "a.csv.gz", gzip.compress(b"0" * 20_000_000))
-    refused(path, "no end of a first line", "1,900,000 bytes")
+    refused(path, "first line is longer", "1,900,000 bytes")
 
 
 def test_a_later_line_without_end_is_a_bad_row(tmp_path):
@@ -139,6 +139,11 @@ def test_json_without_end_and_nested_without_end_is_a_bad_row(tmp_path):
         assert table.y.tolist() == [0, 1, 0, 1]
         assert [row.line for row in table.bad_rows] == [3, 4]
         assert "longer" in table.bad_rows[0].reason and "deep" in table.bad_rows[1].reason
+
+
+def test_an_array_of_json_nested_without_end_is_told_in_words(tmp_path):
+    data = b'[{"x": 1, "y": 0}, {"x": ' + b"[" * 100_000
+    refused(written(tmp_path / "a.json", data), "after row 1", "nested too deeply")
 
 
 # --- JSON of one array, which is read piece by piece
@@ -233,7 +238,7 @@ def test_a_link_that_leads_to_itself_is_told_as_one(tmp_path):
         refused(path, "a symbolic link that leads to no file")
 
 
-@each("block, words", [(b"y\n", "rows of 1 column"), (b"yy", "no end of a first line")])
+@each("block, words", [(b"y\n", "rows of 1 column"), (b"yy", "first line is longer")])
 def test_a_stream_without_end_is_refused_before_it_fills_the_disk(monkeypatch, block, words):
     class Endless(io.RawIOBase):
         def read(self, n=-1):

@@ -98,6 +98,8 @@ def _of_array(source: Source) -> Iterator[Row]:
                     yield number, "the text is not UTF-8", shown
         except (ValueError, RecursionError) as error:
             reason = str(error).partition(": line")[0]
+            if isinstance(error, RecursionError):
+                reason = "its values are nested too deeply"
             place = f"{source.path} is no JSON after row {number:,}"
             raise DataError(f"{place}: {reason[:1].lower()}{reason[1:]}.") from error
 

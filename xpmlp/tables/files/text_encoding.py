@@ -38,8 +38,9 @@ def scan(file: Path, path: Path) -> tuple[int, bool]:
 
 def check_first_line(path: Path, size: int, ended: bool) -> None:
     """Raise DataError where a first line has no end in so many bytes."""
-    expected = f"expected column names in up to {LONGEST:,} bytes"
-    require(ended or size <= LONGEST, f"{path} has no end of a first line, {expected}.")
+    got = f"{path}: its first line is longer than {LONGEST:,} bytes, expected column names in fewer"
+    remedy = "is it a table? Of one with more columns make an .npz"
+    require(ended or size <= LONGEST, f"{got}: {remedy}.")
 
 
 def _decodes(decoder: codecs.IncrementalDecoder, block: bytes, final: bool = False) -> bool:
