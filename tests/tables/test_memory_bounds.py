@@ -6,6 +6,7 @@ import io
 import json
 import os
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,17 @@ def test_json_without_end_and_nested_without_end_is_a_bad_row(tmp_path):
 def test_an_array_of_json_nested_without_end_is_told_in_words(tmp_path):
     data = b'[{"x": 1, "y": 0}, {"x": ' + b"[" * 100_000
     refused(written(tmp_path / "a.json", data), "after row 1", "nested too deeply")
+
+
+@each("text", ["[%s]", "%s"])
+def test_values_that_are_nearly_nested_too_deeply_are_never_a_raw_error(tmp_path, text):
+    for depth in range(900, 1000, 3):
+        nested = "[" * depth + '"\\u00e9"' + "]" * depth
+        rows = f'{{"x": 1, "y": 0, "z": {nested}}}', '{"x": 1, "y": 1, "z": 2}'
+        mark = "," if text == "[%s]" else "\n"
+        path = written(tmp_path / "a.json", (text % mark.join(rows)).encode())
+        with suppress(DataError), open_table(path, target="y", on_bad_row="skip"):
+            pass
 
 
 # --- JSON of one array, which is read piece by piece

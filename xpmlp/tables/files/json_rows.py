@@ -76,13 +76,12 @@ def _parsed(line: str) -> tuple[dict[str, Any] | str, str]:
     if len(line) > LONGEST:
         return f"the row is longer than {LONGEST:,} characters", shown
     try:
-        found = DECODER.decode(line)
+        return _checked(DECODER.decode(line), line), shown
     except RecursionError:
         return "the row is nested too deeply", shown
     except ValueError as error:
         reason = str(error).partition(": line")[0]
         return f"expected a JSON object: {reason[:1].lower()}{reason[1:]}", shown
-    return _checked(found, line), shown
 
 
 def _of_array(source: Source) -> Iterator[Row]:
@@ -165,4 +164,6 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict | list):
+        return NESTED  # which no column is read of: to write it may nest too deeply again
+    return json.dumps(value)
