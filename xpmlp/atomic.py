@@ -46,9 +46,7 @@ def atomic_file(path: StrPath, needed: str = "") -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
             if final.exists():
                 os.chmod(temporary, stat.S_IMODE(final.stat().st_mode))
-            if (
-                os.name == "nt"
-            ):  # where no open file is renamed; elsewhere it stays locked till then
+            if os.name == "nt":  # where no open file is renamed; elsewhere it is locked till then
                 file.close()
             os.replace(temporary, final)
         _sync(final.parent)

@@ -35,7 +35,7 @@ def free_host_memory() -> int | None:
         free = 1024 * int(known["MemAvailable"].split()[0])
     except (OSError, KeyError):  # not Linux
         return None
-    return max(0, min(free, *_left_by_groups(), free))
+    return max(0, min([free, *_left_by_groups()]))
 
 
 def _left_by_groups() -> Iterator[int]:

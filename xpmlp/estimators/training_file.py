@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..model.fields import (
+    anything,
     flag,
     maybe,
     measured,
@@ -25,7 +26,7 @@ from ..training import State, pack_state, unpack_state
 from ..training.state import FLOATS, TEXTS, WHOLE
 
 HEX = r"-?0x[01]\.[0-9a-f]{1,13}p[+-]\d{1,4}"  # of a float, as `float.hex` writes it
-RULE = record({"record": text, "fields": lambda value, place: None})  # `decode` checks the fields
+RULE = record({"record": text, "fields": anything})  # `decode` checks the fields
 STATE = {  # beside the arrays, and beside what a file has without a State
     **dict.fromkeys(("rule_step", "cycle", "stale"), whole()),
     "lr": number(0.0),

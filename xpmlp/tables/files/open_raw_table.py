@@ -62,12 +62,9 @@ def open_raw_table(
                 scratch = Path(folder, "clean.csv")
                 if source.kind == "parquet":
                     raw = load_parquet(source, connection, reading, keep, allowed)
-                elif source.kind == "csv":
-                    raw = _load_csv(source, connection, scratch, reading, known, keep, allowed)
                 else:
-                    raw = _load_converted(
-                        source, connection, scratch, reading, known, keep, allowed
-                    )
+                    load = _load_csv if source.kind == "csv" else _load_converted
+                    raw = load(source, connection, scratch, reading, known, keep, allowed)
                 if source.is_copy:
                     source.file.unlink()
                 yield replace(raw, reading=reading)
