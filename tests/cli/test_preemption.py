@@ -119,6 +119,13 @@ def assert_same(path, other):
     assert a.history_["loss"] == b.history_["loss"]
 
 
+def test_a_training_that_no_checkpoint_can_keep_is_not_told_to_take_one(xpmlp, at):
+    at(BASE, "problem_of")
+    code, _, err = xpmlp("train", "iris", *QUICK, "--solver", "lbfgs")
+    told = "Ended by SIGTERM: nothing is kept; the same command begins at the start.\n"
+    assert (code, err) == (75, told)
+
+
 @pytest.fixture
 def _epochs_are_long(monkeypatch):
     """Let a training look for signals after each step, and wait for no epoch to end."""

@@ -15,9 +15,10 @@ from each import each
 from test_checkpoint import assert_same, killed
 
 from xpmlp import Checkpoint, MLPClassifier, locks
+from xpmlp.container import read_container, write_container
 from xpmlp.errors import CheckpointError
 from xpmlp.training import checkpoint as module
-from xpmlp.training.checkpoint import keeping
+from xpmlp.training.checkpoint import CHECKPOINT, keeping
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 3))
@@ -259,3 +260,40 @@ def test_another_process_is_refused_until_the_first_is_killed(tmp_path):
 def test_lbfgs_is_refused(tmp_path):
     with pytest.raises(ValueError, match="solver='lbfgs' cannot be kept in a checkpoint"):
         fit(tmp_path, solver="lbfgs")
+
+
+def put(value, *place):
+    """Return what changes a checkpoint's JSON at a place."""
+
+    def change(meta):
+        *path, last = place
+        for name in path:
+            meta = meta[name]
+        meta[last] = value
+
+    return change
+
+
+OTHER_FORMS = {
+    "no options": put({}, "about"),
+    "text about it": put("x", "about"),
+    "a seed of text": put("x", "about", "options", "random_state"),
+    "a seed beyond 32 bits": put("99999999999", "about", "options", "random_state"),
+    "too many steps": put(10**30, "state", "step"),
+    "fewer epochs than none": put(-1, "state", "epoch"),
+    "no learning rate": put(None, "state", "lr"),
+    "a learning rate of NaN": put("nan", "state", "lr"),
+    "a learning rate below 0": put(-0.1, "state", "lr"),
+    "no largest number of epochs": put(None, "about", "max_iter"),
+}
+
+
+@each("form", OTHER_FORMS)
+def test_a_checkpoint_of_another_form_is_refused_by_its_folder(form, tmp_path):
+    fit(tmp_path, random_state=None)
+    path = tmp_path / names(tmp_path)[-1]
+    arrays, meta = read_container(path, CHECKPOINT)
+    OTHER_FORMS[form](meta)
+    write_container(path, arrays, meta, CHECKPOINT)
+    with pytest.raises(CheckpointError, match="is not one of this version of xpmlp"):
+        fit(tmp_path, random_state=None, resume=True)

@@ -36,11 +36,14 @@ class Kept:
     """What is kept of a training that a signal ends."""
 
     checkpoint: Checkpoint | None
+    solver: str
     where: str = ""  # in words, once a model is saved
 
     def __call__(self) -> str:
         """Return where it is, and how to go on."""
         again = "with --checkpoint FOLDER, xpmlp train ... --resume would go on"
+        if self.solver == "lbfgs":  # which no checkpoint can keep
+            again = "the same command begins at the start"
         if self.checkpoint is not None:
             again = "xpmlp train ... --resume goes on"
         return f"{self.where or self._in_checkpoint() or 'nothing is kept'}; {again}."

@@ -104,7 +104,7 @@ def train(data, **options):
     for picture in _pictures_of(out) * options["plot"]:
         writable("--plot", picture, data, out)
     check_folds(options)
-    results, kept = Results(), Kept(checkpoint_said(options))
+    results, kept = Results(), Kept(checkpoint_said(options), options["solver"])
     with preemptible(kept, keeps=True) as preemption, ExitStack() as stack:
         source, train_part, test_part, watched = split_data(data, options, stack)
         check_metrics(options["metrics"], source.task)

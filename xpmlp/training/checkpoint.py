@@ -116,7 +116,11 @@ class Checkpoint:
         kept = self.newest()
         if kept is None:
             return None
-        return int(kept[1]["about"]["options"]["random_state"])
+        with self.known():
+            seed = int(kept[1]["about"]["options"]["random_state"])
+            if not 0 <= seed < 1 << 32:
+                raise ValueError(f"its seed is {seed}")
+            return seed
 
     def reached(self) -> tuple[int, bool] | None:
         """Return how far the newest whole checkpoint is, None without one.
@@ -127,18 +131,19 @@ class Checkpoint:
         if kept is None:
             return None
         arrays, meta = kept
-        try:
-            n_epochs = int(meta["state"]["n_iter"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise self.not_ours(error) from error
-        return n_epochs, any(name.startswith("begun/") for name in arrays)
+        with self.known():
+            return int(meta["state"]["n_iter"]), any(name.startswith("begun/") for name in arrays)
 
-    def not_ours(self, error: Exception) -> CheckpointError:
-        """Return the error of a checkpoint that holds other things than it should."""
-        return CheckpointError(
-            f"the newest checkpoint in {os.fspath(self.folder)!r} is not one of this version of "
-            f"xpmlp ({type(error).__name__}: {error}): take another folder."
-        )
+    @contextmanager
+    def known(self) -> Iterator[None]:
+        """Raise CheckpointError where a checkpoint holds other things than this block expects."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise CheckpointError(
+                f"the newest checkpoint in {os.fspath(self.folder)!r} is not one of this version "
+                f"of xpmlp ({type(error).__name__}: {error}): take another folder."
+            ) from error
 
 
 def _far(state):
@@ -193,11 +198,9 @@ class Keeper:
             return None
         arrays, meta = kept
         folder = os.fspath(self.checkpoint.folder)
-        try:
+        with self.checkpoint.known():
             others, elsewhere = different(meta["about"], self.about)
-            state = unpack_state(arrays, meta["state"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise self.checkpoint.not_ours(error) from error
+            state, before = unpack_state(arrays, meta["state"]), int(meta["about"]["max_iter"])
         if others:
             raise CheckpointError(
                 f"checkpoint folder {folder!r} is of another training: {others}. Fit as it was, "
@@ -208,7 +211,7 @@ class Keeper:
                 f"The checkpoint in {folder!r} was written with {elsewhere}: what goes on from it "
                 "equals the undisturbed training up to rounding."
             )
-        self._check_end(state, meta["about"]["max_iter"])
+        self._check_end(state, before)
         logger.info("Going on from epoch %d of the checkpoint in %s", state.n_iter, folder)
         return state
 

@@ -104,9 +104,12 @@ def unpack_state(arrays, meta):
         These are not what `pack_state` makes.
     """
     nested = _nested(arrays)
-    own: dict = {k: _of_type(meta[k], int) for k in WHOLE}
+    own: dict = {k: _whole(meta[k]) for k in WHOLE}
     own |= {k: meta[k] and _of_type(meta[k], str) for k in TEXTS}
-    own |= {k: None if meta[k] is None else float(meta[k]) for k in FLOATS}
+    own |= {k: float(meta[k]) for k in FLOATS if k != "lr_init"}
+    if not 0.0 <= own["lr"] < math.inf:  # a training at NaN repeats its epoch without end
+        raise ValueError(f"its learning rate is {own['lr']}")
+    own["lr_init"] = None if meta["lr_init"] is None else float(meta["lr_init"])
     history = new_history() | {k: a.tolist() for k, a in nested.get("history", {}).items()}
     drawn, (has_gauss, gauss) = nested["draws"], meta["gauss"]
     words = meta["generator"], drawn["words"].view(np.uint32), meta["position"]
@@ -129,6 +132,13 @@ def _as_json(value):
     if value is None:
         return None
     return float(value) if math.isfinite(value) else str(value)
+
+
+def _whole(value):
+    """Return a count of epochs, steps or samples; of more than 2^62 arrays could not tell."""
+    if not 0 <= _of_type(value, int) <= 1 << 62:
+        raise ValueError(f"it counts {value!r:.40}")
+    return value
 
 
 def _of_type(value, kind):
