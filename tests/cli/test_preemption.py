@@ -238,7 +238,8 @@ def test_each_signal_ends_the_command_after_the_epoch(name):
         while not process.stdout.readline().startswith("epoch"):
             assert process.poll() is None
         process.send_signal(getattr(signal, name))
-        out, err = process.communicate(timeout=30)
+        # Not communicate(), which misses lines that readline() has taken from the pipe already.
+        out, err, _ = process.stdout.read(), process.stderr.read(), process.wait(30)
     n_epochs, begun = Checkpoint("kept").reached()
     assert (process.returncode, begun, len(out.splitlines()) + 1) == (75, False, n_epochs)
     told = f"the training after epoch {n_epochs} is kept in kept; {GOES_ON}"
