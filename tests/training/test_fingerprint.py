@@ -20,6 +20,7 @@ Y = X @ np.asarray([1.0, -2.0, 0.5])
 LABELS = np.digitize(Y, (-0.5, 0.5))
 FRAME = pd.DataFrame({"a": X[:, 0], "b": np.where(X[:, 1] > 0, "x", "y"), "c": X[:, 2]})
 ARGS = {"hidden_layer_sizes": (4,), "max_iter": 2, "random_state": 3}
+FACTOR = 0.9
 STARTS = [
     ([np.full((3, 4), w), np.full((4, 1), w)], [np.zeros(4), np.zeros(1)]) for w in (0.1, 0.2)
 ]
@@ -97,6 +98,16 @@ def changed(a, at, by):
     return a
 
 
+class Falling:
+    """A schedule of a user's own, without a text that tells its number."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, epoch):
+        return self.factor**epoch
+
+
 DATA = {  # what is told: (before, after)
     "X": ({}, {"X": changed(X, (7, 1), 1e-12)}),
     "X was 60 x 3, got 59 x 3": ({}, {"X": X[1:], "y": LABELS[1:]}),
@@ -129,6 +140,14 @@ DATA = {  # what is told: (before, after)
     "learning_rate was": (
         {"learning_rate": lambda epoch: 0.9**epoch},
         {"learning_rate": lambda epoch: 0.8**epoch},
+    ),
+    "learning_rate (was|is) ": (
+        {"learning_rate": Falling(0.9)},
+        {"learning_rate": Falling(0.8)},
+    ),
+    "learning_rate (was|is)": (
+        {"learning_rate": Falling(0.9).__call__},
+        {"learning_rate": Falling(0.8).__call__},
     ),
     "scoring was": (
         {"early_stopping": True, "scoring": lambda model, X, y: float(len(y))},
@@ -200,3 +219,19 @@ def test_where_an_option_is_another_what_follows_from_it_is_not_told(tmp_path):
     with pytest.raises(CheckpointError) as told:
         fit(tmp_path, early_stopping=True, random_state=4, resume=True)
     assert ": random_state was 3, got 4. Fit as it was, " in str(told.value)
+
+
+def test_a_number_of_the_module_that_a_function_uses_is_compared(tmp_path, monkeypatch):
+    schedule = lambda epoch: FACTOR**epoch  # noqa: E731
+    fit(tmp_path, learning_rate=schedule)
+    monkeypatch.setattr(sys.modules[__name__], "FACTOR", 0.8)
+    with pytest.raises(CheckpointError, match="learning_rate (was|is)"):
+        fit(tmp_path, learning_rate=schedule, resume=True)
+
+
+def test_a_function_that_holds_itself_is_refused_as_it_cannot_be_compared(tmp_path):
+    def schedule(epoch):
+        return 1.0 if epoch < 1 else 0.9 * schedule(epoch - 1)
+
+    with pytest.raises(CheckpointError, match="^learning_rate cannot be compared with that of a"):
+        fit(tmp_path, learning_rate=schedule)

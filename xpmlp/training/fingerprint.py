@@ -6,13 +6,14 @@ import re
 from dataclasses import fields, is_dataclass
 from functools import partial, singledispatch
 from importlib import import_module
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, MethodType
 
 import numpy as np
 
 from .. import __version__
 from ..arrays import Array, location_of, to_host
 from ..engines.blas import find_blas, n_threads
+from ..errors import CheckpointError
 from ..nn.layout import walk
 from ..placing import rows_to_host
 from ..words import abridged
@@ -25,6 +26,7 @@ FREE = {"verbose", "max_iter", "n_epochs", "steps", "engine", "max_fun"}
 REMEDY = "leave checkpoint away, or fit outside of that block"
 BEGIN = "init, or the model that warm_start goes on with,"
 BLOCK = 1 << 26  # bytes of rows that are brought to the host at once
+PLAIN = int, float, str, tuple  # of the names that a user's function finds in its module
 LONGEST, SHOWN = 200, 100  # letters of an option that is kept as it is, that a message shows
 
 
@@ -46,7 +48,7 @@ def fingerprint(step, options, data, params, sample_weight, validation, more: di
         parts |= {"X_val": validation.x, "y_val": validation.y}
         parts["sample_weight_val"] = validation.weights
     return {
-        "options": {name: _short(_text(value)) for name, value in sorted(named.items())},
+        "options": {name: _told(name, value) for name, value in sorted(named.items())},
         "data": {name: _digest(a) for name, a in parts.items() if a is not None}
         | {BEGIN: _digest_of_parameters(step.network, params)},
         "machine": _machine(data[1], options),
@@ -89,6 +91,17 @@ def _shape(shape):
     return "not given" if shape is None else " x ".join(map(str, shape))
 
 
+def _told(name, value):
+    """Return an option as text to compare; CheckpointError where there is none."""
+    try:
+        return _short(_text(value))
+    except (RecursionError, ValueError) as error:  # it holds itself, or a variable without value
+        raise CheckpointError(
+            f"{name} cannot be compared with that of a checkpoint ({error}): take a simpler one, "
+            "or leave checkpoint away."
+        ) from error
+
+
 def _short(text):
     """Return a text abridged; what is left out counts by its digest."""
     if len(text) <= LONGEST:
@@ -106,7 +119,15 @@ def _text(value):
     if is_dataclass(value):
         inside = _text({f.name: getattr(value, f.name) for f in fields(value)})
         return f"{type(value).__name__}({inside})"
+    if type(value).__repr__ is object.__repr__:  # of a user's own class
+        called = vars(type(value)).get("__call__")
+        return _text([type(value), called, getattr(value, "__dict__", {})])
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
+@_text.register(MethodType)
+def _text_of_method(value):
+    return _text([value.__func__, value.__self__])
 
 
 @_text.register(type)
@@ -150,7 +171,9 @@ def _text_of_function(value):
     if name.startswith("xpmlp."):
         return name
     cells = [cell.cell_contents for cell in value.__closure__ or ()]
-    inside = [value.__code__, cells, value.__defaults__, value.__kwdefaults__]
+    known = {name: value.__globals__.get(name) for name in value.__code__.co_names}
+    numbers = {name: a for name, a in known.items() if isinstance(a, PLAIN)}
+    inside = [value.__code__, cells, value.__defaults__, value.__kwdefaults__, numbers]
     return f"{name} {_name(_text(inside).encode())}"
 
 
