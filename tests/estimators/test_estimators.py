@@ -155,6 +155,7 @@ def test_predict_log_proba_of_a_probability_of_zero_is_minus_infinity_without_a_
         (MLPClassifier, {"solver": "nonsense"}, "'solver' parameter"),
         (MLPClassifier, {"dropout": 1.0}, "'dropout' parameter"),
         (MLPClassifier, {"hidden_layer_sizes": (3, 0)}, "must be > 0"),
+        (MLPClassifier, {"hidden_layer_sizes": 10**30}, r"below 2\*\*31"),
         (MLPClassifier, {"hidden_layer_sizes": ("a",)}, "hidden_layer_sizes"),
         (MLPClassifier, {"solver": "lbfgs", "dropout": 0.5}, "leave dropout"),
         (MLPClassifier, {"learning_rate_init": float("nan")}, "learning_rate_init"),

@@ -108,6 +108,7 @@ HOSTILE = {
     "negative rate": put(-1.0, "params", "learning_rate_init"),
     "rate NaN": put({"float": "nan"}, "params", "learning_rate_init"),
     "alpha text": put("0.1", "params", "alpha"),
+    "units that no memory holds": put(10**30, "params", "hidden_layer_sizes"),
     "sizes negative": put(-1, "params", "hidden_layer_sizes"),
     "a billion features": put(10**9, "model", "n_features"),
     "features true": put(True, "model", "n_features"),

@@ -9,6 +9,8 @@ from ..nn.initializers import get_initializer
 from ..nn.network import shapes_of
 from ..nn.normalization import NORMALIZATIONS
 
+MOST_UNITS = 2**31  # of a layer, whose weights take 16 GB for each of its inputs
+
 
 def network_of(estimator, inputs, n_outputs: int, last: str) -> Network:
     """Return the network that an estimator's arguments describe.
@@ -88,10 +90,10 @@ def _hidden(estimator):
         given = (given,)
     given = [*given]
     for size in given:
-        whole = isinstance(size, Integral) and int(size) > 0
+        whole = isinstance(size, Integral) and 0 < int(size) < MOST_UNITS
         if not (whole or isinstance(size, Layer)):
             raise ValueError(
-                f"hidden_layer_sizes must be > 0, whole numbers or layers, got {given}."
+                f"hidden_layer_sizes must be > 0, whole numbers below 2**31 or layers, got {given}."
             )
     return given
 
