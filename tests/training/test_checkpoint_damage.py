@@ -288,6 +288,32 @@ OTHER_FORMS = {
 }
 
 
+def reshape(arrays, name):
+    arrays[name] = arrays[name].reshape(-1)[:2]
+
+
+OTHER_ARRAYS = {
+    "parameters cut": lambda arrays: reshape(arrays, "params/weights"),
+    "averages cut": lambda arrays: reshape(arrays, "state/m/weights"),
+    "no averages": lambda arrays: [arrays.pop(n) for n in list(arrays) if n.startswith("state/v")],
+    "best weights cut": lambda arrays: [
+        reshape(arrays, name) for name in arrays if name.startswith("best/params")
+    ],
+    "no parameters": lambda arrays: [arrays.pop(n) for n in list(arrays) if n.startswith("par")],
+}
+
+
+@each("arrays", OTHER_ARRAYS)
+def test_so_is_one_of_other_arrays(arrays, tmp_path):
+    fit(tmp_path, early_stopping=True)
+    path = tmp_path / names(tmp_path)[-1]
+    inside, meta = read_container(path, CHECKPOINT)
+    OTHER_ARRAYS[arrays](inside)
+    write_container(path, inside, meta, CHECKPOINT)
+    with pytest.raises(CheckpointError, match="is not one of this version of xpmlp"):
+        fit(tmp_path, early_stopping=True, resume=True)
+
+
 @each("form", OTHER_FORMS)
 def test_a_checkpoint_of_another_form_is_refused_by_its_folder(form, tmp_path):
     fit(tmp_path, random_state=None)

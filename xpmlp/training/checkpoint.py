@@ -139,7 +139,7 @@ class Checkpoint:
         """Raise CheckpointError where a checkpoint holds other things than this block expects."""
         try:
             yield
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(
                 f"the newest checkpoint in {os.fspath(self.folder)!r} is not one of this version "
                 f"of xpmlp ({type(error).__name__}: {error}): take another folder."

@@ -10,7 +10,7 @@ from ..arrays import (
     to_host,
 )
 from ..engines import Carry, copy_store, engine_for
-from ..errors import CheckpointError, DeviceMemoryError
+from ..errors import DeviceMemoryError
 from ..nn import Layout
 from ..nn.layout import map_params
 from ..optim import init_state, make_rule
@@ -97,7 +97,8 @@ def fit_network(
         if kept is None:
             state = _begun(step, state, params, draws, rule, options, xp=xp)
         else:
-            state = _placed(kept, step, params, like, rule, options)
+            with checkpoint.known():
+                state = _placed(kept, step, params, like, rule, options)
         log_begin(step, x, options)
         reason = _run(step, engine, data, options, state, keeper, rule, more)
     log_end(state, engine, reason, options)
@@ -158,11 +159,22 @@ def _placed(kept, step, params, like, rule, options):
         kept.best = carried(Carry(kept.best[0], kept.best[1], {}))[:2]
     if kept.begun is not None:
         kept.begun = kept.begun._replace(before=carried(kept.begun.before))
-    shapes = {name: tuple(a.shape) for name, a in (kept.carry.params | kept.carry.buffers).items()}
-    if shapes != {name: tuple(a.shape) for name, a in whole.items()}:
-        raise CheckpointError("the checkpoint holds parameters of other shapes: take another.")
+    carries = [kept.carry, kept.begun.before] if kept.begun else [kept.carry]
+    stores = [carry.params | carry.buffers for carry in carries]
+    if kept.best is not None:
+        stores.append(kept.best[0] | kept.best[1])
+    if any(_shapes(made) != _shapes(whole) for made in stores):
+        raise ValueError("it holds parameters of other shapes")
+    for carry in carries:
+        slots = {slot: _shapes(values) for slot, values in carry.state.items()}
+        if slots != dict.fromkeys(step.slots, _shapes(store)):
+            raise ValueError("it holds a state of the update rule of another form")
     kept.rule, kept.lr_init = rule, options.learning_rate
     return kept
+
+
+def _shapes(store):
+    return {name: tuple(a.shape) for name, a in store.items()}
 
 
 def _continued(step, state, store, params, rule, options, *, xp):
