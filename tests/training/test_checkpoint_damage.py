@@ -323,3 +323,25 @@ def test_a_checkpoint_of_another_form_is_refused_by_its_folder(form, tmp_path):
     write_container(path, arrays, meta, CHECKPOINT)
     with pytest.raises(CheckpointError, match="is not one of this version of xpmlp"):
         fit(tmp_path, random_state=None, resume=True)
+
+
+TAMPERED = {  # the checksum is right
+    "a score that is missing": lambda arrays, meta: put(None, "state", "best_score")(meta),
+    "a place beyond the generator": lambda arrays, meta: put(10**15, "state", "position")(meta),
+    "weights that are NaN": lambda arrays, meta: arrays["params/weights"].fill(np.nan),
+    "no weights": lambda arrays, meta: arrays.pop("params/weights"),
+    "other weights": lambda arrays, meta: arrays.update({"params/weights": np.ones((1, 3))}),
+    "an average too few": lambda arrays, meta: arrays.pop("state/m/offsets"),
+    "an order beyond the rows": lambda arrays, meta: arrays["draws/order"].__iadd__(1),
+}
+
+
+@each("name", TAMPERED)
+def test_a_checkpoint_that_no_training_has_written_is_refused_in_a_sentence(name, tmp_path):
+    fit(tmp_path)
+    path = tmp_path / names(tmp_path)[-1]
+    arrays, meta = read_container(path, CHECKPOINT)
+    TAMPERED[name](arrays, meta)
+    write_container(path, arrays, meta, CHECKPOINT)
+    with pytest.raises(CheckpointError, match="the newest checkpoint"):
+        fit(tmp_path, resume=True)

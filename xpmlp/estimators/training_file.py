@@ -82,11 +82,10 @@ def unpack_training(arrays, stored, state, model):
 def _check_arrays(arrays, rule, model):
     """Refuse arrays of other names, shapes and types than training with this rule has."""
     found = {name: f"{a.dtype} {a.shape}" for name, a in arrays.items()}
-    words, order = found.pop("draws/words", None), found.pop("draws/order", None)
+    words = found.pop("draws/words", None)
+    found.pop("draws/order", None)  # which `unpack_state` checks
     if words != "int32 (624,)":
         raise ValueError(f"the words of its generator are {words}, expected int32 (624,)")
-    if order is not None:
-        _check_order(arrays["draws/order"])
     stores = [f"state/{slot}" for slot in getattr(rule, "slots", ())]
     params = model.params(np.empty(0))
     flat, split = (Layout.of(model.network, params, contiguous=c) for c in (True, False))
@@ -107,13 +106,6 @@ def _check_arrays(arrays, rule, model):
     for name, a in arrays.items():  # v of SGD is a velocity, of the others a mean square
         if name.startswith("state/v/") and not isinstance(rule, SGD) and not (a >= 0).all():
             raise ValueError(f"array {OF_TRAINING}{name} holds squares below 0")
-
-
-def _check_order(order):
-    """Refuse an order of rows that is not one of each."""
-    whole = order.ndim == 1 and order.dtype == np.int32
-    if not (whole and np.array_equal(np.sort(order), np.arange(len(order)))):
-        raise ValueError("its order of the rows is not a row of int32 with each number once")
 
 
 def _shapes(layout):

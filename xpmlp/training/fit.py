@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from ..arrays import (
+    all_finite,
     dtype_name,
     from_host,
     namespace,
@@ -165,6 +166,12 @@ def _placed(kept, step, params, like, rule, options):
         stores.append(kept.best[0] | kept.best[1])
     if any(_shapes(made) != _shapes(whole) for made in stores):
         raise ValueError("it holds parameters of other shapes")
+    if not all(all_finite(a) for made in stores for a in made.values()):
+        raise ValueError("it holds parameters that are not finite")
+    if kept.begun is not None:
+        n, done = like.shape[0], kept.begun.losses.shape[-1]
+        if options.shuffle and len(kept.draws.order) != n or done * step.batch_size >= n:
+            raise ValueError("it is within an epoch of other rows")
     for carry in carries:
         slots = {slot: _shapes(values) for slot, values in carry.state.items()}
         if slots != dict.fromkeys(step.slots, _shapes(store)):

@@ -120,7 +120,27 @@ def unpack_state(arrays, meta):
     if begun is not None:
         begun = Begun(_carry(begun), begun["losses"])
     more = {"draws": draws, "best": best, "begun": begun, "history": history}
-    return State(_carry(nested), **own, **more)
+    state = State(_carry(nested), **own, **more)
+    _check(state)
+    return state
+
+
+def _check(state):
+    """Refuse a State that no training has: files may be hostile."""
+    order, begun = state.draws.order, state.begun
+    if order is not None and not _is_permutation(order):
+        raise ValueError("its order of the rows is not a row of int32 with each number once")
+    lists = [values for values in state.history.values() if values]
+    numbers = all(isinstance(value, float) for values in lists for value in values)
+    if not numbers or any(len(values) > state.epoch for values in lists):
+        raise ValueError("its history is not of numbers, one an epoch")
+    if begun is not None and (begun.losses.ndim != 2 or len(begun.losses) != 2):
+        raise ValueError("its losses are not pairs")
+
+
+def _is_permutation(order):
+    whole = order.ndim == 1 and order.dtype == np.int32
+    return whole and np.array_equal(np.sort(order), np.arange(len(order)))
 
 
 def _carry(nested):
