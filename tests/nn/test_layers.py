@@ -334,3 +334,9 @@ def test_a_layer_of_ours_says_its_shapes_without_drawing(layer, monkeypatch):
     monkeypatch.setattr(layer, "init", None)
     made = [case.shapes(D)[0] for case in CASES.values() if type(case) is layer]
     assert made and all(made)
+
+
+@pytest.mark.parametrize("n_units", [2**60, 10**300])
+def test_a_layer_of_more_weights_than_any_memory_holds_is_refused_in_words(n_units):
+    with pytest.raises(ValueError, match="of 9 inputs has more than .* weights, .* fewer units"):
+        Dense(n_units).init(9, None)
