@@ -27,6 +27,7 @@ FLOORS = {
     "host_memory": 0,
     "leftovers": 0,
     "signals": 0,
+    "stable_text": 0,
     "locks": 0,
     "words": 0,
     "logs": 0,

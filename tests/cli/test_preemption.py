@@ -15,7 +15,7 @@ import pytest
 from cli_data import rows, write_csv
 from cli_files import command, label
 
-from xpmlp import Checkpoint, load_model
+from xpmlp import Checkpoint, load_model, signals
 from xpmlp.cli.outputs import Results
 from xpmlp.signals import SIGNALS
 from xpmlp.training import chunk, interrupts
@@ -168,7 +168,7 @@ def test_two_signals_in_a_second_are_one_and_a_later_one_ends_at_once(xpmlp, at,
     at(LOOP, "validate", 2, sent=both)
     _, _, err = xpmlp("train", "iris", *QUICK)
     assert err.startswith("Ended by SIGHUP: the model after 2 epochs is in iris.safetensors, ")
-    monkeypatch.setattr(interrupts, "TWICE", -1.0)
+    monkeypatch.setattr(signals, "TWICE", -1.0)
     at(LOOP, "validate", 2, sent=both)
     code, _, err = xpmlp("train", "iris", *QUICK, "--out", "other.safetensors")
     assert (code, err.partition(";")[0]) == (75, "Ended by SIGHUP: nothing is kept")

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import click
 
 from ..errors import PreemptedError
-from ..signals import CODE
+from ..signals import CODE, Preemption
 from ..training import Checkpoint
-from ..training.interrupts import Preemption
 from .checkpoints import in_epochs
 from .command import tell
 

@@ -12,7 +12,8 @@ import numpy as np
 from click.core import ParameterSource
 
 from ..errors import DataError
-from ..training.interrupts import Ended, on_ctrl_c
+from ..signals import Ended
+from ..training.interrupts import on_ctrl_c
 from ..words import columns, plural, wrapped
 from .command import Choice, Command, config_option, echo, key_of, section, tell
 from .data import check_memory, reading_options, tell_quarantine, type_options

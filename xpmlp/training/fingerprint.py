@@ -2,11 +2,8 @@
 
 import hashlib
 import platform
-import re
-from dataclasses import fields, is_dataclass
-from functools import partial, singledispatch
+from dataclasses import fields
 from importlib import import_module
-from types import CodeType, FunctionType, MethodType
 
 import numpy as np
 
@@ -16,6 +13,7 @@ from ..engines.blas import find_blas, n_threads
 from ..errors import CheckpointError
 from ..nn.layout import walk
 from ..placing import rows_to_host
+from ..stable_text import short_digest, stable_text
 from ..words import abridged
 from .rows import SparseRows, like_of
 
@@ -26,7 +24,6 @@ FREE = {"verbose", "max_iter", "n_epochs", "steps", "engine", "max_fun"}
 REMEDY = "leave checkpoint away, or fit outside of that block"
 BEGIN = "init, or the model that warm_start goes on with,"
 BLOCK = 1 << 26  # bytes of rows that are brought to the host at once
-PLAIN = int, float, str, tuple  # of the names that a user's function finds in its module
 LONGEST, SHOWN = 200, 100  # letters of an option that is kept as it is, that a message shows
 
 
@@ -94,7 +91,7 @@ def _shape(shape):
 def _told(name, value):
     """Return an option as text to compare; CheckpointError where there is none."""
     try:
-        return _short(_text(value))
+        return _short(stable_text(value))
     except (RecursionError, ValueError) as error:  # it holds itself, or a variable without value
         raise CheckpointError(
             f"{name} cannot be compared with that of a checkpoint ({error}): take a simpler one, "
@@ -106,80 +103,7 @@ def _short(text):
     """Return a text abridged; what is left out counts by its digest."""
     if len(text) <= LONGEST:
         return text
-    return f"{abridged(text, LONGEST)} ({_name(text.encode())})"
-
-
-def _name(data):
-    return hashlib.sha256(data).hexdigest()[:12]
-
-
-@singledispatch
-def _text(value):
-    """Return a value as text that is the same in every process, and another for another value."""
-    if is_dataclass(value):
-        inside = _text({f.name: getattr(value, f.name) for f in fields(value)})
-        return f"{type(value).__name__}({inside})"
-    if type(value).__repr__ is object.__repr__:  # of a user's own class
-        called = vars(type(value)).get("__call__")
-        return _text([type(value), called, getattr(value, "__dict__", {})])
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
-
-
-@_text.register(MethodType)
-def _text_of_method(value):
-    return _text([value.__func__, value.__self__])
-
-
-@_text.register(type)
-def _text_of_type(value):
-    return f"{value.__module__}.{value.__qualname__}"
-
-
-@_text.register(dict)
-def _text_of_dict(value):
-    return ", ".join(f"{name}={_text(inside)}" for name, inside in value.items())
-
-
-@_text.register(tuple)
-@_text.register(list)
-def _text_of_sequence(value):
-    return f"({', '.join(map(_text, value))})"
-
-
-@_text.register(set)
-@_text.register(frozenset)
-def _text_of_set(value):
-    return _text(sorted(map(_text, value)))
-
-
-@_text.register(np.ndarray)
-def _text_of_array(value):
-    if value.size <= 10:
-        return repr(value.tolist())
-    return f"{value.shape} {_name(_text(value.ravel().tolist()).encode())}"
-
-
-@_text.register(partial)
-def _text_of_partial(value):
-    return _text([value.func, *value.args, value.keywords])
-
-
-@_text.register(FunctionType)
-def _text_of_function(value):
-    """Return a function's name, and of a user's own what it computes."""
-    name = f"{value.__module__}.{value.__qualname__}"
-    if name.startswith("xpmlp."):
-        return name
-    cells = [cell.cell_contents for cell in value.__closure__ or ()]
-    known = {name: value.__globals__.get(name) for name in value.__code__.co_names}
-    numbers = {name: a for name, a in known.items() if isinstance(a, PLAIN)}
-    inside = [value.__code__, cells, value.__defaults__, value.__kwdefaults__, numbers]
-    return f"{name} {_name(_text(inside).encode())}"
-
-
-@_text.register(CodeType)
-def _text_of_code(value):
-    return _text([value.co_code, value.co_names, value.co_consts])
+    return f"{abridged(text, LONGEST)} ({short_digest(text)})"
 
 
 def _digest(a: Array | SparseRows) -> dict:
