@@ -32,8 +32,9 @@ DTYPES = {"F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64"}
 BLOCK = 1 << 20  # bytes
 MAX_HEADER, MAX_ARRAYS, MAX_AXES = 1 << 20, 4096, 32
 MAX_PARTS = 30_000  # lists and objects in a text of JSON, which take far more memory than it
-# Texts, without an end, too, so that the search never goes back; or what begins a list or an entry.
-PARTS = re.compile(r'"(?:[^"\\]+|\\.)*"?|[\[{,]', re.DOTALL)
+# Texts, without an end, too, or what begins a list or an entry. The search never goes back (`++`),
+# for which it would take memory.
+PARTS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{,]', re.DOTALL)
 OTHER_KINDS = {
     b"PK\x03\x04": "a zip archive (.npz, Keras or PyTorch file)",
     b"\x93NUMPY": "a NumPy .npy file",

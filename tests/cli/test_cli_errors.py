@@ -125,7 +125,7 @@ def test_divergence_has_its_own_exit_code_and_no_model(xpmlp, solver, data):
 
 
 def test_a_network_beyond_the_memory_has_its_own_exit_code(xpmlp):
-    exit_code, _, err = xpmlp("train", "iris", *QUICK, "--hidden", 10**13)
+    exit_code, _, err = xpmlp("train", "iris", *QUICK, "--hidden", "1000000,200000000")
     assert (exit_code, is_one_sentence(err), os.listdir()) == (6, True, [])
 
 

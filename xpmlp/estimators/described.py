@@ -20,15 +20,15 @@ def check_described(estimator):
     """
     estimator._validate_params()
     check_scorer(estimator.scoring)
-    model, seed = estimator.model_, estimator.seed_
-    targets = model.targets
+    result = estimator.result_
+    model, targets = result.model, result.model.targets
     if (targets.task == "regression") == is_classifier(estimator):
         raise ValueError(f"its task is {targets.task!r}")
     float_dtype(np.empty(0), estimator.dtype)
     asks_for_table(estimator)
-    train_options(estimator, 1, rule_of(estimator), seed)
+    train_options(estimator, 1, rule_of(estimator), result.seed)
     match_loss(loss_of(estimator), targets.task, estimator.out_activation)
-    loss, link = match_loss(loss_of(estimator), targets.task, estimator.out_activation_)
+    loss, link = match_loss(loss_of(estimator), targets.task, model.out_activation)
     network_of(estimator, model.inputs, targets.n_outputs, last_activation(loss, link))
     if is_classifier(estimator):
         y = np.zeros((1, targets.n_outputs)) if targets.task == "multilabel" else targets.classes

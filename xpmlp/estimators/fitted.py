@@ -112,6 +112,9 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):
     n_layers_ = view(lambda r: len(r.model.coefs) + 1, "Layers of weights, plus 1.")
     n_outputs_ = view(lambda r: r.model.targets.n_columns, "Number of outputs.")
     quantiles_ = view(lambda r: r.model.targets.quantiles or None, "Learnt quantiles.")
+    out_activation_ = view(
+        lambda r: r.model.out_activation, "Name of the function from outputs to predictions."
+    )
     device_ = view(lambda r: r.model.location.device, "Device of the model.")
 
     @property
@@ -122,13 +125,6 @@ class Fitted(TransformerMixin, auto_wrap_output_keys=None):
         if x.mean is None and y.mean is None:
             return None
         return Scalings(*x, *y)
-
-    @property
-    def out_activation_(self) -> str:
-        """Name of the function from outputs to predictions."""
-        model = self.model_
-        last: Any = model.network.layers[-1]
-        return last.activation if model.targets.link == "identity" else model.targets.link
 
     # ---- Predictions
 

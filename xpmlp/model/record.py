@@ -109,6 +109,12 @@ class Model:
         """Library and device of the model."""
         return self.inputs.location
 
+    @property
+    def out_activation(self) -> str:
+        """Name of the function from outputs to predictions."""
+        last: Any = self.network.layers[-1]
+        return last.activation if self.targets.link == "identity" else self.targets.link
+
     def params(self, like: Array) -> dict:
         """Return the parameters as nested dicts in the library and on the device of `like`."""
         lists = self.coefs, self.intercepts, self.others

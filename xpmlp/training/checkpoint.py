@@ -54,8 +54,8 @@ class Checkpoint:
     >>> from xpmlp import Checkpoint, MLPClassifier
     >>> X, y = load_iris(return_X_y=True)
     >>> kept = Checkpoint(tempfile.mkdtemp(), every=10)
-    >>> clf = MLPClassifier((8,), max_iter=300, tol=0, random_state=0, checkpoint=kept).fit(X, y)
-    >>> again = MLPClassifier((8,), max_iter=300, tol=0, random_state=0, checkpoint=kept)
+    >>> clf = MLPClassifier((8,), tol=0.1, random_state=0, checkpoint=kept).fit(X, y)
+    >>> again = MLPClassifier((8,), tol=0.1, random_state=0, checkpoint=kept)
     >>> bool((again.fit(X, y, resume=True).coefs_[0] == clf.coefs_[0]).all())
     True
     """
