@@ -9,6 +9,7 @@ from xpmlp.words import (
     first_of,
     listed,
     nearest,
+    our_name,
     plural,
     shortened,
     wrapped,
@@ -53,6 +54,18 @@ def test_a_mistyped_word_is_told_with_the_nearest_and_all_there_are_in_their_ord
         with pytest.raises(ValueError) as told:
             check_word("rule", word, ("sgd", "adam"), " or a Rule")
         assert str(told.value) == f"rule must be one of sgd, adam or a Rule, got {end}"
+
+
+def test_a_name_of_other_libraries_is_known_and_a_message_tells_ours():
+    assert [our_name(word, ("logistic", "silu")) for word in ("Sigmoid", "swish")] == [
+        "logistic",
+        "silu",
+    ]
+    assert our_name("mean-squared error", ("squared_error",)) == "squared_error"
+    assert our_name("mse", ("logistic",)) == "mse" and our_name(3, ("logistic",)) == 3
+    assert our_name("linear", ("linear", "identity")) == "linear"  # one of the words is itself
+    with pytest.raises(ValueError, match="got 'bce': it is called 'binary_log_loss' here."):
+        check_word("loss", "bce", ("log_loss", "binary_log_loss"))
 
 
 def test_a_wrapped_text_has_80_columns_at_most_and_says_the_same():

@@ -14,6 +14,19 @@ from io import StringIO
 from typing import Any
 
 COLUMNS = 80  # that a text has at most
+OTHER_NAMES = {  # that other libraries and courses have for what is called otherwise here
+    **dict.fromkeys(("sigmoid", "expit"), "logistic"),
+    **dict.fromkeys(("linear", "none"), "identity"),
+    **dict.fromkeys(("leakyrelu", "lrelu"), "leaky_relu"),
+    **dict.fromkeys(("hardtanh", "clip"), "hard_tanh"),
+    "swish": "silu",
+    **dict.fromkeys(("mse", "mean_squared_error", "quadratic", "l2"), "squared_error"),
+    **dict.fromkeys(("mae", "mean_absolute_error", "l1"), "absolute_error"),
+    **dict.fromkeys(("bce", "binary_cross_entropy", "binary_crossentropy"), "binary_log_loss"),
+    **dict.fromkeys(("cross_entropy", "crossentropy", "ce", "nll"), "log_loss"),
+    **dict.fromkeys(("categorical_crossentropy", "categorical_cross_entropy"), "log_loss"),
+    **dict.fromkeys(("pinball", "quantile_loss"), "quantile"),
+}
 
 
 def plural(n: int, noun: str) -> str:
@@ -95,11 +108,25 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return (same or get_close_matches(name, names, 1, 0))[0]
 
 
+def our_name(word: Any, words: Iterable[str]) -> Any:
+    """Return which of these words another name stands for, such as "logistic" for "Sigmoid".
+
+    A word that is one of them, or that nobody knows, is returned as it is.
+    """
+    words = list(words)
+    if not isinstance(word, str) or word in words:
+        return word
+    ours = OTHER_NAMES.get(word.lower().replace("-", "_").replace(" ", "_"))
+    return ours if ours in words else word
+
+
 def did_you_mean(word: Any, words: Iterable[str]) -> str:
     """Return the end of a message on a word that is none of these: ": did you mean 'a'?" or "."."""
     words = list(words)
     if not isinstance(word, str) or not word:
         return "."
+    if (ours := our_name(word, words)) != word:
+        return f": it is called {ours!r} here."
     small = {name.lower(): name for name in reversed(words)}
     near = [small[name] for name in get_close_matches(word.lower(), small, 1)]
     near = near or [name for name in words if name.startswith(f"{word.lower()}_")]

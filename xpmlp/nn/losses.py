@@ -30,7 +30,7 @@ from numbers import Real
 from typing import Any
 
 from ..arrays import Array, constants
-from ..words import check_word
+from ..words import check_word, did_you_mean
 from .activations import sigmoid, softplus
 from .loss import CLASSIFICATION, REGRESSION, Loss, one_hot
 
@@ -341,10 +341,14 @@ def match_loss(loss: str | Loss, task: str, out_activation: str = "auto") -> tup
     if out_activation == "auto":
         return record, allowed[0]
     if out_activation not in allowed:
-        remedy = "a softmax goes with log_loss" if out_activation == "softmax" else "use `auto`"
+        remedy = did_you_mean(out_activation, allowed)
+        if out_activation == "softmax":
+            remedy = ": a softmax goes with log_loss."
+        elif remedy == ".":
+            remedy = ": use `auto`."
         raise ValueError(
             f"loss={given.name!r} for a {task} task goes with out_activation="
-            f"{' or '.join(map(repr, allowed))}, got {out_activation!r}: {remedy}."
+            f"{' or '.join(map(repr, allowed))}, got {out_activation!r}{remedy}"
         )
     return record, out_activation
 
