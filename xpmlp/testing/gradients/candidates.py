@@ -76,7 +76,7 @@ def _derivatives(network, k):
     """Yield f'(Z) of layer k, then the changes of it."""
     z, a, f = network.z, network.a, network.activations[k - 1]
     zk, ak, one = z[k - 1], a[k], np.ones_like(z[k - 1])
-    ours = f.backward(one, zk, ak, np)
+    ours = ak * (1.0 - ak) if f.name == "softmax" else f.backward(one, zk, ak, np)
     yield ours
     yield one, "derivative_missing", f"lacks the derivative of {f.name} at Z{k}"
     inner = ak
@@ -119,7 +119,7 @@ def _new(found, ours):
 
 def output_errors(network):
     """Yield candidates for dZ of the last layer."""
-    L, s, eps, y = len(network.z), network.scale, network.log_eps, network.points.y
+    L, s, eps, y = len(network.z), network.scale, network.log_eps, network.y
     f, p = network.activations[-1], network.a[-1]
     error = p - y
     lost = "absolute", L, f"dZ{L}, the error at the output, lost its sign: it equals |true error|"
@@ -131,7 +131,7 @@ def output_errors(network):
             "binary_log_loss": s * ((1 - y) / (1 - p + eps) - y / (p + eps)),
         }[network.loss]
         slope, changes = activation_derivative(network, L)
-        ours = _through(f, dA, p, slope)
+        ours = network.through(L, dA)
         yield Candidate(ours)
         if not np.allclose(ours, np.abs(ours)):
             yield Candidate(np.abs(ours), (lost,), 1.0)
@@ -159,7 +159,7 @@ def output_errors(network):
 
 def _errors_of_other_losses(network, error, slope, lost):
     """Yield (dZ of the last layer, which loss it belongs to, further mistakes)."""
-    f, p, scales = network.activations[-1], network.a[-1], (2 * network.scale, network.scale)
+    f, scales = network.activations[-1], (2 * network.scale, network.scale)
     if network.loss == "squared_error" and f.name in SMOOTH:
         text = "the cost is a squared error, but A - Y without the derivative of "
         text += f"{f.name} is that of a cross-entropy"
@@ -172,30 +172,23 @@ def _errors_of_other_losses(network, error, slope, lost):
         text = "the cost is a cross-entropy, but A - Y times {} is that of a squared error"
         for c in scales:
             yield c * error * slope, text.format(units)
-            yield _through(f, c * error, p, slope), text.format(whole)
+            yield network.through(len(network.z), c * error), text.format(whole)
     if network.loss == "absolute_error":
         yield scales[0] * error * slope, "that of a squared error"
 
 
-def _through(f, dA, p, slope):
-    """Return dZ from dA at the output; a softmax's units depend on each other."""
-    if f.name == "softmax":
-        return p * (dA - np.sum(dA * p, axis=-1, keepdims=True))
-    return dA * slope
-
-
 def hidden_errors(network, dZ, k):
     """Yield candidates for dZ of layer k, given those of the layers behind it."""
-    slope, changes = activation_derivative(network, k)
+    _, changes = activation_derivative(network, k)
     back = dZ[k + 1] @ network.W[k].mT
-    yield Candidate(back * slope)
+    yield Candidate(network.through(k, back))
     sent: list[tuple] = [(back, ())]
     for array, kind, layer, text in _wrong_ways_back(network, dZ, k):
         sent.append((array, ((kind, layer, f"dZ{k} {text}"),)))
     text = f"dZ{k} lost its sign: an absolute value is taken of the error"
     sent.append((np.abs(back), (("absolute", k, text),)))
     for array, mistakes in sent[1:]:
-        yield Candidate(array * slope, mistakes, 1.0)
+        yield Candidate(network.through(k, array), mistakes, 1.0)
     for d, kind, text in changes:
         change = kind, k, f"dZ{k} {text}"
         for array, mistakes in sent:
@@ -232,7 +225,7 @@ def _wrong_ways_back(network, dZ, k):
         yield error, "derivative_missing", k + 1, text
     elif network.loss == "squared_error":
         text = f"comes from the error A - Y without the derivative at Z{k + 1}"
-        error = 2 * network.scale * (network.a[-1] - network.points.y) @ W[k].mT
+        error = 2 * network.scale * (network.a[-1] - network.y) @ W[k].mT
         yield error, "derivative_missing", k + 1, text
 
 

@@ -8,8 +8,9 @@ import traceback
 
 import numpy as np
 
+from .candidates import our_errors
 from .identify import identify
-from .structure import ORIENTATIONS
+from .network import ORIENTATIONS
 from .verdicts import proportional
 
 OURS = os.path.dirname(os.path.dirname(__file__))
@@ -26,20 +27,33 @@ def explain_traceback(code, structures, error):
         return None, f"backward raised {type(error).__name__}: {message}"
     said = f"backward raised {type(error).__name__} in line {lineno} of "
     said += os.path.basename(frame.f_code.co_filename)
-    source, tree = _statement(frame, lineno)
+    source, failing = _failing(frame, lineno)
     if source:
         said += f", `{source}`"
-    failing = tree and _failing(tree, frame)
     if failing is None:
         return None, f"{said}: {message}"
     (left, a), (right, b), symbol = failing
     shapes = f"{left} is {np.shape(a)}, {right} is {np.shape(b)}"
     said += f": {shapes}, which do not fit in {NAMES[symbol]}."
     network = symbol in "@*" and identify(code, structures)
-    if not network:
+    operands = network and _operands_at(network)
+    if not operands:
         return None, said
+    a, b = operands
     layer, belongs = _belongs_to(network, a, b, symbol)
     return layer, said + belongs
+
+
+def _operands_at(network):
+    """Return the operands that do not fit at the network's first point."""
+    try:
+        network.code.backward_of(network.arrays[0], network.data)
+    except Exception as error:  # as at the user's own parameters
+        _, failing = _failing(*_users_frame(error))
+        if failing is not None:
+            (_, a), (_, b), _ = failing
+            return a, b
+    return None
 
 
 def _users_frame(error):
@@ -66,8 +80,16 @@ def _statement(frame, lineno):
     return " ".join(linecache.getline(name, lineno).split()), None
 
 
-def _failing(tree, frame):
-    """Return the innermost product whose operands do not fit: ((text, value) twice, symbol)."""
+def _failing(frame, lineno):
+    """Return a statement's text, and the innermost product in it whose operands do not fit.
+
+    The product is ((text, value) twice, symbol), None where there is none.
+    """
+    source, tree = _statement(frame, lineno)
+    return source, tree and _misfit(tree, frame)
+
+
+def _misfit(tree, frame):
     nodes = sorted(ast.walk(tree), key=lambda node: sum(1 for _ in ast.walk(node)))  # inner first
     for left, right, symbol in filter(None, map(_operands, nodes)):
         try:
@@ -105,15 +127,15 @@ def _value(node, frame):
 
 def _belongs_to(network, a, b, symbol):
     """Return (layer, sentence): to which product of backprop the operands belong."""
-    notation, L, values = network.notation, len(network.W), network.here()
+    notation, L, values = network.notation, len(network.W), _values(network)
     operands = [_recognise(values, operand) for operand in (a, b)]
     layers = {wanted: [k for role, k in operands if role == wanted] for wanted in ("W", "dZ", "A")}
     weights, errors, inputs = layers.values()
     if weights and weights[0] > 1:
         k = weights[0] - 1
         text = _sent_back(notation, k)
-        if (operands[0][0] == "W") != notation.s.columns:
-            form, here = (ORIENTATIONS[c] for c in (not notation.s.columns, notation.s.columns))
+        if (operands[0][0] == "W") != network.columns:
+            form, here = (ORIENTATIONS[c] for c in (not network.columns, network.columns))
             text += f"; the code has the form for samples in {form}, yours stand in {here}"
         return k, text + "."
     if errors and errors[0] > 1 and symbol == "*":
@@ -123,6 +145,16 @@ def _belongs_to(network, a, b, symbol):
         return None, ""
     k, *_ = [*(k + 1 for k in inputs[:1] if k < L), *errors, L]
     return k, f" It stands for the weight gradient of layer {k}: {notation.product(k)}."
+
+
+def _values(network):
+    """Return [(role, layer, value)] at the network's first point."""
+    L = len(network.W)
+    found = [("W", k, W) for k, W in enumerate(network.W, 1)]
+    found += [("A", k, a) for k, a in enumerate(network.a)]
+    found.append(("dZ", L, network.a[-1] - network.y))
+    found += [("dZ", k, dZ) for k, dZ in our_errors(network).items()]
+    return [(role, k, value[0]) for role, k, value in found]
 
 
 def _sent_back(notation, k):

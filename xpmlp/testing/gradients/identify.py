@@ -1,29 +1,32 @@
 """Which network is it? Activations, loss and penalty, recognised from the user's cost.
 
-K points (random parameters), n samples, layers 1 ... L. Everything here stands in our own form:
-rows are samples, W (K, n_in, n_out), b (K, 1, n_out); `Structure` says how the user's form differs.
+By costs alone, so it serves functions of any library: `network` says in which form arrays stand,
+`Structure` how the user's form differs.
 """
 
 import itertools
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ...arrays import from_host, is_array, is_numpy
 from ...nn.activations import ACTIVATIONS, ActivationFunction
 from ...nn.loss import softmax
-from .candidates import our_errors
 from .code import host_array
-from .notation import Notation
-from .structure import ORIENTATIONS, Structure
+from .network import Network
+from .structure import Structure
 
 WRONG_SIGN = ActivationFunction(
     "logistic with the sign of z wrong",
     lambda z, xp: 1.0 / (1.0 + xp.exp(z)),
     lambda da, z, a, xp: -da * a * (1.0 - a),
 )
-SOFTMAX = ActivationFunction("softmax", softmax, lambda da, z, a, xp: da * a * (1.0 - a))
+SOFTMAX = ActivationFunction(
+    "softmax",
+    softmax,
+    lambda da, z, a, xp: a * (da - xp.sum(da * a, axis=-1, keepdims=True)),
+)
 EXP = ActivationFunction("exp", lambda z, xp: xp.exp(z), lambda da, z, a, xp: da * a)
 HIDDEN = (*ACTIVATIONS.values(), WRONG_SIGN)
 COMMON = tuple(ACTIVATIONS[n] for n in ("logistic", "tanh", "relu", "identity", "leaky_relu"))
@@ -46,27 +49,34 @@ class Points:
     y: np.ndarray  # (n, n_outputs)
     W: list  # of each layer (K, n_in, n_out)
     b: list  # (K, 1, n_out), zeros where the layer has none
-    n_user: int  # samples in the user's data
 
     @property
     def costs(self):
         """The user's costs (K,)."""
         return np.asarray([float(self.code.cost(a, self.data)) for a in self.arrays])
 
-    def gradients(self, few):
-        """Return the user's gradients at `few` points, (few, ...); None where of no use."""
-        found = [self.code.gradients(a, self.data) for a in self.arrays[:few]]
-        return [_stacked(parts, a) for parts, a in zip(zip(*found), self.code.arrays)]
-
-
-def _stacked(parts, a):
-    """Return the gradients of array `a` at several points as one array, None if they differ."""
-    if any(g is None or g.shape != parts[0].shape for g in parts):
-        return None
-    g = np.stack(parts).astype(np.float64)
-    if g.ndim - 1 != a.ndim and g[0].squeeze().shape == a.squeeze().shape:
-        return g.reshape(len(g), *a.shape)  # its number of axes is another mistake
-    return g
+    def network(self, activations, loss, scale, **penalty):
+        """Return the network of these points' first few."""
+        few, s = Network.FEW, self.structure
+        W, b = ([part[:few] for part in parts] for parts in (self.W, self.b))
+        z, a = forward(self.x, W, b, activations)
+        arrays, n_user = self.arrays[:few], len(s.rows(self.code.X))
+        return Network(
+            code=self.code,
+            arrays=arrays,
+            data=self.data,
+            layers=s.layers([a.shape for a in self.code.arrays]),
+            W=W,
+            b=b,
+            z=z,
+            a=a,
+            y=self.y,
+            n_user=n_user,
+            activations=activations,
+            loss=loss,
+            scale=scale,
+            **penalty,
+        )
 
 
 def _on_few_samples(code, structure):
@@ -94,11 +104,12 @@ def _in_library_of(like, a):
 
 def _takes_samples(points):
     """Tell whether the functions take the points' number of samples: by costs and shapes."""
-    code, n = points.code, points.n_user
+    code, n = points.code, len(points.structure.rows(points.code.X))
     try:
         with np.errstate(all="ignore"):
             usable = np.isfinite(points.costs).all()
-            shapes = [g is not None and g.shape[1:] for g in points.gradients(2)]
+            here = code.gradients(points.arrays[0], points.data)
+            shapes = [g is not None and g.shape for g in here]
         theirs = [g is not None and g.shape for g in code.gradients(code.arrays)]
     except Exception:  # they may refuse another number of samples in any way
         return False
@@ -130,56 +141,7 @@ def _points(code, structure, data):
                 arrays[j] = offset.reshape(code.arrays[j].shape)
         W.append(weights)
         b.append(offsets)
-    return Points(code, s, drawn, data, x, y, W, b, len(s.rows(code.X)))
-
-
-@dataclass(eq=False)
-class Identified:
-    """A network whose cost is the user's: activations, loss, scale and penalty."""
-
-    FEW: ClassVar[int] = 3  # points at which mistakes are looked for
-
-    points: Points
-    activations: tuple[ActivationFunction, ...]
-    loss: str
-    scale: float  # the data cost is scale * sum over samples (and outputs)
-    l2: tuple[float, ...]  # of each layer's weights: the cost has l2 * sum(W^2)
-    l2_bias: float
-    log_eps: float
-
-    def __str__(self):
-        s = self.points.structure
-        chain = " -> ".join(map(str, s.sizes))
-        names = ", ".join(a.name for a in self.activations)
-        penalty = " with an L2 penalty" * (any(self.l2) or self.l2_bias != 0.0)
-        where = ORIENTATIONS[s.columns]
-        weights = "n_out, n_in" if s.turned else "n_in, n_out"
-        loss = self.loss.replace("_", " ")
-        return f"{chain} ({names}), {loss}{penalty}, samples in {where}, weights ({weights})"
-
-    def __post_init__(self):
-        self.W = [W[: self.FEW] for W in self.points.W]
-        self.b = [b[: self.FEW] for b in self.points.b]
-        self.parameters = {"W": self.W, "b": self.b}
-        self.z, self.a = forward(self.points.x, self.W, self.b, self.activations)  # a[0] is X
-        self.notation = Notation(self.points)
-        self.slopes: dict = {}  # layer -> its derivative and the known changes of it
-
-    def here(self):
-        """Return [(role, layer, value)] at the user's own parameters and data, in our form."""
-        code, s = self.points.code, self.points.structure._replace(n=self.points.n_user)
-        W = [s.weight(code.arrays[i])[None] for i in s.weights]
-        b = [np.zeros((1, 1, h)) for h in s.sizes[1:]]
-        for k, i in enumerate(s.biases):
-            if i is not None:
-                b[k] = code.arrays[i].reshape(1, 1, -1)
-        x, y = np.asarray(s.rows(code.X), np.float64), s.targets(code.y)
-        there = replace(self, points=replace(self.points, structure=s, x=x, y=y, W=W, b=b))
-        error = there.a[-1] - y
-        found = [("W", k, w) for k, w in enumerate(W, 1)]
-        found += [("A", k, a) for k, a in enumerate(there.a)]
-        found += [("dZ", len(W), error), *(("dZ", k, dZ) for k, dZ in our_errors(there).items())]
-        return [(role, k, value[0]) for role, k, value in found]
+    return Points(code, s, drawn, data, x, y, W, b)
 
 
 def forward(x, W, b, activations):
@@ -202,7 +164,7 @@ def data_costs(a, y, log_eps=0.0):
 
 
 def identify(code, found, own=False):
-    """Return the Identified network whose cost is the user's to 1e-10, or None.
+    """Return the Network whose cost is the user's to 1e-10, or None.
 
     found: the structures that it may have; own: look at all of the user's samples, not at a few.
     One activation for all hidden layers is tried in each structure before mixed ones.
@@ -269,7 +231,8 @@ class _Trial:
             c /= [largest, *self.units]
         # The scale, a factor for each layer's weights, a constant, a factor for the biases.
         scale, *l2 = [*map(float, c), *[0.0] * (n + 2)]
-        return Identified(self.points, chain, loss, scale, tuple(l2[:n]), l2[n + 1], eps)
+        penalty = {"l2": tuple(l2[:n]), "l2_bias": l2[n + 1], "log_eps": eps}
+        return self.points.network(chain, loss, scale, **penalty)
 
 
 def _off(costs, data):

@@ -57,17 +57,15 @@ class Search:
 
     def __init__(self, network, gradients):
         self.network, self.notation, self.n_layers = network, network.notation, len(network.W)
-        s = network.points.structure
-        dW = [gradients[i] for i in s.weights]
-        for k, g in enumerate(dW):
-            if g is not None and g.ndim == 3:
-                dW[k] = s.weight(g)
-        db = [None if i is None else gradients[i] for i in s.biases]
-        for k, g in enumerate(db):
-            if g is not None and g[0].size == s.sizes[k + 1] and g[0].squeeze().ndim < 2:
-                db[k] = g.reshape(len(g), 1, -1)
-        self.gradients = {"W": dW, "b": db}
-        self.tolerance = max(TOLERANCE[network.points.code.dtype], 30 * network.log_eps)
+        layers = network.layers
+        self.gradients = {
+            kind: [
+                layer.part(kind) and layer.gradient(kind, gradients[layer.part(kind).array])
+                for layer in layers
+            ]
+            for kind in "Wb"
+        }
+        self.tolerance = max(TOLERANCE[network.code.dtype], 30 * network.log_eps)
 
     def gradient(self, kind, k):
         """Return the user's gradient of the weights or biases of layer k, or None."""
@@ -109,7 +107,7 @@ def find_mistakes(network, right):
     right: the numbers of the arrays that agree with the differences at the user's data; where ours
     do not agree on the network's samples, these do not stand for the data, and the answer is None.
     """
-    gradients, ours = network.points.gradients(network.FEW), our_gradients(network)
+    gradients, ours = network.gradients(), our_gradients(network)
     if not all(same(gradients[i], ours[i]) for i in right):
         return None
     updated = updated_parameters(network, gradients, ours)
@@ -297,7 +295,7 @@ def _changes_of_weights(search, guess, dZ, k, user, ours):
     x, W = search.network.a[k - 1], search.network.W[k - 1]
     text = "is the transpose of the true gradient"
     if user.shape != W.shape:
-        shape, expected = search.notation.shape(user), search.notation.shape(W)
+        shape, expected = (search.notation.shape(array, k) for array in (user, W))
         text = f"{shape} is the transpose of the true gradient {expected}"
     yield user.mT, ours, "transposed", text
     yield user, np.abs(ours), "absolute", "lost its sign: it equals |true gradient|"
@@ -357,5 +355,5 @@ def _name_with_shapes(search, k, kind):
     if user.size == p.size:
         return name
     if kind == "W":
-        return f"{name} (of shape {notation.shape(user)}, expected {notation.shape(p)})"
+        return f"{name} (of shape {notation.shape(user, k)}, expected {notation.shape(p, k)})"
     return f"{name} (of shape {user.shape[1:]}, expected {notation.bias_shape(k)})"

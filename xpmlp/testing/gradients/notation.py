@@ -8,15 +8,16 @@ from .verdicts import name_ratio
 class Notation:
     """Names of a recognised network's arrays, in the user's orientation."""
 
-    def __init__(self, points):
-        self.code, self.s, self.n = points.code, points.structure, points.n_user
+    def __init__(self, network):
+        self.code, self.n, self.n_few = network.code, network.n_user, network.n
+        self.layers, self.sizes, self.columns = network.layers, network.sizes, network.columns
 
     def parameter(self, kind, k):
         """Name the weights ("W") or biases ("b") of layer k."""
-        i = {"W": self.s.weights, "b": self.s.biases}[kind][k - 1]
-        if i is None or re.match(r"params(\[|$)", self.code.names[i]):  # it has no name of its own
-            return f"{kind}{k}"
-        return self.code.names[i]
+        part = self.layers[k - 1].part(kind)
+        if part is None or re.match(r"params(\[|$)", self.code.names[part.array]):
+            return f"{kind}{k}"  # it has no name of its own
+        return self.code.names[part.array]
 
     def weight(self, k):
         """Name the weights of layer k."""
@@ -28,7 +29,7 @@ class Notation:
 
     def describe_ratio(self, r):
         """Describe a ratio to the right value as mistakes (kind, words)."""
-        for n in (self.s.n, self.n):
+        for n in (self.n_few, self.n):
             found = name_ratio(r, n, said=self.n)
             if not any(kind == "factor" and "times" in words for kind, words in found):
                 return found
@@ -36,49 +37,51 @@ class Notation:
 
     def bias_shape(self, k):
         """Return the shape of the user's biases of layer k."""
-        return self.code.arrays[self.s.biases[k - 1]].shape
+        return self.layers[k - 1].bias.shape
 
-    def shape(self, array):
-        """Return the shape of an array of weights, or of a gradient of them, as the user's."""
+    def shape(self, array, k):
+        """Return the shape of layer k's weights, or of a gradient of them, as the user's."""
         if array.ndim == 3:
-            array = self.s.weight(array)
-        return tuple(self.n if size == self.s.n else size for size in array.shape[1:])
+            array = array.mT if self.layers[k - 1].turned else array
+        return tuple(self.n if size == self.n_few else size for size in array.shape[1:])
 
     def _values(self, k):
         """Write the shape of layer k's values."""
-        return _shape(self.n, self.s.sizes[k], self.s.columns)
+        return _shape(self.n, self.sizes[k], self.columns)
 
     def _weights(self, k):
         """Write the shape of layer k's weights."""
-        return _shape(self.s.sizes[k - 1], self.s.sizes[k], self.s.turned)
+        return _shape(self.sizes[k - 1], self.sizes[k], self.layers[k - 1].turned)
 
     def formulas(self):
         """Return the right formula of each array by its name, with shapes."""
         found, names = {}, self.code.names
-        for k, (i, j) in enumerate(zip(self.s.weights, self.s.biases), 1):
-            found[f"d{names[i]}"] = self.product(k)
-            if k < len(self.s.weights):
-                found[f"d{names[i]}"] += f";  {self.sent_back(k)}"
-            if j is not None:
-                shape = str(self.bias_shape(k)).replace(" ", "")
+        for k, layer in enumerate(self.layers, 1):
+            name = f"d{names[layer.weights.array]}"
+            found[name] = self.product(k)
+            if k < len(self.layers):
+                found[name] += f";  {self.sent_back(k)}"
+            if layer.bias is not None and layer.bias.array != layer.weights.array:
+                shape = str(layer.bias.shape).replace(" ", "")
                 text = f"sum of dZ{k} over the samples   {self._values(k)} -> {shape}"
-                found[f"d{names[j]}"] = f"d{self.parameter('b', k)} = {text}"
+                found[f"d{names[layer.bias.array]}"] = f"d{self.parameter('b', k)} = {text}"
         return found
 
     def product(self, k):
         """Write the weight gradient of layer k."""
-        turn = self.s.turned == self.s.columns  # the samples, which are summed over, stand inside
+        turned = self.layers[k - 1].turned
+        turn = turned == self.columns  # the samples, which are summed over, stand inside
         x = _factor(self.input(k), self._values(k - 1), turn)
         dZ = _factor(f"dZ{k}", self._values(k), not turn)
-        text, shapes = _product(x, dZ, self.s.turned)
+        text, shapes = _product(x, dZ, turned)
         return f"d{self.weight(k)} = {text}   {shapes} -> {self._weights(k)}"
 
     def sent_back(self, k):
         """Write the error at layer k, from that of layer k + 1."""
-        turn = self.s.turned == self.s.columns
+        turn = self.layers[k].turned == self.columns
         W = _factor(self.weight(k + 1), self._weights(k + 1), turn)
         dZ = _factor(f"dZ{k + 1}", self._values(k + 1), False)
-        text, shapes = _product(dZ, W, self.s.columns)
+        text, shapes = _product(dZ, W, self.columns)
         return f"dZ{k} = ({text}) * f'(Z{k})   {shapes} -> {self._values(k)}"
 
 

@@ -50,7 +50,7 @@ def describe_product(search, best, k, kind, said):
         if kind == "b":
             factors = factors[:-1]  # all but the input
         factors, found = _at_points(search.network, factors), []
-        for product in _products(factors, search.network.points.structure.columns):
+        for product in _products(factors, search.network.columns):
             ratios = (search.ratio(u, own) for u, own in _sides(user, product.array, kind))
             if r := next(filter(None, ratios), None):
                 scales = [search.describe_ratio(x, name, k) for x in (r * best.scale, r)]
@@ -75,18 +75,18 @@ def _sides(user, product, kind):
 
 def _factor_sets(search, best, k):
     """Yield (factors of the gradient of layer k, mistakes in them), short products first."""
-    net, L, s = search.network, search.n_layers, search.network.points.structure
+    net, L = search.network, search.n_layers
     x = Factor(net.a[k - 1], search.notation.input(k), "input", k)
     error = Factor(best.dZ[k], f"dZ{k}", "error", k)
     yield [error, x], ()
     way: list = []  # from the layer behind
     if k < L:
-        name = search.notation.weight(k + 1) + "^T" * (s.turned != s.columns)
+        name = search.notation.weight(k + 1) + "^T" * (net.layers[k].turned != net.columns)
         way = [Factor(net.W[k], name, "weights", k + 1), _slope(net, k)]
         error = Factor(best.dZ[k + 1], f"dZ{k + 1}", "error", k + 1)
         yield [error, *way, x], ()
     if k >= L - 1 and net.loss == "squared_error":
-        e = 2 * net.scale * (net.a[-1] - net.points.y)
+        e = 2 * net.scale * (net.a[-1] - net.y)
         text = f"dZ{L}, the error at the output, lost its sign: it equals |true error|"
         for array, name, more in ((e, "E", ()), (np.abs(e), "|E|", (("absolute", L, text),))):
             error = Factor(array, name, "error", L)

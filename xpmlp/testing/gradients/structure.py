@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-ORIENTATIONS = {False: "rows", True: "columns"}  # where samples stand, by `columns`
+from .network import Layer, Part
 
 
 class Structure(NamedTuple):
@@ -26,6 +26,15 @@ class Structure(NamedTuple):
     def weight(self, W):
         """Return weights (..., n_in, n_out) from the user's, or the user's from these."""
         return turned(W, self.turned)
+
+    def layers(self, shapes):
+        """Return the layers of arrays of these shapes."""
+        found = []
+        for i, j, n_out in zip(self.weights, self.biases, self.sizes[1:]):
+            positions = self.weight(np.arange(np.prod(shapes[i])).reshape(shapes[i]))
+            bias = None if j is None else Part(j, shapes[j], np.arange(n_out)[None])
+            found.append(Layer(Part(i, shapes[i], positions), bias, self.columns, self.turned))
+        return tuple(found)
 
     def targets(self, y):
         """Return y as rows (n, n_outputs) in float64; None if it does not fit."""

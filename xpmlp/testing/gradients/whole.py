@@ -6,16 +6,17 @@ from .candidates import our_errors
 
 
 def our_gradients(network):
-    """Return our own gradient of each of the user's arrays, in the user's order."""
-    s = network.points.structure
-    ours: list = [None] * len(network.points.code.arrays)
+    """Return our own gradient of each of the user's arrays (K, ...), None where no layer has it."""
+    ours: list = [None] * len(network.code.arrays)
     for k, dZ in our_errors(network).items():
-        i, j = s.weights[k - 1], s.biases[k - 1]
-        data = network.a[k - 1].mT @ dZ + 2 * network.l2[k - 1] * network.W[k - 1]
-        ours[i] = s.weight(data)
-        if j is not None:
-            total = np.sum(dZ, axis=-2, keepdims=True)
-            ours[j] = total + 2 * network.l2_bias * network.b[k - 1]
+        of = {"W": network.a[k - 1].mT @ dZ + 2 * network.l2[k - 1] * network.W[k - 1]}
+        of["b"] = np.sum(dZ, axis=-2, keepdims=True) + 2 * network.l2_bias * network.b[k - 1]
+        for kind, gradient in of.items():
+            part = network.layers[k - 1].part(kind)
+            if part is not None:
+                if ours[part.array] is None:
+                    ours[part.array] = np.zeros((len(gradient), *part.shape))
+                part.put(gradient, ours[part.array])
     return ours
 
 
@@ -32,7 +33,7 @@ def updated_parameters(network, gradients, ours):
     for i, (user, own) in enumerate(zip(gradients, ours)):
         if user is None or own is None or user.size != own.size:
             return []
-        p = np.stack([a[i] for a in network.points.arrays[: network.FEW]]).ravel()
+        p = np.stack([a[i] for a in network.arrays]).ravel()
         step, own = p - user.ravel(), own.ravel()
         rate = float(step @ own / (own @ own or 1.0))
         if not rate or np.linalg.norm(step - rate * own) > 1e-6 * np.linalg.norm(step):
@@ -46,7 +47,7 @@ def updated_parameters(network, gradients, ours):
 
 def in_order(network, gradients, ours):
     """Put gradients that are returned in another order back; return them and that mistake."""
-    names = network.points.code.names
+    names = network.code.names
     order = list(range(len(gradients)))  # whose gradient stands at i
     for i, user in enumerate(gradients):
         if user is not None and not same(user, ours[i], 1e-6):
