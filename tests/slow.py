@@ -83,6 +83,7 @@ SLOW = {  # files and tests
         test_the_table_for_who_comes_from_pytorch_names_what_there_is_there
     """,
     "draws many cases, or a large one": """
+        test_the_checker_knows_the_form_as_well_as_before
         test_a_sane_fit_raises_no_alarm
         test_what_users_pass_is_refused_or_accepted_rightly
         test_a_number_at_the_ends_of_floats_works_or_gets_its_error_without_a_warning

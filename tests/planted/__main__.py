@@ -1,11 +1,16 @@
-"""Print the tally over the corpus and every miss: `python -m tests.planted [part of a name]`."""
+"""Print the tally over the corpus and every miss: `python -m tests.planted [part of a name]`.
+
+`--forms [part of a form's name]` prints rates by form instead; of the unseen half `--names` tells
+the misses too, which nobody should ask who mends the checker.
+"""
 
 import sys
 import time
 import traceback
 import warnings
 
-from . import PARTS, tally, verdict
+from . import FORMS, PARTS, UNSEEN, tally, verdict
+from .rates import print_rates
 
 
 def main(wanted=""):
@@ -36,4 +41,16 @@ def main(wanted=""):
     print(f"planted: {tally(planted)}")
 
 
-main(*sys.argv[1:])
+def forms(*words):
+    warnings.simplefilter("ignore")
+    (wanted,) = [word for word in words if not word.startswith("--")] or ("",)
+    print("# the half that is looked at")
+    print_rates(FORMS, wanted)
+    print("\n# the half that is not")
+    print_rates(UNSEEN, wanted, names="--names" in words)
+
+
+if "--forms" in sys.argv:
+    forms(*sys.argv[1:])
+else:
+    main(*sys.argv[1:])

@@ -74,21 +74,11 @@ def edited(source, edits, axes=("0", "1")):
     return head + definition + body
 
 
-@dataclass(frozen=True, eq=False)
-class Case:
-    """Somebody's functions as text, the arguments of the check, and the verdicts that are true."""
+class Judged:
+    """What is true of a case, and the judgement of what the checker says of it."""
 
-    name: str
-    source: str
-    params: object
-    X: np.ndarray
-    y: np.ndarray | None
-    truth: str = ""  # see `truths`; empty: nothing is wrong
-    odd: bool = False  # not a network that can be identified: `truth` is what may be said of it
-    says: tuple[str, ...] = ()  # patterns that the printed report must have
-
-    def __str__(self):
-        return self.name
+    truth: str  # see `truths`; empty: nothing is wrong
+    odd: bool  # not a network that can be identified: `truth` is what may be said of it
 
     @cached_property
     def true_sets(self):
@@ -97,19 +87,6 @@ class Case:
     @property
     def kinds(self):
         return {kind for names in self.true_sets for kind, _ in names}
-
-    def functions(self):
-        """Forward and backward, fresh: without what an earlier call may have left behind."""
-        name = f"<planted {self.name}>"
-        linecache.cache[name] = (len(self.source), None, self.source.splitlines(True), name)
-        space = {}
-        exec(compile(self.source, name, "exec"), space)
-        return space["forward"], space["backward"]
-
-    def arguments(self):
-        """Copies of params, X and (where there is one) y."""
-        data = (self.X,) if self.y is None else (self.X, self.y)
-        return copied(self.params), *(a.copy() for a in data)
 
     def judge(self, ok, found):
         """The verdict on a report: "right", "not known" (nothing false is said), or "wrong"."""
@@ -133,6 +110,36 @@ class Case:
     def says_nothing_false(named, true):
         """Whether each verdict is true; one without a layer says less, but no lie."""
         return {*named} <= {*true, *((kind, None) for kind, _ in true)}
+
+
+@dataclass(frozen=True, eq=False)
+class Case(Judged):
+    """Somebody's functions as text, the arguments of the check, and the verdicts that are true."""
+
+    name: str
+    source: str
+    params: object
+    X: np.ndarray
+    y: np.ndarray | None
+    truth: str = ""
+    odd: bool = False
+    says: tuple[str, ...] = ()  # patterns that the printed report must have
+
+    def __str__(self):
+        return self.name
+
+    def functions(self):
+        """Forward and backward, fresh: without what an earlier call may have left behind."""
+        name = f"<planted {self.name}>"
+        linecache.cache[name] = (len(self.source), None, self.source.splitlines(True), name)
+        space = {}
+        exec(compile(self.source, name, "exec"), space)
+        return space["forward"], space["backward"]
+
+    def arguments(self):
+        """Copies of params, X and (where there is one) y."""
+        data = (self.X,) if self.y is None else (self.X, self.y)
+        return copied(self.params), *(a.copy() for a in data)
 
 
 def copied(params):
