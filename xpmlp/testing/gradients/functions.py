@@ -168,13 +168,14 @@ def _diagnose(code, report, found, wrong):
     right = [i for i, name in enumerate(code.names) if name not in wrong]
     for own in (False, True):  # on a few samples, and if these say otherwise than all, on all
         network = identify(code, found, own=own)
-        mistakes = network and find_mistakes(network, right)
-        if mistakes is not None:
+        diagnosis = network and find_mistakes(network, right)
+        if diagnosis is not None:
             break
-    if mistakes is None:
+    if diagnosis is None:
         _explain_arrays(code, report, wrong)
         return
     report.notes.append(f"Recognised: {network}")
+    mistakes = diagnosis.mistakes
     if not own and any(kind.startswith(("factor", "regul")) for kind, _, _ in mistakes):
         mistakes = _on_all_samples(code, found, right, mistakes)
     for kind, layer, text in mistakes:
@@ -214,9 +215,9 @@ def _on_all_samples(code, found, right, mistakes):
     again = network and find_mistakes(network, right)
     if again is None:
         return mistakes
-    few, many = ({m[:2] for m in found} for found in (mistakes, again))
+    few, many = ({m[:2] for m in found} for found in (mistakes, again.mistakes))
     if many == few or len(many) < len(few):  # fewer: the functions know how many samples there are
-        return again
+        return again.mistakes
     return mistakes
 
 

@@ -41,6 +41,13 @@ class Guess:
     unknown: tuple = ()  # (layer, "W" or "b")
 
 
+class Diagnosis(NamedTuple):
+    """What is wrong with a backward pass, and the errors at the layers that it computes."""
+
+    mistakes: list  # (kind, layer, text)
+    dZ: dict  # layer -> the error there, as changed by the mistakes; {} where there is no telling
+
+
 class Reading(NamedTuple):
     """How an array follows from dZ: its price, its ratio to ours, what else is changed."""
 
@@ -102,7 +109,7 @@ class Search:
 
 
 def find_mistakes(network, right):
-    """Return the mistakes [(kind, layer, text)] of the user's backward pass.
+    """Return the Diagnosis of the user's backward pass.
 
     right: the numbers of the arrays that agree with the differences at the user's data; where ours
     do not agree on the network's samples, these do not stand for the data, and the answer is None.
@@ -112,16 +119,16 @@ def find_mistakes(network, right):
         return None
     updated = updated_parameters(network, gradients, ours)
     if updated:
-        return updated
+        return Diagnosis(updated, {})
     gradients, mistakes = in_order(network, gradients, ours)
-    found = _mistakes(Search(network, gradients))
-    if any(kind == "unknown" for kind, _, _ in found):
+    found = _diagnosis(Search(network, gradients))
+    if any(kind == "unknown" for kind, _, _ in found.mistakes):
         found = _other_forward(network, gradients) or found
-    return [*dict.fromkeys([*mistakes, *found])]
+    return found._replace(mistakes=[*dict.fromkeys([*mistakes, *found.mistakes])])
 
 
-def _mistakes(search):
-    """Return the mistakes of the best guess, with what can be said of the arrays left over."""
+def _diagnosis(search):
+    """Return the best guess, with what can be said of the arrays left over."""
     best = _search(search)
     mistakes, lost = list(best.mistakes), list[tuple]()
     for k, kind in best.unknown:
@@ -134,7 +141,7 @@ def _mistakes(search):
             lost.append((k, kind))
     if lost:
         mistakes.append(_unknown(search, lost))
-    return mistakes
+    return Diagnosis(mistakes, best.dZ)
 
 
 def _other_forward(network, gradients):
@@ -145,7 +152,8 @@ def _other_forward(network, gradients):
             best = _search(Search(replace(network, activations=chain), gradients))
             if not best.unknown:
                 text = f"backward computes A{k} with 1 / (1 + exp(Z{k})): the sign of Z{k} is wrong"
-                return [("activation_formula", k, text), *best.mistakes]
+                mistakes = [("activation_formula", k, text), *best.mistakes]
+                return Diagnosis(mistakes, best.dZ)
     return None
 
 
