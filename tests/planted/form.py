@@ -143,7 +143,7 @@ class Form:
             source, lines = made[0].source, []
             for edit in [edits] if isinstance(edits, str) else edits:
                 source, line = changed(source, edit)
-                lines.append((line, *also))
+                lines.append(tuple(filter(None, (line, *also))))
             name = f"{self.name}: {what}"
             made.append(Script(name, source, truth=truth, says=says, lines=tuple(lines), **given))
         return made

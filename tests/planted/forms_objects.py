@@ -133,7 +133,7 @@ x, target = [0.9, 0.1, -0.4], [0.01, 0.99]
          """        self.who += self.lr * np.dot(output_delta, hidden_outputs.T)
 hidden_errors = np.dot(self.who.T, output_delta)
 hidden_delta = hidden_errors * hidden_outputs * (1.0 - hidden_outputs)""",
-         "updated_weights@1"),
+         "updated_weights@1", (), ("self.who += self.lr *", "hidden_errors = np.dot(self.who.T")),
         ("minus", "self.wih += self.lr -> self.wih -= self.lr", "sign@1"),
         ("f' of the hidden layer forgotten", "hidden_errors * hidden_outputs * "
          "(1.0 - hidden_outputs) -> hidden_errors", "derivative_missing@1"),
