@@ -180,7 +180,7 @@ def _errors_of_other_losses(network, error, slope, lost):
 def hidden_errors(network, dZ, k):
     """Yield candidates for dZ of layer k, given those of the layers behind it."""
     _, changes = activation_derivative(network, k)
-    back = dZ[k + 1] @ network.W[k].mT
+    back = network.sent_back(k, dZ[k + 1])
     yield Candidate(network.through(k, back))
     sent: list[tuple] = [(back, ())]
     for array, kind, layer, text in _wrong_ways_back(network, dZ, k):
@@ -221,18 +221,18 @@ def _wrong_ways_back(network, dZ, k):
     # The error behind f'(Z_{k+1}): that derivative is left out on the way down only.
     if k + 2 <= len(W):
         text = f"comes from an error that lacks the derivative at Z{k + 1}"
-        error = dZ[k + 2] @ W[k + 1].mT @ W[k].mT
+        error = network.sent_back(k, network.sent_back(k + 1, dZ[k + 2]))
         yield error, "derivative_missing", k + 1, text
     elif network.loss == "squared_error":
         text = f"comes from the error A - Y without the derivative at Z{k + 1}"
-        error = 2 * network.scale * (network.a[-1] - network.y) @ W[k].mT
+        error = network.sent_back(k, 2 * network.scale * (network.a[-1] - network.y))
         yield error, "derivative_missing", k + 1, text
 
 
 def inputs(network, k):
     """Yield (name, array) of what may stand where layer k's input belongs."""
     z, a = network.z, network.a
-    width = a[k - 1].shape[-1]
+    width = network.inputs[k - 1].shape[-1]
     for j in range(len(a)):
         if j != k - 1 and a[j].shape[-1] == width:
             yield network.notation.input(j + 1), a[j]

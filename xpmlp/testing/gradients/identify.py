@@ -231,7 +231,7 @@ class _Trial:
             c /= [largest, *self.units]
         # The scale, a factor for each layer's weights, a constant, a factor for the biases.
         scale, *l2 = [*map(float, c), *[0.0] * (n + 2)]
-        penalty = {"l2": tuple(l2[:n]), "l2_bias": l2[n + 1], "log_eps": eps}
+        penalty = {"l2": tuple(l2[:n]), "l2_bias": (l2[n + 1],) * n, "log_eps": eps}
         return self.points.network(chain, loss, scale, **penalty)
 
 

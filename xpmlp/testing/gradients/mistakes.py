@@ -206,7 +206,7 @@ def _updated(search, guess, k):
     if step.shape != W.shape:
         step = step.mT
     slope, _ = activation_derivative(search.network, k)
-    x = search.network.a[k - 1].mT
+    x = search.network.inputs[k - 1].mT
     before, moved = ((guess.dZ[k + 1] @ m.mT) * slope for m in (W, step))
     sums = [np.sum(dZ, axis=-2, keepdims=True) for dZ in (before, moved)]
     c = search.fit(search.gradient("b", k), *sums)
@@ -258,11 +258,11 @@ def _readings(search, guess, dZ, kind, k):
         return
     p = search.network.parameters[kind][k - 1]
     if kind == "W":
-        l2, ours = search.network.l2[k - 1], search.network.a[k - 1].mT @ dZ
+        l2, ours = search.network.l2[k - 1], search.network.inputs[k - 1].mT @ dZ
         ours = np.broadcast_to(ours, p.shape)
         changes = _changes_of_weights(search, guess, dZ, k, user, ours)
     else:
-        l2, ours = search.network.l2_bias, np.sum(dZ, axis=-2, keepdims=True)
+        l2, ours = search.network.l2_bias[k - 1], np.sum(dZ, axis=-2, keepdims=True)
         changes = _changes_of_biases(search, guess, dZ, k, user, ours)
     reading = _penalised(search, user, ours, p, 2 * l2, kind, k)
     if reading is not None:
@@ -300,7 +300,7 @@ def _penalised(search, user, ours, p, due, kind, k):
 
 def _changes_of_weights(search, guess, dZ, k, user, ours):
     """Yield (the user's dW, or its transpose, a changed dW, kind, text) of layer k."""
-    x, W = search.network.a[k - 1], search.network.W[k - 1]
+    x, W = search.network.inputs[k - 1], search.network.W[k - 1]
     text = "is the transpose of the true gradient"
     if user.shape != W.shape:
         shape, expected = (search.notation.shape(array, k) for array in (user, W))

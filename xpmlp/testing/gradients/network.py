@@ -89,11 +89,17 @@ class Network:
     loss: str
     scale: float  # the data cost is scale * sum over samples (and outputs)
     l2: tuple[float, ...]  # of each layer's weights: the cost has l2 * sum(W^2)
-    l2_bias: float = 0.0
+    l2_bias: tuple[float, ...] = ()  # likewise of each layer's biases
     log_eps: float = 0.0
+    inputs: list = field(default_factory=list)  # of each layer: a[k - 1], perhaps with ones
+    units: list = field(default_factory=list)  # which columns of the input of layers 2 ... are a
+    output_dA: Any = None  # the derivative by a[-1] of a loss that is none of the table
+    others: dict = field(default_factory=dict)  # arrays of no layer: their right gradients
     slopes: dict = field(default_factory=dict)  # layer -> its derivative and known changes of it
 
     def __post_init__(self):
+        self.inputs = self.inputs or self.a[:-1]
+        self.l2_bias = self.l2_bias or (0.0,) * len(self.W)
         self.parameters = {"W": self.W, "b": self.b}
         self.notation = Notation(self)
 
@@ -117,6 +123,13 @@ class Network:
         found = [self.code.gradients(a, self.data) for a in self.arrays]
         return [_stacked(parts, a) for parts, a in zip(zip(*found), self.code.arrays)]
 
+    def sent_back(self, k, dZ, W=None):
+        """Return the error dZ of layer k + 1 at the units of layer k, (K, n, units)."""
+        back = dZ @ (self.W[k] if W is None else W).mT
+        if self.units and W is None:
+            return back[..., self.units[k - 1]]
+        return back
+
     def through(self, k, dA):
         """Return the error at layer k from that at its activations."""
         return self.activations[k - 1].backward(dA, self.z[k - 1], self.a[k], np)
@@ -124,7 +137,7 @@ class Network:
     def __str__(self):
         chain = " -> ".join(map(str, self.sizes))
         names = ", ".join(a.name for a in self.activations)
-        penalty = " with an L2 penalty" * (any(self.l2) or self.l2_bias != 0.0)
+        penalty = " with an L2 penalty" * any((*self.l2, *self.l2_bias))
         where = ORIENTATIONS[self.columns]
         weights = "n_out, n_in" if self.layers[0].turned else "n_in, n_out"
         loss = self.loss.replace("_", " ")

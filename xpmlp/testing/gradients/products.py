@@ -76,7 +76,7 @@ def _sides(user, product, kind):
 def _factor_sets(search, best, k):
     """Yield (factors of the gradient of layer k, mistakes in them), short products first."""
     net, L = search.network, search.n_layers
-    x = Factor(net.a[k - 1], search.notation.input(k), "input", k)
+    x = Factor(net.inputs[k - 1], search.notation.input(k), "input", k)
     error = Factor(best.dZ[k], f"dZ{k}", "error", k)
     yield [error, x], ()
     way: list = []  # from the layer behind

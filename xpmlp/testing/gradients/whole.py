@@ -9,8 +9,8 @@ def our_gradients(network):
     """Return our own gradient of each of the user's arrays (K, ...), None where no layer has it."""
     ours: list = [None] * len(network.code.arrays)
     for k, dZ in our_errors(network).items():
-        of = {"W": network.a[k - 1].mT @ dZ + 2 * network.l2[k - 1] * network.W[k - 1]}
-        of["b"] = np.sum(dZ, axis=-2, keepdims=True) + 2 * network.l2_bias * network.b[k - 1]
+        of = {"W": network.inputs[k - 1].mT @ dZ + 2 * network.l2[k - 1] * network.W[k - 1]}
+        of["b"] = np.sum(dZ, axis=-2, keepdims=True) + 2 * network.l2_bias[k - 1] * network.b[k - 1]
         for kind, gradient in of.items():
             part = network.layers[k - 1].part(kind)
             if part is not None:
