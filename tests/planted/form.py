@@ -144,6 +144,7 @@ class Form:
             for edit in [edits] if isinstance(edits, str) else edits:
                 source, line = changed(source, edit)
                 lines.append(tuple(filter(None, (line, *also))))
+            lines = filter(None, lines)
             name = f"{self.name}: {what}"
             made.append(Script(name, source, truth=truth, says=says, lines=tuple(lines), **given))
         return made
@@ -156,7 +157,7 @@ def changed(source, edit):
     before = source[: source.index(was)]
     line = before.rpartition("\n")[2]
     indent = re.match(" *", line + was)[0]
-    new = before + becomes.replace("\n", "\n" + indent) + source[len(before) + len(was) :]
+    new = before + re.sub(r"\n(?=.)", "\n" + indent, becomes) + source[len(before) + len(was) :]
     wrong = [text for text in new.splitlines() if text.strip() and text not in source.splitlines()]
     return new, wrong[0].strip() if wrong else ""
 

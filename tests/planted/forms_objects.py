@@ -1,4 +1,4 @@
-"""Forms that bring objects: classes with their arrays, layers, updates in place."""
+"""Forms that bring objects: classes with their arrays, and updates in place."""
 
 from .case import everywhere
 from .form import Form
@@ -152,4 +152,72 @@ def backward(params, X, y):
     return {name: (value - getattr(net, name)) / net.lr for name, value in params.items()}
 """,
 )  # fmt: skip
-FORMS = [NIELSEN, IN_PLACE]
+CLASSIC = Form(
+    "a class with forward, backward(X, y, o) and train",
+    """
+import numpy as np
+
+X = np.array([[2, 9], [1, 5], [3, 6], [5, 4]], dtype=float)
+y = np.array([[92], [86], [89], [70]], dtype=float)
+X, y = X / X.max(axis=0), y / 100
+
+class Neural_Network:
+    def __init__(self):
+        rng = np.random.default_rng(7)
+        self.inputSize, self.hiddenSize, self.outputSize = 2, 3, 1
+        self.W1 = rng.normal(size=(self.inputSize, self.hiddenSize))
+        self.W2 = rng.normal(size=(self.hiddenSize, self.outputSize))
+
+    def sigmoid(self, s):
+        return 1 / (1 + np.exp(-s))
+
+    def sigmoidPrime(self, s):
+        return s * (1 - s)
+
+    def forward(self, X):
+        self.z = np.dot(X, self.W1)
+        self.z2 = self.sigmoid(self.z)
+        self.z3 = np.dot(self.z2, self.W2)
+        return self.sigmoid(self.z3)
+
+    def backward(self, X, y, o):
+        self.o_error = y - o
+        self.o_delta = self.o_error * self.sigmoidPrime(o)
+        self.z2_error = self.o_delta.dot(self.W2.T)
+        self.z2_delta = self.z2_error * self.sigmoidPrime(self.z2)
+        self.W1 += X.T.dot(self.z2_delta)
+        self.W2 += self.z2.T.dot(self.o_delta)
+
+    def train(self, X, y):
+        o = self.forward(X)
+        self.backward(X, y, o)
+
+NN = Neural_Network()
+""",
+    [
+        ("f' of z", "self.sigmoidPrime(self.z2) -> self.sigmoidPrime(self.z)",
+         "derivative_formula@1"),
+        ("o - y is added", "self.o_error = y - o -> self.o_error = o - y", everywhere("sign", 2)),
+        ("the error for the delta", "self.o_delta.dot(self.W2.T) -> self.o_error.dot(self.W2.T)",
+         "derivative_missing@2 | derivative_missing@1"),
+        ("updated first", ["\n        self.W2 += self.z2.T.dot(self.o_delta) -> ",
+         "self.sigmoidPrime(o)\n -> self.sigmoidPrime(o)\n"
+         "self.W2 += self.z2.T.dot(self.o_delta)\n"],
+         "updated_weights@1", (), ("self.z2_error = self.o_delta.dot(self.W2.T)",)),
+        ("from z", "self.z2.T.dot(self.o_delta) -> self.z.T.dot(self.o_delta)", "wrong_input@2"),
+    ],
+    call='check_gradients(NN, X, y, loss="mse", rate=1)',
+    by_hand="""
+params = {"W1": NN.W1, "W2": NN.W2}
+
+def forward(params, X, y):
+    NN.W1, NN.W2 = params["W1"], params["W2"]
+    return 0.5 * np.sum((NN.forward(X) - y) ** 2)
+
+def backward(params, X, y):
+    NN.W1, NN.W2 = params["W1"].copy(), params["W2"].copy()
+    NN.train(X, y)
+    return {"W1": params["W1"] - NN.W1, "W2": params["W2"] - NN.W2}
+""",
+)  # fmt: skip
+FORMS = [NIELSEN, IN_PLACE, CLASSIC]
