@@ -26,10 +26,10 @@ How a form is written, in a file forms_*.py (looked at while mending) or unseen_
 The script is run as it stands, then `call`, one expression, as its author would write it. An edit
 ``was -> becomes`` changes a text that stands exactly once; a line break in ``becomes`` keeps the
 indentation. What is true is written as `case.truths` reads it. A fourth entry has patterns that the
-report must have, with which also a mistake of the forward pass is told: there "" is true of the
-gradients. The wrong lines are those that an edit makes; where it takes one away, or another line is
-as wrong, a fifth entry holds texts that count as well. `by_hand` is for calls that bring no
-forward and backward: lines that define these and params, by which the corpus itself is tested.
+report must have, which tell of a mistake of the forward pass; if the gradients agree all the same,
+"" is true of them. The wrong lines are those that an edit makes; if it takes one away, or another
+line is as wrong, a fifth entry holds texts that count as well. `by_hand` has lines that define
+forward, backward, params, X and y, by which the corpus itself is tested, where the script does not.
 '''
 
 import contextlib
@@ -111,8 +111,8 @@ class Script(Judged):
         text = str(report)
         said = all(re.search(pattern, text, re.I) for pattern in self.says)
         word = self.judge(report.ok, [(m.kind, m.layer) for m in report.mistakes])
-        if word == "right" and not said:
-            word = "not known"
+        if self.says and word != "wrong":  # of the forward pass; the arrays may stay unexplained
+            word = "right" if said else "not known"
         flagged = not report.ok or bool(self.says and said)
         named = " ".join(f"{m.kind}@{m.layer}" for m in report.mistakes)
         plain = spaced(text)
