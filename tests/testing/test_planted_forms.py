@@ -51,7 +51,10 @@ LEAST: dict[str, tuple[int, int, int, int]] = {
     "numbers and a loop over samples": (1, 5, 1, 0),
     "one sample as a vector, np.outer": (1, 5, 1, 0),
     "fixed biases outside params, shared by the units of a layer": (1, 5, 2, 0),
-    "one bias shared by two layers": (1, 4, 1, 0),
+    "one bias shared by two layers": (1, 4, 0, 1),
+    "relu where everything is positive": (4, 0, 0, 0),
+    "an L1 penalty, an absolute error, some weights that are zero": (1, 3, 0, 0),
+    "one sample, one unit, float32": (1, 3, 2, 1),
 }
 EVERY_FORM = each("form", FORMS + UNSEEN, parts=3)
 
