@@ -83,6 +83,7 @@ SLOW = {  # files and tests
         test_the_table_for_who_comes_from_pytorch_names_what_there_is_there
     """,
     "draws many cases, or a large one": """
+        test_what_is_printed_runs_in_the_place_of_the_users_backward_and_is_right
         test_the_checker_knows_the_form_as_well_as_before
         test_a_sane_fit_raises_no_alarm
         test_what_users_pass_is_refused_or_accepted_rightly

@@ -19,15 +19,13 @@ from ..randomness import stream
 from ..training import Step
 from ..training.inputs import checked_inputs, loss_and_targets, network_loss, starting_params
 from ..training.plan import copy_plan, make_plan
-from ..words import check_word, plural
-from .equations import Equation, number_of
-from .latex import escaped
+from ..words import check_word
+from .equations import ESCAPES, Equation, number_of
 from .models import step_of
 from .pictures import html_parts
 from .shapes import check_shapes
 from .text import explanation_text
 from .trace import LayerNotes, Trace
-from .update import Update
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +60,6 @@ class Explanation:
         How samples stand in the equations and the parameters.
     notes : tuple of str
         What to know of the data beside that.
-    update : Update
-        Of any parameter, as lines of NumPy.
 
     Examples
     --------
@@ -84,7 +80,6 @@ class Explanation:
     penalty: float
     orientation: str
     notes: tuple[str, ...]
-    update: Update
 
     @property
     def sections(self) -> list[tuple[str, Sequence[Equation], LayerNotes | None]]:
@@ -96,15 +91,17 @@ class Explanation:
     @property
     def remarks(self) -> list[str]:
         """Sentences on how to read the numbers."""
-        axis = ("rows", "columns").index(self.orientation)
         found = [
-            f"Lines are NumPy. Samples stand in {self.orientation}, n = X.shape[{axis}] of them. "
-            "dZ is the gradient of L with respect to Z; rms is the norm per element.",
+            f"Samples stand in {self.orientation}, n of them. dZ is the gradient of L with respect "
+            "to Z; rms is the norm per element.",
             "A dead unit's activation passes no gradient for any of the samples. update / value: "
             "the norm of the first update over that of the parameter.",
         ]
         if self.penalty:
-            found.append("R is the L2 penalty; the gradients of weights are those of L + R.")
+            found.append(
+                f"The L2 penalty alpha / 2n |W|^2 is {self.penalty:.4g}; it adds alpha / n W to dW "
+                "in the table of parameters."
+            )
         return [*found, *self.notes]
 
     @property
@@ -132,12 +129,10 @@ class Explanation:
 
     def to_latex(self, *, document: bool = False) -> str:
         """Return align* environments, which need amsmath, or a whole document (str)."""
-        parts = [(heading, [line.latex for line in lines]) for heading, lines, _ in self.sections]
-        if self.update.lines:
-            parts.append((self.update.heading, self.update.latex))
         latex = ""
-        for heading, lines in parts:
-            heading, body = escaped(heading).replace("->", r"$\to$"), " \\\\[1ex]\n".join(lines)
+        for heading, lines, _ in self.sections:
+            heading = heading.translate(ESCAPES).replace("->", r"$\to$")
+            body = " \\\\[1ex]\n".join(line.latex for line in lines)
             latex += f"\\paragraph{{{heading}}}\n\\begin{{align*}}\n{body}\n\\end{{align*}}\n"
         if not document:
             return latex
@@ -174,7 +169,7 @@ def explain_step(
     layout = Layout.of(network, params, contiguous=engine.contiguous)
     store = {k: xp.asarray(a, copy=True) for k, a in layout.pack(params, xp=xp).items()}
     buffers = {leaf.name: store.pop(leaf.name) for leaf in layout.leaves if not leaf.group.trained}
-    trace = Trace(xp, alpha / n)
+    trace = Trace(xp)
     step = Step(
         network=trace.network(network),
         loss=trace.loss(loss),
@@ -195,8 +190,6 @@ def explain_step(
         penalty, grads = step.penalise(grads, store, batch.hyper, xp=xp)
         if penalty is None:
             penalty = xp.zeros_like(value)
-        else:
-            trace.penalty(penalty)
         full = {k: xp.asarray(g, copy=True) for k, g in grads.items()}  # the update takes `grads`
         new, _ = step.update(grads, state, store, batch.hyper, xp=xp)
         unpacked = (layout.unpack(a | buffers, xp=xp) for a in (full, new))
@@ -210,8 +203,7 @@ def explain_step(
     name = type(rule).__name__ if rule else "lbfgs"
     if columns:
         trace.turn_to_columns()
-    size = f"{plural(n, 'row')} of {plural(x.shape[1], 'feature')}"
-    title = f"One step of {name} on {size}, {loss.name}, {dtype}"
+    title = f"One step of {name} on {n:,} rows of {x.shape[1]:,} features, {loss.name}, {dtype}"
     return Explanation(
         title=f"{title} on {where.library} {where.device}",
         layers=tuple(trace.layers),
@@ -220,8 +212,7 @@ def explain_step(
         loss=float(to_host(loss_value)),
         penalty=float(to_host(penalty)),
         orientation=orientation,
-        notes=(*trace.notes, *notes),
-        update=Update.of(rule, lr, weight_decay),
+        notes=tuple(notes),
     )
 
 

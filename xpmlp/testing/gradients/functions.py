@@ -7,6 +7,7 @@ from itertools import dropwhile
 import numpy as np
 
 from .code import Code
+from .corrections import add_corrections
 from .differences import Quotients
 from .exceptions_in_backward import explain_traceback
 from .identify import identify
@@ -14,6 +15,7 @@ from .mistakes import find_mistakes
 from .report import GradientReport
 from .structure import structures
 from .verdicts import explain_array
+from .whole import same
 
 RTOL = 1e-6  # of an array's largest derivative: log(a + 1e-8) in a cost is no mistake
 # Up to which size an array is measured at each coordinate, where a call takes fewer numbers.
@@ -183,8 +185,20 @@ def _diagnose(code, report, found, wrong):
     if not report.mistakes:
         names = ", ".join(f"d{name}" for name in wrong)
         report.add("unknown", None, f"{names}: right elsewhere, wrong at the given parameters")
-    formulas = network.notation.formulas()
-    report.checks = [c._replace(formula=formulas.get(c.name, "")) for c in report.checks]
+    given = code.gradients(code.arrays)
+    add_corrections(report, network, diagnosis, lambda own: _agree(code, wrong, own, given))
+
+
+def _agree(code, wrong, own, given):
+    """Tell whether gradients at the user's parameters are those of the differences, and theirs."""
+    for name, g, user in zip(code.names, own, given):
+        if name in wrong:
+            _, _, ok, _ = wrong[name][0].compare(g, RTOL, 1e-6)
+        else:
+            ok = user is None or same(g, user)
+        if not ok:
+            return False
+    return True
 
 
 def _check_form(report, wrong):

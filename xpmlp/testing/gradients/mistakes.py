@@ -46,6 +46,7 @@ class Diagnosis(NamedTuple):
 
     mistakes: list  # (kind, layer, text)
     dZ: dict  # layer -> the error there, as changed by the mistakes; {} where there is no telling
+    lost: tuple = ()  # (layer, "W" or "b") of gradients that do not follow from dZ
 
 
 class Reading(NamedTuple):
@@ -141,7 +142,7 @@ def _diagnosis(search):
             lost.append((k, kind))
     if lost:
         mistakes.append(_unknown(search, lost))
-    return Diagnosis(mistakes, best.dZ)
+    return Diagnosis(mistakes, best.dZ, best.unknown)
 
 
 def _other_forward(network, gradients):
@@ -153,7 +154,7 @@ def _other_forward(network, gradients):
             if not best.unknown:
                 text = f"backward computes A{k} with 1 / (1 + exp(Z{k})): the sign of Z{k} is wrong"
                 mistakes = [("activation_formula", k, text), *best.mistakes]
-                return Diagnosis(mistakes, best.dZ)
+                return Diagnosis(mistakes, best.dZ, best.unknown)
     return None
 
 

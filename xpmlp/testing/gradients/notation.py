@@ -53,20 +53,6 @@ class Notation:
         """Write the shape of layer k's weights."""
         return _shape(self.sizes[k - 1], self.sizes[k], self.layers[k - 1].turned)
 
-    def formulas(self):
-        """Return the right formula of each array by its name, with shapes."""
-        found, names = {}, self.code.names
-        for k, layer in enumerate(self.layers, 1):
-            name = f"d{names[layer.weights.array]}"
-            found[name] = self.product(k)
-            if k < len(self.layers):
-                found[name] += f";  {self.sent_back(k)}"
-            if layer.bias is not None and layer.bias.array != layer.weights.array:
-                shape = str(layer.bias.shape).replace(" ", "")
-                text = f"sum of dZ{k} over the samples   {self._values(k)} -> {shape}"
-                found[f"d{names[layer.bias.array]}"] = f"d{self.parameter('b', k)} = {text}"
-        return found
-
     def product(self, k):
         """Write the weight gradient of layer k."""
         turned = self.layers[k - 1].turned

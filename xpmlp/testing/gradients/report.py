@@ -6,6 +6,8 @@ from typing import NamedTuple
 from ...page import Html, fragment, table, tag
 from ...words import plural
 
+RULE = "-" * 72
+WHOLE = "The whole backward pass, right:"
 HEAD = ("gradient", "", "error", "bound", "looked at")
 CLASSES = {"ok": "good", "WRONG": "bad"}  # of HTML
 
@@ -23,11 +25,18 @@ class Mistake(NamedTuple):
         belongs to the last one.
     text : str
         A sentence that explains it in the terms of the code that was checked.
+    line : str
+        The wrong line of that code, with its number; "" where it was not found.
+    should_be : str
+        The line that belongs there. With it in the place of the wrong one the code was run, and is
+        right there.
     """
 
     kind: str
     layer: int | None
     text: str
+    line: str = ""
+    should_be: str = ""
 
 
 class ArrayCheck(NamedTuple):
@@ -40,7 +49,6 @@ class ArrayCheck(NamedTuple):
     bound: float  # what rounding allows, in that unit
     where: str  # at which coordinates derivatives were measured
     kinks: int = 0  # coordinates left out: the function has no derivative there
-    formula: str = ""
 
 
 @dataclass
@@ -57,12 +65,16 @@ class GradientReport:
     checks : list of ArrayCheck
     notes : list of str
         How it was checked.
+    backward : str
+        The right backward pass as a function of NumPy, in the form and the names of the code that
+        was checked; "" where nothing is wrong, or the network is not recognised.
     """
 
     subject: str
     checks: list[ArrayCheck] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    backward: str = ""
 
     @property
     def ok(self) -> bool:
@@ -89,13 +101,11 @@ class GradientReport:
             left_out = f", {c.kinks} at kinks left out" * (c.kinks > 0)
             yield c.name, verdict, error, f"{c.bound:.0e}", c.where + left_out
 
-    def _formulas(self):
-        """Return the right formulas of the wrong gradients."""
-        return [c.formula for c in self.checks if c.formula and not c.ok]
-
     def __str__(self):
         lines = [self.verdict]
-        lines += [f"  {i}. {m.text}" for i, m in enumerate(self.mistakes, 1)]
+        for i, mistake in enumerate(self.mistakes, 1):
+            lines.append(f"  {i}. {mistake.text}")
+            lines += [f"       {head:<10} {text}" for head, text in _lines(mistake)]
         if self.checks:
             rows = [HEAD, *self._rows()]
             wide = [max(len(row[i]) for row in rows) for i in range(4)]
@@ -104,10 +114,10 @@ class GradientReport:
                 numbers = f"{error:>{wide[2]}}  {bound:>{wide[3]}}"
                 names = f"{name:<{wide[0]}}  {verdict:<{wide[1]}}"
                 lines.append(f"  {names}  {numbers}  {where}".rstrip())
-        if formulas := self._formulas():
-            lines += ["", "What the wrong ones should be:", *(f"  {text}" for text in formulas)]
+        if self.backward:
+            lines += ["", WHOLE, "", self.backward.rstrip()]
         if self.notes:
-            lines += ["", *(f"Note: {note}" for note in self.notes)]
+            lines += ["", RULE, *self.notes]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -115,7 +125,7 @@ class GradientReport:
     def _repr_html_(self):
         parts = [Html(tag("h2", self.verdict, "good" if self.ok else "bad"))]
         if self.mistakes:
-            items = "".join(tag("li", m.text) for m in self.mistakes)
+            items = "".join(tag("li", Html(_item(m))) for m in self.mistakes)
             parts.append(Html(f"<ol>{items}</ol>"))
         if self.checks:
             rows = [
@@ -123,7 +133,22 @@ class GradientReport:
                 for name, verdict, *others in self._rows()
             ]
             parts.append(table(HEAD, rows, numbers=(2, 3)))
-        if formulas := self._formulas():
-            parts += [tag("p", "What the wrong ones should be:"), tag("pre", "\n".join(formulas))]
-        parts += [tag("p", note, "soft") for note in self.notes]
+        if self.backward:
+            parts += [tag("p", WHOLE), tag("pre", self.backward)]
+        if self.notes:
+            parts += [Html("<hr>"), *(tag("p", note, "soft") for note in self.notes)]
         return str(fragment(*parts))
+
+
+def _lines(mistake):
+    """Yield (what it is, line) of the wrong line and the right one, where they are known."""
+    if mistake.line:
+        number, _, text = mistake.line.partition(": ")
+        yield f"{number}:", text
+        yield "should be:", mistake.should_be
+
+
+def _item(mistake):
+    """Return a mistake as HTML, its lines as code."""
+    text = "".join(f"{head:<10} {line}\n" for head, line in _lines(mistake))
+    return tag("span", mistake.text) + tag("pre", text) * bool(text)

@@ -1,0 +1,70 @@
+"""The right backward pass that a report prints: it runs as it stands, and is right."""
+
+import numpy as np
+from each import each
+from planted import CASES, verdict
+from planted.net import STYLES, Net
+
+from xpmlp.testing import check_gradients
+
+WRONG = [case for case in CASES if case.truth and not case.odd]
+
+
+def executed(text):
+    """The function that a printed text defines."""
+    space = {"np": np}
+    exec(text, space)
+    return space[text.partition("def ")[2].partition("(")[0]]
+
+
+def marked(text):
+    """What is assigned in the marked lines."""
+    return [line.split()[0] for line in text.splitlines() if "# <- yours differs" in line]
+
+
+@each("case", WRONG, parts=5)
+def test_what_is_printed_runs_in_the_place_of_the_users_backward_and_is_right(case):
+    _, report = verdict(case)
+    if not report.backward:  # there is nothing to compare, or all gradients are right
+        assert case.kinds & {"raised", "state", "mutates"}
+        return
+    forward, _ = case.functions()
+    right = check_gradients(forward, executed(report.backward), *case.arguments())
+    assert right.ok, f"{report.backward}\n{right}"
+    assert marked(report.backward) or "mutates" in case.kinds
+
+
+def printed(net, edits):
+    """The right backward pass that the report of a network with changed lines prints."""
+    return verdict(net.case("changed", edits))[1].backward
+
+
+def test_derivatives_are_spelt_and_wrong_lines_marked():
+    text = printed(Net("3-4-1", "tanh sigmoid", "bce"), ["dz1 = da1"])
+    assert "dZ1 = (dZ2 @ W2.T) * (1 - A1**2)  # <- yours differs" in text
+    assert "dZ2 = (A2 - y) / n\n" in text and marked(text) == ["dZ1"]
+    text = printed(Net("3-4-2", "sigmoid linear", "mse"), ["dW1 = X.T @ dz1 * 2", "dz2: 2 *  -> "])
+    assert "(dZ2 @ W2.T) * A1 * (1 - A1)" in text and marked(text) == ["dZ2", "dW1"]
+
+
+def test_the_mean_stands_where_the_user_has_it():
+    early, late = Net("3-4-1", "tanh linear", "half_mean"), STYLES["columns, flat bias"]
+    assert "dZ2 = (A2 - y) / n" in printed(early, ["dz1 = da1", "dz2 = a2 - y"])
+    text = printed(Net("3-4-1", "tanh linear", "half_mean", **late), ["dW2 = dz2 @ a1.T"])
+    assert "dZ2 = A2 - y" in text and "dW2 = dZ2 @ A1.T / n  # <- yours differs" in text
+    assert "db1 = np.sum(dZ1, axis=1) / n\n" in text
+
+
+def test_a_penalty_has_its_share():
+    net = Net("3-4-1", "tanh sigmoid", "bce", l2="half_n", **STYLES["columns"])
+    text = printed(net, ["dW2 = dz2 @ a1.T"])
+    assert "dW1 = dZ1 @ X.T + 0.3 / n * W1\n" in text and marked(text) == ["dW2"]
+
+
+def test_a_softmax_under_a_squared_error_is_sent_back_by_its_whole_matrix():
+    text = printed(Net("3-4-3", "tanh softmax", "mse"), ["dz1 = da1"])
+    assert "dZ2 = A2 * (dA2 - np.sum(dA2 * A2, axis=1, keepdims=True))" in text
+
+
+def test_nothing_is_printed_where_nothing_is_wrong():
+    assert printed(Net("3-4-1", "tanh sigmoid", "bce"), []) == ""
