@@ -343,9 +343,8 @@ def backward(layers, X, T):
         ("in the order of the loop", "grads.insert(0, (gW, gb)) -> grads.append((gW, gb))",
          "swapped | swapped@1 swapped@3 | reversed"),
         ("divided by the samples", "/ T.size -> / len(T)", f"{down('factor', 3)} | factor"),
-        ("the layer above's slope", "(1 - acts[k] ** 2) -> (1 - acts[k + 1].mean() ** 2)",
-         "derivative_wrong_layer@1 derivative_wrong_layer@2 | derivative_formula@1 "
-         "derivative_formula@2"),
+        ("the square around all", "(1 - acts[k] ** 2) -> (1 - acts[k]) ** 2",
+         "derivative_formula@1 derivative_formula@2"),
         ("the mean of b", "delta.sum(axis=0, keepdims=True) -> delta.mean(axis=0, keepdims=True)",
          "extra_mean@1 extra_mean@2 extra_mean@3 | extra_mean"),
         ("f' forgotten", "delta @ W.T * (1 - acts[k] ** 2) -> delta @ W.T",
