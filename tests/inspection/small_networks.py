@@ -66,3 +66,17 @@ def data(n=40, d=2, seed=0):
 
 ONE = nn.Network([nn.Dense(1)])
 explained, planned = partial(xpmlp.explain, ONE), partial(xpmlp.plan, ONE)
+
+
+def drawn(network, n_in):
+    params, _ = network.init(n_in, np.random.default_rng(3))
+    rng = np.random.default_rng(4)
+    return nn.layout.map_params(lambda a: a + 0.3 * rng.normal(size=a.shape), params)
+
+
+def lines_of(explanation):
+    """All equations in the order of the computation."""
+    layers = explanation.layers
+    yield from (line for layer in layers for line in layer.forward)
+    yield from explanation.loss_lines
+    yield from (line for layer in layers[::-1] for line in layer.backward)

@@ -42,6 +42,28 @@ def test_sizes_are_explained_without_model_or_data(run, tmp_path):
     assert code == 0 and "23,860" in out and "fits" in out
 
 
+@each(
+    "arguments, lines",
+    [
+        (
+            "--activation sigmoid --out-activation sigmoid --loss mse --solver sgd --momentum 0 "
+            "--learning-rate 0.2 --alpha 0.5",
+            ("A2 = 1 / (1 + np.exp(-Z2))", "dZ2 = dA2 * A2 * (1 - A2)", "p = p - lr * dp", "lr 0.2")
+            + ("dW2 = A1.T @ dZ2 + alpha / n * W2",),
+        ),
+        ("--out-activation sigmoid --loss cross_entropy", ("P = 1 / (1 + np.exp(-Z2))",)),
+        ("--loss bce --activation Sigmoid", ("np.log(1 - P)", "dZ1 = dA1 * A1 * (1 - A1)")),
+        ("--loss mae --out-activation linear", ("L = np.sum(np.abs(Z2 - Y)) / n",)),
+        ("--loss mse --plan --orientation columns", ("(1,32)",)),
+    ],
+)
+def test_networks_are_given_by_the_names_that_people_know(run, arguments, lines):
+    code, out, err = run("explain", "--sizes", "3,4,1", *arguments.split())
+    assert code == 0, err
+    for line in lines:
+        assert line in out
+
+
 @pytest.mark.parametrize("data_set", ["iris", "diabetes"])
 def test_a_model_file_is_explained_on_data(run, data_set):
     assert run("train", data_set, "--epochs", 1, "--hidden", 5, "--quiet", "--out", "m")[0] == 0
@@ -64,7 +86,11 @@ def test_a_model_file_is_explained_on_data(run, data_set):
         ("--sizes 3,x", "is not a whole number of 1 or more"),
         ("--sizes 3,1 m iris", "goes without MODEL"),
         ("--sizes 3,1 --rows 3", "goes without MODEL"),
-        ("--sizes 3,2,1 --activation no", "activation must be one of"),
+        ("--sizes 3,2,1 --activation no", "'no' is not one of 'identity', 'logistic'"),
+        ("m iris --out-activation tanh", "--out-activation goes with --sizes only"),
+        ("--sizes 3,1 --loss bce --out-activation tanh", "--loss binary_log_loss is of outputs"),
+        ("--sizes 3,2 --out-activation softmax", "softmax goes with --loss log_loss"),
+        ("--sizes 3,1 --loss ce --out-activation softmax", "of one output is always 1"),
         ("--sizes 3,1 --plan --html a", "leave --html and --latex out"),
     ],
 )

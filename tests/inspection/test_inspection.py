@@ -18,85 +18,17 @@ from small_networks import (
     Residual,
     Scale,
     data,
+    drawn,
     explained,
+    lines_of,
     planned,
 )
 
 import xpmlp
 from xpmlp import MLPClassifier, MLPRegressor, nn
 from xpmlp.arrays import location_of
-from xpmlp.nn.activations import ACTIVATIONS
-from xpmlp.nn.loss import LINKS
 from xpmlp.nn.losses import LOSSES
 from xpmlp.optim import RULES
-
-UNWRITTEN = {"huber", "quantile", "focal", "binary_focal"}
-
-
-def drawn(network, n_in):
-    params, _ = network.init(n_in, np.random.default_rng(3))
-    rng = np.random.default_rng(4)
-    return nn.layout.map_params(lambda a: a + 0.3 * rng.normal(size=a.shape), params)
-
-
-def lines_of(explanation):
-    """All equations in the order of the computation."""
-    layers = explanation.layers
-    yield from (line for layer in layers for line in layer.forward)
-    yield from explanation.loss_lines
-    yield from (line for layer in layers[::-1] for line in layer.backward)
-
-
-class Reader:
-    """Evaluates the equations as they are printed."""
-
-    def __init__(self, activation, x, y, parameters, columns):
-        self.known = {p.name: p.value for p in parameters}
-        self.known |= {"X": x.T if columns else x, "Y": y.T if columns else y, "n": len(x)}
-        turn = (lambda f: lambda z: f(z.T).T) if columns else lambda f: f
-        self.known |= {name: turn(lambda z, f=f: f(z, np)) for name, f in LINKS.items()}
-        row = ACTIVATIONS[activation]
-        slope = lambda z: row.backward(np.ones_like(z), z, row.forward(z, np), np)
-        self.known |= {activation: lambda z: row.forward(z, np), f"{activation}_slope": slope}
-        self.known |= {name: getattr(np, name) for name in ("abs", "sign", "cosh", "tanh")}
-        self.known |= {"log": lambda a: np.log(np.maximum(a, 1e-300)), "sum": self.sum}
-
-    @staticmethod
-    def sum(a, axis=None):
-        return np.sum(a, axis=axis, keepdims=axis is not None)
-
-    def run(self, line):
-        left, right = line.formula.split(" = ", 1)
-        right = right.replace("^T", ".T").replace("^2", "**2").replace("'(", "_slope(")
-        self.known[left] = eval(re.sub(r"\b2n\b", "(2 * n)", right), {}, self.known)
-        return self.known[left]
-
-
-@each("orientation", ["rows", "columns"])
-@each("loss", LOSSES)
-@each("activation", ["logistic", "relu", "mish"])
-def test_every_printed_equation_is_true(activation, loss, orientation):
-    network = nn.Network([nn.Dense(4, activation), nn.Dense(5, activation), nn.Dense(3)])
-    x, y = data(), np.eye(3)[np.arange(40) % 3]
-    y = y + 0.5 if loss == "gamma" else y
-    options = {"loss": nn.losses.LOSSES[loss], "orientation": orientation}
-    explanation = xpmlp.explain(network, x, y, params=drawn(network, 2), **options)
-    reader = Reader(activation, x, y, explanation.parameters, orientation == "columns")
-    lines = list(lines_of(explanation))
-    assert "dX" not in {str(line.left) for line in lines}  # nobody reads it
-    if loss in UNWRITTEN:  # the reader has no text to follow
-        assert [f"L = {loss}(" in line.formula for line in lines].count(True) == 1
-        return
-    assert len(lines) == 5 + (2 if LOSSES[loss].link == "identity" else 3) + 3 * 2 + 4
-    for line in lines:
-        found = reader.run(line)
-        assert np.shape(found) == line.left.shape
-        assert np.linalg.norm(found) == pytest.approx(line.norm, rel=1e-9), line.formula
-        shapes = re.findall(r"\([\d,]+\)", line.shapes)
-        assert not shapes or shapes[-1] == line.left.written_shape()
-    assert explanation.loss == pytest.approx(reader.known["L"], rel=1e-12)
-    for p in explanation.parameters:
-        assert relative_error(reader.known[f"d{p.name}"], p.gradient) < 1e-12
 
 
 @pytest.mark.parametrize("alpha", [0.0, 3.0])
@@ -143,24 +75,24 @@ def test_layers_of_every_kind_get_sensible_lines():
         "Z2 = D1 @ W2 + b2",
         "D3 = A2 * M3 / 0.5",
         "Z4.1 = D3 @ W4.1",
-        "A4.2 = tanh(Z4.1)",
+        "A4.2 = np.tanh(Z4.1)",
         "H4.3 = Scale(A4.2, s4.3)",
         "dA4.2 = Scale.backward(dH4.3)",
         "ds4.3 = Scale.backward(dH4.3)",
         "dW5.inner.1 = Residual.backward(dH5)",
-        "dZ4.1 = dA4.2 * tanh'(Z4.1)",
+        "dZ4.1 = dA4.2 * (1 - A4.2**2)",
         "dA2 = dD3 * M3 / 0.5",
-        "dW2 = D1^T @ dZ2",
+        "dW2 = D1.T @ dZ2",
         "H5 = Residual(H4.3)",
         "dH4.3 = Residual.backward(dH5)",
-        "dH5 = dZ6 @ W6^T",
+        "dH5 = dZ6 @ W6.T",
     ):
         assert formula in formulas, formula
     left = [formula.partition(" = ")[0] for formula in formulas]
     assert len(set(left)) == len(left)  # one name, one array
     names = [p.name for p in explanation.parameters]
     assert len(set(names)) == len(names) == 10
-    assert max(map(len, str(explanation).splitlines())) <= 100
+    assert max(map(len, str(explanation).splitlines())) <= 80
 
 
 def test_long_names_and_deep_nests_keep_within_a_terminal():
@@ -174,7 +106,7 @@ def test_long_names_and_deep_nests_keep_within_a_terminal():
     wide = nn.Network([nn.Dense(10**5, name), nn.Dense(10**5, "logistic"), deep])
     plan = xpmlp.plan(wide, np.broadcast_to(np.float32(0), (10**5, 10**5)), batch_size=10**5)
     for text in (str(explanation), str(plan)):
-        assert max(map(len, text.splitlines())) <= 100
+        assert max(map(len, text.splitlines())) <= 80
     assert "2 Dense 100000 -> 100000 logistic" in str(plan) and "10,000,100,000" in str(plan)
     assert len(explanation.parameters) == 2 + 3 * 4 + 2
 
@@ -243,8 +175,8 @@ def test_a_loss_and_an_activation_of_ones_own_stand_in_by_name():
     for name in ("my_loss", "poisson", "affine"):  # whatever it is called
         loss = nn.Loss(name, rows.value_and_grad, "identity")
         explanation = xpmlp.explain(network, data(), loss=loss)
-        assert f"L = {name}(Z2, Y) = " in str(explanation)
-        assert f"dZ2 = {name}'(Z2, Y)" in str(explanation)
+        assert f"L = {name}(Z2, Y)[0] = " in str(explanation)
+        assert f"dZ2 = {name}(Z2, Y)[1]" in str(explanation)
     assert "&lt;odd&gt;" in explanation.to_html() and "<odd>" not in explanation.to_html()
     check_latex(explanation)
 

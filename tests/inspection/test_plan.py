@@ -30,6 +30,17 @@ def test_a_plan_counts_what_the_network_has():
     assert (second.forward, second.total) == (2 * 10 * 4 * 3, 3 * 2 * 10 * 4 * 3)
 
 
+def test_a_plan_writes_shapes_as_samples_stand():
+    x, y = data(100), data(100, 1)[:, 0]
+    regressor = MLPRegressor(hidden_layer_sizes=(4,))
+    plans = [xpmlp.plan(NETWORK, x, orientation="columns")]
+    plans += [regressor.plan(x, y, orientation="columns")]
+    assert [plan.layers[0].output for plan in plans] == [(4, 100), (4, 100)]
+    assert "(4,100)" in str(plans[0])
+    with pytest.raises(ValueError, match="orientation must be one of rows, columns"):
+        xpmlp.plan(NETWORK, x, orientation="up")
+
+
 @pytest.mark.parametrize(
     ("sizes", "batch_size", "solver"),
     [((300, 300), 50, "adam"), ((64, 64), 1000, "sgd"), ((800,), 100, "rmsprop")],

@@ -389,7 +389,7 @@ def backward(params, X, y):
          "shared_missing@1 | shared_missing@2 | shared_missing"),
         ("f' forgotten", "d_out @ V.T * (1 - h ** 2) -> d_out @ V.T", "derivative_missing@1"),
         ("divided by the samples only", "/ y.size -> / len(X)",
-         f"{down('factor', 2)} | factor | missing_mean"),
+         f"{down('factor', 2)} | factor"),
         ("V turned", "d_out @ V.T * -> d_out @ V *", "wrong_weights@1 | wrong_order@1"),
     ],
 )  # fmt: skip

@@ -52,6 +52,14 @@ LEAST: dict[str, tuple[int, int, int, int]] = {
     "one sample as a vector, np.outer": (1, 5, 1, 0),
     "fixed biases outside params, shared by the units of a layer": (1, 5, 2, 0),
     "one bias shared by two layers": (1, 4, 1, 0),
+    "a list of pairs (W, b), a loop backwards": (1, 5, 4, 0),
+    "logistic regression, w (n,) and b a number": (1, 5, 2, 1),
+    "a loop over samples with column vectors, gradients added up": (1, 5, 3, 0),
+    "a one appended to each layer's output, weights (n_in + 1, n_out)": (1, 5, 2, 0),
+    "einsum and tensordot for the products": (1, 5, 2, 0),
+    "relu where everything is positive": (4, 0, 0, 0),
+    "an L1 penalty, an absolute error, some weights that are zero": (1, 3, 0, 0),
+    "one sample, one unit, float32": (1, 3, 2, 1),
 }
 EVERY_FORM = each("form", FORMS + UNSEEN, parts=3)
 

@@ -247,16 +247,18 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         >>> explanation = MLPClassifier((5,), random_state=0).explain(*load_iris(return_X_y=True))
         >>> for line in explanation.layers[0].backward:
         ...     print(line.formula, "  ", line.shapes)
-        dZ1 = dA1 * relu'(Z1)    (150,5) * (150,5) -> (150,5)
-        dW1 = X^T @ dZ1    (150,4)^T (150,5) -> (4,5)
-        db1 = sum(dZ1, axis=0)    (150,5) -> (1,5)
+        dZ1 = dA1 * (Z1 > 0)    (150,5) * (150,5) -> (150,5)
+        dW1 = X.T @ dZ1 + alpha / n * W1    (4,150) (150,5) + (4,5) -> (4,5)
+        db1 = np.sum(dZ1, axis=0, keepdims=True)    (150,5) -> (1,5)
         """
         from .explaining import explained
 
         return explained(self, X, y, orientation)
 
     @on_its_card
-    def plan(self, X: Rows, y: Rows | None = None) -> "TrainingPlan":
+    def plan(
+        self, X: Rows, y: Rows | None = None, *, orientation: types.Orientation = "rows"
+    ) -> "TrainingPlan":
         """Return the shapes, FLOPs and bytes that `fit` will take, without training.
 
         Parameters
@@ -266,6 +268,8 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
             planned on the host.
         y : array, optional
             As in `fit`; its labels are counted. A fitted estimator needs none.
+        orientation : {"rows", "columns"}, default="rows"
+            How samples stand in the shapes of outputs; in X they stand in rows.
 
         Returns
         -------
@@ -287,7 +291,7 @@ class BaseMLP(Fitted, CallbackSupportMixin, BaseEstimator):
         """
         from .explaining import planned
 
-        return planned(self, X, y)
+        return planned(self, X, y, orientation)
 
     @on_its_card
     def find_learning_rate(

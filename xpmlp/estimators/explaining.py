@@ -46,7 +46,7 @@ def present_problem(estimator, X, y) -> Problem:
     return problem_of(twin, dense_to_look_into(X), y, result=getattr(twin, "result_", None))
 
 
-def planned(estimator, X, y):
+def planned(estimator, X, y, orientation):
     """Return the `TrainingPlan` of a fit to X and y."""
     twin = copy(estimator)  # whose model no other thread's fit replaces
     twin._validate_params()
@@ -65,6 +65,7 @@ def planned(estimator, X, y):
     else:
         network = model.network
     how = {"rule": rule_of(twin), "batch_size": rows_a_step(twin), "notes": notes}
+    how["orientation"] = orientation
     return plan_training(network, X, dtype=inputs.dtype, like=inputs.like, **how)
 
 

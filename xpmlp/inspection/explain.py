@@ -19,13 +19,15 @@ from ..randomness import stream
 from ..training import Step
 from ..training.inputs import checked_inputs, loss_and_targets, network_loss, starting_params
 from ..training.plan import copy_plan, make_plan
-from ..words import check_word
-from .equations import ESCAPES, Equation, number_of
+from ..words import check_word, plural
+from .equations import Equation, number_of
+from .latex import escaped
 from .models import step_of
 from .pictures import html_parts
 from .shapes import check_shapes
 from .text import explanation_text
 from .trace import LayerNotes, Trace
+from .update import Update
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,8 @@ class Explanation:
         How samples stand in the equations and the parameters.
     notes : tuple of str
         What to know of the data beside that.
+    update : Update
+        Of any parameter, as lines of NumPy.
 
     Examples
     --------
@@ -80,6 +84,7 @@ class Explanation:
     penalty: float
     orientation: str
     notes: tuple[str, ...]
+    update: Update
 
     @property
     def sections(self) -> list[tuple[str, Sequence[Equation], LayerNotes | None]]:
@@ -91,17 +96,15 @@ class Explanation:
     @property
     def remarks(self) -> list[str]:
         """Sentences on how to read the numbers."""
+        axis = ("rows", "columns").index(self.orientation)
         found = [
-            f"Samples stand in {self.orientation}, n of them. dZ is the gradient of L with respect "
-            "to Z; rms is the norm per element.",
+            f"Lines are NumPy. Samples stand in {self.orientation}, n = X.shape[{axis}] of them. "
+            "dZ is the gradient of L with respect to Z; rms is the norm per element.",
             "A dead unit's activation passes no gradient for any of the samples. update / value: "
             "the norm of the first update over that of the parameter.",
         ]
         if self.penalty:
-            found.append(
-                f"The L2 penalty alpha / 2n |W|^2 is {self.penalty:.4g}; it adds alpha / n W to dW "
-                "in the table of parameters."
-            )
+            found.append("R is the L2 penalty; the gradients of weights are those of L + R.")
         return [*found, *self.notes]
 
     @property
@@ -129,10 +132,12 @@ class Explanation:
 
     def to_latex(self, *, document: bool = False) -> str:
         """Return align* environments, which need amsmath, or a whole document (str)."""
+        parts = [(heading, [line.latex for line in lines]) for heading, lines, _ in self.sections]
+        if self.update.lines:
+            parts.append((self.update.heading, self.update.latex))
         latex = ""
-        for heading, lines, _ in self.sections:
-            heading = heading.translate(ESCAPES).replace("->", r"$\to$")
-            body = " \\\\[1ex]\n".join(line.latex for line in lines)
+        for heading, lines in parts:
+            heading, body = escaped(heading).replace("->", r"$\to$"), " \\\\[1ex]\n".join(lines)
             latex += f"\\paragraph{{{heading}}}\n\\begin{{align*}}\n{body}\n\\end{{align*}}\n"
         if not document:
             return latex
@@ -169,7 +174,7 @@ def explain_step(
     layout = Layout.of(network, params, contiguous=engine.contiguous)
     store = {k: xp.asarray(a, copy=True) for k, a in layout.pack(params, xp=xp).items()}
     buffers = {leaf.name: store.pop(leaf.name) for leaf in layout.leaves if not leaf.group.trained}
-    trace = Trace(xp)
+    trace = Trace(xp, alpha / n)
     step = Step(
         network=trace.network(network),
         loss=trace.loss(loss),
@@ -190,6 +195,8 @@ def explain_step(
         penalty, grads = step.penalise(grads, store, batch.hyper, xp=xp)
         if penalty is None:
             penalty = xp.zeros_like(value)
+        else:
+            trace.penalty(penalty)
         full = {k: xp.asarray(g, copy=True) for k, g in grads.items()}  # the update takes `grads`
         new, _ = step.update(grads, state, store, batch.hyper, xp=xp)
         unpacked = (layout.unpack(a | buffers, xp=xp) for a in (full, new))
@@ -203,7 +210,8 @@ def explain_step(
     name = type(rule).__name__ if rule else "lbfgs"
     if columns:
         trace.turn_to_columns()
-    title = f"One step of {name} on {n:,} rows of {x.shape[1]:,} features, {loss.name}, {dtype}"
+    size = f"{plural(n, 'row')} of {plural(x.shape[1], 'feature')}"
+    title = f"One step of {name} on {size}, {loss.name}, {dtype}"
     return Explanation(
         title=f"{title} on {where.library} {where.device}",
         layers=tuple(trace.layers),
@@ -212,7 +220,8 @@ def explain_step(
         loss=float(to_host(loss_value)),
         penalty=float(to_host(penalty)),
         orientation=orientation,
-        notes=tuple(notes),
+        notes=(*trace.notes, *notes),
+        update=Update.of(rule, lr, weight_decay),
     )
 
 

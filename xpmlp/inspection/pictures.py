@@ -30,7 +30,10 @@ def html_parts(explanation):
     """Return the page's parts."""
     parts = [Html(STYLE), *explanation.remarks, tag("h2", "Equations"), BARS]
     head, *rows = explanation.parameter_rows
-    parts += [_equations(explanation), tag("h2", "Parameters")]
+    parts.append(_equations(explanation))
+    if explanation.update.lines:
+        parts += [explanation.update.heading, tag("pre", "\n".join(explanation.update.lines))]
+    parts += [tag("h2", "Parameters")]
     parts += [table(head, rows, numbers=range(2, 7)), COLOURS]
     for _, group in groupby(explanation.parameters, lambda p: p.layer):
         maps = (_map(p.name, p.value) + _map(f"d{p.name}", p.gradient) for p in group)

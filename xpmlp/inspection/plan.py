@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -21,13 +21,15 @@ from ..protocols import Rows
 from ..thresholds import scaled
 from ..training.inputs import network_loss
 from ..training.rows import at_once
+from ..words import check_word, plural
+from .equations import shape_text
 from .models import check_target_shape, paired
 from .shapes import check_shapes, shape_of
 from .text import aligned
 
 READING = (
-    "FLOP: of the matrix products, 2 x rows x elements of W forward; as many again for dW, and for "
-    "dX in all layers but the first. Activations: what backward needs of a batch."
+    "FLOP: of the matrix products, 2 x rows x elements of W forward; in all also those of dW, and "
+    "of dX but in the first layer. Kept: activations of a batch that the backward pass needs."
 )
 LBFGS_VECTORS = 27  # of float64, on the host: 10 pairs of SciPy's, and the work beside them
 
@@ -88,10 +90,10 @@ class TrainingPlan:
 
     def _rows(self):
         """Return the table of layers, its head first, the sums last."""
-        rows = [("layer", "output", "parameters", "forward", "with backward", "activations")]
+        rows = [("layer", "output", "parameters", "forward", "in all", "kept")]
         sums = (sum(column) for column in zip(*(c[2:] for c in self.layers)))
         for c in (*self.layers, LayerCost("a batch", (), *sums)):
-            output = f"({', '.join(map(str, c.output))})" * bool(c.output)
+            output = shape_text(c.output) * bool(c.output)
             flops = (f"{scaled(c.forward)}FLOP", f"{scaled(c.total)}FLOP")
             rows.append((c.name, output, f"{c.parameters:,}", *flops, f"{scaled(c.activations)}B"))
         return rows
@@ -120,11 +122,12 @@ class TrainingPlan:
         return str(fragment(*parts, tag("p", READING, "soft")))
 
 
-def plan_training(network, X, *, dtype, rule, batch_size, like, notes=()):
+def plan_training(network, X, *, dtype, rule, batch_size, like, notes=(), orientation="rows"):
     """Return the `TrainingPlan` of a network for data X; allocates nothing of its size.
 
     rule: an update rule, or None for lbfgs; like: an array on the device that trains.
     """
+    check_word("orientation", orientation, ("rows", "columns"))
     (n, d), size = shape_of(X), np.dtype(dtype).itemsize
     where = location_of(like)
     most = at_once(d) if hasattr(X, "tocsr") else n  # of a sparse X so many rows are dense
@@ -152,7 +155,10 @@ def plan_training(network, X, *, dtype, rule, batch_size, like, notes=()):
         # The batch, its activations, and two gradients on their way back.
         "activations": rows * (d + 2 * widest) * size + sum(c.activations for c in layers),
     }
-    title = f"{n:,} rows of {d:,} features, {batches}, {dtype} on {where.library} {where.device}"
+    if orientation == "columns":
+        layers = [cost._replace(output=cost.output[::-1]) for cost in layers]
+    size_of_X = f"{plural(n, 'row')} of {plural(d, 'feature')}"
+    title = f"{size_of_X}, {batches}, {dtype} on {where.library} {where.device}"
     return TrainingPlan(title, tuple(layers), memory, free_memory(like), tuple(notes))
 
 
@@ -165,6 +171,7 @@ def plan(
     solver: str | Rule = "adam",
     batch_size: int | None = None,
     dtype: DTypeLike | None = None,
+    orientation: Literal["rows", "columns"] = "rows",
 ) -> TrainingPlan:
     """Return the shapes, FLOPs and bytes that the training of a network will take.
 
@@ -184,6 +191,8 @@ def plan(
         Rows of a step, by default 200.
     dtype : str, optional
         "float32" or "float64"; by default that of X, or of the model.
+    orientation : {"rows", "columns"}, default="rows"
+        How samples stand in the shapes of outputs; in X and y they stand in rows.
 
     Returns
     -------
@@ -207,8 +216,8 @@ def plan(
     """
     if not isinstance(batch_size, Integral | None) or (batch_size is not None and batch_size < 1):
         raise ValueError(f"batch_size must be a whole number of 1 or more, got {batch_size!r}.")
-    rule = make_rule(solver)
-    costs = partial(plan_training, rule=rule, batch_size=batch_size or 200)
+    rule, size = make_rule(solver), batch_size or 200
+    costs = partial(plan_training, rule=rule, batch_size=size, orientation=orientation)
     if isinstance(network_or_model, Model):
         return _plan_of_model(network_or_model, X, y, loss, dtype, costs)
     check_shapes(X, y)
@@ -220,7 +229,7 @@ def plan(
     if is_array(X):
         like = X[:0, ...]
     found = costs(network_or_model, X, dtype=float_dtype(like, dtype), like=like, notes=notes)
-    n_out = found.layers[-1].output[1]
+    n_out = network_or_model.shapes(d)[1]
     network_loss(loss or "squared_error", n_out)
     if y is not None and not (loss == "log_loss" and len(shape_of(y)) == 1):
         check_targets((n, n_out), shape_of(y))

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..nn import Activation, Dense, Dropout, Layer, Network
-from ..nn.activations import get_activation
+from ..nn.activations import ACTIVATIONS, get_activation
+from ..nn.formulas import FORMULAS, as_factor
 from ..nn.layout import get, walk
 from ..nn.loss import LINKS, one_hot
 from ..nn.losses import CLASS_LOG_LOSS, LOSSES
 from ..nn.network import describe
-from .equations import EQUATIONS, Equation, Term, number_of
+from .equations import EQUATIONS, LINK_LINES, PENALTY, Equation, Spelt, Term, number_of
+
+DENSE = {"W": EQUATIONS["dW"], "b": EQUATIONS["db"]}
 
 
 @dataclass
@@ -37,15 +40,20 @@ class LayerNotes:
 
 
 class Trace:
-    """The notes of one step; their numbers are set by `finish`."""
+    """The notes of one step; their numbers are set by `finish`.
 
-    def __init__(self, xp):
-        self.xp = xp
+    decay: alpha / n of the L2 penalty.
+    """
+
+    def __init__(self, xp, decay=0.0):
+        self.xp, self.decay = xp, decay
         self.layers: list[LayerNotes] = []
         self.loss_lines: list[Equation] = []
         self.places: list[tuple] = []  # (record, attribute) of each of the values
         self.values: list = []
         self.terms: dict[int, Term] = {}  # of arrays, by id
+        self.penalised: list[Term] = []
+        self.notes: list[str] = []
         self.kept: list = []  # those arrays, so that no other gets their ids
 
     def name(self, a, letters, number=""):
@@ -54,7 +62,7 @@ class Trace:
         self.terms[id(a)] = Term(letters, number, tuple(a.shape))
         return a
 
-    def line(self, lines, left, template, a, **names):
+    def line(self, lines, left, template, a, /, **names):
         """Note how `a`, the value of the left side, came about. Arrays stand for their terms."""
         left, *terms = map(self.term, (left, *names.values()))
         lines.append(Equation(left, template, dict(zip(names, terms))))
@@ -84,9 +92,17 @@ class Trace:
 
     def term(self, a):
         """Return the term of an array; names and terms stand for themselves."""
-        if isinstance(a, str | Term):
+        if isinstance(a, str | Term | Spelt):
             return a
         return self.terms[id(a)]
+
+    def bare(self, a):
+        """Return the term of an array without its shape."""
+        return self.term(a)._replace(shape=())
+
+    def spelt(self, template, shape, /, **names):
+        """Return an expression of named arrays as one array of a shape."""
+        return Spelt(template, {role: self.bare(a) for role, a in names.items()}, tuple(shape))
 
     def d(self, a):
         """Return the term of the gradient of an array."""
@@ -105,21 +121,44 @@ class Trace:
             value, d = loss.value_and_grad(outputs, y, w, xp)
             if loss.codes:  # the equations are those of rows of 0 and 1
                 y = one_hot(y, outputs.shape[-1], outputs)
-            lines, p = self.loss_lines, outputs
+            lines = self.loss_lines
+            p = self._predicted(loss.link, outputs)
             self.name(y, "Y")
-            if loss.link != "identity":
-                p = self.name(LINKS[loss.link](outputs, xp), "P")
-                self.line(lines, p, EQUATIONS["function"], p, f=loss.link, z=outputs)
             equation, derivative = EQUATIONS["loss"], EQUATIONS["own dloss"]
-            if loss in (LOSSES.get(loss.name), CLASS_LOG_LOSS) and loss.name in EQUATIONS:
+            written = loss in (LOSSES.get(loss.name), CLASS_LOG_LOSS) and loss.name in EQUATIONS
+            if written:
                 equation = EQUATIONS[loss.name]
                 derivative = EQUATIONS.get(f"d{loss.name}", EQUATIONS["dloss"])
-            bare = {role: self.terms[id(a)]._replace(shape=()) for role, a in (("p", p), ("y", y))}
+            given = p if written else outputs
+            bare = {"p": self.bare(given), "y": self.bare(y)}
+            if loss is LOSSES["squared_error"]:
+                self.notes.append(
+                    f"np.mean(({bare['p']} - Y)**2) is {2 / y.shape[-1]:.4g} times L, and so are "
+                    "its gradients."
+                )
             self.line(lines, Term("L"), equation, value, f=loss.name, **bare)
-            self.line(lines, self.d(outputs), derivative, d, f=loss.name, p=p, y=y)
+            self.line(lines, self.d(outputs), derivative, d, f=loss.name, p=given, y=y)
             return value, d
 
         return replace(loss, value_and_grad=value_and_grad)
+
+    def _predicted(self, link, outputs):
+        """Note the link from outputs to predictions, and return these."""
+        a = outputs
+        for letters, template in LINK_LINES.get(link, {}).items():
+            z, a = a, LINKS[link](outputs, self.xp)
+            if letters == "E":  # of a softmax, before it is divided by its sum
+                a = self.xp.exp(z - self.xp.max(z, axis=-1, keepdims=True))
+            self.name(a, letters)
+            self.line(self.loss_lines, a, template, a, z=z, bare=self.bare(z))
+        return a
+
+    def penalty(self, value):
+        """Note the L2 penalty of the weights."""
+        squares = [f"np.sum({{w{i}}}**2)" for i in range(len(self.penalised))]
+        template = f"alpha / (2 * n) * ({' + '.join(squares)})"
+        names = {f"w{i}": term._replace(shape=()) for i, term in enumerate(self.penalised)}
+        self.line(self.loss_lines, Term("R"), template, value, **names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,9 +174,11 @@ class _TracedLayer(Layer):
         y, cache = layer.forward(params, x, ctx)
         trace.layers.append(notes)
         notes.title = f"{notes.number} {describe(layer, x.shape[-1])}"
-        for path, _, a in walk(layer, params):
+        for path, group, a in walk(layer, params):
             inside = f".{number_of(path[:-1])}" * (len(path) > 1)
             trace.name(a, path[-1], notes.number + inside)
+            if group.trained and group.decay:
+                trace.penalised.append(trace.term(a))
         if kind is Dense:
             z = trace.name(cache[1], "Z", notes.number)
             affine = EQUATIONS[("linear", "affine")[layer.use_bias]]
@@ -164,9 +205,7 @@ class _TracedLayer(Layer):
         if kind is Dense:
             z = cache[1]
             self._derived(dy, z, y, ctx.xp)
-            trace.line(lines, d(params["W"]), EQUATIONS["dW"], updates["W"], x=x, dz=d(z))
-            if layer.use_bias:
-                trace.line(lines, d(params["b"]), EQUATIONS["db"], updates["b"], dz=d(z))
+            self._gradients(params, updates, DENSE, x=x, dz=d(z))
             if dx is not None:
                 trace.line(lines, d(x), EQUATIONS["dx"], dx, dz=d(z), W=params["W"])
         elif kind is Activation:
@@ -174,12 +213,24 @@ class _TracedLayer(Layer):
         elif kind is Dropout and y is not x:
             trace.line(lines, d(x), EQUATIONS["dropout"], dx, x=d(y), **self._mask(x))
         elif y is not x:
-            own = [(p, get(updates, at)) for at, group, p in walk(layer, params) if group.trained]
-            for a, da in (*own, (x, dx)):
-                if da is not None:
-                    f = f"{kind.__name__}.backward"
-                    trace.line(lines, d(a), EQUATIONS["function"], da, f=f, z=d(y))
+            f = kind.__name__
+            self._gradients(params, updates, {}, f=f, dy=d(y))
+            if dx is not None:
+                trace.line(lines, d(x), EQUATIONS["own backward"], dx, f=f, dy=d(y))
         return dx, updates
+
+    def _gradients(self, params, updates, templates, **names):
+        """Note the gradients of all parameters; templates: of those that are the layer's own."""
+        trace = self.trace
+        for path, group, a in walk(self.layer, params):
+            if not group.trained:
+                continue
+            template, da, own = EQUATIONS["own backward"], get(updates, path), {}
+            if len(path) == 1:
+                template = templates.get(path[0], template)
+            if group.decay and trace.decay:
+                template, da, own = template + PENALTY, da + trace.decay * a, {"own": a}
+            trace.line(self.notes.backward, trace.d(a), template, da, **names, **own)
 
     def _activated(self, z, a, xp):
         """Note an activation, and count its dead units."""
@@ -187,18 +238,33 @@ class _TracedLayer(Layer):
             return
         trace, notes, f = self.trace, self.notes, get_activation(self.layer.activation)
         trace.name(a, "A", notes.number)
-        trace.line(notes.forward, a, EQUATIONS["function"], a, f=f.name, z=z)
+        if self._written(f):
+            value = trace.spelt(FORMULAS[f.name].value, a.shape, z=z)
+            trace.line(notes.forward, a, EQUATIONS["value"], a, value=value)
+        else:
+            trace.line(notes.forward, a, EQUATIONS["own activation"], a, f=f.name, z=z)
         slope = f.backward(xp.ones_like(a), z, a, xp)
         notes.units = a.shape[-1]
         trace.note(notes, "dead", xp.sum(xp.astype(xp.all(slope == 0, axis=-2), xp.int32)))
 
     def _derived(self, da, z, a, xp):
         """Note the backward pass of an activation."""
-        if a is not z:
-            trace, f = self.trace, get_activation(self.layer.activation)
-            names = {"da": trace.d(a), "f": f.name, "z": z}
-            dz = f.backward(da, z, a, xp)
-            trace.line(self.notes.backward, trace.d(z), EQUATIONS["derivative"], dz, **names)
+        if a is z:
+            return
+        trace, f = self.trace, get_activation(self.layer.activation)
+        dz, lines = f.backward(da, z, a, xp), self.notes.backward
+        if self._written(f):
+            slope = trace.spelt(as_factor(FORMULAS[f.name].slope), a.shape, z=z, a=a)
+            names = {"da": trace.d(a), "slope": slope}
+            trace.line(lines, trace.d(z), EQUATIONS["derivative"], dz, **names)
+        else:
+            names = {"f": f.name, "da": trace.d(a), "z": z, "a": a}
+            trace.line(lines, trace.d(z), EQUATIONS["own derivative"], dz, **names)
+
+    @staticmethod
+    def _written(f):
+        """Tell whether an activation is the built-in one of its name, whose formula is known."""
+        return ACTIVATIONS.get(f.name) is f
 
     def _mask(self, x):
         """Return the terms of a dropout's mask."""

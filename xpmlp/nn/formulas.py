@@ -4,6 +4,7 @@
 """
 
 import ast
+import re
 from typing import NamedTuple
 
 
@@ -49,14 +50,15 @@ FORMULAS = {
 
 
 def as_factor(expression: str) -> str:
-    """Return an expression of Python with parentheses around it where a product needs them.
+    """Return an expression, or a template, with parentheses where it needs them in a product.
 
     Examples
     --------
     >>> [as_factor(text) for text in ("A * (1 - A)", "1 - A**2", "Z > 0")]
     ['A * (1 - A)', '(1 - A**2)', '(Z > 0)']
     """
-    node = ast.parse(expression, mode="eval").body
+    names = re.sub(r"\{(\w+)\}", r"\1", expression)  # a template is parsed as what it will be
+    node = ast.parse(names, mode="eval").body
     added = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub)
     if added or isinstance(node, ast.Compare):
         return f"({expression})"
