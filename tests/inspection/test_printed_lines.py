@@ -111,3 +111,9 @@ def test_the_update_is_printed_with_its_numbers_and_what_decays():
 
 def test_one_row_is_no_rows():
     assert "on 1 row of 1 feature," in str(xpmlp.explain(nn.Network([nn.Dense(1)]), data(1, 1)))
+
+
+def test_a_loss_is_known_by_the_names_that_it_has_elsewhere():
+    network = nn.Network([nn.Dense(3)])
+    found = (xpmlp.explain(network, data(), loss=loss) for loss in ("mse", "cross_entropy"))
+    assert [e.loss_lines[-2].formula[:9] for e in found] == ["L = np.su", "L = -np.s"]

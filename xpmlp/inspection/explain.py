@@ -12,6 +12,7 @@ from ..engines import engine_for, gather
 from ..model import Model
 from ..nn import Layout, Loss, Network
 from ..nn.layout import get, map_params, walk
+from ..nn.losses import LOSSES
 from ..optim import Rule, init_state, make_rule
 from ..page import fragment, page, tag
 from ..protocols import Rows
@@ -19,7 +20,7 @@ from ..randomness import stream
 from ..training import Step
 from ..training.inputs import checked_inputs, loss_and_targets, network_loss, starting_params
 from ..training.plan import copy_plan, make_plan
-from ..words import check_word, plural
+from ..words import check_word, our_name, plural
 from .equations import Equation, number_of
 from .latex import escaped
 from .models import step_of
@@ -267,7 +268,8 @@ def explain(
     params : dict, optional
         Layer number -> name -> array; else the layers' initializers draw. A model has its own.
     loss : str or Loss, optional
-        By default "squared_error"; of a model one that fits its targets.
+        By default "squared_error"; of a model one that fits its targets. Names such as "mse" or
+        "cross_entropy" are understood.
     solver : str or Rule, default="adam"
     learning_rate_init, alpha : float, default=0.001 and 0.0
         As `solver`, they say what the first update and the penalty are.
@@ -307,7 +309,8 @@ def explain(
         network, record, params, x, targets = step_of(network_or_model, X, y, params, loss)
     else:
         check_shapes(X, y)
-        network, x, loss = network_or_model, checked_inputs(X), loss or "squared_error"
+        network, x = network_or_model, checked_inputs(X)
+        loss = our_name(loss or "squared_error", LOSSES)
         params, n_out, _ = starting_params(network, x, params, random_state)
         record, targets = network_loss(loss, n_out), None
         if y is not None:
