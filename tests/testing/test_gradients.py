@@ -178,7 +178,14 @@ BAD = [
     ((nn.Dense, X), TypeError, "the class Dense: make one first"),
     ((LOSSES["poisson"], X), TypeError, "takes X and y"),
     ((LOSSES["poisson"], X[0], X[0]), ValueError, "expected .n_samples, n_features"),
-    ((linear, lambda p, X, y: (slope(p, X, y)["W"],), P, X, Y), TypeError, "dict with the keys W"),
+    ((linear, lambda p, X, y: {"W2": 1.0, "V": 2.0}, P, X, Y), TypeError, "the keys W2, V"),
+    (
+        (linear, lambda p, X, y: None, P, X, Y),
+        TypeError,
+        "returned no gradients: let it return",
+    ),
+    ((linear, lambda: 3.0, P, X, Y), TypeError, r"write it as <lambda>\(params, X, y\)"),
+    ((linear, P, X, Y), TypeError, "a function alone must return the cost and its gradients"),
     ((linear, lambda p, X, y: {"W": 1j * X}, P, X, Y), TypeError, "no array of real numbers"),
     (
         (lambda p, X, y: (X, 1.0), slope, P, X, Y),

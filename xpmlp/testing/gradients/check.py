@@ -1,5 +1,6 @@
 """`check_gradients`: is this backward pass the derivative of this forward pass, and if not, why?"""
 
+import inspect
 import math
 from typing import Any
 
@@ -16,17 +17,27 @@ from ...training.inputs import checked_inputs, loss_and_targets
 from ...training.plan import copy_plan, make_plan
 from ...training.step import Step, full_gradient
 from ...words import check_word
-from .code import host_array
+from ..own_code.adapters import Functions
+from ..own_code.calls import DATA
+from ..own_code.predictions import fitting
+from ..own_code.trees import host_array
+from .code import Code
 from .differences import Quotients
 from .functions import check_functions
 from .report import GradientReport
 from .verdicts import explain_array
 
+BROUGHT = ("forward", "backward", "params", "X", "y")
 LIMIT = 400  # arrays up to this size are checked at every coordinate
 
 
 def check_gradients(
-    subject: Any, *args: Any, dtype: str = "float64", loss: str | None = None, **data: Any
+    subject: Any = None,
+    *args: Any,
+    dtype: str = "float64",
+    loss: Any = None,
+    rate: float | None = None,
+    **data: Any,
 ) -> GradientReport:
     """Check a backward pass against differences of its forward pass, and explain what is wrong.
 
@@ -38,18 +49,26 @@ def check_gradients(
     ----------
     subject : Layer, ActivationFunction, Loss, Network, estimator, or callable
         As a callable, ``forward(params, X[, y])`` returns the cost, or (cost, dict of its
-        intermediate values), which sharpens the diagnosis.
+        intermediate values), which sharpens the diagnosis; with `loss` it returns predictions or
+        all activations. Arguments may stand in another order, or be arrays under their names.
+        Without `backward` it returns the cost and the gradients.
     backward : callable
-        ``backward(params, X[, y])`` returns the gradients in the form of `params`. It is called
-        right after `forward` on the same arguments.
-    params : dict or list of arrays
+        ``backward(params, X[, y])`` returns the gradients in the form of `params`, or as a tuple,
+        or a dict with keys such as dW1; or it updates `params` in place by a `rate`. It may take
+        what forward returned (``cache``). It is called right after `forward`.
+    params : dict or list of arrays, or array
         Samples may stand in rows or in columns.
     X, y : arrays
-        Of any library; what is checked runs there. A few samples are enough.
+        Of any library; what is checked runs there. A few samples are enough. For functions X may
+        be a list of pairs (x, y).
     dtype : {"float64", "float32"}, default="float64"
         To compute in. float32 gets wider bounds, which the report states.
-    loss : str, default="squared_error"
-        For a network with y.
+    loss : str or callable, default="squared_error"
+        For a network with y. For functions that return predictions: "squared_error", "log_loss",
+        or their common names; sum or mean, with 1/2 or without, as most gradients have it, which
+        a note says ("mse" is a mean, "sse" a sum). Or a function of the predictions and y.
+    rate : float, optional
+        Of the update in a function that returns no gradients: these are (old - new) / rate.
 
     Returns
     -------
@@ -85,35 +104,81 @@ def check_gradients(
     >>> report = check_gradients(forward, backward, p, X, X[:, :1])
     >>> [(mistake.kind, mistake.layer) for mistake in report.mistakes]
     [('derivative_missing', 1)]
+
+    A forward that returns predictions, and a backward that returns a tuple:
+
+    >>> def predict(X, W):
+    ...     return X @ W
+    >>> def gradients(X, y, W):
+    ...     return (X.T @ (y - X @ W),)
+    >>> params = {"W": np.ones((2, 1))}
+    >>> print(check_gradients(predict, gradients, params, X, X[:, :1], loss="sse").mistakes[0].kind)
+    sign
     """
     dtype = str(getattr(dtype, "__name__", dtype))
     check_word("dtype", dtype, ("float64", "float32"))
-    if set(data) - {"X", "y"}:
-        raise TypeError(f"check_gradients takes no argument {', '.join(set(data) - {'X', 'y'})}.")
-    args += tuple(data[name] for name in ("X", "y") if data.get(name) is not None)
+    if others := set(data) - {*BROUGHT}:
+        raise TypeError(f"check_gradients takes no argument {', '.join(sorted(others))}.")
+    given = {name: value for name, value in data.items() if value is not None}
+    if subject is None:
+        subject = given.pop("forward", None)
+    args = (*(given[name] for name in BROUGHT[:3] if name in given), *args)
+    args += tuple(given[name] for name in DATA if name in given)
     if isinstance(subject, ActivationFunction):
         subject = Activation(subject)
+    known = isinstance(subject, Layer | Loss) or hasattr(subject, "find_learning_rate")
+    if not known and not isinstance(subject, type):
+        return _check_own_code(subject, args, dtype, loss, rate)
+    if isinstance(subject, type):
+        raise TypeError(f"check_gradients got the class {subject.__name__}: make one first.")
+    if rate is not None:
+        raise ValueError(f"rate={rate!r} is for functions of your own; leave it out.")
     if isinstance(subject, Layer):
         return _check_layer(subject, _data(args, "a layer"), dtype, loss)
     if loss is not None:
         raise ValueError(f"loss={loss!r} is for a layer or network with y; leave it out.")
-    if isinstance(subject, type):
-        raise TypeError(f"check_gradients got the class {subject.__name__}: make one first.")
     if isinstance(subject, Loss):
         return _check_loss(subject, _data(args, "a loss", "X and y"), dtype)
-    if hasattr(subject, "find_learning_rate"):
-        return _check_estimator(subject, _data(args, "an estimator", "X and y"), dtype)
+    return _check_estimator(subject, _data(args, "an estimator", "X and y"), dtype)
+
+
+def _check_own_code(subject, args, dtype, loss, rate):
+    """Check functions or an object of somebody's own."""
     if callable(subject) and args and callable(args[0]):
         if not 3 <= len(args) <= 4:
             raise TypeError(
                 "check_gradients(forward, backward, params, X, y) takes parameters and data, got "
                 f"{len(args) - 1} arguments after backward."
             )
-        return check_functions(subject, *args, dtype=dtype)
-    raise TypeError(
-        "check_gradients takes a layer (derived from nn.Layer), loss, network or estimator with X "
-        f"and y, or forward, backward, params, X and y; got {type(subject).__name__}."
-    )
+        source = Functions(subject, args[0], args[1], args[2:], loss, rate)
+    elif inspect.isroutine(subject) and 2 <= len(args) <= 3:
+        source = Functions(subject, None, args[0], args[1:])
+    else:
+        raise TypeError(
+            "check_gradients takes a layer (derived from nn.Layer), loss, network or estimator "
+            "with X and y, or forward, backward, params, X and y; got "
+            f"{type(subject).__name__}."
+        )
+    return _check_in_best_scale(source, dtype)
+
+
+def _check_in_best_scale(source, dtype):
+    """Check what was brought; where a word says the cost, in the scale that the gradients have.
+
+    That is the one that fits most of them, and if none fits, the one that leaves fewest mistakes.
+    """
+    if source.predicted is None or source.predicted.own:
+        report = check_functions(source, dtype)
+        report.notes += source.notes
+        return report
+    readings, n_fit = fitting(Code(source, dtype), source)
+    reports = []
+    for reading in readings[: 1 if n_fit else None]:
+        source.reading = reading
+        reports.append(check_functions(source, dtype))
+        note = f"The cost is {reading}: of what loss={source.predicted.loss!r} may mean, the scale"
+        reports[-1].notes += [f"{note} that fits best", *source.notes]
+    return min(reports, key=lambda report: len(report.mistakes))
 
 
 def assert_gradients(subject: Any, *args: Any, **options: Any) -> None:

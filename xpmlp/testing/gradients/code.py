@@ -1,40 +1,48 @@
 """A user's forward and backward functions, called with care: on copies, in their own form."""
 
 import copy
-from typing import Any, NamedTuple
+import re
 
 import numpy as np
 
-from ...arrays import from_host, is_array, is_numpy, to_host
+from ...arrays import from_host, is_array, to_host
+from ..own_code.calls import Refused
+from ..own_code.places import gradient_places
+from ..own_code.trees import host_array, leaves, parameters_of, rebuilt
 
+NUMBERS_TRAINED = re.compile(r"(?i)(w|b|theta)[a-z_]*\d*$")
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
-class Parameter(NamedTuple):
-    """One array (or number) among the parameters."""
-
-    path: tuple  # the keys that lead to it
-    name: str
-    like: Any
-
-
 class Code:
-    """A forward and a backward function with their parameters as a flat list of host arrays."""
+    """What was brought, with its parameters as a flat list of host arrays.
 
-    def __init__(self, forward, backward, params, data, dtype):
-        self.forward, self.backward, self.params, self.dtype = forward, backward, params, dtype
-        self.data = tuple(self._as_dtype(a) for a in data)  # X, or X and y
+    source: an adapter with `forward(params, X[, y])` and `backward(params, X[, y])`, the parameters
+    and the data; see `Functions`.
+    """
+
+    def __init__(self, source, dtype):
+        self.source, self.params, self.dtype = source, source.params, dtype
+        self.forward, self.backward = source.forward, source.backward
+        self.data = tuple(self._as_dtype(a) for a in source.data)  # X, or X and y
         self.X, self.y = (*map(host_array, self.data), None)[:2]
         self.ran = False
         self.writes = True  # until it is known that the functions do not write into the data
         self.accumulated: list[int] = []  # gradients that backward adds to those of earlier calls
-        self.parameters = list(_parameters(params))
+        self._places: dict = {}  # of the gradients, by the places in what backward returns
+        self._keep(list(parameters_of(self.params)))
         if not self.parameters:
             raise TypeError(
-                f"params holds no arrays, got {type(params).__name__}: pass a dict or list of them."
+                f"params holds no arrays, got {type(self.params).__name__}: pass a dict or list of "
+                "them."
             )
-        self.arrays = [host_array(p.like).astype(dtype) for p in self.parameters]
-        self.names = [p.name for p in self.parameters]
+
+    def _keep(self, parameters):
+        """Take these for the parameters; the others stay as they are."""
+        self.parameters = parameters
+        self.arrays = [host_array(p.like).astype(self.dtype) for p in parameters]
+        self.names = [p.name for p in parameters]
+        self._places = {}
 
     def _as_dtype(self, a):
         """Return data in the dtype to compute in; labels and lists stay what they are."""
@@ -46,7 +54,7 @@ class Code:
     def built(self, arrays):
         """Return fresh parameters in the user's form."""
         made = {p.path: self._like(a, p.like) for p, a in zip(self.parameters, arrays)}
-        return _rebuild(self.params, made)
+        return rebuilt(self.params, made)
 
     def _like(self, a, like):
         if isinstance(like, np.ndarray):
@@ -84,7 +92,8 @@ class Code:
                 what += " first"
             raise TypeError(
                 f"forward returned {what}, expected the cost, one number "
-                "(or the cost and a dict of values): take the sum or mean over the samples."
+                "(or the cost and a dict of values): take the sum or mean over the samples; of "
+                'predictions add loss="squared_error" or so.'
             )
         return host.reshape(())[()], next((m for m in more if isinstance(m, dict)), {})
 
@@ -100,8 +109,9 @@ class Code:
         found = self.backward(params, *passed)
         if not self.writes:
             return found, []
-        after = [*(p.like for p in _parameters(params)), *passed]
-        pairs = zip([*self.names, "X", "y"], zip([*arrays, *data], after))
+        after = [*(p.like for p in parameters_of(params)), *passed]
+        before = [*(p.like for p in parameters_of(self.built(arrays))), *data]
+        pairs = zip([*self.source.names, "X", "y"], zip(before, after))
         return found, [name for name, (a, b) in pairs if not _equal(a, b)]
 
     def gradients(self, arrays, data=None):
@@ -115,74 +125,48 @@ class Code:
 
     def picked(self, found):
         """Return the gradient of each array from what backward returned."""
-        return [_pick(found, p, self.params) for p in self.parameters]
+        parts = dict(leaves(found))
+        form = tuple(parts)
+        if form not in self._places:
+            names = self.source.returned_names
+            self._places[form] = gradient_places(found, self.parameters, self.params, names)
+        pairs = zip(self.parameters, self._places[form])
+        return [_as_gradient(parts.get(place), p) for p, place in pairs]
 
+    def leave_constants_out(self):
+        """Leave out what has no gradient and is no parameter: a rate, a seed, sizes, a buffer.
 
-def host_array(a):
-    """Return an array of any library, or what NumPy makes an array of, on the host."""
-    if is_array(a) and not is_numpy(a):
-        a = to_host(a)
-    return np.asarray(a)
+        That is a number, an array of whole numbers, or an array that the cost does not depend on.
+        """
+        try:
+            gradients = self.picked(self.backward_of(self.arrays)[0])
+        except Refused:
+            raise
+        except Exception:  # it is told where backward is checked
+            return
+        rng, cost, kept = np.random.default_rng(5), self.cost(self.arrays), []
+        for i, (p, a, g) in enumerate(zip(self.parameters, self.arrays, gradients)):
+            whole = host_array(p.like).dtype.kind in "iu"
+            constant = whole or (a.ndim == 0 and not NUMBERS_TRAINED.match(p.name))
+            if g is None and not constant:
+                moved = a + rng.normal(size=a.shape).astype(self.dtype)
+                constant = self.cost([*self.arrays[:i], moved, *self.arrays[i + 1 :]]) == cost
+            if g is not None or not constant:
+                kept.append(p)
+        if kept:
+            self._keep(kept)
 
 
 def _equal(a, b):
-    return np.array_equal(host_array(a), host_array(b))
+    a, b = host_array(a), host_array(b)
+    return np.array_equal(a, b, equal_nan=a.dtype.kind == "f" == b.dtype.kind)
 
 
-def _parameters(tree, path=(), name="params"):
-    """Yield the arrays in nested dicts, lists and tuples."""
-    if isinstance(tree, dict):
-        for key, part in tree.items():
-            inner = f"{name}[{key}]"
-            yield from _parameters(part, (*path, key), inner if path else str(key))
-    elif isinstance(tree, list | tuple):
-        for i, part in enumerate(tree):
-            yield from _parameters(part, (*path, i), f"{name}[{i}]")
-    elif is_array(tree) or isinstance(tree, np.ndarray | float):
-        yield Parameter(path, name, tree)
-
-
-def _rebuild(tree, made, path=()):
-    """Return the parameters in their form with the arrays `made`, by path."""
-    if isinstance(tree, dict):
-        return {k: _rebuild(v, made, (*path, k)) for k, v in tree.items()}
-    if isinstance(tree, list | tuple):
-        parts = [_rebuild(v, made, (*path, i)) for i, v in enumerate(tree)]
-        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-    return made.get(path, tree)
-
-
-def _pick(found, parameter, params):
-    """Return a copy of the gradient of one parameter from what backward returned, or None."""
-    part, form = found, params
-    for key in parameter.path:
-        _check_form(part, form)
-        if isinstance(part, dict):
-            names = [key, f"d{key}", f"grad_{key}", f"{key}_grad"]
-            part = next((part[name] for name in names if name in part), None)
-        else:
-            part = next(iter(part[key : key + 1]), None)  # it may be too short
-        if part is None:
-            return None
-        form = form[key]
-    try:
-        g = np.array(host_array(part))  # a copy: the next call may write into this one's
-    except ValueError:
-        g = np.asarray(None)
+def _as_gradient(part, parameter):
+    """Return a copy of a gradient in real numbers: the next call may write into this one's."""
+    if part is None:
+        return None
+    g = np.array(host_array(part))
     if g.dtype.kind not in "fiub":
         raise TypeError(f"the gradient of {parameter.name} is no array of real numbers: {g.dtype}.")
     return g if g.dtype.kind == "f" else g.astype(np.float64)
-
-
-def _check_form(part, form):
-    """Refuse gradients that are not in the form of params."""
-    alike = isinstance(part, dict) == isinstance(form, dict)
-    if alike and isinstance(part, dict | list | tuple):
-        return
-    expected = f"a list of {len(form)} in the same order"
-    if isinstance(form, dict):
-        expected = f"a dict with the keys {', '.join(map(str, form))}"
-    raise TypeError(
-        f"backward returned {type(part).__name__}, expected the gradients in the form of "
-        f"params: {expected}."
-    )

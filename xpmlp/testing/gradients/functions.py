@@ -6,6 +6,7 @@ from itertools import dropwhile
 
 import numpy as np
 
+from ..own_code.calls import Refused
 from .code import Code
 from .corrections import add_corrections
 from .differences import Quotients
@@ -23,16 +24,15 @@ LIMITS = ((20_000, 400), (1_000_000, 30), (math.inf, 5))
 MEND = "Nothing else was checked: mend this first"
 
 
-def check_functions(forward, backward, params, X, y=None, *, dtype) -> GradientReport:
-    """Check a user's own functions; see `check_gradients`."""
-    code = Code(forward, backward, params, (X,) if y is None else (X, y), dtype)
-    subject = (getattr(f, "__name__", type(f).__name__) for f in (forward, backward))
-    report = GradientReport(" and ".join(subject))
+def check_functions(source, dtype) -> GradientReport:
+    """Check a user's own functions, or object; see `check_gradients` and `Functions`."""
+    code = Code(source, dtype)
+    report = GradientReport(source.subject)
     cost, again = code.cost(code.arrays), code.cost(code.arrays)
     if not math.isfinite(abs(cost)):
         raise ValueError(f"forward returned the cost {cost}, expected a finite number.")
     if dtype == "float64" and cost.dtype in (np.float32, np.float16):
-        report = check_functions(forward, backward, params, X, y, dtype="float32")
+        report = check_functions(source, "float32")
         report.notes.append(f"Its cost is {cost.dtype}, so float32 was checked")
         return report
     eps = float(np.finfo(dtype).eps)
@@ -42,9 +42,12 @@ def check_functions(forward, backward, params, X, y=None, *, dtype) -> GradientR
         report.add("state", None, f"forward remembers the call before: {text}")
         report.notes.append(MEND)
         return report
+    code.leave_constants_out()
     found = structures(code)
     try:
         returned, written = code.backward_of(code.arrays)
+    except Refused:
+        raise
     except Exception as error:  # the user's own: read where and why
         report.add("raised", *explain_traceback(code, found, error))
         return report

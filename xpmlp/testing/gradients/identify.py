@@ -13,7 +13,7 @@ import numpy as np
 from ...arrays import from_host, is_array, is_numpy
 from ...nn.activations import ACTIVATIONS, ActivationFunction
 from ...nn.loss import softmax
-from .code import host_array
+from ..own_code.trees import host_array
 from .network import Network
 from .structure import Structure
 
