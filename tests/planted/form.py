@@ -36,7 +36,7 @@ import contextlib
 import io
 import linecache
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -52,6 +52,7 @@ class Outcome(NamedTuple):
     flagged: bool  # whether it says that something is wrong
     word: str  # one of DIGESTED, or "refused"
     located: bool  # every wrong line is printed
+    mended: str  # what makes it right: "line", "whole" (backward pass), "nothing" has to, or ""
     text: str  # the report, or what was raised
     named: str  # the kinds, for the list of misses
 
@@ -107,7 +108,7 @@ class Script(Judged):
         try:
             report = self.report()
         except Exception as error:  # what the checker raises is a miss like any other
-            return Outcome(False, "refused", False, f"{type(error).__name__}: {error}", "")
+            return Outcome(False, "refused", False, "", f"{type(error).__name__}: {error}", "")
         text = str(report)
         said = all(re.search(pattern, text, re.I) for pattern in self.says)
         word = self.judge(report.ok, [(m.kind, m.layer) for m in report.mistakes])
@@ -117,7 +118,28 @@ class Script(Judged):
         named = " ".join(f"{m.kind}@{m.layer}" for m in report.mistakes)
         plain = spaced(text)
         located = all(any(spaced(line) in plain for line in lines) for lines in self.lines)
-        return Outcome(flagged, word, located, text, named)
+        return Outcome(flagged, word, located, self.mended_by(report), text, named)
+
+    def mended_by(self, report):
+        """What of the report makes the script right where it is pasted into it."""
+        from xpmlp.testing import check_gradients
+
+        if not self.truth:
+            return "nothing"
+        lines = [(m.line, m.should_be) for m in report.mistakes]
+        with contextlib.suppress(Exception):  # that does not run does not mend
+            if lines and all(right for _, right in lines):
+                source = self.source
+                for line, right in lines:
+                    source = pasted(source, line, right)
+                if replace(self, source=source).report().ok:
+                    return "line"
+        with contextlib.suppress(Exception):
+            if report.backward:
+                space = self.run(f"{self.by_hand}\n{report.backward}")
+                if eval(FUNCTIONS, space | {"check_gradients": check_gradients}).ok:
+                    return "whole"
+        return ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +182,15 @@ def changed(source, edit):
     new = before + re.sub(r"\n(?=.)", "\n" + indent, becomes) + source[len(before) + len(was) :]
     wrong = [text for text in new.splitlines() if text.strip() and text not in source.splitlines()]
     return new, wrong[0].strip() if wrong else ""
+
+
+def pasted(source, line, right):
+    """The source in which a line, printed as "line 14: text", is another."""
+    number, text = re.fullmatch(r"line (\d+): *(.*)", line, re.S).groups()
+    before = "".join(source.splitlines(True)[: int(number) - 1])
+    pattern = r"\s*".join(map(re.escape, re.findall(r"\w+|\S", text)))
+    found = re.compile(pattern).search(source, len(before))
+    return source[: found.start()] + right + source[found.end() :]
 
 
 def spaced(text):

@@ -178,7 +178,7 @@ def gradient(theta, X, y):
         ("1/m forgotten", "X.T.dot(error) / m -> X.T.dot(error)", "missing_mean@1"),
         ("y - h", "error = X.dot(theta) - y -> error = y - X.dot(theta)", "sign@1 | sign"),
         ("absolute", "error = X.dot(theta) - y -> error = np.abs(X.dot(theta) - y)",
-         "absolute@1"),
+         "absolute@1 | sign@1 | sign"),
         ("squares", "X.T.dot(error) / m -> X.T.dot(error ** 2) / m", "other_loss@1 | squared@1"),
     ],
     call="check_gradients(cost, gradient, theta, X, y)",

@@ -3,7 +3,10 @@
 import time
 from dataclasses import dataclass
 
-HEAD = "form", "right pass", "flagged", "named", "not known", "false", "located", "refused"
+HEAD = (
+    "form", "right pass", "flagged", "named", "not known", "false", "located", "line mends",
+    "any mends", "refused",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,8 @@ class Rates:
     unknown: int = 0
     false: int = 0
     located: int = 0
+    line_mends: int = 0
+    mended: int = 0  # by the line, or by the whole backward pass
     refused: int = 0
 
     def __add__(self, other):
@@ -25,7 +30,8 @@ class Rates:
 
     def row(self):
         """The counts as text, in the order of HEAD."""
-        of_wrong = [self.flagged, self.named, self.unknown, self.false, self.located]
+        of_wrong = [self.flagged, self.named, self.unknown, self.false]
+        of_wrong += [self.located, self.line_mends, self.mended]
         ratios = [f"{count}/{self.wrong}" for count in of_wrong]
         return [f"{self.passed}/{self.right}", *ratios, f"{self.refused}"]
 
@@ -43,6 +49,8 @@ def rates_of(script, outcome):
         unknown=words["not known"],
         false=words["wrong"] and outcome.flagged,
         located=outcome.located,
+        line_mends=outcome.mended == "line",
+        mended=bool(outcome.mended),
         refused=words["refused"],
     )
 
@@ -73,7 +81,7 @@ def print_miss(script, outcome, seconds):
     if outcome.word != "right":
         print(f"- {outcome.word}: {script.name}\n  expected: {script.truth or 'nothing'}")
         print(f"  got: {outcome.named or outcome.text.splitlines()[0]}")
-    elif script.wrong and not outcome.located:
-        print(f"- not located: {script.name}")
+    elif script.wrong and not outcome.mended:
+        print(f"- named, but nothing printed mends it: {script.name}")
     if seconds > 1:
         print(f"- {seconds:.1f} s: {script.name}")
