@@ -1,0 +1,401 @@
+"""Record what a function computes with NumPy: each value, and what it was computed from.
+
+`Traced` is an array whose operations are recorded. Views know their memory by its addresses, so
+what is written through one reaches the others. `rules` holds the derivatives.
+"""
+
+import functools
+import inspect
+import math
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .nodes import Memory, Node, root
+from .rules import ARRAYS, KNOWN, NAMES, gradients
+from .traced import ORIGINALS, Traced, plain, plain_array
+
+MUTATORS = {"copyto", "put", "place", "putmask", "fill_diagonal"}
+AS_MATMUL = {  # the numbers of axes with which a product is what @ is
+    "dot": {(1, 1), (1, 2), (2, 1), (2, 2)},
+    "inner": {(1, 1)},
+    "vdot": {(1, 1)},
+    "vecdot": {(1, 1)},
+    "matvec": {(2, 1)},
+    "vecmat": {(1, 2)},
+}
+LISTED = "sum mean max min amax amin prod dot inner outer vdot tensordot".split()
+REDUCED = {"add": "sum", "maximum": "max", "minimum": "min", "multiply": "prod"}
+
+
+class Tape:
+    """All nodes, in the order of computation, and what lies in which memory."""
+
+    def __init__(self):
+        self.nodes: list[Node] = []
+        self.memories: dict[int, Memory] = {}
+        self.roots: list = []  # kept, for their ids must stay theirs
+        self.open = True
+
+    # -- memory ------------------------------------------------------------------------------------
+    def find(self, array):
+        """Return the node of a traced array, None of a constant."""
+        memory = self.memories.get(id(root(array)))
+        if memory is None:
+            return None
+        if array.last is None or array.seen != memory.version:
+            array.last, array.seen = self._view(memory, array), memory.version
+        return array.last
+
+    def _view(self, memory, array):
+        """Return the node of what lies where a view of the memory is."""
+        at = memory.positions(array)
+        if memory.is_whole(at):
+            return memory.node
+        look = lambda whole, positions: whole.reshape(-1)[positions]
+        return self.add("getitem", look, [memory.node], {"positions": at}, _copied(array))
+
+    def memory(self, array):
+        """Return the memory of an array, made where it is new."""
+        whole = root(array)
+        if id(whole) not in self.memories:
+            self.register(whole, self.add("leaf", None, [], {}, _copied(whole)))
+        return self.memories[id(whole)]
+
+    def register(self, holder, node):
+        """Keep which node lies in fresh memory."""
+        whole = root(holder)
+        self.memories[id(whole)] = Memory(holder, node)
+        self.roots.append(whole)
+
+    def write(self, array, node):
+        """Note that a node has been written into an array, or into a view of one."""
+        memory = self.memory(array)
+        at = memory.positions(array)
+        if not memory.is_whole(at):
+            node = self.add("setitem", _put, [memory.node, node], {"positions": at}, None)
+        memory.node, memory.version = node, memory.version + 1
+
+    # -- recording ---------------------------------------------------------------------------------
+    def leaf(self, array, name=""):
+        """Return an array or number as a traced copy."""
+        value = ORIGINALS["array"](array)
+        node = self.add("leaf", None, [], {}, _copied(value), name=name)
+        return self._traced(value, node)
+
+    def add(self, operation, function, inputs, options, value, *, name="", each=False):
+        """Add a node and return it; inputs: flat, as they are, nodes or constants."""
+        run = function and functools.partial(function, **options)
+        made = (len(self.nodes), operation, tuple(inputs), value, options, name, run, each)
+        self.nodes.append(Node(*made))
+        return self.nodes[-1]
+
+    def _traced(self, value, node=None):
+        """Return a value as a traced array, a constant one without a node."""
+        array = ORIGINALS["asarray"](value).view(Traced)
+        array.tape, array.last = self, node
+        if node is not None:
+            memory = self.memories.get(id(root(array)))
+            if memory is None:
+                self.register(array.view(np.ndarray), node)
+            array.seen = memory.version if memory else 0
+        return array
+
+    def source(self, x):
+        """Return what an operation uses as a node, or a copy of a constant."""
+        if not isinstance(x, Traced):
+            return _copied(x) if isinstance(x, np.ndarray) else x
+        node = self.find(x)
+        return _copied(x) if node is None else node
+
+    def call(self, operation, function, inputs, options=None, *, each=False):
+        """Return function(*inputs, **options), recorded; inputs may be lists of arrays."""
+        options = _map(plain, options or {})
+        result = function(*_map(plain, inputs), **options)
+        if not self.open:
+            return result
+        flat: list = []
+        _map(flat.append, inputs)
+        sources = [self.source(x) for x in flat]
+        if not any(isinstance(s, Node) for s in sources):
+            return _map(self.constant, result)
+        form = _map(lambda x: None, inputs)
+
+        def run(*values, **options):
+            left = iter(values)
+            return function(*_map(lambda _: next(left), form), **options)
+
+        return self._record(operation, run, sources, options, result, each)
+
+    def _record(self, operation, run, sources, options, result, each=False):
+        """Return a result, or each of several, as traced arrays with nodes."""
+        if isinstance(result, tuple | list):
+            pick = lambda i: lambda *values, **options: run(*values, **options)[i]
+            parts = [
+                self._record(operation, pick(i), sources, options, part, each)
+                for i, part in enumerate(result)
+            ]
+            return type(result)(parts) if type(result) in (tuple, list) else result
+        if not _is_numeric(result):
+            return result
+        held = None if operation == "setitem" else _copied(result)
+        node = self.add(operation, run, sources, options, held, each=each)
+        return self._traced(result, node)
+
+    def constant(self, value):
+        """Return an array that hangs on nothing, traced as something may be written into it."""
+        return self._traced(value) if isinstance(value, np.ndarray) and self.open else value
+
+    def mutate(self, operation, function, target, inputs, options):
+        """Run function(target, *inputs, **options), which writes into the target."""
+        whole = plain_array(target)
+        if not self.open:
+            return function(whole, *_map(plain, inputs), **_map(plain, options))
+
+        def on_copy(target, *inputs, **options):
+            changed = ORIGINALS["array"](target)
+            function(changed, *inputs, **options)
+            return changed
+
+        changed = self.call(operation, on_copy, [target, *inputs], options)
+        whole[...] = plain(changed)
+        if isinstance(changed, Traced) and (node := self.find(changed)) is not None:
+            self.write(target, node)
+        return None
+
+    # -- what NumPy hands over ---------------------------------------------------------------------
+    def ufunc(self, ufunc, method, inputs, out, kwargs):
+        """Record a call of a ufunc or of one of its methods."""
+        function, name = getattr(ufunc, method), ufunc.__name__
+        if not self.open:
+            if out:
+                kwargs["out"] = tuple(map(plain_array, out))
+            return function(*map(plain, inputs), **kwargs)
+        if method == "at":
+            return self.mutate(f"{name}.at", function, inputs[0], list(inputs[1:]), {})
+        if method == "outer":
+            a, b = inputs
+            return ufunc(a[(..., *[None] * np.ndim(b))], b, **kwargs)
+        where = True
+        if method == "__call__":
+            where = kwargs.pop("where", True)
+            name = _product(name, inputs)
+        else:
+            kwargs.setdefault("axis", 0)
+            name = REDUCED.get(name, name) if method == "reduce" else f"{name}.{method}"
+        each = method == "__call__" and ufunc.signature is None
+        with np.errstate(all=None if where is True else "ignore"):
+            result = self.call(NAMES.get(name, name), function, list(inputs), kwargs, each=each)
+        if where is not True:
+            result = np.where(where, result, out[0] if out else 0)
+        return self.deliver(out[0], result) if out else result
+
+    def deliver(self, target, result):
+        """Write a result into `out` and return that."""
+        whole = plain_array(target)
+        np.copyto(whole, plain(result), casting="same_kind")
+        node = self.find(result) if isinstance(result, Traced) else None
+        if node is not None or id(root(whole)) in self.memories:
+            self.write(target, node or self.add("leaf", None, [], {}, _copied(whole)))
+        return target if isinstance(target, Traced) else self._traced(whole)
+
+    def function(self, func, args, kwargs, inner):
+        """Record a function of NumPy's, or what it is made of; inner: run it on traced arrays."""
+        name = func.__name__
+        if not self.open or name.endswith("_like"):
+            return self.constant(func(*_map(plain, args), **_map(plain, kwargs)))
+        if name in MUTATORS:
+            return self.mutate(name, func, args[0], list(args[1:]), kwargs)
+        name = NAMES.get(name, name)
+        if name in KNOWN:
+            inputs, options = _bound(func, name, args, kwargs)
+            out = options.pop("out", None)
+            if name == "einsum":
+                subscripts, *inputs = inputs
+                options["subscripts"] = subscripts
+                func = _einsum
+            result = self.call(_product(name, inputs), func, inputs, options)
+            return result if out is None else self.deliver(out, result)
+        try:
+            result = inner(args, kwargs)
+        except Exception:  # as they may not all take a subclass: plain arrays raise what is true
+            result = np.nan
+        kept = isinstance(result, Traced) and self.find(result) is not None
+        lost = _is_numeric(result) and np.asarray(plain(result)).dtype.kind == "f" and not kept
+        return self.call(name, func, list(args), kwargs) if lost else result
+
+    def create(self, function, args, kwargs):
+        """Make an array: traced, so that it can be followed what is written into it."""
+        if not _holds_traced([*args, *kwargs.values()]):
+            return self.constant(function(*args, **kwargs))
+        if function is ORIGINALS["full"]:
+            return self.call("full", function, list(args), kwargs)
+        if len(args) > 1:
+            kwargs = {"dtype": args[1], **kwargs}
+        name = "concatenate"
+        if isinstance(args[0], Traced):
+            name = "copy"
+            same = function(plain_array(args[0]), **kwargs)
+            if root(same) is root(args[0]):
+                return self._traced(same)
+        return self.call(name, function, [args[0]], kwargs)
+
+    @contextmanager
+    def recording(self, scopes=()):
+        """Make what NumPy and `math` hide from arrays visible; scopes: modules of the user's.
+
+        For this time they hold other functions: new arrays are traced, `math.exp` takes a traced
+        number, and `np.sum` a list of them.
+        """
+        own: dict[int, Any] = {}
+        kinds = (
+            (self._created, ORIGINALS.values()),
+            (self._of_numbers, filter(callable, vars(math).values())),
+            (self._of_lists, [vars(np)[name] for name in LISTED if name in vars(np)]),
+        )
+        for recorded, functions in kinds:
+            own |= {id(f): functools.partial(recorded, f) for f in functions}
+        saved = []
+        for space in (vars(np), vars(math), *scopes):
+            for name, value in list(space.items()):
+                new: Any = own.get(id(value))
+                if space is not vars(np) and type(value) is np.ndarray:
+                    new = self.constant(value)
+                if new is not None:
+                    saved.append((space, name, value, new))
+                    space[name] = new
+        vectorize: Any = np.vectorize
+        vectorized = vectorize.__call__
+        vectorize.__call__ = lambda f, *args, **kwargs: self.call(
+            "vectorize", functools.partial(vectorized, f), list(args), kwargs, each=True
+        )
+        try:
+            yield
+        finally:
+            vectorize.__call__ = vectorized
+            for space, name, value, new in saved:
+                if space.get(name) is new:
+                    space[name] = value
+            self.open = False
+
+    def _created(self, function, *args, **kwargs):
+        return self.create(function, args, kwargs)
+
+    def _of_lists(self, function, *args, **kwargs):
+        array = ORIGINALS["array"]
+        made = [self.create(array, [a], {}) if _holds_traced(a) else a for a in args]
+        return function(*made, **kwargs)
+
+    def _of_numbers(self, function, *args):
+        if any(isinstance(a, Traced) for a in args):
+            name = NAMES.get(function.__name__, function.__name__)
+            return self.call(name, function, list(args), each=True)
+        return function(*args)
+
+
+def record(function, arguments, *, of=()):
+    """Run function(*arguments) on traced copies of the arrays in them; return (Tape, result).
+
+    of: the user's functions, if others than `function`, whose modules may hold arrays.
+    """
+    tape = Tape()
+    given = [_leaves(tape, a, str(i)) for i, a in enumerate(arguments)]
+    scopes = [getattr(inspect.unwrap(f), "__globals__", {}) for f in (function, *of)]
+    with tape.recording(scopes):
+        result = function(*given)
+    return tape, result
+
+
+def pull(tape, target, sources, dy):
+    """Return the derivative of sum(target * dy) by each of the sources, all of them nodes."""
+    nodes, hanging = tape.nodes[: target.index + 1], set(sources)
+    for node in nodes:
+        if any(isinstance(i, Node) and i in hanging for i in node.inputs):
+            hanging.add(node)
+    found = {target: np.broadcast_to(dy, target.value.shape)}
+    with np.errstate(all="ignore"):
+        for node in reversed([n for n in nodes if n in hanging and n.run]):
+            if node not in found:
+                continue
+            dnode = found[node] if node in sources else found.pop(node)
+            wanted = [k for k, i in enumerate(node.inputs) if isinstance(i, Node) and i in hanging]
+            for k, g in gradients(node, dnode, wanted).items():
+                i = node.inputs[k]
+                found[i] = found[i] + g if i in found else g
+    return [np.array(found.get(s, np.zeros(np.shape(s.value)))) for s in sources]
+
+
+def _map(function, tree):
+    """Apply a function to what nested lists, tuples and dicts hold."""
+    if type(tree) in (list, tuple):
+        return type(tree)(_map(function, part) for part in tree)
+    if type(tree) is dict:
+        return {key: _map(function, part) for key, part in tree.items()}
+    return function(tree)
+
+
+def _holds_traced(tree):
+    """Tell whether a list holds traced arrays."""
+    found: list = []
+    if type(tree) in (list, tuple):
+        _map(found.append, tree)
+    return any(isinstance(x, Traced) for x in found)
+
+
+def _leaves(tape, tree, name):
+    """Return nested arguments with their arrays and floats as traced copies."""
+    if type(tree) in (list, tuple):
+        return type(tree)(_leaves(tape, part, f"{name}.{i}") for i, part in enumerate(tree))
+    if type(tree) is dict:
+        return {key: _leaves(tape, part, f"{name}.{key}") for key, part in tree.items()}
+    is_array = type(tree) is np.ndarray and tree.dtype.kind in "biuf"
+    return tape.leaf(tree, name) if is_array or isinstance(tree, float) else tree
+
+
+def _is_numeric(x):
+    return isinstance(x, float) or (
+        isinstance(x, np.ndarray | np.generic) and x.dtype.kind in "biufcO"
+    )
+
+
+def _put(whole, value, positions):
+    """Return a copy with values at flat positions."""
+    whole = ORIGINALS["array"](whole)
+    whole.reshape(-1)[positions] = value
+    return whole
+
+
+def _einsum(*operands, subscripts, **options):
+    return np.einsum(subscripts, *operands, **options)
+
+
+@functools.cache
+def _signature(function):
+    return inspect.signature(function)
+
+
+def _bound(function, name, args, kwargs):
+    """Return a call's arrays as a list, and its other arguments by their names."""
+    named = dict(_signature(function).bind(*args, **kwargs).arguments)
+    inputs: list = []
+    for parameter in list(_signature(function).parameters.values())[: ARRAYS.get(name, 1)]:
+        if parameter.kind == parameter.VAR_POSITIONAL:
+            inputs.extend(named.pop(parameter.name, ()))
+        elif parameter.name in named:
+            inputs.append(named.pop(parameter.name))
+    return inputs, named | named.pop("kwargs", {})
+
+
+def _product(name, inputs):
+    """Return the common name of a product: "matmul" where @ does the same."""
+    if name not in AS_MATMUL:
+        return name
+    axes = tuple(np.ndim(x) for x in inputs)
+    if 0 in axes:
+        return "multiply"
+    return "matmul" if axes in AS_MATMUL[name] else name
+
+
+def _copied(x):
+    return ORIGINALS["array"](plain_array(x))
