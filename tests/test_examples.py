@@ -96,7 +96,7 @@ def test_mnist_by_hand_gets_past_the_output_layer(output):
 
 def test_the_sign_is_learned_by_all_seeds_with_biases_and_not_by_5_and_10_without(output):
     out, pictures = output("sign", long=100)
-    for what in ("forward remembers the call before", "dW2 is dZ2 * A1: an elementwise", RIGHT):
+    for what in ("forward remembers the call before", "dW2 equals dZ2 * A1: an elementwise", RIGHT):
         assert what in out
     assert "10000 points, use_bias=True: 12 of 12 seeds learn it" in out
     stuck = r"10000 points, use_bias=False: 10 of 12 .* stuck: \[ 5 10\] .* \[(\S+) +(\S+)\]"

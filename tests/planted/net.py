@@ -33,6 +33,14 @@ def d_relu(z):
     return (z > 0).astype(float)
 
 
+def softplus(z):
+    return np.log(1 + np.exp(z))
+
+
+def d_softplus(z):
+    return sigmoid(z)
+
+
 def softmax(z):
     e = np.exp(z - z.max(axis=UNITS, keepdims=True))
     return e / e.sum(axis=UNITS, keepdims=True)

@@ -53,6 +53,16 @@ ROWS_OF_CASES = [
      ["dz1: d_tanh(z1) -> (1 - np.tanh(z1))", "dW2 = 2 * ({})", "db2 = -({})"],
      "derivative_formula@1 & factor@2 | accumulated@2 & sign@2"),
 ]
+PARAMETERS = [  # what is updated is returned, and not all of it is right
+    (("3-4-2", "tanh sigmoid", "half_mean"), ROWS,
+     ["after dW1: dW1 = W1 - 0.1 * dW1", "after db1: db1 = b1 - 0.1 * db1",
+      "after dW2: dW2 = W2 - 0.1 * dW2", "after db2: db2 = b2 - 0.1 * db2 / 2"],
+     "updated_weights & factor@2"),
+    (("3-4-4-1", "tanh tanh sigmoid", "bce"), COLUMNS,
+     ["dz1 = da1", *(f"after d{v}: d{v} = {v} - 0.3 * d{v}" for v in
+                     ("W3", "b3", "W2", "b2", "W1", "b1"))],
+     "updated_weights & derivative_missing@1"),
+]
 DECAYED = [
     (("3-4-1", "tanh sigmoid", "bce"), ROWS,
      ["dW1:  + lam * W1 -> ", "db2 = {} + lam * b2"],
@@ -71,5 +81,5 @@ def planted(network, style, edits, truth, **options):
     return net.case(name, edits, truth)
 
 
-CASES = [planted(*row, seed=seed) for seed, row in enumerate(ROWS_OF_CASES)]
+CASES = [planted(*row, seed=seed) for seed, row in enumerate([*ROWS_OF_CASES, *PARAMETERS])]
 CASES += [planted(*row, seed=seed, l2="half") for seed, row in enumerate(DECAYED)]

@@ -252,6 +252,46 @@ DECAY = [  # the penalty, then as above
     ("half", "the penalty with a minus", ("3-1", "linear", "half_mean"), COLUMNS,
      ["dW1: + lam -> - lam"], "regularisation_factor@1 | regularisation_factor"),
 ]
+TAKEN = [  # a value or a function taken where another one belongs
+    ("relu of the error sent back", ("3-4-2", "relu linear", "half_mean"), ROWS,
+     ["da1 = relu({})"], "activation_for_derivative@1"),
+    ("the activation of the error, 1/n in the arrays", ("3-4-2", "tanh sigmoid", "bce"), WORDS,
+     ["dz1 = tanh(da1)"], "activation_for_derivative@1"),
+    ("f' of the error", ("3-4-2", "tanh sigmoid", "bce"), COLUMNS,
+     ["dz1: (z1) -> (da1)"], "derivative_elsewhere@1"),
+    ("f' of the output's error", ("3-4-1", "tanh sigmoid", "half"), ROWS,
+     ["dz2: (z2) -> (a2 - y)"], "derivative_elsewhere@2"),
+    ("f' alone", ("3-4-2", "sigmoid linear", "half_mean"), PAIRS,
+     ["dz1: da1 *  -> "], "layer_skipped@1"),
+    ("divided by f'", ("3-4-2", "sigmoid linear", "half_mean"), ROWS,
+     ["dz1: * -> /"], "derivative_formula@1"),
+    ("plus f'", ("3-4-2", "tanh linear", "sum"), COLUMNS,
+     ["dz1: * -> +"], "sum_for_product@1"),
+    ("a itself for f'", ("3-4-2", "softplus linear", "sum"), ROWS,
+     ["dz1: d_softplus(z1) -> a1"], "derivative_formula@1"),
+    ("dW for W on the way back", ("3-4-2", "tanh sigmoid", "bce"), ROWS,
+     ["da1: W2 -> dW2"], "wrong_weights@1"),
+    ("dW for W on the way back", ("3-4-2", "tanh linear", "mse"), COLUMNS,
+     ["da1: W2 -> dW2"], "wrong_weights@1"),
+    ("the error without f' and without W", ("3-4-1", "tanh sigmoid", "half"), ROWS,
+     ["da1 = da2"], "layer_skipped@1"),
+    ("the mean error sent back", ("3-4-2", "tanh linear", "mse"), ROWS,
+     ["da1 = dz2.mean(axis=0) @ W2.T"], "averaged@1"),
+    ("the mean over the units sent back", ("3-4-2", "tanh linear", "sum_mean"), COLUMNS,
+     ["da1 = np.full(a1.shape, ({}).mean(axis={u}, keepdims=True))"], "averaged@1"),
+    ("the outputs' errors added up", ("3-4-2", "tanh linear", "half_mean"), ROWS,
+     ["da1 = dz2.sum(axis={u}, keepdims=True)"], "averaged@1"),
+    ("one mean error", ("3-4-2", "tanh linear", "mse"), ROWS,
+     ["dz2 = np.full(y.shape, ({}).mean())"], "averaged@2"),
+    ("log y, without log (1 - y)", ("3-4-2", "tanh sigmoid", "bce"), ROWS,
+     ["dz2 = -y / a2 / n * d_sigmoid(z2)"], "other_loss@2"),
+    ("divided by neither samples nor outputs", ("3-4-3", "tanh linear", "mse"), COLUMNS,
+     ["dz2:  / y.size -> "], everywhere("missing_mean", 2)),
+    ("divided by the outputs, which the cost is not", ("3-4-3", "tanh linear", "sum_mean"), ROWS,
+     ["dz2: / n -> / y.size"], everywhere("factor", 2)),
+    ("20 times the gradient, and less of W", ("3-4-2", "tanh sigmoid", "half_mean"), ROWS,
+     ["dW2 = 20 * ({}) - 1.9 * W2"], "factor@2 & regularisation_factor@2"),
+]
 WRITES = [
     ("weights updated in place after use", ("3-4-1", "tanh sigmoid", "bce"), ROWS,
      ["after dW1: W1 -= 0.1 * dW1"], "mutates | mutates@1"),
@@ -273,6 +313,6 @@ def planted(what, network, style, edits, truth, seed, **options):
     return net.case(name, edits, truth)
 
 
-GROUPS = [SCALE, SIGNS, SHAPES, PRODUCTS, SLOPES, PATHS, LOSS, WRITES]
+GROUPS = [SCALE, SIGNS, SHAPES, PRODUCTS, SLOPES, PATHS, LOSS, TAKEN, WRITES]
 CASES = [planted(*row, seed) for group in GROUPS for seed, row in enumerate(group)]
 CASES += [planted(*row, seed, l2=l2) for seed, (l2, *row) in enumerate(DECAY)]

@@ -3,6 +3,7 @@
 dZ_L = dC/da * f'(z) at the output, dZ_k = (dZ_(k+1) W_(k+1)^T) * f'(z_k) below.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +55,7 @@ class Candidate(NamedTuple):
     cost: float = 0.0
 
 
+@np.errstate(all="ignore")  # losses of other networks may not be finite here
 def our_errors(network):
     """Return our own dZ by layer, from the last to the first: each the first candidate."""
     L = len(network.W)
@@ -66,9 +68,8 @@ def our_errors(network):
 def activation_derivative(network, k):
     """Return f'(Z) of layer k, and its known changes [(array, kind, text)]."""
     if k not in network.slopes:
-        with np.errstate(all="ignore"):
-            slope, *changes = _derivatives(network, k)
-            network.slopes[k] = slope, _new(changes, slope)
+        slope, *changes = _derivatives(network, k)
+        network.slopes[k] = slope, _new(changes, slope)
     return network.slopes[k]
 
 
@@ -91,6 +92,10 @@ def _derivatives(network, k):
             other = g.backward(np.ones_like(z[j - 1]), z[j - 1], a[j], np)
             text = f"takes the derivative at layer {j}'s Z{j} where Z{k} belongs"
             yield other, "derivative_wrong_layer", text
+    for label, at in _beside(network, k):
+        text = f"takes the derivative of {f.name} at {label} where Z{k} belongs"
+        yield f.backward(np.ones_like(at), at, f.forward(at, np), np), "derivative_elsewhere", text
+        yield f.backward(np.ones_like(at), at, at, np), "derivative_elsewhere", text
     for label, formula in FORMULAS.get(f.name, {}).items():
         yield formula(zk, ak), "derivative_formula", f"takes {label} for the derivative of {f.name}"
     for name in OTHERS:
@@ -99,6 +104,23 @@ def _derivatives(network, k):
         for at, value in ((zk, ak), (zk, g.forward(zk, np)), (ak, g.forward(ak, np))):
             yield g.backward(one, at, value, np), "derivative_formula", text
     yield ours * ours, "derivative_formula", f"has f'(Z{k}) twice"
+    for label, array in ((f"A{k}", ak), (f"Z{k}", zk)):
+        text = f"takes {label} for the derivative of {f.name}"
+        yield array, "derivative_formula", text
+    yield 1 / ours, "derivative_formula", f"is divided by f'(Z{k}), it belongs multiplied"
+
+
+def _beside(network, k):
+    """Yield (name, array) of the values by which layer k's Z may be confused."""
+    width, last = network.z[k - 1].shape[-1], len(network.z)
+    for j in range(last + 1):
+        if j != k and network.a[j].shape[-1] in (1, width):
+            yield network.notation.input(j + 1), network.a[j]
+            if j:
+                yield f"Z{j}", network.z[j - 1]
+    if k == last:
+        yield f"A{k} - Y, the error,", network.a[k] - network.y
+        yield "Y", network.y
 
 
 def _new(found, ours):
@@ -119,42 +141,68 @@ def _new(found, ours):
 
 def output_errors(network):
     """Yield candidates for dZ of the last layer."""
-    L, s, eps, y = len(network.z), network.scale, network.log_eps, network.y
+    L, y = len(network.z), network.y
     f, p = network.activations[-1], network.a[-1]
     error = p - y
     lost = "absolute", L, f"dZ{L}, the error at the output, lost its sign: it equals |true error|"
-    with np.errstate(all="ignore"):
-        dA = {
-            "squared_error": 2 * s * error,
-            "absolute_error": s * np.sign(error),
-            "log_loss": -s * y / (p + eps),
-            "binary_log_loss": s * ((1 - y) / (1 - p + eps) - y / (p + eps)),
-        }[network.loss]
-        slope, changes = activation_derivative(network, L)
-        ours = network.through(L, dA)
-        yield Candidate(ours)
-        if not np.allclose(ours, np.abs(ours)):
-            yield Candidate(np.abs(ours), (lost,), 1.0)
-        for array, text, *more in _errors_of_other_losses(network, error, slope, lost):
-            other = "other_loss", L, f"dZ{L} is the error of another loss: {text}"
-            yield Candidate(array, (other, *more), 1.0 + len(more))
-        for d, kind, text in changes:
-            if (
-                kind == "derivative_missing"
-                and f.name in SMOOTH
-                and network.loss == "squared_error"
-            ):
-                continue  # said as the error of another loss
-            change = kind, L, f"dZ{L} {text}"
-            yield Candidate(dA * d, (change,), 1.0)
-            yield Candidate(np.abs(dA) * d, (change, lost), 2.0)
-        if f.name == "softmax":
-            text = f"dZ{L} takes a (1 - a) for the derivative of softmax, which has a whole matrix"
-            yield Candidate(dA * slope, (("derivative_formula", L, text),), 1.0)
-        text = f"dZ{L} is averaged over the samples before it goes back: each has its own"
-        for mean in (ours.mean(axis=-2, keepdims=True), dA.mean(axis=-2, keepdims=True) * slope):
-            array = np.broadcast_to(mean * error.shape[-2], ours.shape)
-            yield Candidate(array, (("averaged", L, text),), 1.0)
+    dAs = _loss_derivatives(network)
+    dA = dAs.pop(network.loss, network.output_dA)
+    slope, changes = activation_derivative(network, L)
+    ours = network.through(L, dA)
+    yield Candidate(ours)
+    if not np.allclose(ours, np.abs(ours)):
+        yield Candidate(np.abs(ours), (lost,), 1.0)
+    for array, text, *more in _errors_of_other_losses(network, error, slope, lost):
+        other = "other_loss", L, f"dZ{L} is the error of another loss: {text}"
+        yield Candidate(array, (other, *more), 1.0 + len(more))
+    for d, kind, text in changes:
+        if kind == "derivative_missing" and f.name in SMOOTH and network.loss == "squared_error":
+            continue  # said as the error of another loss
+        change = kind, L, f"dZ{L} {text}"
+        yield Candidate(dA * d, (change,), 1.0)
+        yield Candidate(np.abs(dA) * d, (change, lost), 2.0)
+    for array, kind, text in _other_errors(network, ours, dA, slope, dAs):
+        if np.isfinite(array).all():
+            yield Candidate(array, ((kind, L, f"dZ{L} {text}"),), 1.1)
+
+
+def _other_errors(network, ours, dA, slope, others):
+    """Yield (dZ of the last layer, kind, text): other losses, averages."""
+    L, eps, cost = len(network.z), network.log_eps, network.loss.replace("_", " ")
+    for loss, other in others.items():
+        text = f"is the error of another loss: that of {loss}, the cost is {cost}".replace("_", " ")
+        yield network.through(L, other), "other_loss", text
+        yield other, "other_loss", text
+    if eps:
+        exact = _loss_derivatives(replace(network, log_eps=0.0))[network.loss]
+        text = f"takes no account of the {eps:g} that the cost adds in its logarithm"
+        yield network.through(L, exact), "log_eps", text
+    for array, text in _blurred(ours, "is"):
+        yield array, "averaged", text
+    for array, text in _blurred(dA, "comes from an error that is"):
+        yield array * slope, "averaged", text
+
+
+def _loss_derivatives(network):
+    """Return the derivative of each loss, of the cost's scale, by the last activation."""
+    s, eps, y, p = network.scale, network.log_eps, network.y, network.a[-1]
+    return {
+        "squared_error": 2 * s * (p - y),
+        "absolute_error": s * np.sign(p - y),
+        "log_loss": -s * y / (p + eps),
+        "binary_log_loss": s * ((1 - y) / (1 - p + eps) - y / (p + eps)),
+    }
+
+
+def _blurred(error, name):
+    """Yield (error, text) that is no more one of each sample and unit."""
+    for axis, over in ((-2, "samples"), (-1, "units"), ((-2, -1), "samples and units")):
+        if over == "units" and error.shape[-1] == 1:
+            continue
+        total, mean = (of(error, axis=axis, keepdims=True) for of in (np.sum, np.mean))
+        for array, how in ((total, "added up"), (mean, "averaged")):
+            text = f"{name} {how} over the {over} before it goes on: each has its own"
+            yield np.broadcast_to(array, error.shape), text
 
 
 def _errors_of_other_losses(network, error, slope, lost):
@@ -179,23 +227,47 @@ def _errors_of_other_losses(network, error, slope, lost):
 
 def hidden_errors(network, dZ, k):
     """Yield candidates for dZ of layer k, given those of the layers behind it."""
-    _, changes = activation_derivative(network, k)
+    slope, changes = activation_derivative(network, k)
     back = network.sent_back(k, dZ[k + 1])
-    yield Candidate(network.through(k, back))
+    right = network.through(k, back)
+    yield Candidate(right)
     sent: list[tuple] = [(back, ())]
-    for array, kind, layer, text in _wrong_ways_back(network, dZ, k):
+    for array, kind, layer, text in _wrong_ways_back(network, dZ, k, back):
         sent.append((array, ((kind, layer, f"dZ{k} {text}"),)))
-    text = f"dZ{k} lost its sign: an absolute value is taken of the error"
-    sent.append((np.abs(back), (("absolute", k, text),)))
     for array, mistakes in sent[1:]:
         yield Candidate(network.through(k, array), mistakes, 1.0)
+    for array, kind, text in _misapplied(network, back, right, slope, k):
+        yield Candidate(array, ((kind, k, f"dZ{k} is {text}"),), 1.1)
     for d, kind, text in changes:
         change = kind, k, f"dZ{k} {text}"
         for array, mistakes in sent:
             yield Candidate(array * d, (*mistakes, change), 1.0 + len(mistakes))
 
 
-def _wrong_ways_back(network, dZ, k):
+def _misapplied(network, back, right, slope, k):
+    """Yield (dZ of layer k, kind, text) where a function stands in a wrong place."""
+    f, up, shape = network.activations[k - 1], f"dZ{k + 1}", back.shape
+    of, belongs = f"{f.name} of the error", f"belongs; {network.notation.sent_back(k)}"
+    for c in (1.0, network.n):  # the 1/n of the mean may come later
+        sent = c * back
+        for g in dict.fromkeys((f, ACTIVATIONS["relu"], *network.activations)):
+            text = f"{g.name} of the error sent back: the derivative at Z{k} {belongs}"
+            yield g.forward(sent, np) / c, "activation_for_derivative", text
+            text = f"{g.name} of the error sent back, times f'(Z{k}): no activation {belongs}"
+            yield g.forward(sent, np) * slope / c, "activation_for_derivative", text
+            text = f"{g.name} of the error: no activation {belongs}"
+            yield g.forward(c * right, np) / c, "activation_for_derivative", text
+        for at in (f.forward(sent, np), sent):
+            d = f.backward(np.ones(shape), sent, at, np)
+            text = f"the derivative of {of}, where that at Z{k} {belongs}"
+            yield d / c, "derivative_elsewhere", text
+            text = f"the error times the derivative of {of}, where that at Z{k} {belongs}"
+            yield d * back, "derivative_elsewhere", text
+    yield np.broadcast_to(slope, shape), "layer_skipped", f"f'(Z{k}) alone: {up} is left out"
+    yield back + slope, "sum_for_product", f"a sum of {up} sent back and f'(Z{k}), not a product"
+
+
+def _wrong_ways_back(network, dZ, k, back):
     """Yield (error sent back to layer k, kind, layer, text) for the known mistakes."""
     W, up, shape = network.W, dZ[k + 1], network.z[k - 1].shape
     name, right = network.notation.weight, network.notation.weight(k + 1)
@@ -210,23 +282,47 @@ def _wrong_ways_back(network, dZ, k):
             if matrix.shape[1:] == (up.shape[-1], shape[-1]):
                 text = f"is sent back through {how}; {network.notation.sent_back(k)}"
                 yield up @ matrix, "wrong_weights", k, text
+    skipped = f"is not sent back through {right}"
     if up.shape[-1] in (1, shape[-1]):
-        text = f"is not sent back through W{k + 1}: dZ{k + 1} is taken over as it is"
+        text = f"{skipped}: dZ{k + 1} is taken over as it is"
         yield np.broadcast_to(up, shape), "layer_skipped", k, text
     for j in range(k + 2, len(W) + 1):
+        if dZ[j].shape[-1] in (1, shape[-1]):
+            text = f"{skipped}: dZ{j} is taken over as it is"
+            yield np.broadcast_to(dZ[j], shape), "layer_skipped", k, text
         for i in range(k + 1, j + 1):
             if W[i - 1].shape[-1] == dZ[j].shape[-1] and W[i - 1].shape[-2] == shape[-1]:
-                text = f"comes from dZ{j} through W{i}: the error jumps over a layer"
+                text = f"comes from dZ{j} through {name(i)}: the error jumps over a layer"
                 yield dZ[j] @ W[i - 1].mT, "layer_skipped", k, text
-    # The error behind f'(Z_{k+1}): that derivative is left out on the way down only.
-    if k + 2 <= len(W):
-        text = f"comes from an error that lacks the derivative at Z{k + 1}"
-        error = network.sent_back(k, network.sent_back(k + 1, dZ[k + 2]))
-        yield error, "derivative_missing", k + 1, text
-    elif network.loss == "squared_error":
-        text = f"comes from the error A - Y without the derivative at Z{k + 1}"
-        error = network.sent_back(k, 2 * network.scale * (network.a[-1] - network.y))
-        yield error, "derivative_missing", k + 1, text
+    for array, text in _blurred(back, f"comes from the error sent back through {right},"):
+        yield array, "averaged", k, text
+    for array, text in _blurred(up, f"comes from dZ{k + 1},"):
+        yield network.sent_back(k, array), "averaged", k, text
+        if "units" in text:
+            yield np.broadcast_to(array[..., :1], shape), "averaged", k, text
+    text = "lost its sign: an absolute value is taken of the error"
+    yield np.abs(back), "absolute", k, text
+    yield network.sent_back(k, np.abs(up)), "absolute", k, text
+    yield from _raw_errors_sent_back(network, dZ, k)
+
+
+def _raw_errors_sent_back(network, dZ, k):
+    """Yield errors as above from one before f'(Z_{k+1}): that is left out on the way down only."""
+    if k + 2 <= len(network.W):
+        error, what = network.sent_back(k + 1, dZ[k + 2]), "an error that lacks"
+    else:
+        dA = _loss_derivatives(network).get(network.loss, network.output_dA)
+        if network.loss != "squared_error" and np.allclose(network.through(k + 1, dA), dA):
+            return
+        error, what = dA, "the error A - Y without"
+    text = f"comes from {what} the derivative at Z{k + 1}"
+    if network.loss != "squared_error" and k + 1 == len(network.W):
+        text = f"comes from the derivative of the cost at A{k + 1}, without that at Z{k + 1}"
+    yield network.sent_back(k, error), "derivative_missing", k + 1, text
+    shape = network.z[k - 1].shape
+    if error.shape[-1] in (1, shape[-1]):
+        text += f", and is not sent back through {network.notation.weight(k + 1)}"
+        yield np.broadcast_to(error, shape), "layer_skipped", k, text
 
 
 def inputs(network, k):

@@ -81,7 +81,8 @@ class Search:
 
     def describe_ratio(self, r, name, k):
         """Describe a ratio to the right value as mistakes of layer k."""
-        return [(kind, k, f"{name} {words}") for kind, words in self.notation.describe_ratio(r)]
+        found = _with_outputs(self.network, r, self.notation.describe_ratio)
+        return [(kind, k, f"{name} {words}") for kind, words in found]
 
     def fit(self, user, *basis):
         """Return the coefficients by which the basis gives the user's array, or None."""
@@ -109,6 +110,26 @@ class Search:
         return r or None
 
 
+def _with_outputs(network, r, describe):
+    """Describe a ratio, with the number of outputs where np.mean divides by these too."""
+    found, n = describe(r), network.sizes[-1]
+    averaged = any(abs(network.scale * network.n * n - c) < 1e-9 for c in (0.5, 1.0))
+    rest = describe(r / n if averaged else r * n)
+    if n == 1 or not _has("factor", found) or _has("factor", rest):
+        return found
+    if averaged and _has("missing_mean", rest):
+        text = f"is too large: the mean over {network.n_user} samples and {n} outputs is missing"
+        return [(kind, text if kind == "missing_mean" else words) for kind, words in rest]
+    text = f"is {n} times too small: it is divided by the {n} outputs, the cost is not"
+    if averaged:
+        text = f"is {n} times too large: np.mean divides by the {n} outputs too"
+    return [*rest, ("factor", text + " (or the 2 is another one)" * (n == 2))]
+
+
+def _has(kind, found):
+    return any(of == kind for of, _ in found)
+
+
 def find_mistakes(network, right):
     """Return the Diagnosis of the user's backward pass.
 
@@ -118,14 +139,12 @@ def find_mistakes(network, right):
     gradients, ours = network.gradients(), our_gradients(network)
     if not all(same(gradients[i], ours[i]) for i in right):
         return None
-    updated = updated_parameters(network, gradients, ours)
-    if updated:
-        return Diagnosis(updated, {})
+    gradients, updated = updated_parameters(network, gradients, ours)
     gradients, mistakes = in_order(network, gradients, ours)
     found = _diagnosis(Search(network, gradients))
     if any(kind == "unknown" for kind, _, _ in found.mistakes):
         found = _other_forward(network, gradients) or found
-    return found._replace(mistakes=[*dict.fromkeys([*mistakes, *found.mistakes])])
+    return found._replace(mistakes=[*dict.fromkeys([*updated, *mistakes, *found.mistakes])])
 
 
 def _diagnosis(search):
@@ -158,6 +177,7 @@ def _other_forward(network, gradients):
     return None
 
 
+@np.errstate(all="ignore")  # candidates that are not finite fit nothing
 def _search(search):
     """Return the best guess."""
     beam = [Guess()]
@@ -212,11 +232,15 @@ def _updated(search, guess, k):
     sums = [np.sum(dZ, axis=-2, keepdims=True) for dZ in (before, moved)]
     c = search.fit(search.gradient("b", k), *sums)
     c = c or search.fit(search.gradient("W", k), x @ before, x @ moved)
-    if c and c[0] and c[1] / c[0] < -1e-9:
+    name = search.notation.weight(k + 1)
+    if c and abs(c[0]) <= 1e-7 * abs(c[1]):
+        text = f"dZ{k} is sent back through d{name}, the gradient, where {name} belongs"
+        yield Candidate(moved, (("wrong_weights", k, text),), 1.0)
+    elif c and c[0] and c[1] / c[0] < -1e-9:
         rate = -c[1] / c[0]
         text = (
             f"dZ{k} is sent back through weights that are updated already: the old "
-            f"{search.notation.weight(k + 1)} belongs there (the update's rate was {rate:.4g})"
+            f"{name} belongs there (the update's rate was {rate:.4g})"
         )
         yield Candidate(before - rate * moved, (("updated_weights", k, text),), 1.0)
 
@@ -240,6 +264,9 @@ def _judged(search, guess, candidate, k):
                     unknown.append((k, kind))
             cost = guess.cost + candidate.cost + of_w.cost + of_b.cost + n_ratios
             cost += 0.01 * (r != 1.0)  # of equal guesses the one without a change of dZ
+            # A change of dZ that one array shows, and that one changed as well, is far-fetched.
+            lost = len(unknown) > len(guess.unknown)
+            cost += bool(candidate.mistakes and lost and (of_w.mistakes or of_b.mistakes))
             mistakes = [*guess.mistakes, *mistakes]
             dZs = guess.dZ | {k: r * dZ}
             yield Guess(cost, tuple(mistakes), dZs, guess.scale * r, tuple(unknown))

@@ -17,7 +17,6 @@ MISSING = {  # which mistake it is that a factor of this role is missing
     "input": "wrong_input",
     "error": "unknown",
 }
-OF = {"W": "", "b": "a sum of "}
 
 
 class Factor(NamedTuple):
@@ -40,6 +39,7 @@ class Product(NamedTuple):
     mixed: bool = False  # a derivative enters by a matrix product
 
 
+@np.errstate(all="ignore")
 def describe_product(search, best, k, kind, said):
     """Return mistakes that tell which product the user's dW (or db) of layer k is, or None.
 
@@ -51,10 +51,12 @@ def describe_product(search, best, k, kind, said):
             factors = factors[:-1]  # all but the input
         factors, found = _at_points(search.network, factors), []
         for product in _products(factors, search.network.columns):
-            ratios = (search.ratio(u, own) for u, own in _sides(user, product.array, kind))
-            if r := next(filter(None, ratios), None):
+            sides = _sides(user, product.array, kind)
+            ratios = ((of, search.ratio(side, own)) for of, side, own in sides)
+            of, r = next((pair for pair in ratios if pair[1]), ("", None))
+            if r:
                 scales = [search.describe_ratio(x, name, k) for x in (r * best.scale, r)]
-                mistakes = _mistakes(name, k, product, factors, kind)
+                mistakes = _mistakes(f"{name} equals {of}{product.text}", k, product, factors)
                 mistakes += [*more, *min(scales, key=len)]  # the simpler to say
                 kinds = {m[:2] for m in mistakes}
                 found.append((len(kinds - said), ("wrong_order", k) in kinds, mistakes))
@@ -64,13 +66,14 @@ def describe_product(search, best, k, kind, said):
 
 
 def _sides(user, product, kind):
-    """Return what to compare, both up to a transpose."""
+    """Yield what to compare (words, the user's, ours), both up to a transpose."""
     if kind == "b":
         flat = user.reshape(len(user), -1)
-        return [(flat, product.sum(axis=-2)), (flat, product.sum(axis=-1))]
+        yield "a sum of ", flat, product.sum(axis=-2)
+        yield "a sum of ", flat, product.sum(axis=-1)
     if user.ndim == 3:
-        return [(user, product), (user.mT, product)]
-    return []
+        yield "", user, product
+        yield "", user.mT, product
 
 
 def _factor_sets(search, best, k):
@@ -117,8 +120,8 @@ def _products(factors, columns):
                         norm = float(np.linalg.norm(product.array))
                         total = abs(float(product.array.sum()))
                         key = (*sorted(product.array.shape[1:]), f"{norm:.9e}", f"{total:.9e}")
-                        if key not in made or product.mixed > made[key].mixed:
-                            made[key] = product  # of equal ones that which says what is mixed up
+                        if key not in made or product.mixed < made[key].mixed:
+                            made[key] = product  # of equal ones that with fewer wrong operations
             values[subset] = list(made.values())
     for subset in sorted(values, key=len, reverse=True):
         if len(subset) > 1:
@@ -137,7 +140,7 @@ def _joined(p, q, columns):
     used, mixed = (*p.factors, *q.factors), p.mixed or q.mixed
     before = (*p.operations, *q.operations)
     for (a, left), (b, right) in itertools.product(_both_ways(p), _both_ways(q)):
-        if a.shape[-1] == b.shape[-2] and a.shape[-2] * b.shape[-1] <= 10_000:
+        if a.shape[-1] == b.shape[-2] and a.shape[-2] * b.shape[-1] <= 200_000:
             words = [left, right]
             if columns:  # as it reads in the user's code
                 words.reverse()
@@ -165,9 +168,8 @@ def _same_or_wider(one, other):
         return False
 
 
-def _mistakes(name, k, product, factors, kind):
+def _mistakes(text, k, product, factors):
     """Say how a product differs from the right one: what is missing, what is of another kind."""
-    text = f"{name} is {OF[kind]}{product.text}"
     found, elementwise = [], []
     for i, f in enumerate(factors):
         if i not in product.factors:
