@@ -1,10 +1,11 @@
 """Gradient checks: `check` for layers, losses and estimators, `functions` for your own code.
 
-`code` calls the functions, `differences` measures. `structure` and `identify` recognise a network
-from its shapes and cost. `mistakes` looks for the changes of the right backward pass
-(`candidates`, `products`, `whole`) that give the user's gradients. `verdicts` says what one array
-shows by itself, `exceptions_in_backward` what a traceback shows; `report` prints. `tape` records a
-user's NumPy function as `nodes`, by `traced` arrays, and `rules` differentiate the record.
+`code` calls the functions, `points` says at which parameters, `differences` measures there.
+`structure` and `identify` recognise a network from its shapes and cost. `mistakes` looks for the
+changes of the right backward pass (`candidates`, `products`, `whole`) that give the user's
+gradients. `verdicts` says what one array shows by itself, `exceptions_in_backward` what a traceback
+shows; `report` prints. `tape` records a user's NumPy function as `nodes`, by `traced` arrays, and
+`rules` differentiate the record.
 """
 
 from .check import assert_gradients, check_gradients

@@ -311,7 +311,7 @@ def _compare(report, f, arrays, *, dtype, size, longest):
     # A sum of `longest` terms of total size `size` is off by about eps sqrt(longest) size.
     noise = eps * (2 + math.sqrt(longest)) * max(size, 1e-300)
     rtol = max(1e-8, 16 * eps * math.sqrt(longest))
-    quotients = Quotients(f, [a for _, a, _, _ in arrays], dtype, noise, LIMIT, rtol)
+    quotients = Quotients(f, [a for _, a, _, _ in arrays], eps, noise, LIMIT, rtol)
     measured: dict = {}
     for i, (name, a, gradient, layer) in enumerate(arrays):
         if gradient is not None:

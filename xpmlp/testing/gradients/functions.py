@@ -2,25 +2,21 @@
 
 import math
 import re
-from itertools import dropwhile
 
 import numpy as np
 
 from ..own_code.calls import Refused
 from .code import Code
 from .corrections import add_corrections
-from .differences import Quotients
 from .exceptions_in_backward import explain_traceback
 from .identify import identify
 from .mistakes import find_mistakes
+from .points import RTOL, points_of, wrong_arrays
 from .report import GradientReport
 from .structure import structures
 from .verdicts import explain_array
 from .whole import same
 
-RTOL = 1e-6  # of an array's largest derivative: log(a + 1e-8) in a cost is no mistake
-# Up to which size an array is measured at each coordinate, where a call takes fewer numbers.
-LIMITS = ((20_000, 400), (1_000_000, 30), (math.inf, 5))
 MEND = "Nothing else was checked: mend this first"
 
 
@@ -60,7 +56,7 @@ def check_functions(source, dtype) -> GradientReport:
     gradients = _settled(code, report, gradients, eps)
     if gradients is None:
         return report
-    wrong = _wrong_arrays(code, report, gradients, cost, eps)
+    wrong = wrong_arrays(code, report, points_of(code, report, gradients, cost))
     _diagnose(code, report, found, wrong)
     return report
 
@@ -98,73 +94,6 @@ def _grow(a, b, c):
     return np.allclose(b - a, c - b, rtol=1e-6, atol=1e-6 * float(np.abs(b - a).max()))
 
 
-def _points_near(code, report, gradients):
-    """Return [(arrays, gradients, where)]: the user's parameters, and others near them."""
-    rng = np.random.default_rng(1)
-    near = [a + 0.3 * (np.std(a) + 0.3) * rng.normal(size=a.shape) for a in code.arrays]
-    near = [a.astype(code.dtype) for a in near]
-    points = [(code.arrays, gradients, "")]
-    try:
-        with np.errstate(all="ignore"):
-            if math.isfinite(abs(code.cost(near))):
-                points.append((near, code.gradients(near), " near the given parameters"))
-    except (ArithmeticError, ValueError) as error:
-        report.notes.append(f"Parameters near the given ones were refused: {error}")
-    return points
-
-
-def _wrong_arrays(code, report, gradients, cost, eps):
-    """Add a line an array, at the user's parameters and near them; return the wrong ones.
-
-    Returns {name: (Derivatives, array, gradient)}.
-    """
-    wrong: dict[str, tuple] = {}
-    points = _points_near(code, report, gradients)
-    analytic = all(isinstance(p.like, np.ndarray | float) for p in code.parameters)
-    sizes = [np.size(a) for a in (code.X, *code.arrays)]
-    longest, limit = max(sizes), next(limit for work, limit in LIMITS if sum(sizes) < work)
-    rtol = max(RTOL, 16 * eps * math.sqrt(longest))
-    costs = [abs(code.cost(arrays)) for arrays, _, _ in points]
-    flat = True  # whether the cost does not change with anything
-    for (arrays, grads, where), size in zip(points, costs):
-        noise = eps * (2 + math.sqrt(longest)) * max(size, 1e-3 * cost, eps)
-        quotients = Quotients(code.cost, arrays, code.dtype, noise, limit, rtol, analytic=analytic)
-        for i, (name, a, given) in enumerate(zip(code.names, arrays, grads)):
-            if name in wrong:
-                continue
-            g = np.zeros(a.shape) if given is None else given
-            # All kinks, as with zero biases, pass here: the parameters near these decide.
-            found, check = quotients.compare(
-                i, name, _shaped(g, a), rtol, 1e-10 * max(costs), not where and len(points) > 1
-            )
-            flat = flat and not np.any(np.nan_to_num(found.slopes))
-            if given is None and not check.ok:
-                report.add("zero", None, f"backward returns no gradient of {name}")
-            elif not where or not check.ok:
-                report.checks = [c for c in report.checks if c.name != check.name]
-                report.checks.append(check._replace(shape=g.shape, where=check.where + where))
-            if not check.ok:
-                wrong[name] = (found, a, g)
-            elif not where and given is not None and not np.any(g) and check.kinks < a.size:
-                report.notes.append(f"d{name} is 0 at the given parameters, and so says little")
-    how = "the complex step" if quotients.complex else "central differences"
-    report.notes.append(
-        f"Checked in {code.dtype} by {how}; a bound is {rtol:.0e} of the largest derivative, and "
-        f"what rounding (eps {eps:.1e}) does to sums of up to {longest:,} terms"
-    )
-    if flat and wrong:
-        text = "the cost changes with none of the parameters: does forward use others than it gets?"
-        report.add("unknown", None, text)
-        return {}
-    return wrong
-
-
-def _shaped(g, a):
-    """Return g in a's shape where only leading ones differ: then a - g uses no element twice."""
-    ours, theirs = (list(dropwhile(lambda m: m == 1, x.shape)) for x in (a, g))
-    return g.reshape(a.shape) if ours == theirs else g
-
-
 def _diagnose(code, report, found, wrong):
     """Name the mistakes: by our own backward pass if the network is known, else array by array."""
     _check_form(report, wrong)
@@ -194,8 +123,8 @@ def _diagnose(code, report, found, wrong):
 
 def _agree(code, wrong, own, given):
     """Tell whether gradients at the user's parameters are those of the differences, and theirs."""
-    for name, g, user in zip(code.names, own, given):
-        if name in wrong:
+    for name, a, g, user in zip(code.names, code.arrays, own, given):
+        if name in wrong and wrong[name][1] is a:
             _, _, ok, _ = wrong[name][0].compare(g, RTOL, 1e-6)
         else:
             ok = user is None or same(g, user)
@@ -207,6 +136,8 @@ def _agree(code, wrong, own, given):
 def _check_form(report, wrong):
     """Report gradients that are not finite, which are taken out, or of another number of axes."""
     for name, (_, a, g) in list(wrong.items()):
+        if g is None:
+            continue
         if not np.isfinite(g).all():
             report.add("unknown", _layer(name), f"d{name} holds NaN or infinity")
             del wrong[name]
@@ -243,6 +174,6 @@ def _explain_arrays(code, report, wrong):
     note = "The network was not recognised from its cost, so only what each array shows by itself"
     report.notes.append(f"{note} is said")
     n = max(np.shape(code.X), default=1)
-    for name in wrong:
+    for name in (name for name, (_, _, g) in wrong.items() if g is not None):
         kind, text = explain_array(name, wrong, RTOL, n)
         report.add(kind, _layer(name), text)

@@ -69,7 +69,7 @@ class Functions:
     def pools(self, params, data, cut):
         """Return what there is to pass, for each call that all samples take."""
         known = {p.name: p.like for p in parameters_of(params)}
-        known |= {"params": params, "once": 1, "n": (*data[0].shape, 1)[0]}
+        known |= {"params": params, "once": 1, "n": (*np.shape(data[0]), 1)[0]}
         if self.rate is not None:
             known["rate"] = self.rate
         if cut == WHOLE:
