@@ -186,12 +186,13 @@ def _other_errors(network, ours, dA, slope, others):
 def _loss_derivatives(network):
     """Return the derivative of each loss, of the cost's scale, by the last activation."""
     s, eps, y, p = network.scale, network.log_eps, network.y, network.a[-1]
-    return {
-        "squared_error": 2 * s * (p - y),
-        "absolute_error": s * np.sign(p - y),
-        "log_loss": -s * y / (p + eps),
-        "binary_log_loss": s * ((1 - y) / (1 - p + eps) - y / (p + eps)),
-    }
+    with np.errstate(all="ignore"):  # outputs of another loss may be 0
+        return {
+            "squared_error": 2 * s * (p - y),
+            "absolute_error": s * np.sign(p - y),
+            "log_loss": -s * y / (p + eps),
+            "binary_log_loss": s * ((1 - y) / (1 - p + eps) - y / (p + eps)),
+        }
 
 
 def _blurred(error, name):
