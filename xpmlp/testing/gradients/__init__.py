@@ -4,8 +4,7 @@
 `structure` and `identify` recognise a network from its shapes and cost. `mistakes` looks for the
 changes of the right backward pass (`candidates`, `products`, `whole`) that give the user's
 gradients. `verdicts` says what one array shows by itself, `exceptions_in_backward` what a traceback
-shows; `report` prints. `tape` records a user's NumPy function as `nodes`, by `traced` arrays, and
-`rules` differentiate the record.
+shows; `report` prints.
 """
 
 from .check import assert_gradients, check_gradients

@@ -62,6 +62,17 @@ class Memory:
         return np.array_equal(positions, whole)
 
 
+def ancestors(nodes):
+    """Return the nodes that these hang on, themselves included, in the order of computation."""
+    found, todo = set(), list(nodes)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, Node) and node not in found:
+            found.add(node)
+            todo.extend(node.inputs)
+    return sorted(found, key=lambda node: node.index)
+
+
 def root(array):
     """Return the array that owns the memory."""
     while isinstance(array.base, np.ndarray):
@@ -71,7 +82,7 @@ def root(array):
 
 def _addresses(array):
     """Return the address of each element."""
-    found = np.full(array.shape, array.__array_interface__["data"][0], np.int64)
+    found = np.int64(array.__array_interface__["data"][0])
     for axis, (n, step) in enumerate(zip(array.shape, array.strides)):
-        found += step * np.arange(n).reshape(-1, *[1] * (array.ndim - axis - 1))
+        found = found + step * np.arange(n).reshape(-1, *[1] * (array.ndim - axis - 1))
     return found

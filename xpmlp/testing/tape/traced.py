@@ -47,6 +47,12 @@ class Traced(Array):
     def __iter__(self):
         return (self[i] for i in range(len(self)))
 
+    def __hash__(self):
+        return hash(plain(self))  # of a number, as NumPy's have one
+
+    def __round__(self, digits=0):
+        return np.round(self, digits or 0)
+
     def __deepcopy__(self, memo):
         return self.copy()
 

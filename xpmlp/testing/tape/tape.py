@@ -1,19 +1,15 @@
-"""Record what a function computes with NumPy: each value, and what it was computed from.
+"""The tape: which node lies in which memory, and a node for each operation on traced arrays.
 
-`Traced` is an array whose operations are recorded. Views know their memory by its addresses, so
-what is written through one reaches the others. `rules` holds the derivatives.
+Views know their memory by its addresses, so what is written through one reaches the others.
 """
 
 import functools
 import inspect
-import math
-from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 
 from .nodes import Memory, Node, root
-from .rules import ARRAYS, KNOWN, NAMES, gradients
+from .rules import ARRAYS, KNOWN, NAMES
 from .traced import ORIGINALS, Traced, plain, plain_array
 
 MUTATORS = {"copyto", "put", "place", "putmask", "fill_diagonal"}
@@ -25,7 +21,6 @@ AS_MATMUL = {  # the numbers of axes with which a product is what @ is
     "matvec": {(2, 1)},
     "vecmat": {(1, 2)},
 }
-LISTED = "sum mean max min amax amin prod dot inner outer vdot tensordot".split()
 REDUCED = {"add": "sum", "maximum": "max", "minimum": "min", "multiply": "prod"}
 
 
@@ -35,7 +30,6 @@ class Tape:
     def __init__(self):
         self.nodes: list[Node] = []
         self.memories: dict[int, Memory] = {}
-        self.roots: list = []  # kept, for their ids must stay theirs
         self.open = True
 
     # -- memory ------------------------------------------------------------------------------------
@@ -65,9 +59,7 @@ class Tape:
 
     def register(self, holder, node):
         """Keep which node lies in fresh memory."""
-        whole = root(holder)
-        self.memories[id(whole)] = Memory(holder, node)
-        self.roots.append(whole)
+        self.memories[id(root(holder))] = Memory(holder, node)  # which keeps the root, so its id
 
     def write(self, array, node):
         """Note that a node has been written into an array, or into a view of one."""
@@ -222,10 +214,10 @@ class Tape:
         except Exception:  # as they may not all take a subclass: plain arrays raise what is true
             result = np.nan
         kept = isinstance(result, Traced) and self.find(result) is not None
-        lost = _is_numeric(result) and np.asarray(plain(result)).dtype.kind == "f" and not kept
+        lost = _is_numeric(result) and np.result_type(plain(result)).kind == "f" and not kept
         return self.call(name, func, list(args), kwargs) if lost else result
 
-    def create(self, function, args, kwargs):
+    def create(self, function, *args, **kwargs):
         """Make an array: traced, so that it can be followed what is written into it."""
         if not _holds_traced([*args, *kwargs.values()]):
             return self.constant(function(*args, **kwargs))
@@ -241,89 +233,18 @@ class Tape:
                 return self._traced(same)
         return self.call(name, function, [args[0]], kwargs)
 
-    @contextmanager
-    def recording(self, scopes=()):
-        """Make what NumPy and `math` hide from arrays visible; scopes: modules of the user's.
-
-        For this time they hold other functions: new arrays are traced, `math.exp` takes a traced
-        number, and `np.sum` a list of them.
-        """
-        own: dict[int, Any] = {}
-        kinds = (
-            (self._created, ORIGINALS.values()),
-            (self._of_numbers, filter(callable, vars(math).values())),
-            (self._of_lists, [vars(np)[name] for name in LISTED if name in vars(np)]),
-        )
-        for recorded, functions in kinds:
-            own |= {id(f): functools.partial(recorded, f) for f in functions}
-        saved = []
-        for space in (vars(np), vars(math), *scopes):
-            for name, value in list(space.items()):
-                new: Any = own.get(id(value))
-                if space is not vars(np) and type(value) is np.ndarray:
-                    new = self.constant(value)
-                if new is not None:
-                    saved.append((space, name, value, new))
-                    space[name] = new
-        vectorize: Any = np.vectorize
-        vectorized = vectorize.__call__
-        vectorize.__call__ = lambda f, *args, **kwargs: self.call(
-            "vectorize", functools.partial(vectorized, f), list(args), kwargs, each=True
-        )
-        try:
-            yield
-        finally:
-            vectorize.__call__ = vectorized
-            for space, name, value, new in saved:
-                if space.get(name) is new:
-                    space[name] = value
-            self.open = False
-
-    def _created(self, function, *args, **kwargs):
-        return self.create(function, args, kwargs)
-
-    def _of_lists(self, function, *args, **kwargs):
+    def of_lists(self, function, *args, **kwargs):
+        """Call a function of arrays that gets lists of traced ones."""
         array = ORIGINALS["array"]
-        made = [self.create(array, [a], {}) if _holds_traced(a) else a for a in args]
+        made = [self.create(array, a) if _holds_traced(a) else a for a in args]
         return function(*made, **kwargs)
 
-    def _of_numbers(self, function, *args):
+    def of_numbers(self, function, *args):
+        """Call a function of `math`."""
         if any(isinstance(a, Traced) for a in args):
             name = NAMES.get(function.__name__, function.__name__)
             return self.call(name, function, list(args), each=True)
         return function(*args)
-
-
-def record(function, arguments, *, of=()):
-    """Run function(*arguments) on traced copies of the arrays in them; return (Tape, result).
-
-    of: the user's functions, if others than `function`, whose modules may hold arrays.
-    """
-    tape = Tape()
-    given = [_leaves(tape, a, str(i)) for i, a in enumerate(arguments)]
-    scopes = [getattr(inspect.unwrap(f), "__globals__", {}) for f in (function, *of)]
-    with tape.recording(scopes):
-        result = function(*given)
-    return tape, result
-
-
-def pull(tape, target, sources, dy):
-    """Return the derivative of sum(target * dy) by each of the sources, all of them nodes."""
-    nodes, hanging = tape.nodes[: target.index + 1], set(sources)
-    for node in nodes:
-        if any(isinstance(i, Node) and i in hanging for i in node.inputs):
-            hanging.add(node)
-    found = {target: np.broadcast_to(dy, target.value.shape)}
-    with np.errstate(all="ignore"):
-        for node in reversed([n for n in nodes if n in hanging and n.run]):
-            if node not in found:
-                continue
-            dnode = found[node] if node in sources else found.pop(node)
-            wanted = [k for k, i in enumerate(node.inputs) if isinstance(i, Node) and i in hanging]
-            for k, g in gradients(node, dnode, wanted).items():
-                i = node.inputs[k]
-                found[i] = found[i] + g if i in found else g
-    return [np.array(found.get(s, np.zeros(np.shape(s.value)))) for s in sources]
 
 
 def _map(function, tree):
@@ -341,16 +262,6 @@ def _holds_traced(tree):
     if type(tree) in (list, tuple):
         _map(found.append, tree)
     return any(isinstance(x, Traced) for x in found)
-
-
-def _leaves(tape, tree, name):
-    """Return nested arguments with their arrays and floats as traced copies."""
-    if type(tree) in (list, tuple):
-        return type(tree)(_leaves(tape, part, f"{name}.{i}") for i, part in enumerate(tree))
-    if type(tree) is dict:
-        return {key: _leaves(tape, part, f"{name}.{key}") for key, part in tree.items()}
-    is_array = type(tree) is np.ndarray and tree.dtype.kind in "biuf"
-    return tape.leaf(tree, name) if is_array or isinstance(tree, float) else tree
 
 
 def _is_numeric(x):

@@ -1,0 +1,11 @@
+"""Derivatives of other people's NumPy code: `recording` follows it, `pull` goes back over it.
+
+`traced` is the array that functions get, `nodes` are the values that they computed, and `rules` the
+derivatives of NumPy's functions.
+"""
+
+from .nodes import Node, ancestors
+from .recording import Tape, pull, recording
+from .traced import Traced, plain
+
+__all__ = ["Node", "Tape", "Traced", "ancestors", "plain", "pull", "recording"]

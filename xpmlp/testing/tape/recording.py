@@ -1,0 +1,125 @@
+"""Record what a function computes with NumPy, and differentiate the record in reverse."""
+
+import functools
+import math
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import numpy as np
+
+from .nodes import Node, ancestors
+from .rules import gradients
+from .tape import Tape
+from .traced import ORIGINALS, Traced
+
+LISTED = "sum mean max min amax amin prod dot inner outer vdot tensordot".split()
+LIBRARIES = {"numpy", "scipy", "sklearn", "math", "builtins"}  # whose modules stay as they are
+
+
+class _LikeFloat(type):
+    """So that `isinstance(x, float)` takes what a user's function would have made a float."""
+
+    def __instancecheck__(cls, x):
+        return isinstance(x, float) or (isinstance(x, Traced) and x.ndim == 0)
+
+
+class Float(metaclass=_LikeFloat):
+    """What `float` is to a user's module during a recording: it keeps a traced number."""
+
+    dtype = np.dtype(float)  # so it is a dtype as float is one
+
+    def __new__(cls, x=0.0):
+        """Return a traced array of one number with no axes, and of others a float."""
+        return x.reshape(()) if isinstance(x, Traced) and x.size == 1 else float(x)
+
+
+@contextmanager
+def recording(*functions):
+    """Make what NumPy and `math` hide from arrays visible to a tape, and yield that.
+
+    For this time they, and the modules of the functions, hold others: new arrays are traced,
+    `math.exp` takes a traced number, and `np.sum` a list of them.
+    """
+    tape = Tape()
+    modules = [vars(np), vars(math), *_modules(functions)]
+    saved = [(names, "float", None, Float) for names in modules[2:] if "float" not in names]
+    hiding = _hiding(tape)
+    for names in modules:
+        for name, value in names.items():
+            new = hiding.get(id(value))
+            if names is not modules[0] and type(value) is np.ndarray:
+                new = tape.constant(value)
+            if new is not None:
+                saved.append((names, name, value, new))
+    vectorize: Any = np.vectorize
+    vectorized = vectorize.__call__
+    try:
+        vectorize.__call__ = lambda f, *args, **kwargs: tape.call(
+            "vectorize", functools.partial(vectorized, f), list(args), kwargs, each=True
+        )
+        for names, name, _, new in saved:
+            names[name] = new
+        yield tape
+    finally:
+        vectorize.__call__ = vectorized
+        for names, name, value, new in saved:
+            if names.get(name) is new:  # otherwise the user's function has written it
+                names[name] = value
+                if value is None:
+                    del names[name]
+        tape.open = False
+
+
+def _hiding(tape):
+    """Return {id of a function that does not see traced arrays: one that does}."""
+    kinds = (
+        (tape.create, ORIGINALS.values()),
+        (tape.of_numbers, filter(callable, vars(math).values())),
+        (tape.of_lists, [vars(np)[name] for name in LISTED if name in vars(np)]),
+    )
+    return {id(f): functools.partial(seen, f) for seen, hidden in kinds for f in hidden}
+
+
+def _modules(things):
+    """Return the names in each module of a user's whose functions can be reached from these."""
+    found: dict = {}
+    seen: dict = {}
+    todo = list(things)
+    while todo:
+        thing = todo.pop()
+        if id(thing) in seen or _library(getattr(thing, "__module__", "builtins")) in LIBRARIES:
+            continue
+        seen[id(thing)] = thing  # kept, so its id stays its own
+        names = getattr(thing, "__globals__", None)
+        if isinstance(names, dict) and _library(names.get("__name__", "")) != "xpmlp":
+            found[id(names)] = names
+        for cell in getattr(thing, "__closure__", None) or ():
+            with suppress(ValueError):  # of a variable that has no value yet
+                todo.append(cell.cell_contents)
+        todo += [getattr(thing, name, None) for name in ("__func__", "__self__", "func")]
+        todo += [type(thing), *getattr(thing, "__dict__", {}).values()]
+        todo += thing if isinstance(thing, tuple) else ()
+    return list(found.values())
+
+
+def _library(module):
+    return str(module).partition(".")[0]
+
+
+def pull(target, sources, dy):
+    """Return the derivative of sum(target * dy) by each of the sources, all of them nodes."""
+    nodes, hanging = ancestors([target]), set(sources)
+    for node in nodes:
+        if not hanging.isdisjoint(i for i in node.inputs if isinstance(i, Node)):
+            hanging.add(node)
+    found = {target: np.broadcast_to(dy, target.value.shape)}
+    with np.errstate(all="ignore"):
+        for node in reversed([n for n in nodes if n in hanging and n.run]):
+            inputs = [i if isinstance(i, Node) and i in hanging else None for i in node.inputs]
+            if node not in found or not any(inputs):
+                continue
+            dnode = found[node] if node in sources else found.pop(node)
+            wanted = [k for k, i in enumerate(inputs) if i]
+            for k, g in gradients(node, dnode, wanted).items():
+                found[inputs[k]] = found.get(inputs[k], 0.0) + g
+    return [np.array(found.get(s, np.zeros(s.value.shape))) for s in sources]
