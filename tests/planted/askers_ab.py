@@ -252,7 +252,7 @@ def cases_b():
         for what, edits, truth, says in [
             ("sigmoid' in a matrix product, dW2 for each sample", [m2], DW2, ()),
             ("sigmoid' in a matrix product, dW1 of one unit", [m1], DW1, ()),
-            ("dW2 elementwise", ["dW2 = A1 * dZ2 / m"], elementwise(2), ("400",)),
+            ("dW2 elementwise", ["dW2 = A1 * dZ2 / m"], elementwise(2), ()),
             ("dW2 in the wrong order", [order2], misordered(2), ("transpose|order",)),
             ("dW1 in the wrong order", [order1], misordered(1), ("transpose|order",)),
             ("1/m on some, not on dW1 and db2", some, "missing_mean@1 missing_mean@2", ("400",)),

@@ -92,10 +92,10 @@ def _derivatives(network, k):
             other = g.backward(np.ones_like(z[j - 1]), z[j - 1], a[j], np)
             text = f"takes the derivative at layer {j}'s Z{j} where Z{k} belongs"
             yield other, "derivative_wrong_layer", text
-    for label, at in _beside(network, k):
-        text = f"takes the derivative of {f.name} at {label} where Z{k} belongs"
-        yield f.backward(np.ones_like(at), at, f.forward(at, np), np), "derivative_elsewhere", text
-        yield f.backward(np.ones_like(at), at, at, np), "derivative_elsewhere", text
+    for label, at, kind in _beside(network, k):
+        text, ones = f"takes the derivative of {f.name} at {label} where Z{k} belongs", at * 0 + 1
+        yield f.backward(ones, at, f.forward(at, np), np), kind, text
+        yield f.backward(ones, at, at, np), kind, text
     for label, formula in FORMULAS.get(f.name, {}).items():
         yield formula(zk, ak), "derivative_formula", f"takes {label} for the derivative of {f.name}"
     for name in OTHERS:
@@ -111,16 +111,17 @@ def _derivatives(network, k):
 
 
 def _beside(network, k):
-    """Yield (name, array) of the values by which layer k's Z may be confused."""
+    """Yield (name, array, which mistake) of the values that Z of layer k may be confused with."""
     width, last = network.z[k - 1].shape[-1], len(network.z)
     for j in range(last + 1):
         if j != k and network.a[j].shape[-1] in (1, width):
-            yield network.notation.input(j + 1), network.a[j]
+            yield network.notation.input(j + 1), network.a[j], "derivative_wrong_layer"
             if j:
-                yield f"Z{j}", network.z[j - 1]
+                yield f"Z{j}", network.z[j - 1], "derivative_wrong_layer"
     if k == last:
-        yield f"A{k} - Y, the error,", network.a[k] - network.y
-        yield "Y", network.y
+        error = network.a[k] - network.y
+        yield f"A{k} - Y, the error,", error, "derivative_formula"
+        yield "Y", network.y, "derivative_formula"
 
 
 def _new(found, ours):
@@ -253,19 +254,19 @@ def _misapplied(network, back, right, slope, k):
         sent = c * back
         for g in dict.fromkeys((f, ACTIVATIONS["relu"], *network.activations)):
             text = f"{g.name} of the error sent back: the derivative at Z{k} {belongs}"
-            yield g.forward(sent, np) / c, "activation_for_derivative", text
+            yield g.forward(sent, np) / c, "derivative_formula", text
             text = f"{g.name} of the error sent back, times f'(Z{k}): no activation {belongs}"
-            yield g.forward(sent, np) * slope / c, "activation_for_derivative", text
+            yield g.forward(sent, np) * slope / c, "derivative_formula", text
             text = f"{g.name} of the error: no activation {belongs}"
-            yield g.forward(c * right, np) / c, "activation_for_derivative", text
+            yield g.forward(c * right, np) / c, "derivative_formula", text
         for at in (f.forward(sent, np), sent):
             d = f.backward(np.ones(shape), sent, at, np)
             text = f"the derivative of {of}, where that at Z{k} {belongs}"
-            yield d / c, "derivative_elsewhere", text
+            yield d / c, "derivative_formula", text
             text = f"the error times the derivative of {of}, where that at Z{k} {belongs}"
-            yield d * back, "derivative_elsewhere", text
+            yield d * back, "derivative_formula", text
     yield np.broadcast_to(slope, shape), "layer_skipped", f"f'(Z{k}) alone: {up} is left out"
-    yield back + slope, "sum_for_product", f"a sum of {up} sent back and f'(Z{k}), not a product"
+    yield back + slope, "derivative_formula", f"a sum of {up} sent back and f'(Z{k}), not a product"
 
 
 def _wrong_ways_back(network, dZ, k, back):
