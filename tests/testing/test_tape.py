@@ -45,6 +45,15 @@ def written_in_place(a):
     return np.exp(out)
 
 
+def written_at_indices(a):
+    out = a + 0.0
+    out[[0, 0, 1], [0, 0, 2]] = a[1]
+    np.fill_diagonal(out, a[0, 0] ** 2)
+    out[3] = [a[0, 0], a[0, 1], 2.0]
+    np.add.at(out, [1, 1], a[2])
+    return out
+
+
 def added_up(a):
     total, kept = 0.0, None
     for x in a:
@@ -127,6 +136,7 @@ FUNCTIONS = {
     "out": (lambda a: np.multiply(a, a, out=np.empty((4, 3))), A),
     "asarray": (lambda a: np.asarray(a, dtype=float) * np.array(a), A),
     "in place": (written_in_place, A),
+    "at indices": (written_at_indices, A),
     "scalars in place": (added_up, V),
     "a loop": (a_loop_over_samples, A, B, R.normal(size=5)),
     "softmax cross-entropy": (softmax_cross_entropy, A, B, R.normal(size=5)),

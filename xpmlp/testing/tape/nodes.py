@@ -23,6 +23,14 @@ class Node:
     each: bool = False  # an element hangs on no others than those at its place
 
     @property
+    def shape(self):
+        """Return the value's shape."""
+        node = self
+        while isinstance(node, Node) and node.held is None:
+            node = node.inputs[0]
+        return np.shape(getattr(node, "held", node))
+
+    @property
     def value(self):
         """Return the value as it was when it was computed."""
         chain = [self]  # of writes into one array, whose values are made on demand
@@ -56,10 +64,10 @@ class Memory:
         addresses, order = self.order
         return order[np.searchsorted(addresses, _addresses(view)).clip(0, len(order) - 1)]
 
-    def is_whole(self, positions):
-        """Tell whether these are all positions of the holder, in its order."""
-        whole = np.arange(self.holder.size).reshape(self.holder.shape)
-        return np.array_equal(positions, whole)
+    def is_all(self, view):
+        """Tell whether a view of the memory is all of the holder, in its order."""
+        one, two = view.__array_interface__, self.holder.__array_interface__
+        return all(one[key] == two[key] for key in ("data", "shape", "strides"))
 
 
 def ancestors(nodes):

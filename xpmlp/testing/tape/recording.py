@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .nodes import Node, ancestors
-from .rules import gradients
+from .rules import fitted, gradients, place_of
 from .tape import Tape
 from .traced import ORIGINALS, Traced
 
@@ -112,14 +112,29 @@ def pull(target, sources, dy):
     for node in nodes:
         if not hanging.isdisjoint(i for i in node.inputs if isinstance(i, Node)):
             hanging.add(node)
-    found = {target: np.broadcast_to(dy, target.value.shape)}
+    found = {target: np.array(np.broadcast_to(dy, target.shape), float)}
     with np.errstate(all="ignore"):
         for node in reversed([n for n in nodes if n in hanging and n.run]):
             inputs = [i if isinstance(i, Node) and i in hanging else None for i in node.inputs]
             if node not in found or not any(inputs):
                 continue
-            dnode = found[node] if node in sources else found.pop(node)
-            wanted = [k for k, i in enumerate(inputs) if i]
-            for k, g in gradients(node, dnode, wanted).items():
-                found[inputs[k]] = found.get(inputs[k], 0.0) + g
-    return [np.array(found.get(s, np.zeros(s.value.shape))) for s in sources]
+            dnode = found[node].copy() if node in sources else found.pop(node)
+            _pass_on(node, dnode, inputs, found)
+    return [found.get(s, np.zeros(s.shape)) for s in sources]
+
+
+def _pass_on(node, dnode, inputs, found):
+    """Add the derivatives by a node's inputs to those that are found; dnode is written into."""
+    place, wanted = place_of(node), [k for k, i in enumerate(inputs) if i]
+    if place and node.operation == "getitem":  # in place, as a loop over samples has many
+        total = found.setdefault(inputs[0], np.zeros(inputs[0].shape))
+        total[place[0]] += dnode
+        return
+    if place and len(inputs) == 2:
+        parts = {0: dnode, 1: np.array(dnode[place[0]])}
+        dnode[place[0]] = 0.0
+    else:
+        parts = gradients(node, dnode, wanted)
+    for k in sorted({*wanted} & {*parts}):
+        g = fitted(parts[k], inputs[k].shape)
+        found[inputs[k]] = found[inputs[k]] + g if inputs[k] in found else np.array(g)

@@ -168,6 +168,8 @@ def _subscripts(name, x, options):
 
 def _product(name, dy, x, k, options):
     """Return the derivative by the k-th factor of a product, None where einsum cannot say it."""
+    if name == "matmul" and max(map(np.ndim, x)) <= 2:
+        return _matrix_product(dy, *map(np.asarray, x))[k]()
     terms, result = _subscripts(name, x, options)
     if name in ("outer", "vdot"):
         x = [np.ravel(a) for a in x]
@@ -186,6 +188,15 @@ def _product(name, dy, x, k, options):
     return np.einsum(f"{','.join([result, *others])}->{wanted}", dy, *arrays, optimize=True)
 
 
+def _matrix_product(dy, a, b):
+    """Return two functions of nothing: of the derivatives by both factors of a @ b."""
+    outer = np.multiply.outer
+    return (
+        lambda: outer(dy, b) if b.ndim == 1 else dy @ b.T,
+        lambda: outer(a, dy) if a.ndim == 1 else a.T @ dy,
+    )
+
+
 FACTORS = {"matmul", "dot", "inner", "tensordot", "einsum", *PRODUCTS}
 KNOWN = (MOVES | set(REDUCTIONS) | FACTORS | {"where"}) - {"add.reduce"}
 
@@ -196,7 +207,7 @@ def value_of(x):
 
 
 def gradients(node, dy, wanted):
-    """Return {k: derivative by the k-th input of a node}, each shaped like the input."""
+    """Return {k: derivative by the k-th input of a node}, or what sums up to it; see `fitted`."""
     x, y, name = [value_of(i) for i in node.inputs], node.value, node.operation
     if np.asarray(y).dtype.kind not in "fO":
         return {}
@@ -214,7 +225,7 @@ def gradients(node, dy, wanted):
             g = _product(name, dy, x, k, node.options)
         if g is None:
             g = _differences(node, dy, x, k)
-        found[k] = _fitted(g, np.shape(x[k]))
+        found[k] = g
     return found
 
 
@@ -223,7 +234,7 @@ def _times(dy, partial):
     return np.where(dy == 0, 0.0, dy * partial)
 
 
-def _fitted(g, shape):
+def fitted(g, shape):
     """Return a derivative in its array's shape: summed where the array was broadcast."""
     g = np.asarray(g)
     if g.size == np.prod(shape, dtype=int):
@@ -231,6 +242,16 @@ def _fitted(g, shape):
     g = g.sum(axis=tuple(range(g.ndim - len(shape))))
     short = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] > 1)
     return np.broadcast_to(g.sum(axis=short, keepdims=True), shape)
+
+
+def place_of(node):
+    """Return the index of what reads or writes a part, None where it may hold elements twice."""
+    if node.operation not in ("getitem", "setitem"):
+        return None
+    index = node.options.get("index", np.zeros(1))
+    keys = index if isinstance(index, tuple) else (index,)
+    once = all(np.ndim(k) == 0 or np.asarray(k).dtype == bool for k in keys)
+    return (index,) if once else None
 
 
 FIRST = 2.0**40  # above what constants are, and exact in float64
@@ -242,7 +263,7 @@ def _moved(node, dy, x, wanted):
     for k, start, stop in zip(wanted, ends, ends[1:]):
         x[k] = np.arange(start, stop).reshape(np.shape(x[k]))
     keywords = {key: v for key, v in node.run.keywords.items() if key != "dtype"}
-    at = np.asarray(node.run.func(*x, **keywords), float).ravel() - FIRST
+    at = np.asarray(node.run.func(*node.run.args, *x, **keywords), float).ravel() - FIRST
     kept = at >= 0
     total = np.bincount(at[kept].astype(int), np.ravel(dy)[kept], int(ends[-1] - FIRST))
     parts = np.split(total, (ends[1:-1] - FIRST).astype(int))

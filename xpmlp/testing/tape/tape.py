@@ -34,6 +34,13 @@ class Tape:
 
     # -- memory ------------------------------------------------------------------------------------
     def find(self, array):
+        """Return the node of a traced array, None of a constant; it holds its value."""
+        node = self.current(array)
+        if node is not None and node.held is None:
+            node.held = _copied(array)
+        return node
+
+    def current(self, array):
         """Return the node of a traced array, None of a constant."""
         memory = self.memories.get(id(root(array)))
         if memory is None:
@@ -44,9 +51,9 @@ class Tape:
 
     def _view(self, memory, array):
         """Return the node of what lies where a view of the memory is."""
-        at = memory.positions(array)
-        if memory.is_whole(at):
+        if memory.is_all(array):
             return memory.node
+        at = memory.positions(array)
         look = lambda whole, positions: whole.reshape(-1)[positions]
         return self.add("getitem", look, [memory.node], {"positions": at}, _copied(array))
 
@@ -64,8 +71,8 @@ class Tape:
     def write(self, array, node):
         """Note that a node has been written into an array, or into a view of one."""
         memory = self.memory(array)
-        at = memory.positions(array)
-        if not memory.is_whole(at):
+        if not memory.is_all(array):
+            at = memory.positions(array)
             node = self.add("setitem", _put, [memory.node, node], {"positions": at}, None)
         memory.node, memory.version = node, memory.version + 1
 
@@ -107,17 +114,10 @@ class Tape:
         result = function(*_map(plain, inputs), **options)
         if not self.open:
             return result
-        flat: list = []
-        _map(flat.append, inputs)
+        flat, run = _flat(function, inputs)
         sources = [self.source(x) for x in flat]
         if not any(isinstance(s, Node) for s in sources):
             return _map(self.constant, result)
-        form = _map(lambda x: None, inputs)
-
-        def run(*values, **options):
-            left = iter(values)
-            return function(*_map(lambda _: next(left), form), **options)
-
         return self._record(operation, run, sources, options, result, each)
 
     def _record(self, operation, run, sources, options, result, each=False):
@@ -131,8 +131,7 @@ class Tape:
             return type(result)(parts) if type(result) in (tuple, list) else result
         if not _is_numeric(result):
             return result
-        held = None if operation == "setitem" else _copied(result)
-        node = self.add(operation, run, sources, options, held, each=each)
+        node = self.add(operation, run, sources, options, _copied(result), each=each)
         return self._traced(result, node)
 
     def constant(self, value):
@@ -141,20 +140,13 @@ class Tape:
 
     def mutate(self, operation, function, target, inputs, options):
         """Run function(target, *inputs, **options), which writes into the target."""
-        whole = plain_array(target)
-        if not self.open:
-            return function(whole, *_map(plain, inputs), **_map(plain, options))
-
-        def on_copy(target, *inputs, **options):
-            changed = ORIGINALS["array"](target)
-            function(changed, *inputs, **options)
-            return changed
-
-        changed = self.call(operation, on_copy, [target, *inputs], options)
-        whole[...] = plain(changed)
-        if isinstance(changed, Traced) and (node := self.find(changed)) is not None:
-            self.write(target, node)
-        return None
+        whole, options = plain_array(target), _map(plain, options)
+        flat, run = _flat(functools.partial(_on_copy, function), [target, *inputs])
+        before = self.current(target) if self.open else None
+        sources = [_copied(whole) if before is None else before, *map(self.source, flat[1:])]
+        function(whole, *_map(plain, inputs), **options)
+        if self.open and any(isinstance(s, Node) for s in sources):
+            self.write(target, self.add(operation, run, sources, options, None))
 
     # -- what NumPy hands over ---------------------------------------------------------------------
     def ufunc(self, ufunc, method, inputs, out, kwargs):
@@ -254,6 +246,28 @@ def _map(function, tree):
     if type(tree) is dict:
         return {key: _map(function, part) for key, part in tree.items()}
     return function(tree)
+
+
+def _flat(function, inputs):
+    """Return nested inputs as one list, and the function of that."""
+    if not any(type(x) in (list, tuple) for x in inputs):
+        return inputs, function
+    flat: list = []
+    _map(flat.append, inputs)
+    form = _map(lambda x: None, inputs)
+
+    def run(*values, **options):
+        left = iter(values)
+        return function(*_map(lambda _: next(left), form), **options)
+
+    return flat, run
+
+
+def _on_copy(function, target, *inputs, **options):
+    """Return a copy of the target after a function that writes into it."""
+    changed = ORIGINALS["array"](target)
+    function(changed, *inputs, **options)
+    return changed
 
 
 def _holds_traced(tree):
