@@ -321,8 +321,8 @@ def _compare(report, f, arrays, *, dtype, size, longest):
             measured[name] = derivatives, a, g, layer, check.ok
     for name, (_, _, _, layer, ok) in measured.items():
         if not ok:
-            kind, text = explain_array(name, measured, rtol)
-            report.add(kind, layer, text)
+            kind, words = explain_array(name, measured, rtol)
+            report.add(kind, layer, f"d{name} {words}")
     report.notes.append(
         f"Checked in {dtype} by central differences; a bound is what rounding allows: values of "
         f"size {size:.2g}, sums of up to {longest} terms, eps {eps:.1e}"

@@ -15,6 +15,7 @@ from .points import RTOL, points_of, wrong_arrays
 from .report import GradientReport
 from .structure import structures
 from .verdicts import explain_array
+from .where import where_to_look
 from .whole import same
 
 MEND = "Nothing else was checked: mend this first"
@@ -99,6 +100,8 @@ def _diagnose(code, report, found, wrong):
     _check_form(report, wrong)
     if not wrong:
         return
+    if where := where_to_look(code.names, code.arrays, wrong):
+        report.notes.insert(0, f"Where to look: {where}")
     right = [i for i, name in enumerate(code.names) if name not in wrong]
     for own in (False, True):  # on a few samples, and if these say otherwise than all, on all
         network = identify(code, found, own=own)
@@ -170,10 +173,17 @@ def _on_all_samples(code, found, right, mistakes):
 
 
 def _explain_arrays(code, report, wrong):
-    """Say what each array shows by itself."""
-    note = "The network was not recognised from its cost, so only what each array shows by itself"
-    report.notes.append(f"{note} is said")
-    n = max(np.shape(code.X), default=1)
+    """Say what each array shows by itself; of several that show the same in one sentence."""
+    report.notes.append(
+        "The network was not recognised from its cost, so only what each array shows is said"
+    )
+    n, outputs = max(np.shape(code.X), default=1), 1
+    if code.y is not None and np.ndim(code.y) == 2 and n in code.y.shape:
+        outputs = code.y.size // n
+    same: dict[tuple, list] = {}
     for name in (name for name, (_, _, g) in wrong.items() if g is not None):
-        kind, text = explain_array(name, wrong, RTOL, n)
-        report.add(kind, _layer(name), text)
+        same.setdefault(explain_array(name, wrong, RTOL, n, outputs), []).append(name)
+    for (kind, words), names in same.items():
+        layers, each = {_layer(name) for name in names}, ": each" * (len(names) > 1)
+        layer = layers.pop() if len(layers) == 1 else None
+        report.add(kind, layer, f"{', '.join(f'd{name}' for name in names)}{each} {words}")

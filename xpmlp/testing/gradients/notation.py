@@ -30,7 +30,7 @@ class Notation:
     def describe_ratio(self, r):
         """Describe a ratio to the right value as mistakes (kind, words)."""
         for n in (self.n_few, self.n):
-            found = name_ratio(r, n, said=self.n)
+            found = name_ratio(r, n, said=self.n, outputs=self.sizes[-1])
             if not any(kind == "factor" and "times" in words for kind, words in found):
                 return found
         return found

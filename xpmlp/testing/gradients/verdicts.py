@@ -1,42 +1,48 @@
 """What is wrong with one array, seen from the true derivatives alone: ratio, transpose, sums."""
 
-import math
-
 import numpy as np
 
 
-def name_ratio(r: float, n: int | None = None, tolerance: float = 1e-6, said=None):
+def name_ratio(r: float, n: int | None = None, tolerance=1e-6, said=None, outputs=1):
     """Say a ratio of a gradient to the true one as mistakes [(kind, words)]; [] for 1.
 
-    n: the number of samples, where known; `said`: the number to say for it.
+    n: the number of samples, where known; `said`: the number to say for it; outputs: of a sample.
     """
-    found, said = [], said or n
-    if r < 0:
-        found.append(("sign", "has the opposite sign"))
-        r = -r
-
-    def near(x):
-        return abs(r - x) <= tolerance * x
-
-    if near(1.0):
-        return found
-    if n and n > 1:
-        for c, more in ((1.0, []), (2.0, [_factor(2.0)]), (0.5, [_factor(0.5)])):
-            if near(c * n):
-                text = f"is {said} times too large: the 1/n of the mean over the samples is missing"
-                return [*found, ("missing_mean", text), *more]
-            if near(c / n):
-                text = f"is {said} times too small: it is divided by n, the samples, once too often"
-                return [*found, ("extra_mean", text), *more]
-    return [*found, _factor(r)]
+    sign = [("sign", "has the opposite sign")] * (r < 0)
+    r = abs(r)
+    for known, mistakes in _known_ratios(n or 1, said or n, outputs):
+        if abs(r - known) <= tolerance * known:
+            return [*sign, *mistakes]
+    return [*sign, ("factor", f"is {r:.6g} times the true one")]
 
 
-def _factor(r):
-    if abs(r - 2.0) < 1e-5:
-        return "factor", "is twice the true one: a factor 2 too much, or it was added up twice"
-    if abs(r - 0.5) < 1e-5:
-        return "factor", "is half the true one (the factor 2 of a square?)"
-    return "factor", f"is {r:.6g} times the true one"
+def _known_ratios(n, said, outputs):
+    """Yield (ratio, its mistakes), the likeliest of equal ones first."""
+    lost = f"is {said} times too large: the 1/n of the mean over the samples is missing"
+    missing = "missing_mean", lost
+    extra = f"is {said} times too small: it is divided by n, the samples, once too often"
+    twice = "is twice the true one: a factor 2 too much, or it was added up twice"
+    double, half = ("factor", twice), ("factor", "is half the true one (the factor 2 of a square?)")
+    yield 1.0, []
+    if n > 1:
+        yield n, [missing]
+        yield 1 / n, [("extra_mean", extra)]
+    yield 2.0, [double]
+    yield 0.5, [half]
+    if outputs > 1:
+        text = f"is {outputs} times too large: np.mean divides by the {outputs} outputs too"
+        yield outputs, [("factor", text)]
+        text = f"is {outputs} times too small: the cost is not divided by the {outputs} outputs"
+        yield 1 / outputs, [("factor", text)]
+    if n > 1 and outputs > 1:
+        text = f"is {said} * {outputs} times too large: np.mean divides by samples and outputs"
+        yield n * outputs, [("missing_mean", text)]
+        text = f"is {said} * {outputs} times too small: it is divided by samples and outputs"
+        yield 1 / (n * outputs), [("extra_mean", text)]
+    if n > 1:
+        for c, more in ((2.0, double), (0.5, half)):
+            yield c * n, [missing, more]
+            yield c / n, [("extra_mean", extra), more]
 
 
 def proportional(got, want, tolerance=1e-5, n=None):
@@ -55,8 +61,8 @@ def proportional(got, want, tolerance=1e-5, n=None):
     return r if r and off <= tolerance * float(np.linalg.norm(got)) else None
 
 
-def explain_array(name, measured, rtol, n=None):
-    """Return (kind, sentence) for an array's gradient that does not agree.
+def explain_array(name, measured, rtol, n=None, outputs=1):
+    """Return (kind, words about it) for an array's gradient that does not agree.
 
     measured: (true `Derivatives`, array, gradient, ...) by name, of this and of other arrays.
     """
@@ -65,19 +71,18 @@ def explain_array(name, measured, rtol, n=None):
     at, want = derivatives.coordinates[there], derivatives.slopes[there]
     tolerance = max(1e-5, 20 * rtol)
     if not there.any():
-        return "unknown", f"d{name}: no derivative could be measured, every coordinate is a kink."
+        return "unknown", "could not be compared: every coordinate is a kink"
 
     def ratio(values, true=want, n=None):
         return proportional(np.asarray(values, np.float64).reshape(-1)[at], true, tolerance, n)
 
     def say(kind, text, r=1.0):
-        more = [words for _, words in name_ratio(r, n, 10 * tolerance)]
-        joined = ", and " * bool(more) + ", ".join(more)
-        return kind, f"d{name} {text}{joined}."
+        more = [words for _, words in name_ratio(r, n, 10 * tolerance, outputs=outputs)]
+        return kind, ", and ".join([text, *more])
 
     shape, expected = tuple(g.shape), tuple(a.shape)
     if not np.isfinite(g).all():
-        return "unknown", f"d{name} holds NaN or infinity."
+        return "unknown", "holds NaN or infinity"
     if g.ndim == 2 and g.T.shape == expected and (r := ratio(g.T, n=n)):
         words = f"{shape} is the transpose of the true gradient {expected}"
         if shape == expected:
@@ -89,24 +94,23 @@ def explain_array(name, measured, rtol, n=None):
             if g.size != a.size and total.size == a.size and (r := ratio(total, n=n)):
                 words = f"{shape} is not summed over the {g.shape[axis]} samples"
                 return say("not_summed", words, r)
-        return "shape", f"d{name} has shape {shape}, expected {expected} as {name} itself."
+        return "shape", f"has shape {shape}, expected {expected} as {name} itself"
     if not np.any(g):
-        return "zero", f"d{name} is zero everywhere, the true gradient is not."
-    if (r := ratio(g, n=n)) and (kinds := name_ratio(r, n, 10 * tolerance)):
-        return kinds[0][0], f"d{name} {' and '.join(words for _, words in kinds)}."
+        return "zero", "is zero everywhere, the true gradient is not"
+    r = ratio(g, n=n)
+    if r and (kinds := name_ratio(r, n, 10 * tolerance, outputs=outputs)):
+        return kinds[0][0], " and ".join(words for _, words in kinds)
     if (r := ratio(g, np.abs(want))) and r > 0:
         return say("absolute", "lost its sign: it equals |true gradient|", r)
     for other, (theirs, b, *_) in measured.items():
         alike = other != name and b.shape == expected and not np.isnan(theirs.slopes).any()
         if alike and np.array_equal(theirs.coordinates, derivatives.coordinates):
             if ratio(g, theirs.slopes[there]):
-                return "swapped", f"d{name} is the gradient of {other}: the two are swapped."
+                return "swapped", f"is the gradient of {other}: the two are swapped"
     extra = g.reshape(-1)[at] - want
     if a.size > 2 and (c := proportional(extra, a.reshape(-1)[at], tolerance)) is not None:
-        words = f"is the true gradient plus {c:.6g} * {name}"
-        return "regularisation_factor", f"d{name} {words}: a penalty that the cost has not (so)."
-    off = float(np.linalg.norm(extra)) / (float(np.linalg.norm(want)) or 1.0)
-    words = "none of the known mistakes"
-    if not math.isfinite(off):
-        words = "not finite"
-    return "unknown", f"d{name} is wrong (relative error {off:.2g}), in a way that is {words}."
+        if c < 0:
+            return "regularisation_missing", f"lacks {-c:.6g} * {name}, a share of the penalty's"
+        words = f"holds {c:.6g} * {name} too much: a penalty's share that the cost has not"
+        return "regularisation_factor", words
+    return "unknown", "is wrong, by none of the known mistakes"
