@@ -184,7 +184,11 @@ BAD = [
         TypeError,
         "returned no gradients: let it return",
     ),
-    ((linear, lambda: 3.0, P, X, Y), TypeError, r"write it as <lambda>\(params, X, y\)"),
+    (
+        (linear, lambda a, b, c, d, e: 3.0, P, X, Y),
+        TypeError,
+        r"write it as <lambda>\(params, X, y\)",
+    ),
     ((linear, P, X, Y), TypeError, "a function alone must return the cost and its gradients"),
     ((linear, lambda p, X, y: {"W": 1j * X}, P, X, Y), TypeError, "no array of real numbers"),
     (

@@ -1,4 +1,5 @@
-"""Gradient checks: `check` for layers, losses and estimators, `functions` for your own code.
+"""Gradient checks: `check` tells what it got, `layers` checks layers, losses and estimators,
+`functions` your own code.
 
 `code` calls the functions, `points` says at which parameters, `differences` measures there.
 `structure` and `identify` recognise a network from its shapes and cost. `mistakes` looks for the

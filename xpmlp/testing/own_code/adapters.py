@@ -1,12 +1,12 @@
 """Somebody's functions as `forward(params, X, y)`, the cost, and `backward(params, X, y)`."""
 
 import copy
+from typing import Any
 
 import numpy as np
 
 from .calls import (
     DATA,
-    Call,
     Refused,
     argument_names,
     calls,
@@ -28,17 +28,17 @@ class Functions:
     returns the cost and the gradients. A `loss` makes a cost of what forward returns.
     """
 
-    written = None  # how each array is written in the asker's code, where that is not its name
-
     def __init__(self, forward, backward, params, data, loss=None, rate=None):
         self.theirs, self.params, self.rate = (forward, backward), params, rate
         self.names = [p.name for p in parameters_of(params)]
         self.data, self.shapes = stacked(data)
-        self.predicted = None if loss is None else Predicted(loss, returned_names(forward))
+        self.predicted: Any = None if loss is None else Predicted(loss)
         self.reading: Reading | None = None  # of what forward returns as a cost
         self.in_place, self.notes = False, list[str]()
-        self.backward_call: Call | None = None  # known after the first
-        self.cut, self.forward_call, outs = self._first_fit(forward)
+        self.backward_call: Any = None  # known after the first
+        if forward is None:  # of an object, which looks for it
+            return
+        self.cut, self.forward_call, outs = self.first_fit(forward)
         if self.predicted and outs is not None:
             self.reading = self.predicted.readings(outs, *self.data)[0]
 
@@ -84,9 +84,11 @@ class Functions:
         """Return what a function takes if nothing else is known of it."""
         return ("params", "pairs") if cut == PAIRS else ("params", *DATA[: len(self.data)])
 
-    def _first_fit(self, function):
+    def first_fit(self, function):
         """Return the first cut and Call that forward takes, and what it returns so."""
         first, unfit = None, None
+        if self.predicted:
+            self.predicted.names = returned_names(function)
         for cut in self.cuts:
             (pool, *_) = self.pools(self.params, self.data, cut)
             for call in calls(function, pool, self.usual(cut), self.names):
@@ -100,7 +102,7 @@ class Functions:
                 if self.predicted is None or self.predicted.readings(outs, *self.data):
                     return cut, call, outs
                 unfit = unfit or outs
-        if unfit and self.predicted:
+        if unfit:
             raise self.predicted.refusal(unfit, self.data[1:])
         if first is None:
             raise Refused(refusal(function, self.usual(WHOLE)))
@@ -117,7 +119,7 @@ class Functions:
     def forward(self, params, *data):
         """Return the cost, and the dict of intermediate values if there is one."""
         self.outs = outs = self.outputs(params, data)
-        if self.predicted and self.reading:
+        if self.reading:
             pool = self.pools(params, data, self.cut)[0]
             parts = outs[0] if isinstance(outs[0], tuple | list) else outs[:1]
             values = next((part for part in parts if isinstance(part, dict)), {})
@@ -132,15 +134,14 @@ class Functions:
             return added([_gradients_beside_cost(out) for out in self.outs])
         if self.backward_call is None:
             self.backward_call = self._backward_call(params, data)
-        moved = copy.deepcopy(params) if self.in_place else params
-        pools = self.pools(moved, data, self.cut)
         found = []
-        for pool, out in zip(pools, self.outs):
-            found.append(self.invoke(self.backward_call, known_values(self.theirs[0], out) | pool))
+        for i, out in enumerate(self.outs):
+            mine = copy.deepcopy(params) if self.in_place else params
+            pool = self.pools(mine, data, self.cut)[i]
+            known = known_values(self.theirs[0], out)
+            found.append(self.invoke(self.backward_call, known | pool))
             if self.in_place:
-                after = moved if found[-1] is None else found[-1]
-                found[-1] = self.stepped(params, after)
-                moved = copy.deepcopy(params)
+                found[-1] = self.stepped(params, mine if found[-1] is None else found[-1])
         return added(found)
 
     def stepped(self, params, after):

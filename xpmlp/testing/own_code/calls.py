@@ -65,6 +65,7 @@ def calls(function, pool, usual, unpacked=()):
             orders.append([("", what) for what in order])
             spread = (unpacked if what == "params" else [what] for what in order)
             orders.append([("", what) for what in itertools.chain(*spread)])
+    orders.append([])
     seen = set()
     for slots in map(tuple, orders):
         call = Call(function, slots)

@@ -35,6 +35,13 @@ def gradient_places(found, parameters, params, names=()):
     return places
 
 
+def stored_places(state, parameters):
+    """Return the path, among an object's, of what is called like the gradient of each parameter."""
+    paths = [path for path in state if any(order for order, _ in words(path))]
+    called = _by_names(paths, [p.path for p in parameters])
+    return [None if i is None else paths[i] for i in called]
+
+
 def _host(part):
     try:
         return host_array(part)
@@ -60,6 +67,8 @@ def words(path):
     last = plain(path[texts[-1]])
     numbers = "".join(str(key) for i, key in enumerate(path) if i not in texts)
     stripped = {re.sub(f"^({BEFORE})", "", last), re.sub(f"({AFTER})$", "", last)}
+    if any(re.fullmatch(f"{BEFORE}|{AFTER}", plain(path[i])) for i in texts[:-1]):
+        stripped, last = {last, *stripped}, f"d{last}"  # grads["W1"] is called as dW1 is
     found = {(0, last), *((1, word) for word in stripped - {last, ""})}
     return {(order, ALIKE.get(word, word) + numbers) for order, word in found}
 

@@ -1,5 +1,6 @@
 """The cost where forward returns predictions: a loss by its word, in the asker's scale."""
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -20,10 +21,9 @@ FORMULAS = {
     BOTH_LOGS: lambda a, y: -np.sum(y * np.log(a) + (1 - y) * np.log(1 - a)),
 }
 WORDS = ("squared_error", "log_loss", "binary_log_loss", "absolute_error")
-# By what people divide the sum, likely first; words such as "mse" say more.
-MEANS = (" / A.size", " / n", " / (2 * n)", " / (2 * A.size)")
+SQUARED = ("mse", "meansquarederror", "sse", "sumofsquares")
+MEANS = (" / A.size", " / n", " / (2 * n)", " / (2 * A.size)")  # by what people divide the sum
 SUMS = (" / 2", "")
-ONLY = {"mse": MEANS, "meansquarederror": MEANS, "sse": ("", " / 2"), "sumofsquares": ("", " / 2")}
 
 
 class Reading(NamedTuple):
@@ -48,12 +48,15 @@ class Reading(NamedTuple):
 class Predicted:
     """Reads what forward returns as a cost, by a word or by a function of the asker's."""
 
-    def __init__(self, loss, names=()):
+    def __init__(self, loss):
         self.loss, self.own = loss, callable(loss)
-        self.names = names  # of the parts of the tuple that forward returns
-        if not self.own:
-            self.word = "squared_error" if plain(loss) in ONLY else our_name(loss, WORDS)
-            check_word("loss", self.word, WORDS, ", or a function of the predictions and y")
+        self.names: tuple = ()  # of the parts of the tuple that forward returns
+        self.kept: list = []  # the readings that agree with a cost of the asker's, if there is one
+        self.words: tuple = ("squared_error", "log_loss")  # that it may be; one, if it is told
+        if isinstance(loss, str):
+            self.words = ("squared_error" if plain(loss) in SQUARED else our_name(loss, WORDS),)
+        if loss is not None and not self.own:
+            check_word("loss", self.words[0], WORDS, ", or a function of the predictions and y")
 
     def readings(self, outs, X, y=None):
         """Return the ways to read outputs as a cost, likely ones first; [] if none has y's size."""
@@ -65,14 +68,20 @@ class Predicted:
             a = _predictions(outs, place)
             if self.own:
                 return [Reading(place)]
-            for axis in _sample_axes(a, X, y):
-                divisors: dict = {}
-                for scale in ONLY.get(plain(self.loss), MEANS + SUMS):
-                    formula, link = self._formula(a, axis)
-                    reading = Reading(place, formula, link, scale, axis)
-                    divisors.setdefault(reading.divisor(a), reading)
-                found += divisors.values()
-        return found
+            for axis, word in itertools.product(_sample_axes(a, X, y), self.words):
+                if word != "log_loss" or (y.dtype.kind in "biuf" and y.min() >= 0):
+                    formula, link = _formula(word, a, axis)
+                    divisors: dict = {}
+                    for scale in self.scales:
+                        reading = Reading(place, formula, link, scale, axis)
+                        divisors.setdefault(reading.divisor(a), reading)
+                    found += divisors.values()
+        return [r for r in found if not self.kept or r in self.kept]
+
+    @property
+    def scales(self):
+        """Return what a sum may be divided by, likely first."""
+        return SUMS + MEANS if plain(self.loss) in ("sse", "sumofsquares") else MEANS + SUMS
 
     def _places(self, outs, y):
         """Return where predictions of y may stand: the last, out of the cache, and no z, first."""
@@ -89,19 +98,9 @@ class Predicted:
 
         places = [place for place, a in leaves(outs[0]) if host_array(a).dtype.kind in "fc"]
         shaped = [(place, _predictions(outs, place)) for place in reversed(places)]
-        labels = self.own or self.word == "log_loss"
+        labels = self.own or "log_loss" in self.words
         fits = [p for p, a in shaped if a.size == y.size or (labels and targets(a, y) is not None)]
         return sorted(fits, key=oddness)
-
-    def _formula(self, a, axis):
-        """Return the sum, and the function that makes probabilities of logits."""
-        if self.word in ("squared_error", "absolute_error"):
-            return {"squared_error": SQUARES, "absolute_error": ABSOLUTE}[self.word], ""
-        sums = a.sum(axis=_unit_axis(a, axis), keepdims=True)
-        alone = self.word == "binary_log_loss" or sums.size == a.size
-        if a.min() < 0 or a.max() > 1:
-            return (BOTH_LOGS, "sigmoid") if alone else (LOGS, "softmax")
-        return LOGS if np.allclose(sums, 1) and not alone else BOTH_LOGS, ""
 
     def cost(self, reading, outs, y, pool):
         """Return the cost of what forward returned; pool: what a function of the asker's takes."""
@@ -138,9 +137,21 @@ class Predicted:
         )
 
 
+def _formula(word, a, axis):
+    """Return the sum that a word says, and the function that makes probabilities of logits."""
+    if word in ("squared_error", "absolute_error"):
+        return {"squared_error": SQUARES, "absolute_error": ABSOLUTE}[word], ""
+    sums = a.sum(axis=_unit_axis(a, axis), keepdims=True)
+    alone = word == "binary_log_loss" or sums.size == a.size
+    if a.min() < 0 or a.max() > 1:
+        return (BOTH_LOGS, "sigmoid") if alone else (LOGS, "softmax")
+    return LOGS if np.allclose(sums, 1) and not alone else BOTH_LOGS, ""
+
+
 def _predictions(outs, place):
     """Return the predictions of one call, or those of a sample each as rows."""
-    parts = [host_array(dict(leaves(out))[place]) for out in outs]
+    parts = [dict(leaves(out))[place] for out in outs]
+    parts = [a if isinstance(a, np.ndarray) else host_array(a) for a in parts]
     return parts[0] if len(parts) == 1 else np.stack([np.ravel(part) for part in parts])
 
 
