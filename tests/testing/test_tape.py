@@ -1,5 +1,6 @@
 """Recorded NumPy functions: the same values to the last bit, and the derivatives of differences."""
 
+import copy
 import math
 
 import numpy as np
@@ -52,6 +53,32 @@ def written_at_indices(a):
     out[3] = [a[0, 0], a[0, 1], 2.0]
     np.add.at(out, [1, 1], a[2])
     return out
+
+
+def numbers_in_lists(v, w):
+    hidden = []
+    for j in range(3):
+        z = 0
+        for i in range(4):
+            z += v[j] * w[i]
+        hidden.append(1.0 / (1.0 + math.exp(-z)))
+    return np.dot(hidden, v) + v @ hidden + np.sum(np.exp(hidden)) + max(hidden)
+
+
+def recurrent(X, w):
+    h = np.zeros((5, 3))
+    for t in range(1, 5):
+        h[t] = np.tanh(h[t - 1] * w + X[t - 1])
+    return h
+
+
+class Layer:
+    def __init__(self, W):
+        self.W = W
+
+    def forward(self, X):
+        self.z = X @ self.W
+        return np.maximum(self.z, 0.01 * self.z)
 
 
 def added_up(a):
@@ -137,6 +164,16 @@ FUNCTIONS = {
     "asarray": (lambda a: np.asarray(a, dtype=float) * np.array(a), A),
     "in place": (written_in_place, A),
     "at indices": (written_at_indices, A),
+    "numbers in lists": (numbers_in_lists, V, W),
+    "a recurrence": (recurrent, A, V),
+    "an object": (lambda X, W: copy.deepcopy(Layer(W)).forward(X).sum(), A, B),
+    "piecewise": (lambda a: np.piecewise(a, [a < 0, a >= 0], [np.tanh, np.square]), A),
+    "select": (lambda a: np.select([a < 0, a > 1], [a * 2, a * a], default=0.0), A),
+    "frompyfunc": (lambda a: np.frompyfunc(lambda z: z * z, 1, 1)(a).astype(float), A),
+    "nan_to_num": (lambda p: np.nan_to_num(-p * np.log(p)), P),
+    "sinc": (np.sinc, A),
+    "bincount": (lambda w: np.bincount(LABELS, weights=w), W),
+    "cov": (lambda a: np.cov(a.T), A),
     "scalars in place": (added_up, V),
     "a loop": (a_loop_over_samples, A, B, R.normal(size=5)),
     "softmax cross-entropy": (softmax_cross_entropy, A, B, R.normal(size=5)),

@@ -22,6 +22,11 @@ class _LikeFloat(type):
     def __instancecheck__(cls, x):
         return isinstance(x, float) or (isinstance(x, Traced) and x.ndim == 0)
 
+    def __eq__(cls, other):
+        return other is float or other is cls
+
+    __hash__ = type.__hash__
+
 
 class Float(metaclass=_LikeFloat):
     """What `float` is to a user's module during a recording: it keeps a traced number."""
@@ -75,9 +80,17 @@ def _hiding(tape):
     kinds = (
         (tape.create, ORIGINALS.values()),
         (tape.of_numbers, filter(callable, vars(math).values())),
-        (tape.of_lists, [vars(np)[name] for name in LISTED if name in vars(np)]),
+        (tape.of_lists, [vars(np)[name] for name in LISTED]),
+        (tape.of_lists, [f for f in vars(np).values() if isinstance(f, np.ufunc)]),
     )
-    return {id(f): functools.partial(seen, f) for seen, hidden in kinds for f in hidden}
+    return {id(f): Hiding(seen, f) for seen, hidden in kinds for f in hidden}
+
+
+class Hiding(functools.partial):
+    """A function in the place of another, whose attributes it has, as `np.add.at`."""
+
+    def __getattr__(self, name):
+        return getattr(self.args[0], name)
 
 
 def _modules(things):

@@ -48,13 +48,18 @@ PARTIALS = {  # of functions that work element by element: dy_i / dx_i for each 
     "minimum": (lambda y, a, b: _larger(b, a), lambda y, a, b: _larger(a, b)),
     "logaddexp": (lambda y, a, b: np.exp(a - y), lambda y, a, b: np.exp(b - y)),
     "arctan2": (lambda y, a, b: b / (a * a + b * b), lambda y, a, b: -a / (a * a + b * b)),
-    "where": (None, lambda y, c, a, b: c * 1.0, lambda y, c, a, b: 1.0 - np.asarray(c, bool)),
+    "where": (
+        lambda y, c, a, b: 0.0,
+        lambda y, c, a, b: np.not_equal(c, 0),
+        lambda y, c, a, b: np.equal(c, 0),
+    ),
     "clip": (
         lambda y, a, lo, hi: _larger(a, lo) * _larger(hi, a),
         lambda y, a, lo, hi: _larger(lo, a),
         lambda y, a, lo, hi: _larger(a, hi),
     ),
     "heaviside": (lambda y, a, b: 0.0, lambda y, a, b: a == 0),
+    "nan_to_num": (lambda y, a: np.isfinite(a) * 1.0,),
     "negative": (lambda y, a: -1.0,),
     "positive": (lambda y, a: 1.0,),
     "astype": (lambda y, a: 1.0,),
@@ -198,7 +203,8 @@ def _matrix_product(dy, a, b):
 
 
 FACTORS = {"matmul", "dot", "inner", "tensordot", "einsum", *PRODUCTS}
-KNOWN = (MOVES | set(REDUCTIONS) | FACTORS | {"where"}) - {"add.reduce"}
+# Functions to record as they are; others are recorded as what they are made of, where that shows.
+KNOWN = MOVES | set(REDUCTIONS) | FACTORS | {"where", "nan_to_num", "trace", "cumprod", "sort"}
 
 
 def value_of(x):

@@ -9,7 +9,7 @@ import inspect
 import numpy as np
 
 from .nodes import Memory, Node, root
-from .rules import ARRAYS, KNOWN, NAMES
+from .rules import ARRAYS, KNOWN, MOVES, NAMES, PARTIALS
 from .traced import ORIGINALS, Traced, plain, plain_array
 
 MUTATORS = {"copyto", "put", "place", "putmask", "fill_diagonal"}
@@ -156,8 +156,9 @@ class Tape:
             if out:
                 kwargs["out"] = tuple(map(plain_array, out))
             return function(*map(plain, inputs), **kwargs)
+        inputs = self.arrays(inputs)
         if method == "at":
-            return self.mutate(f"{name}.at", function, inputs[0], list(inputs[1:]), {})
+            return self.mutate(f"{name}.at", function, inputs[0], inputs[1:], {})
         if method == "outer":
             a, b = inputs
             return ufunc(a[(..., *[None] * np.ndim(b))], b, **kwargs)
@@ -170,7 +171,7 @@ class Tape:
             name = REDUCED.get(name, name) if method == "reduce" else f"{name}.{method}"
         each = method == "__call__" and ufunc.signature is None
         with np.errstate(all=None if where is True else "ignore"):
-            result = self.call(NAMES.get(name, name), function, list(inputs), kwargs, each=each)
+            result = self.call(NAMES.get(name, name), function, inputs, kwargs, each=each)
         if where is not True:
             result = np.where(where, result, out[0] if out else 0)
         return self.deliver(out[0], result) if out else result
@@ -199,7 +200,9 @@ class Tape:
                 subscripts, *inputs = inputs
                 options["subscripts"] = subscripts
                 func = _einsum
-            result = self.call(_product(name, inputs), func, inputs, options)
+            inputs = inputs if name in MOVES else self.arrays(inputs)
+            each = name in PARTIALS
+            result = self.call(_product(name, inputs), func, inputs, options, each=each)
             return result if out is None else self.deliver(out, result)
         try:
             result = inner(args, kwargs)
@@ -207,7 +210,8 @@ class Tape:
             result = np.nan
         kept = isinstance(result, Traced) and self.find(result) is not None
         lost = _is_numeric(result) and np.result_type(plain(result)).kind == "f" and not kept
-        return self.call(name, func, list(args), kwargs) if lost else result
+        whole = lambda args, kwargs: func(*args, **kwargs)
+        return self.call(name, whole, [list(args), kwargs]) if lost else result
 
     def create(self, function, *args, **kwargs):
         """Make an array: traced, so that it can be followed what is written into it."""
@@ -226,10 +230,15 @@ class Tape:
         return self.call(name, function, [args[0]], kwargs)
 
     def of_lists(self, function, *args, **kwargs):
-        """Call a function of arrays that gets lists of traced ones."""
-        array = ORIGINALS["array"]
-        made = [self.create(array, a) if _holds_traced(a) else a for a in args]
-        return function(*made, **kwargs)
+        """Call a function of arrays, which may get lists of traced ones."""
+        if any(map(_holds_traced, args)):
+            args = self.arrays(args)
+        return function(*args, **kwargs)
+
+    def arrays(self, inputs):
+        """Return inputs with lists as arrays."""
+        array = functools.partial(self.create, ORIGINALS["array"])
+        return [array(x) if type(x) in (list, tuple) else x for x in inputs]
 
     def of_numbers(self, function, *args):
         """Call a function of `math`."""
@@ -250,7 +259,7 @@ def _map(function, tree):
 
 def _flat(function, inputs):
     """Return nested inputs as one list, and the function of that."""
-    if not any(type(x) in (list, tuple) for x in inputs):
+    if not any(type(x) in (list, tuple, dict) for x in inputs):
         return inputs, function
     flat: list = []
     _map(flat.append, inputs)

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
-METHODS = "sum mean max min prod dot squeeze swapaxes ravel repeat take diagonal cumsum".split()
+METHODS = (
+    "sum mean max min prod dot squeeze swapaxes ravel repeat take diagonal cumsum cumprod trace"
+).split()
 CREATORS = "zeros ones empty full eye identity array asarray asanyarray ascontiguousarray".split()
 ORIGINALS = {name: getattr(np, name) for name in CREATORS}  # np holds others during a recording
 Array: Any = np.ndarray  # to mypy, which refuses methods that take less than those of ndarray
@@ -52,6 +54,9 @@ class Traced(Array):
 
     def __round__(self, digits=0):
         return np.round(self, digits or 0)
+
+    def __copy__(self):
+        return self.copy()
 
     def __deepcopy__(self, memo):
         return self.copy()
