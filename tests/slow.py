@@ -85,6 +85,8 @@ SLOW = {  # files and tests
     "draws many cases, or a large one": """
         test_what_is_printed_runs_in_the_place_of_the_users_backward_and_is_right
         test_the_checker_knows_the_form_as_well_as_before
+        test_a_network_is_recognised_in_each_form
+        test_plain_networks_are_recognised_as_by_their_costs
         test_a_sane_fit_raises_no_alarm
         test_what_users_pass_is_refused_or_accepted_rightly
         test_a_number_at_the_ends_of_floats_works_or_gets_its_error_without_a_warning

@@ -26,7 +26,7 @@ def test_functions_run_on_other_libraries_and_in_float32(xp_eager):
         assert kinds(halved) == ["factor"]
 
 
-def test_intermediate_values_tell_activations_that_the_cost_alone_would_not():
+def test_activations_that_the_cost_alone_would_not_tell_are_known():
     def run(p, X, y):
         a1 = X @ p["W1"]
         a2 = np.maximum(a1, 0) @ p["W2"]
@@ -52,12 +52,12 @@ def test_intermediate_values_tell_activations_that_the_cost_alone_would_not():
     seen = check_gradients(forward, backward, p, X, Y)
     assert [(m.kind, m.layer) for m in seen.mistakes] == [("derivative_missing", 2)]
     blind = check_gradients(lambda *a: forward(*a)[0], backward, p, X, Y)
-    assert not blind.ok and "not recognised" in str(blind)
+    assert [m.kind for m in blind.mistakes] == ["derivative_missing"]  # the record shows it too
 
 
 def test_a_cost_with_a_small_number_in_its_logarithms_is_recognised():
     def forward(p, X, y):
-        a = 1 / (1 + np.exp(-X @ p["W"]))
+        a = 1 / (1 + np.exp(-(X @ p["W"])))
         return -np.mean(y * np.log(a + 1e-9) + (1 - y) * np.log(1 - a + 1e-9))
 
     def backward(p, X, y):
@@ -67,7 +67,7 @@ def test_a_cost_with_a_small_number_in_its_logarithms_is_recognised():
     assert kinds(report) == ["sign"] and "(logistic), binary log loss" in str(report)
 
 
-def test_swapped_gradients_are_named_where_the_network_is_not_recognised():
+def test_swapped_gradients_of_no_chain_of_layers_are_named():
     def forward(p, X):
         return np.sum((X @ p["A"]) ** 4) + np.sum((X @ p["B"] + 1) ** 4)
 
@@ -75,7 +75,7 @@ def test_swapped_gradients_are_named_where_the_network_is_not_recognised():
         return {"A": 4 * X.T @ (X @ p["B"] + 1) ** 3, "B": 4 * X.T @ (X @ p["A"]) ** 3}
 
     report = check_gradients(forward, backward, {"A": P["W"], "B": -P["W"]}, X)
-    assert kinds(report) == ["swapped", "swapped"]
+    assert kinds(report) == ["swapped"]
 
 
 def test_targets_may_stay_out_of_the_arguments():

@@ -3,12 +3,14 @@
 dZ_L = dC/da * f'(z) at the output, dZ_k = (dZ_(k+1) W_(k+1)^T) * f'(z_k) below.
 """
 
+import itertools
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from ...nn.activations import ACTIVATIONS
+from .identify import data_slopes
 
 # Derivatives that are written wrong, of z and a = f(z); right ones are filtered out by their value.
 FORMULAS = {
@@ -77,6 +79,9 @@ def _derivatives(network, k):
     """Yield f'(Z) of layer k, then the changes of it."""
     z, a, f = network.z, network.a, network.activations[k - 1]
     zk, ak, one = z[k - 1], a[k], np.ones_like(z[k - 1])
+    if zk.shape != ak.shape:  # the user's own function, no unit to a unit
+        yield one
+        return
     ours = ak * (1.0 - ak) if f.name == "softmax" else f.backward(one, zk, ak, np)
     yield ours
     yield one, "derivative_missing", f"lacks the derivative of {f.name} at Z{k}"
@@ -88,7 +93,7 @@ def _derivatives(network, k):
     text = f"takes the derivative of {f.name}, written for the activation, at Z{k}: pass it A{k}"
     yield f.backward(one, zk, zk, np), "derivative_formula", text
     for j, g in enumerate(network.activations, 1):
-        if j != k and z[j - 1].shape[-1] in (1, zk.shape[-1]):
+        if j != k and z[j - 1].shape == a[j].shape and a[j].shape[-1] in (1, zk.shape[-1]):
             other = g.backward(np.ones_like(z[j - 1]), z[j - 1], a[j], np)
             text = f"takes the derivative at layer {j}'s Z{j} where Z{k} belongs"
             yield other, "derivative_wrong_layer", text
@@ -134,7 +139,9 @@ def _new(found, ours):
 
     known = {print_of(ours)}
     for array, kind, text in found:
-        if np.isfinite(array).all() and (mark := print_of(array)) not in known:
+        if array.shape[-1] not in (1, ours.shape[-1]) or not np.isfinite(array).all():
+            continue
+        if (mark := print_of(array)) not in known:
             known.add(mark)
             kept.append((array, kind, text))
     return kept
@@ -186,14 +193,8 @@ def _other_errors(network, ours, dA, slope, others):
 
 def _loss_derivatives(network):
     """Return the derivative of each loss, of the cost's scale, by the last activation."""
-    s, eps, y, p = network.scale, network.log_eps, network.y, network.a[-1]
-    with np.errstate(all="ignore"):  # outputs of another loss may be 0
-        return {
-            "squared_error": 2 * s * (p - y),
-            "absolute_error": s * np.sign(p - y),
-            "log_loss": -s * y / (p + eps),
-            "binary_log_loss": s * ((1 - y) / (1 - p + eps) - y / (p + eps)),
-        }
+    slopes = data_slopes(network.a[-1], network.y, network.log_eps)
+    return {loss: network.scale * dA for loss, dA in slopes}
 
 
 def _blurred(error, name):
@@ -210,6 +211,12 @@ def _blurred(error, name):
 def _errors_of_other_losses(network, error, slope, lost):
     """Yield (dZ of the last layer, which loss it belongs to, further mistakes)."""
     f, scales = network.activations[-1], (2 * network.scale, network.scale)
+    if network.loss == "own":
+        sizes = itertools.product((2.0, 1.0), (1, network.n, error[0].size))
+        for c in (factor / size for factor, size in sizes):
+            yield c * error, "that of a cross-entropy, or of a square, A - Y"
+            yield c * error * slope, f"that of a square, A - Y times the derivative of {f.name}"
+        return
     if network.loss == "squared_error" and f.name in SMOOTH:
         text = "the cost is a squared error, but A - Y without the derivative of "
         text += f"{f.name} is that of a cross-entropy"
@@ -238,6 +245,8 @@ def hidden_errors(network, dZ, k):
         sent.append((array, ((kind, layer, f"dZ{k} {text}"),)))
     for array, mistakes in sent[1:]:
         yield Candidate(network.through(k, array), mistakes, 1.0)
+    if slope.shape != back.shape:
+        return
     for array, kind, text in _misapplied(network, back, right, slope, k):
         yield Candidate(array, ((kind, k, f"dZ{k} is {text}"),), 1.1)
     for d, kind, text in changes:
@@ -271,7 +280,7 @@ def _misapplied(network, back, right, slope, k):
 
 def _wrong_ways_back(network, dZ, k, back):
     """Yield (error sent back to layer k, kind, layer, text) for the known mistakes."""
-    W, up, shape = network.W, dZ[k + 1], network.z[k - 1].shape
+    W, up, shape = network.W, dZ[k + 1], back.shape
     name, right = network.notation.weight, network.notation.weight(k + 1)
     for j, other in enumerate(W, 1):
         ways = [
@@ -285,6 +294,10 @@ def _wrong_ways_back(network, dZ, k, back):
                 text = f"is sent back through {how}; {network.notation.sent_back(k)}"
                 yield up @ matrix, "wrong_weights", k, text
     skipped = f"is not sent back through {right}"
+    if k in network.shortcuts:
+        text = f"holds the share of layer {k + 1} alone: that of the shortcut past it is missing"
+        back = network.sent_back(k, up) - network.shortcuts[k]
+        yield back, "shortcut_missing", k, text
     if up.shape[-1] in (1, shape[-1]):
         text = f"{skipped}: dZ{k + 1} is taken over as it is"
         yield np.broadcast_to(up, shape), "layer_skipped", k, text
@@ -321,7 +334,7 @@ def _raw_errors_sent_back(network, dZ, k):
     if network.loss != "squared_error" and k + 1 == len(network.W):
         text = f"comes from the derivative of the cost at A{k + 1}, without that at Z{k + 1}"
     yield network.sent_back(k, error), "derivative_missing", k + 1, text
-    shape = network.z[k - 1].shape
+    shape = network.sent_back(k, dZ[k + 1]).shape
     if error.shape[-1] in (1, shape[-1]):
         text += f", and is not sent back through {network.notation.weight(k + 1)}"
         yield np.broadcast_to(error, shape), "layer_skipped", k, text

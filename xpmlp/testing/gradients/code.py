@@ -57,6 +57,8 @@ class Code:
         return rebuilt(self.params, made)
 
     def _like(self, a, like):
+        if hasattr(a, "node"):  # it is recorded what becomes of it
+            return a
         if isinstance(like, np.ndarray):
             return np.array(a)
         if is_array(like) and not isinstance(like, float):  # a float64 of NumPy is both
@@ -96,6 +98,15 @@ class Code:
                 'predictions add loss="squared_error" or so.'
             )
         return host.reshape(())[()], next((m for m in more if isinstance(m, dict)), {})
+
+    def functions(self):
+        """Return the user's own functions."""
+        return [f for f in getattr(self.source, "theirs", ()) if f is not None]
+
+    def raw_cost(self, arrays, data):
+        """Return the cost of these arrays and data themselves, whatever the type that it has."""
+        out = self.forward(self.built(arrays), *data)
+        return out[0] if isinstance(out, tuple | list) else out
 
     def cost(self, arrays, data=None):
         """Return the cost alone."""

@@ -9,8 +9,8 @@ import traceback
 import numpy as np
 
 from .candidates import our_errors
-from .identify import identify
 from .network import ORIENTATIONS
+from .recognise import recognise
 from .verdicts import proportional
 
 OURS = os.path.dirname(os.path.dirname(__file__))
@@ -35,7 +35,7 @@ def explain_traceback(code, structures, error):
     (left, a), (right, b), symbol = failing
     shapes = f"{left} is {np.shape(a)}, {right} is {np.shape(b)}"
     said += f": {shapes}, which do not fit in {NAMES[symbol]}."
-    network = symbol in "@*" and identify(code, structures)
+    network = symbol in "@*" and recognise(code, structures)
     operands = network and _operands_at(network)
     if not operands:
         return None, said

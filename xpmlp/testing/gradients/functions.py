@@ -9,9 +9,9 @@ from ..own_code.calls import Refused
 from .code import Code
 from .corrections import add_corrections
 from .exceptions_in_backward import explain_traceback
-from .identify import identify
 from .mistakes import find_mistakes
 from .points import RTOL, points_of, wrong_arrays
+from .recognise import recognise
 from .report import GradientReport
 from .structure import structures
 from .verdicts import explain_array
@@ -104,7 +104,7 @@ def _diagnose(code, report, found, wrong):
         report.notes.insert(0, f"Where to look: {where}")
     right = [i for i, name in enumerate(code.names) if name not in wrong]
     for own in (False, True):  # on a few samples, and if these say otherwise than all, on all
-        network = identify(code, found, own=own)
+        network = recognise(code, found, own=own)
         diagnosis = network and find_mistakes(network, right)
         if diagnosis is not None:
             break
@@ -162,7 +162,7 @@ def _on_all_samples(code, found, right, mistakes):
     """Return the mistakes with numbers that hold for the user's number of samples."""
     if np.size(code.X) >= 100_000:
         return mistakes
-    network = identify(code, found, own=True)
+    network = recognise(code, found, own=True)
     again = network and find_mistakes(network, right)
     if again is None:
         return mistakes

@@ -79,38 +79,29 @@ class Points:
         )
 
 
-def _on_few_samples(code, structure):
-    """Return Points on a few samples, their number no layer's size; None if they are refused."""
-    n, rng = structure.n, np.random.default_rng(7)
-    few = next(k for k in FEW_SAMPLES if k not in structure.sizes)
+def few_samples(code, columns, sizes, n):
+    """Return X and y of a few samples, a number that is no layer's size; None if y has no axis."""
+    rng = np.random.default_rng(7)
+    few = next(k for k in FEW_SAMPLES if k not in sizes)
+    axes = [i for i, size in enumerate(np.shape(code.y)) if size == n]
+    if np.ndim(code.X) != 2 or not axes:
+        return None
     rows = np.linspace(0, n - 1, few).round().astype(int)
-    x = np.take(code.X, rows, axis=int(structure.columns))
+    x = np.take(code.X, rows, axis=int(columns))
     if n < few:  # the same sample twice would hide a sum
         x = x + 0.3 * (np.std(code.X) + 0.1) * rng.normal(size=x.shape)
-    axes = [i for i, size in enumerate(code.y.shape) if size == n]
-    if structure.columns:  # as many outputs as samples: the samples stand in the other axis
+    if columns:  # as many outputs as samples: the samples stand in the other axis
         axes.reverse()
     host = x.astype(code.dtype), np.take(code.y, rows, axis=axes[0])
-    data = tuple(_in_library_of(like, a) for like, a in zip(code.data, host))
-    points = _points(code, structure._replace(n=few), data)
-    return points if _takes_samples(points) else None
+    return tuple(_in_library_of(like, a) for like, a in zip(code.data, host))
 
 
-def _in_library_of(like, a):
-    if is_array(like) and not is_numpy(like):
-        return from_host(a, like)
-    return a
-
-
-def _takes_samples(points):
-    """Tell whether the functions take the points' number of samples: by costs and shapes."""
-    code, n = points.code, len(points.structure.rows(points.code.X))
+def takes_samples(code, arrays, data, n, few):
+    """Tell whether the functions take `few` samples instead of n: by the gradients' shapes."""
     try:
         with np.errstate(all="ignore"):
-            usable = np.isfinite(points.costs).all()
-            here, there = (
-                code.gradients(points.arrays[0], data) for data in (points.data, code.data)
-            )
+            usable = np.isfinite(float(code.cost(arrays, data)))
+            here, there = (code.gradients(arrays, given) for given in (data, code.data))
             if all(map(np.array_equal, here, there)):
                 return False  # backward reads X and y from elsewhere
             shapes = [g is not None and g.shape for g in here]
@@ -120,8 +111,24 @@ def _takes_samples(points):
     # The functions may know their number of samples: then the shapes tell.
     expected = theirs
     if n > 1:
-        expected = [s and tuple({n: points.structure.n}.get(k, k) for k in s) for s in theirs]
+        expected = [s and tuple({n: few}.get(k, k) for k in s) for s in theirs]
     return usable and shapes in (theirs, expected)
+
+
+def _on_few_samples(code, s):
+    """Return Points on a few samples; None if they are refused."""
+    data = few_samples(code, s.columns, s.sizes, s.n)
+    if data is None:
+        return None
+    few = data[0].shape[int(s.columns)]
+    points = _points(code, s._replace(n=few), data)
+    return points if takes_samples(code, points.arrays[0], data, s.n, few) else None
+
+
+def _in_library_of(like, a):
+    if is_array(like) and not is_numpy(like):
+        return from_host(a, like)
+    return a
 
 
 def _points(code, structure, data):
@@ -165,6 +172,17 @@ def data_costs(a, y, log_eps=0.0):
         yield "log_loss", -log
         yield "binary_log_loss", -log - np.sum((1 - y) * np.log(1 - a + log_eps), axis=(-2, -1))
         yield "absolute_error", np.sum(np.abs(a - y), axis=(-2, -1))
+
+
+def data_slopes(a, y, eps=0.0):
+    """Return the derivative by a of each loss, a sum over samples and outputs."""
+    with np.errstate(all="ignore"):  # outputs of another loss may be 0
+        return [
+            ("squared_error", 2 * (a - y)),
+            ("log_loss", -y / (a + eps)),
+            ("binary_log_loss", (1 - y) / (1 - a + eps) - y / (a + eps)),
+            ("absolute_error", np.sign(a - y)),
+        ]
 
 
 def identify(code, found, own=False):

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ...nn.activations import ACTIVATIONS
-from .candidates import Candidate, activation_derivative, hidden_errors, inputs, output_errors
+from .candidates import Candidate, hidden_errors, inputs, output_errors
 from .identify import WRONG_SIGN
 from .products import describe_product
-from .whole import in_order, our_gradients, same, updated_parameters
+from .whole import in_order, judge_others, our_gradients, same, updated_parameters
 
 TOLERANCE = {"float64": 1e-7, "float32": 1e-3}
 # A logistic with a sign lost, and the derivative as people write it.
@@ -65,11 +65,11 @@ class Search:
 
     def __init__(self, network, gradients):
         self.network, self.notation, self.n_layers = network, network.notation, len(network.W)
-        layers = network.layers
+        self.all = gradients
         self.gradients = {
             kind: [
-                layer.part(kind) and layer.gradient(kind, gradients[layer.part(kind).array])
-                for layer in layers
+                layer.gradient(kind, network.gradient_for(layer.part(kind), gradients))
+                for layer in network.layers
             ]
             for kind in "Wb"
         }
@@ -87,6 +87,8 @@ class Search:
     def fit(self, user, *basis):
         """Return the coefficients by which the basis gives the user's array, or None."""
         if user is None or any(user.shape != part.shape for part in basis):
+            return None
+        if not all(np.isfinite(part).all() for part in basis):
             return None
         u = user.ravel()
         size = float(np.linalg.norm(u))
@@ -161,6 +163,8 @@ def _diagnosis(search):
             lost.append((k, kind))
     if lost:
         mistakes.append(_unknown(search, lost))
+    else:
+        mistakes += judge_others(search.network, search.all, best.dZ)
     return Diagnosis(mistakes, best.dZ, best.unknown)
 
 
@@ -226,9 +230,8 @@ def _updated(search, guess, k):
         return
     if step.shape != W.shape:
         step = step.mT
-    slope, _ = activation_derivative(search.network, k)
     x = search.network.inputs[k - 1].mT
-    before, moved = ((guess.dZ[k + 1] @ m.mT) * slope for m in (W, step))
+    before, moved = (_sent_through(search.network, k, guess.dZ[k + 1], m) for m in (W, step))
     sums = [np.sum(dZ, axis=-2, keepdims=True) for dZ in (before, moved)]
     c = search.fit(search.gradient("b", k), *sums)
     c = c or search.fit(search.gradient("W", k), x @ before, x @ moved)
@@ -243,6 +246,11 @@ def _updated(search, guess, k):
             f"{name} belongs there (the update's rate was {rate:.4g})"
         )
         yield Candidate(before - rate * moved, (("updated_weights", k, text),), 1.0)
+
+
+def _sent_through(network, k, dZ, W):
+    """Return dZ of layer k, sent back through these weights of layer k + 1."""
+    return network.through(k, network.sent_back(k, dZ, W))
 
 
 def _judged(search, guess, candidate, k):

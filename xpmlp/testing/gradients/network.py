@@ -27,6 +27,13 @@ class Part(NamedTuple):
         """Whether the array holds nothing else."""
         return self.positions.size == int(np.prod(self.shape))
 
+    @property
+    def turned(self):
+        """Whether the array is (n_out, n_in)."""
+        if self.shape != self.positions.shape:
+            return True
+        return bool(np.diff(self.positions[:2, 0]).sum() == 1 and self.positions.shape[1] > 1)
+
     def of(self, stack):
         """Return (K, n_in, n_out) or (K, 1, n_out) of K of the user's arrays, or gradients."""
         return stack.reshape(len(stack), -1)[:, self.positions]
@@ -43,6 +50,11 @@ class Layer(NamedTuple):
     bias: Part | None
     columns: bool  # samples stand in columns
     turned: bool  # W is (n_out, n_in)
+
+    @property
+    def arrays(self):
+        """The numbers of the user's arrays in it."""
+        return {part.array for part in (self.weights, self.bias) if part is not None}
 
     def part(self, kind):
         """Return where the weights ("W") or biases ("b") lie, None where there are none."""
@@ -88,18 +100,22 @@ class Network:
     activations: tuple[ActivationFunction, ...]
     loss: str
     scale: float  # the data cost is scale * sum over samples (and outputs)
-    l2: tuple[float, ...]  # of each layer's weights: the cost has l2 * sum(W^2)
+    l2: tuple[float, ...] = ()  # of each layer's weights: the cost has l2 * sum(W^2)
     l2_bias: tuple[float, ...] = ()  # likewise of each layer's biases
     log_eps: float = 0.0
     inputs: list = field(default_factory=list)  # of each layer: a[k - 1], perhaps with ones
     units: list = field(default_factory=list)  # which columns of the input of layers 2 ... are a
+    shortcuts: dict = field(default_factory=dict)  # layer -> what reaches it past the next one
     output_dA: Any = None  # the derivative by a[-1] of a loss that is none of the table
-    others: dict = field(default_factory=dict)  # arrays of no layer: their right gradients
+    others: dict = field(default_factory=dict)  # arrays of no layer: dZ by layer -> gradient
     slopes: dict = field(default_factory=dict)  # layer -> its derivative and known changes of it
 
     def __post_init__(self):
         self.inputs = self.inputs or self.a[:-1]
+        self.l2 = self.l2 or (0.0,) * len(self.W)
         self.l2_bias = self.l2_bias or (0.0,) * len(self.W)
+        held = [i for layer in self.layers for i in layer.arrays]
+        self.shared = [i for i in dict.fromkeys(held) if held.count(i) > 1]
         self.parameters = {"W": self.W, "b": self.b}
         self.notation = Notation(self)
 
@@ -123,12 +139,21 @@ class Network:
         found = [self.code.gradients(a, self.data) for a in self.arrays]
         return [_stacked(parts, a) for parts, a in zip(zip(*found), self.code.arrays)]
 
+    def gradient_for(self, part, gradients):
+        """Return the user's gradient of the array of a part, None where other layers share it."""
+        if part is None or part.array in self.shared:
+            return None
+        return gradients[part.array]
+
     def sent_back(self, k, dZ, W=None):
-        """Return the error dZ of layer k + 1 at the units of layer k, (K, n, units)."""
+        """Return the error dZ of layer k + 1 at the units of layer k, (K, n, units).
+
+        W: other weights than layer k + 1's.
+        """
         back = dZ @ (self.W[k] if W is None else W).mT
-        if self.units and W is None:
-            return back[..., self.units[k - 1]]
-        return back
+        if self.units:
+            back = back[..., self.units[k - 1]]
+        return back + self.shortcuts.get(k, 0.0)
 
     def through(self, k, dA):
         """Return the error at layer k from that at its activations."""

@@ -83,7 +83,7 @@ def _factor_sets(search, best, k):
     error = Factor(best.dZ[k], f"dZ{k}", "error", k)
     yield [error, x], ()
     way: list = []  # from the layer behind
-    if k < L:
+    if k < L and net.z[k - 1].shape[-1] == net.a[k].shape[-1]:
         name = search.notation.weight(k + 1) + "^T" * (net.layers[k].turned != net.columns)
         way = [Factor(net.W[k], name, "weights", k + 1), _slope(net, k)]
         error = Factor(best.dZ[k + 1], f"dZ{k + 1}", "error", k + 1)

@@ -1,14 +1,22 @@
 """All gradients of a network at once: the right ones, their order, updates taken for gradients."""
 
+import re
+
 import numpy as np
 
 from .candidates import our_errors
+from .verdicts import name_ratio, proportional
 
 
 def our_gradients(network):
-    """Return our own gradient of each of the user's arrays (K, ...), None where no layer has it."""
+    """Return our own gradient of each of the user's arrays (K, ...), None where it is not known."""
+    return gradients_of(network, our_errors(network))
+
+
+def gradients_of(network, errors):
+    """Return the gradient of each of the user's arrays (K, ...) that these dZ by layer give."""
     ours: list = [None] * len(network.code.arrays)
-    for k, dZ in our_errors(network).items():
+    for k, dZ in errors.items():
         of = {"W": network.inputs[k - 1].mT @ dZ + 2 * network.l2[k - 1] * network.W[k - 1]}
         of["b"] = np.sum(dZ, axis=-2, keepdims=True) + 2 * network.l2_bias[k - 1] * network.b[k - 1]
         for kind, gradient in of.items():
@@ -17,7 +25,37 @@ def our_gradients(network):
                 if ours[part.array] is None:
                     ours[part.array] = np.zeros((len(gradient), *part.shape))
                 part.put(gradient, ours[part.array])
+    for i, gradient in network.others.items():
+        ours[i] = gradient(errors)
     return ours
+
+
+def judge_others(network, gradients, errors):
+    """Return mistakes in the gradients of what no layer holds alone, given the dZ assumed."""
+    found = []
+    expected = gradients_of(network, errors)
+    for i in (*network.shared, *network.others):
+        user, name = gradients[i], network.code.names[i]
+        layers = [k for k, layer in enumerate(network.layers, 1) if i in layer.arrays]
+        if user is None or same(user, expected[i]):
+            continue
+        text = f"d{name} is wrong, though the errors that it is made of are right"
+        number = re.fullmatch(r"\D+(\d+)", name)
+        layer = int(number[1]) if number else next(iter(layers), None)
+        kinds = [("unknown", layer, text)]
+        if user.shape[:0:-1] == expected[i].shape[1:] and same(user.mT, expected[i]):
+            kinds = [("transposed", layer, f"d{name} is the transpose of the true gradient")]
+        elif user.shape == expected[i].shape and (r := proportional(user, expected[i])):
+            kinds = [
+                (kind, layer, f"d{name} {words}") for kind, words in name_ratio(r, network.n_user)
+            ]
+        for k in layers:
+            if len(layers) > 1 and same(user, gradients_of(network, {k: errors[k]})[i]):
+                both = " and ".join(map(str, layers))
+                text = f"d{name} holds the share of layer {k} alone: {name} is used in layers "
+                kinds = [("share_missing", k, f"{text}{both}, add all shares")]
+        found += kinds
+    return found
 
 
 def same(user, own, tolerance=1e-5):
