@@ -52,7 +52,10 @@ def written_at_indices(a):
     np.fill_diagonal(out, a[0, 0] ** 2)
     out[3] = [a[0, 0], a[0, 1], 2.0]
     np.add.at(out, [1, 1], a[2])
-    return out
+    out[2].sort()
+    out[0].fill(a[0, 1])
+    out.shape = 2, 6
+    return out * 2
 
 
 def numbers_in_lists(v, w):
@@ -120,6 +123,7 @@ FUNCTIONS = {
     "prod": (lambda v: np.prod(v), V),
     "cumsum": (lambda a: np.cumsum(a) + a.cumsum(axis=0).ravel(), A),
     "median": (np.median, V),
+    "quantiles": (lambda v: np.percentile(v, [20, 60]), V),
     "norm": (lambda a: np.linalg.norm(a) + np.linalg.norm(a, axis=1), A),
     "norm 1": (lambda a: np.linalg.norm(a, 1), A),
     "inverse": (lambda a: np.linalg.inv(a[:3]), A),

@@ -60,7 +60,11 @@ def recording(*functions):
     vectorized = vectorize.__call__
     try:
         vectorize.__call__ = lambda f, *args, **kwargs: tape.call(
-            "vectorize", functools.partial(vectorized, f), list(args), kwargs, each=True
+            "vectorize",
+            functools.partial(vectorized, f),
+            list(args),
+            kwargs,
+            each=f.signature is None,
         )
         for names, name, _, new in saved:
             names[name] = new

@@ -13,7 +13,8 @@ import numpy as np
 MOVES = set(
     "reshape transpose getitem setitem copy concatenate delete pad repeat tile roll flip rot90 "
     "broadcast_to broadcast_arrays split take take_along_axis compress extract diag diagonal "
-    "diagflat tril triu resize full copyto put place putmask fill_diagonal block meshgrid".split()
+    "diagflat tril triu resize full copyto put place putmask fill fill_diagonal block "
+    "meshgrid".split()
 )
 ALIASES = {
     "reshape": "ravel squeeze expand_dims atleast_1d atleast_2d atleast_3d",

@@ -45,7 +45,8 @@ class Tape:
         memory = self.memories.get(id(root(array)))
         if memory is None:
             return None
-        if array.last is None or array.seen != memory.version:
+        last = array.last  # whose shape differs after `a.shape = ...`
+        if last is None or array.seen != memory.version or last.shape != array.shape:
             array.last, array.seen = self._view(memory, array), memory.version
         return array.last
 

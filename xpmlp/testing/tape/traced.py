@@ -90,10 +90,6 @@ class Traced(Array):
         """Return nested lists of elements that are still traced."""
         return [row.tolist() for row in self] if self.ndim else self
 
-    def fill(self, value):
-        """Write one number everywhere."""
-        self[...] = value
-
     T = property(transpose)
     mT = property(lambda self: np.swapaxes(self, -1, -2))
     flat = property(lambda self: np.ravel(self))
@@ -104,6 +100,12 @@ def _through(name):
     return lambda self, *args, **kwargs: getattr(np, name)(self, *args, **kwargs)
 
 
+def _writing(name):
+    """Return a method that writes into the array, recorded."""
+    method = getattr(np.ndarray, name)
+    return lambda self, *args, **kwargs: self.tape.mutate(name, method, self, list(args), kwargs)
+
+
 def _scalars_are_bound_anew(name):
     """Return an in-place operator that makes a new scalar, as NumPy's are never written into."""
     inplace = getattr(np.ndarray, name)
@@ -112,6 +114,8 @@ def _scalars_are_bound_anew(name):
 
 for _name in METHODS:
     setattr(Traced, _name, _through(_name))
+for _name in "fill sort partition put".split():
+    setattr(Traced, _name, _writing(_name))
 for _name in "add sub mul truediv pow floordiv mod".split():
     setattr(Traced, f"__i{_name}__", _scalars_are_bound_anew(f"__i{_name}__"))
 
