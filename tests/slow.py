@@ -156,9 +156,9 @@ SLOW = {  # files and tests
         test_text_labels_come_back_as_numpy_text
         test_the_command_saves_and_compares
         test_the_flower_is_told_all_that_is_wrong_with_400_samples
-        test_the_wrong_line_is_found_and_mended_in_the_names_of_the_code
         test_the_gradients_of_all_options_at_once_are_right
         test_the_sign_is_told_that_forward_remembers_and_what_backward_has_wrong
+        test_the_wrong_line_is_found_and_mended_in_the_names_of_the_code
         test_these_libraries_pass
         test_thousands_of_columns_with_bins_are_saved
         test_thousands_of_columns_with_long_names_are_saved

@@ -125,6 +125,20 @@ def run(params, X, y):
         dW1 += np.outer(x, g) / len(X)
     return {"W1": dW1, "W2": dW2}
 """
+PARTS = """
+class Layer:
+    def __init__(self, W):
+        self.W = W
+    def __call__(self, x):
+        self.x = x
+        return x @ self.W
+def run(params, X, y):
+    layers = np.empty(2, dtype=object)
+    layers[0], layers[1] = Layer(params["W1"]), Layer(params["W2"])
+    layers[1](np.tanh(layers[0](X)))
+    delta = (layers[1].x @ params["W2"] - y) / len(X)
+    return [layers[0].x.T @ np.dot(delta, params["W2"].T), layers[1].x.T @ delta]
+"""
 INPLACE = """
 def run(params, X, y):
     a1 = np.tanh(X @ params["W1"])
@@ -146,6 +160,7 @@ FORMS = {
     "a loop over keys": KEYS,
     "a loop over samples": SAMPLES,
     "in place": INPLACE,
+    "layers that are called, in an array": PARTS,
 }
 MENDED = """
 d1 = (d2 @ W2.T) * (1 - a1 ** 2)
@@ -159,6 +174,7 @@ delta = (delta @ weights[-l + 1].T) * (1 - activations[-l + 1] ** 2)
 dZ = (dZ @ params["W" + str(l + 1)].T) * (1 - cache["A" + str(l)] ** 2)
 g = (e @ W2.T) * (1 - h ** 2)
 d1[:] = (d2 @ params["W2"].T) * (1 - a1 ** 2)
+return [layers[0].x.T @ ((delta @ params["W2"].T) * (1 - layers[1].x ** 2)), layers[1].x.T @ delta]
 """.strip().splitlines()
 FACTORS = [("({0} @ {1}) * (1 - {2} ** 2)", [D2, W2.T, A1])]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .scopes import LONG, evaluate, expressions, numbers
+from .scopes import LONG, attributes, evaluate, expressions, is_list, numbers
 
 DEEP = 3  # `net.layers[0].W`: levels below a name
 WAYS: dict[str, Callable] = {  # how to write an array in another shape
@@ -17,7 +17,7 @@ WAYS: dict[str, Callable] = {  # how to write an array in another shape
     "{}.ravel()": np.ravel,
 }
 NEAR = {"{}": 0, "{} + 1": 1, "{} - 1": -1}  # the numbers of layers beside that of a loop's pass
-SIMPLE = r"[\w.]+(\[[^\[\]]*\]|\([^()]*\))*"  # texts that need no parentheses
+SIMPLE = r"\w+(\.\w+|\[[^\[\]]*\]|\([^()]*\))*"  # texts that need no parentheses
 
 
 def written(vocabulary, wanted, factor):
@@ -102,14 +102,14 @@ class _Writing:
         parts = []
         if depth and isinstance(value, dict) and len(value) <= LONG:
             parts = [(f"[{key}]", value[k]) for k in value for key in self._keys(k)]
-        elif depth and isinstance(value, list | tuple) and len(value) <= LONG:
+        elif depth and is_list(value):
             parts = [
                 (f"[{index}]", part)
                 for i, part in enumerate(value)
                 for index in self._indices(i, len(value))
             ]
-        elif depth and hasattr(value, "__dict__") and type(value).__module__ != "builtins":
-            parts = [(f".{name}", part) for name, part in vars(value).items()]
+        elif depth:
+            parts = [(f".{name}", part) for name, part in attributes(value).items()]
         for tail, part in parts:
             by_pass = self.passes.keys() & re.findall(r"\w+", tail)
             known = tail[1:-1] in self.known or not self.passes or tail[0] == "."

@@ -37,25 +37,29 @@ class Copies:
 
     def of(self, value, depth=DEEP):
         """Return a value as it is now; what is too large or too deep, as it is."""
-        if isinstance(value, np.ndarray):
+        if isinstance(value, np.ndarray) and not value.dtype.hasobject:
             return self._array(value)
-        if depth == 0 or isinstance(value, type | types.ModuleType | types.FunctionType):
+        if depth == 0:
             return value
         if isinstance(value, dict) and len(value) <= LONG:
             return {key: self.of(part, depth - 1) for key, part in value.items()}
         if type(value) in (list, tuple) and len(value) <= LONG:
             return type(value)(self.of(part, depth - 1) for part in value)
+        if isinstance(value, np.ndarray) and is_list(value):
+            other = value.copy()
+            other[:] = [self.of(part, depth - 1) for part in value]
+            return other
+        state = attributes(value)
         try:
-            if hasattr(value, "dtype") or not vars(value):
-                return value
-            other = object.__new__(type(value))
-        except Exception:  # no plain Python object, or one whose attributes raise: as it is
+            other = object.__new__(type(value)) if state else value
+        except TypeError:  # made in C
             return value
-        vars(other).update({name: self.of(part, depth - 1) for name, part in vars(value).items()})
+        if state:
+            vars(other).update({name: self.of(part, depth - 1) for name, part in state.items()})
         return other
 
     def _array(self, a):
-        if a.size > LARGE or a.dtype.hasobject:
+        if a.size > LARGE:
             return a
         held, copy = self.known.get(id(a), (None, None))
         if held is a and copy.shape == a.shape and copy.tobytes() == a.tobytes():
@@ -67,6 +71,19 @@ class Copies:
         copy.flags.writeable = False
         self.known[id(a)] = a, copy
         return copy
+
+
+def is_list(value):
+    """Whether it is a list, a tuple or a vector of objects, and short enough for layers."""
+    listed = isinstance(value, np.ndarray) and value.dtype.hasobject and value.ndim == 1
+    return (listed or isinstance(value, list | tuple)) and len(value) <= LONG
+
+
+def attributes(value):
+    """Return the attributes of an object, {} of arrays, functions, modules and classes."""
+    state = getattr(value, "__dict__", {})
+    other = not state or isinstance(value, type | types.ModuleType | types.FunctionType)
+    return {} if other or is_array(value) else state
 
 
 def evaluate(expression, scope):
@@ -189,13 +206,14 @@ def _passes(generators, scope):
 
 def numbers(value):
     """Return a value as a host array of floats, None where it is no number or array of numbers."""
-    listed = isinstance(value, list | tuple) and len(value) <= LONG
-    if not listed and not isinstance(value, np.ndarray | int | float) and not is_array(value):
-        return None
-    try:
-        value = host_array(value)
-    except ValueError:  # a ragged list
-        return None
+    if not isinstance(value, np.ndarray | np.number | int | float):
+        if not is_list(value) and not is_array(value):
+            return None
+        try:
+            value = host_array(value)
+        except ValueError:  # a ragged list
+            return None
+    value = np.asarray(value)
     if value.dtype.kind not in "fiubc" or value.size == 0:
         return None
     return value if value.dtype.kind in "fc" else value.astype(float)
