@@ -238,6 +238,19 @@ def test_a_second_line_is_changed_in_what_the_first_change_left():
     assert gives(-RIGHT_DW1)(once) and gives(-WRONG_DW1)(run), "both stay as they are"
 
 
+def test_a_callable_object_that_keeps_a_function_is_patched_as_any():
+    class Called:
+        def __init__(self, function):
+            self.function, self.codes = function, {}
+
+        def __call__(self, *arguments):
+            return self.function(*arguments)
+
+    run = Called(function(DICT))
+    found = repair(recorded(run), run, gives(RIGHT_DW1), WRONG, D1, FACTORS)
+    assert found and gives(RIGHT_DW1)(patched(run, *found))
+
+
 def targets(statements):
     return [(statement.target, statement.lineno) for statement in statements]
 

@@ -25,7 +25,7 @@ class Patched:
 
     def __init__(self, function, codes):
         self.function, self.codes = function, codes
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())  # its attributes are its own
 
     def __call__(self, *args, **options):
         """Call the asker's function."""
