@@ -120,7 +120,7 @@ FUNCTIONS = {
     "average": (lambda a: np.average(a, axis=0, weights=W), A),
     "max": (lambda a: np.max(a, axis=1) * a.max(), A),
     "amin": (lambda a: np.amin(a, axis=0, keepdims=True), A),
-    "prod": (lambda v: np.prod(v), V),
+    "prod": (lambda v: np.prod(v) + np.prod(v - v[0]), V),
     "cumsum": (lambda a: np.cumsum(a) + a.cumsum(axis=0).ravel(), A),
     "median": (np.median, V),
     "quantiles": (lambda v: np.percentile(v, [20, 60]), V),
@@ -136,6 +136,7 @@ FUNCTIONS = {
     "hyperbolic": (lambda a: np.tanh(a) + np.sinh(a) * np.cosh(a) + np.arcsinh(a), A),
     "maximum": (lambda a: np.maximum(0, a) + np.minimum(a, 0.1 * a), A),
     "where": (lambda a: np.where(a > 0, a, 0.01 * a), A),
+    "a root that does not count": (lambda p: np.where(p > 1, np.sqrt(np.maximum(p - 1, 0)), 0), P),
     "a mask": (lambda a: a * (a > 0), A),
     "clip": (lambda a: np.clip(a, -0.5, 0.5) + a.clip(min=0), A),
     "abs and sign": (lambda a: np.abs(a) * np.sign(a) + abs(a) + np.heaviside(a, 0), A),
@@ -249,16 +250,18 @@ def test_what_is_written_in_place_leaves_the_values_and_derivatives_before():
         z = a * 3.0
         seen.append(z.node)
         z[0] = 7.0
+        seen.append(z.node)
+        z[1] = 5.0
         z += 1.0
         seen.append(z.node)
         return np.sum(z)
 
     tape, total = record(f, (V,))
     np.testing.assert_array_equal(seen[0].value, V * 3)
-    np.testing.assert_array_equal(seen[1].value, [8, *(V[1:] * 3 + 1)])
-    before, after = pull(total.node, seen, 1.0)
-    np.testing.assert_array_equal(before, [0, 1, 1])
-    np.testing.assert_array_equal(after, [1, 1, 1])
+    np.testing.assert_array_equal(seen[1].value, [7, *(V[1:] * 3)])
+    np.testing.assert_array_equal(seen[2].value, [8, 6, V[2] * 3 + 1])
+    for g, wanted in zip(pull(total.node, seen, 1.0), ([0, 0, 1], [1, 0, 1], [1, 1, 1])):
+        np.testing.assert_array_equal(g, wanted)
 
 
 def test_intermediate_values_have_their_derivatives():

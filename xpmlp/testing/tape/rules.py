@@ -107,6 +107,11 @@ def _mean(dy, y, x, options):
     return _spread(dy, x, options) * (np.size(y) / np.size(x)) + np.zeros(np.shape(x))
 
 
+def _prod(dy, y, x, options):
+    """Return dx of a product, None where one factor is 0."""
+    return _spread(dy * y, x, options) / x if np.all(x) else None
+
+
 def _cumsum(dy, y, x, options):
     """Return dx of a running sum: the sums of dy from there on."""
     axis = options.get("axis")
@@ -120,7 +125,7 @@ REDUCTIONS = {  # (dy, y, x, options) -> dx
     "mean": _mean,
     "max": _extreme,
     "min": _extreme,
-    "prod": lambda dy, y, x, options: _spread(dy * y, x, options) / x,
+    "prod": _prod,
     "cumsum": _cumsum,
     "norm": lambda dy, y, x, options: x * _spread(dy / y, x, options),
 }
@@ -135,10 +140,9 @@ PRODUCTS = {  # for einsum; ... stands for axes of a batch
 
 
 def _matmul(a, b):
-    left, right = "i" * (a > 1), "k" * (b > 1)
-    return (
-        (f"...{left}j" if a > 1 else "j", f"...j{right}" if b > 1 else "j")
-    ), f"...{left}{right}"
+    one = "...ij" if a > 1 else "j"
+    two = "...jk" if b > 1 else "j"
+    return (one, two), "..." + "i" * (a > 1) + "k" * (b > 1)
 
 
 def _tensordot(a, b, axes):
