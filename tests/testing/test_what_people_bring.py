@@ -471,7 +471,7 @@ def test_names_and_step_choose():
 
 
 def test_an_object_without_the_methods_is_refused_with_the_next_step():
-    with pytest.raises(TypeError, match="add step=, its name"):
+    with pytest.raises(TypeError, match="add step=, the name of one"):
         check_gradients(Net(), X, Y, loss="mse")
     with pytest.raises(TypeError, match="no method that returns predictions"):
         check_gradients(object.__new__(type("Empty", (), {})), X, Y, loss="mse")
@@ -492,3 +492,72 @@ def test_an_update_that_adds_the_error_of_the_asker_is_right():
 
     report = check_gradients(Adding(), X, Y, loss="mse", names=["W1", "W2"])
     assert report.ok and "(old - new) / 0.1, of an update by train" in str(report)
+
+
+class Mazur(Net):
+    """The rate stands in the text, and arguments have long names."""
+
+    def think(self, training_set_inputs):
+        return super().forward(training_set_inputs)
+
+    forward = None
+
+    def train(self, training_set_inputs, training_set_outputs, number_of_training_iterations):
+        for _ in range(number_of_training_iterations):
+            self.think(training_set_inputs)
+            self.apply(self.slopes(training_set_inputs, training_set_outputs), 0.03)
+
+
+def test_a_rate_that_stands_in_the_text_is_the_one_that_fits():
+    report = check_gradients(Mazur(), X, Y)
+    assert report.ok and "that rate fits them best, none was found" in str(report)
+    assert "no loss was given, it fits the gradients best" in str(report)
+
+    class Wrong(Mazur):
+        def slopes(self, X, y):
+            found = super().slopes(X, y)
+            return found | {"W1": -found["W1"]}
+
+    assert kinds(check_gradients(Wrong(), X, Y, loss="mse")) == ["sign"]
+
+    class Noise(Mazur):
+        def slopes(self, X, y):
+            return {
+                name: np.cos(np.arange(1.0 + g.size))[1:].reshape(g.shape) for name, g in P.items()
+            }
+
+    with pytest.raises(TypeError, match="No loss was given, and neither"):
+        check_gradients(Noise(), X, Y)
+
+
+def test_samples_in_random_order_are_no_state_and_draws_leave_no_trace():
+    class Shuffled(SampleBySample):
+        def train(self, X, y):
+            order = np.random.permutation(len(X))  # noqa: NPY002
+            super().train(X[order], y[order])
+
+    np.random.seed(3)  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    report = check_gradients(Shuffled(), X, Y, loss="mse")
+    assert report.ok and "It updates sample by sample" in str(report)
+
+    def dropout(p, X, y):
+        mask = np.random.random(4) < 0.5  # noqa: NPY002
+        return np.sum((sigmoid(X @ p["W1"]) * mask @ p["W2"] - y) ** 2)
+
+    report = check_gradients(dropout, slopes, P, X, Y)
+    assert kinds(report) == ["state"] and "draws random numbers without a seed" in str(report)
+    assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_gradients_of_the_opposite_sign_are_right_where_the_update_adds():
+    negative = lambda p, X, y: [-g for g in slopes(p, X, y)]  # noqa: E731
+    assert "right if your update adds it" in str(check_gradients(cost, negative, P, X, Y))
+
+    class Climbing(Trained):
+        def apply(self, gradients, rate):
+            super().apply(gradients, -rate)
+
+    assert "the update goes up the slope" in str(check_gradients(Climbing(), X, Y, loss="mse"))
+    half = lambda p, X, y: slopes(p, X, y, -1.0)  # noqa: E731
+    assert "right if" not in str(check_gradients(cost, half, P, X, Y))

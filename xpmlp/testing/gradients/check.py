@@ -8,7 +8,7 @@ import numpy as np
 from ...arrays import is_array
 from ...nn import Activation, ActivationFunction, Layer, Loss
 from ...words import check_word
-from ..own_code.adapters import Functions
+from ..own_code.adapters import Functions, same_draws
 from ..own_code.calls import DATA
 from ..own_code.objects import Net
 from ..own_code.predictions import fitting
@@ -145,7 +145,8 @@ def check_gradients(
         subject = Activation(subject)
     known = isinstance(subject, Layer | Loss) or hasattr(subject, "find_learning_rate")
     if not known and not isinstance(subject, type):
-        return _check_own_code(subject, args, dtype, loss, own)
+        with same_draws():
+            return _check_own_code(subject, args, dtype, loss, own)
     if isinstance(subject, type):
         raise TypeError(f"check_gradients got the class {subject.__name__}: make one first.")
     if any(value is not None for value in own.values()):
@@ -186,18 +187,29 @@ def _check_in_best_scale(source, dtype):
 
     That is the one that fits most of them, and if none fits, the one that leaves fewest mistakes.
     """
-    if source.predicted is None or source.predicted.own:
-        report = check_functions(source, dtype)
-        report.notes += source.notes
-        return report
-    readings, n_fit = fitting(Code(source, dtype), source)
+    predicted, readings, n_fit = source.predicted, [source.reading], 1
+    if predicted is not None and not (predicted.own and source.rate_known):
+        readings, n_fit = fitting(Code(source, dtype), source)
+    if predicted is not None and predicted.loss is None and not n_fit:
+        raise TypeError(
+            "No loss was given, and neither a squared error nor a cross-entropy fits any gradient: "
+            'add loss="squared_error", "log_loss" or a function of the predictions and y.'
+        )
     reports = []
-    for reading in readings[: 1 if n_fit else None]:
-        source.reading = reading
+    for source.reading in readings[: 1 if n_fit else None]:
         reports.append(check_functions(source, dtype))
-        note = f"The cost is {reading}: of what loss={source.predicted.loss!r} may mean, the scale"
-        reports[-1].notes += [f"{note} that fits best", *source.notes]
+        reports[-1].notes += [*_on_the_cost(predicted, source.reading), *source.remarks()]
     return min(reports, key=lambda report: len(report.mistakes))
+
+
+def _on_the_cost(predicted, reading):
+    """Yield a note on what a word, or none, was taken for."""
+    if predicted is None or predicted.own:
+        return
+    given = f"of what loss={predicted.loss!r} may mean, the scale that fits best"
+    if predicted.loss is None:
+        given = "no loss was given, it fits the gradients best"
+    yield f"The cost is {reading}: {given}"
 
 
 def assert_gradients(subject: Any, *args: Any, **options: Any) -> None:

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 
+from ..own_code.adapters import same_draws
 from ..own_code.calls import Refused
 from .code import Code
 from .corrections import add_corrections
@@ -26,6 +27,10 @@ def check_functions(source, dtype) -> GradientReport:
     code = Code(source, dtype)
     report = GradientReport(source.subject)
     cost, again = code.cost(code.arrays), code.cost(code.arrays)
+    with same_draws(0):
+        drawn = code.cost(code.arrays)
+    with same_draws(0):
+        drawn = drawn == code.cost(code.arrays)
     if not math.isfinite(abs(cost)):
         raise ValueError(f"forward returned the cost {cost}, expected a finite number.")
     if dtype == "float64" and cost.dtype in (np.float32, np.float16):
@@ -34,9 +39,14 @@ def check_functions(source, dtype) -> GradientReport:
         return report
     eps = float(np.finfo(dtype).eps)
     if abs(cost - again) > 100 * eps * abs(cost):
-        text = f"the same arguments cost {cost:.9g}, then {again:.9g}; start every array again in "
-        text += "each call (and fix the seed of any random one)"
-        report.add("state", None, f"forward remembers the call before: {text}")
+        costs = f"the same arguments cost {cost:.9g}, then {again:.9g}"
+        text = f"forward remembers the call before: {costs}; start every array again in each call"
+        if drawn:
+            text = (
+                f"forward draws random numbers without a seed: {costs}; call np.random.seed(0) in "
+            )
+            text += "it before it draws, or pass it the mask"
+        report.add("state", None, text)
         report.notes.append(MEND)
         return report
     code.leave_constants_out()
@@ -59,7 +69,20 @@ def check_functions(source, dtype) -> GradientReport:
         return report
     wrong = wrong_arrays(code, report, points_of(code, report, gradients, cost))
     _diagnose(code, report, found, wrong)
+    _say_if_an_update_may_add(code, report)
     return report
+
+
+def _say_if_an_update_may_add(code, report):
+    """Say of gradients that all have the opposite sign where they would be right."""
+    kinds = {mistake.kind for mistake in report.mistakes}
+    if kinds != {"sign"} or any(check.ok for check in report.checks):
+        return
+    words = "right if your update adds it (W += rate * dW)"
+    if code.source.measured:
+        words = "the update goes up the slope, it should subtract"
+    first, *others = report.mistakes
+    report.mistakes[:] = [first._replace(text=f"{first.text}: {words}"), *others]
 
 
 def _settled(code, report, gradients, eps):

@@ -84,8 +84,8 @@ def few_samples(code, columns, sizes, n):
     rng = np.random.default_rng(7)
     few = next(k for k in FEW_SAMPLES if k not in sizes)
     axes = [i for i, size in enumerate(np.shape(code.y)) if size == n]
-    if np.ndim(code.X) != 2 or not axes:
-        return None
+    if np.ndim(code.X) != 2 or not axes or code.X.shape[int(columns)] != n:
+        return None  # of pairs, each sample may be a column while X holds them in rows
     rows = np.linspace(0, n - 1, few).round().astype(int)
     x = np.take(code.X, rows, axis=int(columns))
     if n < few:  # the same sample twice would hide a sum

@@ -1,6 +1,8 @@
 """Somebody's functions as `forward(params, X, y)`, the cost, and `backward(params, X, y)`."""
 
+import contextlib
 import copy
+import random
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,21 @@ WHOLE = "whole"  # all samples in one call, or in one list of pairs, or else one
 PAIRS = "pairs"
 
 
+@contextlib.contextmanager
+def same_draws(seed=None):
+    """Restore the state of NumPy's and Python's random numbers at the end; seed both, if told."""
+    # People's code draws from the legacy generator.
+    states = np.random.get_state(), random.getstate()  # noqa: NPY002
+    if seed is not None:
+        np.random.seed(seed)  # noqa: NPY002
+        random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(states[0])  # noqa: NPY002
+        random.setstate(states[1])
+
+
 class Functions:
     """Two functions as they were brought: how they are called, what they return, what they change.
 
@@ -34,7 +51,7 @@ class Functions:
         self.data, self.shapes = stacked(data)
         self.predicted: Any = None if loss is None else Predicted(loss)
         self.reading: Reading | None = None  # of what forward returns as a cost
-        self.in_place, self.notes = False, list[str]()
+        self.in_place, self.rate_known, self.notes = False, True, list[str]()
         self.backward_call: Any = None  # known after the first
         if forward is None:  # of an object, which looks for it
             return
@@ -55,6 +72,15 @@ class Functions:
         slots = self.backward_call.slots if self.backward_call else ()
         named = zip(argument_names(function), slots)
         return getattr(function, "__name__", ""), {what: name for name, (_, what) in named}
+
+    def remarks(self):
+        """Return what is to be said of how they were called."""
+        return self.notes
+
+    @property
+    def measured(self):
+        """Whether the gradients are those of an update."""
+        return self.in_place
 
     @property
     def returned_names(self):

@@ -9,6 +9,7 @@ import contextlib
 import inspect
 import io
 import itertools
+import re
 import textwrap
 from typing import Any, NamedTuple
 
@@ -26,6 +27,12 @@ ROLES = {  # what arguments are called, without capitals and underscores
     "rate": "rate lr learningrate learnrate eta alpha stepsize",
     "once": "epochs epoch iterations iters niter niters nepochs numepochs steps numiterations",
     "n": "m n nsamples numsamples numexamples batchsize minibatchsize",
+}
+LIKE = {  # what arguments hold that are called otherwise
+    "once": "iter|epoch",
+    "rate": "rate|stepsize",
+    "y": "target|label|outputs|expected|answer|ytr",
+    "X": "input|feature|image|sample|xtr",
 }
 DATA = ("X", "y")
 
@@ -80,21 +87,29 @@ def by_names(function, pool):
     for p in _arguments(function) or ():
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             continue
-        roles = (role for role, names in ROLES.items() if plain(p.name) in names.split())
-        what = next((key for key in (p.name, *roles) if key in pool), None)
+        what = next((key for key in (p.name, *_roles(p.name)) if key in pool), None)
         if what is None and p.default is p.empty:
             return None
         if what is None:
             keyword = True  # it keeps its default, so what follows needs its name
         else:
             slots.append((p.name if keyword or p.kind == p.KEYWORD_ONLY else "", what))
+    whats = [what for _, what in slots]
+    if "y" in pool and "X" in whats and "prediction" in whats and "y" not in whats:
+        slots[whats.index("prediction")] = (slots[whats.index("prediction")][0], "y")
     return slots or None
+
+
+def _roles(name):
+    """Yield what an argument may be by its name, likely first."""
+    yield from (role for role, names in ROLES.items() if plain(name) in names.split())
+    yield from (role for role, pattern in LIKE.items() if re.search(pattern, plain(name)))
 
 
 def default_of(function, role):
     """Return the default of the argument that has a role, such as "rate"; None without one."""
     for p in _arguments(function) or ():
-        if plain(p.name) in ROLES[role].split() and p.default is not p.empty:
+        if role in _roles(p.name) and p.default is not p.empty:
             return p.default
     return None
 

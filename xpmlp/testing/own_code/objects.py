@@ -7,7 +7,7 @@ import types
 
 import numpy as np
 
-from .adapters import PAIRS, WHOLE, Functions, added
+from .adapters import PAIRS, WHOLE, Functions, added, same_draws
 from .calls import DATA, ROLES, Refused, argument_names, calls, default_of, known_values
 from .places import gradient_places, plain, stored_places
 from .predictions import Predicted
@@ -60,6 +60,19 @@ class Net(Functions):
         """Return how the asker writes each array: W1 -> self.W1."""
         return {name: f"self.{_written(path)}" for name, path in self.paths.items()}
 
+    @property
+    def measured(self):
+        """Whether the gradients are those of an update."""
+        return self.kind == "updated"
+
+    def remarks(self):
+        """Return what is to be said of how it was called."""
+        method = self.backward_call.function.__name__
+        text = f"The gradients are (old - new) / {self.rate:g}, of an update by {method}"
+        if not self.rate_known:
+            text += "; that rate fits them best, none was found: rate= says another"
+        return [text, *self.notes] if self.measured else self.notes
+
     def usual(self, cut):
         """Return what a method takes if nothing else is known of it."""
         return ("pairs",) if cut == PAIRS else DATA[: len(self.data)]
@@ -83,7 +96,11 @@ class Net(Functions):
         for path, role in self.fed:
             if role in pool:
                 _put(target, path, pool[role])
-        return call._replace(function=getattr(target, call.function.__name__))(pool)
+        call = call._replace(function=getattr(target, call.function.__name__))
+        if target is self.work:
+            return call(pool)
+        with same_draws(0):  # the order of samples, in an update, is the same each time
+            return call(pool)
 
     def _find_forward(self, loss):
         """Find the method that returns predictions, and its cost: by a loss, or a method."""
@@ -170,7 +187,7 @@ class Net(Functions):
         raise Refused(
             f"no method of {type(self.net).__name__} returns gradients, stores them (self.dW1) or "
             f"updates the arrays (tried: {tried or 'none is called backward or train'}): "
-            "add step=, its name."
+            "add step=, the name of one that takes X and y."
         )
 
     def _pool_of_backward(self, params, data):
@@ -228,13 +245,9 @@ class Net(Functions):
         whole, half = (self._once(self.params, self.data, self.rate / k) for k in (1, 2))
         # Where it moves as far at half of the rate, it does not take the rate from there.
         settable = not all(np.allclose(half[n], 2 * whole[n]) for n in whole)
-        default = default_of(method, "rate")
         if self.rate_given is None and not settable:
-            self.rate = default or 1.0
-        text = f"The gradients are (old - new) / {self.rate:g}, of an update by {method.__name__}"
-        if self.rate_given is None and not settable and default is None:
-            text += "; it takes no learning rate, so 1 was taken: rate= says another"
-        self.notes.append(text)
+            self.rate = default_of(method, "rate") or 1.0
+            self.rate_known = default_of(method, "rate") is not None
         self._see_order(settable)
 
     def _see_cost(self, returned):

@@ -187,21 +187,33 @@ def _sample_axes(a, X, y):
 def fitting(code, source):
     """Return the readings, those first that fit most of the asker's gradients, and how many fit.
 
-    Along a random line for each array; a sign may be wrong, so sizes are compared.
+    Along a random line for each array; a sign may be wrong, so sizes are compared. A rate of the
+    updates that is not known is set so that they fit.
     """
-    outputs = lambda arrays: source.outputs(code.built(arrays), code.data)
-    predicted, rng = source.predicted, np.random.default_rng(11)
-    readings = predicted.readings(outputs(code.arrays), *code.data)
-    fits = dict.fromkeys(readings, 0)
+    predicted, rng, ratios = source.predicted, np.random.default_rng(11), []
+    outs = source.outputs(code.built(code.arrays), code.data)
+    readings = predicted.readings(outs, *code.data)
+
+    def costs(arrays):
+        params = code.built(arrays)
+        if predicted.own:
+            return np.asarray([float(source.forward(params, *code.data)[0])])
+        outs = source.outputs(params, code.data)
+        return np.asarray([float(predicted.cost(r, outs, code.y, {})) for r in readings])
+
     for i, (a, g) in enumerate(zip(code.arrays, code.gradients(code.arrays))):
-        if g is None or g.shape != a.shape:
-            continue
-        u = rng.normal(size=a.shape)
-        h = 1e-5 / (1 + math.sqrt(a.size))
-        there = [outputs([*code.arrays[:i], a + t * u, *code.arrays[i + 1 :]]) for t in (h, -h)]
-        theirs = abs(float(np.vdot(g, u)))
-        for reading in readings:
-            high, low = (float(predicted.cost(reading, o, code.y, {})) for o in there)
-            slope = abs(high - low) / (2 * h)
-            fits[reading] += abs(slope - theirs) <= 1e-4 * slope
-    return sorted(readings, key=lambda r: -fits[r]), max(fits.values())
+        if g is not None and g.shape == a.shape:
+            u = rng.normal(size=a.shape)
+            h = 1e-5 / (1 + math.sqrt(a.size))
+            high, low = (
+                costs([*code.arrays[:i], a + t * u, *code.arrays[i + 1 :]]) for t in (h, -h)
+            )
+            with np.errstate(all="ignore"):
+                ratios.append(2 * h * abs(float(np.vdot(g, u))) / np.abs(high - low))
+    fits = np.sum(np.abs(np.asarray(ratios) - 1) <= 1e-4, axis=0) + np.zeros(len(readings))
+    if not source.rate_known and not fits.any():
+        rate = float(np.median([r[0] for r in ratios]))
+        if 2 * sum(abs(r[0] - rate) <= 1e-4 * rate for r in ratios) >= len(ratios):
+            source.rate *= rate
+            return readings, len(ratios)
+    return [readings[i] for i in np.argsort(-fits, kind="stable")], int(fits.max())
