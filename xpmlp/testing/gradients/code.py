@@ -29,6 +29,7 @@ class Code:
         self.ran = False
         self.writes = True  # until it is known that the functions do not write into the data
         self.accumulated: list[int] = []  # gradients that backward adds to those of earlier calls
+        self.updates_by = 0.0  # the rate, where backward returns parameters after a step
         self._places: dict = {}  # of the gradients, by the places in what backward returns
         self._keep(list(parameters_of(self.params)))
         if not self.parameters:
@@ -132,6 +133,10 @@ class Code:
             again = self.picked(self.backward_of(arrays, data)[0])
             for i in self.accumulated:
                 found[i] = again[i] - found[i]
+        if self.updates_by:
+            for i, (a, g) in enumerate(zip(arrays, found)):
+                if g is not None and g.shape == a.shape:
+                    found[i] = (a - g) / self.updates_by
         return found
 
     def picked(self, found):

@@ -2,6 +2,7 @@
 
 import math
 import re
+from contextlib import suppress
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from .code import Code
 from .corrections import add_corrections
 from .exceptions_in_backward import explain_traceback
 from .mistakes import find_mistakes
-from .points import RTOL, points_of, wrong_arrays
+from .points import RTOL, points_of, rate_of_update, unseen, wrong_arrays
 from .recognise import recognise
 from .report import GradientReport
 from .structure import structures
@@ -67,10 +68,26 @@ def check_functions(source, dtype) -> GradientReport:
     gradients = _settled(code, report, gradients, eps)
     if gradients is None:
         return report
-    wrong = wrong_arrays(code, report, points_of(code, report, gradients, cost))
+    points, wrong = _compared(code, report, gradients, cost)
+    _check_form(code, report, points[0].gradients, wrong)
     _diagnose(code, report, found, wrong)
     _say_if_an_update_may_add(code, report)
+    report.notes += unseen(code, points)
     return report
+
+
+def _compared(code, report, gradients, cost):
+    """Return the points, and what is wrong there; of updated parameters, in what they moved by."""
+    points = points_of(code, gradients, cost)
+    wrong = wrong_arrays(code, report, points)
+    rate = rate_of_update(points[0], code.names, wrong)
+    if rate is None:
+        return points, wrong
+    text = f"backward returns the updated parameters (rate {rate:.4g}), not their gradients"
+    report.add("updated_weights", None, text)
+    code.updates_by, report.checks, report.notes = rate, [], []
+    points = points_of(code, code.gradients(code.arrays), cost)
+    return points, wrong_arrays(code, report, points)
 
 
 def _say_if_an_update_may_add(code, report):
@@ -120,7 +137,6 @@ def _grow(a, b, c):
 
 def _diagnose(code, report, found, wrong):
     """Name the mistakes: by our own backward pass if the network is known, else array by array."""
-    _check_form(report, wrong)
     if not wrong:
         return
     if where := where_to_look(code.names, code.arrays, wrong):
@@ -159,20 +175,24 @@ def _agree(code, wrong, own, given):
     return True
 
 
-def _check_form(report, wrong):
-    """Report gradients that are not finite, which are taken out, or of another number of axes."""
-    for name, (_, a, g) in list(wrong.items()):
+def _check_form(code, report, gradients, wrong):
+    """Report gradients that are not finite, which are taken out, or of which updates grow."""
+    for name, a, g in zip(code.names, code.arrays, gradients):
         if g is None:
             continue
-        if not np.isfinite(g).all():
+        if name in wrong and not np.isfinite(g).all():
             report.add("unknown", _layer(name), f"d{name} holds NaN or infinity")
             del wrong[name]
-        elif g.ndim != a.ndim and g.squeeze().shape == a.squeeze().shape:
+        elif a.size > 1 and g.shape != a.shape and g.squeeze().shape == a.squeeze().shape:
+            shape: tuple | None = None
             text = f"d{name} has shape {g.shape}, expected {a.shape} as {name}"
-            if all(m == 1 or n in (1, m) for m, n in zip(a.shape[::-1], g.shape[::-1])):
+            with suppress(ValueError):  # else no update can be computed
                 shape = np.broadcast_shapes(g.shape, a.shape)
                 text += f": {name} - rate * d{name} would be {shape}"
-            report.add("shape", _layer(name), text)
+            if name in wrong and shape != a.shape:
+                report.add("shape", _layer(name), text)
+            elif shape != a.shape:
+                report.notes.insert(0, text)
 
 
 def _layer(name):

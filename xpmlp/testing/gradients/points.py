@@ -15,6 +15,7 @@ import numpy as np
 
 from .differences import Quotients, measured_noise
 from .report import ArrayCheck
+from .verdicts import proportional
 
 NEAR, DRAWN = " near the given parameters", " at parameters of both signs"
 SCALES = (1.0, 0.3, 0.1, 0.03)
@@ -35,12 +36,12 @@ class Point(NamedTuple):
     where: str = ""
 
 
-def points_of(code, report, gradients, cost):
+def points_of(code, gradients, cost):
     """Return the points at which to check: the user's own, then others that the functions take."""
     rng, given = np.random.default_rng(1), code.arrays
     near = [a + 0.3 * (np.std(a) + 0.3) * rng.normal(size=a.shape) for a in given]
     moved = [(NEAR, near), *((DRAWN, arrays) for arrays in _drawn(code, gradients, rng))]
-    found, refused = [Point(given, gradients, abs(cost))], ""
+    found = [Point(given, gradients, abs(cost))]
     for where, arrays in moved:
         try:
             with np.errstate(all="ignore"):
@@ -48,14 +49,36 @@ def points_of(code, report, gradients, cost):
                 size = abs(code.cost(arrays))
                 if math.isfinite(size):
                     found.append(Point(arrays, code.gradients(arrays), size, where))
-        except Exception as error:  # outside their domain, functions may raise anything
-            refused = f": {error}"
-    if found[-1].where != DRAWN:
-        report.notes.append(
-            "forward or backward refuses all parameters of both signs that were tried"
-            f"{refused}: the derivative of a unit that is always on, or always off, was not seen"
-        )
+        except Exception:  # outside their domain, functions may raise anything: `unseen` tells it
+            continue
     return found
+
+
+def unseen(code, points):
+    """Yield what could not be seen with these data and at these points."""
+    if points[-1].where != DRAWN:
+        yield (
+            "forward or backward refuses all parameters of both signs that were tried: the "
+            "derivative of a unit that is always on, or always off, was not seen"
+        )
+    if code.y is not None and 1 in (code.X.ndim, *code.X.shape) and np.size(code.y) == 1:
+        yield "Of one sample alone, a missing 1/n or an unsummed db is not seen: give several"
+
+
+def rate_of_update(point, names, wrong):
+    """Return the rate with which gradients are parameters after a step of descent, or None.
+
+    Those of which it is so tell it of all, most of them, or the last; others have more mistakes.
+    """
+    rates = []
+    for name, a, g in zip(names, point.arrays, point.gradients):
+        if name in wrong and wrong[name][1] is a and g is not None and np.any(a):
+            found, there = wrong[name][0], ~np.isnan(wrong[name][0].slopes)
+            if g.size == a.size and there.sum() > 1:
+                taken = (a - g.reshape(a.shape)).reshape(-1)[found.coordinates[there]]
+                rates.append(proportional(taken, found.slopes[there]) or 0.0)
+    rates = [rate for rate in reversed(rates) if rate > 0.0]
+    return max(rates, key=lambda rate: sum(np.isclose(rate, rates, rtol=1e-4)), default=None)
 
 
 def _drawn(code, gradients, rng):
