@@ -2,6 +2,8 @@
 
 import copy
 import math
+import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -136,6 +138,9 @@ FUNCTIONS = {
     "hyperbolic": (lambda a: np.tanh(a) + np.sinh(a) * np.cosh(a) + np.arcsinh(a), A),
     "maximum": (lambda a: np.maximum(0, a) + np.minimum(a, 0.1 * a), A),
     "where": (lambda a: np.where(a > 0, a, 0.01 * a), A),
+    "einsum of lists": (lambda a, b: np.einsum(a, [0, 1], b, [1, 2], [0, 2]), A, B),
+    "logaddexp.reduce": (lambda a: np.logaddexp.reduce(a, axis=1), A),
+    "add.reduceat": (lambda v: np.add.reduceat(v, [0, 2]), V),
     "a root that does not count": (lambda p: np.where(p > 1, np.sqrt(np.maximum(p - 1, 0)), 0), P),
     "a mask": (lambda a: a * (a > 0), A),
     "clip": (lambda a: np.clip(a, -0.5, 0.5) + a.clip(min=0), A),
@@ -293,6 +298,21 @@ def test_numpy_is_as_before_after_a_recording_that_fails():
     assert "float" not in globals()
 
 
+def test_a_module_that_is_imported_meanwhile_gets_numpys_own(tmp_path, monkeypatch):
+    (tmp_path / "lazily_imported.py").write_text("from numpy import exp, zeros\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def f(a):
+        import lazily_imported
+
+        return lazily_imported.exp(a)
+
+    _, result = record(f, (V,))
+    assert result.node.operation == "exp"
+    module = sys.modules.pop("lazily_imported")
+    assert module.exp is np.exp and module.zeros is np.zeros
+
+
 def test_arrays_that_a_function_has_kept_compute_as_plain_ones_afterwards():
     kept = []
     record(lambda a: kept.extend([a * 2, np.zeros(3)]), (V,))
@@ -302,6 +322,7 @@ def test_arrays_that_a_function_has_kept_compute_as_plain_ones_afterwards():
     kept[1][0] = 4.0
     kept[1] += 1.0
     assert kept[1].tolist() == [5, 1, 1]
+    assert type(pickle.loads(pickle.dumps(kept[1]))) is np.ndarray
 
 
 def test_a_global_array_and_a_method_of_it_are_followed():

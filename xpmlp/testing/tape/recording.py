@@ -2,6 +2,7 @@
 
 import functools
 import math
+import sys
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -45,7 +46,7 @@ def recording(*functions):
     For this time they, and the modules of the functions, hold others: new arrays are traced,
     `math.exp` takes a traced number, and `np.sum` a list of them.
     """
-    tape = Tape()
+    tape, loaded = Tape(), set(sys.modules)
     modules = [vars(np), vars(math), *_modules(functions)]
     saved = [(names, "float", None, Float) for names in modules[2:] if "float" not in names]
     hiding = _hiding(tape)
@@ -77,6 +78,10 @@ def recording(*functions):
                 if value is None:
                     del names[name]
         tape.open = False
+        for module in [sys.modules[name] for name in sys.modules.keys() - loaded]:
+            for name, value in list(vars(module).items()):  # imported by the user's function
+                if isinstance(value, Hiding):
+                    setattr(module, name, value.args[0])
 
 
 def _hiding(tape):
@@ -87,7 +92,8 @@ def _hiding(tape):
         (tape.of_lists, [vars(np)[name] for name in LISTED]),
         (tape.of_lists, [f for f in vars(np).values() if isinstance(f, np.ufunc)]),
     )
-    return {id(f): Hiding(seen, f) for seen, hidden in kinds for f in hidden}
+    made = ((f, Hiding(seen, f)) for seen, hidden in kinds for f in hidden)
+    return {id(f): functools.update_wrapper(new, f) for f, new in made}
 
 
 class Hiding(functools.partial):

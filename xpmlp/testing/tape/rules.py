@@ -22,12 +22,10 @@ ALIASES = {
     "concatenate": "concat stack hstack vstack dstack column_stack append insert",
     "split": "array_split hsplit vsplit",
     "flip": "fliplr flipud",
-    "sum": "add.reduce",
     "max": "amax",
     "min": "amin",
     "power": "pow float_power",
     "absolute": "fabs",
-    "cumsum": "add.accumulate",
 }
 NAMES = {other: name for name, others in ALIASES.items() for other in others.split()}
 # How many arguments are arrays that the value hangs on, where it is not the first alone.

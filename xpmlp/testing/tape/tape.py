@@ -21,7 +21,13 @@ AS_MATMUL = {  # the numbers of axes with which a product is what @ is
     "matvec": {(2, 1)},
     "vecmat": {(1, 2)},
 }
-REDUCED = {"add": "sum", "maximum": "max", "minimum": "min", "multiply": "prod"}
+REDUCED = {
+    ("add", "reduce"): "sum",
+    ("add", "accumulate"): "cumsum",
+    ("maximum", "reduce"): "max",
+    ("minimum", "reduce"): "min",
+    ("multiply", "reduce"): "prod",
+}
 
 
 class Tape:
@@ -169,7 +175,7 @@ class Tape:
             name = _product(name, inputs)
         else:
             kwargs.setdefault("axis", 0)
-            name = REDUCED.get(name, name) if method == "reduce" else f"{name}.{method}"
+            name = REDUCED.get((name, method), f"{name}.{method}")
         each = method == "__call__" and ufunc.signature is None
         with np.errstate(all=None if where is True else "ignore"):
             result = self.call(NAMES.get(name, name), function, inputs, kwargs, each=each)
@@ -194,6 +200,8 @@ class Tape:
         if name in MUTATORS:
             return self.mutate(name, func, args[0], list(args[1:]), kwargs)
         name = NAMES.get(name, name)
+        if name == "einsum" and isinstance(args[0], np.ndarray):
+            name = "einsum of lists"  # of axes, in the place of letters
         if name in KNOWN:
             inputs, options = _bound(func, name, args, kwargs)
             out = options.pop("out", None)

@@ -55,6 +55,9 @@ class Traced(Array):
     def __round__(self, digits=0):
         return np.round(self, digits or 0)
 
+    def __reduce_ex__(self, protocol):
+        return plain_array(self).__reduce_ex__(protocol)  # without the tape: a user's own object
+
     def __copy__(self):
         return self.copy()
 
