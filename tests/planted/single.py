@@ -292,6 +292,30 @@ TAKEN = [  # a value or a function taken where another one belongs
     ("20 times the gradient, and less of W", ("3-4-2", "tanh sigmoid", "half_mean"), ROWS,
      ["dW2 = 20 * ({}) - 1.9 * W2"], "factor@2 & regularisation_factor@2"),
 ]
+COMBINED = [  # what is computed is some other combination of the same arrays
+    ("e (1 - e) for the output's error", ("3-4-2", "tanh sigmoid", "half"), ROWS,
+     ["dz2 = (a2 - y) * (1 - (a2 - y))"], "derivative_formula@2"),
+    ("the error squared", ("3-4-2", "tanh linear", "half_mean"), COLUMNS,
+     ["dz2: (a2 - y) -> (a2 - y) ** 2"], "error_formula@2"),
+    ("y never subtracted", ("4-5-3", "tanh softmax", "ce"), ROWS,
+     ["dz2: (a2 - y) -> a2"], "error_formula@2"),
+    ("a plus for a minus", ("3-4-2", "tanh linear", "mse"), OUT_IN,
+     ["dz2: a2 - y -> a2 + y"], "error_formula@2"),
+    ("half of a cross-entropy's derivative", ("3-4-1", "tanh sigmoid", "bce"), COLUMNS,
+     ["dz2: (a2 - y) -> (a2 - y) * (1 - a2)"], "error_formula@2"),
+    ("a derivative never seen", ("3-4-2", "sigmoid linear", "half_mean"), ROWS,
+     ["dz1: d_sigmoid(z1) -> a1 * (2 - a1 ** 2)"], "derivative_formula@1"),
+    ("tanh' with z", ("3-4-4-1", "tanh tanh sigmoid", "bce"), COLUMNS,
+     ["dz2: d_tanh(z2) -> (1 - 3 * a2 * z2)"], "derivative_formula@2"),
+    ("less f'", ("3-4-2", "tanh linear", "sum"), COLUMNS,
+     ["dz1: * -> -"], "error_formula@1"),
+    ("db from the error without f'", ("3-4-2", "tanh sigmoid", "half"), ROWS,
+     ["db2: dz2 -> da2"], "error_formula@2 | derivative_missing@2"),
+    ("dW from the target", ("3-4-2", "tanh sigmoid", "half_mean"), COLUMNS,
+     ["dW2: dz2 -> y"], "error_formula@2"),
+    ("db from z", ("3-4-2", "tanh sigmoid", "half"), ROWS,
+     ["db1: dz1 -> z1"], "error_formula@1"),
+]
 WRITES = [
     ("weights updated in place after use", ("3-4-1", "tanh sigmoid", "bce"), ROWS,
      ["after dW1: W1 -= 0.1 * dW1"], "mutates | mutates@1"),
@@ -313,6 +337,6 @@ def planted(what, network, style, edits, truth, seed, **options):
     return net.case(name, edits, truth)
 
 
-GROUPS = [SCALE, SIGNS, SHAPES, PRODUCTS, SLOPES, PATHS, LOSS, TAKEN, WRITES]
+GROUPS = [SCALE, SIGNS, SHAPES, PRODUCTS, SLOPES, PATHS, LOSS, TAKEN, COMBINED, WRITES]
 CASES = [planted(*row, seed) for group in GROUPS for seed, row in enumerate(group)]
 CASES += [planted(*row, seed, l2=l2) for seed, (l2, *row) in enumerate(DECAY)]

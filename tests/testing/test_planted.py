@@ -14,10 +14,11 @@ from xpmlp.testing import check_gradients
 
 KINDS = set(
     "raised transposed missing_mean extra_mean factor sign absolute not_summed wrong_axis"
-    " matmul_for_elementwise elementwise_for_matmul wrong_order derivative_missing"
-    " derivative_at_activation derivative_wrong_layer derivative_formula layer_skipped"
-    " wrong_weights updated_weights wrong_input other_loss averaged regularisation_missing"
-    " regularisation_on_bias regularisation_factor accumulated state zero swapped mutates".split()
+    " error_formula matmul_for_elementwise elementwise_for_matmul wrong_order"
+    " derivative_missing derivative_at_activation derivative_wrong_layer derivative_formula"
+    " layer_skipped wrong_weights updated_weights wrong_input other_loss averaged"
+    " regularisation_missing regularisation_on_bias regularisation_factor accumulated state zero"
+    " swapped mutates".split()
 )
 EVERY_CASE = each("case", CASES, parts=5)
 PLANTED = [case for case in CASES if case.truth or case.odd]

@@ -13,34 +13,21 @@ from ...nn.activations import ACTIVATIONS
 from .identify import data_slopes
 
 # Derivatives that are written wrong, of z and a = f(z); right ones are filtered out by their value.
+# Polynomials of both are also found as fits, if nothing else is wrong at the layer.
 FORMULAS = {
     "logistic": {
         "a (1 + a)": lambda z, a: a * (1 + a),
-        "a": lambda z, a: a,
-        "1 - a": lambda z, a: 1 - a,
-        "a^2": lambda z, a: a * a,
-        "(1 - a)^2": lambda z, a: (1 - a) ** 2,
         "exp(z) / (1 + exp(-z))^2": lambda z, a: np.exp(z) / (1 + np.exp(-z)) ** 2,
         "exp(-z) / (1 + exp(z))^2": lambda z, a: np.exp(-z) / (1 + np.exp(z)) ** 2,
         "exp(-z) / (1 - exp(-z))^2": lambda z, a: np.exp(-z) / (1 - np.exp(-z)) ** 2,
         "exp(z) / (1 + exp(-z))": lambda z, a: np.exp(z) / (1 + np.exp(-z)),
-        "z (1 - a)": lambda z, a: z * (1 - a),
-        "a (1 - z)": lambda z, a: a * (1 - z),
     },
     "tanh": {
-        "1 - a": lambda z, a: 1 - a,
-        "1 + a": lambda z, a: 1 + a,
         "1 + a^2": lambda z, a: 1 + a * a,
-        "(1 - a)^2": lambda z, a: (1 - a) ** 2,
-        "1 - 2a": lambda z, a: 1 - 2 * a,
-        "a^2": lambda z, a: a * a,
-        "a": lambda z, a: a,
         "1 / cosh(z)": lambda z, a: 1 / np.cosh(z),
         "1 / (1 + z^2)": lambda z, a: 1 / (1 + z * z),
     },
     "relu": {
-        "a": lambda z, a: a,
-        "z": lambda z, a: z,
         "(z < 0)": lambda z, a: (z < 0) * 1.0,
         "sign(z)": lambda z, a: np.sign(z),
     },
@@ -71,7 +58,11 @@ def activation_derivative(network, k):
     """Return f'(Z) of layer k, and its known changes [(array, kind, text)]."""
     if k not in network.slopes:
         slope, *changes = _derivatives(network, k)
-        network.slopes[k] = slope, _new(changes, slope)
+        changes = _new(changes, slope)
+        if network.activations[k - 1].name == "softmax":
+            text = "takes a (1 - a) for the derivative of softmax, which has a whole matrix"
+            changes.append((slope, "derivative_formula", text))
+        network.slopes[k] = slope, changes
     return network.slopes[k]
 
 

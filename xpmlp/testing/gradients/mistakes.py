@@ -17,6 +17,7 @@ import numpy as np
 
 from ...nn.activations import ACTIVATIONS
 from .candidates import Candidate, hidden_errors, inputs, output_errors
+from .fits import combinations, formed_with
 from .identify import WRONG_SIGN
 from .products import describe_product
 from .whole import in_order, judge_others, our_gradients, same, updated_parameters
@@ -156,7 +157,9 @@ def _diagnosis(search):
     for k, kind in best.unknown:
         said = {m[:2] for m in mistakes}
         # Below an error that nothing explains, no product is what it seems to be.
-        more = not lost and describe_product(search, best, k, kind, said)
+        more = not lost and (
+            describe_product(search, best, k, kind, said) or formed_with(search, best.dZ, k, kind)
+        )
         if more:
             mistakes += [m for m in more if m[:2] not in said]
         else:
@@ -188,11 +191,10 @@ def _search(search):
     for k in range(search.n_layers, 0, -1):
         grown: list[Guess] = []
         best = math.inf
-        for several in (False, True):  # two changes of one line only where one does not do
-            for guess in beam:
-                for candidate in _errors(search, guess, k):
-                    new = (len(candidate.mistakes) > 1) == several
-                    if new and guess.cost + candidate.cost <= best + MARGIN:
+        for stage in (1, 2, 3):  # two changes, or fits, only where one change does not do
+            for guess in beam[: BEAM if stage < 3 else 3]:
+                for candidate in _errors(search, guess, k, stage):
+                    if guess.cost + candidate.cost <= best + MARGIN:
                         judged = list(_judged(search, guess, candidate, k))
                         grown += judged
                         best = min(best, *(g.cost for g in judged))
@@ -214,13 +216,18 @@ def _distinct(guesses):
     return list(kept.values())[:BEAM]
 
 
-def _errors(search, guess, k):
-    """Yield candidates for dZ of layer k."""
-    if k == search.n_layers:
-        yield from output_errors(search.network)
+def _errors(search, guess, k, stage):
+    """Yield candidates for dZ of layer k of one change, of two, or fits."""
+    if stage == 3:
+        yield from combinations(search, guess.dZ, k)
         return
-    yield from hidden_errors(search.network, guess.dZ, k)
-    yield from _updated(search, guess, k)
+    if k == search.n_layers:
+        found = output_errors(search.network)
+    else:
+        found = itertools.chain(
+            hidden_errors(search.network, guess.dZ, k), _updated(search, guess, k)
+        )
+    yield from (c for c in found if (len(c.mistakes) > 1) == (stage == 2))
 
 
 def _updated(search, guess, k):
