@@ -114,8 +114,7 @@ class Network:
         self.inputs = self.inputs or self.a[:-1]
         self.l2 = self.l2 or (0.0,) * len(self.W)
         self.l2_bias = self.l2_bias or (0.0,) * len(self.W)
-        held = [i for layer in self.layers for i in layer.arrays]
-        self.shared = [i for i in dict.fromkeys(held) if held.count(i) > 1]
+        self.shared = _shared(self.layers)
         self.parameters = {"W": self.W, "b": self.b}
         self.notation = Notation(self)
 
@@ -167,6 +166,17 @@ class Network:
         weights = "n_out, n_in" if self.layers[0].turned else "n_in, n_out"
         loss = self.loss.replace("_", " ")
         return f"{chain} ({names}), {loss}{penalty}, samples in {where}, weights ({weights})"
+
+
+def _shared(layers):
+    """Return the numbers of arrays that hold the same elements for several layers."""
+    held: dict = {}
+    for layer in layers:
+        of = [part for part in (layer.weights, layer.bias) if part is not None]
+        for i in layer.arrays:
+            places = [part.positions.ravel() for part in of if part.array == i]
+            held.setdefault(i, []).append(np.unique(np.concatenate(places)))
+    return [i for i, of in held.items() if len(np.unique(np.concatenate(of))) < sum(map(len, of))]
 
 
 def _stacked(parts, a):
