@@ -263,8 +263,8 @@ class _TracedLayer(Layer):
 
     @staticmethod
     def _written(f):
-        """Tell whether an activation is the built-in one of its name, whose formula is known."""
-        return ACTIVATIONS.get(f.name) is f
+        """Tell whether an activation is the built-in one of its name, with a formula."""
+        return f.name in FORMULAS and ACTIVATIONS.get(f.name) is f
 
     def _mask(self, x):
         """Return the terms of a dropout's mask."""
