@@ -76,6 +76,10 @@ def _derivatives(network, k):
     ours = ak * (1.0 - ak) if f.name == "softmax" else f.backward(one, zk, ak, np)
     yield ours
     yield one, "derivative_missing", f"lacks the derivative of {f.name} at Z{k}"
+    if k in network.masks:
+        bare = network.masks[k]
+        text = f"lacks the mask by which A{k} is multiplied"
+        yield bare.backward(one, zk, bare.forward(zk, np), np), "mask_missing", text
     inner = ak
     if f.name != "softmax":
         inner = f.forward(ak, np)
@@ -288,7 +292,7 @@ def _wrong_ways_back(network, dZ, k, back):
     if k in network.shortcuts:
         text = f"holds the share of layer {k + 1} alone: that of the shortcut past it is missing"
         back = network.sent_back(k, up) - network.shortcuts[k]
-        yield back, "shortcut_missing", k, text
+        yield back, "path_missing", k, text
     if up.shape[-1] in (1, shape[-1]):
         text = f"{skipped}: dZ{k + 1} is taken over as it is"
         yield np.broadcast_to(up, shape), "layer_skipped", k, text

@@ -10,7 +10,7 @@ biases; r is the ratio of a gradient to ours.
 
 import itertools
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -175,9 +175,9 @@ def _other_forward(network, gradients):
     """Explain a backward that computes activations again, one sigmoid with its sign wrong."""
     for k, f in enumerate(network.activations, 1):
         if f.name == "logistic":
-            chain = (*network.activations[: k - 1], MINUS, *network.activations[k:])
-            best = _search(Search(replace(network, activations=chain), gradients))
-            if not best.unknown:
+            other = network.with_activation(k, MINUS)
+            best = other and _search(Search(other, gradients))
+            if best and not best.unknown:
                 text = f"backward computes A{k} with 1 / (1 + exp(Z{k})): the sign of Z{k} is wrong"
                 mistakes = [("activation_formula", k, text), *best.mistakes]
                 return Diagnosis(mistakes, best.dZ, best.unknown)

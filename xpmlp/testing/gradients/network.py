@@ -4,7 +4,7 @@ K points (random parameters), n samples, layers 1 ... L. Rows are samples, W is 
 b (K, 1, n_out), whatever the user's form is: `Layer` says how they lie in the user's arrays.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -105,6 +105,7 @@ class Network:
     log_eps: float = 0.0
     inputs: list = field(default_factory=list)  # of each layer: a[k - 1], perhaps with ones
     units: list = field(default_factory=list)  # which columns of the input of layers 2 ... are a
+    masks: dict = field(default_factory=dict)  # layer -> its activation without the mask behind it
     shortcuts: dict = field(default_factory=dict)  # layer -> what reaches it past the next one
     output_dA: Any = None  # the derivative by a[-1] of a loss that is none of the table
     others: dict = field(default_factory=dict)  # arrays of no layer: dZ by layer -> gradient
@@ -132,6 +133,18 @@ class Network:
     def columns(self):
         """Whether samples stand in columns."""
         return self.layers[0].columns
+
+    def with_activation(self, k, f):
+        """Return this network with another activation of layer k; None if it is no plain chain."""
+        plain = all(x.shape == a.shape for x, a in zip(self.inputs, self.a))
+        if not plain or self.shortcuts or any(g.name in ("f", "F") for g in self.activations):
+            return None
+        chain = (*self.activations[: k - 1], f, *self.activations[k:])
+        z, a = [], [self.a[0]]
+        for W, b, g in zip(self.W, self.b, chain):
+            z.append(a[-1] @ W + b)
+            a.append(g.forward(z[-1], np))
+        return replace(self, activations=chain, z=z, a=a, inputs=[], slopes={})
 
     def gradients(self):
         """Return the user's gradients at the points, (K, ...); None where of no use."""

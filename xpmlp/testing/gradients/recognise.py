@@ -118,7 +118,7 @@ class _Reading:
 
     def __init__(self, code, arrays, records, found, n_user, data):
         self.code, self.records, self.n_user = code, records, n_user
-        self.data, self.arrays = data, arrays
+        self.data, self.arrays, self.masked = data, arrays, {}
         self.points = list(zip(records, found))
         self.layers = list(zip(*found))  # of each layer its K `Found`
         self.z = [np.stack([f.z for f in of_k]) for of_k in self.layers]
@@ -158,6 +158,7 @@ class _Reading:
             a=a,
             inputs=[a[0], *self.inputs[1:]],
             units=self.units,
+            masks=self.masked,
             y=y,
             n_user=self.n_user,
             activations=(*activations, last),
@@ -195,6 +196,7 @@ class _Reading:
                 return f
             mask = np.divide(a, made, out=np.ones_like(a), where=np.abs(made) > 1e-12)[:1]
             if f.name != "identity" and np.ptp(mask) and _close(made * mask, a):
+                self.masked[k] = f
                 return _masked(f, mask)
         return self._own(k, z, a)
 

@@ -53,7 +53,7 @@ def judge_others(network, gradients, errors):
             if len(layers) > 1 and same(user, gradients_of(network, {k: errors[k]})[i]):
                 both = " and ".join(map(str, layers))
                 text = f"d{name} holds the share of layer {k} alone: {name} is used in layers "
-                kinds = [("share_missing", k, f"{text}{both}, add all shares")]
+                kinds = [("shared_missing", k, f"{text}{both}, add all shares")]
         found += kinds
     return found
 
