@@ -1,19 +1,10 @@
-"""Put another right-hand side into the asker's code and try it, by the asker's own names."""
+"""Another right-hand side in the asker's code, which stays as it is."""
 
 import functools
 import gc
-import itertools
 import linecache
-import re
 import types
 import zlib
-
-import numpy as np
-
-from .scopes import evaluate, numbers, same
-
-FEW = 4  # ways to write a factor that are tried
-TRIALS = 40  # patches that are tried for a mistake
 
 
 class Patched:
@@ -103,55 +94,3 @@ def _alike(a, b):
     if (a.co_name, a.co_firstlineno) != (b.co_name, b.co_firstlineno):
         return False
     return list(a.co_positions()) == list(b.co_positions())
-
-
-def repair(recording, function, check, wrong, right, factors):
-    """Return (statement, text): a line that, changed, makes the asker's function right; or None.
-
-    wrong, right: an intermediate value or gradient as the recorded run had it, and as it should
-    be, samples in rows; factors: [(template such as "({0} @ {1}) * {2}", arrays), ...], ways to
-    compute the right one; check: takes a patched function, says whether it is right.
-
-    In loops over the samples the values of the first one are looked for.
-    """
-    rows = len(wrong)
-    single = [(form, [a[:1] if len(a) == rows else a for a in arrays]) for form, arrays in factors]
-    trials = TRIALS
-    for value, goal, forms in ((wrong, right, factors), (wrong[:1], right[:1], single)):
-        seen = set()
-        for statement in recording.holding(value):
-            if id(statement.piece) in seen:
-                continue
-            seen.add(id(statement.piece))
-            for text in _texts(recording, statement, goal, forms)[:trials]:
-                trials -= 1
-                if _passes(check, patched(function, statement, text)):
-                    return statement, text
-    return None
-
-
-def _passes(check, trial):
-    try:
-        return trial is not None and check(trial)
-    except Exception:  # the array of another shape, say: not this text
-        return False
-
-
-def _texts(recording, statement, right, factors):
-    """Return the texts that have the right value where a statement stands: of its shape first."""
-    texts = recording.names_for(right, statement, factor=False)[:FEW]
-    for template, arrays in [*factors, *itertools.starmap(_turned, factors)]:
-        names = [recording.names_for(a, statement)[:FEW] for a in arrays]
-        texts += [template.format(*some) for some in itertools.product(*names)]
-    found = []
-    for text in dict.fromkeys(texts):
-        value = numbers(evaluate(text, statement.scope))
-        if value is not None and same(value, right):
-            found.append((value.shape != statement.value.shape, text))
-    return [text for _, text in sorted(found, key=lambda pair: pair[0])]
-
-
-def _turned(template, arrays):
-    """Return the same for samples in columns."""
-    template = re.sub(r"(\{\d\}) @ (\{\d\})", r"\2 @ \1", template).replace("axis=0", "axis=1")
-    return template, [np.transpose(a) for a in arrays]
