@@ -5,7 +5,8 @@
 `structure` and `identify` recognise a network from its shapes and cost. `mistakes` looks for the
 changes of the right backward pass (`candidates`, `products`, `whole`) that give the user's
 gradients. `where` says which errors the right gradients prove right, `verdicts` what one array
-shows by itself, `exceptions_in_backward` what a traceback shows; `report` prints.
+shows by itself, `exceptions_in_backward` what a traceback shows; `report` prints. `forward_pass`
+looks at what forward itself does.
 """
 
 from .check import assert_gradients, check_gradients

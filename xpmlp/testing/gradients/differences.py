@@ -45,6 +45,8 @@ def slope_at_zero(g: Callable[[float], float], noise: float, eps: float, wanted=
                 return slope
             if abs(near - found.value) > slope.error + found.error:
                 return Slope(KINK, math.inf)  # many kinks: no two steps see the same slope
+            if near == wide == bend == 0.0:
+                return slope  # flat, whatever is wanted
             if slope.error > 0.02 * abs(near):
                 return found
             if math.isnan(found.value):

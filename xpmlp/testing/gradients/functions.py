@@ -11,6 +11,7 @@ from ..own_code.calls import Refused
 from .code import Code
 from .corrections import add_corrections
 from .exceptions_in_backward import explain_traceback
+from .forward_pass import forward_remarks, unused
 from .mistakes import find_mistakes
 from .points import RTOL, points_of, rate_of_update, unseen, wrong_arrays
 from .recognise import recognise
@@ -70,7 +71,16 @@ def check_functions(source, dtype) -> GradientReport:
         return report
     points, wrong = _compared(code, report, gradients, cost)
     _check_form(code, report, points[0].gradients, wrong)
-    _diagnose(code, report, found, wrong)
+    remarks, notes = forward_remarks(code, points[-1].arrays)
+    for name in unused(code, points):
+        remarks.append(("unused", f"the cost does not depend on {name}: forward never uses it"))
+    if remarks and wrong:
+        for kind, text in remarks:
+            report.add(kind, None, f"{text}. Mend this first: gradients are compared with it")
+    else:
+        report.remarks += [text for _, text in remarks]
+        _diagnose(code, report, found, wrong)
+    report.notes = [*notes, *report.notes]
     _say_if_an_update_may_add(code, report)
     report.notes += unseen(code, points)
     return report

@@ -92,9 +92,9 @@ def _drawn(code, gradients, rng):
         return [np.where(t, factor * u, a) for t, u, a in zip(trained, units, code.arrays)]
 
     units = [_usual_size(a, code.X) * rng.normal(size=a.shape) for a in code.arrays]
-    at_zero = _cost(code, moved(units, 0.0))
+    at_zero = size_of_cost(code, moved(units, 0.0))
     if not 0.0 < at_zero < math.inf:
-        at_zero = _cost(code, code.arrays)
+        at_zero = size_of_cost(code, code.arrays)
     for sign in (1.0, -1.0):
         draw = [sign * u for u in units]
         # A scale or a variance may have to stay positive.
@@ -102,7 +102,7 @@ def _drawn(code, gradients, rng):
             abs(u) if a.ndim < 2 and (a > 0).all() else u for u, a in zip(draw, code.arrays)
         ]
         tried = [moved(u, scale) for u, scale in itertools.product((draw, positive), SCALES)]
-        yield next((p for p in tried if _cost(code, p) <= MODERATE * at_zero), tried[-1])
+        yield next((p for p in tried if size_of_cost(code, p) <= MODERATE * at_zero), tried[-1])
 
 
 def _usual_size(a, X):
@@ -113,7 +113,7 @@ def _usual_size(a, X):
     return size
 
 
-def _cost(code, arrays):
+def size_of_cost(code, arrays):
     """Return the size of the cost, infinity where it is refused or not finite."""
     try:
         with np.errstate(all="ignore"):

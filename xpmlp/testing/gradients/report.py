@@ -7,6 +7,7 @@ from ...page import Html, fragment, table, tag
 from ...words import plural
 
 RULE = "-" * 72
+FORWARD = "Look at the forward pass:"
 WHOLE = "The whole backward pass, right:"
 HEAD = ("gradient", "", "error", "bound", "looked at")
 CLASSES = {"ok": "good", "WRONG": "bad"}  # of HTML
@@ -65,6 +66,8 @@ class GradientReport:
     checks : list of ArrayCheck
     notes : list of str
         How it was checked.
+    remarks : list of str
+        What the forward pass itself does that can hardly be meant.
     backward : str
         The right backward pass as a function of NumPy, in the form and the names of the code that
         was checked; "" where nothing is wrong, or the network is not recognised.
@@ -75,6 +78,7 @@ class GradientReport:
     mistakes: list[Mistake] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     backward: str = ""
+    remarks: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -106,6 +110,8 @@ class GradientReport:
         for i, mistake in enumerate(self.mistakes, 1):
             lines.append(f"  {i}. {mistake.text}")
             lines += [f"       {head:<10} {text}" for head, text in _lines(mistake)]
+        if self.remarks:
+            lines += [FORWARD, *(f"  - {remark}" for remark in self.remarks)]
         if self.checks:
             rows = [HEAD, *self._rows()]
             wide = [max(len(row[i]) for row in rows) for i in range(4)]
@@ -127,6 +133,9 @@ class GradientReport:
         if self.mistakes:
             items = "".join(tag("li", Html(_item(m))) for m in self.mistakes)
             parts.append(Html(f"<ol>{items}</ol>"))
+        if self.remarks:
+            items = "".join(tag("li", remark) for remark in self.remarks)
+            parts += [tag("p", FORWARD), Html(f"<ul>{items}</ul>")]
         if self.checks:
             rows = [
                 (name, tag("span", verdict, CLASSES[verdict]), *others)
