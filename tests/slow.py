@@ -87,6 +87,7 @@ SLOW = {  # files and tests
         test_the_checker_knows_the_form_as_well_as_before
         test_a_network_is_recognised_in_each_form
         test_plain_networks_are_recognised_as_by_their_costs
+        test_an_update_after_each_sample_is_told_beside_what_else_is_wrong
         test_a_sane_fit_raises_no_alarm
         test_what_users_pass_is_refused_or_accepted_rightly
         test_a_number_at_the_ends_of_floats_works_or_gets_its_error_without_a_warning

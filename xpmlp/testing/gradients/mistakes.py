@@ -19,7 +19,9 @@ from ...nn.activations import ACTIVATIONS
 from .candidates import Candidate, hidden_errors, inputs, output_errors
 from .fits import combinations, formed_with
 from .identify import WRONG_SIGN
+from .online import at_fixed_weights
 from .products import describe_product
+from .verdicts import with_outputs
 from .whole import in_order, judge_others, our_gradients, same, updated_parameters
 
 TOLERANCE = {"float64": 1e-7, "float32": 1e-3}
@@ -82,7 +84,7 @@ class Search:
 
     def describe_ratio(self, r, name, k):
         """Describe a ratio to the right value as mistakes of layer k."""
-        found = _with_outputs(self.network, r, self.notation.describe_ratio)
+        found = with_outputs(self.network, r, self.notation.describe_ratio)
         return [(kind, k, f"{name} {words}") for kind, words in found]
 
     def fit(self, user, *basis):
@@ -113,26 +115,6 @@ class Search:
         return r or None
 
 
-def _with_outputs(network, r, describe):
-    """Describe a ratio, with the number of outputs where np.mean divides by these too."""
-    found, n = describe(r), network.sizes[-1]
-    averaged = any(abs(network.scale * network.n * n - c) < 1e-9 for c in (0.5, 1.0))
-    rest = describe(r / n if averaged else r * n)
-    if n == 1 or not _has("factor", found) or _has("factor", rest):
-        return found
-    if averaged and _has("missing_mean", rest):
-        text = f"is too large: the mean over {network.n_user} samples and {n} outputs is missing"
-        return [(kind, text if kind == "missing_mean" else words) for kind, words in rest]
-    text = f"is {n} times too small: it is divided by the {n} outputs, the cost is not"
-    if averaged:
-        text = f"is {n} times too large: np.mean divides by the {n} outputs too"
-    return [*rest, ("factor", text + " (or the 2 is another one)" * (n == 2))]
-
-
-def _has(kind, found):
-    return any(of == kind for of, _ in found)
-
-
 def find_mistakes(network, right):
     """Return the Diagnosis of the user's backward pass.
 
@@ -146,7 +128,7 @@ def find_mistakes(network, right):
     gradients, mistakes = in_order(network, gradients, ours)
     found = _diagnosis(Search(network, gradients))
     if any(kind == "unknown" for kind, _, _ in found.mistakes):
-        found = _other_forward(network, gradients) or found
+        found = _other_forward(network, gradients) or _sample_by_sample(network, gradients) or found
     return found._replace(mistakes=[*dict.fromkeys([*updated, *mistakes, *found.mistakes])])
 
 
@@ -169,6 +151,16 @@ def _diagnosis(search):
     else:
         mistakes += judge_others(search.network, search.all, best.dZ)
     return Diagnosis(mistakes, best.dZ, best.unknown)
+
+
+def _sample_by_sample(network, gradients):
+    """Explain a backward that updates the weights after each sample."""
+    search = Search(network, gradients)
+    made = at_fixed_weights(network, gradients, search.tolerance)
+    if made is None:
+        return None
+    found = _diagnosis(Search(network, made[0]))
+    return found._replace(mistakes=[*made[1], *found.mistakes])
 
 
 def _other_forward(network, gradients):
@@ -237,22 +229,30 @@ def _updated(search, guess, k):
         return
     if step.shape != W.shape:
         step = step.mT
-    x = search.network.inputs[k - 1].mT
-    before, moved = (_sent_through(search.network, k, guess.dZ[k + 1], m) for m in (W, step))
-    sums = [np.sum(dZ, axis=-2, keepdims=True) for dZ in (before, moved)]
-    c = search.fit(search.gradient("b", k), *sums)
-    c = c or search.fit(search.gradient("W", k), x @ before, x @ moved)
-    name = search.notation.weight(k + 1)
-    if c and abs(c[0]) <= 1e-7 * abs(c[1]):
+    up, x, name = guess.dZ[k + 1], search.network.inputs[k - 1].mT, search.notation.weight(k + 1)
+    before, moved = (_sent_through(search.network, k, up, m) for m in (W, step))
+    if abs(together := _rate(search, k, x, before, moved)) >= 1e7:
         text = f"dZ{k} is sent back through d{name}, the gradient, where {name} belongs"
         yield Candidate(moved, (("wrong_weights", k, text),), 1.0)
-    elif c and c[0] and c[1] / c[0] < -1e-9:
-        rate = -c[1] / c[0]
-        text = (
-            f"dZ{k} is sent back through weights that are updated already: the old "
-            f"{name} belongs there (the update's rate was {rate:.4g})"
-        )
-        yield Candidate(before - rate * moved, (("updated_weights", k, text),), 1.0)
+        return
+    # One sample after the other each moves the weights by its own dW alone.
+    own = np.sum(up * up, axis=-1, keepdims=True) * search.network.inputs[k]
+    alone = search.network.through(k, own) if own.shape == search.network.a[k].shape else moved
+    for array, rate in ((moved, together), (alone, _rate(search, k, x, before, alone))):
+        if rate > 1e-9:
+            text = (
+                f"dZ{k} is sent back through weights that are updated already: the old "
+                f"{name} belongs there (the update's rate was {rate:.4g})"
+            )
+            yield Candidate(before - rate * array, (("updated_weights", k, text),), 1.0)
+
+
+def _rate(search, k, x, before, moved):
+    """Return the rate at which dZ of layer k is before - rate * moved, 0 where it is not so."""
+    sums = [np.sum(dZ, axis=-2, keepdims=True) for dZ in (before, moved)]
+    c = search.fit(search.gradient("b", k), *sums)
+    c = c or search.fit(search.gradient("W", k), x @ before, x @ moved) or (1.0, 0.0)
+    return -c[1] / (c[0] or 1e-300)
 
 
 def _sent_through(network, k, dZ, W):
@@ -394,8 +394,14 @@ def _unknown(search, lost):
     words = "is wrong" if len(lost) == 1 else "are wrong"
     text = f"{names} {words}, by none of the known mistakes"
     k = lost[0][0]
-    if any(other != k for other, _ in lost):
-        text += f": dZ{k} is, and all below follows from it"
+    below = any(other != k for other, _ in lost)
+    # dZ is right where dW or db is.
+    if {(k, kind) for kind in "Wb" if search.gradient(kind, k) is not None} <= set(lost):
+        if k < search.n_layers:
+            text += f": right down to dZ{k + 1}, wrong from dZ{k} on, so look at the line that"
+            text += f" sends the error back to layer {k}"
+        elif below:
+            text += f": dZ{k} is, and all below follows from it"
     return ("unknown", k, text)
 
 

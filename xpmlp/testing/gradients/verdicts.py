@@ -45,6 +45,26 @@ def _known_ratios(n, said, outputs):
             yield c / n, [("extra_mean", extra), more]
 
 
+def with_outputs(network, r, describe):
+    """Describe a ratio, with the number of outputs where np.mean divides by these too."""
+    found, n = describe(r), network.sizes[-1]
+    averaged = any(abs(network.scale * network.n * n - c) < 1e-9 for c in (0.5, 1.0))
+    rest = describe(r / n if averaged else r * n)
+    if n == 1 or not _has("factor", found) or _has("factor", rest):
+        return found
+    if averaged and _has("missing_mean", rest):
+        text = f"is too large: the mean over {network.n_user} samples and {n} outputs is missing"
+        return [(kind, text if kind == "missing_mean" else words) for kind, words in rest]
+    text = f"is {n} times too small: it is divided by the {n} outputs, the cost is not"
+    if averaged:
+        text = f"is {n} times too large: np.mean divides by the {n} outputs too"
+    return [*rest, ("factor", text + " (or the 2 is another one)" * (n == 2))]
+
+
+def _has(kind, found):
+    return any(of == kind for of, _ in found)
+
+
 def proportional(got, want, tolerance=1e-5, n=None):
     """Return r where got = r want, or None; n: the number of samples, where known."""
     size = float(np.vdot(want, want))
