@@ -363,7 +363,8 @@ class _Recorder:
         """Return copies of what the names of a frame hold."""
         space = frame.f_globals
         names = {name: space[name] for name in frame.f_code.co_names if name in space}
-        return {name: self.copies.of(value) for name, value in (names | frame.f_locals).items()}
+        names.update(frame.f_locals)  # since Python 3.13 no dict
+        return {name: self.copies.of(value) for name, value in names.items()}
 
 
 def record(run):
