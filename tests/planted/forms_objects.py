@@ -197,7 +197,8 @@ NN = Neural_Network()
     [
         ("f' of z", "self.sigmoidPrime(self.z2) -> self.sigmoidPrime(self.z)",
          "derivative_formula@1"),
-        ("o - y is added", "self.o_error = y - o -> self.o_error = o - y", everywhere("sign", 2)),
+        ("o - y is added", "self.o_error = y - o -> self.o_error = o - y",
+         f"{everywhere('sign', 2)} | absolute@2"),
         ("the error for the delta", "self.o_delta.dot(self.W2.T) -> self.o_error.dot(self.W2.T)",
          "derivative_missing@2 | derivative_missing@1"),
         ("updated first", ["\n        self.W2 += self.z2.T.dot(self.o_delta) -> ",
