@@ -42,10 +42,10 @@ def backward(params, X, Y):
 """,
     [
         ("no axis", "np.sum(e, axis=1, keepdims=True) -> np.sum(e)",
-         "softmax_axis | softmax_axis@2 | other_loss@2 | forward | forward@2",
+         "softmax_axis | softmax_axis@2 | other_loss@2 | error_formula@2 | forward | forward@2",
          (r"sum to 1|softmax|axis",)),
         ("over the samples", "np.sum(e, axis=1, keepdims=True) -> np.sum(e, axis=0, keepdims=True)",
-         "softmax_axis | softmax_axis@2 | other_loss@2 | forward | forward@2",
+         "softmax_axis | softmax_axis@2 | other_loss@2 | error_formula@2 | forward | forward@2",
          (r"sum to 1|softmax|axis",)),
         ("no axis, and its own derivative", ["np.sum(e, axis=1, keepdims=True) -> np.sum(e)",
          "dz2 = (a2 - Y) / len(X) -> dz2 = (a2 * len(X) - Y) / len(X)"], "",

@@ -96,7 +96,7 @@ def softmax_loss(W, X, y):
 """,
     [
         ("the right class like the others", "(p[j] - 1) * X[i] -> p[j] * X[i]", "other_loss@1"
-         " | target_missing@1 | targets_missing@1"),
+         " | error_formula@1"),
         ("the 2 of the penalty", "+ 2 * reg * W -> + reg * W", "regularisation_factor@1"),
         ("only the penalty is right", "dW = dW / num_train + -> dW = dW +",
          "missing_mean@1"),
@@ -145,7 +145,7 @@ def backward(params, X, y):
         ("relu' forgotten", "    dhidden[hidden == 0] = 0\n -> ", "derivative_missing@1", (),
          ('dhidden = dscores @ params["W2"].T',)),
         ("the right class forgotten", "    mask[np.arange(N), y] = -mask.sum(axis=1)\n -> ",
-         "other_loss@2 | target_missing@2 | targets_missing@2", (),
+         "other_loss@2 | error_formula@2", (),
          ("mask = (margins > 0).astype(float)",)),
         ("the mean forgotten", "margins.sum() / N, mask / N -> margins.sum() / N, mask",
          everywhere("missing_mean", 2)),
@@ -179,7 +179,8 @@ def gradient(theta, X, y):
         ("y - h", "error = X.dot(theta) - y -> error = y - X.dot(theta)", "sign@1 | sign"),
         ("absolute", "error = X.dot(theta) - y -> error = np.abs(X.dot(theta) - y)",
          "absolute@1 | sign@1 | sign"),
-        ("squares", "X.T.dot(error) / m -> X.T.dot(error ** 2) / m", "other_loss@1 | squared@1"),
+        ("squares", "X.T.dot(error) / m -> X.T.dot(error ** 2) / m",
+         "other_loss@1 | error_formula@1"),
     ],
     call="check_gradients(cost, gradient, theta, X, y)",
     by_hand="params, forward, backward = theta, cost, gradient",
