@@ -398,8 +398,8 @@ def _unknown(search, lost):
     # dZ is right where dW or db is.
     if {(k, kind) for kind in "Wb" if search.gradient(kind, k) is not None} <= set(lost):
         if k < search.n_layers:
-            text += f": right down to dZ{k + 1}, wrong from dZ{k} on, so look at the line that"
-            text += f" sends the error back to layer {k}"
+            text += f": dZ{k} does not follow from dZ{k + 1}, so look at the line that sends the"
+            text += f" error back to layer {k}"
         elif below:
             text += f": dZ{k} is, and all below follows from it"
     return ("unknown", k, text)
