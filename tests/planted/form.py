@@ -126,11 +126,11 @@ class Script(Judged):
 
         if not self.truth:
             return "nothing"
-        lines = [(m.line, m.should_be) for m in report.mistakes]
+        lines = dict.fromkeys(line for m in report.mistakes for line in m.lines)
         with contextlib.suppress(Exception):  # that does not run does not mend
-            if lines and all(right for _, right in lines):
+            if lines and all(m.lines for m in report.mistakes):
                 source = self.source
-                for line, right in lines:
+                for line, right, _ in lines:
                     source = pasted(source, line, right)
                 if replace(self, source=source).report().ok:
                     return "line"

@@ -139,14 +139,18 @@ class Code:
                     found[i] = (a - g) / self.updates_by
         return found
 
-    def picked(self, found):
-        """Return the gradient of each array from what backward returned."""
-        parts = dict(leaves(found))
-        form = tuple(parts)
+    def places(self, found):
+        """Return where in what backward returned each gradient stands, None for nowhere."""
+        form = tuple(path for path, _ in leaves(found))
         if form not in self._places:
             names = self.source.returned_names
             self._places[form] = gradient_places(found, self.parameters, self.params, names)
-        pairs = zip(self.parameters, self._places[form])
+        return self._places[form]
+
+    def picked(self, found):
+        """Return the gradient of each array from what backward returned."""
+        parts = dict(leaves(found))
+        pairs = zip(self.parameters, self.places(found))
         return [_as_gradient(parts.get(place), p) for p, place in pairs]
 
     def leave_constants_out(self):

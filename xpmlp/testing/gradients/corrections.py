@@ -1,10 +1,11 @@
-"""What belongs in the place of what is wrong: the right backward pass, lines that differ marked."""
+"""What belongs in the place of what is wrong: the right lines, and the whole backward pass."""
 
 import numpy as np
 
 from .candidates import hidden_errors, output_errors
+from .repairs import find_repairs, recorded, style_of
 from .whole import same
-from .written import Style, right_backward
+from .written import right_backward
 
 TOLERANCE = 1e-6
 
@@ -14,17 +15,49 @@ def add_corrections(report, network, diagnosis, agrees):
 
     agrees: tells of gradients at the user's parameters and data whether they are right.
     """
-    style = Style(late=_is_late(diagnosis), wrong=frozenset(_wrong_lines(network, diagnosis)))
-    report.backward = right_backward(network, style, agrees)
+    recording = recorded(network)
+    wrong, style = [*wrong_lines(network, diagnosis)], style_of(network, recording, diagnosis.dZ)
+    repairs = find_repairs(network, recording, style, wrong, diagnosis.dZ)
+    for repair in repairs:
+        _attach(report, network, repair)
+    _share(report, network, repairs)
+    if repairs and repairs[-1].is_last:
+        wrong = [(repair.role, repair.layer) for repair in repairs]
+    report.backward = right_backward(network, style, wrong, agrees)
 
 
-def _is_late(diagnosis):
-    """Tell whether 1/n belongs to dW and db: there it was forgotten, or stands once more."""
-    means = [text for kind, _, text in diagnosis.mistakes if kind.endswith("_mean")]
-    return any(not text.startswith("dZ") for text in means)
+def _attach(report, network, repair):
+    """Add a right line to the mistake that it mends."""
+    role, k = repair.role, repair.layer
+    name = f"dZ{k}"
+    if role != "dZ":
+        name = f"d{network.notation.parameter(role[1:], k)}"
+    tests = (
+        lambda m: m.layer == k and m.text.startswith(f"{name} "),
+        lambda m: m.layer == k and not m.lines,
+        lambda m: m.layer in (k, None),
+        lambda m: True,
+    )
+    fitting = (i for test in tests for i, m in enumerate(report.mistakes) if test(m))
+    i = next(fitting, None)
+    if i is not None:
+        mistake = report.mistakes[i]
+        report.mistakes[i] = mistake._replace(lines=(*mistake.lines, repair.line))
 
 
-def _wrong_lines(network, diagnosis):
+def _share(report, network, repairs):
+    """Give mistakes without a line that which mends others of their layer too."""
+    for i, mistake in enumerate(report.mistakes):
+        if not mistake.lines and mistake.layer:
+            layer = network.layers[mistake.layer - 1]
+            parts = filter(None, (layer.weights, layer.bias))
+            names = {f"d{network.code.names[part.array]}" for part in parts}
+            lines = [repair.line for repair in repairs if names & {*repair.line.right}]
+            lines.sort(key=lambda line: mistake.text.partition(" ")[0] not in line.right)
+            report.mistakes[i] = mistake._replace(lines=tuple(lines[:1]))
+
+
+def wrong_lines(network, diagnosis):
     """Yield the lines (role, layer) of the right backward pass that differ from the user's.
 
     Each is judged by what it gives of the values that the user's own lines hand to it.

@@ -13,6 +13,24 @@ HEAD = ("gradient", "", "error", "bound", "looked at")
 CLASSES = {"ok": "good", "WRONG": "bad"}  # of HTML
 
 
+class Line(NamedTuple):
+    """A wrong line of the code that was checked, and the line that belongs there.
+
+    Attributes
+    ----------
+    line : str
+        The line as it is, behind its number.
+    should_be : str
+        The right line. It was put in the place of the wrong one, and the code was run.
+    right : tuple of str
+        The gradients that were wrong before, and are right with this line and those told before it.
+    """
+
+    line: str
+    should_be: str
+    right: tuple
+
+
 class Mistake(NamedTuple):
     """A mistake in a backward pass.
 
@@ -26,18 +44,24 @@ class Mistake(NamedTuple):
         belongs to the last one.
     text : str
         A sentence that explains it in the terms of the code that was checked.
-    line : str
-        The wrong line of that code, with its number; "" where it was not found.
-    should_be : str
-        The line that belongs there. With it in the place of the wrong one the code was run, and is
-        right there.
+    lines : tuple of Line
+        What to change in that code; empty where it was not found.
     """
 
     kind: str
     layer: int | None
     text: str
-    line: str = ""
-    should_be: str = ""
+    lines: tuple = ()
+
+    @property
+    def line(self) -> str:
+        """First wrong line with its number, "" where none was found."""
+        return next((line.line for line in self.lines), "")
+
+    @property
+    def should_be(self) -> str:
+        """Right line in its place, "" where none was found."""
+        return next((line.should_be for line in self.lines), "")
 
 
 class ArrayCheck(NamedTuple):
@@ -88,7 +112,7 @@ class GradientReport:
     def add(self, kind, layer, text):
         """Add a mistake (kind, layer, text) to the report, if it is not in it yet."""
         text = text.rstrip(".")
-        if Mistake(kind, layer, text) not in self.mistakes:
+        if (kind, layer, text) not in [mistake[:3] for mistake in self.mistakes]:
             self.mistakes.append(Mistake(kind, layer, text))
 
     @property
@@ -109,7 +133,9 @@ class GradientReport:
         lines = [self.verdict]
         for i, mistake in enumerate(self.mistakes, 1):
             lines.append(f"  {i}. {mistake.text}")
-            lines += [f"       {head:<10} {text}" for head, text in _lines(mistake)]
+            for head, text in _lines(mistake):
+                text = text.replace("\n", f"\n{' ' * 18}")
+                lines.append(f"       {head:<10} {text}")
         if self.remarks:
             lines += [FORWARD, *(f"  - {remark}" for remark in self.remarks)]
         if self.checks:
@@ -150,11 +176,14 @@ class GradientReport:
 
 
 def _lines(mistake):
-    """Yield (what it is, line) of the wrong line and the right one, where they are known."""
-    if mistake.line:
-        number, _, text = mistake.line.partition(": ")
+    """Yield (what it is, text) of the wrong lines and the right ones."""
+    for wrong, should_be, right in mistake.lines:
+        number, _, text = wrong.partition(": ")
         yield f"{number}:", text
-        yield "should be:", mistake.should_be
+        yield "should be:", should_be
+        if right:
+            verb = "is" if len(right) == 1 else "are"
+            yield "tried:", f"with it {', '.join(right)} {verb} right"
 
 
 def _item(mistake):
