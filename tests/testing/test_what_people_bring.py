@@ -275,6 +275,14 @@ def test_what_is_no_parameter_stays_beside_the_parameters():
     assert kinds(halved) == ["factor"] and "Recognised: 3 -> 4 -> 1" in str(halved)
 
 
+def test_a_backward_that_raises_is_told_with_its_line_where_forward_predicts_too():
+    def backward(p, X, y):
+        return {"W1": X @ p["b1"]}
+
+    report = check_gradients(f_in_a_dict, backward, P, X, Y, loss="squared_error")
+    assert set(kinds(report)) == {"raised"} and 'X @ p["b1"]' in str(report)
+
+
 def test_a_loss_without_predictions_is_refused_with_the_next_step():
     with pytest.raises(TypeError, match="pass y too"):
         check_gradients(f_only_predictions, slopes, P, X, loss="mse")
@@ -492,6 +500,52 @@ def test_an_update_that_adds_the_error_of_the_asker_is_right():
 
     report = check_gradients(Adding(), X, Y, loss="mse", names=["W1", "W2"])
     assert report.ok and "(old - new) / 0.1, of an update by train" in str(report)
+
+
+def test_methods_may_be_private_and_predict_may_be_of_classes():
+    class Private(Net):
+        forward = None
+
+        def _forward(self, X):
+            return Net.forward(self, X)
+
+        def predict(self, X):
+            return (self._forward(X) > 0.5).astype(int)
+
+        def _backward(self, X, y, y_hat):
+            return self.slopes(X, y)
+
+    report = check_gradients(Private(), X, Y, loss="mse")
+    assert report.ok and report.subject == "Private._backward"
+
+
+def test_a_method_may_return_the_cost_and_the_gradients():
+    class Whole:
+        def __init__(self):
+            self.params = dict(P)
+
+        def loss(self, X, y, wrong=1.0):
+            gradients = dict(zip(P, slopes(self.params, X, y, wrong)))
+            return cost(self.params, X, y), gradients
+
+    assert check_gradients(Whole(), X, Y).ok
+    Whole.loss.__defaults__ = (-1.0,)
+    assert kinds(check_gradients(Whole(), X, Y)) == ["sign"]
+
+
+def test_an_update_that_makes_the_arrays_again_is_told():
+    class Again(Trained):
+        def train(self, X, y):
+            self.W1, self.b1, self.W2, self.b2 = (np.zeros_like(P[name]) for name in P)
+            super().train(X, y)
+
+    with pytest.raises(TypeError, match="train: it makes the arrays again, which __init__ should"):
+        check_gradients(Again(), X, Y, loss="mse")
+
+
+def test_parts_of_several_shapes_are_refused_with_the_next_step():
+    with pytest.raises(TypeError, match="pass arrays X and y, or a list of pairs"):
+        check_gradients(cost, slopes, P, (X, Y))
 
 
 class Mazur(Net):

@@ -17,7 +17,7 @@ from .calls import (
     returned_names,
 )
 from .predictions import Predicted, Reading
-from .trees import host_array, parameters_of, rebuilt
+from .trees import first_part, host_array, parameters_of, rebuilt
 
 WHOLE = "whole"  # all samples in one call, or in one list of pairs, or else one call a sample
 PAIRS = "pairs"
@@ -152,7 +152,7 @@ class Functions:
             return self.predicted.cost(self.reading, outs, data[1], pool), values
         if len(outs) == 1:
             return outs[0]
-        return sum(out[0] if isinstance(out, tuple) else out for out in outs)
+        return sum(map(first_part, outs))
 
     def backward(self, params, *data):
         """Return the gradients that backward returns, or that its update shows."""
@@ -259,4 +259,9 @@ def stacked(data):
                 rows = (np.stack([a.reshape(-1) for a in side]) for side in (xs, ys))
                 return tuple(rows), (xs[0].shape, ys[0].shape)
         data = (pairs,)
-    return tuple(np.asarray(a) if isinstance(a, list | tuple) else a for a in data), None
+    try:
+        return tuple(np.asarray(a) if isinstance(a, list | tuple) else a for a in data), None
+    except ValueError as error:
+        raise Refused(
+            "X holds parts of several shapes: pass arrays X and y, or a list of pairs (x, y)."
+        ) from error

@@ -67,7 +67,9 @@ def calls(function, pool, usual, unpacked=()):
     if named is not None and named[:1] and named[0][1] in unpacked:
         orders = [first, named]
     orders += [named] if named is not None else []
-    for some in (usual, [what for what in usual if what != "y"]):
+    told = {what for _, what in named or ()}
+    # Where names tell all, another order would only hide what is wrong.
+    for some in () if told >= {*usual} else (usual, [what for what in usual if what != "y"]):
         for order in itertools.permutations(some):
             orders.append([("", what) for what in order])
             spread = (unpacked if what == "params" else [what] for what in order)

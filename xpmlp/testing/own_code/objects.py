@@ -11,7 +11,7 @@ from .adapters import PAIRS, WHOLE, Functions, added, same_draws
 from .calls import DATA, ROLES, Refused, argument_names, calls, default_of, known_values
 from .places import gradient_places, plain, stored_places
 from .predictions import Predicted
-from .trees import Parameter, host_array, leaves, parts_of
+from .trees import Parameter, first_part, host_array, leaves, parts_of
 
 # Parts of what methods are called, likely ones first.
 FORWARD = "forward predictproba predict query think propagat output call run compute evaluat"
@@ -117,6 +117,12 @@ class Net(Functions):
                     self.reading = (self.predicted.kept or readings)[0]
                     if np.size(self.forward(self.params, *self.data)[0]) == 1:
                         return
+        self.predicted = self.reading = None
+        for cost in costs:  # one that needs no predictions
+            with contextlib.suppress(Refused, ValueError):
+                self.cut, self.forward_call, outs = self.first_fit(cost)
+                if np.size(first_part(outs[0])) == 1:
+                    return
         methods = ", ".join(m.__name__ for m in _methods(self.work, FORWARD))
         raise Refused(
             f"{type(self.net).__name__} has no method that returns predictions of y (tried: "
@@ -138,11 +144,11 @@ class Net(Functions):
     def _cost(self, reading):
         """Return the cost as a reading says."""
         self.reading = reading
-        return self.forward(self.params, *self.data)[0]
+        return first_part(self.forward(self.params, *self.data))
 
     def _find_parameters(self, state, names):
         """Find the arrays and numbers on which forward depends; names: which of them."""
-        rng, base = np.random.default_rng(0), self.forward({}, *self.data)[0]
+        rng, base = np.random.default_rng(0), self._cost(self.reading)
         fed, seen = {path for path, _ in self.fed}, set()
         for path, value in state.items():
             called = _name(path, self.paths)
@@ -153,7 +159,7 @@ class Net(Functions):
             moved = value + 0.1 * (1 + np.abs(value)) * rng.normal(size=np.shape(value))
             _put(self.work, path, moved)
             with contextlib.suppress(Exception), np.errstate(all="ignore"):
-                if self.forward({}, *self.data)[0] != base:
+                if self._cost(self.reading) != base:
                     self.paths[called], self.params[called] = path, value
             _put(self.work, path, value)
         if not self.params:
@@ -165,7 +171,7 @@ class Net(Functions):
 
     def _find_step(self, step):
         """Find the method that returns or stores gradients, or updates; step: its name."""
-        methods = _methods(self.work, STEP)
+        methods, failed = [*_methods(self.work, STEP), *_methods(self.work, COST)], ""
         if step is not None:
             methods = [getattr(self.work, step, None)]
             if not callable(methods[0]):
@@ -176,17 +182,18 @@ class Net(Functions):
                 self.forward(self.params, *self.data)
                 pool = self._pool_of_backward(self.params, self.data)[0]
                 for call in calls(method, pool, self.usual(self.backward_cut)):
-                    self.kind = None
-                    with contextlib.suppress(Exception):  # another way, or method, may do
-                        self.kind = self._kind(call, pool)
-                    if self.kind:
-                        self.backward_call = call
-                        self._settle()
-                        return
+                    try:
+                        self.kind, self.backward_call = self._kind(call, pool), call
+                        if self.kind:
+                            self._settle()
+                            return
+                    except Exception as error:  # another way, or method, may do
+                        if not failed or isinstance(error, Refused):
+                            failed = f"; {method.__name__}: {error}".rstrip(".")
         tried = ", ".join(method.__name__ for method in methods)
         raise Refused(
             f"no method of {type(self.net).__name__} returns gradients, stores them (self.dW1) or "
-            f"updates the arrays (tried: {tried or 'none is called backward or train'}): "
+            f"updates the arrays (tried: {tried or 'none is called backward or train'}{failed}): "
             "add step=, the name of one that takes X and y."
         )
 
@@ -202,8 +209,9 @@ class Net(Functions):
         """Return how a method gives gradients: "updated", "returned", "stored", or None."""
         target = _copied(self.work)
         found = self._on(target, call, pool)
-        if any(not _same(self.params[n], _get(target, p)) for n, p in self.paths.items()):
-            return "updated"
+        pairs = [(self.params[n], _get(target, path)) for n, path in self.paths.items()]
+        if any(not _same(a, b) for a, b in pairs):
+            return "updated" if all(np.shape(a) == np.shape(b) for a, b in pairs) else None
         arrays = [n for n, value in self.params.items() if np.ndim(value)]
         for kind in ("returned", "stored"):
             with contextlib.suppress(TypeError):
@@ -248,11 +256,15 @@ class Net(Functions):
         if self.rate_given is None and not settable:
             self.rate = default_of(method, "rate") or 1.0
             self.rate_known = default_of(method, "rate") is not None
+        moved = {n: a + 0.1 for n, a in self.params.items()}
+        after = [self._once(p, self.data, self.rate) for p in (self.params, moved)]
+        if all(np.allclose(self.rate * (after[1][n] - after[0][n]), 0.1) for n in moved):
+            raise Refused("it makes the arrays again, which __init__ should")
         self._see_order(settable)
 
     def _see_cost(self, returned):
         """Take the readings that give the number that the method returned, if there are such."""
-        if isinstance(returned, float | np.floating):
+        if self.predicted and isinstance(returned, float | np.floating):
             before, readings = self.reading, self.predicted.readings(self.outs, *self.data)
             kept = [r for r in readings if np.isclose(self._cost(r), float(returned))]
             self.predicted.kept = kept or self.predicted.kept
@@ -294,10 +306,12 @@ class Net(Functions):
         """Return the gradients by name, of one call or the sum of a call a sample."""
         found = []
         for pool in self._pool_of_backward(params, data):
-            target = self.work if self.kind != "updated" else _copied(self.work)
-            for role, value in (("rate", rate), ("once", 1)):
-                for path, _ in self.settings[role] if self.kind == "updated" else ():
-                    _put(target, path, value)
+            target = self.work
+            if self.kind == "updated":
+                target = _copied(self.work)
+                for role, value in (("rate", rate), ("once", 1)):
+                    for path, _ in self.settings[role]:
+                        _put(target, path, value)
             out = self._on(target, self.backward_call, pool | {"rate": rate})
             if self.kind == "updated":
                 moves = {n: host_array(a) - _get(target, self.paths[n]) for n, a in params.items()}
@@ -316,7 +330,7 @@ def _copied(net):
 
 def _methods(thing, stems):
     """Return the methods whose name holds one of these words, in the words' order."""
-    names = [n for n in dir(thing) if n == "__call__" or not n.startswith("_")]
+    names = [n for n in dir(thing) if n == "__call__" or not n.startswith("__")]
     names = [n for n in names if not isinstance(getattr(type(thing), n, None), property)]
     found = {n: getattr(thing, n) for stem in stems.split() for n in names if stem in plain(n)}
     return [method for method in found.values() if callable(method) and hasattr(method, "__name__")]

@@ -23,12 +23,12 @@ def gradient_places(found, parameters, params, names=()):
     """
     parts = {path: part for path, part in leaves(found) if np.ndim(_host(part)) or path}
     paths = list(parts)
-    called = _by_names([_named(path, names) for path in paths], [p.path for p in parameters])
-    by_names = [None if i is None else paths[i] for i in called]
+    named = [_named(path, names) for path in paths]
+    by_names = _by_names(named, [p.path for p in parameters], paths)
     same_form = [_same_key(found, p.path, params) for p in parameters]
-    for places in (by_names if names else [], same_form, by_names):
+    for places in (by_names * bool(names), same_form, by_names):
         if any(path is not None and path in parts for path in places):
-            return [path if path in parts else None for path in places]
+            return [dict(zip(parts, parts)).get(path) for path in places]
     places = _in_order(parts, parameters)
     if places is None:
         raise TypeError(_refusal(found, params))
@@ -38,8 +38,7 @@ def gradient_places(found, parameters, params, names=()):
 def stored_places(state, parameters):
     """Return the path, among an object's, of what is called like the gradient of each parameter."""
     paths = [path for path in state if any(order for order, _ in words(path))]
-    called = _by_names(paths, [p.path for p in parameters])
-    return [None if i is None else paths[i] for i in called]
+    return _by_names(paths, [p.path for p in parameters], paths)
 
 
 def _host(part):
@@ -73,17 +72,21 @@ def words(path):
     return {(order, ALIKE.get(word, word) + numbers) for order, word in found}
 
 
-def _by_names(found, wanted):
-    """Return for each wanted path which of the found ones is called like its gradient, or None."""
+def _by_names(found, wanted, paths):
+    """Return for each wanted path which is called like its gradient, or None.
+
+    found: what `paths` are called.
+    """
     called = [next((word for order, word in words(path) if not order), None) for path in wanted]
-    places = []
+    places: list = []
     for word in called:
         alike = (
             (order, i) for i, path in enumerate(found) for order, w in words(path) if w == word
         )
         fits = [(-order, i) for order, i in alike]
-        unique = word is not None and called.count(word) == 1
-        places.append(min(fits)[1] if fits and unique else None)
+        places.append(None)
+        if fits and called.count(word) == 1:
+            places[-1] = paths[min(fits)[1]]
     return places
 
 

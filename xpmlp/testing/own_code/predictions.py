@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ...words import check_word, our_name
-from .calls import calls
+from .calls import Refused, calls
 from .places import plain
-from .trees import host_array, leaves
+from .trees import first_part, host_array, leaves
 
 SQUARES, ABSOLUTE = "np.sum((A - y) ** 2)", "np.sum(np.abs(A - y))"
 LOGS = "-np.sum(y * np.log(A))"
@@ -40,9 +40,12 @@ class Reading(NamedTuple):
 
     def divisor(self, a):
         """Return the number that a scale such as " / (2 * n)" divides by."""
-        n = 1 if self.axis is None else a.shape[self.axis]
-        size = a.size if "size" in self.scale else 1
-        return size * (n if "n" in self.scale else 1) * (2 if "2" in self.scale else 1)
+        product = 1 + ("2" in self.scale)
+        if "size" in self.scale:
+            product *= a.size
+        if "n" in self.scale and self.axis is not None:
+            product *= a.shape[self.axis]
+        return product
 
 
 class Predicted:
@@ -121,17 +124,17 @@ class Predicted:
         if call is None:
             raise TypeError(f"loss={self.loss!r} must be a function of the predictions and y.")
         cost = call(pool)
-        return cost[0] if isinstance(cost, tuple) else cost
+        return first_part(cost)
 
     def refusal(self, outs, y):
         """Return the error of a forward that returns no predictions of y."""
         shapes = ", ".join(str(np.shape(a)) for _, a in leaves(outs[0]))
         if not y:
-            return TypeError("loss= compares predictions with y: pass y too.")
+            return Refused("loss= compares predictions with y: pass y too.")
         if shapes == "()":
             text = f"loss={self.loss!r} is for a forward that returns predictions; this one returns"
             return ValueError(f"{text} the cost, so leave it out.")
-        return TypeError(
+        return Refused(
             f"forward returned arrays of shapes {shapes}, none of which is a prediction of y, "
             f"{np.shape(y[0])}: return the predictions in the shape of y."
         )
@@ -201,17 +204,22 @@ def fitting(code, source):
         outs = source.outputs(params, code.data)
         return np.asarray([float(predicted.cost(r, outs, code.y, {})) for r in readings])
 
-    for i, (a, g) in enumerate(zip(code.arrays, code.gradients(code.arrays))):
+    try:
+        gradients = code.gradients(code.arrays)
+    except Refused:
+        raise
+    except Exception:  # of the asker's backward: it is told where that is checked
+        return readings, 1
+    for i, (a, g) in enumerate(zip(code.arrays, gradients)):
         if g is not None and g.shape == a.shape:
             u = rng.normal(size=a.shape)
             h = 1e-5 / (1 + math.sqrt(a.size))
-            high, low = (
-                costs([*code.arrays[:i], a + t * u, *code.arrays[i + 1 :]]) for t in (h, -h)
-            )
+            steps = ([*code.arrays[:i], a + t * u, *code.arrays[i + 1 :]] for t in (h, -h))
+            high, low = map(costs, steps)
             with np.errstate(all="ignore"):
                 ratios.append(2 * h * abs(float(np.vdot(g, u))) / np.abs(high - low))
     fits = np.sum(np.abs(np.asarray(ratios) - 1) <= 1e-4, axis=0) + np.zeros(len(readings))
-    if not source.rate_known and not fits.any():
+    if ratios and not source.rate_known and not fits.any():
         rate = float(np.median([r[0] for r in ratios]))
         if 2 * sum(abs(r[0] - rate) <= 1e-4 * rate for r in ratios) >= len(ratios):
             source.rate *= rate

@@ -64,6 +64,13 @@ def rebuilt(tree, made, path=()):
     return tree
 
 
+def first_part(out):
+    """Return the first part of a tuple or list; of anything else, itself."""
+    if isinstance(out, tuple | list):
+        return out[0]
+    return out
+
+
 def leaves(tree, path=()):
     """Yield (path, value) of all that is no container, None left out."""
     parts = parts_of(tree)
