@@ -6,6 +6,7 @@ from planted import CASES, verdict
 from planted.net import STYLES, Net
 
 from xpmlp.testing import check_gradients
+from xpmlp.testing.gradients import corrections
 
 WRONG = [case for case in CASES if case.truth and not case.odd]
 
@@ -88,6 +89,16 @@ def test_weights_that_are_updated_too_early_are_taken_from_where_they_are_not_ye
     edits = ["after dW2: W2 = W2 - 0.1 * dW2"]
     (line,) = lines(Net("3-4-1", "tanh sigmoid", "bce"), edits)
     assert line.should_be == 'da1 = dz2 @ params["W2"].T'
+
+
+def test_code_that_cannot_be_traced_is_diagnosed_all_the_same(monkeypatch):
+    def refused(network):
+        raise RuntimeError("no tracing here")
+
+    monkeypatch.setattr(corrections, "recorded", refused)
+    _, report = verdict(Net("3-4-1", "tanh sigmoid", "bce").case("changed", ["dz1 = da1"]))
+    assert [mistake.kind for mistake in report.mistakes] == ["derivative_missing"]
+    assert "could not be made out" in str(report)
 
 
 def test_nothing_is_printed_where_nothing_is_wrong():
