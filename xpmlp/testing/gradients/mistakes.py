@@ -21,6 +21,7 @@ from .fits import combinations, formed_with
 from .identify import WRONG_SIGN
 from .online import at_fixed_weights
 from .products import describe_product
+from .shadows import Shadows
 from .verdicts import with_outputs
 from .whole import in_order, judge_others, our_gradients, same, updated_parameters
 
@@ -182,11 +183,14 @@ def _search(search):
     beam = [Guess()]
     for k in range(search.n_layers, 0, -1):
         grown: list[Guess] = []
-        best = math.inf
+        best, shadows = math.inf, Shadows(search, k)
         for stage in (1, 2, 3):  # two changes, or fits, only where one change does not do
             for guess in beam[: BEAM if stage < 3 else 3]:
                 for candidate in _errors(search, guess, k, stage):
-                    if guess.cost + candidate.cost <= best + MARGIN:
+                    if guess.cost + candidate.cost > best + MARGIN:
+                        continue
+                    first = stage == 1 and guess is beam[0]
+                    if first or shadows.may_follow(candidate.array):
                         judged = list(_judged(search, guess, candidate, k))
                         grown += judged
                         best = min(best, *(g.cost for g in judged))
