@@ -210,6 +210,8 @@ def numbers(value):
         if not is_list(value) and not is_array(value):
             return None
         try:
+            if is_list(value):  # perhaps of arrays on a device
+                value = [host_array(part) if is_array(part) else part for part in value]
             value = host_array(value)
         except ValueError:  # a ragged list
             return None
