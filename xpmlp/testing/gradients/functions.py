@@ -201,7 +201,8 @@ def _check_form(code, report, gradients, wrong):
             with suppress(ValueError):  # else no update can be computed
                 shape = np.broadcast_shapes(g.shape, a.shape)
                 text += f": {name} - rate * d{name} would be {shape}"
-            if name in wrong and shape != a.shape:
+            # One that is turned as a whole is told as that, with its values.
+            if name in wrong and shape != a.shape and g.T.shape != a.shape:
                 report.add("shape", _layer(name), text)
             elif shape != a.shape:
                 report.notes.insert(0, text)
