@@ -204,7 +204,7 @@ def backward(p, X, y):
 """,
     [
         ("the shortcut forgotten", 'd2 @ p["W2"].T + dh2 -> d2 @ p["W2"].T',
-         "shortcut_missing@1"),
+         "path_missing@1"),
         ("f' of the sum", "(1 - t2 ** 2) -> (1 - h2 ** 2)",
          "derivative_formula@2 | derivative_at_activation@2 | derivative_wrong_layer@2"),
         ("the other input", '"W3": h2.T @ d3 -> "W3": t2.T @ d3', "wrong_input@3"),

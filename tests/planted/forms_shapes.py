@@ -386,7 +386,7 @@ def backward(params, X, y):
 """,
     [
         ("the bias of one layer only", "d_out.sum(0) + d_hid.sum(0) -> d_out.sum(0)",
-         "share_missing@1 | share_missing@2 | share_missing"),
+         "shared_missing@1 | shared_missing@2 | shared_missing"),
         ("f' forgotten", "d_out @ V.T * (1 - h ** 2) -> d_out @ V.T", "derivative_missing@1"),
         ("divided by the samples only", "/ y.size -> / len(X)",
          f"{down('factor', 2)} | factor"),
