@@ -85,6 +85,7 @@ SLOW = {  # files and tests
     "draws many cases, or a large one": """
         test_what_is_printed_runs_in_the_place_of_the_users_backward_and_is_right
         test_the_checker_knows_the_form_as_well_as_before
+        test_no_right_script_of_the_unseen_half_is_accused
         test_a_network_is_recognised_in_each_form
         test_plain_networks_are_recognised_as_by_their_costs
         test_an_update_after_each_sample_is_told_beside_what_else_is_wrong
