@@ -153,7 +153,7 @@ def output_errors(network):
     slope, changes = activation_derivative(network, L)
     ours = network.through(L, dA)
     yield Candidate(ours)
-    if not np.allclose(ours, np.abs(ours)):
+    if not any(np.allclose(sign * ours, np.abs(ours)) for sign in (1.0, -1.0)):
         yield Candidate(np.abs(ours), (lost,), 1.0)
     for array, text, *more in _errors_of_other_losses(network, error, slope, lost):
         other = "other_loss", L, f"dZ{L} is the error of another loss: {text}"

@@ -177,7 +177,7 @@ class Network:
         penalty = " with an L2 penalty" * any((*self.l2, *self.l2_bias))
         where = ORIENTATIONS[self.columns]
         weights = "n_out, n_in" if self.layers[0].turned else "n_in, n_out"
-        loss = self.loss.replace("_", " ")
+        loss = self.loss.replace("_", " ").replace("own", "a loss of its own")
         return f"{chain} ({names}), {loss}{penalty}, samples in {where}, weights ({weights})"
 
 
