@@ -55,6 +55,8 @@ net = Net()
          "d_out = (out - y) * out * (1 - out) / len(X)", "other_loss@2"),
         ("no division by the samples", "d_out = (out - y) / len(X) -> d_out = out - y",
          everywhere("missing_mean", 2)),
+        ("right, with cosh", "* (1 - self.h ** 2) -> "
+         "/ np.cosh(X @ self.w_ih + self.b_h) ** 2", ""),
     ],
     call='check_gradients(net, X, y)',
     by_hand="""
@@ -186,6 +188,8 @@ y = np.array([[0], [1], [1], [0], [1]])
          "missing_mean@1 missing_mean@2 missing_mean@3 | missing_mean"),
         ("the output's slope is forgotten", "[(output - y) * output * (1 - output)] -> "
          "[output - y]", "other_loss@3 | derivative_missing@3"),
+        ("right, turned twice", "self.deltas[0] @ self.weights[i].T * a -> "
+         "(self.weights[i] @ self.deltas[0].T).T * a", ""),
     ],
     call='check_gradients(mlp, X, y, loss="squared_error", step="gradient_descent", rate=0.1)',
     by_hand="""
@@ -268,6 +272,8 @@ net = DigitNet()
         ("the slope of the numbers below", "self.W2.T.dot(dZ2) * (self.Z1 > 0) -> "
          "self.W2.T.dot(dZ2) * (self.W2.T.dot(dZ2) > 0)",
          "derivative_formula@1 | activation_on_error@1"),
+        ("right, with where", "self.W3.T.dot(dZ3) * (self.Z2 > 0) -> "
+         "np.where(self.A2 > 0, self.W3.T.dot(dZ3), 0)", ""),
     ],
     call='check_gradients(net, X_train, Y_train, loss="cross_entropy", step="train_step", '
     "rate=0.1)",

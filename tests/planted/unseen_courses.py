@@ -61,6 +61,10 @@ def backward(parameters, X, Y):
          "dZ2 = np.multiply(dA2, np.int64(W2.dot(A1) > 0))", "derivative_formula@2"),
         ("the numbers, not their slope", "np.int64(A1 > 0) -> A1",
          "activation_for_derivative@1 | derivative_formula@1"),
+        ("right, with >=", "np.int64(A1 > 0) -> Z1 >= 0", ""),
+        ("two: a square's error and no relu'", ["dZ3 = A3 - Y -> dZ3 = (A3 - Y) * A3 * (1 - A3)",
+         "dZ1 = np.multiply(dA1, np.int64(A1 > 0)) -> dZ1 = dA1"],
+         "other_loss@3 & derivative_missing@1"),
     ],
     call="check_gradients(forward, backward, parameters, X, Y)",
     by_hand="""
@@ -115,6 +119,12 @@ def dJ(theta, X, T):
          "missing_mean@1"),
         ("a sign in the slope", "(1 - hidden ** 2) -> (hidden ** 2 - 1)",
          "sign@1 | derivative_formula@1"),
+        ("right, a mean", "delta2.sum(axis=0, keepdims=True) / m -> "
+         "delta2.mean(axis=0, keepdims=True)", ""),
+        ("two: no slope, no penalty", ['delta1 = delta2 @ theta["theta2"].T * (1 - hidden ** 2) -> '
+         'delta1 = delta2 @ theta["theta2"].T', "hidden.T @ delta2 / m + lambd / m * "
+         'theta["theta2"] -> hidden.T @ delta2 / m'],
+         "derivative_missing@1 & regularisation_missing@2"),
     ],
     call="check_gradients(J, dJ, theta, features, one_hot)",
     by_hand="params, X, y, forward, backward = theta, features, one_hot, J, dJ",
@@ -179,6 +189,8 @@ def backward(params, x, t):
         ("relu' forgotten", "dout = dh * (out > 0) -> dout = dh", "derivative_missing@1"),
         ("gamma and beta in the other order", "return dx1 + dx2, dgamma, dbeta -> "
          "return dx1 + dx2, dbeta, dgamma", "swapped | swapped@1"),
+        ("right, for what adds up to nothing", "dmu = -1 * np.sum(dx1, axis=0) -> "
+         "dmu = -np.sum(dxmu1, axis=0)", ""),
     ],
     call="check_gradients(forward, backward, params, x, t)",
     by_hand="X, y = x, t",
@@ -236,6 +248,7 @@ def grads(params, X, Y):
          "derivative_formula@1 | derivative_at_activation@1"),
         ("the other mask's shares", "dA2 = dA2 * D2 -> dA2 = dA2 * keep_prob",
          "mask_missing@2 | derivative_missing@2 | derivative_formula@2"),
+        ("right, by what is kept", "(1 - np.tanh(Z1) ** 2) -> (1 - (A1 * keep_prob) ** 2)", ""),
     ],
     call="check_gradients(cost, grads, (W1, b1, W2, b2, W3, b3), X, Y)",
     by_hand="params, y, forward, backward = (W1, b1, W2, b2, W3, b3), Y, cost, grads",
@@ -276,6 +289,7 @@ def gradient(p, x, y):
          "gr = p[\"V\"].T @ (gh + p['U'].T @ e)", "factor@1 | accumulated@1"),
         ("relu' forgotten", "gs = gr * (s > 0) -> gs = gr", "derivative_missing@1"),
         ("V from s", "gV = gh @ r.T -> gV = gh @ s.T", "wrong_input@2"),
+        ("right, with sign", "gs = gr * (s > 0) -> gs = gr * np.sign(r)", ""),
     ],
     call="check_gradients(loss, gradient, p, x, y)",
     by_hand="params, X, forward, backward = p, x, loss, gradient",

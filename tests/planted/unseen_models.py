@@ -61,6 +61,7 @@ def bptt(params, inputs, targets):
         ("the last bias only", "dbh += dhraw -> dbh = dhraw", anywhere("not_summed")),
         ("not turned", 'dhnext = params["Whh"].T @ dhraw -> dhnext = params["Whh"] @ dhraw',
          f"{anywhere('wrong_weights')} | {anywhere('wrong_order')}"),
+        ("right, in two factors", "(1 - hs[t] * hs[t]) * dh -> (1 - hs[t]) * (1 + hs[t]) * dh", ""),
     ],
     call="check_gradients(loss, bptt, params, inputs, targets)",
     by_hand="X, y, forward, backward = inputs, targets, loss, bptt",
@@ -109,6 +110,8 @@ def cbow_backward(params, contexts, centers):
          everywhere("missing_mean", 2)),
         ("y - yhat", "du = (yhat - y) / batch_size -> du = (y - yhat) / batch_size",
          everywhere("sign", 2)),
+        ("right, by one-hot rows", "np.add.at(grad_E, contexts[:, c], dh / C) -> "
+         "grad_E += np.eye(V)[contexts[:, c]].T @ dh / C", ""),
     ],
     call="check_gradients(cross_entropy, cbow_backward, params, contexts, centers)",
     by_hand="X, y, forward, backward = contexts, centers, cross_entropy, cbow_backward",
@@ -195,6 +198,8 @@ def get_gradient(params, data, target):
          "derivative_missing@1"),
         ("the sign of older code", "L_vbias = (z - target) / -> L_vbias = (target - z) /",
          everywhere("sign", 2)),
+        ("right, turned", "L_W = data.T @ L_hbias + L_vbias.T @ hidden -> "
+         "L_W = (L_hbias.T @ data + hidden.T @ L_vbias).T", ""),
     ],
     call="check_gradients(reconstruction_error, get_gradient, [W, bhid, bvis], data, data)",
     by_hand="params, X, y = [W, bhid, bvis], data, data\n"
@@ -243,6 +248,7 @@ def conv_backward(params, signals, y):
          "wrong_input@1"),
         ("the mean forgotten", "dout = (out - y) / len(signals) -> dout = out - y",
          f"{everywhere('missing_mean', 2)} | factor"),
+        ("right, ones times it", "dmaps.sum(axis=0) -> np.ones(len(dmaps)) @ dmaps", ""),
     ],
     call="check_gradients(cost, conv_backward, params, signals, y)",
     by_hand="X, forward, backward = signals, cost, conv_backward",
@@ -280,6 +286,7 @@ def svm_gradient(model, X, y):
          "regularisation_missing@1"),
         ("the penalty divided too", '"w": model["w"] + dw / len(y) -> "w": (model["w"] + dw) / '
          "len(y)", "regularisation_factor@1"),
+        ("right, with <=", '+ model["b"]) < 1: -> + model["b"]) <= 1:', ""),
     ],
     call="check_gradients(svm_loss, svm_gradient, model, X, y)",
     by_hand="params, forward, backward = model, svm_loss, svm_gradient",
@@ -323,6 +330,10 @@ def nll_grad(P, X, counts):
         ("A (A - 1)", "(A - A ** 2) -> (A ** 2 - A)", "sign@1 | derivative_formula@1"),
         ("the bias of both", "db1 = np.sum(dZ1, axis=1, keepdims=True) -> "
          "db1 = np.sum(dZ1, axis=0, keepdims=True)", "wrong_axis@1 | shape@1"),
+        ("right, the short form", "dZ2 = dE * rate / m -> dZ2 = (rate - counts) / m", ""),
+        ("two: no exp', a bias over the units", ["dZ2 = dE * rate / m -> dZ2 = dE / m",
+         "db1 = np.sum(dZ1, axis=1, keepdims=True) -> db1 = np.sum(dZ1, axis=0, keepdims=True)"],
+         "derivative_missing@2 | other_loss@2 & wrong_axis@1 | shape@1"),
     ],
     call="check_gradients(nll, nll_grad, P, X, counts)",
     by_hand="params, y, forward, backward = P, counts, nll, nll_grad",
@@ -370,6 +381,7 @@ def gradient(weights, images, labels):
         ("the last sample only", "g1 += np.outer(h, dL_dz) -> g1 = np.outer(h, dL_dz)",
          "not_summed@2"),
         ("not divided", "[g0 / len(images), -> [g0,", "missing_mean@1"),
+        ("right, the short form", "dL_dz = J @ dL_ds -> dL_dz = s - t", ""),
     ],
     call="check_gradients(loss, gradient, weights, images, labels)",
     by_hand="params, X, y, forward, backward = weights, images, labels, loss, gradient",
