@@ -206,3 +206,13 @@ def test_a_backward_that_raises_outside_any_product_is_told_with_its_line():
     report = check_gradients(linear, backward, P, X, Y)
     assert kinds(report) == ["raised"]
     assert "KeyError" in str(report) and "test_gradients_by_hand.py" in str(report)
+
+
+def test_a_gradient_that_is_a_multiple_of_the_true_one_has_the_right_direction():
+    def twice(p, X, y):
+        return {name: 2 * g for name, g in backward_of_two(p, X, y).items()}
+
+    note = "The direction is right: each step is 2 times as long"
+    assert note in str(check_gradients(two_layers, twice, TWO, X, Y))
+    for edit in (lambda g, p: -2 * g["W1"], lambda g, p: 2 * g["W1"]):
+        assert "direction" not in str(check_gradients(two_layers, changed(W1=edit), TWO, X, Y))

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from each import each
 
-from xpmlp.testing.gradients import lines
-from xpmlp.testing.gradients.lines import record
-from xpmlp.testing.gradients.patches import patched
+from xpmlp.testing.lines import patched, record
+from xpmlp.testing.lines import recording as lines
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(6, 3)), RNG.normal(size=(6, 2))

@@ -17,7 +17,7 @@ from .points import RTOL, points_of, rate_of_update, unseen, wrong_arrays
 from .recognise import recognise
 from .report import GradientReport
 from .structure import structures
-from .verdicts import explain_array
+from .verdicts import direction_note, explain_array
 from .where import where_to_look
 from .whole import same
 
@@ -151,6 +151,8 @@ def _diagnose(code, report, found, wrong):
         return
     if where := where_to_look(code.names, code.arrays, wrong):
         report.notes.insert(0, f"Where to look: {where}")
+    if note := direction_note(wrong, len(code.names)):
+        report.notes.insert(0, note)
     right = [i for i, name in enumerate(code.names) if name not in wrong]
     for own in (False, True):  # on a few samples, and if these say otherwise than all, on all
         network = recognise(code, found, own=own)

@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...nn.formulas import as_factor
+from ..lines import patched, record
 from .candidates import our_errors
 from .expressions import NoExpression
-from .lines import record
-from .patches import patched
 from .report import Line
 from .right_sides import RightSides
 from .whole import our_gradients, same

@@ -1,5 +1,7 @@
 """What is wrong with one array, seen from the true derivatives alone: ratio, transpose, sums."""
 
+import math
+
 import numpy as np
 
 
@@ -63,6 +65,21 @@ def with_outputs(network, r, describe):
 
 def _has(kind, found):
     return any(of == kind for of, _ in found)
+
+
+def direction_note(wrong, n_arrays):
+    """Say that the direction of a gradient is right where one factor is all that is wrong, or "".
+
+    wrong: {name: (true `Derivatives`, array, gradient)}.
+    """
+    ratios = []
+    for derivatives, a, g in wrong.values():
+        at = derivatives.coordinates
+        r = proportional(g.reshape(-1)[at], derivatives.slopes) if g.shape == a.shape else None
+        ratios.append(r or math.nan)
+    if len(wrong) < n_arrays or not min(ratios) > 0 or max(ratios) > (1 + 1e-4) * min(ratios):
+        return ""
+    return f"The direction is right: each step is {ratios[0]:.6g} times as long as it should be"
 
 
 def proportional(got, want, tolerance=1e-5, n=None):
