@@ -12,6 +12,7 @@ Pictures that the blocks draw, and the report of the parity suite, replace those
 
 import contextlib
 import io
+import linecache
 import logging
 import os
 import re
@@ -22,6 +23,7 @@ import tempfile
 import textwrap
 import traceback
 import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +93,9 @@ def run_python(code, names):
         warnings.simplefilter("always")
         warnings.showwarning = show
         try:
-            exec(compile(code, "<page>", "exec"), names)
+            name = f"<block {zlib.crc32(code.encode()):x}>"  # whose lines can be looked up
+            linecache.cache[name] = len(code), None, code.splitlines(True), name
+            exec(compile(code, name, "exec"), names)
         except Exception as error:
             print("".join(traceback.format_exception_only(error)), end="")
     return tidy(printed.getvalue())

@@ -43,6 +43,7 @@ class Style(NamedTuple):
 
     names: dict
     late: bool
+    times: float  # the user's errors over ours: -1, too, where an update adds
 
 
 def recorded(network):
@@ -53,20 +54,17 @@ def recorded(network):
 def style_of(network, recording, dZ):
     """Return the Style of the user's code; dZ: layer -> the error there that it computes."""
     sides, found = RightSides(network, str), []
-    for times in (1, sides.divisor):
+    for times in (1, sides.divisor, -1, -sides.divisor):
         values = _values(network, times) | {
             ("dZ", k): sides.turn(times * error[0]) for k, error in dZ.items()
         }
         held = {line: recording.holding(value) for line, value in values.items()}
         names = {line: _name(recording, statements) for line, statements in held.items()}
-        found.append((sum(bool(held["dZ", k]) for k in dZ), names))
-    (early, names), (late, others) = found
-    is_late = late > early
-    if is_late:
-        names = others
+        found.append((sum(bool(held["dZ", k]) for k in dZ), times, names))
+    _, times, names = max(found, key=lambda of: of[0])
     names = {line: name for line, name in names.items() if name and line[0] != "inputs"}
     distinct = {line: name for line, name in names.items() if [*names.values()].count(name) == 1}
-    return Style(distinct, is_late)
+    return Style(distinct, abs(times) != 1, times)
 
 
 def _name(recording, statements):
@@ -89,7 +87,7 @@ def find_repairs(network, recording, style, wrong, dZ):
     with warnings.catch_warnings(), np.errstate(all="ignore"), redirect_stdout(StringIO()):
         warnings.simplefilter("ignore")
         while len(found) < SEVERAL:
-            attempt = _Attempt(network, recording, style.late, wrong, dZ)
+            attempt = _Attempt(network, recording, style, wrong, dZ)
             repair = next(filter(None, map(attempt.repair, attempt.lines())), None)
             if repair is None:
                 break
@@ -105,12 +103,12 @@ def find_repairs(network, recording, style, wrong, dZ):
 class _Attempt:
     """A version of the user's backward pass that is not right yet."""
 
-    def __init__(self, network, recording, late, wrong, dZ):
-        self.network, self.recording, self.late = network, recording, late
+    def __init__(self, network, recording, style, wrong, dZ):
+        self.network, self.recording, self.late = network, recording, style.late
         self.wrong, self.dZ, self.users = wrong, dZ, network.gradients()
         self.ours, self.bad = our_gradients(network), set()
         self.bad = self._bad(self.users)
-        self.names = _Names(network, recording, late)
+        self.names = _Names(network, recording, style.times)
 
     def _bad(self, users):
         """Return the numbers of the gradients that are not right."""
@@ -205,10 +203,8 @@ class _Names:
     sides: Any = None
     variant = 0  # which of the ways to write a value
 
-    def __init__(self, network, recording, late):
-        self.recording, self.times = recording, 1
-        if late:
-            self.times = RightSides(network, str).divisor
+    def __init__(self, network, recording, times):
+        self.recording, self.times = recording, times
         self.values = _values(network, self.times)
 
     def __call__(self, role, k):
@@ -238,7 +234,7 @@ def _values(network, times):
         values["dZ", k] = sides.turn(times * errors[k][0])
         if k < len(network.W):
             values["dA", k] = sides.turn(times * network.sent_back(k, errors[k + 1])[0])
-    last = RightSides(network, lambda role, k: role, fused=False, late=times != 1)
+    last = RightSides(network, lambda role, k: role, fused=False, late=abs(times) != 1)
     names = {"np": np, "n": network.n, "A": values["A", len(network.W)], "Y": values["Y", 0]}
     with suppress(NoExpression):  # of a loss that is none of the table
         values["dA", len(network.W)] = eval(last.dA(len(network.W)), names)

@@ -132,7 +132,7 @@ class RightSides:
         if slope == "1":
             return self.dA(k)
         dA = self.name("dA", k)
-        if "@" in dA:
+        if "@" in dA and not dA.startswith("("):
             dA = f"({dA})"
         return f"{as_factor(dA)} * {slope}"
 
