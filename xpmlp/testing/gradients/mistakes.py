@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ...nn.activations import ACTIVATIONS
-from .candidates import Candidate, hidden_errors, inputs, output_errors
+from .candidates import hidden_errors, inputs, output_errors
 from .fits import combinations, formed_with
 from .identify import WRONG_SIGN
-from .online import at_fixed_weights
+from .online import at_fixed_weights, updated_before
 from .products import describe_product
 from .shadows import Shadows
 from .verdicts import with_outputs
@@ -87,6 +87,11 @@ class Search:
         """Describe a ratio to the right value as mistakes of layer k."""
         found = with_outputs(self.network, r, self.notation.describe_ratio)
         return [(kind, k, f"{name} {words}") for kind, words in found]
+
+    def is_of_any_scale(self, candidate):
+        """Tell whether an error is another loss' than the cost's, which has a scale of its own."""
+        others = any(kind == "other_loss" for kind, _, _ in candidate.mistakes)
+        return others and self.network.loss in ("own", "absolute_error")
 
     def fit(self, user, *basis):
         """Return the coefficients by which the basis gives the user's array, or None."""
@@ -221,47 +226,9 @@ def _errors(search, guess, k, stage):
         found = output_errors(search.network)
     else:
         found = itertools.chain(
-            hidden_errors(search.network, guess.dZ, k), _updated(search, guess, k)
+            hidden_errors(search.network, guess.dZ, k), updated_before(search, guess.dZ, k)
         )
     yield from (c for c in found if (len(c.mistakes) > 1) == (stage == 2))
-
-
-def _updated(search, guess, k):
-    """Yield dZ of layer k, sent back through W - rate * dW, the weights already updated."""
-    step, W = search.gradient("W", k + 1), search.network.W[k]
-    if step is None or step.ndim != 3 or W.shape not in (step.shape, step.mT.shape):
-        return
-    if step.shape != W.shape:
-        step = step.mT
-    up, x, name = guess.dZ[k + 1], search.network.inputs[k - 1].mT, search.notation.weight(k + 1)
-    before, moved = (_sent_through(search.network, k, up, m) for m in (W, step))
-    if abs(together := _rate(search, k, x, before, moved)) >= 1e7:
-        text = f"dZ{k} is sent back through d{name}, the gradient, where {name} belongs"
-        yield Candidate(moved, (("wrong_weights", k, text),), 1.0)
-        return
-    # One sample after the other each moves the weights by its own dW alone.
-    own = np.sum(up * up, axis=-1, keepdims=True) * search.network.inputs[k]
-    alone = search.network.through(k, own) if own.shape == search.network.a[k].shape else moved
-    for array, rate in ((moved, together), (alone, _rate(search, k, x, before, alone))):
-        if rate > 1e-9:
-            text = (
-                f"dZ{k} is sent back through weights that are updated already: the old "
-                f"{name} belongs there (the update's rate was {rate:.4g})"
-            )
-            yield Candidate(before - rate * array, (("updated_weights", k, text),), 1.0)
-
-
-def _rate(search, k, x, before, moved):
-    """Return the rate at which dZ of layer k is before - rate * moved, 0 where it is not so."""
-    sums = [np.sum(dZ, axis=-2, keepdims=True) for dZ in (before, moved)]
-    c = search.fit(search.gradient("b", k), *sums)
-    c = c or search.fit(search.gradient("W", k), x @ before, x @ moved) or (1.0, 0.0)
-    return -c[1] / (c[0] or 1e-300)
-
-
-def _sent_through(network, k, dZ, W):
-    """Return dZ of layer k, sent back through these weights of layer k + 1."""
-    return network.through(k, network.sent_back(k, dZ, W))
 
 
 def _judged(search, guess, candidate, k):
@@ -272,6 +239,8 @@ def _judged(search, guess, candidate, k):
         # r is what dZ itself is off by, and hands on down; the rest is of dW or db alone.
         for r in dict.fromkeys((1.0, of_w.ratio or 1.0, of_b.ratio or 1.0)):
             ratios, unknown = search.describe_ratio(r, f"dZ{k}", k), list(guess.unknown)
+            if r > 0 and search.is_of_any_scale(candidate):
+                ratios = []
             mistakes, n_ratios = [*candidate.mistakes, *ratios], len(ratios)
             for kind, reading in (("W", of_w), ("b", of_b)):
                 if reading.ratio is not None:

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .candidates import Candidate
+
 STEPS = 12  # of Gauss and Newton, for the rate
 MOST = 40  # samples
 
@@ -82,3 +84,41 @@ def _passed(network, samples, rates):
 
 def _flat(gradients):
     return np.concatenate([np.ravel(g) for g in gradients])
+
+
+def updated_before(search, errors, k):
+    """Yield dZ of layer k, sent back through W - rate * dW, the weights already updated."""
+    step, W = search.gradient("W", k + 1), search.network.W[k]
+    if step is None or step.ndim != 3 or W.shape not in (step.shape, step.mT.shape):
+        return
+    if step.shape != W.shape:
+        step = step.mT
+    up, x, name = errors[k + 1], search.network.inputs[k - 1].mT, search.notation.weight(k + 1)
+    before, moved = (_sent_through(search.network, k, up, m) for m in (W, step))
+    if abs(together := _rate_and_scale(search, k, x, before, moved)) >= 1e7:
+        text = f"dZ{k} is sent back through d{name}, the gradient, where {name} belongs"
+        yield Candidate(moved, (("wrong_weights", k, text),), 1.0)
+        return
+    # One sample after the other each moves the weights by its own dW alone.
+    own = np.sum(up * up, axis=-1, keepdims=True) * search.network.inputs[k]
+    alone = search.network.through(k, own) if own.shape == search.network.a[k].shape else moved
+    for array, rate in ((moved, together), (alone, _rate_and_scale(search, k, x, before, alone))):
+        if rate > 1e-9:
+            text = (
+                f"dZ{k} is sent back through weights that are updated already: the old "
+                f"{name} belongs there (the update's rate was {rate:.4g})"
+            )
+            yield Candidate(before - rate * array, (("updated_weights", k, text),), 1.0)
+
+
+def _rate_and_scale(search, k, x, before, moved):
+    """Return the rate at which dZ of layer k is before - rate * moved, 0 where it is not so."""
+    sums = [np.sum(dZ, axis=-2, keepdims=True) for dZ in (before, moved)]
+    c = search.fit(search.gradient("b", k), *sums)
+    c = c or search.fit(search.gradient("W", k), x @ before, x @ moved) or (1.0, 0.0)
+    return -c[1] / (c[0] or 1e-300)
+
+
+def _sent_through(network, k, dZ, W):
+    """Return dZ of layer k, sent back through these weights of layer k + 1."""
+    return network.through(k, network.sent_back(k, dZ, W))
