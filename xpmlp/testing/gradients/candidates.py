@@ -337,10 +337,10 @@ def _raw_errors_sent_back(network, dZ, k):
 
 def inputs(network, k):
     """Yield (name, array) of what may stand where layer k's input belongs."""
-    z, a = network.z, network.a
-    width = network.inputs[k - 1].shape[-1]
-    for j in range(len(a)):
-        if j != k - 1 and a[j].shape[-1] == width:
-            yield network.notation.input(j + 1), a[j]
-        if j and z[j - 1].shape[-1] == width:
-            yield f"Z{j}", z[j - 1]
+    for j, a in enumerate(network.a):
+        if j != k - 1:
+            yield network.notation.input(j + 1), a
+        if j:
+            yield f"Z{j}", network.z[j - 1]
+        if j in network.masks:
+            yield f"A{j} without its mask", network.masks[j].forward(network.z[j - 1], np)

@@ -92,7 +92,7 @@ def _following(network, users, k, dZ):
     for kind, own in sums.items():
         part = network.layers[k - 1].part(kind)
         if part is not None:
-            own = own + 2 * decays[kind] * network.parameters[kind][k - 1]
+            own = own + 2 * decays[kind] * network.penalised[kind][k - 1]
             user = users[part.array]
             fits = user is not None and user.shape[1:] == part.shape
             user = network.layers[k - 1].gradient(kind, user)

@@ -272,7 +272,7 @@ def _readings(search, guess, dZ, kind, k):
     if not np.any(user):
         yield Reading(1.0, 1.0, (("zero", k, f"d{name} is zero everywhere"),))
         return
-    p = search.network.parameters[kind][k - 1]
+    p = search.network.penalised[kind][k - 1]
     if kind == "W":
         l2, ours = search.network.l2[k - 1], search.network.inputs[k - 1].mT @ dZ
         ours = np.broadcast_to(ours, p.shape)
@@ -302,7 +302,7 @@ def _penalised(search, user, ours, p, due, kind, k):
         return Reading(1.0, r, (("regularisation_missing", k, text),))
     c = search.fit(user, ours, p)
     if c is None or not c[0]:
-        return None
+        return _on_biases(search, user, ours, p, kind, k)
     # A ratio may multiply the penalty's share too, or not.
     if due and any(abs(c[1] - share) <= 1e-5 * abs(share) for share in (due * c[0], due)):
         return Reading(0.0, c[0])
@@ -312,6 +312,16 @@ def _penalised(search, user, ours, p, due, kind, k):
         what = {"W": what, "b": "regularisation_on_bias"}[kind]
     text = f"d{name} holds the penalty's share {c[1]:.6g} * {name}, the cost's own is {right}"
     return Reading(1.0, c[0], ((what, k, text),))
+
+
+def _on_biases(search, user, ours, p, kind, k):
+    """Return the reading where the penalty is on biases too, which stand among the weights."""
+    name, free = search.notation.parameter(kind, k), search.network.parameters[kind][k - 1] - p
+    c = search.fit(user, ours, p, free) if np.any(free) else None
+    if c is None or not c[0] or not c[2]:
+        return None
+    text = f"d{name} holds a penalty's share of the biases in {name}, too"
+    return Reading(1.0, c[0], (("regularisation_on_bias", k, text),))
 
 
 def _changes_of_weights(search, guess, dZ, k, user, ours):

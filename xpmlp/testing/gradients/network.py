@@ -103,6 +103,7 @@ class Network:
     l2: tuple[float, ...] = ()  # of each layer's weights: the cost has l2 * sum(W^2)
     l2_bias: tuple[float, ...] = ()  # likewise of each layer's biases
     log_eps: float = 0.0
+    decayed: tuple = ()  # of each layer: its weights, with 0 for those that no penalty is on
     inputs: list = field(default_factory=list)  # of each layer: a[k - 1], perhaps with ones
     units: list = field(default_factory=list)  # which columns of the input of layers 2 ... are a
     masks: dict = field(default_factory=dict)  # layer -> its activation without the mask behind it
@@ -113,6 +114,7 @@ class Network:
 
     def __post_init__(self):
         self.inputs = self.inputs or self.a[:-1]
+        self.penalised = {"W": self.decayed or self.W, "b": self.b}
         self.l2 = self.l2 or (0.0,) * len(self.W)
         self.l2_bias = self.l2_bias or (0.0,) * len(self.W)
         self.shared = _shared(self.layers)

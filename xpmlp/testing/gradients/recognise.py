@@ -251,14 +251,21 @@ class _Reading:
         errors = self._errors(network)
         data = gradients_of(network, errors)
         layers = [(k, kind) for k in range(1, len(network.layers) + 1) for kind in "Wb"]
-        l2, held = dict.fromkeys(layers, 0.0), set()
+        l2, held, decayed = dict.fromkeys(layers, 0.0), set(), []
         for k, kind in layers:
             part = network.layers[k - 1].part(kind)
             if part is None:
                 continue
             held.add(part.array)
-            rest = part.of(totals[part.array] - data[part.array])
-            l2[k, kind] = (_multiple(rest, network.parameters[kind][k - 1]) or 0.0) / 2
+            rest, p = (
+                part.of(totals[part.array] - data[part.array]),
+                network.parameters[kind][k - 1],
+            )
+            if kind == "W":  # biases in them may be left out
+                p = p * np.any(np.abs(rest) > EXACT * np.abs(rest).max(), axis=(0, 2))[:, None]
+                decayed.append(p)
+            l2[k, kind] = (_multiple(rest, p) or 0.0) / 2
+        network.penalised["W"] = decayed
         network.l2 = tuple(l2[k, "W"] for k in range(1, len(network.layers) + 1))
         network.l2_bias = tuple(l2[k, "b"] for k in range(1, len(network.layers) + 1))
         for i in {*range(len(totals))} - held:

@@ -14,7 +14,7 @@ class Shadows:
         u, self.v = (rng.normal(size=(n, N_NUMBERS)) for n in W.shape[1:])
         self.shape, self.x, self.seen = z.shape, x @ u, {}
         self.no_gradients = all(of[k - 1] is None for of in search.gradients.values())
-        for kind, p in network.parameters.items():
+        for kind, p in network.penalised.items():
             user = search.gradients[kind][k - 1]
             if user is not None and user.shape == p[k - 1].shape:
                 sides = u if kind == "W" else np.ones((1, N_NUMBERS))

@@ -17,7 +17,10 @@ def gradients_of(network, errors):
     """Return the gradient of each of the user's arrays (K, ...) that these dZ by layer give."""
     ours: list = [None] * len(network.code.arrays)
     for k, dZ in errors.items():
-        of = {"W": network.inputs[k - 1].mT @ dZ + 2 * network.l2[k - 1] * network.W[k - 1]}
+        of = {
+            "W": network.inputs[k - 1].mT @ dZ
+            + 2 * network.l2[k - 1] * network.penalised["W"][k - 1]
+        }
         of["b"] = np.sum(dZ, axis=-2, keepdims=True) + 2 * network.l2_bias[k - 1] * network.b[k - 1]
         for kind, gradient in of.items():
             part = network.layers[k - 1].part(kind)
