@@ -240,6 +240,8 @@ def hidden_errors(network, dZ, k):
         sent.append((array, ((kind, layer, f"dZ{k} {text}"),)))
     for array, mistakes in sent[1:]:
         yield Candidate(network.through(k, array), mistakes, 1.0)
+    for through, text in network.variants.get(k, ()):
+        yield Candidate(through(back), (("derivative_missing", k, f"dZ{k} {text}"),), 1.0)
     if slope.shape != back.shape:
         return
     for array, kind, text in _misapplied(network, back, right, slope, k):

@@ -107,6 +107,7 @@ class Network:
     inputs: list = field(default_factory=list)  # of each layer: a[k - 1], perhaps with ones
     units: list = field(default_factory=list)  # which columns of the input of layers 2 ... are a
     masks: dict = field(default_factory=dict)  # layer -> its activation without the mask behind it
+    variants: dict = field(default_factory=dict)  # layer -> [(dA -> a wrong dZ, text)] of an F
     shortcuts: dict = field(default_factory=dict)  # layer -> what reaches it past the next one
     output_dA: Any = None  # the derivative by a[-1] of a loss that is none of the table
     others: dict = field(default_factory=dict)  # arrays of no layer: dZ by layer -> gradient

@@ -6,9 +6,13 @@ record knows. Parameters are drawn at random, so each number tells where it is f
 found in products by their values, through any slicing, reshaping or transposing.
 """
 
+from functools import partial
+
 import numpy as np
 
 from ...nn.activations import ActivationFunction
+from ..tape import gradients
+from ..tape.rules import PARTIALS
 from .identify import (
     EXP,
     HIDDEN,
@@ -21,10 +25,11 @@ from .identify import (
     takes_samples,
 )
 from .network import Layer, Network
-from .record import Record, layers_of
+from .record import Record, between, layers_of
 from .whole import gradients_of
 
 EXACT = 1e-9
+STATISTICS = {"sum", "mean", "var", "std", "max", "min"}
 TRIES = 9  # draws of parameters, of which Network.FEW are taken
 LARGE = 10_000_000  # numbers in X, beyond which nothing is recorded
 
@@ -118,7 +123,9 @@ class _Reading:
 
     def __init__(self, code, arrays, records, found, n_user, data):
         self.code, self.records, self.n_user = code, records, n_user
-        self.data, self.arrays, self.masked = data, arrays, {}
+        self.data, self.arrays = data, arrays
+        self.masked: dict = {}
+        self.variants: dict = {}
         self.points = list(zip(records, found))
         self.layers = list(zip(*found))  # of each layer its K `Found`
         self.z = [np.stack([f.z for f in of_k]) for of_k in self.layers]
@@ -159,6 +166,7 @@ class _Reading:
             inputs=[a[0], *self.inputs[1:]],
             units=self.units,
             masks=self.masked,
+            variants=self.variants,
             y=y,
             n_user=self.n_user,
             activations=(*activations, last),
@@ -214,14 +222,32 @@ class _Reading:
         waves = np.cos(np.arange(a.size)).reshape(a.shape)
         if _close(backward(waves, z, a, np), waves * slope):
             return ActivationFunction("f", unknown, lambda da, z, a, xp: da * slope)
+        self.variants[k] = list(self._variants(k))
         return ActivationFunction("F", unknown, backward)
 
-    def _back(self, p, k, da):
+    def _variants(self, k):
+        """Yield (dA -> a wrong dZ of layer k, text) of its function where a part of it is wrong."""
+        later, earlier = self.layers[k][0], self.layers[k - 1][0]
+        nodes = between(later.uses[0].x, [use.z for use in earlier.uses])
+        changes = []
+        if any(node.operation in STATISTICS for node in nodes):
+            changes.append((_without_statistics, "takes mean and deviation for constants"))
+        for i, node in enumerate(nodes):
+            if node.operation in PARTIALS and node.operation not in ("add", "subtract"):
+                text = f"lacks the derivative of {node.operation} behind Z{k}"
+                changes.append((partial(_without, i), text))
+        for change, text in changes:
+            through = lambda dA, change=change: np.stack(
+                [self._back(p, k, da, change) for p, da in enumerate(dA)]
+            )
+            yield through, text
+
+    def _back(self, p, k, da, change=None):
         """Return the error at layer k from that at its activations (n, units), at point p."""
         later = self.layers[k][p]
         whole = np.zeros(later.input.shape)
         whole[:, self.units[k - 1]] = da
-        return self.records[p].pull_between(later, self.layers[k - 1][p], whole)
+        return self.records[p].pull_between(later, self.layers[k - 1][p], whole, change)
 
     # -- the cost ---------------------------------------------------------------------------------
     def _loss(self, errors):
@@ -299,6 +325,24 @@ class _Reading:
                 lost = np.zeros_like(rest)
                 network.shortcuts[k] = np.divide(rest, slope, out=lost, where=slope != 0)
         return dict(enumerate(true, 1))
+
+
+def _without_statistics(nodes):
+    """Return what passes through nodes where means and the like are constants."""
+    return lambda node, d, wanted: (
+        {} if node.operation in STATISTICS and node in nodes else gradients(node, d, wanted)
+    )
+
+
+def _without(i, nodes):
+    """Return what passes through nodes where the derivative of the i-th is left out."""
+
+    def local(node, d, wanted):
+        if i < len(nodes) and node is nodes[i]:
+            return {j: d for j in wanted if node.inputs[j].shape == d.shape}
+        return gradients(node, d, wanted)
+
+    return local
 
 
 def _masked(f, mask):

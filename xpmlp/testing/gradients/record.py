@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..tape import Node, Traced, ancestors, pull, recording
+from ..tape import Node, Traced, ancestors, gradients, pull, recording
 from .network import Part
 
 PRODUCTS = {"matmul", "outer", "einsum", "tensordot", "multiply"}
@@ -142,12 +142,16 @@ class Record:
         pulled = self.pull_cost(nodes)
         return np.concatenate([rows_of(g, flip) for g, flip in zip(pulled, flips)])
 
-    def pull_input(self, layer, rows, sources):
-        """Return what an error (n, n_in) at a layer's input is at nodes before it."""
+    def pull_input(self, layer, rows, sources, change=None):
+        """Return what an error (n, n_in) at a layer's input is at nodes before it.
+
+        change: the nodes between -> what passes through one, see `pull`.
+        """
         total = [np.zeros(s.value.shape) for s in sources]
         for use, part in zip(layer.uses, layer.split(rows)):
             dy = from_rows(part, use.x_flip, use.x.value.shape)
-            for sum_, g in zip(total, pull(use.x, sources, dy)):
+            local = gradients if change is None else change(between(use.x, sources))
+            for sum_, g in zip(total, pull(use.x, sources, dy, local)):
                 sum_ += g
         return total
 
@@ -155,10 +159,20 @@ class Record:
         """Tell whether a layer's input hangs on parameter i."""
         return self.parameters[i] in set(ancestors([use.x for use in layer.uses]))
 
-    def pull_between(self, later, earlier, rows):
+    def pull_between(self, later, earlier, rows, change=None):
         """Return dZ (n, n_out) of a layer from the error (n, n_in) at a later one's input."""
-        pulled = self.pull_input(later, rows, [u.z for u in earlier.uses])
+        pulled = self.pull_input(later, rows, [u.z for u in earlier.uses], change)
         return np.concatenate([rows_of(g, u.z_flip) for u, g in zip(earlier.uses, pulled)])
+
+
+def between(node, sources):
+    """Return the nodes on the way from the sources to a node, in the order of computation."""
+    found, hanging = [], set(sources)
+    for other in ancestors([node]):
+        if any(isinstance(i, Node) and i in hanging for i in other.inputs):
+            hanging.add(other)
+            found.append(other)
+    return found
 
 
 def _holds(node, flip, rows):

@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from .candidates import our_errors
-from .verdicts import name_ratio, proportional
+from .verdicts import proportional
 
 
 def our_gradients(network):
@@ -50,7 +50,8 @@ def judge_others(network, gradients, errors):
             kinds = [("transposed", layer, f"d{name} is the transpose of the true gradient")]
         elif user.shape == expected[i].shape and (r := proportional(user, expected[i])):
             kinds = [
-                (kind, layer, f"d{name} {words}") for kind, words in name_ratio(r, network.n_user)
+                (kind, layer, f"d{name} {words}")
+                for kind, words in network.notation.describe_ratio(r)
             ]
         for k in layers:
             if len(layers) > 1 and same(user, gradients_of(network, {k: errors[k]})[i]):

@@ -6,6 +6,7 @@ derivatives of NumPy's functions.
 
 from .nodes import Node, ancestors
 from .recording import Tape, pull, recording
+from .rules import gradients
 from .traced import Traced, plain
 
-__all__ = ["Node", "Tape", "Traced", "ancestors", "plain", "pull", "recording"]
+__all__ = ["Node", "Tape", "Traced", "ancestors", "gradients", "plain", "pull", "recording"]

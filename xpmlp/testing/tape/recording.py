@@ -129,8 +129,11 @@ def _library(module):
     return str(module).partition(".")[0]
 
 
-def pull(target, sources, dy):
-    """Return the derivative of sum(target * dy) by each of the sources, all of them nodes."""
+def pull(target, sources, dy, local=gradients):
+    """Return the derivative of sum(target * dy) by each of the sources, all of them nodes.
+
+    local: what passes through one node, see `gradients`; another shows what a mistake in it does.
+    """
     nodes, hanging = ancestors([target]), set(sources)
     for node in nodes:
         if not hanging.isdisjoint(i for i in node.inputs if isinstance(i, Node)):
@@ -142,11 +145,11 @@ def pull(target, sources, dy):
             if node not in found or not any(inputs):
                 continue
             dnode = found[node].copy() if node in sources else found.pop(node)
-            _pass_on(node, dnode, inputs, found)
+            _pass_on(node, dnode, inputs, found, local)
     return [found.get(s, np.zeros(s.shape)) for s in sources]
 
 
-def _pass_on(node, dnode, inputs, found):
+def _pass_on(node, dnode, inputs, found, local):
     """Add the derivatives by a node's inputs to those that are found; dnode is written into."""
     place, wanted = place_of(node), [k for k, i in enumerate(inputs) if i]
     if place and node.operation == "getitem":  # in place, as a loop over samples has many
@@ -157,7 +160,7 @@ def _pass_on(node, dnode, inputs, found):
         parts = {0: dnode, 1: np.array(dnode[place[0]])}
         dnode[place[0]] = 0.0
     else:
-        parts = gradients(node, dnode, wanted)
+        parts = local(node, dnode, wanted)
     for k in sorted({*wanted} & {*parts}):
         g = fitted(parts[k], inputs[k].shape)
         found[inputs[k]] = found[inputs[k]] + g if inputs[k] in found else np.array(g)
