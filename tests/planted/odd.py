@@ -151,7 +151,7 @@ def cases():
         ("log cosh and a sine", ["dW1 = np.zeros_like(W1)", "dW2 = 3 * ({})"], "zero@1 factor@2"),
         ("tied weights", ["dW = d.T @ h"], "shared_missing@2"),
         ("tied weights", ["dW = 0.5 * ({})"], "factor@1 | factor"),
-        ("units standardised over the batch", ["d1 = d / s"], ""),
+        ("units standardised over the batch", ["d1 = d / s"], "derivative_missing@1"),
     ]:
         source, *data = networks[what]
         name = f"odd: {what}; {' and '.join(edits)}"

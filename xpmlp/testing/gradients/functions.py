@@ -21,6 +21,9 @@ from .verdicts import direction_note, explain_array
 from .where import where_to_look
 from .whole import same
 
+# Kinds that are told with numbers, which may hang on how many samples there are.
+NUMBERS = {"factor", "regularisation_factor", "regularisation_missing", "derivative_formula"}
+NUMBERS |= {"regularisation_on_bias", "error_formula", "other_loss", "updated_weights"}
 MEND = "Nothing else was checked: mend this first"
 
 
@@ -163,10 +166,9 @@ def _diagnose(code, report, found, wrong):
         _explain_arrays(code, report, wrong)
         return
     report.notes.append(f"Recognised: {network}")
-    mistakes = diagnosis.mistakes
-    if not own and any(kind.startswith(("factor", "regul")) for kind, _, _ in mistakes):
-        mistakes = _on_all_samples(code, found, right, mistakes)
-    for kind, layer, text in mistakes:
+    if not own:
+        network, diagnosis = _on_all_samples(code, found, right, network, diagnosis)
+    for kind, layer, text in diagnosis.mistakes:
         report.add(kind, layer, text)
     if not report.mistakes:
         names = ", ".join(f"d{name}" for name in wrong)
@@ -216,18 +218,20 @@ def _layer(name):
     return number and int(number[1])
 
 
-def _on_all_samples(code, found, right, mistakes):
-    """Return the mistakes with numbers that hold for the user's number of samples."""
-    if np.size(code.X) >= 100_000:
-        return mistakes
-    network = recognise(code, found, own=True)
-    again = network and find_mistakes(network, right)
-    if again is None:
-        return mistakes
-    few, many = ({m[:2] for m in found} for found in (mistakes, again.mistakes))
-    if many == few or len(many) < len(few):  # fewer: the functions know how many samples there are
-        return again.mistakes
-    return mistakes
+def _on_all_samples(code, found, right, network, diagnosis):
+    """Return the network and its diagnosis with numbers that hold for all of the user's samples."""
+    kinds = {kind for kind, _, _ in diagnosis.mistakes}
+    numbers = any((*network.l2, *network.l2_bias)) or kinds & NUMBERS
+    if np.size(code.X) >= 100_000 or not numbers:
+        return network, diagnosis
+    whole = recognise(code, found, own=True)
+    again = whole and find_mistakes(whole, right)
+    if again is not None:
+        few, many = ({m[:2] for m in of.mistakes} for of in (diagnosis, again))
+        # Fewer: the functions know how many samples there are.
+        if many == few or len(many) < len(few):
+            return whole, again
+    return network, diagnosis
 
 
 def _explain_arrays(code, report, wrong):

@@ -288,7 +288,10 @@ class _Reading:
                 network.parameters[kind][k - 1],
             )
             if kind == "W":  # biases in them may be left out
-                p = p * np.any(np.abs(rest) > EXACT * np.abs(rest).max(), axis=(0, 2))[:, None]
+                size = np.abs(rest).max(axis=(0, 2))
+                penalised = size > 1e-6 * size.max()
+                if size.max() > EXACT * np.abs(totals[part.array]).max() and penalised.any():
+                    p = p * penalised[:, None]
                 decayed.append(p)
             l2[k, kind] = (_multiple(rest, p) or 0.0) / 2
         network.penalised["W"] = decayed
@@ -347,10 +350,14 @@ def _without(i, nodes):
 
 def _masked(f, mask):
     """Return an activation whose values are multiplied by a fixed mask (1, n, units)."""
+
+    def behind(a):  # values of another layer have no mask here
+        return a * mask if a.shape[1:] == mask.shape[1:] else a
+
     return ActivationFunction(
         f.name,
-        lambda z, xp: f.forward(z, xp) * mask,
-        lambda da, z, a, xp: f.backward(da * mask, z, f.forward(z, xp), xp),
+        lambda z, xp: behind(f.forward(z, xp)),
+        lambda da, z, a, xp: f.backward(behind(da), z, f.forward(z, xp), xp),
     )
 
 

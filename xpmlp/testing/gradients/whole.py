@@ -46,7 +46,8 @@ def judge_others(network, gradients, errors):
         number = re.fullmatch(r"\D+(\d+)", name)
         layer = int(number[1]) if number else next(iter(layers), None)
         kinds = [("unknown", layer, text)]
-        if user.shape[:0:-1] == expected[i].shape[1:] and same(user.mT, expected[i]):
+        turned = user.ndim == 3 and user.shape[:0:-1] == expected[i].shape[1:]
+        if turned and same(user.mT, expected[i]):
             kinds = [("transposed", layer, f"d{name} is the transpose of the true gradient")]
         elif user.shape == expected[i].shape and (r := proportional(user, expected[i])):
             kinds = [
