@@ -191,6 +191,8 @@ class Functions:
                 continue
             if found is None or found is mine:
                 self._updates(function, found, params, mine)
+            elif self.rate is not None:
+                self.in_place = _near(found, params)
             return call
         if first is None:
             raise Refused(refusal(function, usual))
@@ -216,6 +218,15 @@ class Functions:
             )
         self.in_place = True
         self.notes.append(f"The gradients are (old - new) / {self.rate:g} of the update in {name}")
+
+
+def _near(found, params):
+    """Tell whether what a function returns is nearer to the parameters than to any gradient."""
+    pairs = [[host_array(p.like) for p in parameters_of(tree)] for tree in (found, params)]
+    if [a.shape for a in pairs[0]] != [a.shape for a in pairs[1]]:
+        return False
+    new, old = (np.concatenate([np.ravel(a) for a in part]) for part in pairs)
+    return bool(new @ old > 0.5 * np.linalg.norm(new) * np.linalg.norm(old))
 
 
 def refusal(function, usual):

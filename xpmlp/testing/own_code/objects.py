@@ -14,7 +14,8 @@ from .predictions import Predicted
 from .trees import Parameter, first_part, host_array, leaves, parts_of
 
 # Parts of what methods are called, likely ones first.
-FORWARD = "forward predictproba predict query think propagat output call run compute evaluat"
+FORWARD = "forward predictproba netinput activat decision hypothes predict query think propagat"
+FORWARD += " output call run compute evaluat"
 COST = "loss cost objective error"
 STEP = "gradient back grad trainstep train update learn step fit optimi descent"
 NO_STATE = (type, types.ModuleType, types.FunctionType, types.MethodType, np.random.Generator)
