@@ -236,7 +236,7 @@ def test_assert_gradients_raises_with_the_reports_text_and_html_says_the_same():
     with pytest.raises(AssertionError) as caught:
         assert_gradients(linear, wrong, P, X, Y)
     assert str(caught.value) == str(report)
-    assert "    dW = X.T @ dZ1  # <- yours differs\n" in str(report)
+    assert "    dW = X.T @ dZ1 / n  # <- yours differs\n" in str(report)
     html = report._repr_html_()
     assert all(mistake.text.replace("'", "&#x27;") in html for mistake in report.mistakes)
     assert "<pre>def backward(p, X, y):\n" in html

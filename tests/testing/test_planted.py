@@ -18,7 +18,7 @@ KINDS = set(
     " derivative_missing derivative_at_activation derivative_wrong_layer derivative_formula"
     " layer_skipped wrong_weights updated_weights wrong_input other_loss averaged"
     " regularisation_missing regularisation_on_bias regularisation_factor accumulated state zero"
-    " swapped mutates".split()
+    " swapped mutates shared_missing".split()
 )
 EVERY_CASE = each("case", CASES, parts=5)
 PLANTED = [case for case in CASES if case.truth or case.odd]

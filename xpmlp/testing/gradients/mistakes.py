@@ -195,7 +195,7 @@ def _search(search):
                     if guess.cost + candidate.cost > best + MARGIN:
                         continue
                     first = stage == 1 and guess is beam[0]
-                    if first or shadows.may_follow(candidate.array):
+                    if first or shadows.may_follow(candidate.array, stage == 1):
                         judged = list(_judged(search, guess, candidate, k))
                         grown += judged
                         best = min(best, *(g.cost for g in judged))

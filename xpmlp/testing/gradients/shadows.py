@@ -21,8 +21,11 @@ class Shadows:
                 of = lambda a, sides=sides: np.einsum("kij,ir,jr->kr", a, sides, self.v).ravel()
                 self.seen[kind] = of(user), of(p[k - 1])
 
-    def may_follow(self, dZ):
-        """Tell whether dW or db may be a multiple of what follows, beside a penalty's share."""
+    def may_follow(self, dZ, one_change):
+        """Tell whether dW or db may be a multiple of what follows, beside a penalty's share.
+
+        one_change: whether the error has only one, so that arrays of another shape may hang on it.
+        """
         along = np.broadcast_to(dZ, self.shape) @ self.v
         for kind, (user, p) in self.seen.items():
             ours = along if kind == "b" else self.x * along
@@ -31,4 +34,4 @@ class Shadows:
             rest = user - (ours @ user) / ((ours @ ours) or 1.0) * ours
             if not np.linalg.norm(rest) > 1e-4 * np.linalg.norm(user):
                 return True
-        return self.no_gradients
+        return self.no_gradients or (one_change and not self.seen)

@@ -75,8 +75,9 @@ def direction_note(wrong, n_arrays):
     ratios = []
     for derivatives, a, g in wrong.values():
         at = derivatives.coordinates
-        r = proportional(g.reshape(-1)[at], derivatives.slopes) if g.shape == a.shape else None
-        ratios.append(r or math.nan)
+        ratios.append(math.nan)
+        if g is not None and g.shape == a.shape:
+            ratios[-1] = proportional(g.reshape(-1)[at], derivatives.slopes) or math.nan
     if len(wrong) < n_arrays or not min(ratios) > 0 or max(ratios) > (1 + 1e-4) * min(ratios):
         return ""
     return f"The direction is right: each step is {ratios[0]:.6g} times as long as it should be"
