@@ -117,3 +117,13 @@ def test_numpy_is_as_before_after_a_record():
     before = np.zeros, np.array
     network_of(looped, {"W1": W1.T, "b1": np.zeros(4), "W2": W2.T})
     assert (np.zeros, np.array) == before and type(np.zeros(2)) is np.ndarray
+
+
+def test_the_minus_of_a_sigmoid_may_stand_at_its_input():
+    def forward(p, X, y):
+        a = 1 / (1 + np.exp(-X @ p["W1"]))
+        return np.sum((1 / (1 + np.exp(-a @ p["W2"])) - y) ** 2)
+
+    code = Code(Functions(forward, None, {"W1": W1, "W2": W2}, (X, Y)), "float64")
+    network = recognise(code, structures(code), own=True)
+    assert [f.name for f in network.activations] == ["logistic", "logistic"]

@@ -19,6 +19,7 @@ from .identify import (
     LOG_EPS,
     OUTPUT,
     SOFTMAX,
+    WRONG_SIGN,
     data_slopes,
     few_samples,
     identify,
@@ -40,7 +41,12 @@ def recognise(code, structures, own=False):
     It is read off the record, or where there is none, found by the costs of other networks; own:
     look at all of the user's samples, not at a few.
     """
-    return _recorded(code, own) or identify(code, structures, own)
+    network = _recorded(code, own)
+    if network is None:
+        return identify(code, structures, own)
+    # In exp(-X @ W) the record multiplies -X; the cost alone tells the usual network.
+    turned = any(f.name == WRONG_SIGN.name for f in network.activations)
+    return (turned and identify(code, structures, own)) or network
 
 
 def _recorded(code, own):
