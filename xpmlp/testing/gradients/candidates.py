@@ -79,7 +79,12 @@ def _derivatives(network, k):
     if k in network.masks:
         bare = network.masks[k]
         text = f"lacks the mask by which A{k} is multiplied"
-        yield bare.backward(one, zk, bare.forward(zk, np), np), "mask_missing", text
+        without = bare.backward(one, zk, bare.forward(zk, np), np)
+        yield without, "mask_missing", text
+        kept = np.abs(without) > 1e-12
+        scale = float(np.max(np.abs(ours[kept] / without[kept]), initial=0.0))
+        text += f", though not the scale of those that are kept, {scale:.6g}"
+        yield scale * without, "mask_missing", text
     inner = ak
     if f.name != "softmax":
         inner = f.forward(ak, np)
